@@ -1,0 +1,11 @@
+//! What a job, a batch and a failure are: schema, validation, identity, limits.
+//!
+//! How they travel (queue) and where they are kept (store) is not this crate's business.
+
+mod batch;
+mod failure;
+mod job;
+
+pub use batch::{Batch, BatchId, Records};
+pub use failure::{Failure, FailureCode, FailureKind};
+pub use job::{ChannelMode, InvalidJob, Job, MAX_JOB_BYTES, OutputFormat, Options, SCHEMA_VERSION};

@@ -1,0 +1,1 @@
+//! Matrix products and other inner loops: one plain reference, one file per instruction set, dispatch at run time.

@@ -1,0 +1,1 @@
+//! Front ends: from PCM to feature frames.

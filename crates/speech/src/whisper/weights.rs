@@ -1,0 +1,1 @@
+//! Reads CTranslate2's `model.bin`.

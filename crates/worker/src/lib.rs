@@ -1,0 +1,1 @@
+//! The loop: lease, fetch, transcribe, put, acknowledge; retries by kind, drain on SIGTERM.
