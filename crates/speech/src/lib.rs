@@ -1,7 +1,9 @@
 //! From 16 kHz PCM to words: features, voice activity, recognizers, and the pipeline that joins them.
 
+pub mod compute;
 pub mod features;
 pub mod recognizer;
 pub mod segmenter;
 pub mod vad;
 pub mod whisper;
+

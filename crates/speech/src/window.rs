@@ -1,0 +1,173 @@
+//! Packs segments into windows, for recognizers whose cost does not depend on the length of their
+//! input, and maps times in a window back to the recording.
+
+use audio::SAMPLE_RATE;
+
+use crate::segmenter::Segment;
+
+/// Silence left between two packed segments, in samples: enough for the recognizer to hear a pause,
+/// whatever its length was in the recording.
+const GAP: usize = (SAMPLE_RATE as usize) * 3 / 10;
+
+/// Samples for one call of a recognizer.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Window {
+    pub(crate) samples: Vec<f32>,
+    pieces: Vec<Piece>,
+}
+
+/// A stretch of a window that is a stretch of the recording, all in samples.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Piece {
+    window_start: usize,
+    recording_start: u64,
+    length: usize,
+}
+
+impl Window {
+    pub(crate) fn of(segment: Segment) -> Self {
+        let piece =
+            Piece { window_start: 0, recording_start: segment.start, length: segment.samples.len() };
+        Self { samples: segment.samples, pieces: vec![piece] }
+    }
+
+    /// Seconds of the recording at which the window's last piece ends.
+    pub(crate) fn recording_end(&self) -> f64 {
+        self.pieces.last().map_or(0.0, |piece| {
+            (piece.recording_start + piece.length as u64) as f64 / f64::from(SAMPLE_RATE)
+        })
+    }
+
+    fn gap_before(&self, segment: &Segment) -> usize {
+        let end = self.pieces.last().map_or(0, |p| p.recording_start + p.length as u64);
+        usize::try_from(segment.start.saturating_sub(end)).unwrap_or(GAP).min(GAP)
+    }
+
+    fn append(&mut self, segment: Segment) {
+        self.samples.resize(self.samples.len() + self.gap_before(&segment), 0.0);
+        self.pieces.push(Piece {
+            window_start: self.samples.len(),
+            recording_start: segment.start,
+            length: segment.samples.len(),
+        });
+        self.samples.extend_from_slice(&segment.samples);
+    }
+
+    /// Maps a span of the window, in seconds, to the recording. A span that starts in a gap starts
+    /// with the piece after it; one that ends in a gap ends with the piece before it.
+    pub(crate) fn to_recording(&self, start: f64, end: f64) -> (f64, f64) {
+        let rate = f64::from(SAMPLE_RATE);
+        let (start, end) = (start.max(0.0) * rate, end.max(0.0) * rate);
+        let last = self.pieces.len() - 1;
+        let first_piece = self
+            .pieces
+            .iter()
+            .position(|p| start < (p.window_start + p.length) as f64)
+            .unwrap_or(last);
+        let last_piece = self
+            .pieces
+            .iter()
+            .rposition(|p| end > p.window_start as f64)
+            .unwrap_or(0)
+            .max(first_piece);
+        let map = |piece: Piece, at: f64| {
+            let inside = (at - piece.window_start as f64).clamp(0.0, piece.length as f64);
+            (piece.recording_start as f64 + inside) / rate
+        };
+        let mapped_start = map(self.pieces[first_piece], start);
+        (mapped_start, map(self.pieces[last_piece], end).max(mapped_start))
+    }
+}
+
+/// Turns the segments of one channel into windows.
+#[derive(Debug)]
+pub(crate) struct Packer {
+    capacity: usize,
+    pack: bool,
+    open: Option<Window>,
+}
+
+impl Packer {
+    /// `pack = false` makes a window of every segment.
+    pub(crate) fn new(max_seconds: f64, pack: bool) -> Self {
+        Self { capacity: (max_seconds * f64::from(SAMPLE_RATE)) as usize, pack, open: None }
+    }
+
+    /// Adds a segment; returns a window that is full, or complete.
+    pub(crate) fn push(&mut self, segment: Segment) -> Option<Window> {
+        if !self.pack {
+            return Some(Window::of(segment));
+        }
+        match &mut self.open {
+            Some(window)
+                if window.samples.len() + window.gap_before(&segment) + segment.samples.len()
+                    <= self.capacity =>
+            {
+                window.append(segment);
+                None
+            }
+            open => open.replace(Window::of(segment)),
+        }
+    }
+
+    pub(crate) fn finish(&mut self) -> Option<Window> {
+        self.open.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segment(start_seconds: f64, seconds: f64) -> Segment {
+        let rate = f64::from(SAMPLE_RATE);
+        Segment {
+            start: (start_seconds * rate) as u64,
+            samples: vec![0.5; (seconds * rate) as usize],
+        }
+    }
+
+    #[test]
+    fn packs_until_the_window_is_full_and_keeps_the_order() {
+        let mut packer = Packer::new(30.0, true);
+        assert_eq!(packer.push(segment(1.0, 10.0)), None);
+        assert_eq!(packer.push(segment(20.0, 19.0)), None);
+        let full = packer.push(segment(40.0, 2.0)).expect("10 + 0.3 + 19 + 0.3 + 2 > 30");
+        assert_eq!(full.samples.len(), (29.3 * 16_000.0) as usize);
+        assert_eq!(full.recording_end(), 39.0);
+        assert_eq!(packer.finish(), Some(Window::of(segment(40.0, 2.0))));
+        assert_eq!(packer.finish(), None);
+    }
+
+    #[test]
+    fn keeps_a_gap_shorter_than_the_longest_kept() {
+        let mut packer = Packer::new(30.0, true);
+        packer.push(segment(0.0, 1.0));
+        packer.push(segment(1.1, 1.0));
+        let window = packer.finish().unwrap();
+        assert_eq!(window.samples.len(), (2.1 * 16_000.0) as usize);
+    }
+
+    #[test]
+    fn does_not_pack_for_recognizers_that_pay_by_length() {
+        let mut packer = Packer::new(60.0, false);
+        assert!(packer.push(segment(0.0, 1.0)).is_some());
+        assert_eq!(packer.finish(), None);
+    }
+
+    #[test]
+    fn maps_times_back_across_pieces_and_gaps() {
+        let mut packer = Packer::new(30.0, true);
+        packer.push(segment(100.0, 2.0));
+        packer.push(segment(200.0, 3.0));
+        let window = packer.finish().unwrap();
+        assert_eq!(window.to_recording(0.5, 1.5), (100.5, 101.5));
+        // The second piece starts at 2.3 s in the window.
+        assert_eq!(window.to_recording(2.1, 3.3), (200.0, 201.0));
+        assert_eq!(window.to_recording(1.0, 2.2), (101.0, 102.0));
+        assert_eq!(window.to_recording(1.0, 2.8), (101.0, 200.5));
+        // Past the end, as a recognizer with 30 s windows may say.
+        assert_eq!(window.to_recording(4.3, 30.0), (202.0, 203.0));
+        assert_eq!(window.to_recording(29.0, 30.0), (203.0, 203.0));
+    }
+}
