@@ -1,1 +1,0 @@
-//! Front ends: from PCM to feature frames.

@@ -1,0 +1,186 @@
+//! The `config.yaml` of an FSMN-VAD model, and what a user may set differently.
+
+use std::path::Path;
+
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+use crate::{features::FrontendConfig, recognizer::Error};
+
+/// Milliseconds from one frame to the next.
+const FRAME_MS: u32 = 10;
+/// Settings at and below this level have no effect: nothing is that quiet.
+const OFF_DB: f32 = -100.0;
+
+/// What a user may set; what is `None` is as the model's `config.yaml` has it. Times in
+/// milliseconds.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct VadOptions {
+    /// Silence that ends a segment: 800 in the published model.
+    pub max_end_silence_ms: Option<u32>,
+    /// How much more probable than silence speech must be, 0 to 1: 0.6 in the published model.
+    #[serde(deserialize_with = "probability")]
+    pub speech_noise_threshold: Option<f32>,
+    /// How long before the first frames of speech a segment starts: 200 in the published model.
+    pub lookback_ms: Option<u32>,
+    /// Silence left at the end of a segment: 100 in the published model.
+    pub lookahead_ms: Option<u32>,
+    /// Length at which speech is cut, be it in mid-word: 60000 in the published model.
+    pub max_segment_ms: Option<u32>,
+}
+
+fn probability<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f32>, D::Error> {
+    match Option::<f32>::deserialize(deserializer)? {
+        Some(value) if !(0.0..=1.0).contains(&value) => {
+            Err(D::Error::custom(format!("{value} is not between 0 and 1")))
+        }
+        value => Ok(value),
+    }
+}
+
+/// What we need of the file; the rest differs between releases and is passed over.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(super) struct ModelConfig {
+    pub(super) frontend_conf: FrontendConfig,
+    pub(super) model_conf: EndpointConfig,
+    pub(super) encoder_conf: EncoderConfig,
+}
+
+/// Sizes of the network.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(super) struct EncoderConfig {
+    pub(super) fsmn_layers: usize,
+    pub(super) proj_dim: usize,
+    /// Taps of the memory: each layer looks back `lorder - 1` frames.
+    pub(super) lorder: usize,
+    /// Classes told apart.
+    pub(super) output_dim: usize,
+}
+
+/// `VADXOptions`, with its defaults.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default)]
+pub(super) struct EndpointConfig {
+    max_end_silence_time: u32,
+    window_size_ms: u32,
+    sil_to_speech_time_thres: u32,
+    speech_to_sil_time_thres: u32,
+    lookback_time_start_point: u32,
+    lookahead_time_end_point: u32,
+    max_single_segment_time: u32,
+    speech_noise_thres: f32,
+    pub(super) sil_pdf_ids: Vec<usize>,
+    // Only one value of these is supported.
+    detect_mode: u32,
+    do_extend: u32,
+    frame_in_ms: u32,
+    speech_2_noise_ratio: f32,
+    snr_thres: f32,
+    decibel_thres: f32,
+}
+
+impl Default for EndpointConfig {
+    fn default() -> Self {
+        Self {
+            max_end_silence_time: 800,
+            window_size_ms: 200,
+            sil_to_speech_time_thres: 150,
+            speech_to_sil_time_thres: 150,
+            lookback_time_start_point: 200,
+            lookahead_time_end_point: 100,
+            max_single_segment_time: 60_000,
+            speech_noise_thres: 0.6,
+            sil_pdf_ids: vec![0],
+            detect_mode: 1,
+            do_extend: 1,
+            frame_in_ms: FRAME_MS,
+            speech_2_noise_ratio: 1.0,
+            snr_thres: OFF_DB,
+            decibel_thres: OFF_DB,
+        }
+    }
+}
+
+impl ModelConfig {
+    pub(super) fn open(path: &Path) -> Result<Self, Error> {
+        let model = |message: String| Error::Model { path: path.to_owned(), message };
+        let text = std::fs::read_to_string(path).map_err(|e| model(e.to_string()))?;
+        let config: Self = serde_saphyr::from_str(&text).map_err(|e| model(e.to_string()))?;
+        config.check().map_err(model)?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let endpoint = &self.model_conf;
+        let supported = [
+            ("detect_mode", endpoint.detect_mode == 1),
+            ("do_extend", endpoint.do_extend == 1),
+            ("frame_in_ms", endpoint.frame_in_ms == FRAME_MS),
+            ("speech_2_noise_ratio", endpoint.speech_2_noise_ratio == 1.0),
+            ("snr_thres", endpoint.snr_thres <= OFF_DB),
+            ("decibel_thres", endpoint.decibel_thres <= OFF_DB),
+            ("window_size_ms", (FRAME_MS..=60_000).contains(&endpoint.window_size_ms)),
+            ("speech_noise_thres", (0.0..=1.0).contains(&endpoint.speech_noise_thres)),
+            ("lorder", (2..=1000).contains(&self.encoder_conf.lorder)),
+            ("proj_dim", (1..=10_000).contains(&self.encoder_conf.proj_dim)),
+            ("fsmn_layers", (1..=100).contains(&self.encoder_conf.fsmn_layers)),
+            (
+                "sil_pdf_ids",
+                !endpoint.sil_pdf_ids.is_empty()
+                    && endpoint.sil_pdf_ids.iter().all(|&id| id < self.encoder_conf.output_dim),
+            ),
+        ];
+        match supported.iter().find(|(_, supported)| !supported) {
+            Some((setting, _)) => Err(format!("this value of `{setting}` is not supported")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The settings of the end-point state machine, in frames.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct EndpointOptions {
+    /// Length of the window that decides between speech and silence.
+    pub(super) window: usize,
+    /// So many speech frames in the window turn silence into speech, ...
+    pub(super) to_speech: usize,
+    /// ... and with no more than this, speech turns into silence.
+    pub(super) to_silence: usize,
+    /// Silence after that turn which ends the segment.
+    pub(super) end_silence: u64,
+    /// How far before the frame that ends it a segment ends.
+    pub(super) end_lag: u64,
+    /// How far before the frame that opens it a segment starts.
+    pub(super) start_lag: u64,
+    pub(super) max_segment: u64,
+    /// A frame is speech if p(speech) >= p(silence) + this.
+    pub(super) threshold: f32,
+}
+
+impl EndpointOptions {
+    pub(super) fn new(config: &EndpointConfig, user: &VadOptions) -> Self {
+        let frames = |ms: u32| u64::from(ms / FRAME_MS);
+        let max_end_silence = user.max_end_silence_ms.unwrap_or(config.max_end_silence_time);
+        // The window takes a while to turn silent: that much of the silence has passed by then.
+        let remaining = max_end_silence.saturating_sub(config.speech_to_sil_time_thres);
+        let lookahead = frames(user.lookahead_ms.unwrap_or(config.lookahead_time_end_point));
+        let lookback = frames(user.lookback_ms.unwrap_or(config.lookback_time_start_point));
+        let window = frames(config.window_size_ms);
+        Self {
+            window: window as usize,
+            to_speech: frames(config.sil_to_speech_time_thres) as usize,
+            to_silence: frames(config.speech_to_sil_time_thres) as usize,
+            end_silence: u64::from(remaining.div_ceil(FRAME_MS)),
+            end_lag: frames(remaining).saturating_sub(lookahead + 1),
+            start_lag: window + lookback,
+            max_segment: frames(user.max_segment_ms.unwrap_or(config.max_single_segment_time)),
+            threshold: user.speech_noise_threshold.unwrap_or(config.speech_noise_thres),
+        }
+    }
+
+    /// `silence`: its probability. Not a number counts as silence.
+    pub(super) fn is_speech(&self, silence: f32) -> bool {
+        let silence = f64::from(silence);
+        1.0 - silence >= silence + f64::from(self.threshold)
+    }
+}

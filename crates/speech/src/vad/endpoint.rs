@@ -1,0 +1,129 @@
+//! From "is this frame speech?" to segments: the end-point state machine of FunASR's `E2EVadModel`.
+//!
+//! A window over the last frames decides when speech begins and when silence does. A segment starts
+//! a little before the window filled with speech, and ends once silence has lasted, a little after
+//! it began.
+
+use std::collections::VecDeque;
+
+use super::config::EndpointOptions;
+
+/// Where a segment begins or ends, in frames from the start of the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Boundary {
+    Start(u64),
+    /// The first frame after the segment.
+    End(u64),
+}
+
+/// The state machine over one stream of frames.
+pub(super) struct Endpointer {
+    options: EndpointOptions,
+    window: SlidingWindow,
+    /// Frames seen.
+    frames: u64,
+    /// Start of the open segment.
+    start: Option<u64>,
+    /// Frames since the window turned silent within the open segment.
+    silence: u64,
+    /// Where the last segment ended: the next one starts no earlier.
+    ended: u64,
+}
+
+impl Endpointer {
+    pub(super) fn new(options: EndpointOptions) -> Self {
+        let window = SlidingWindow::new(&options);
+        Self { options, window, frames: 0, start: None, silence: 0, ended: 0 }
+    }
+
+    /// Takes the silence probability of the next frame.
+    pub(super) fn push(&mut self, silence: f32) -> Option<Boundary> {
+        let turned = self.window.push(self.options.is_speech(silence));
+        let silent = !self.window.in_speech;
+        let frame = self.frames;
+        self.frames += 1;
+        let Some(start) = self.start else {
+            return turned.then(|| self.open(frame));
+        };
+        self.silence = if silent && !turned { self.silence + 1 } else { 0 };
+        if silent && !turned && self.silence >= self.options.end_silence {
+            Some(self.close(frame - self.options.end_lag + 1))
+        } else if frame - start + 1 > self.options.max_segment {
+            Some(self.close(frame + 1))
+        } else {
+            None
+        }
+    }
+
+    /// Ends the stream, and with it the open segment.
+    pub(super) fn finish(&mut self) -> Option<Boundary> {
+        self.start.is_some().then(|| self.close(self.frames))
+    }
+
+    /// The open segment, or one to come, starts no earlier than this frame.
+    pub(super) fn earliest_start(&self) -> u64 {
+        self.start.unwrap_or_else(|| self.start_at(self.frames))
+    }
+
+    /// How many frames an end may lie before the frame with which it is known.
+    pub(super) fn end_lag(&self) -> u64 {
+        self.options.end_lag
+    }
+
+    /// Where a segment starts that `frame` opens.
+    fn start_at(&self, frame: u64) -> u64 {
+        frame.saturating_sub(self.options.start_lag).max(self.ended)
+    }
+
+    fn open(&mut self, frame: u64) -> Boundary {
+        let start = self.start_at(frame);
+        self.start = Some(start);
+        self.silence = 0;
+        Boundary::Start(start)
+    }
+
+    fn close(&mut self, end: u64) -> Boundary {
+        self.start = None;
+        self.ended = end;
+        self.window = SlidingWindow::new(&self.options);
+        Boundary::End(end)
+    }
+}
+
+/// Hysteresis over the number of speech frames among the last few.
+struct SlidingWindow {
+    frames: VecDeque<bool>,
+    speech: usize,
+    in_speech: bool,
+    to_speech: usize,
+    to_silence: usize,
+}
+
+impl SlidingWindow {
+    fn new(options: &EndpointOptions) -> Self {
+        Self {
+            frames: VecDeque::from(vec![false; options.window]),
+            speech: 0,
+            in_speech: false,
+            to_speech: options.to_speech,
+            to_silence: options.to_silence,
+        }
+    }
+
+    /// `true` if this frame turned silence into speech or speech into silence.
+    fn push(&mut self, speech: bool) -> bool {
+        self.frames.push_back(speech);
+        self.speech += usize::from(speech);
+        self.speech -= usize::from(self.frames.pop_front().unwrap_or(false));
+        let turned = if self.in_speech {
+            self.speech <= self.to_silence
+        } else {
+            self.speech >= self.to_speech
+        };
+        self.in_speech ^= turned;
+        turned
+    }
+}
+
+#[cfg(test)]
+mod tests;
