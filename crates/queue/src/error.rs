@@ -23,6 +23,10 @@ pub enum Kind {
 }
 
 impl Error {
+    pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
     pub fn is_transient(&self) -> bool {
         matches!(self.kind, Kind::Unavailable | Kind::Refused | Kind::LeaseLost)
     }

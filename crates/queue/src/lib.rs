@@ -2,9 +2,13 @@
 //!
 //! What a message says is not this crate's business: a body is bytes.
 
+mod amqp;
 mod error;
+mod memory;
 
+pub use amqp::{AmqpConfig, AmqpQueue, AmqpUrl};
 pub use error::{Error, Kind};
+pub use memory::MemoryQueue;
 
 use std::{fmt::Debug, time::Duration};
 
@@ -20,7 +24,8 @@ pub trait Queue: Debug + Send + Sync {
     /// Returns once the broker has taken the message over, durably, and has routed it.
     async fn publish(&self, message: Message) -> Result<(), Error>;
 
-    /// Starts leasing. At most `in_flight` leases are unsettled at a time.
+    /// Starts leasing. At most `in_flight` leases (one or more) are unsettled at a time; a lost lease
+    /// counts until it is dropped.
     async fn consume(&self, in_flight: u16) -> Result<Box<dyn Consumer>, Error>;
 
     /// Messages waiting and (where the broker tells) leased, and dead letters.
@@ -32,7 +37,7 @@ pub trait Queue: Debug + Send + Sync {
 
 #[async_trait]
 pub trait Consumer: Debug + Send {
-    /// The next lease; `None` after [`Consumer::stop`]. A lost connection is mended underneath, with
+    /// The next lease (cancelling the call loses none); `None` after [`Consumer::stop`]. A lost connection is mended underneath, with
     /// growing delays; leases of the lost connection can no longer be settled
     /// ([`Kind::LeaseLost`]), the broker gives them to somebody else.
     async fn next(&mut self) -> Option<Box<dyn Lease>>;
@@ -54,8 +59,12 @@ pub trait Lease: Debug + Send + Sync {
     /// Done: the message is gone.
     async fn ack(self: Box<Self>) -> Result<(), Error>;
 
-    /// A transient failure: the message comes back after at least `delay`, its `attempt` one
-    /// higher.
+    /// A transient failure: the message comes back after at least `delay` (or the longest delay the
+    /// queue offers, if that is shorter), its `attempt` one higher.
+    ///
+    /// If this fails, so if the process dies meanwhile, the message comes back at once, perhaps
+    /// besides the delayed one: duplicates are possible, loss is not. The same goes for
+    /// [`Lease::dead_letter`].
     async fn retry(self: Box<Self>, delay: Duration) -> Result<(), Error>;
 
     /// A permanent failure: the message goes to the dead-letter queue with the reason.
@@ -81,6 +90,22 @@ pub struct Reason {
     pub code: String,
     /// A sentence for people.
     pub detail: String,
+}
+
+impl Reason {
+    /// The `code` of a message that was handed out too often without being settled. The queue gives
+    /// it, not the worker: it is what remains of a job that kills its workers.
+    pub const DELIVERY_LIMIT: &str = "delivery_limit";
+
+    fn delivery_limit(limit: u64) -> Self {
+        Self {
+            code: Self::DELIVERY_LIMIT.to_owned(),
+            detail: format!(
+                "came back unsettled more than {limit} times: its workers died on it, lost their \
+                 connection or gave it back"
+            ),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
