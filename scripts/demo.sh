@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# From a fresh Debian 12 with Rust to transcripts of real recordings: installs what is missing,
+# builds, gets the default models, transcribes five LibriVox clips whose words are known.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+binary="${CARGO_TARGET_DIR:-target}/debug/scriptorium"
+clips=/usr/share/pocketsphinx/test/data/librivox
+out="$(mktemp -d)"
+trap 'rm -rf "$out"' EXIT
+
+# step TEXT COMMAND...: says what is done and how long it took; shows the output only of a failure.
+step() {
+    local text=$1 begun=$SECONDS
+    shift
+    printf '%-48s ' "$text ..."
+    if ! "$@" >"$out/stdout" 2>"$out/stderr"; then
+        printf 'failed after %d s\n\n' $((SECONDS - begun))
+        cat "$out/stdout" "$out/stderr" >&2
+        exit 1
+    fi
+    printf '%4d s\n' $((SECONDS - begun))
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        echo "not root, and no sudo: install these Debian packages by hand: ${missing[*]}" >&2
+        return 1
+    fi
+}
+
+install_missing() {
+    as_root apt-get update -qq &&
+        as_root env DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y -qq --no-install-recommends "${missing[@]}"
+}
+
+# What the build, the models and the demo need: a command or a file, and the package it is from.
+missing=()
+needs() { command -v "$1" >/dev/null || [ -e "$1" ] || missing+=("$2"); }
+needs gcc gcc
+needs g++ g++
+needs make make
+needs cmake cmake
+needs python3 python3
+needs "$clips/transcription" pocketsphinx-testdata
+python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
+if ! command -v cargo >/dev/null; then
+    echo "cargo is not on the PATH: install Rust (see rust-version in Cargo.toml) and come again" >&2
+    exit 1
+fi
+
+if [ ${#missing[@]} -gt 0 ]; then
+    step "Installing ${missing[*]}" install_missing
+fi
+step "Building scriptorium (minutes, the first time)" cargo build --locked -p cli
+step "Getting the models whisper-tiny.en and fsmn-vad" \
+    "$binary" models pull whisper-tiny.en fsmn-vad
+step "Transcribing five clips of 'Sense and Sensibility'" \
+    "$binary" transcribe "$clips" --out "$out/transcripts" --format json --json
+mv "$out/stdout" "$out/summary"
+
+echo
+python3 scripts/wer.py --reference "$clips/transcription" --transcripts "$out/transcripts"
+python3 - "$out/summary" <<'PYTHON'
+import json, sys
+summary = json.load(open(sys.argv[1], encoding="utf-8"))
+print("Speed: {audio_seconds:.1f} s of audio in {wall_seconds:.1f} s, "
+      "{audio_seconds_per_core_second:.1f} seconds of audio per core-second".format(**summary))
+PYTHON
