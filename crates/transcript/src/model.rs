@@ -1,6 +1,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::number;
+
 /// Version of the transcript JSON. Grows when a field changes its meaning or goes away.
 pub const SCHEMA_VERSION: u32 = 1;
 
@@ -8,7 +10,8 @@ pub const SCHEMA_VERSION: u32 = 1;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Transcript {
-    /// Always [`SCHEMA_VERSION`].
+    /// Version of this format.
+    #[schemars(extend("const" = SCHEMA_VERSION))]
     pub version: u32,
     pub source: Source,
     pub pipeline: Pipeline,
@@ -27,6 +30,8 @@ pub struct Source {
     /// What changes when the object changes: the store's ETag.
     pub etag: String,
     /// Seconds.
+    #[serde(serialize_with = "number::thousandths")]
+    #[schemars(with = "f64", range(min = 0))]
     pub duration: f64,
     pub channels: u32,
     /// Hz, as recorded.
@@ -59,7 +64,12 @@ pub struct Pipeline {
 #[serde(deny_unknown_fields)]
 pub struct Segment {
     /// Seconds from the start of the recording.
+    #[serde(serialize_with = "number::thousandths")]
+    #[schemars(with = "f64", range(min = 0))]
     pub start: f64,
+    /// Seconds from the start of the recording, not before `start`.
+    #[serde(serialize_with = "number::thousandths")]
+    #[schemars(with = "f64", range(min = 0))]
     pub end: f64,
     /// 0-based; absent when the channels were mixed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -69,18 +79,34 @@ pub struct Segment {
     pub language: Option<String>,
     pub text: String,
     /// From 0 to 1: the geometric mean of the tokens' probabilities.
+    #[serde(serialize_with = "number::probability")]
+    #[schemars(with = "f32", range(min = 0, max = 1))]
     pub confidence: f32,
+    /// In order; absent when the recognizer gives no times of words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub words: Vec<Word>,
 }
 
+/// A word of a segment, or a character in scripts that do not separate words.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Word {
+    /// Seconds from the start of the recording.
+    #[serde(serialize_with = "number::thousandths")]
+    #[schemars(with = "f64", range(min = 0))]
     pub start: f64,
+    /// Seconds from the start of the recording, not before `start`.
+    #[serde(serialize_with = "number::thousandths")]
+    #[schemars(with = "f64", range(min = 0))]
     pub end: f64,
     pub text: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// From 0 to 1.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "number::optional_probability"
+    )]
+    #[schemars(with = "Option<f32>", range(min = 0, max = 1))]
     pub confidence: Option<f32>,
 }
 
@@ -89,20 +115,37 @@ pub struct Word {
 #[serde(deny_unknown_fields)]
 pub struct Processing {
     /// RFC 3339, when the transcript was made.
+    #[schemars(extend("format" = "date-time"))]
     pub finished_at: String,
     /// Elapsed seconds, from opening the recording to the last segment.
+    #[serde(serialize_with = "number::thousandths")]
+    #[schemars(with = "f64", range(min = 0))]
     pub wall_seconds: f64,
     /// Seconds of one core, over all stages.
+    #[serde(serialize_with = "number::thousandths")]
+    #[schemars(with = "f64", range(min = 0))]
     pub cpu_seconds: f64,
     /// Seconds of audio per second of one core: the headline figure.
+    #[serde(serialize_with = "number::thousandths")]
+    #[schemars(with = "f64", range(min = 0))]
     pub audio_seconds_per_core_second: f64,
     /// Seconds of one core per stage, in order of the pipeline: decode, vad, recognize.
     pub stages: Vec<Stage>,
 }
 
+/// A stage of the pipeline and the seconds of one core that it took.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Stage {
     pub name: String,
+    #[serde(serialize_with = "number::thousandths")]
+    #[schemars(with = "f64", range(min = 0))]
     pub seconds: f64,
+}
+
+impl Segment {
+    /// How renderings for people name the speaker, if the channels were kept apart: from 1.
+    pub(crate) fn channel_label(channel: u32) -> String {
+        format!("Channel {}", u64::from(channel) + 1)
+    }
 }

@@ -1,0 +1,334 @@
+//! Cuts a text into captions of at most two lines, at the places where a reader would pause.
+//!
+//! The conventions are those that the Netflix and BBC guidelines for timed text share: 42 cells a
+//! line (21 full-width characters), two lines, 1 to 7 seconds, breaks after a sentence rather than
+//! a clause and after a clause rather than a word. Where a line may break at all is Unicode
+//! Standard Annex #14, with dictionaries for the scripts of South-East Asia.
+
+use std::{ops::Range, sync::LazyLock};
+
+use icu_segmenter::{
+    GraphemeClusterSegmenter, GraphemeClusterSegmenterBorrowed, LineSegmenter,
+    LineSegmenterBorrowed, options::LineBreakOptions,
+};
+
+use crate::{text::Measured, timeline::Timeline};
+
+/// Cells of a line.
+pub(crate) const LINE_CELLS: usize = 42;
+/// Milliseconds that a caption stays at least and at most.
+pub(crate) const SHORTEST: u64 = 1000;
+pub(crate) const LONGEST: u64 = 7000;
+
+static LINES: LazyLock<LineSegmenterBorrowed<'static>> =
+    LazyLock::new(|| LineSegmenter::new_dictionary(LineBreakOptions::default()));
+static GRAPHEMES: GraphemeClusterSegmenterBorrowed<'static> = GraphemeClusterSegmenter::new();
+
+/// How well a break suits a place; greater is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Break {
+    /// Inside what does not fit on a line.
+    Forced,
+    Word,
+    Clause,
+    Sentence,
+}
+
+impl Break {
+    /// After `text`.
+    fn after(text: &str) -> Self {
+        let closing = ['"', '\'', ')', ']', '”', '’', '»', '」', '』', '》', '）', '】'];
+        match text.trim_end().trim_end_matches(closing).chars().next_back() {
+            Some('.' | '!' | '?' | '…' | '。' | '！' | '？' | '؟' | '۔' | '।' | '．') => {
+                Self::Sentence
+            }
+            Some(',' | ';' | ':' | '–' | '—' | '，' | '、' | '；' | '：' | '،' | '؛') => {
+                Self::Clause
+            }
+            _ => Self::Word,
+        }
+    }
+
+    /// Cost of ending a caption here, where one more caption costs 1.
+    fn between_captions(self) -> f64 {
+        match self {
+            Self::Sentence => 0.0,
+            Self::Clause => 0.3,
+            Self::Word => 0.9,
+            Self::Forced => 3.0,
+        }
+    }
+
+    /// Cost of ending the first line here, where a line all empty costs 1.
+    fn between_lines(self) -> f64 {
+        self.between_captions() / 3.0
+    }
+}
+
+/// What is never broken, with the space after it.
+#[derive(Debug, Clone, Copy)]
+struct Piece {
+    start: usize,
+    end: usize,
+    after: Break,
+}
+
+/// A text cut into pieces, and the room there is for it.
+#[derive(Debug)]
+pub(crate) struct Layout<'a> {
+    text: &'a Measured<'a>,
+    pieces: Vec<Piece>,
+    /// Cells of the first line of each caption, where a label may stand before the text.
+    first_line: usize,
+}
+
+/// Bytes of a caption's text and of its lines.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Caption {
+    pub(crate) text: Range<usize>,
+    pub(crate) lines: Vec<Range<usize>>,
+}
+
+impl<'a> Layout<'a> {
+    /// `label` cells are kept free at the start of each caption.
+    pub(crate) fn new(text: &'a Measured<'a>, label: usize) -> Self {
+        let first_line = LINE_CELLS.saturating_sub(label).max(LINE_CELLS / 3);
+        Self { text, pieces: pieces(text, first_line), first_line }
+    }
+
+    /// The cheapest way to cut the text into captions, by dynamic programming over the places where
+    /// it may be cut.
+    pub(crate) fn captions(&self, timeline: &Timeline<'_>) -> Vec<Caption> {
+        let count = self.pieces.len();
+        // Of the best way to cut the first n pieces: its cost, and where its last caption begins.
+        let mut best = vec![(f64::INFINITY, 0); count + 1];
+        best[0].0 = 0.0;
+        for first in 0..count {
+            for last in first..count {
+                if !self.fits(first, last) {
+                    break;
+                }
+                let cost = best[first].0 + self.cost(first, last, timeline);
+                if cost < best[last + 1].0 {
+                    best[last + 1] = (cost, first);
+                }
+            }
+        }
+        let mut captions = Vec::new();
+        let mut end = count;
+        while end > 0 {
+            let first = best[end].1;
+            captions.push(self.caption(first, end - 1));
+            end = first;
+        }
+        captions.reverse();
+        captions
+    }
+
+    fn cost(&self, first: usize, last: usize, timeline: &Timeline<'_>) -> f64 {
+        let range = self.range(first, last);
+        let time = timeline.end_at(range.end).saturating_sub(timeline.start_at(range.start));
+        let too_long = time.saturating_sub(LONGEST) as f64 / 1000.0;
+        let too_short = SHORTEST.saturating_sub(time) as f64 / 1000.0;
+        let room = (self.first_line + LINE_CELLS) as f64;
+        let empty = 1.0 - self.text.width(range) as f64 / room;
+        let end = self.pieces[last].after;
+        let cut = if last + 1 < self.pieces.len() { end.between_captions() } else { 0.0 };
+        // The square of the room left over makes captions of like length cheapest.
+        1.0 + cut + empty * empty / 2.0 + 10.0 * too_long + 2.0 * too_short
+    }
+
+    fn range(&self, first: usize, last: usize) -> Range<usize> {
+        self.text.trimmed(self.pieces[first].start..self.pieces[last].end)
+    }
+
+    fn width(&self, first: usize, last: usize) -> usize {
+        self.text.width(self.range(first, last))
+    }
+
+    /// Whether the pieces fit on two lines. A single piece always does.
+    fn fits(&self, first: usize, last: usize) -> bool {
+        if self.width(first, last) <= self.first_line {
+            return true;
+        }
+        let longest = (first..last).take_while(|&end| self.width(first, end) <= self.first_line);
+        match longest.last() {
+            Some(end) => self.width(end + 1, last) <= LINE_CELLS,
+            None => first == last,
+        }
+    }
+
+    fn caption(&self, first: usize, last: usize) -> Caption {
+        let text = self.range(first, last);
+        if self.text.width(text.clone()) <= self.first_line {
+            return Caption { lines: vec![text.clone()], text };
+        }
+        let cost = |end: usize| {
+            let (upper, lower) = (self.width(first, end), self.width(end + 1, last));
+            let uneven = upper.abs_diff(lower) as f64 / LINE_CELLS as f64;
+            self.pieces[end].after.between_lines() + uneven * uneven
+        };
+        let lines = (first..last)
+            .filter(|&end| {
+                self.width(first, end) <= self.first_line && self.width(end + 1, last) <= LINE_CELLS
+            })
+            .min_by(|&a, &b| cost(a).total_cmp(&cost(b)))
+            .map_or_else(
+                || vec![text.clone()],
+                |end| vec![self.range(first, end), self.range(end + 1, last)],
+            );
+        Caption { text, lines }
+    }
+}
+
+/// Cuts at every place where a line may break, and wherever needed to keep within `limit` cells.
+fn pieces(text: &Measured<'_>, limit: usize) -> Vec<Piece> {
+    let mut pieces: Vec<Piece> = Vec::new();
+    let mut start = 0;
+    for end in LINES.segment_str(text.text()).filter(|&end| end > 0) {
+        // What nobody can see does not stand alone.
+        if text.width(text.trimmed(start..end)) == 0 && end < text.text().len() {
+            continue;
+        }
+        for cut in forced_cuts(text, text.trimmed(start..end), limit) {
+            pieces.push(Piece { start, end: cut, after: Break::Forced });
+            start = cut;
+        }
+        pieces.push(Piece { start, end, after: Break::after(&text.text()[start..end]) });
+        start = end;
+    }
+    join_invisible_end(text, &mut pieces);
+    pieces
+}
+
+fn join_invisible_end(text: &Measured<'_>, pieces: &mut Vec<Piece>) {
+    if let [.., before, last] = pieces.as_mut_slice()
+        && text.width(text.trimmed(last.start..last.end)) == 0
+    {
+        before.end = last.end;
+        pieces.pop();
+    }
+}
+
+/// Where to cut a range that is wider than `limit`: between graphemes if any fits, else between
+/// characters.
+fn forced_cuts(text: &Measured<'_>, range: Range<usize>, limit: usize) -> Vec<usize> {
+    let mut cuts = Vec::new();
+    if text.width(range.clone()) <= limit {
+        return cuts;
+    }
+    let slice = &text.text()[range.clone()];
+    let mut graphemes = GRAPHEMES.segment_str(slice).map(|at| range.start + at).peekable();
+    let mut start = range.start;
+    let mut between = start;
+    for (at, c) in slice.char_indices().map(|(at, c)| (range.start + at, c)) {
+        while let Some(boundary) = graphemes.next_if(|&boundary| boundary <= at) {
+            between = boundary;
+        }
+        if text.width(start..at + c.len_utf8()) > limit {
+            start = if between > start { between } else { at };
+            cuts.push(start);
+        }
+    }
+    cuts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Segment;
+
+    /// Captions of `text` said in `seconds`, lines joined by `/`.
+    fn captions(text: &str, seconds: f64, label: usize) -> Vec<String> {
+        let measured = Measured::new(text);
+        let segment = Segment {
+            start: 0.0,
+            end: seconds,
+            channel: None,
+            language: None,
+            text: text.to_owned(),
+            confidence: 1.0,
+            words: Vec::new(),
+        };
+        let timeline = Timeline::new(&segment, &measured);
+        let captions = Layout::new(&measured, label).captions(&timeline);
+        let lines = |caption: Caption| {
+            caption.lines.into_iter().map(|line| &text[line]).collect::<Vec<_>>().join("/")
+        };
+        captions.into_iter().map(lines).collect()
+    }
+
+    #[test]
+    fn what_fits_on_a_line_stays_on_one() {
+        assert_eq!(captions("Good morning. How are you?", 2.0, 0), ["Good morning. How are you?"]);
+        assert_eq!(captions(&"a".repeat(42), 2.0, 0), ["a".repeat(42)]);
+    }
+
+    #[test]
+    fn lines_break_after_the_clause() {
+        assert_eq!(
+            captions("When the rain stopped at last, everybody went out again.", 4.0, 0),
+            ["When the rain stopped at last,/everybody went out again."]
+        );
+    }
+
+    #[test]
+    fn long_text_is_cut_after_sentences() {
+        assert_eq!(
+            captions(
+                "It was a bright cold day in April, and the clocks were striking thirteen. \
+                 Nobody in the street looked up, for nobody there had ever owned a clock.",
+                9.0,
+                0
+            ),
+            [
+                "It was a bright cold day in April,/and the clocks were striking thirteen.",
+                "Nobody in the street looked up,/for nobody there had ever owned a clock."
+            ]
+        );
+    }
+
+    #[test]
+    fn slow_speech_is_cut_by_time() {
+        let slow = captions("One, two, three, four, five, six.", 18.0, 0);
+        assert_eq!(slow, ["One, two,", "three, four,", "five, six."]);
+    }
+
+    #[test]
+    fn chinese_breaks_between_characters_and_not_before_punctuation() {
+        let text = "今天天气很好，我们一起去公园散步，然后去吃了一顿很好的晚饭。";
+        assert_eq!(
+            captions(text, 6.0, 0),
+            ["今天天气很好，我们一起去公园散步，/然后去吃了一顿很好的晚饭。"]
+        );
+        let unbroken = captions(&"好".repeat(50), 6.0, 0);
+        assert!(unbroken.iter().all(|lines| lines.split('/').all(|line| line.len() <= 63)));
+        assert_eq!(unbroken.concat().replace('/', ""), "好".repeat(50));
+    }
+
+    #[test]
+    fn what_has_no_break_is_cut_between_graphemes() {
+        let word = "e\u{301}".repeat(100);
+        let cut = captions(&word, 6.0, 0);
+        assert_eq!(cut.concat().replace('/', ""), word);
+        assert!(
+            cut.iter()
+                .flat_map(|lines| lines.split('/'))
+                .all(|line| line.starts_with('e')
+                    && line.chars().filter(|&c| c == 'e').count() <= 42)
+        );
+        // One grapheme that is wider than a line: leading consonants without end.
+        let jamo = captions(&"\u{1100}".repeat(60), 6.0, 0);
+        assert!(jamo.iter().flat_map(|lines| lines.split('/')).all(|l| l.chars().count() <= 21));
+    }
+
+    #[test]
+    fn the_label_has_its_room() {
+        let text = "When the rain stopped at last, everybody went out again.";
+        for lines in captions(text, 4.0, 15) {
+            let mut lines = lines.split('/');
+            assert!(lines.next().is_some_and(|first| first.len() <= 27));
+            assert!(lines.all(|line| line.len() <= 42));
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! When each part of a segment's text is said.
+
+use crate::{Segment, Word, text::Measured};
+
+/// Milliseconds past which nothing is believed: no recording lasts ten thousand hours.
+const LATEST: f64 = 36_000_000_000.0;
+
+/// Seconds to milliseconds; what is no time becomes 0.
+pub(crate) fn milliseconds(seconds: f64) -> u64 {
+    // A cast takes NaN to 0.
+    (seconds * 1000.0).round().clamp(0.0, LATEST) as u64
+}
+
+/// Stretches of text whose times are known, in order; between their ends time runs with the cells,
+/// since a full-width character takes about as long to say as two letters.
+#[derive(Debug)]
+pub(crate) struct Timeline<'a> {
+    text: &'a Measured<'a>,
+    spans: Vec<Span>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    /// Bytes.
+    from: usize,
+    to: usize,
+    /// Milliseconds.
+    start: u64,
+    end: u64,
+}
+
+impl<'a> Timeline<'a> {
+    /// From the segment's words where they are the words of `text` (the segment's, cleaned), else
+    /// from its start and end alone.
+    pub(crate) fn new(segment: &Segment, text: &'a Measured<'a>) -> Self {
+        let start = milliseconds(segment.start);
+        let whole = Span {
+            from: 0,
+            to: text.text().len(),
+            start,
+            end: milliseconds(segment.end).max(start),
+        };
+        let spans = word_spans(&segment.words, text.text(), whole).unwrap_or_else(|| vec![whole]);
+        Self { text, spans }
+    }
+
+    /// When the text from `byte` on begins to be said.
+    pub(crate) fn start_at(&self, byte: usize) -> u64 {
+        let next = self.spans.partition_point(|span| span.to <= byte);
+        match self.spans.get(next) {
+            Some(span) => self.time(span, byte.max(span.from)),
+            None => self.spans.last().map_or(0, |span| span.end),
+        }
+    }
+
+    /// When the text up to `byte` has been said.
+    pub(crate) fn end_at(&self, byte: usize) -> u64 {
+        let next = self.spans.partition_point(|span| span.from < byte);
+        match next.checked_sub(1) {
+            Some(last) => self.time(&self.spans[last], byte.min(self.spans[last].to)),
+            None => self.spans.first().map_or(0, |span| span.start),
+        }
+    }
+
+    fn time(&self, span: &Span, byte: usize) -> u64 {
+        let said = self.text.width(span.from..byte) as u64;
+        let all = self.text.width(span.from..span.to).max(1) as u64;
+        span.start + (span.end - span.start) * said / all
+    }
+}
+
+/// Finds the words one after the other in the text, where punctuation may stand between them.
+/// `None` if there are no words or the text says something else.
+fn word_spans(words: &[Word], text: &str, whole: Span) -> Option<Vec<Span>> {
+    let mut spans: Vec<Span> = Vec::with_capacity(words.len());
+    let mut byte = 0;
+    let mut time = whole.start;
+    for word in words {
+        let sought = crate::text::clean(&word.text);
+        if sought.is_empty() {
+            continue;
+        }
+        while !text[byte..].starts_with(&sought) {
+            let between = text[byte..].chars().next().filter(|c| !c.is_alphanumeric())?;
+            byte += between.len_utf8();
+        }
+        let start = milliseconds(word.start).clamp(time, whole.end);
+        let end = milliseconds(word.end).clamp(start, whole.end);
+        spans.push(Span { from: byte, to: byte + sought.len(), start, end });
+        byte += sought.len();
+        time = end;
+    }
+    let all_found = !spans.is_empty() && !text[byte..].contains(char::is_alphanumeric);
+    all_found.then_some(spans)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segment(text: &str, words: &[(f64, f64, &str)]) -> Segment {
+        Segment {
+            start: 1.0,
+            end: 5.0,
+            channel: None,
+            language: None,
+            text: text.to_owned(),
+            confidence: 1.0,
+            words: words
+                .iter()
+                .map(|&(start, end, text)| Word {
+                    start,
+                    end,
+                    text: text.to_owned(),
+                    confidence: None,
+                })
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn without_words_time_runs_with_the_cells() {
+        let text = Measured::new("ab你好");
+        let timeline = Timeline::new(&segment(text.text(), &[]), &text);
+        assert_eq!((timeline.start_at(0), timeline.end_at(2)), (1000, 2333));
+        assert_eq!((timeline.start_at(5), timeline.end_at(8)), (3666, 5000));
+    }
+
+    #[test]
+    fn words_give_the_times_and_punctuation_goes_with_them() {
+        let text = Measured::new("“Hello,” she said.");
+        let words = [(1.5, 2.0, " Hello"), (3.0, 3.25, " she"), (3.25, 4.0, " said.")];
+        let timeline = Timeline::new(&segment(text.text(), &words), &text);
+        let she = text.text().find("she").unwrap_or_default();
+        assert_eq!((timeline.start_at(0), timeline.end_at(she - 1)), (1500, 2000));
+        assert_eq!((timeline.start_at(she), timeline.end_at(text.text().len())), (3000, 4000));
+    }
+
+    #[test]
+    fn words_of_another_text_are_not_used() {
+        for words in [
+            &[(1.5, 2.0, "Goodbye")][..],
+            &[(1.5, 2.0, "Hello")],
+            &[(1.5, 2.0, "Hello"), (2.0, 3.0, "world"), (3.0, 4.0, "again")],
+        ] {
+            let text = Measured::new("Hello world");
+            let timeline = Timeline::new(&segment(text.text(), words), &text);
+            assert_eq!((timeline.start_at(0), timeline.end_at(11)), (1000, 5000), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn wild_times_stay_inside_the_segment_and_run_forward() {
+        let text = Measured::new("a b c");
+        let words = [(f64::NAN, 9e99, "a"), (-3.0, f64::NEG_INFINITY, "b"), (2.0, 1.0, "c")];
+        let timeline = Timeline::new(&segment(text.text(), &words), &text);
+        let times: Vec<u64> = [0, 2, 4].map(|byte| timeline.start_at(byte)).to_vec();
+        assert!(times.is_sorted() && times.iter().all(|time| (1000..=5000).contains(time)));
+        assert_eq!(milliseconds(f64::NAN), 0);
+        assert_eq!(milliseconds(f64::INFINITY), 36_000_000_000);
+    }
+}

@@ -1,0 +1,301 @@
+//! Subtitles of hostile transcripts, read back by a parser that is not ours (the `subtp` crate).
+
+use std::{collections::BTreeMap, error::Error, time::Duration};
+
+use proptest::prelude::*;
+use subtp::{
+    srt::SubRip,
+    vtt::{VttBlock, WebVtt},
+};
+use transcript::{Format, Pipeline, Processing, Segment, Source, Transcript, Word};
+use unicode_width::UnicodeWidthChar;
+
+/// A cue as a third party reads it.
+#[derive(Debug)]
+struct Read {
+    start: Duration,
+    end: Duration,
+    channel: Option<String>,
+    lines: Vec<String>,
+}
+
+fn read_srt(srt: &str) -> Result<Vec<Read>, Box<dyn Error>> {
+    let parsed = SubRip::parse(srt)?;
+    let numbers: Vec<u32> = parsed.subtitles.iter().map(|cue| cue.sequence).collect();
+    assert_eq!(numbers, (1..=numbers.len() as u32).collect::<Vec<_>>());
+    let cues = parsed.subtitles.into_iter().map(|cue| {
+        let mut lines = cue.text;
+        // Texts in these tests have no such beginning of their own.
+        let label = lines[0].strip_prefix("Channel ").and_then(|rest| rest.split_once(": "));
+        let label = label.map(|(number, rest)| (format!("Channel {number}"), rest.to_owned()));
+        let channel = label.map(|(channel, rest)| {
+            lines[0] = rest;
+            channel
+        });
+        Read { start: cue.start.into(), end: cue.end.into(), channel, lines }
+    });
+    Ok(cues.collect())
+}
+
+fn read_vtt(vtt: &str) -> Result<Vec<Read>, Box<dyn Error>> {
+    let blocks = WebVtt::parse(vtt)?.blocks;
+    let cues = blocks.into_iter().map(|block| {
+        let VttBlock::Que(cue) = block else { panic!("not a cue: {block:?}") };
+        assert_eq!((&cue.identifier, cue.settings.is_none()), (&None, true));
+        let mut lines = cue.payload;
+        let label = lines[0].strip_prefix("<v ").and_then(|rest| rest.split_once('>'));
+        let label = label.map(|(channel, rest)| (channel.to_owned(), rest.to_owned()));
+        let channel = label.map(|(channel, rest)| {
+            lines[0] = rest;
+            channel
+        });
+        assert!(!lines.iter().any(|line| line.contains(['<', '>'])), "unescaped: {lines:?}");
+        let unescape =
+            |line: String| line.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+        let lines = lines.into_iter().map(unescape).collect();
+        Read { start: cue.timings.start.into(), end: cue.timings.end.into(), channel, lines }
+    });
+    Ok(cues.collect())
+}
+
+fn width(text: &str) -> usize {
+    text.chars().map(|c| c.width().unwrap_or(0)).sum()
+}
+
+/// What holds for every subtitle file.
+fn check(cues: &[Read]) {
+    let mut ends: BTreeMap<&Option<String>, Duration> = BTreeMap::new();
+    assert!(cues.is_sorted_by_key(|cue| cue.start), "out of order: {cues:#?}");
+    for cue in cues {
+        assert!(cue.start < cue.end && cue.end - cue.start <= Duration::from_secs(7), "{cue:?}");
+        let end = ends.insert(&cue.channel, cue.end).unwrap_or_default();
+        assert!(end <= cue.start, "overlaps: {cue:?}");
+        assert!(matches!(cue.lines.len(), 1 | 2), "{cue:?}");
+        for line in &cue.lines {
+            assert!((1..=42).contains(&width(line)), "{line:?}");
+            assert!(!line.contains(|c: char| c.is_control() || c == '\u{2028}'), "{line:?}");
+        }
+    }
+}
+
+/// Nothing of the text is lost: letters in order, whatever was done to spaces and hidden characters.
+fn letters<'a>(texts: impl Iterator<Item = &'a str>) -> String {
+    texts.flat_map(str::chars).filter(|c| c.is_alphanumeric() && c.width() > Some(0)).collect()
+}
+
+fn transcript(segments: Vec<Segment>) -> Transcript {
+    Transcript {
+        version: transcript::SCHEMA_VERSION,
+        source: Source {
+            uri: "file:///a.wav".to_owned(),
+            size: 1,
+            etag: "1".to_owned(),
+            duration: 60.0,
+            channels: 2,
+            sample_rate: 8000,
+            container: "wav".to_owned(),
+            codec: "pcm_s16le".to_owned(),
+            warnings: Vec::new(),
+        },
+        pipeline: Pipeline {
+            version: "scriptorium 0.1.0".to_owned(),
+            recognizer: "whisper-tiny.en".to_owned(),
+            vad: "fsmn-vad".to_owned(),
+            precision: "f32".to_owned(),
+            fingerprint: "0".to_owned(),
+        },
+        segments,
+        processing: Processing {
+            finished_at: "2026-11-22T07:38:18Z".to_owned(),
+            wall_seconds: 1.0,
+            cpu_seconds: 1.0,
+            audio_seconds_per_core_second: 1.0,
+            stages: Vec::new(),
+        },
+    }
+}
+
+fn segment(start: f64, end: f64, text: &str) -> Segment {
+    Segment {
+        start,
+        end,
+        channel: None,
+        language: None,
+        text: text.to_owned(),
+        confidence: 1.0,
+        words: Vec::new(),
+    }
+}
+
+/// Pieces that break careless writers, between arbitrary characters.
+fn hostile_text() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        4 => "[a-zA-Z ,.!?']{1,40}",
+        3 => "[好的我们今天。，、《》]{1,30}",
+        2 => "[אבגדה مرحبا]{1,20}",
+        2 => "\\PC{1,20}",
+        1 => any::<String>(),
+        1 => proptest::sample::select(vec![
+            "-->", "--->", "\n\n", "\r\n\r\n1\r\n", "\u{2028}", "\u{2029}", "\u{85}", "\u{b}",
+            "<v Bob>", "</v>", "<i>", "&amp;", "&", "<", ">", "\0", "\u{202e}", "\u{feff}", "WEBVTT",
+            "NOTE ", "STYLE", "00:00:01,000 --> 00:00:02,000", "12", " ", "\u{a0}", "\u{3000}",
+            "\u{200b}", "e\u{301}\u{301}\u{301}", "👩\u{200d}👩\u{200d}👧", "สวัสดีครับ",
+            "https://example.com/a/very/long/path/without/any/spaces/at/all?and=a&query=too",
+        ]).prop_map(str::to_owned),
+    ];
+    proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+}
+
+fn hostile_seconds() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        8 => 0.0..100.0,
+        1 => 100.0..300_000.0,
+        1 => proptest::sample::select(vec![f64::NAN, f64::NEG_INFINITY, -1.0, 0.0, 5.0]),
+    ]
+}
+
+fn hostile_segment() -> impl Strategy<Value = Segment> {
+    let channel = proptest::option::of(prop_oneof![0..3_u32, Just(u32::MAX)]);
+    let word_times = proptest::collection::vec((hostile_seconds(), hostile_seconds()), 1..40);
+    let times = (hostile_seconds(), hostile_seconds());
+    (times, channel, hostile_text(), proptest::option::of(word_times)).prop_map(
+        |((start, end), channel, text, word_times)| {
+            let words = word_times
+                .into_iter()
+                .flat_map(|times| {
+                    text.split(' ')
+                        .zip(times)
+                        .map(|(word, (start, end))| Word {
+                            start,
+                            end,
+                            text: word.to_owned(),
+                            confidence: None,
+                        })
+                        .collect::<Vec<_>>()
+                })
+                .collect();
+            Segment { channel, words, ..segment(start, end, &text) }
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn hostile_transcripts_give_sound_subtitles(
+        segments in proptest::collection::vec(hostile_segment(), 0..6),
+    ) {
+        let transcript = transcript(segments);
+        let spoken = |channel: Option<u32>| {
+            let mut segments: Vec<_> =
+                transcript.segments.iter().filter(|segment| segment.channel == channel).collect();
+            if segments.len() > 1 {
+                // Several are put in order of time; the letters of one are in order anyway.
+                segments.clear();
+            }
+            letters(segments.into_iter().map(|segment| segment.text.as_str()))
+        };
+        let srt = read_srt(&transcript.render(Format::Srt));
+        let vtt = read_vtt(&transcript.render(Format::Vtt));
+        for cues in [srt, vtt] {
+            let cues = cues.map_err(|error| TestCaseError::fail(error.to_string()))?;
+            check(&cues);
+            for channel in transcript.segments.iter().map(|segment| segment.channel) {
+                let said = spoken(channel);
+                if said.is_empty() {
+                    continue;
+                }
+                let label = channel.map(|c| format!("Channel {}", u64::from(c) + 1));
+                let shown = cues.iter().filter(|cue| cue.channel == label);
+                prop_assert_eq!(letters(shown.flat_map(|cue| &cue.lines).map(String::as_str)), said);
+            }
+        }
+        let txt = transcript.render(Format::Txt);
+        prop_assert!(txt.is_empty() || txt.ends_with('\n'));
+        prop_assert!(!txt.contains("\n\n\n") && !txt.starts_with('\n'));
+        let json = transcript.render(Format::Json);
+        prop_assert!(serde_json::from_str::<Transcript>(&json).is_ok());
+    }
+}
+
+#[test]
+fn an_empty_transcript_gives_valid_empty_files() -> Result<(), Box<dyn Error>> {
+    for transcript in [transcript(vec![]), transcript(vec![segment(0.0, 1.0, " \n\u{200b}")])] {
+        assert_eq!(transcript.render(Format::Srt), "");
+        assert_eq!(transcript.render(Format::Vtt), "WEBVTT\n\n");
+        assert_eq!(transcript.render(Format::Txt), "");
+        assert!(read_vtt(&transcript.render(Format::Vtt))?.is_empty());
+    }
+    Ok(())
+}
+
+#[test]
+fn srt_survives_what_looks_like_srt() -> Result<(), Box<dyn Error>> {
+    let evil = "So:\n\n2\n00:00:00,000 --> 00:00:09,000\n\n\nI <never> said & that";
+    let srt = transcript(vec![segment(1.0, 4.5, evil)]).render(Format::Srt);
+    let cues = read_srt(&srt)?;
+    assert_eq!(cues.len(), 1);
+    assert_eq!(cues[0].lines.join(" "), "So: 2 00:00:00,000 → 00:00:09,000 I <never> said & that");
+    Ok(())
+}
+
+#[test]
+fn vtt_escapes_its_markup() {
+    let segment = Segment { channel: Some(1), ..segment(1.0, 3.0, "a < b & c --> <v Eve>d") };
+    assert_eq!(
+        transcript(vec![segment]).render(Format::Vtt),
+        "WEBVTT\n\n00:00:01.000 --> 00:00:03.000\n\
+         <v Channel 2>a &lt; b &amp; c --&gt; &lt;v Eve&gt;d\n"
+    );
+}
+
+#[test]
+fn channels_may_speak_at_once() -> Result<(), Box<dyn Error>> {
+    let left = Segment { channel: Some(0), ..segment(0.0, 5.0, "How can I help you?") };
+    let right = Segment { channel: Some(1), ..segment(2.0, 3.0, "Well.") };
+    let transcript = transcript(vec![left, right]);
+    assert_eq!(
+        transcript.render(Format::Srt),
+        "1\n00:00:00,000 --> 00:00:05,000\nChannel 1: How can I help you?\n\n\
+         2\n00:00:02,000 --> 00:00:03,000\nChannel 2: Well.\n"
+    );
+    check(&read_vtt(&transcript.render(Format::Vtt))?);
+    Ok(())
+}
+
+#[test]
+fn words_time_the_cues_of_a_long_segment() -> Result<(), Box<dyn Error>> {
+    let text = "The first sentence was said quickly at the start of it all. \
+                The second came after a long pause, and nobody expected it.";
+    let mut long = segment(0.0, 12.0, text);
+    long.words = text
+        .split(' ')
+        .enumerate()
+        .map(|(index, word)| {
+            let start = if index < 12 { 0.2 } else { 5.6 } + 0.25 * index as f64;
+            Word { start, end: start + 0.2, text: format!(" {word}"), confidence: None }
+        })
+        .collect();
+    let cues = read_srt(&transcript(vec![long]).render(Format::Srt))?;
+    let times: Vec<_> =
+        cues.iter().map(|cue| (cue.start.as_millis(), cue.end.as_millis())).collect();
+    // The second was said until 11.3 s and takes 2.9 s to read.
+    assert_eq!(times, [(200, 3150), (8600, 11500)]);
+    assert_eq!(cues[1].lines, ["The second came after a long pause,", "and nobody expected it."]);
+    Ok(())
+}
+
+#[test]
+fn plain_text_has_a_line_per_segment_and_paragraphs_at_pauses() {
+    let segments = vec![
+        segment(0.0, 1.0, "One."),
+        segment(1.5, 2.0, " Two\nlines. "),
+        segment(4.5, 5.0, "Three."),
+        Segment { channel: Some(0), ..segment(5.0, 6.0, "Four.") },
+    ];
+    assert_eq!(
+        transcript(segments).render(Format::Txt),
+        "One.\nTwo lines.\n\nThree.\nChannel 1: Four.\n"
+    );
+}
