@@ -1,1 +1,38 @@
-//! Matrix products and other inner loops: one plain reference, one file per instruction set, dispatch at run time.
+//! Matrix products and other inner loops: one plain reference, one file per instruction set,
+//! dispatch at run time.
+//!
+//! Matrices are row-major. Weights are packed once, when a model is loaded, into panels of
+//! [`PANEL`] columns (see [`float`] and [`int8`]); products then stream panels past blocks of rows.
+//! Everything runs on the calling thread.
+
+mod aligned;
+pub mod attention;
+pub mod float;
+mod isa;
+pub mod pointwise;
+mod plain;
+
+pub use isa::Isa;
+
+/// Output columns of one packed panel: four AVX-512 registers of 32-bit numbers.
+pub const PANEL: usize = 64;
+
+/// What is done to a product on its way out: `out = activation(product + bias)`, or
+/// `out += product + bias`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Epilogue<'a> {
+    /// One number per output column.
+    pub bias: Option<&'a [f32]>,
+    pub finish: Finish,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Finish {
+    #[default]
+    Store,
+    Relu,
+    /// Exact: x Φ(x), with the error function.
+    Gelu,
+    /// Adds to what the output holds: a residual connection in place.
+    Add,
+}

@@ -1,0 +1,66 @@
+use crate::Error;
+
+/// Weights of a linear layer, packed once for its kernel.
+#[derive(Clone)]
+pub struct Linear {
+    weights: Weights,
+    bias: Option<Box<[f32]>>,
+}
+
+#[derive(Clone)]
+enum Weights {
+    Float(kernels::float::Weights),
+}
+
+impl Linear {
+    /// `weights`: row-major `[outputs, inputs]`.
+    pub fn float(weights: &[f32], outputs: usize, bias: Option<Vec<f32>>) -> Result<Self, Error> {
+        let inputs = inputs(weights.len(), outputs, bias.as_deref())?;
+        let weights = Weights::Float(kernels::float::Weights::pack(weights, outputs, inputs));
+        Ok(Self { weights, bias: bias.map(Into::into) })
+    }
+
+    pub fn inputs(&self) -> usize {
+        match &self.weights {
+            Weights::Float(weights) => weights.inputs(),
+        }
+    }
+
+    pub fn outputs(&self) -> usize {
+        match &self.weights {
+            Weights::Float(weights) => weights.outputs(),
+        }
+    }
+
+    /// The weights of one output, as an embedding. `row` has [`Self::inputs`] numbers.
+    pub(crate) fn row(&self, output: usize, row: &mut [f32]) {
+        match &self.weights {
+            Weights::Float(weights) => weights.row(output, row),
+        }
+    }
+
+    /// Multiplies rows of [`Self::inputs`] numbers.
+    pub(crate) fn apply(&self, x: &[f32], finish: kernels::Finish, out: &mut [f32]) {
+        let epilogue = kernels::Epilogue { bias: self.bias.as_deref(), finish };
+        let rows = x.len() / self.inputs();
+        match &self.weights {
+            Weights::Float(weights) => weights.apply(x, self.inputs(), rows, epilogue, out),
+        }
+    }
+}
+
+impl std::fmt::Debug for Linear {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Linear({} -> {})", self.inputs(), self.outputs())
+    }
+}
+
+fn inputs(weights: usize, outputs: usize, bias: Option<&[f32]>) -> Result<usize, Error> {
+    if outputs == 0 || weights == 0 || weights % outputs != 0 {
+        return Err(Error::Graph(format!("{weights} weights for {outputs} outputs")));
+    }
+    if bias.is_some_and(|bias| bias.len() != outputs) {
+        return Err(Error::Graph(format!("{outputs} outputs with another number of biases")));
+    }
+    Ok(weights / outputs)
+}

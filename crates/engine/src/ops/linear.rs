@@ -1,0 +1,51 @@
+use kernels::Finish;
+use tract_onnx::tract_core::internal::*;
+
+use super::{floats, last_axis, operator, with_last_axis, zeros};
+
+/// `x`, and the residual if `finish` adds.
+#[derive(Debug, Clone)]
+pub(crate) struct Linear {
+    pub(crate) layer: Arc<crate::Linear>,
+    pub(crate) finish: Finish,
+}
+
+impl PartialEq for Linear {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.layer, &other.layer) && self.finish == other.finish
+    }
+}
+
+impl Eq for Linear {}
+
+operator!(Linear);
+
+impl EvalOp for Linear {
+    op_out_of_plan!();
+
+    fn eval(&self, _: &EvalContext, mut inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let mut out = if self.finish == Finish::Add {
+            inputs.pop().context("takes a residual")?.into_tensor()
+        } else {
+            let mut shape: TVec<usize> = inputs[0].shape().into();
+            *shape.last_mut().context("takes at least one axis")? = self.layer.outputs();
+            zeros(&shape)?
+        };
+        let x = floats(&inputs[0])?;
+        self.layer.apply(x, self.finish, out.try_as_plain_ram_mut()?.as_slice_mut()?);
+        Ok(tvec!(out.into_tvalue()))
+    }
+}
+
+impl TypedOp for Linear {
+    as_op!();
+
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        ensure!(last_axis(inputs[0])? == self.layer.inputs(), "takes {:?}", self.layer);
+        let out = with_last_axis(inputs[0], self.layer.outputs())?;
+        if self.finish == Finish::Add {
+            ensure!(inputs.len() == 2 && inputs[1].shape == out.shape, "residual of another shape");
+        }
+        Ok(tvec!(out))
+    }
+}

@@ -1,0 +1,42 @@
+use kernels::pointwise;
+use tract_onnx::tract_core::internal::*;
+
+use super::{floats, last_axis, operator, with_last_axis, zeros};
+
+#[derive(Debug, Clone)]
+pub(crate) struct LayerNorm {
+    pub(crate) gamma: Arc<[f32]>,
+    pub(crate) beta: Arc<[f32]>,
+    pub(crate) epsilon: f32,
+}
+
+impl PartialEq for LayerNorm {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.gamma, &other.gamma) && Arc::ptr_eq(&self.beta, &other.beta)
+    }
+}
+
+impl Eq for LayerNorm {}
+
+operator!(LayerNorm);
+
+impl EvalOp for LayerNorm {
+    op_out_of_plan!();
+
+    fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let mut out = zeros(inputs[0].shape())?;
+        let (x, mut view) = (floats(&inputs[0])?, out.try_as_plain_ram_mut()?);
+        pointwise::layer_norm(x, &self.gamma, &self.beta, self.epsilon, view.as_slice_mut()?);
+        Ok(tvec!(out.into_tvalue()))
+    }
+}
+
+impl TypedOp for LayerNorm {
+    as_op!();
+
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        let width = last_axis(inputs[0])?;
+        ensure!(width > 0 && self.gamma.len() == width && self.beta.len() == width, "width {width}");
+        Ok(tvec!(with_last_axis(inputs[0], width)?))
+    }
+}

@@ -1,0 +1,76 @@
+use std::{
+    cell::RefCell,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tract_onnx::tract_core::internal::*;
+
+use crate::{Error, decoding::Decoding};
+
+/// A finished graph that many threads run at once: states (the buffers of one run) are lent to
+/// calls and come back, so that there are as many as there were calls at the same time.
+#[derive(Debug)]
+pub(crate) struct Runner {
+    plan: Arc<TypedRunnableModel>,
+    idle: Mutex<Vec<TypedSimpleState>>,
+}
+
+impl Runner {
+    pub(crate) fn new(model: TypedModel) -> TractResult<Self> {
+        let plan = model.into_optimized()?.into_runnable()?;
+        Ok(Self { plan, idle: Mutex::default() })
+    }
+
+    pub(crate) fn run(&self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, Error> {
+        let mut state = self.borrow_state()?;
+        let outputs = self.turn(&mut state, inputs)?;
+        self.give_back(state);
+        Ok(outputs)
+    }
+
+    /// Lends `decoding` to the operators of this run.
+    pub(crate) fn run_with(
+        &self,
+        decoding: Decoding,
+        inputs: Vec<Tensor>,
+    ) -> (Decoding, Result<Vec<Tensor>, Error>) {
+        let mut state = match self.borrow_state() {
+            Ok(state) => state,
+            Err(error) => return (decoding, Err(error)),
+        };
+        state.turn_state.shared.insert(RefCell::new(decoding));
+        let outputs = self.turn(&mut state, inputs);
+        let decoding = state.turn_state.shared.remove::<RefCell<Decoding>>();
+        if outputs.is_ok() {
+            self.give_back(state);
+        }
+        (decoding.map(RefCell::into_inner).unwrap_or_default(), outputs)
+    }
+
+    fn turn(
+        &self,
+        state: &mut TypedSimpleState,
+        inputs: Vec<Tensor>,
+    ) -> Result<Vec<Tensor>, Error> {
+        let (given, taken) = (inputs.len(), self.plan.model().inputs.len());
+        if given != taken {
+            return Err(Error::Input(format!("{given} tensors for {taken} inputs")));
+        }
+        let inputs = inputs.into_iter().map(IntoTValue::into_tvalue).collect();
+        let outputs = state.run(inputs).map_err(|error| Error::Run(format!("{error:#}")))?;
+        Ok(outputs.into_iter().map(IntoTensor::into_tensor).collect())
+    }
+
+    fn borrow_state(&self) -> Result<TypedSimpleState, Error> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        idle.map_or_else(
+            || self.plan.spawn().map_err(|error| Error::Run(format!("{error:#}"))),
+            Ok,
+        )
+    }
+
+    /// For states that ran well only: one that failed may be half way through a turn.
+    fn give_back(&self, state: TypedSimpleState) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(state);
+    }
+}
