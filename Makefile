@@ -1,0 +1,26 @@
+# The commands of the README. Each is a script that also runs without make.
+
+.PHONY: help demo compare test services stop-services
+
+help:
+	@echo 'make demo           transcribe real recordings, print word error rate and speed'
+	@echo 'make compare        the same beside faster-whisper with the same weights'
+	@echo 'make test           every test, with the services they need'
+	@echo 'make services       start the services of the tests and leave them running'
+	@echo 'make stop-services  stop them'
+
+demo:
+	@scripts/demo.sh
+
+compare:
+	@scripts/compare.sh
+
+test:
+	@tests/run.sh
+
+# For running single tests by hand: eval "$$(make -s services)"
+services:
+	@tests/services/start.sh .cache/services
+
+stop-services:
+	@tests/services/stop.sh .cache/services

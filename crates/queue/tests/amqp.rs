@@ -1,0 +1,302 @@
+//! What only a broker can do to us: be down, refuse, forget our queues, speak for others.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use lapin::{
+    BasicProperties, Channel, Connection, ConnectionProperties,
+    options::{BasicPublishOptions, QueueDeleteOptions},
+};
+use queue::{AmqpConfig, AmqpQueue, DeadLetter, Depth, Kind, Message, Queue, Reason};
+use support::{PAUSE, Proxy, SOON, broker, config, delete_queues, expect_depth, lease, message};
+use tokio::time::{sleep, timeout};
+
+/// A client that is not ours.
+async fn stranger(broker: &str) -> Channel {
+    let connection = Connection::connect(broker, ConnectionProperties::default()).await.unwrap();
+    connection.create_channel().await.unwrap()
+}
+
+async fn delete(broker: &str, queue: String) {
+    let options = QueueDeleteOptions::default();
+    stranger(broker).await.queue_delete(queue.into(), options).await.unwrap();
+}
+
+async fn publish_as_stranger(broker: &str, queue: String, body: &[u8]) {
+    stranger(broker)
+        .await
+        .basic_publish(
+            "".into(),
+            queue.into(),
+            BasicPublishOptions::default(),
+            body,
+            BasicProperties::default(),
+        )
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waits_for_a_broker_that_is_down_at_the_start() {
+    let Some(broker) = broker() else { return };
+    let config = config(&broker);
+    let proxy = Proxy::start(&broker).await;
+    let url = proxy.url(&broker).parse().unwrap();
+    let address = proxy.shut().await;
+
+    let connecting = tokio::spawn(AmqpQueue::connect(AmqpConfig { url, ..config.clone() }));
+    sleep(Duration::from_secs(1)).await;
+    assert!(!connecting.is_finished());
+    let _proxy = Proxy::start_at(&broker, address).await;
+    let queue = timeout(SOON, connecting).await.unwrap().unwrap().unwrap();
+    queue.publish(message("a")).await.unwrap();
+    queue.destroy().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gives_up_on_a_broker_that_stays_down() {
+    // Neither needs a broker: nobody listens on one port, nobody answers on the other.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let closed = {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        listener.local_addr().unwrap()
+    };
+    for address in [closed, silent.local_addr().unwrap()] {
+        let mut config = config(&format!("amqp://ann:s3cret@{address}/%2f"));
+        config.connect_timeout_seconds = Some(2);
+        let start = Instant::now();
+        let error = AmqpQueue::connect(config).await.unwrap_err();
+        assert_eq!(error.kind, Kind::Unavailable);
+        assert!(start.elapsed() < Duration::from_secs(10), "took {:?}", start.elapsed());
+        assert!(error.message.contains(&address.to_string()), "{error}");
+        assert!(!error.message.contains("s3cret"), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_password_is_denied_at_once() {
+    let Some(broker) = broker() else { return };
+    let at = broker.rfind('@').unwrap();
+    for url in [
+        format!("amqp://nobody:wrong{}", &broker[at..]),
+        format!("{}no-such-virtual-host", &broker[..=broker.rfind('/').unwrap()]),
+    ] {
+        let start = Instant::now();
+        let error = AmqpQueue::connect(config(&url)).await.unwrap_err();
+        assert_eq!(error.kind, Kind::Denied, "{error}");
+        assert!(!error.is_transient());
+        assert!(start.elapsed() < Duration::from_secs(10), "took {:?}", start.elapsed());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn queues_with_other_properties_are_a_mismatch() {
+    let Some(broker) = broker() else { return };
+    let config = config(&broker);
+    AmqpQueue::connect(config.clone()).await.unwrap();
+    let other = AmqpConfig { delivery_limit: 4, ..config.clone() };
+    let error = AmqpQueue::connect(other).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Mismatch);
+    assert!(error.message.contains(&format!("{}.jobs", config.prefix)), "{error}");
+    delete_queues(config).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_without_a_queue_is_unroutable() {
+    let Some(broker) = broker() else { return };
+    let config = config(&broker);
+    let queue = AmqpQueue::connect(config.clone()).await.unwrap();
+    queue.publish(message("a")).await.unwrap();
+    delete(&broker, format!("{}.jobs", config.prefix)).await;
+    let outcomes: Vec<_> = stream::iter(0..20)
+        .map(|n| {
+            let queue = &queue;
+            async move { queue.publish(message(&n.to_string())).await }
+        })
+        .buffer_unordered(20)
+        .collect()
+        .await;
+    for outcome in outcomes {
+        assert_eq!(outcome.unwrap_err().kind, Kind::Unroutable);
+    }
+    delete_queues(config).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_letter_that_cannot_be_placed_stays_a_job() {
+    let Some(broker) = broker() else { return };
+    let config = config(&broker);
+    let queue = AmqpQueue::connect(config.clone()).await.unwrap();
+    queue.publish(message("a")).await.unwrap();
+    let mut consumer = queue.consume(1).await.unwrap();
+    let leased = lease(&mut consumer).await;
+    delete(&broker, format!("{}.dead", config.prefix)).await;
+    let reason = Reason { code: "x".into(), detail: String::new() };
+    assert_eq!(leased.dead_letter(reason).await.unwrap_err().kind, Kind::Unroutable);
+    assert_eq!(lease(&mut consumer).await.redeliveries(), 1);
+    delete_queues(config).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn publishing_outlives_an_outage() {
+    let Some(broker) = broker() else { return };
+    let config = config(&broker);
+    let proxy = Proxy::start(&broker).await;
+    let url = proxy.url(&broker).parse().unwrap();
+    let queue = AmqpQueue::connect(AmqpConfig { url, ..config.clone() }).await.unwrap();
+    let queue = std::sync::Arc::new(queue);
+
+    let publishing = tokio::spawn({
+        let queue = queue.clone();
+        async move {
+            stream::iter(0..2000)
+                .map(|n| {
+                    let queue = queue.clone();
+                    async move { queue.publish(message(&n.to_string())).await }
+                })
+                .buffer_unordered(100)
+                .try_collect::<()>()
+                .await
+        }
+    });
+    sleep(Duration::from_millis(100)).await;
+    let address = proxy.shut().await;
+    sleep(Duration::from_secs(1)).await;
+    let _proxy = Proxy::start_at(&broker, address).await;
+    publishing.await.unwrap().unwrap();
+
+    // At least once: what was sent when the wire broke may have come twice.
+    let mut consumer = queue.consume(200).await.unwrap();
+    let mut seen = std::collections::BTreeSet::new();
+    while seen.len() < 2000 {
+        let leased = lease(&mut consumer).await;
+        seen.insert(leased.message().id.clone());
+        leased.ack().await.unwrap();
+    }
+    delete_queues(config).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn publishing_gives_up_in_time() {
+    let Some(broker) = broker() else { return };
+    let config = AmqpConfig { publish_timeout_seconds: 2, ..config(&broker) };
+    let proxy = Proxy::start(&broker).await;
+    let url = proxy.url(&broker).parse().unwrap();
+    let queue = AmqpQueue::connect(AmqpConfig { url, ..config.clone() }).await.unwrap();
+    proxy.shut().await;
+    let start = Instant::now();
+    let error = queue.publish(message("a")).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Unavailable);
+    assert!(start.elapsed() < Duration::from_secs(5), "took {:?}", start.elapsed());
+    delete_queues(config).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn consuming_goes_on_when_the_queue_was_deleted() {
+    let Some(broker) = broker() else { return };
+    let config = config(&broker);
+    let queue = AmqpQueue::connect(config.clone()).await.unwrap();
+    let mut consumer = queue.consume(1).await.unwrap();
+    queue.publish(message("a")).await.unwrap();
+    lease(&mut consumer).await.ack().await.unwrap();
+    let waiting = tokio::spawn(async move { lease(&mut consumer).await.message().clone() });
+    delete(&broker, format!("{}.jobs", config.prefix)).await;
+    sleep(PAUSE).await;
+    let start = Instant::now();
+    while let Err(error) = queue.publish(message("b")).await {
+        assert_eq!(error.kind, Kind::Unroutable);
+        assert!(start.elapsed() < SOON, "the queue does not come back");
+        sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(waiting.await.unwrap(), message("b"));
+    delete_queues(config).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn consuming_outlives_an_outage() {
+    let Some(broker) = broker() else { return };
+    let config = config(&broker);
+    let proxy = Proxy::start(&broker).await;
+    let url = proxy.url(&broker).parse().unwrap();
+    let queue = AmqpQueue::connect(AmqpConfig { url, ..config.clone() }).await.unwrap();
+    let mut consumer = queue.consume(1).await.unwrap();
+    queue.publish(message("a")).await.unwrap();
+    lease(&mut consumer).await.ack().await.unwrap();
+    let address = proxy.shut().await;
+    sleep(Duration::from_secs(1)).await;
+    let proxy = Proxy::start_at(&broker, address).await;
+    for id in ["b", "c"] {
+        queue.publish(message(id)).await.unwrap();
+        let leased = lease(&mut consumer).await;
+        assert_eq!(leased.message().id, id);
+        leased.ack().await.unwrap();
+        proxy.cut();
+    }
+    delete_queues(config).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_of_strangers_are_messages() {
+    let Some(broker) = broker() else { return };
+    let config = config(&broker);
+    let queue = AmqpQueue::connect(config.clone()).await.unwrap();
+    publish_as_stranger(&broker, format!("{}.jobs", config.prefix), b"hello").await;
+    publish_as_stranger(&broker, format!("{}.dead", config.prefix), b"bye").await;
+
+    let mut consumer = queue.consume(1).await.unwrap();
+    let leased = lease(&mut consumer).await;
+    let bare = |body| Message { id: String::new(), body: Bytes::from_static(body), attempt: 0 };
+    assert_eq!(*leased.message(), bare(b"hello"));
+    leased.ack().await.unwrap();
+    expect_depth(&queue, Depth { dead: 1, ..Depth::default() }).await;
+    let letters = queue.take_dead_letters(1).await.unwrap();
+    assert!(matches!(&letters[..], [DeadLetter { message, reason }]
+        if *message == bare(b"bye") && reason.code == "unknown"));
+    delete_queues(config).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_amqp_cannot_carry_is_refused_or_shortened() {
+    let Some(broker) = broker() else { return };
+    let config = config(&broker);
+    let queue = AmqpQueue::connect(config.clone()).await.unwrap();
+    assert_eq!(queue.publish(message(&"x".repeat(256))).await.unwrap_err().kind, Kind::Other);
+    queue.publish(message(&"x".repeat(255))).await.unwrap();
+    let mut consumer = queue.consume(1).await.unwrap();
+    let reason = Reason { code: "long".into(), detail: "é".repeat(200_000) };
+    lease(&mut consumer).await.dead_letter(reason).await.unwrap();
+    expect_depth(&queue, Depth { dead: 1, ..Depth::default() }).await;
+    let letters = queue.take_dead_letters(1).await.unwrap();
+    assert!(letters[0].reason.detail.starts_with('é'));
+    assert!(letters[0].reason.detail.len() < 20_000);
+    delete_queues(config).await;
+}
+
+/// `cargo test -p queue --test amqp -- --ignored --nocapture measure`
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement"]
+async fn measure_publishing() {
+    let Some(broker) = broker() else { return };
+    let config = config(&broker);
+    let queue = AmqpQueue::connect(config.clone()).await.unwrap();
+    let body = Bytes::from(vec![b'x'; 600]);
+    for tasks in [1, 16, 256] {
+        let count = if tasks == 1 { 1_000 } else { 100_000 };
+        let start = Instant::now();
+        stream::iter(0..count)
+            .map(|n| {
+                let message = Message { id: n.to_string(), body: body.clone(), attempt: 0 };
+                queue.publish(message)
+            })
+            .buffer_unordered(tasks)
+            .try_collect::<()>()
+            .await
+            .unwrap();
+        let rate = f64::from(count) / start.elapsed().as_secs_f64();
+        println!("{tasks} tasks: {count} messages in {:?}, {rate:.0}/s", start.elapsed());
+    }
+    delete_queues(config).await;
+}

@@ -1,0 +1,224 @@
+#!/usr/bin/env bash
+# Starts a private RabbitMQ and S3 server (Ceph's radosgw) for the tests: on loopback, on free
+# ports, with everything they write under one directory. Any number can run at the same time.
+#
+#   eval "$(tests/services/start.sh DIR)"     # sets SCRIPTORIUM_TEST_*
+#   tests/services/stop.sh DIR
+#
+# DIR is made and must not exist. If anything fails, or on a signal, nothing is left running.
+# Needs Debian's rabbitmq-server, ceph-mon, ceph-osd, ceph-common and radosgw, and python3.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+dir=${1:?usage: start.sh DIR}
+mkdir -p "$(dirname "$dir")"
+mkdir -m 700 "$dir"
+dir=$(cd "$dir" && pwd)
+
+fail() {
+    echo "start.sh: $*" >&2
+    exit 1
+}
+
+clean_up() {
+    local status=$?
+    if [[ $status -ne 0 ]]; then
+        tail -n 15 "$dir"/*/*.out >&2 2>/dev/null || true
+        "$here/stop.sh" "$dir" || true
+    fi
+    exit "$status"
+}
+trap clean_up EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# Below the kernel's range for outgoing connections (32768 and up), so that none of those takes a
+# port between our look and the server's bind. Held open together, so that all differ.
+free_ports() {
+    python3 - "$1" <<'PYTHON'
+import random, socket, sys
+
+held = []
+while len(held) < int(sys.argv[1]):
+    probe = socket.socket()
+    try:
+        probe.bind(("127.0.0.1", random.randint(15000, 32000)))
+        held.append(probe)
+    except OSError:
+        probe.close()
+print(*(probe.getsockname()[1] for probe in held))
+PYTHON
+}
+
+random_word() {
+    head -c 16 /proc/sys/kernel/random/uuid | tr -d -
+}
+
+# wait_until SECONDS COMMAND...
+wait_until() {
+    local tries=$(($1 * 5))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        ((tries-- > 0)) || return 1
+        sleep 0.2
+    done
+}
+
+# in_background NAME COMMAND...: its output goes to NAME.out, its process id to the list that
+# stop.sh works through. In a session of its own, so that Ctrl-C reaches it through stop.sh only.
+in_background() {
+    local name=$1
+    shift
+    setsid "$@" >"$dir/$name.out" 2>&1 </dev/null &
+    echo "$! $name" >>"$dir/pids"
+}
+
+amqp_password=$(random_word)
+s3_access_key=AK$(random_word)
+s3_secret_key=SK$(random_word)
+
+start_rabbitmq() {
+    local home=$dir/rabbitmq
+    mkdir -p "$home"
+    cat >"$home/rabbitmq.conf" <<CONF
+listeners.tcp.1 = 127.0.0.1:$amqp_port
+default_vhost = test
+default_user = test
+default_pass = $amqp_password
+default_permissions.configure = .*
+default_permissions.read = .*
+default_permissions.write = .*
+loopback_users = none
+vm_memory_high_watermark.absolute = 1GB
+disk_free_limit.absolute = 200MB
+log.console = false
+CONF
+    echo '[].' >"$home/enabled_plugins"
+    cat >"$home/environment" <<CONF
+export HOME=$home
+export RABBITMQ_NODENAME=scriptorium-$amqp_port@localhost
+export RABBITMQ_CONFIG_FILE=$home/rabbitmq.conf
+export RABBITMQ_CONF_ENV_FILE=/dev/null
+export RABBITMQ_ENABLED_PLUGINS_FILE=$home/enabled_plugins
+export RABBITMQ_MNESIA_BASE=$home/mnesia
+export RABBITMQ_LOG_BASE=$home/log
+export RABBITMQ_PID_FILE=$home/pid
+export RABBITMQ_DIST_PORT=$dist_port
+export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-kernel inet_dist_use_interface {127,0,0,1}"
+export ERL_EPMD_PORT=$epmd_port
+export ERL_EPMD_ADDRESS=127.0.0.1
+CONF
+    # shellcheck source=/dev/null
+    (
+        source "$home/environment"
+        # Ours, started first: else the node starts one that outlives it.
+        in_background rabbitmq/epmd epmd -port "$epmd_port" -address 127.0.0.1
+        in_background rabbitmq/server /usr/lib/rabbitmq/bin/rabbitmq-server
+    )
+}
+
+rabbitmq_answers() {
+    # A broker that is ready answers a protocol header by its Connection.Start (method 10.10).
+    python3 - "$amqp_port" <<'PYTHON'
+import socket, sys
+
+with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=5) as broker:
+    broker.sendall(b"AMQP\x00\x00\x09\x01")
+    sys.exit(broker.recv(11)[7:11] != b"\x00\x0a\x00\x0a")
+PYTHON
+}
+
+start_ceph() {
+    local home=$dir/ceph fsid
+    fsid=$(cat /proc/sys/kernel/random/uuid)
+    mkdir -p "$home"/{mon,osd,run,log}
+    # One monitor, one storage daemon that keeps everything in memory, no authentication inside.
+    cat >"$home/ceph.conf" <<CONF
+[global]
+fsid = $fsid
+mon host = v1:127.0.0.1:$mon_port
+mon initial members = a
+public addr = 127.0.0.1
+cluster addr = 127.0.0.1
+ms bind ipv6 = false
+auth cluster required = none
+auth service required = none
+auth client required = none
+run dir = $home/run
+admin socket = $home/run/\$name.asok
+pid file = $home/run/\$name.pid
+log file = $home/log/\$name.log
+crash dir = $home/log
+setuser match path =
+osd pool default size = 1
+osd pool default min size = 1
+osd pool default pg num = 8
+osd pool default pgp num = 8
+osd pool default pg autoscale mode = off
+osd crush chooseleaf type = 0
+mon max pg per osd = 2000
+mon allow pool size one = true
+mon data avail crit = 1
+mon data avail warn = 2
+[mon]
+mon data = $home/mon
+[osd]
+osd data = $home/osd
+osd objectstore = memstore
+memstore device bytes = 4294967296
+osd check max object name len on startup = false
+osd class update on start = false
+osd crush update on start = false
+[client.rgw.test]
+rgw frontends = beast endpoint=127.0.0.1:$s3_port
+rgw thread pool size = 64
+rgw run sync thread = false
+rgw enable usage log = false
+debug rgw = 0
+CONF
+    export CEPH_CONF=$home/ceph.conf CEPH_ARGS="--conf $home/ceph.conf"
+    {
+        monmaptool --create --addv a "[v1:127.0.0.1:$mon_port]" --fsid "$fsid" "$home/monmap"
+        ceph-mon --mkfs -i a --monmap "$home/monmap"
+    } >"$home/mkfs.out" 2>&1
+    in_background ceph/mon ceph-mon -i a -f
+
+    local osd
+    osd=$(cat /proc/sys/kernel/random/uuid)
+    timeout 60 ceph osd new "$osd" 0 >"$home/osd-new.out" 2>&1
+    # The daemon would do this itself when it starts, and dies of "wrong fsid" if it asks before it
+    # has the monitor's map.
+    timeout 60 ceph osd crush add osd.0 1.0 host=h root=default >"$home/crush.out" 2>&1
+    ceph-osd -i 0 --mkfs --osd-uuid "$osd" >"$home/osd-mkfs.out" 2>&1
+    in_background ceph/osd ceph-osd -i 0 -f
+    wait_until 60 osd_is_up || fail "the storage daemon does not come up"
+
+    # Before radosgw: both make the zone and its pools when they find none.
+    timeout 120 radosgw-admin user create --uid=test --display-name=test \
+        --access-key="$s3_access_key" --secret="$s3_secret_key" >"$home/user.out" 2>&1
+    in_background ceph/radosgw radosgw -n client.rgw.test -f
+}
+
+osd_is_up() {
+    timeout 10 ceph osd stat | grep -q '1 up'
+}
+
+s3_answers() {
+    python3 -c 'import sys, urllib.request as r; r.urlopen(sys.argv[1], timeout=5)' \
+        "http://127.0.0.1:$s3_port/"
+}
+
+read -r amqp_port dist_port epmd_port mon_port s3_port < <(free_ports 5)
+
+start_rabbitmq
+start_ceph
+wait_until 90 rabbitmq_answers || fail "RabbitMQ does not answer"
+wait_until 90 s3_answers || fail "radosgw does not answer"
+
+cat <<ENV
+export SCRIPTORIUM_TEST_AMQP_URL=amqp://test:$amqp_password@127.0.0.1:$amqp_port/test
+export SCRIPTORIUM_TEST_S3_ENDPOINT=http://127.0.0.1:$s3_port
+export SCRIPTORIUM_TEST_S3_ACCESS_KEY=$s3_access_key
+export SCRIPTORIUM_TEST_S3_SECRET_KEY=$s3_secret_key
+ENV
