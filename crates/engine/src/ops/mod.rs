@@ -44,5 +44,5 @@ fn with_last_axis(fact: &TypedFact, length: usize) -> TractResult<TypedFact> {
 }
 
 fn last_axis(fact: &TypedFact) -> TractResult<usize> {
-    fact.shape.last().context("takes at least one axis")?.to_usize()
+    Ok(fact.shape.last().context("takes at least one axis")?.to_usize()?)
 }

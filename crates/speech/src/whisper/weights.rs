@@ -61,6 +61,19 @@ pub enum Matrix {
     },
 }
 
+impl Matrix {
+    pub fn into_floats(self) -> Vec<f32> {
+        match self {
+            Self::Float(values) => values,
+            Self::Int8 { values, scales } => {
+                let row = values.len().checked_div(scales.len()).unwrap_or(0).max(1);
+                let rows = values.chunks_exact(row).zip(scales);
+                rows.flat_map(|(row, scale)| row.iter().map(move |&q| f32::from(q) / scale)).collect()
+            }
+        }
+    }
+}
+
 impl Weights {
     /// Opens the file and reads the list of arrays.
     ///
