@@ -2,8 +2,10 @@
 
 pub mod compute;
 pub mod features;
+pub mod pipeline;
 pub mod recognizer;
 pub mod segmenter;
 pub mod vad;
 pub mod whisper;
 
+mod window;

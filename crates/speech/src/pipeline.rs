@@ -8,7 +8,7 @@ use std::{
     panic::{self, AssertUnwindSafe},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
     time::{Duration, Instant},
@@ -45,11 +45,12 @@ pub struct Options {
     pub language: Option<String>,
 }
 
-/// Lets the caller watch and stop a recording.
+/// Lets others watch and stop a recording.
 #[derive(Debug, Default)]
 pub struct Control {
     interrupted: AtomicBool,
-    progress: Option<mpsc::Sender<Progress>>,
+    milliseconds: AtomicU64,
+    bytes: AtomicU64,
 }
 
 /// How far a recording has come.
@@ -88,10 +89,6 @@ pub enum Error {
 }
 
 impl Control {
-    pub fn with_progress(progress: mpsc::Sender<Progress>) -> Self {
-        Self { interrupted: AtomicBool::new(false), progress: Some(progress) }
-    }
-
     /// Makes the recording end with [`Error::Interrupted`] soon.
     pub fn interrupt(&self) {
         self.interrupted.store(true, Ordering::Relaxed);
@@ -101,11 +98,16 @@ impl Control {
         self.interrupted.load(Ordering::Relaxed)
     }
 
-    fn report(&self, progress: Progress) {
-        if let Some(sender) = &self.progress {
-            // Nobody looks any more: no reason to stop the recording.
-            let _ = sender.send(progress);
+    pub fn progress(&self) -> Progress {
+        Progress {
+            seconds: self.milliseconds.load(Ordering::Relaxed) as f64 / 1000.0,
+            bytes: self.bytes.load(Ordering::Relaxed),
         }
+    }
+
+    fn report(&self, progress: Progress) {
+        self.milliseconds.store((progress.seconds * 1000.0) as u64, Ordering::Relaxed);
+        self.bytes.store(progress.bytes, Ordering::Relaxed);
     }
 }
 

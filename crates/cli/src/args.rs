@@ -1,0 +1,224 @@
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use transcript::Format;
+
+/// Turns recordings into text, on one machine or with a fleet of workers.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Exit codes: 0 success; 1 something failed (each failure is listed); 2 wrong usage \
+                  or configuration; 130 interrupted.\n\nExamples:\n  \
+                  scriptorium transcribe interview.mp3\n  \
+                  scriptorium transcribe recordings/ --out transcripts/ --format json,srt\n  \
+                  scriptorium submit s3://archive/2024/ --out s3://transcripts/2024/ --wait\n  \
+                  scriptorium worker"
+)]
+pub(crate) struct Arguments {
+    /// Configuration file (TOML) [default: the first of ~/.config/scriptorium/config.toml and
+    /// /etc/scriptorium/config.toml that exists]
+    #[arg(long, global = true, value_name = "FILE", env = "SCRIPTORIUM_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Transcribe recordings on this machine; no server needed
+    Transcribe(TranscribeArgs),
+    /// Lease jobs from the queue and do them until SIGTERM
+    Worker(WorkerArgs),
+    /// Put recordings into the queue as one batch
+    Submit(SubmitArgs),
+    /// Show how far a batch has come, and what failed
+    Status(StatusArgs),
+    /// List, fetch and check models
+    Models(ModelsArgs),
+    /// Print the effective configuration and where each value comes from
+    Config(ConfigArgs),
+    /// Print a shell completion script
+    Completions(CompletionsArgs),
+}
+
+/// What is transcribed, and how: shared by `transcribe` and `submit`.
+#[derive(Debug, Args)]
+pub(crate) struct RecordingArgs {
+    /// Files, folders (searched recursively), and file:// or s3:// URIs of objects or prefixes (a
+    /// prefix ends with `/`)
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<String>,
+
+    /// In folders and prefixes, take files of every name, not only those that look like recordings
+    #[arg(long)]
+    pub(crate) all_files: bool,
+
+    /// Language code, e.g. `en` [default: detected]
+    #[arg(long, value_name = "CODE")]
+    pub(crate) language: Option<String>,
+
+    /// Transcribe the mix of all channels, or each channel on its own
+    #[arg(long, value_enum)]
+    pub(crate) channels: Option<Channels>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Without --out, the transcript goes to standard output. With --out, what is \
+                        up to date is skipped: run the same command again to resume.\n\nExamples:\n  \
+                        scriptorium transcribe interview.mp3\n  \
+                        scriptorium transcribe talk.mp4 --format srt > talk.srt\n  \
+                        scriptorium transcribe recordings/ --out transcripts/ --format json,srt,vtt,txt\n  \
+                        scriptorium transcribe s3://archive/calls/ --out s3://archive/text/ --channels split")]
+pub(crate) struct TranscribeArgs {
+    #[command(flatten)]
+    pub(crate) recordings: RecordingArgs,
+
+    /// Where transcripts go: a folder, or a file:// or s3:// prefix
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<String>,
+
+    /// Formats to write: json, srt, vtt, txt [default: json with --out, else txt]
+    #[arg(long, value_delimiter = ',', value_name = "FORMATS")]
+    pub(crate) format: Vec<Format>,
+
+    /// Cores to use [default: all that this process may use]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+
+    /// Model by name (see `scriptorium models list`) or by directory
+    #[arg(long, value_name = "NAME|DIR")]
+    pub(crate) model: Option<String>,
+
+    /// Transcribe what is there of a recording that ends before its header says
+    #[arg(long)]
+    pub(crate) allow_truncated: bool,
+
+    /// Print a summary as JSON on standard output (needs --out)
+    #[arg(long, requires = "out")]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Everything is configured by file, environment or flag: see `scriptorium \
+                        config`.\n\nExamples:\n  scriptorium worker\n  \
+                        SCRIPTORIUM__QUEUE__URL=amqp://user:password@broker scriptorium worker --threads 4")]
+pub(crate) struct WorkerArgs {
+    /// Cores to use [default: all that this process may use]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+
+    /// Model by name or by directory
+    #[arg(long, value_name = "NAME|DIR")]
+    pub(crate) model: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "The batch's id is printed on standard output. To go on with a submission \
+                        that was cut off, submit the same again with --batch ID: jobs that are done \
+                        are not done twice.\n\nExamples:\n  \
+                        scriptorium submit s3://archive/2024/ --out s3://transcripts/2024/\n  \
+                        scriptorium submit s3://archive/a.wav --out s3://transcripts/ --format srt --wait")]
+pub(crate) struct SubmitArgs {
+    #[command(flatten)]
+    pub(crate) recordings: RecordingArgs,
+
+    /// Where transcripts go: an s3:// prefix (or a folder that all workers share)
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) out: String,
+
+    /// Renderings to write beside the JSON: srt, vtt, txt
+    #[arg(long, value_delimiter = ',', value_name = "FORMATS")]
+    pub(crate) format: Vec<Format>,
+
+    /// Name of the model, which the workers must have loaded [default: theirs]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model: Option<String>,
+
+    /// Go on with this batch instead of beginning one
+    #[arg(long, value_name = "ID")]
+    pub(crate) batch: Option<job::BatchId>,
+
+    /// Wait until the batch is done, showing progress
+    #[arg(long)]
+    pub(crate) wait: bool,
+
+    /// Print the batch (with --wait: its status) as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  scriptorium status 0199d2c8-3a5f-7c63-9d0e-8f1f3b0c2a11\n  \
+                        scriptorium status 0199d2c8-3a5f-7c63-9d0e-8f1f3b0c2a11 --out s3://transcripts/2024/ --json")]
+pub(crate) struct StatusArgs {
+    /// The id that `submit` printed
+    pub(crate) batch: job::BatchId,
+
+    /// The batch's --out, if it was submitted from another machine
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) out: Option<String>,
+
+    /// Wait until the batch is done, showing progress
+    #[arg(long)]
+    pub(crate) wait: bool,
+
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ModelsArgs {
+    #[command(subcommand)]
+    pub(crate) command: ModelsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelsCommand {
+    /// List the models known by name
+    List {
+        #[arg(long)]
+        json: bool,
+    },
+    /// Fetch models [default: those that are used when nothing else is asked for]
+    Pull { names: Vec<String> },
+    /// Check the files of models against their checksums [default: all that are installed]
+    Verify { names: Vec<String> },
+    /// Print the directory of a model
+    Path { name: String },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Channels {
+    Mix,
+    Split,
+}
+
+impl From<Channels> for audio::ChannelMode {
+    fn from(channels: Channels) -> Self {
+        match channels {
+            Channels::Mix => Self::Mix,
+            Channels::Split => Self::Split,
+        }
+    }
+}
+
+impl From<Channels> for job::ChannelMode {
+    fn from(channels: Channels) -> Self {
+        match channels {
+            Channels::Mix => Self::Mix,
+            Channels::Split => Self::Split,
+        }
+    }
+}

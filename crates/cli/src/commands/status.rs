@@ -1,0 +1,166 @@
+use std::{collections::BTreeSet, time::Duration};
+
+use futures::{StreamExt, TryStreamExt};
+use job::{Batch, BatchId, Records};
+use serde::Serialize;
+use store::{Location, Stores};
+use worker::FailedRecord;
+
+use crate::{
+    args::StatusArgs,
+    commands::{print_json, print_line},
+    config::Config,
+    exit, history,
+    progress::Counter,
+    wiring,
+};
+
+const POLL: Duration = Duration::from_secs(2);
+const MAX_RECORD_BYTES: u64 = 1 << 20;
+/// Failure records read at a time, and listed.
+const CONCURRENT_READS: usize = 16;
+const FAILURES_LISTED: usize = 1000;
+
+pub(crate) async fn run(config: &Config, args: StatusArgs) -> anyhow::Result<u8> {
+    let out = args.out.map_or_else(|| history::recall(&args.batch), Ok)?;
+    let output = wiring::output_prefix(&out)?;
+    let stores = wiring::stores(config);
+    if args.wait {
+        return follow(&stores, &output, &args.batch, args.json).await;
+    }
+    let status = Status::read(&stores, &output, &args.batch).await?;
+    status.print(args.json)
+}
+
+/// Waits until every job of the batch is done or failed; prints the status then.
+pub(crate) async fn follow(
+    stores: &Stores,
+    output: &Location,
+    batch: &BatchId,
+    json: bool,
+) -> anyhow::Result<u8> {
+    let counter = Counter::start();
+    let stop = wiring::termination()?;
+    loop {
+        let tally = Tally::read(stores, output, batch).await?;
+        counter.show(tally.done + tally.failed, tally.jobs, &tally.to_string());
+        if tally.is_over() {
+            break;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(POLL) => {}
+            () = stop.cancelled() => return Ok(exit::INTERRUPTED),
+        }
+    }
+    drop(counter);
+    Status::read(stores, output, batch).await?.print(json)
+}
+
+/// How many jobs of a batch are where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+struct Tally {
+    /// Absent while the batch is still being submitted.
+    jobs: Option<u64>,
+    queued: u64,
+    running: u64,
+    done: u64,
+    failed: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Status {
+    batch: BatchId,
+    out: String,
+    #[serde(flatten)]
+    tally: Tally,
+    failures: Vec<FailedRecord>,
+}
+
+impl Tally {
+    async fn read(stores: &Stores, output: &Location, batch: &BatchId) -> anyhow::Result<Self> {
+        let records = Records::under(&output.to_string(), batch);
+        let (store, key) = stores.open(&records.batch().parse()?)?;
+        let (_, body) = store.get(&key, MAX_RECORD_BYTES).await?;
+        let jobs = serde_json::from_slice::<Batch>(&body)?.jobs;
+        // What is done is listed last: a job that moves on meanwhile is counted where it went.
+        let running = names(stores, &records.running("")).await?;
+        let failed = names(stores, &records.failed("")).await?;
+        let done = names(stores, &records.done("")).await?;
+        let failed = failed.difference(&done).count() as u64;
+        let running = running.difference(&done).count() as u64;
+        let done = done.len() as u64;
+        let queued = jobs.unwrap_or(0).saturating_sub(done + failed + running);
+        Ok(Self { jobs, queued, running, done, failed })
+    }
+
+    fn is_over(&self) -> bool {
+        self.jobs.is_some_and(|jobs| self.done + self.failed >= jobs)
+    }
+}
+
+impl std::fmt::Display for Tally {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { queued, running, done, failed, .. } = self;
+        write!(f, "{queued} queued, {running} running, {done} done, {failed} failed")?;
+        if self.jobs.is_none() {
+            write!(f, " (still being submitted)")?;
+        }
+        Ok(())
+    }
+}
+
+impl Status {
+    async fn read(stores: &Stores, output: &Location, batch: &BatchId) -> anyhow::Result<Self> {
+        let tally = Tally::read(stores, output, batch).await?;
+        let failures = failures(stores, output, batch).await?;
+        Ok(Self { batch: batch.clone(), out: output.to_string(), tally, failures })
+    }
+
+    fn print(&self, json: bool) -> anyhow::Result<u8> {
+        if json {
+            print_json(self)?;
+        } else {
+            print_line(&self.tally.to_string());
+            for record in &self.failures {
+                let FailedRecord { failure, remedy, attempts, .. } = record;
+                print_line(&format!("\n{}\n  {failure}", failure.source));
+                print_line(&format!("  {remedy} (attempts: {attempts})"));
+            }
+            let unlisted = self.tally.failed.saturating_sub(self.failures.len() as u64);
+            if unlisted > 0 {
+                print_line(&format!("\nand {unlisted} failures more"));
+            }
+        }
+        Ok(if self.tally.failed > 0 { exit::FAILURE } else { exit::SUCCESS })
+    }
+}
+
+/// Names of the jobs that have a record under the prefix `uri`.
+async fn names(stores: &Stores, uri: &str) -> anyhow::Result<BTreeSet<String>> {
+    let (store, prefix) = stores.open(&uri.parse()?)?;
+    let names = store
+        .list(&prefix)
+        .map_ok(|object| {
+            let name = object.key.rsplit('/').next().unwrap_or_default();
+            name.strip_suffix(".json").unwrap_or(name).to_owned()
+        })
+        .try_collect();
+    Ok(names.await?)
+}
+
+async fn failures(
+    stores: &Stores,
+    output: &Location,
+    batch: &BatchId,
+) -> anyhow::Result<Vec<FailedRecord>> {
+    let records = Records::under(&output.to_string(), batch);
+    let (store, prefix) = stores.open(&records.failed("").parse()?)?;
+    let keys: Vec<String> =
+        store.list(&prefix).take(FAILURES_LISTED).map_ok(|object| object.key).try_collect().await?;
+    let store = &store;
+    let read = futures::stream::iter(keys).map(async |key| {
+        let (_, body) = store.get(&key, MAX_RECORD_BYTES).await?;
+        Ok::<_, anyhow::Error>(serde_json::from_slice::<FailedRecord>(&body)?)
+    });
+    read.buffered(CONCURRENT_READS).try_collect().await
+}

@@ -1,0 +1,143 @@
+//! What can be configured; [`layers`] says where values come from.
+
+mod layers;
+
+use std::{path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) use self::layers::{Layered, load};
+use crate::logging;
+
+/// Everything that can be configured.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    pub(crate) log: logging::Options,
+    pub(crate) compute: Compute,
+    pub(crate) models: Models,
+    pub(crate) recognizer: Recognizer,
+    pub(crate) audio: Audio,
+    pub(crate) segmentation: speech::segmenter::Options,
+    pub(crate) queue: queue::Config,
+    pub(crate) store: store::Config,
+    pub(crate) worker: worker::Options,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Compute {
+    /// Cores to use; 0: all that this process may use (the cgroup's quota counts).
+    pub(crate) threads: usize,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Models {
+    /// Where pulled models live.
+    pub(crate) directory: PathBuf,
+    /// By name or by directory.
+    pub(crate) recognizer: String,
+    pub(crate) vad: String,
+    /// Fetch a model of the catalogue when `transcribe` needs it and it is not there.
+    pub(crate) auto_pull: bool,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Recognizer {
+    pub(crate) precision: Precision,
+    /// Hypotheses that the search keeps; 1 is greedy.
+    pub(crate) beam_size: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Precision {
+    /// The fastest that keeps the words: int8.
+    Auto,
+    Int8,
+    F32,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Audio {
+    /// Recordings with more bytes are refused.
+    pub(crate) max_bytes: u64,
+    /// Recordings longer than this are refused, in seconds.
+    pub(crate) max_seconds: u64,
+    pub(crate) max_channels: usize,
+    pub(crate) channels: Channels,
+    /// Transcribe what is there of a recording that ends before its header says.
+    pub(crate) allow_truncated: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Channels {
+    Mix,
+    Split,
+}
+
+impl Default for Models {
+    fn default() -> Self {
+        Self {
+            directory: data_directory().join("models"),
+            recognizer: models::DEFAULT_RECOGNIZER.to_owned(),
+            vad: models::DEFAULT_VAD.to_owned(),
+            auto_pull: true,
+        }
+    }
+}
+
+impl Default for Recognizer {
+    fn default() -> Self {
+        Self { precision: Precision::Auto, beam_size: 1 }
+    }
+}
+
+impl Default for Audio {
+    fn default() -> Self {
+        Self {
+            max_bytes: 32 << 30,
+            max_seconds: 24 * 3600,
+            max_channels: 32,
+            channels: Channels::Mix,
+            allow_truncated: false,
+        }
+    }
+}
+
+impl Audio {
+    pub(crate) fn options(&self) -> audio::Options {
+        audio::Options {
+            limits: audio::Limits {
+                max_bytes: self.max_bytes,
+                max_duration: Duration::from_secs(self.max_seconds),
+                max_channels: self.max_channels,
+            },
+            channels: match self.channels {
+                Channels::Mix => audio::ChannelMode::Mix,
+                Channels::Split => audio::ChannelMode::Split,
+            },
+            allow_truncated: self.allow_truncated,
+        }
+    }
+}
+
+/// `$XDG_DATA_HOME/scriptorium`, by default `~/.local/share/scriptorium`.
+fn data_directory() -> PathBuf {
+    home_directory("XDG_DATA_HOME", ".local/share")
+}
+
+/// `$XDG_STATE_HOME/scriptorium`, by default `~/.local/state/scriptorium`.
+pub(crate) fn state_directory() -> PathBuf {
+    home_directory("XDG_STATE_HOME", ".local/state")
+}
+
+fn home_directory(variable: &str, fallback: &str) -> PathBuf {
+    let set = std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || std::env::var_os("HOME").map_or_else(|| PathBuf::from("."), PathBuf::from);
+    set.unwrap_or_else(|| home().join(fallback)).join("scriptorium")
+}

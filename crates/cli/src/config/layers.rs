@@ -1,0 +1,279 @@
+//! Configuration comes in layers: defaults < file < environment < flags.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use config::{ConfigError, File, FileFormat, Map, Source, Value, ValueKind};
+
+use super::Config;
+use crate::{
+    UsageError,
+    args::{Arguments, Command},
+};
+
+/// `SCRIPTORIUM__SECTION__KEY`
+const PREFIX: &str = "SCRIPTORIUM__";
+const DEFAULT: &str = "default";
+const FLAG: &str = "flag";
+
+/// The effective configuration and where each value comes from.
+#[derive(Debug)]
+pub(crate) struct Layered {
+    pub(crate) config: Config,
+    /// By dotted key, in order: the value as text, secrets hidden, and its origin.
+    pub(crate) values: BTreeMap<String, (serde_json::Value, String)>,
+}
+
+/// Reads all layers. Every error is a [`UsageError`] that names key and origin.
+pub(crate) fn load(arguments: &Arguments) -> anyhow::Result<Layered> {
+    load_from(file_of(arguments)?.as_deref(), std::env::vars(), &flags_of(&arguments.command))
+        .map_err(|error| UsageError(format!("configuration: {error:#}")).into())
+}
+
+fn load_from(
+    file: Option<&Path>,
+    environment: impl Iterator<Item = (String, String)>,
+    flags: &[(&str, Option<Value>)],
+) -> anyhow::Result<Layered> {
+    let defaults = config::Config::try_from(&Config::default())?;
+    let known = flatten(&defaults.collect()?);
+
+    let mut builder = config::Config::builder().add_source(defaults);
+    if let Some(path) = file {
+        builder = builder.add_source(File::from(path).format(FileFormat::Toml));
+    }
+    builder = builder.add_source(EnvironmentLayer::new(environment, &known));
+    for (key, value) in flags {
+        builder = builder.set_override_option(*key, value.clone())?;
+    }
+    let merged = builder.build()?;
+
+    let found = flatten(&merged.collect()?);
+    let flagged = |key: &str| flags.iter().any(|(flag, value)| *flag == key && value.is_some());
+    let mut values = BTreeMap::new();
+    for (key, value) in &found {
+        let origin = if flagged(key) { FLAG } else { value.origin().unwrap_or(DEFAULT) };
+        if !known.contains_key(key) {
+            anyhow::bail!("unknown key `{key}` ({origin}){}", suggestion(key, &known));
+        }
+        values.insert(key.clone(), (shown(key, value), origin.to_owned()));
+    }
+    let config = merged.try_deserialize::<Config>()?;
+    Ok(Layered { config, values })
+}
+
+/// The file named on the command line, which must exist, or the first default one that does.
+fn file_of(arguments: &Arguments) -> anyhow::Result<Option<PathBuf>> {
+    if let Some(path) = &arguments.config {
+        std::fs::metadata(path)
+            .with_context(|| format!("configuration file {}", path.display()))
+            .map_err(|error| UsageError(format!("{error:#}")))?;
+        return Ok(Some(path.clone()));
+    }
+    let user = super::home_directory("XDG_CONFIG_HOME", ".config").join("config.toml");
+    let candidates = [user, PathBuf::from("/etc/scriptorium/config.toml")];
+    Ok(candidates.into_iter().find(|path| path.is_file()))
+}
+
+fn flags_of(command: &Command) -> Vec<(&'static str, Option<Value>)> {
+    let threads = |threads: Option<usize>| threads.map(|n| Value::from(n as u64));
+    let text = |text: &Option<String>| text.clone().map(Value::from);
+    match command {
+        Command::Transcribe(args) => vec![
+            ("compute.threads", threads(args.threads)),
+            ("models.recognizer", text(&args.model)),
+            ("audio.allow_truncated", args.allow_truncated.then(|| Value::from(true))),
+        ],
+        Command::Worker(args) => vec![
+            ("compute.threads", threads(args.threads)),
+            ("models.recognizer", text(&args.model)),
+        ],
+        _ => Vec::new(),
+    }
+}
+
+/// The environment as a layer. Values are strings, which the types of the configuration parse;
+/// where the default is a list, they are split at commas.
+#[derive(Debug, Clone)]
+struct EnvironmentLayer {
+    values: Map<String, Value>,
+}
+
+impl EnvironmentLayer {
+    fn new(
+        variables: impl Iterator<Item = (String, String)>,
+        known: &BTreeMap<String, Value>,
+    ) -> Self {
+        let mut values = Map::new();
+        for (name, text) in variables {
+            let Some(rest) = name.strip_prefix(PREFIX) else { continue };
+            let key = rest.to_lowercase().replace("__", ".");
+            let origin = format!("environment variable {name}");
+            let is_list = known.get(&key).is_some_and(|v| matches!(v.kind, ValueKind::Array(_)));
+            let kind = if is_list {
+                let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+                ValueKind::Array(
+                    items.map(|item| Value::new(Some(&origin), item)).collect(),
+                )
+            } else {
+                ValueKind::String(text)
+            };
+            values.insert(key, Value::new(Some(&origin), kind));
+        }
+        Self { values }
+    }
+}
+
+impl Source for EnvironmentLayer {
+    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
+        Ok(self.values.clone())
+    }
+}
+
+/// Leaves of the tree by dotted key.
+fn flatten(tree: &Map<String, Value>) -> BTreeMap<String, Value> {
+    fn walk(prefix: &str, tree: &Map<String, Value>, leaves: &mut BTreeMap<String, Value>) {
+        for (name, value) in tree {
+            let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+            match &value.kind {
+                ValueKind::Table(inner) => walk(&key, inner, leaves),
+                _ => drop(leaves.insert(key, value.clone())),
+            }
+        }
+    }
+    let mut leaves = BTreeMap::new();
+    walk("", tree, &mut leaves);
+    leaves
+}
+
+fn suggestion(key: &str, known: &BTreeMap<String, Value>) -> String {
+    let section = key.rsplit_once('.').map_or("", |(section, _)| section);
+    let mut siblings = known
+        .keys()
+        .filter(|k| k.rsplit_once('.').map_or("", |(s, _)| s) == section)
+        .map(|k| k.rsplit_once('.').map_or(k.as_str(), |(_, name)| name))
+        .collect::<Vec<_>>();
+    siblings.sort_unstable();
+    let mut text = String::new();
+    if siblings.is_empty() {
+        let sections =
+            known.keys().filter_map(|k| k.split_once('.')).map(|(s, _)| s).collect::<Vec<_>>();
+        let mut sections = sections;
+        sections.dedup();
+        let _ = write!(text, "; sections are {}", sections.join(", "));
+    } else {
+        let _ = write!(text, "; `{section}` has {}", siblings.join(", "));
+    }
+    text
+}
+
+/// A value as it may be shown: passwords hidden.
+fn shown(key: &str, value: &Value) -> serde_json::Value {
+    let text = match &value.kind {
+        ValueKind::Nil => return serde_json::Value::Null,
+        ValueKind::Boolean(value) => return (*value).into(),
+        ValueKind::I64(value) => return (*value).into(),
+        ValueKind::U64(value) => return (*value).into(),
+        ValueKind::Float(value) => return (*value).into(),
+        ValueKind::Array(items) => {
+            return items.iter().map(|item| shown(key, item)).collect::<Vec<_>>().into();
+        }
+        ValueKind::String(text) => text.clone(),
+        _ => value.to_string(),
+    };
+    let secret = ["secret", "password", "token"].iter().any(|word| key.contains(word));
+    if secret && !text.is_empty() { "***".into() } else { without_password(&text).into() }
+}
+
+/// `scheme://user:password@host` with the password replaced.
+fn without_password(text: &str) -> String {
+    let hidden = || {
+        let (scheme, rest) = text.split_once("://")?;
+        let (userinfo, host) = rest.split_once('@')?;
+        let (user, _) = userinfo.split_once(':')?;
+        Some(format!("{scheme}://{user}:***@{host}"))
+    };
+    hidden().unwrap_or_else(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(
+        file: Option<&str>,
+        environment: &[(&str, &str)],
+        flags: &[(&str, Option<Value>)],
+    ) -> anyhow::Result<Layered> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("config.toml");
+        if let Some(text) = file {
+            std::fs::write(&path, text).unwrap();
+        }
+        let variables =
+            environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        load_from(file.map(|_| path.as_path()), variables, flags)
+    }
+
+    #[test]
+    fn flags_beat_environment_beats_file_beats_defaults() {
+        let file = "[compute]\nthreads = 2\n[worker]\njobs = 7\ndrain_seconds = 9\n";
+        let environment =
+            [("SCRIPTORIUM__COMPUTE__THREADS", "3"), ("SCRIPTORIUM__WORKER__JOBS", "5")];
+        let flags = [("compute.threads", Some(Value::from(4_u64)))];
+        let layered = load(Some(file), &environment, &flags).unwrap();
+        assert_eq!(layered.config.compute.threads, 4);
+        assert_eq!(layered.config.worker.jobs, 5);
+        assert_eq!(layered.config.worker.drain_seconds, 9);
+        assert_eq!(layered.config.models.recognizer, models::DEFAULT_RECOGNIZER);
+        assert_eq!(layered.values["compute.threads"].1, FLAG);
+        assert!(layered.values["worker.jobs"].1.contains("SCRIPTORIUM__WORKER__JOBS"));
+        assert!(layered.values["worker.drain_seconds"].1.contains("config.toml"));
+        assert_eq!(layered.values["models.recognizer"].1, DEFAULT);
+    }
+
+    #[test]
+    fn unknown_keys_are_errors_that_name_key_and_origin() {
+        let error = load(Some("[worker]\njobz = 3\n"), &[], &[]).unwrap_err().to_string();
+        assert!(error.contains("`worker.jobz`"), "{error}");
+        assert!(error.contains("config.toml"), "{error}");
+        assert!(error.contains("drain_seconds"), "{error}");
+        let environment = [("SCRIPTORIUM__WORKERS__JOBS", "3")];
+        let error = load(None, &environment, &[]).unwrap_err().to_string();
+        assert!(error.contains("SCRIPTORIUM__WORKERS__JOBS"), "{error}");
+        assert!(error.contains("sections are"), "{error}");
+    }
+
+    #[test]
+    fn wrong_types_are_errors_that_name_the_key() {
+        let error = load(None, &[("SCRIPTORIUM__WORKER__JOBS", "many")], &[]).unwrap_err();
+        assert!(format!("{error:#}").contains("worker.jobs"), "{error:#}");
+    }
+
+    #[test]
+    fn lists_come_from_the_environment_too() {
+        let environment = [("SCRIPTORIUM__WORKER__RETRY_DELAYS", "1, 2,3")];
+        let layered = load(None, &environment, &[]).unwrap();
+        assert_eq!(layered.config.worker.retry_delays, [1, 2, 3]);
+    }
+
+    #[test]
+    fn secrets_are_hidden() {
+        let environment = [
+            ("SCRIPTORIUM__QUEUE__URL", "amqp://me:hunter2@broker:5672/vhost"),
+            ("SCRIPTORIUM__STORE__SECRET_KEY", "hunter3"),
+        ];
+        let layered = load(None, &environment, &[]).unwrap();
+        let printed = format!("{:?}", layered.values);
+        assert!(!printed.contains("hunter"), "{printed}");
+        assert_eq!(layered.values["queue.url"].0, "amqp://me:***@broker:5672/vhost");
+    }
+}

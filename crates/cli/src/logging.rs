@@ -1,0 +1,49 @@
+use std::io::{self, IsTerminal};
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use tracing_subscriber::EnvFilter;
+
+/// What is logged, and how. Logs go to standard error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Options {
+    /// A level (`info`) or a filter (`info,lapin=warn`).
+    pub(crate) level: String,
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Format {
+    /// Pretty on a terminal, JSON otherwise.
+    Auto,
+    Pretty,
+    Json,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: Format::Auto }
+    }
+}
+
+pub(crate) fn init(options: &Options) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&options.level)
+        .with_context(|| format!("log.level: not a level or a filter: `{}`", options.level))?
+        // These tell of every frame and every request at `info` or below.
+        .add_directive("tract_core=warn".parse()?)
+        .add_directive("tract_hir=warn".parse()?);
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let json = match options.format {
+        Format::Auto => !io::stderr().is_terminal(),
+        Format::Pretty => false,
+        Format::Json => true,
+    };
+    if json {
+        subscriber.json().flatten_event(true).with_current_span(true).with_span_list(false).init();
+    } else {
+        subscriber.with_target(false).compact().init();
+    }
+    Ok(())
+}

@@ -1,0 +1,194 @@
+//! From the paths of a command line to the recordings they stand for.
+
+use futures::StreamExt;
+use job::{Failure, FailureCode};
+use store::{Kind, Location, Stores};
+use tokio::sync::mpsc::Sender;
+
+/// A recording to transcribe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Item {
+    pub(crate) source: Location,
+    /// Where it lies below the path it was found under; its transcript lies there below `--out`.
+    pub(crate) relative: String,
+    pub(crate) size: u64,
+}
+
+/// What a listing comes upon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Found {
+    Recording(Item),
+    /// A file in a folder that does not look like a recording.
+    Ignored,
+    /// A path that cannot be read; the others can.
+    Failed(Failure),
+}
+
+/// Names of the files that are taken in folders. Explicit files are always taken; what a file is,
+/// its content tells.
+const EXTENSIONS: &[&str] = &[
+    "3gp", "aac", "aif", "aifc", "aiff", "caf", "flac", "m4a", "m4b", "m4v", "mka", "mkv", "mov",
+    "mp3", "mp4", "mpga", "oga", "ogg", "ogv", "opus", "wav", "wave", "webm", "weba",
+];
+
+/// Batches keep their records below `--out`, which may lie below what is listed.
+const RECORDS: &str = ".scriptorium/";
+
+/// Sends everything that `paths` stand for; stops when nobody listens any more.
+pub(crate) async fn list(
+    stores: &Stores,
+    paths: &[String],
+    all_files: bool,
+    found: &Sender<Found>,
+) {
+    for path in paths {
+        let Err(error) = list_one(stores, path, all_files, found).await else { continue };
+        let code = match error.kind {
+            Kind::NotFound => FailureCode::SourceMissing,
+            Kind::Denied => FailureCode::SourceDenied,
+            Kind::Invalid => FailureCode::JobInvalid,
+            _ => FailureCode::SourceUnavailable,
+        };
+        let message = error.to_string();
+        let failure = Failure { code, source: path.clone(), message };
+        if found.send(Found::Failed(failure)).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn list_one(
+    stores: &Stores,
+    path: &str,
+    all_files: bool,
+    found: &Sender<Found>,
+) -> Result<(), store::Error> {
+    let location: Location = path.parse()?;
+    let is_folder = matches!(&location, Location::File(path) if path.is_dir());
+    if location.is_prefix() || is_folder {
+        return list_below(stores, &location.as_prefix(), all_files, found).await.map(drop);
+    }
+    let (store, key) = stores.open(&location)?;
+    match store.head(&key).await {
+        Ok(meta) => {
+            let relative = location.file_name().into_owned();
+            let item = Item { source: location, relative, size: meta.size };
+            let _ = found.send(Found::Recording(item)).await;
+            Ok(())
+        }
+        Err(error) if error.kind == Kind::NotFound => {
+            // `s3://bucket/folder` without the slash.
+            match list_below(stores, &location.as_prefix(), all_files, found).await {
+                Ok(0) | Err(_) => Err(error),
+                Ok(_) => Ok(()),
+            }
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Lists everything below `prefix`; returns how many objects there were.
+async fn list_below(
+    stores: &Stores,
+    prefix: &Location,
+    all_files: bool,
+    found: &Sender<Found>,
+) -> Result<u64, store::Error> {
+    let (store, key) = stores.open(prefix)?;
+    let mut objects = store.list(&key);
+    let mut count = 0;
+    while let Some(object) = objects.next().await {
+        let object = object?;
+        let source = match prefix {
+            Location::S3 { bucket, .. } => Location::s3(bucket, &object.key)?,
+            Location::File(_) => Location::File(format!("/{}", object.key).into()),
+        };
+        let relative = source.relative_to(prefix).unwrap_or(&object.key).to_owned();
+        if relative.is_empty() || relative.ends_with('/') || is_record(&relative) {
+            continue;
+        }
+        count += 1;
+        let item = if all_files || looks_like_a_recording(&relative) {
+            Found::Recording(Item { source, relative, size: object.size })
+        } else {
+            Found::Ignored
+        };
+        if found.send(item).await.is_err() {
+            break;
+        }
+    }
+    Ok(count)
+}
+
+fn is_record(relative: &str) -> bool {
+    relative.starts_with(RECORDS) || relative.contains(&format!("/{RECORDS}"))
+}
+
+fn looks_like_a_recording(name: &str) -> bool {
+    let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+    extension.is_some_and(|extension| EXTENSIONS.contains(&extension.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    async fn listed(paths: &[String], all_files: bool) -> Vec<Found> {
+        let stores = Stores::new(store::Config::default());
+        let (sender, mut receiver) = mpsc::channel(100);
+        list(&stores, paths, all_files, &sender).await;
+        drop(sender);
+        let mut found = Vec::new();
+        while let Some(item) = receiver.recv().await {
+            found.push(item);
+        }
+        found
+    }
+
+    fn relatives(found: &[Found]) -> Vec<&str> {
+        let recording = |f: &'_ Found| matches!(f, Found::Recording(_));
+        let mut names: Vec<_> = found
+            .iter()
+            .filter(|f| recording(f))
+            .map(|f| match f {
+                Found::Recording(item) => item.relative.as_str(),
+                _ => "",
+            })
+            .collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[tokio::test]
+    async fn folders_are_searched_and_other_files_left_out() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |name: &str| {
+            let path = root.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, b"x").unwrap();
+        };
+        for name in ["a.WAV", "b/c.mp3", "b/notes.txt", "b/d", ".scriptorium/x/y.wav"] {
+            write(name);
+        }
+        let paths = [root.path().to_str().unwrap().to_owned()];
+        let found = listed(&paths, false).await;
+        assert_eq!(relatives(&found), ["a.WAV", "b/c.mp3"]);
+        assert_eq!(found.iter().filter(|f| **f == Found::Ignored).count(), 2);
+        let found = listed(&paths, true).await;
+        assert_eq!(relatives(&found), ["a.WAV", "b/c.mp3", "b/d", "b/notes.txt"]);
+    }
+
+    #[tokio::test]
+    async fn an_explicit_file_is_taken_whatever_its_name_and_a_missing_one_is_a_failure() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("odd name.xyz");
+        std::fs::write(&path, b"abc").unwrap();
+        let missing = root.path().join("missing.wav").to_str().unwrap().to_owned();
+        let found = listed(&[path.to_str().unwrap().to_owned(), missing.clone()], false).await;
+        assert_eq!(relatives(&found), ["odd name.xyz"]);
+        let Some(Found::Failed(failure)) = found.last() else { panic!("{found:?}") };
+        assert_eq!((failure.code, &failure.source), (FailureCode::SourceMissing, &missing));
+    }
+}

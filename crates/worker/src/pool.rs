@@ -1,0 +1,227 @@
+use std::{
+    cmp::Ordering,
+    collections::BinaryHeap,
+    io,
+    panic::{self, AssertUnwindSafe},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+};
+
+use speech::compute::{Compute, Task};
+
+/// As many threads as cores were granted, shared by all recordings in flight.
+///
+/// Cores, not threads, are what is rationed: [`Compute::run`] borrows a core for work on the
+/// caller's own thread (decoding, which must be able to block on the network between two blocks).
+#[derive(Debug)]
+pub struct ComputePool {
+    shared: Arc<Shared>,
+    width: usize,
+}
+
+#[derive(Debug)]
+struct Shared {
+    width: usize,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    tasks: BinaryHeap<Queued>,
+    busy: usize,
+    closed: bool,
+    spawned: u64,
+}
+
+struct Queued {
+    cost: f64,
+    /// Breaks ties: first come, first served.
+    number: u64,
+    task: Task,
+}
+
+impl ComputePool {
+    /// Starts `width` threads (at least one).
+    pub fn new(width: usize) -> io::Result<Self> {
+        let width = width.max(1);
+        let shared = Arc::new(Shared {
+            width,
+            state: Mutex::new(State::default()),
+            changed: Condvar::new(),
+        });
+        for index in 0..width {
+            let shared = Arc::clone(&shared);
+            thread::Builder::new()
+                .name(format!("compute-{index}"))
+                .spawn(move || shared.serve())?;
+        }
+        Ok(Self { shared, width })
+    }
+}
+
+impl Compute for ComputePool {
+    fn width(&self) -> usize {
+        self.width
+    }
+
+    fn spawn(&self, cost: f64, task: Task) {
+        let mut state = self.shared.lock();
+        state.spawned += 1;
+        let number = state.spawned;
+        state.tasks.push(Queued { cost, number, task });
+        drop(state);
+        self.shared.changed.notify_all();
+    }
+
+    fn run(&self, work: &mut dyn FnMut()) {
+        let _core = self.shared.acquire(|state| state.tasks.is_empty());
+        work();
+    }
+}
+
+impl Drop for ComputePool {
+    /// The threads end once the queue is empty; they are not waited for.
+    fn drop(&mut self) {
+        self.shared.lock().closed = true;
+        self.shared.changed.notify_all();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it holds the lock, and the state is valid between any two lines.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until a core is free and `ready` holds.
+    fn acquire(&self, ready: impl Fn(&State) -> bool) -> Core<'_> {
+        let mut state = self.lock();
+        while state.busy >= self.width || !ready(&state) {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.busy += 1;
+        Core { shared: self }
+    }
+
+    fn serve(&self) {
+        loop {
+            let core = self.acquire(|state| state.closed || !state.tasks.is_empty());
+            let Some(queued) = self.lock().tasks.pop() else {
+                if self.lock().closed {
+                    return;
+                }
+                continue;
+            };
+            // Tasks answer for their own panics; this one keeps the thread alive.
+            if panic::catch_unwind(AssertUnwindSafe(queued.task)).is_err() {
+                tracing::error!("a compute task panicked");
+            }
+            drop(core);
+        }
+    }
+}
+
+/// A core in use.
+struct Core<'a> {
+    shared: &'a Shared,
+}
+
+impl Drop for Core<'_> {
+    fn drop(&mut self) {
+        self.shared.lock().busy -= 1;
+        self.shared.changed.notify_all();
+    }
+}
+
+impl std::fmt::Debug for Queued {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Queued").field("cost", &self.cost).finish_non_exhaustive()
+    }
+}
+
+impl Ord for Queued {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.cost.total_cmp(&other.cost).then_with(|| other.number.cmp(&self.number))
+    }
+}
+
+impl PartialOrd for Queued {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Queued {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Queued {}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    };
+
+    use super::*;
+
+    #[test]
+    fn runs_the_dearest_task_first_and_equals_in_order() {
+        let pool = ComputePool::new(1).unwrap();
+        let (sender, receiver) = mpsc::channel();
+        let (gate, gate_receiver) = mpsc::channel::<()>();
+        pool.spawn(0.0, Box::new(move || drop(gate_receiver.recv())));
+        for (cost, name) in [(1.0, "a"), (3.0, "b"), (1.0, "c"), (2.0, "d")] {
+            let sender = sender.clone();
+            pool.spawn(cost, Box::new(move || sender.send(name).unwrap()));
+        }
+        gate.send(()).unwrap();
+        drop(sender);
+        // The first task may have been taken before or after the others came; the rest is ordered.
+        assert_eq!(receiver.iter().collect::<Vec<_>>(), ["b", "d", "a", "c"]);
+    }
+
+    #[test]
+    fn never_uses_more_cores_than_it_has() {
+        let pool = Arc::new(ComputePool::new(2).unwrap());
+        let (busy, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let work = {
+            let (busy, most) = (Arc::clone(&busy), Arc::clone(&most));
+            move || {
+                most.fetch_max(busy.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                thread::sleep(std::time::Duration::from_millis(2));
+                busy.fetch_sub(1, Ordering::SeqCst);
+            }
+        };
+        let callers: Vec<_> = (0..4)
+            .map(|_| {
+                let (pool, work) = (Arc::clone(&pool), work.clone());
+                thread::spawn(move || {
+                    for _ in 0..10 {
+                        let task = work.clone();
+                        pool.spawn(0.0, Box::new(task));
+                        pool.run(&mut || work());
+                    }
+                })
+            })
+            .collect();
+        callers.into_iter().for_each(|caller| caller.join().unwrap());
+        assert_eq!(most.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn survives_panics_of_tasks_and_of_borrowed_work() {
+        let pool = ComputePool::new(1).unwrap();
+        pool.spawn(0.0, Box::new(|| panic!("on purpose")));
+        let borrowed =
+            panic::catch_unwind(AssertUnwindSafe(|| pool.run(&mut || panic!("on purpose"))));
+        assert!(borrowed.is_err());
+        let mut ran = false;
+        pool.run(&mut || ran = true);
+        assert!(ran);
+    }
+}

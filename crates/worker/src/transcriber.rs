@@ -1,0 +1,415 @@
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use job::{Failure, FailureCode};
+use speech::pipeline::{self, Control, Outcome, Pipeline};
+use store::{
+    Capabilities, Condition, Kind, Location, ObjectMeta, PutOptions, Reader, Store, Stores,
+};
+use tokio::runtime::Handle;
+use transcript::{Format, Processing, SCHEMA_VERSION, Source, Transcript};
+
+use crate::{
+    failure::{audio_failure, failure, failure_of, output_failure, source_failure},
+    outcome::now,
+};
+
+/// Metadata of a transcript object, by which it is recognized as up to date without reading it.
+const META_FINGERPRINT: &str = "scriptorium-fingerprint";
+const META_SOURCE_ETAG: &str = "scriptorium-source-etag";
+/// A transcript JSON larger than this is not ours.
+const MAX_TRANSCRIPT_BYTES: u64 = 256 << 20;
+
+/// Takes recordings from store to store: reads one, runs the pipeline, writes the transcript. Shared
+/// by all jobs in flight.
+pub struct Transcriber {
+    stores: Arc<Stores>,
+    /// By name of the recognizer's model.
+    pipelines: BTreeMap<String, Arc<Pipeline>>,
+    default_pipeline: String,
+    decoding: audio::Options,
+    capabilities: Mutex<HashMap<String, Capabilities>>,
+}
+
+/// One recording to transcribe.
+#[derive(Debug, Clone)]
+pub struct Assignment {
+    pub source: Location,
+    /// Without the format's extension; `None` writes nothing.
+    pub output: Option<Location>,
+    /// Renderings beside the JSON, which is always written.
+    pub formats: BTreeSet<Format>,
+    /// Name of a loaded model; `None`: the default.
+    pub model: Option<String>,
+    pub language: Option<String>,
+    pub channels: Option<audio::ChannelMode>,
+}
+
+/// An assignment done.
+#[derive(Debug, Clone)]
+pub struct Transcription {
+    pub transcript: Transcript,
+    pub completed: Completed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Completed {
+    Transcribed,
+    /// The transcript stood already: same recording, same fingerprint.
+    UpToDate,
+}
+
+/// What stands where the transcript goes.
+enum Standing {
+    Nothing,
+    UpToDate(Box<Transcript>),
+    /// Another recording, or another pipeline; with its ETag.
+    Stale(String),
+}
+
+impl Transcriber {
+    /// `pipelines` by model name; the first is the default.
+    pub fn new(stores: Arc<Stores>, pipelines: Vec<Pipeline>, decoding: audio::Options) -> Self {
+        let default_pipeline =
+            pipelines.first().map_or_else(String::new, |p| p.recognizer().name.clone());
+        let pipelines =
+            pipelines.into_iter().map(|p| (p.recognizer().name.clone(), Arc::new(p))).collect();
+        let capabilities = Mutex::default();
+        Self { stores, pipelines, default_pipeline, decoding, capabilities }
+    }
+
+    pub fn stores(&self) -> &Stores {
+        &self.stores
+    }
+
+    /// Does one assignment. Every error is about this recording only.
+    pub async fn transcribe(
+        &self,
+        assignment: &Assignment,
+        control: &Arc<Control>,
+    ) -> Result<Transcription, Failure> {
+        let uri = assignment.source.to_string();
+        let pipeline = self.pipeline(assignment.model.as_deref(), &uri)?;
+        let decoding = audio::Options {
+            channels: assignment.channels.unwrap_or(self.decoding.channels),
+            ..self.decoding.clone()
+        };
+        let options = pipeline::Options { language: assignment.language.clone() };
+        let fingerprint = pipeline.fingerprint(&decoding, &options);
+
+        let open = |location: &Location| self.stores.open(location);
+        let (source, key) =
+            open(&assignment.source).map_err(|e| source_failure(&e, &uri))?;
+        let meta = source.head(&key).await.map_err(|e| source_failure(&e, &uri))?;
+        self.check_size(&meta, &uri)?;
+
+        let Some(base) = &assignment.output else {
+            let outcome = run(&pipeline, source, meta.clone(), decoding, options, control, &uri);
+            let transcript = describe(&uri, &meta, &pipeline, fingerprint, outcome.await?);
+            return Ok(Transcription { transcript, completed: Completed::Transcribed });
+        };
+        let (target, base_key) = open(base).map_err(|e| output_failure(&e, &uri))?;
+        let output = Output { store: target, base: base_key, uri: &uri };
+
+        let standing = output.standing(&fingerprint, &meta.etag).await?;
+        let stale = match standing {
+            Standing::UpToDate(transcript) => {
+                output.render_missing(&transcript, &assignment.formats).await?;
+                return Ok(Transcription {
+                    transcript: *transcript,
+                    completed: Completed::UpToDate,
+                });
+            }
+            Standing::Stale(etag) => Some(etag),
+            Standing::Nothing => None,
+        };
+
+        let outcome =
+            run(&pipeline, source, meta.clone(), decoding, options, control, &uri).await?;
+        let transcript = describe(&uri, &meta, &pipeline, fingerprint, outcome);
+        let capabilities = self.capabilities(base, &output).await?;
+        let condition = match stale {
+            None if capabilities.if_absent => Condition::IfAbsent,
+            Some(etag) if capabilities.if_match => Condition::IfMatch(etag),
+            _ => Condition::Always,
+        };
+        let completed = output.write(&transcript, &assignment.formats, condition).await?;
+        Ok(Transcription { transcript, completed })
+    }
+
+    fn pipeline(&self, model: Option<&str>, uri: &str) -> Result<Arc<Pipeline>, Failure> {
+        let name = model.unwrap_or(&self.default_pipeline);
+        self.pipelines.get(name).cloned().ok_or_else(|| {
+            let loaded = self.pipelines.keys().cloned().collect::<Vec<_>>().join(", ");
+            let message = format!("model `{name}` is not loaded here; loaded: {loaded}");
+            failure(FailureCode::ModelUnavailable, uri, message)
+        })
+    }
+
+    fn check_size(&self, meta: &ObjectMeta, uri: &str) -> Result<(), Failure> {
+        let limit = self.decoding.limits.max_bytes;
+        if meta.size == 0 {
+            return Err(audio_failure(&audio::Error::Empty, uri));
+        }
+        if meta.size > limit {
+            let message = format!("the recording has {} bytes, the limit is {limit}", meta.size);
+            return Err(failure(FailureCode::SourceTooLarge, uri, message));
+        }
+        Ok(())
+    }
+
+    /// What the store of `location` honours, tried out once per bucket.
+    async fn capabilities(
+        &self,
+        location: &Location,
+        output: &Output<'_>,
+    ) -> Result<Capabilities, Failure> {
+        let Location::S3 { bucket, .. } = location else {
+            return Ok(Capabilities { if_absent: true, if_match: true });
+        };
+        let known = |map: &Mutex<HashMap<String, Capabilities>>| {
+            map.lock().unwrap_or_else(PoisonError::into_inner).get(bucket).copied()
+        };
+        if let Some(capabilities) = known(&self.capabilities) {
+            return Ok(capabilities);
+        }
+        let probed = output.store.probe(&output.probe_prefix()).await;
+        let capabilities = probed.map_err(|e| output_failure(&e, output.uri))?;
+        self.remember(bucket, capabilities);
+        Ok(capabilities)
+    }
+
+    /// Probes the store of `location` ahead of the first job, and keeps what it honours.
+    pub async fn probe(&self, location: &Location) -> Result<Capabilities, store::Error> {
+        let (store, key) = self.stores.open(location)?;
+        let capabilities = store.probe(&key).await?;
+        if let Location::S3 { bucket, .. } = location {
+            self.remember(bucket, capabilities);
+        }
+        Ok(capabilities)
+    }
+
+    fn remember(&self, bucket: &str, capabilities: Capabilities) {
+        if !capabilities.if_absent {
+            tracing::warn!(
+                bucket,
+                "the store ignores If-None-Match: two workers that hold the same job may both \
+                 write its transcript (the same text; the last one stays)"
+            );
+        }
+        let mut known = self.capabilities.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(bucket.to_owned(), capabilities);
+    }
+}
+
+/// Decodes and recognizes on a thread that may block.
+async fn run(
+    pipeline: &Arc<Pipeline>,
+    source: Arc<dyn Store>,
+    meta: ObjectMeta,
+    decoding: audio::Options,
+    options: pipeline::Options,
+    control: &Arc<Control>,
+    uri: &str,
+) -> Result<Outcome, Failure> {
+    let (pipeline, control) = (Arc::clone(pipeline), Arc::clone(control));
+    let reader = Reader::new(source, meta, Handle::current());
+    let span = tracing::Span::current();
+    let work = tokio::task::spawn_blocking(move || {
+        let _entered = span.enter();
+        let decoder = audio::Decoder::open(Box::new(SeekableObject(reader)), &decoding)?;
+        pipeline.transcribe(decoder, &options, &control)
+    });
+    match work.await {
+        Ok(result) => result.map_err(|error| failure_of(&error, uri)),
+        Err(panic) => Err(failure(FailureCode::Internal, uri, panic)),
+    }
+}
+
+/// An object in a store, as the decoders see it.
+struct SeekableObject(Reader);
+
+impl std::io::Read for SeekableObject {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl std::io::Seek for SeekableObject {
+    fn seek(&mut self, position: std::io::SeekFrom) -> std::io::Result<u64> {
+        self.0.seek(position)
+    }
+}
+
+impl audio::MediaSource for SeekableObject {
+    fn is_seekable(&self) -> bool {
+        true
+    }
+
+    fn byte_len(&self) -> Option<u64> {
+        Some(self.0.len())
+    }
+}
+
+fn describe(
+    uri: &str,
+    meta: &ObjectMeta,
+    pipeline: &Pipeline,
+    fingerprint: String,
+    outcome: Outcome,
+) -> Transcript {
+    let recognizer = pipeline.recognizer();
+    let cpu_seconds = outcome.stages.iter().map(|stage| stage.seconds).sum::<f64>();
+    let duration = outcome.report.duration;
+    Transcript {
+        version: SCHEMA_VERSION,
+        source: Source {
+            uri: uri.to_owned(),
+            size: meta.size,
+            etag: meta.etag.clone(),
+            duration,
+            channels: u32::try_from(outcome.info.channels).unwrap_or(u32::MAX),
+            sample_rate: outcome.info.sample_rate,
+            container: outcome.info.container,
+            codec: outcome.info.codec,
+            warnings: outcome.report.warnings,
+        },
+        pipeline: transcript::Pipeline {
+            version: concat!("scriptorium ", env!("CARGO_PKG_VERSION")).to_owned(),
+            recognizer: recognizer.name.clone(),
+            vad: pipeline.vad_name().to_owned(),
+            precision: recognizer.precision.to_owned(),
+            fingerprint,
+        },
+        segments: outcome.segments,
+        processing: Processing {
+            finished_at: now(),
+            wall_seconds: outcome.wall_seconds,
+            cpu_seconds,
+            audio_seconds_per_core_second: if cpu_seconds > 0.0 {
+                duration / cpu_seconds
+            } else {
+                0.0
+            },
+            stages: outcome.stages,
+        },
+    }
+}
+
+/// The place of one transcript and its renderings.
+struct Output<'a> {
+    store: Arc<dyn Store>,
+    /// Key without extension.
+    base: String,
+    /// The recording, for failures.
+    uri: &'a str,
+}
+
+impl Output<'_> {
+    fn key(&self, format: Format) -> String {
+        format!("{}.{}", self.base, format.extension())
+    }
+
+    fn probe_prefix(&self) -> String {
+        self.base.rsplit_once('/').map_or_else(String::new, |(parent, _)| format!("{parent}/"))
+    }
+
+    fn failed(&self, error: &store::Error) -> Failure {
+        output_failure(error, self.uri)
+    }
+
+    /// Looks at what is there. Metadata tells most of the time; where the store keeps none, or the
+    /// transcript is needed anyway, the JSON does.
+    async fn standing(&self, fingerprint: &str, etag: &str) -> Result<Standing, Failure> {
+        let key = self.key(Format::Json);
+        let meta = match self.store.head(&key).await {
+            Ok(meta) => meta,
+            Err(error) if error.kind == Kind::NotFound => return Ok(Standing::Nothing),
+            Err(error) => return Err(self.failed(&error)),
+        };
+        let field = |name: &str| meta.metadata.get(name).map(String::as_str);
+        let differs = |name: &str, wanted: &str| field(name).is_some_and(|found| found != wanted);
+        if differs(META_FINGERPRINT, fingerprint) || differs(META_SOURCE_ETAG, etag) {
+            return Ok(Standing::Stale(meta.etag));
+        }
+        let (meta, body) = match self.store.get(&key, MAX_TRANSCRIPT_BYTES).await {
+            Ok(found) => found,
+            Err(error) if error.kind == Kind::NotFound => return Ok(Standing::Nothing),
+            Err(error) if error.kind == Kind::TooLarge => return Ok(Standing::Stale(meta.etag)),
+            Err(error) => return Err(self.failed(&error)),
+        };
+        Ok(match Transcript::from_slice(&body) {
+            Ok(transcript)
+                if transcript.pipeline.fingerprint == fingerprint
+                    && transcript.source.etag == etag =>
+            {
+                Standing::UpToDate(Box::new(transcript))
+            }
+            _ => Standing::Stale(meta.etag),
+        })
+    }
+
+    /// Adds renderings that were not asked for when the transcript was made.
+    async fn render_missing(
+        &self,
+        transcript: &Transcript,
+        formats: &BTreeSet<Format>,
+    ) -> Result<(), Failure> {
+        for &format in formats {
+            match self.store.head(&self.key(format)).await {
+                Ok(_) => {}
+                Err(error) if error.kind == Kind::NotFound => {
+                    self.put(transcript, format, Condition::Always)
+                        .await
+                        .map_err(|e| self.failed(&e))?;
+                }
+                Err(error) => return Err(self.failed(&error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the renderings, and last the JSON: once it stands, the job is done.
+    async fn write(
+        &self,
+        transcript: &Transcript,
+        formats: &BTreeSet<Format>,
+        condition: Condition,
+    ) -> Result<Completed, Failure> {
+        for &format in formats.iter().filter(|&&format| format != Format::Json) {
+            self.put(transcript, format, Condition::Always).await.map_err(|e| self.failed(&e))?;
+        }
+        match self.put(transcript, Format::Json, condition).await {
+            Ok(()) => Ok(Completed::Transcribed),
+            Err(error) if error.kind == Kind::Precondition => {
+                // Somebody else wrote while we worked: fine if it is the same transcript.
+                let (fingerprint, etag) =
+                    (&transcript.pipeline.fingerprint, &transcript.source.etag);
+                match self.standing(fingerprint, etag).await? {
+                    Standing::UpToDate(_) => Ok(Completed::UpToDate),
+                    _ => Err(failure(FailureCode::OutputUnavailable, self.uri, error)),
+                }
+            }
+            Err(error) => Err(self.failed(&error)),
+        }
+    }
+
+    async fn put(
+        &self,
+        transcript: &Transcript,
+        format: Format,
+        condition: Condition,
+    ) -> Result<(), store::Error> {
+        let metadata = BTreeMap::from([
+            (META_FINGERPRINT.to_owned(), transcript.pipeline.fingerprint.clone()),
+            (META_SOURCE_ETAG.to_owned(), transcript.source.etag.clone()),
+        ]);
+        let options =
+            PutOptions { condition, content_type: Some(format.content_type()), metadata };
+        let body = Bytes::from(transcript.render(format));
+        self.store.put(&self.key(format), body, options).await.map(drop)
+    }
+}

@@ -1,0 +1,77 @@
+//! Usage, configuration and models, as far as they need neither services nor pulled models.
+
+use std::fs;
+
+use crate::support::Scriptorium;
+
+fn scriptorium() -> (tempfile::TempDir, Scriptorium) {
+    let directory = tempfile::tempdir().unwrap();
+    let scriptorium = Scriptorium::new(directory.path())
+        .with("SCRIPTORIUM__MODELS__AUTO_PULL", "false");
+    (directory, scriptorium)
+}
+
+#[test]
+fn wrong_usage_is_2_and_names_the_problem() {
+    let (_directory, scriptorium) = scriptorium();
+    let ran = scriptorium.run(["transcribe"]).expect_code(2);
+    assert!(ran.stderr.contains("PATH"), "{}", ran.stderr);
+    let ran = scriptorium.run(["transcribe", "x.wav", "--format", "docx"]).expect_code(2);
+    assert!(ran.stderr.contains("docx"), "{}", ran.stderr);
+    let ran = scriptorium.run(["transcribe", "x.wav", "--format", "srt,vtt"]).expect_code(2);
+    assert!(ran.stderr.contains("--out"), "{}", ran.stderr);
+    let ran = scriptorium.run(["transcribe", "x.wav", "--out", "gs://b/k"]).expect_code(2);
+    assert!(ran.stderr.contains("gs://"), "{}", ran.stderr);
+}
+
+#[test]
+fn an_unknown_key_is_2_and_named_with_its_file() {
+    let (directory, scriptorium) = scriptorium();
+    let path = directory.path().join("my.toml");
+    fs::write(&path, "[worker]\nparallelism = 3\n").unwrap();
+    let ran = scriptorium.run(["--config", path.to_str().unwrap(), "config"]).expect_code(2);
+    assert!(ran.stderr.contains("worker.parallelism"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("my.toml"), "{}", ran.stderr);
+}
+
+#[test]
+fn config_prints_values_that_can_be_read_again_with_their_origin_and_no_secrets() {
+    let (directory, scriptorium) = scriptorium();
+    let scriptorium = scriptorium
+        .with("SCRIPTORIUM__QUEUE__URL", "amqp://me:hunter2@broker/%2f")
+        .with("SCRIPTORIUM__STORE__S3__SECRET_KEY", "hunter3");
+    let ran = scriptorium.run(["config"]).expect_code(0);
+    assert!(!ran.stdout.contains("hunter"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("SCRIPTORIUM__QUEUE__URL"), "{}", ran.stdout);
+    let json = scriptorium.run(["config", "--json"]).expect_code(0).json();
+    assert_eq!(json["worker.drain_seconds"]["origin"], "default");
+    let path = directory.path().join("printed.toml");
+    fs::write(&path, &ran.stdout).unwrap();
+    scriptorium.run(["--config", path.to_str().unwrap(), "config"]).expect_code(0);
+}
+
+#[test]
+fn a_model_that_is_not_installed_is_named_with_the_remedy() {
+    let (_directory, scriptorium) = scriptorium();
+    let ran = scriptorium.run(["transcribe", "x.wav"]).expect_code(1);
+    assert!(ran.stderr.contains("scriptorium models pull fsmn-vad"), "{}", ran.stderr);
+    let ran = scriptorium.run(["models", "path", "nonesuch"]).expect_code(1);
+    assert!(ran.stderr.contains("nonesuch"), "{}", ran.stderr);
+    let list = scriptorium.run(["models", "list", "--json"]).expect_code(0).json();
+    let names: Vec<_> =
+        list.as_array().unwrap().iter().map(|m| m["name"].as_str().unwrap()).collect();
+    assert!(names.contains(&"whisper-tiny.en") && names.contains(&"fsmn-vad"), "{names:?}");
+}
+
+#[test]
+fn completions_and_help_are_there() {
+    let (_directory, scriptorium) = scriptorium();
+    for shell in ["bash", "zsh", "fish"] {
+        let ran = scriptorium.run(["completions", shell]).expect_code(0);
+        assert!(ran.stdout.contains("transcribe"), "{shell}");
+    }
+    for command in ["transcribe", "worker", "submit", "status"] {
+        let ran = scriptorium.run([command, "--help"]).expect_code(0);
+        assert!(ran.stdout.contains("Examples:"), "{command}");
+    }
+}

@@ -1,0 +1,13 @@
+//! Tests of the built `scriptorium` binary: on files alone, and against a real RabbitMQ and a real
+//! S3 server, which `make test` starts.
+
+#![allow(clippy::print_stderr, clippy::print_stdout, clippy::unwrap_used)]
+
+mod bad_input;
+mod configuration;
+mod fleet;
+mod long;
+mod queue;
+mod services;
+mod support;
+mod transcribe;

@@ -1,0 +1,284 @@
+//! `scriptorium worker`, `submit` and `status` at the edges.
+
+use std::{fs, path::Path, time::Duration};
+
+use bytes::Bytes;
+use queue::{Message, Queue};
+use serde_json::{Value, json};
+use tokio::{io::copy_bidirectional, net::TcpListener, net::TcpStream};
+
+use crate::{
+    services::Services,
+    support::{SENTENCE, models, speech, text_of},
+};
+
+fn message(id: &str, body: impl Into<Bytes>) -> Message {
+    Message { id: id.to_owned(), body: body.into(), attempt: 0 }
+}
+
+fn job(services: &Services, id: &str, source: &str) -> Value {
+    json!({
+        "version": 1,
+        "id": id,
+        "batch": "0199d2c8-3a5f-7c63-9d0e-8f1f3b0c2a11",
+        "source": services.uri(source),
+        "output": services.uri(&format!("out/{source}")),
+        "records": services.uri("out/.scriptorium/0199d2c8-3a5f-7c63-9d0e-8f1f3b0c2a11/"),
+    })
+}
+
+async fn dead_letters(services: &Services, count: usize, log: &Path) -> Vec<(String, String)> {
+    let queue = services.queue().await;
+    let mut letters = Vec::new();
+    for _ in 0..600 {
+        letters.extend(queue.take_dead_letters(100).await.unwrap());
+        if letters.len() >= count {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let log = fs::read_to_string(log).unwrap();
+    assert_eq!(letters.len(), count, "{letters:?}\n{log}");
+    let mut reasons: Vec<_> =
+        letters.into_iter().map(|l| (l.message.id, format!("{}: {}", l.reason.code, l.reason.detail))).collect();
+    reasons.sort();
+    reasons
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_done_becomes_a_dead_letter_that_says_why() {
+    let (Some(models), Some(services)) = (models(), Services::of_test("dead")) else { return };
+    let bucket = services.bucket().await;
+    let sentence = fs::read(speech("sentence.opus")).unwrap();
+    bucket.put("in/a.opus", sentence).await;
+    let queue = services.queue().await;
+    let mut newer = job(&services, "e", "in/a.opus");
+    newer["version"] = 9.into();
+    let mut unknown = job(&services, "f", "in/a.opus");
+    unknown["colour"] = "blue".into();
+    let mut model = job(&services, "g", "in/a.opus");
+    model["options"] = json!({ "model": "nonesuch" });
+    let elsewhere = json!({
+        "version": 1, "id": "h", "batch": "0199d2c8-3a5f-7c63-9d0e-8f1f3b0c2a11",
+        "source": services.uri("in/a.opus"), "output": "s3://no-such-bucket-here/a",
+        "records": services.uri("out/.scriptorium/0199d2c8-3a5f-7c63-9d0e-8f1f3b0c2a11/"),
+    });
+    for (id, body) in [
+        ("b", "not json".to_owned()),
+        ("c", job(&services, "c", "in/missing.wav").to_string()),
+        ("e", newer.to_string()),
+        ("f", unknown.to_string()),
+        ("g", model.to_string()),
+        ("h", elsewhere.to_string()),
+    ] {
+        queue.publish(message(id, body)).await.unwrap();
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("log");
+    let mut worker = services.scriptorium(&models).start(["worker"], &log);
+    let reasons = dead_letters(&services, 6, &log).await;
+    let expected = [
+        ("b", "job_invalid", "JSON"),
+        ("c", "source_missing", "missing.wav"),
+        ("e", "job_invalid", "version 9"),
+        ("f", "job_invalid", "colour"),
+        ("g", "model_unavailable", "nonesuch"),
+        ("h", "output_denied", "no-such-bucket-here"),
+    ];
+    for ((id, code, word), (found, reason)) in expected.iter().zip(&reasons) {
+        assert_eq!(found, id);
+        assert!(reason.starts_with(code), "{id}: {reason}");
+        assert!(reason.contains(word), "{id}: {reason}");
+    }
+    let record = bucket.get("out/in/missing.wav.error.json").await;
+    let record: Value = serde_json::from_slice(&record).unwrap();
+    assert_eq!(record["code"], "source_missing");
+    assert!(!record["remedy"].as_str().unwrap().is_empty());
+    // The worker is well: it still does what can be done.
+    let good = job(&services, "z", "in/a.opus").to_string();
+    queue.publish(message("z", good)).await.unwrap();
+    for _ in 0..300 {
+        if bucket.names("out/in/").await.iter().any(|name| name == "a.opus.json") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let transcript: Value =
+        serde_json::from_slice(&bucket.get("out/in/a.opus.json").await).unwrap();
+    assert_eq!(text_of(&transcript), SENTENCE);
+    worker.signal("TERM");
+    assert_eq!(worker.wait(), Some(0));
+    queue.delete().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_keys_are_data() {
+    let (Some(models), Some(services)) = (models(), Services::of_test("keys")) else { return };
+    let bucket = services.bucket().await;
+    let names = [
+        "with space.opus",
+        "quote's \"double\".opus",
+        "dots/../up.opus",
+        "new\nline.opus",
+        "録音 – запись.opus",
+        "percent%2F%20.opus",
+        "a+b&c=d?e#f.opus",
+        "<script>.opus",
+    ];
+    let sentence = fs::read(speech("sentence.opus")).unwrap();
+    for name in names {
+        bucket.put(&format!("in/{name}"), sentence.clone()).await;
+    }
+    let scriptorium = services.scriptorium(&models);
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("log");
+    let mut worker = scriptorium.start(["worker"], &log);
+    let status = scriptorium
+        .run(["submit", &services.uri("in/"), "--out", &services.uri("out"), "--wait", "--json"])
+        .expect_code(0)
+        .json();
+    assert_eq!(status["done"], names.len(), "{status}");
+    for name in names {
+        let body = bucket.get(&format!("out/{name}.json")).await;
+        let transcript: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(text_of(&transcript), SENTENCE, "{name}");
+        assert_eq!(transcript["source"]["uri"], services.uri(&format!("in/{name}")));
+    }
+    // A second submission finds everything done, and does nothing twice.
+    let again = scriptorium
+        .run(["submit", &services.uri("in/"), "--out", &services.uri("out"), "--wait", "--json"])
+        .expect_code(0)
+        .json();
+    assert_eq!(again["done"], names.len(), "{again}");
+    let first = bucket.get("out/with space.opus.json").await;
+    assert_eq!(bucket.get("out/with space.opus.json").await, first);
+    worker.signal("TERM");
+    assert_eq!(worker.wait(), Some(0));
+    services.queue().await.delete().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_denies_access_is_a_permanent_failure() {
+    let (Some(models), Some(services)) = (models(), Services::of_test("denied")) else { return };
+    let bucket = services.bucket().await;
+    bucket.put("in/a.opus", fs::read(speech("sentence.opus")).unwrap()).await;
+    let out = tempfile::tempdir().unwrap();
+    let ran = services
+        .scriptorium(&models)
+        .with("SCRIPTORIUM__STORE__S3__SECRET_KEY", "not-the-secret")
+        .run([
+            "transcribe",
+            &services.uri("in/a.opus"),
+            "--out",
+            out.path().to_str().unwrap(),
+            "--json",
+        ])
+        .expect_code(1);
+    let summary = ran.json();
+    assert_eq!(summary["failures"][0]["code"], "source_denied", "{summary}");
+    assert!(!ran.stderr.contains("not-the-secret"));
+}
+
+/// A worker that starts before its broker and its store waits for both, and says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_waits_for_services_that_are_down() {
+    let (Some(models), Some(services)) = (models(), Services::of_test("waits")) else { return };
+    let bucket = services.bucket().await;
+    bucket.put("in/a.opus", fs::read(speech("sentence.opus")).unwrap()).await;
+    let queue = services.queue().await;
+    queue.publish(message("a", job(&services, "a", "in/a.opus").to_string())).await.unwrap();
+
+    // Two ports that nobody listens at yet.
+    let port = |listener: &std::net::TcpListener| listener.local_addr().unwrap().port();
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (broker_port, store_port) = (port(&free()), port(&free()));
+    let host = services.amqp_url.rsplit_once('@').map_or("", |(_, host)| host);
+    let broker = host.split_once('/').map_or(host, |(host, _)| host).to_owned();
+    let url = services.amqp_url.replace(&broker, &format!("127.0.0.1:{broker_port}"));
+    let store = services.endpoint.trim_start_matches("http://").to_owned();
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("log");
+    let mut worker = services
+        .scriptorium(&models)
+        .with("SCRIPTORIUM__QUEUE__URL", &url)
+        .with("SCRIPTORIUM__STORE__S3__ENDPOINT", &format!("http://127.0.0.1:{store_port}"))
+        .with("SCRIPTORIUM__WORKER__PROBE", &services.uri("out/"))
+        .start(["worker"], &log);
+
+    wait_for_log(&log, "waiting for the store").await;
+    let store_proxy = tokio::spawn(proxy(store_port, store));
+    wait_for_log(&log, "store probed").await;
+    wait_for_log(&log, "broker").await;
+    let broker_proxy = tokio::spawn(proxy(broker_port, broker));
+    wait_for_log(&log, "\"done\"").await;
+    assert_eq!(bucket.names("out/in/").await, ["a.opus.json"]);
+    worker.signal("TERM");
+    assert_eq!(worker.wait(), Some(0));
+    store_proxy.abort();
+    broker_proxy.abort();
+    queue.delete().await.unwrap();
+}
+
+async fn wait_for_log(log: &Path, text: &str) {
+    for _ in 0..600 {
+        if fs::read_to_string(log).unwrap_or_default().contains(text) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the log never said `{text}`: {}", fs::read_to_string(log).unwrap());
+}
+
+async fn proxy(port: u16, target: String) {
+    let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    loop {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let target = target.clone();
+        tokio::spawn(async move {
+            if let Ok(mut server) = TcpStream::connect(target).await {
+                let _ = copy_bidirectional(&mut client, &mut server).await;
+            }
+        });
+    }
+}
+
+/// SIGTERM while a long job runs: the job goes back to the queue, and another worker does it.
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_gives_long_jobs_back() {
+    let (Some(models), Some(services)) = (models(), Services::of_test("drain")) else { return };
+    let bucket = services.bucket().await;
+    let directory = tempfile::tempdir().unwrap();
+    let long = directory.path().join("long.wav");
+    let sentence = crate::support::sentence_samples();
+    let samples = sentence.iter().copied().cycle().take(sentence.len() * 200);
+    let bytes = u32::try_from(2 * sentence.len() * 200).unwrap();
+    crate::support::write_wav(&long, 16_000, 1, bytes, samples);
+    bucket.put("in/long.wav", fs::read(&long).unwrap()).await;
+    let queue = services.queue().await;
+    queue.publish(message("a", job(&services, "a", "in/long.wav").to_string())).await.unwrap();
+
+    let log = directory.path().join("log");
+    let scriptorium =
+        services.scriptorium(&models).with("SCRIPTORIUM__WORKER__DRAIN_SECONDS", "0");
+    let mut worker = scriptorium.start(["worker", "--threads", "1"], &log);
+    for _ in 0..300 {
+        if !bucket.names("out/.scriptorium/").await.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    worker.signal("TERM");
+    assert_eq!(worker.wait(), Some(0));
+    assert!(bucket.names("out/in/").await.is_empty(), "the job was too short for this test");
+    let text = fs::read_to_string(&log).unwrap();
+    assert!(text.contains("back to the queue"), "{text}");
+    for _ in 0..50 {
+        if queue.depth().await.unwrap().ready == 1 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let depth = queue.depth().await.unwrap();
+    assert_eq!((depth.ready, depth.delayed, depth.dead), (1, 0, 0));
+    queue.delete().await.unwrap();
+}

@@ -1,0 +1,116 @@
+//! The services that `make test` starts, one set of queues and one prefix for each test.
+
+use std::path::Path;
+
+use queue::{AmqpConfig, AmqpQueue};
+use store::{Config, Location, S3Config, Secret, Store, Stores};
+
+use crate::support::Scriptorium;
+
+const BUCKET: &str = "scriptorium-tests";
+
+/// Names of the environment, without which the tests are skipped by developers, and fail in CI.
+fn variable(name: &str) -> Option<String> {
+    let value = std::env::var(name).ok();
+    if value.is_none() {
+        assert!(std::env::var_os("SCRIPTORIUM_TEST_SERVICES").is_none(), "{name} is not set");
+        eprintln!("skipped: {name} is not set; run `make test`");
+    }
+    value
+}
+
+pub struct Services {
+    pub amqp_url: String,
+    pub endpoint: String,
+    access_key: String,
+    secret_key: String,
+    /// Unique to the test.
+    pub name: String,
+}
+
+impl Services {
+    pub fn of_test(name: &str) -> Option<Self> {
+        Some(Self {
+            amqp_url: variable("SCRIPTORIUM_TEST_AMQP_URL")?,
+            endpoint: variable("SCRIPTORIUM_TEST_S3_ENDPOINT")?,
+            access_key: variable("SCRIPTORIUM_TEST_S3_ACCESS_KEY")?,
+            secret_key: variable("SCRIPTORIUM_TEST_S3_SECRET_KEY")?,
+            name: format!("{name}-{}", uuid::Uuid::now_v7()),
+        })
+    }
+
+    /// The binary, configured for these services.
+    pub fn scriptorium(&self, models: &Path) -> Scriptorium {
+        Scriptorium::new(models)
+            .with("SCRIPTORIUM__QUEUE__URL", &self.amqp_url)
+            .with("SCRIPTORIUM__QUEUE__PREFIX", &self.name)
+            .with("SCRIPTORIUM__QUEUE__RETRY_DELAYS_SECONDS", "1,2")
+            .with("SCRIPTORIUM__WORKER__RETRY_DELAYS", "1,1")
+            .with("SCRIPTORIUM__STORE__S3__ENDPOINT", &self.endpoint)
+            .with("SCRIPTORIUM__STORE__S3__FORCE_PATH_STYLE", "true")
+            .with("SCRIPTORIUM__STORE__S3__ACCESS_KEY", &self.access_key)
+            .with("SCRIPTORIUM__STORE__S3__SECRET_KEY", &self.secret_key)
+    }
+
+    /// URI of `key` in this test's part of the bucket.
+    pub fn uri(&self, key: &str) -> String {
+        format!("s3://{BUCKET}/{}/{key}", self.name)
+    }
+
+    pub async fn queue(&self) -> AmqpQueue {
+        let config = AmqpConfig {
+            url: self.amqp_url.parse().unwrap(),
+            prefix: self.name.clone(),
+            retry_delays_seconds: vec![1, 2],
+            ..AmqpConfig::default()
+        };
+        AmqpQueue::connect(config).await.unwrap()
+    }
+
+    /// The store, with the tests' bucket in it.
+    pub async fn bucket(&self) -> Bucket {
+        let s3 = S3Config {
+            endpoint: Some(self.endpoint.clone()),
+            force_path_style: true,
+            access_key: Some(self.access_key.clone()),
+            secret_key: Some(Secret::new(self.secret_key.clone())),
+            ..S3Config::default()
+        };
+        let stores = Stores::new(Config { s3 });
+        let location = Location::s3(BUCKET, "").unwrap();
+        let (store, _) = stores.open(&location).unwrap();
+        Bucket { store, prefix: format!("{}/", self.name) }
+    }
+}
+
+/// One test's part of the bucket.
+pub struct Bucket {
+    pub store: std::sync::Arc<dyn Store>,
+    prefix: String,
+}
+
+impl Bucket {
+    pub fn key(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    pub async fn put(&self, name: &str, body: Vec<u8>) {
+        let options = store::PutOptions::default();
+        self.store.put(&self.key(name), body.into(), options).await.unwrap();
+    }
+
+    pub async fn get(&self, name: &str) -> Vec<u8> {
+        self.store.get(&self.key(name), 1 << 30).await.unwrap().1.to_vec()
+    }
+
+    /// Names below `prefix`, without it.
+    pub async fn names(&self, prefix: &str) -> Vec<String> {
+        use futures::TryStreamExt;
+        let prefix = self.key(prefix);
+        let objects: Vec<_> = self.store.list(&prefix).try_collect().await.unwrap();
+        let mut names: Vec<_> =
+            objects.into_iter().map(|object| object.key[prefix.len()..].to_owned()).collect();
+        names.sort_unstable();
+        names
+    }
+}

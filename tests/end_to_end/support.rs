@@ -1,0 +1,194 @@
+//! Runs the binary, and makes recordings for it.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+};
+
+use serde_json::Value;
+
+/// What the recordings in `tests/fixtures/speech` say, as tiny.en writes it.
+pub const SENTENCE: &str = "He might even have been made amiable himself.";
+
+/// The same sentence in every format.
+pub const SENTENCES: [&str; 9] = [
+    "sentence.wav",
+    "sentence-mulaw-8k.wav",
+    "sentence.flac",
+    "sentence.mp3",
+    "sentence.ogg",
+    "sentence.opus",
+    "sentence.webm",
+    "sentence.m4a",
+    "sentence.mp4",
+];
+
+pub fn fixture(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(path)
+}
+
+pub fn speech(name: &str) -> PathBuf {
+    fixture("speech").join(name)
+}
+
+/// Directory with the pulled models; `None` (and a line that says so) where a developer runs the
+/// tests without them. `make test` always has them.
+pub fn models() -> Option<PathBuf> {
+    let set = std::env::var_os("SCRIPTORIUM_TEST_MODELS").map(PathBuf::from);
+    if set.is_none() {
+        assert!(
+            std::env::var_os("SCRIPTORIUM_TEST_SERVICES").is_none(),
+            "SCRIPTORIUM_TEST_MODELS must be set where SCRIPTORIUM_TEST_SERVICES is"
+        );
+        eprintln!("skipped: SCRIPTORIUM_TEST_MODELS is not set; run `make test`");
+    }
+    set
+}
+
+/// The binary, with a clean environment and a home of its own.
+pub struct Scriptorium {
+    home: tempfile::TempDir,
+    environment: Vec<(String, String)>,
+}
+
+impl Scriptorium {
+    pub fn new(models: &Path) -> Self {
+        let this = Self { home: tempfile::tempdir().unwrap(), environment: Vec::new() };
+        this.with("SCRIPTORIUM__MODELS__DIRECTORY", models.to_str().unwrap())
+    }
+
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub fn command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_scriptorium"));
+        command
+            .args(arguments)
+            .env_remove("SCRIPTORIUM_CONFIG")
+            .env("HOME", self.home.path())
+            .env_remove("XDG_CONFIG_HOME")
+            .env_remove("XDG_DATA_HOME")
+            .env_remove("XDG_STATE_HOME")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub fn run<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Ran {
+        Ran::from(self.command(arguments).output().unwrap())
+    }
+
+    /// Starts a process whose standard error goes to `log`.
+    pub fn start<A: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+        log: &Path,
+    ) -> Process {
+        let log = fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
+        Process(self.command(arguments).stdout(Stdio::null()).stderr(log).spawn().unwrap())
+    }
+}
+
+/// A finished command.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+impl Ran {
+    #[track_caller]
+    pub fn expect_code(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        self
+    }
+
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}\n{}", self.stdout, self.stderr))
+    }
+}
+
+/// A running process, killed when the test is over.
+pub struct Process(Child);
+
+impl Process {
+    pub fn signal(&self, signal: &str) {
+        let status =
+            Command::new("kill").args(["-s", signal, &self.0.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    pub fn wait(&mut self) -> Option<i32> {
+        self.0.wait().unwrap().code()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Reads a transcript (or another JSON file).
+#[track_caller]
+pub fn read_json(path: &Path) -> Value {
+    let text = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_slice(&text).unwrap()
+}
+
+/// The text of a transcript's segments.
+pub fn text_of(transcript: &Value) -> String {
+    let segments = transcript["segments"].as_array().unwrap();
+    segments.iter().map(|s| s["text"].as_str().unwrap()).collect::<Vec<_>>().join(" ")
+}
+
+/// Writes a 16-bit WAV file whose header says what it is told to say.
+pub fn write_wav(
+    path: &Path,
+    rate: u32,
+    channels: u16,
+    declared_bytes: u32,
+    samples: impl Iterator<Item = i16>,
+) {
+    let mut file = std::io::BufWriter::new(fs::File::create(path).unwrap());
+    let frame = 2 * channels;
+    file.write_all(b"RIFF").unwrap();
+    file.write_all(&declared_bytes.saturating_add(36).to_le_bytes()).unwrap();
+    file.write_all(b"WAVEfmt \x10\0\0\0\x01\0").unwrap();
+    file.write_all(&channels.to_le_bytes()).unwrap();
+    file.write_all(&rate.to_le_bytes()).unwrap();
+    file.write_all(&(rate * u32::from(frame)).to_le_bytes()).unwrap();
+    file.write_all(&frame.to_le_bytes()).unwrap();
+    file.write_all(b"\x10\0data").unwrap();
+    file.write_all(&declared_bytes.to_le_bytes()).unwrap();
+    for sample in samples {
+        file.write_all(&sample.to_le_bytes()).unwrap();
+    }
+    file.flush().unwrap();
+}
+
+/// The samples of `sentence.wav`, 16 kHz mono.
+pub fn sentence_samples() -> Vec<i16> {
+    let wav = fs::read(speech("sentence.wav")).unwrap();
+    let data = wav.windows(4).position(|w| w == b"data").unwrap() + 8;
+    wav[data..].chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]])).collect()
+}

@@ -1,0 +1,193 @@
+//! `scriptorium transcribe`: no server needed.
+
+use std::fs;
+
+use crate::support::{
+    SENTENCE, SENTENCES, Scriptorium, models, read_json, sentence_samples, speech, text_of,
+    write_wav,
+};
+
+#[test]
+fn every_format_becomes_the_same_words_in_every_rendering() {
+    let Some(models) = models() else { return };
+    let out = tempfile::tempdir().unwrap();
+    let out_text = out.path().to_str().unwrap();
+    let source = speech("");
+    let arguments = ["transcribe", source.to_str().unwrap(), "--out", out_text];
+    let ran = Scriptorium::new(&models)
+        .run(arguments.into_iter().chain(["--format", "json,srt,vtt,txt", "--json"]))
+        .expect_code(0);
+    let summary = ran.json();
+    assert_eq!(summary["done"], SENTENCES.len());
+    // `make.sh` lies beside the recordings.
+    assert_eq!(summary["ignored"], 1);
+    assert_eq!(summary["failed"], 0);
+    let seconds = summary["audio_seconds"].as_f64().unwrap();
+    assert!((seconds - 3.29 * SENTENCES.len() as f64).abs() < 1.0, "{seconds}");
+
+    for name in SENTENCES {
+        let transcript = read_json(&out.path().join(format!("{name}.json")));
+        assert_eq!(text_of(&transcript), SENTENCE, "{name}");
+        assert_eq!(transcript["segments"][0]["language"], "en");
+        let end = transcript["segments"][0]["end"].as_f64().unwrap();
+        assert!(end > 1.5 && end < 3.5, "{name}: {end}");
+        let txt = fs::read_to_string(out.path().join(format!("{name}.txt"))).unwrap();
+        assert_eq!(txt.trim(), SENTENCE);
+        let srt = fs::read_to_string(out.path().join(format!("{name}.srt"))).unwrap();
+        assert!(srt.starts_with("1\n00:00:0"), "{srt}");
+        let vtt = fs::read_to_string(out.path().join(format!("{name}.vtt"))).unwrap();
+        assert!(vtt.starts_with("WEBVTT\n"), "{vtt}");
+    }
+}
+
+#[test]
+fn a_second_run_skips_what_is_up_to_date_and_redoes_what_changed() {
+    let Some(models) = models() else { return };
+    let root = tempfile::tempdir().unwrap();
+    let (source, out) = (root.path().join("in"), root.path().join("out"));
+    fs::create_dir_all(source.join("sub")).unwrap();
+    fs::copy(speech("sentence.wav"), source.join("a.wav")).unwrap();
+    fs::copy(speech("sentence.mp3"), source.join("sub/b.mp3")).unwrap();
+    let scriptorium = Scriptorium::new(&models);
+    let arguments = |more: &[&str]| {
+        let base =
+            ["transcribe", source.to_str().unwrap(), "--out", out.to_str().unwrap(), "--json"];
+        base.iter().chain(more).map(|s| (*s).to_owned()).collect::<Vec<_>>()
+    };
+    let counts = |ran: &crate::support::Ran| {
+        let summary = ran.json();
+        (summary["done"].as_u64().unwrap(), summary["skipped"].as_u64().unwrap())
+    };
+    let first = scriptorium.run(arguments(&[])).expect_code(0);
+    assert_eq!(counts(&first), (2, 0));
+    let before = fs::read(out.join("a.wav.json")).unwrap();
+    assert_eq!(counts(&scriptorium.run(arguments(&[])).expect_code(0)), (0, 2));
+    assert_eq!(fs::read(out.join("a.wav.json")).unwrap(), before, "skipped means untouched");
+
+    // A rendering that was not asked for before needs no second transcription.
+    let more = scriptorium.run(arguments(&["--format", "srt"])).expect_code(0);
+    assert_eq!(counts(&more), (0, 2));
+    assert!(out.join("sub/b.mp3.srt").is_file());
+
+    // Another recording under the same name.
+    let mut louder = sentence_samples();
+    louder.iter_mut().for_each(|s| *s = s.saturating_add(*s / 2));
+    let bytes = u32::try_from(2 * louder.len()).unwrap();
+    write_wav(&source.join("a.wav"), 16_000, 1, bytes, louder.into_iter());
+    assert_eq!(counts(&scriptorium.run(arguments(&[])).expect_code(0)), (1, 1));
+
+    // Another pipeline.
+    let f32 = Scriptorium::new(&models).with("SCRIPTORIUM__RECOGNIZER__PRECISION", "f32");
+    assert_eq!(counts(&f32.run(arguments(&[])).expect_code(0)), (2, 0));
+    let transcript = read_json(&out.join("a.wav.json"));
+    assert_eq!(transcript["pipeline"]["precision"], "f32");
+    assert_eq!(text_of(&transcript), SENTENCE);
+}
+
+#[test]
+fn without_out_the_transcript_goes_to_standard_output() {
+    let Some(models) = models() else { return };
+    let scriptorium = Scriptorium::new(&models);
+    let path = speech("sentence.opus");
+    let ran = scriptorium.run(["transcribe", path.to_str().unwrap()]).expect_code(0);
+    assert_eq!(ran.stdout.trim(), SENTENCE);
+    let ran = scriptorium
+        .run(["transcribe", path.to_str().unwrap(), "--format", "json"])
+        .expect_code(0);
+    let transcript = ran.json();
+    assert_eq!(transcript["source"]["codec"], "opus");
+    assert_eq!(text_of(&transcript), SENTENCE);
+}
+
+#[test]
+fn channels_are_mixed_or_transcribed_on_their_own() {
+    let Some(models) = models() else { return };
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("stereo.wav");
+    // The second speaker comes in when the first has ended.
+    let sentence = sentence_samples();
+    let length = sentence.len();
+    let at = |i: usize| sentence.get(i).copied().unwrap_or(0);
+    let frames = (0..2 * length + 16_000)
+        .flat_map(|i| [at(i), at(i.wrapping_sub(length + 16_000))]);
+    write_wav(&path, 16_000, 2, 4 * (2 * length as u32 + 16_000), frames);
+    let scriptorium = Scriptorium::new(&models);
+    let transcribe = |mode: &str| {
+        let path = path.to_str().unwrap();
+        let arguments = ["transcribe", path, "--format", "json", "--channels", mode];
+        scriptorium.run(arguments).expect_code(0).json()
+    };
+    let split = transcribe("split");
+    let segments = split["segments"].as_array().unwrap();
+    let channels: Vec<_> = segments.iter().map(|s| s["channel"].as_u64().unwrap()).collect();
+    assert_eq!(channels, [0, 1], "{split}");
+    assert!(segments.iter().all(|s| s["text"] == SENTENCE), "{split}");
+    let second = segments[1]["start"].as_f64().unwrap();
+    assert!((second - 4.29).abs() < 1.0, "{second}");
+    let mixed = transcribe("mix");
+    assert!(mixed["segments"].as_array().unwrap().iter().all(|s| s.get("channel").is_none()));
+    assert_eq!(text_of(&mixed).matches("amiable").count(), 2, "{mixed}");
+}
+
+#[test]
+fn one_bad_file_does_not_stop_the_rest() {
+    let Some(models) = models() else { return };
+    let root = tempfile::tempdir().unwrap();
+    fs::copy(speech("sentence.wav"), root.path().join("good.wav")).unwrap();
+    fs::write(root.path().join("bad.wav"), "Dear diary, this is no recording.").unwrap();
+    let missing = root.path().join("missing.wav");
+    let out = root.path().join("out");
+    let ran = Scriptorium::new(&models)
+        .run([
+            "transcribe",
+            root.path().to_str().unwrap(),
+            missing.to_str().unwrap(),
+            "--out",
+            out.to_str().unwrap(),
+            "--json",
+        ])
+        .expect_code(1);
+    let summary = ran.json();
+    assert_eq!((&summary["done"], &summary["failed"]), (&1.into(), &2.into()), "{summary}");
+    let codes: Vec<_> = summary["failures"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|f| (f["code"].as_str().unwrap(), !f["remedy"].as_str().unwrap().is_empty()))
+        .collect();
+    assert!(codes.contains(&("audio_unrecognized", true)), "{codes:?}");
+    assert!(codes.contains(&("source_missing", true)), "{codes:?}");
+    assert!(ran.stderr.contains("bad.wav"), "{}", ran.stderr);
+    assert!(out.join(root.path().file_name().unwrap()).join("good.wav.json").is_file()
+        || out.join("good.wav.json").is_file());
+}
+
+#[test]
+fn an_interrupted_run_says_so_and_goes_on_where_it_was() {
+    let Some(models) = models() else { return };
+    let root = tempfile::tempdir().unwrap();
+    let (source, out) = (root.path().join("in"), root.path().join("out"));
+    fs::create_dir(&source).unwrap();
+    for index in 0..40 {
+        fs::copy(speech("sentence.opus"), source.join(format!("{index:02}.opus"))).unwrap();
+    }
+    let scriptorium = Scriptorium::new(&models);
+    let arguments =
+        ["transcribe", source.to_str().unwrap(), "--out", out.to_str().unwrap(), "--json"];
+    let log = root.path().join("log");
+    let mut process = scriptorium.start(arguments, &log);
+    while !out.join("03.opus.json").is_file() {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    process.signal("INT");
+    assert_eq!(process.wait(), Some(130), "{}", fs::read_to_string(&log).unwrap());
+    let done = fs::read_dir(&out).unwrap().count();
+    assert!((1..40).contains(&done), "{done}");
+    for entry in fs::read_dir(&out).unwrap() {
+        // Whole or not at all.
+        assert_eq!(text_of(&read_json(&entry.unwrap().path())), SENTENCE);
+    }
+    let summary = scriptorium.run(arguments).expect_code(0).json();
+    assert!(summary["skipped"].as_u64().unwrap() >= done as u64, "{summary}");
+    assert_eq!(summary["done"].as_u64().unwrap() + summary["skipped"].as_u64().unwrap(), 40);
+}
