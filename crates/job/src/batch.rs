@@ -1,16 +1,23 @@
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-/// Names a batch: a time-ordered UUID (version 7).
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+use crate::{InvalidRecord, SCHEMA_VERSION, records, strict};
+
+/// Names a batch: a time-ordered UUID (version 7), in lower case with hyphens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(transparent)]
-pub struct BatchId(String);
+pub struct BatchId(
+    #[schemars(regex(
+        pattern = r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
+    ))]
+    String,
+);
 
 impl BatchId {
     pub fn generate() -> Self {
-        unimplemented!()
+        Self(uuid::Uuid::now_v7().hyphenated().to_string())
     }
 
     pub fn as_str(&self) -> &str {
@@ -20,15 +27,32 @@ impl BatchId {
 
 impl fmt::Display for BatchId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.pad(&self.0)
     }
 }
 
 impl FromStr for BatchId {
     type Err = String;
 
-    fn from_str(_text: &str) -> Result<Self, String> {
-        unimplemented!()
+    /// One spelling only, since it is part of keys and of the jobs' ids.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let canonical = uuid::Uuid::try_parse(text)
+            .ok()
+            .filter(|uuid| uuid.get_variant() == uuid::Variant::RFC4122)
+            .filter(|uuid| uuid.get_version_num() == 7)
+            .map(|uuid| uuid.hyphenated().to_string());
+        match canonical {
+            Some(canonical) if canonical == text => Ok(Self(canonical)),
+            _ => Err(format!(
+                "batch id {text:?} is not a UUID of version 7 in lower case with hyphens"
+            )),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for BatchId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <Cow<'de, str>>::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -36,6 +60,7 @@ impl FromStr for BatchId {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Batch {
+    /// Always [`SCHEMA_VERSION`].
     pub version: u32,
     pub id: BatchId,
     /// What was asked for: paths or prefixes.
@@ -43,46 +68,77 @@ pub struct Batch {
     /// Where transcripts go.
     pub output: String,
     /// Number of jobs; absent while they are still being submitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jobs: Option<u64>,
     /// RFC 3339.
     pub submitted_at: String,
 }
 
-/// Keys of a batch's records, which lie beside its transcripts in the store so that no database is
-/// needed: `<output>/.scriptorium/<batch>/{batch.json, running/<job>, done/<job>, failed/<job>.json}`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Records {
-    prefix: String,
+impl Batch {
+    /// A new batch, submitted now, whose jobs are not counted yet.
+    pub fn new(sources: Vec<String>, output: String) -> Self {
+        let now = time::OffsetDateTime::now_utc();
+        Self {
+            version: SCHEMA_VERSION,
+            id: BatchId::generate(),
+            sources,
+            output,
+            jobs: None,
+            submitted_at: now
+                .format(&time::format_description::well_known::Rfc3339)
+                .expect("the year has four digits"),
+        }
+    }
+
+    /// Reads `batch.json`; the version is looked at before anything else.
+    pub fn from_slice(bytes: &[u8]) -> Result<Self, InvalidRecord> {
+        let json = std::str::from_utf8(bytes)
+            .map_err(|error| InvalidRecord(format!("not UTF-8: {error}")))?;
+        let version = strict::version(json).map_err(|error| InvalidRecord(error.to_string()))?;
+        if version != Some(SCHEMA_VERSION.into()) {
+            return Err(InvalidRecord(format!("not a batch of version {SCHEMA_VERSION}")));
+        }
+        records::read(bytes)
+    }
+
+    pub fn to_vec(&self) -> Vec<u8> {
+        records::write(self)
+    }
 }
 
-impl Records {
-    /// Under the key (or path) prefix `output` of the batch.
-    pub fn under(_output: &str, _batch: &BatchId) -> Self {
-        unimplemented!()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_id_has_one_spelling() {
+        let id = BatchId::generate();
+        assert_eq!(id.as_str().parse(), Ok(id.clone()));
+        assert!(id < BatchId::generate(), "ordered by time");
+        for other in [
+            "",
+            "batch",
+            "../../../../etc/passwd",
+            &id.as_str().to_uppercase(),
+            &id.as_str().replace('-', ""),
+            &format!("{{{id}}}"),
+            "f47ac10b-58cc-4372-a567-0e02b2c3d479",
+            "00000000-0000-0000-0000-000000000000",
+        ] {
+            assert!(other.parse::<BatchId>().is_err(), "{other:?}");
+        }
     }
 
-    /// As found in [`crate::Job::records`].
-    pub fn at(prefix: impl Into<String>) -> Self {
-        Self { prefix: prefix.into() }
-    }
-
-    pub fn prefix(&self) -> &str {
-        &self.prefix
-    }
-
-    pub fn batch(&self) -> String {
-        unimplemented!()
-    }
-
-    pub fn running(&self, _job: &str) -> String {
-        unimplemented!()
-    }
-
-    pub fn done(&self, _job: &str) -> String {
-        unimplemented!()
-    }
-
-    pub fn failed(&self, _job: &str) -> String {
-        unimplemented!()
+    #[test]
+    fn a_batch_reads_back() -> Result<(), InvalidRecord> {
+        let mut batch = Batch::new(vec!["s3://calls/2026".to_owned()], "s3://texts/out".to_owned());
+        assert_eq!(Batch::from_slice(&batch.to_vec())?, batch);
+        batch.jobs = Some(200);
+        assert_eq!(Batch::from_slice(&batch.to_vec())?, batch);
+        batch.version = 2;
+        let refused = Batch::from_slice(&batch.to_vec());
+        assert_eq!(refused, Err(InvalidRecord("not a batch of version 1".to_owned())));
+        assert!(Batch::from_slice(b"[1]").is_err() && Batch::from_slice(b"\xff").is_err());
+        Ok(())
     }
 }

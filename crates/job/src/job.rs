@@ -2,8 +2,9 @@ use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
-use crate::BatchId;
+use crate::{BatchId, records, strict, uri::Uri, words::words};
 
 /// Version of the job message.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -14,19 +15,27 @@ pub const MAX_JOB_BYTES: usize = 64 * 1024;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Job {
-    /// Always [`SCHEMA_VERSION`].
+    /// Version of this format.
+    #[schemars(extend("const" = SCHEMA_VERSION))]
     pub version: u32,
-    /// Same batch, source and output, same id: submitting twice makes no second job.
+    /// The first 32 hexadecimal digits of the SHA-256 of batch, source and output, joined by NUL
+    /// characters. Same batch, source and output, same id: submitting twice makes no second job.
+    #[schemars(regex(pattern = r"^[0-9a-f]{32}$"))]
     pub id: String,
+    /// A UUID of version 7.
     pub batch: BatchId,
-    /// The recording: `s3://bucket/key` or `file:///path`.
+    /// The recording: `s3://bucket/key`, where the key is taken literally, or `file:///path`,
+    /// percent-encoded.
+    #[schemars(regex(pattern = r"^(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/|file:///)[^\u0000]"))]
     pub source: String,
     /// Where the transcript goes, without the extension that each format adds:
     /// `s3://bucket/prefix/a/b.wav` becomes `s3://bucket/prefix/a/b.wav.json`.
+    #[schemars(regex(pattern = r"^(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/|file:///)[^\u0000]"))]
     pub output: String,
-    /// Prefix under which the batch keeps its records, see [`crate::Records`].
+    /// Prefix under which the batch keeps its records, in the same store as the output.
+    #[schemars(regex(pattern = r"^(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/|file:///)[^\u0000]"))]
     pub records: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "strict::object")]
     pub options: Options,
 }
 
@@ -35,20 +44,24 @@ pub struct Job {
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// Renderings to write beside the JSON, which is always written.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty", deserialize_with = "strict::set")]
     pub formats: BTreeSet<OutputFormat>,
     /// Name of the model, which the worker must have loaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"))]
     pub model: Option<String>,
-    /// Language code; absent: detected.
+    /// ISO 639-1 or -3 code of the language spoken, e.g. `en`; absent: detected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[a-z]{2,3}$"))]
     pub language: Option<String>,
+    /// What to do with the channels of a recording that has several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<ChannelMode>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+/// A rendering of the transcript.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+#[schemars(rename_all = "lowercase")]
 pub enum OutputFormat {
     Json,
     Srt,
@@ -56,15 +69,28 @@ pub enum OutputFormat {
     Txt,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+words!(OutputFormat, "format", {
+    Json => "json",
+    Srt => "srt",
+    Vtt => "vtt",
+    Txt => "txt",
+});
+
+/// Whether channels are mixed into one, or transcribed each by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, JsonSchema)]
+#[schemars(rename_all = "lowercase")]
 pub enum ChannelMode {
     Mix,
     Split,
 }
 
-/// Why bytes are not a job that this version understands.
-#[derive(Debug, thiserror::Error)]
+words!(ChannelMode, "channel mode", {
+    Mix => "mix",
+    Split => "split",
+});
+
+/// Why bytes are not a job that this version understands. Permanent: reading again will not help.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidJob {
     #[error("job message of {actual} bytes, the limit is {MAX_JOB_BYTES}")]
@@ -75,24 +101,116 @@ pub enum InvalidJob {
     UnknownVersion(String),
 }
 
+/// The JSON Schema (draft 2020-12) of a job message, as published in
+/// `docs/schemas/job.v1.schema.json`. [`Job::from_slice`] accepts nothing that it refuses.
+pub fn json_schema() -> serde_json::Value {
+    schemars::schema_for!(Job).to_value()
+}
+
 impl Job {
-    /// Makes a job whose id follows from batch, source and output.
+    /// Makes a job whose id follows from batch, source and output. It is not checked: see
+    /// [`Job::validate`].
     pub fn new(
-        _batch: BatchId,
-        _source: String,
-        _output: String,
-        _records: String,
-        _options: Options,
+        batch: BatchId,
+        source: String,
+        output: String,
+        records: String,
+        options: Options,
     ) -> Self {
-        unimplemented!()
+        let id = id_of(&batch, &source, &output);
+        Self { version: SCHEMA_VERSION, id, batch, source, output, records, options }
     }
 
     /// Reads and validates a message; the version is looked at before anything else.
-    pub fn from_slice(_bytes: &[u8]) -> Result<Self, InvalidJob> {
-        unimplemented!()
+    pub fn from_slice(bytes: &[u8]) -> Result<Self, InvalidJob> {
+        if bytes.len() > MAX_JOB_BYTES {
+            return Err(InvalidJob::TooLarge { actual: bytes.len() });
+        }
+        let malformed = |error: serde_json::Error| InvalidJob::Malformed(error.to_string());
+        let json = std::str::from_utf8(bytes)
+            .map_err(|error| InvalidJob::Malformed(format!("not UTF-8: {error}")))?;
+        match strict::version(json).map_err(malformed)? {
+            None => return Err(InvalidJob::Malformed("there is no `version`".to_owned())),
+            Some(version) if version == SCHEMA_VERSION => {}
+            Some(version) => {
+                let version = version.to_string().chars().take(40).collect();
+                return Err(InvalidJob::UnknownVersion(version));
+            }
+        }
+        let strict::Object(job) =
+            serde_json::from_str::<strict::Object<Self>>(json).map_err(malformed)?;
+        job.validate()?;
+        Ok(job)
+    }
+
+    /// Checks what a submitter should know before a worker says it: names, limits, identity.
+    pub fn validate(&self) -> Result<(), InvalidJob> {
+        if self.version != SCHEMA_VERSION {
+            return Err(InvalidJob::UnknownVersion(self.version.to_string()));
+        }
+        self.check().map_err(InvalidJob::Malformed)?;
+        let actual = self.to_vec().len();
+        if actual > MAX_JOB_BYTES { Err(InvalidJob::TooLarge { actual }) } else { Ok(()) }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let longest_extension = ".json".len();
+        let parse = |name: &str, uri, room| {
+            Uri::parse(uri, room).map_err(|fault| format!("{name} {uri:?}: {fault}"))
+        };
+        parse("source", &self.source, 0)?;
+        let output = parse("output", &self.output, longest_extension)?;
+        let records = parse("records", &self.records, records::LONGEST_NAME)?;
+        if !records.same_store(&output) {
+            return Err("records and output are not in the same store".to_owned());
+        }
+        if self.source == self.output {
+            return Err("output is the source".to_owned());
+        }
+        for format in OutputFormat::ALL {
+            if self.source == self.output_in(*format) {
+                return Err(format!("the transcript in {format} would replace the source"));
+            }
+        }
+        let id = id_of(&self.batch, &self.source, &self.output);
+        if self.id != id {
+            return Err(format!("id is {:?}, batch, source and output give {id:?}", self.id));
+        }
+        self.options.check()
+    }
+
+    /// Where the transcript goes in `format`.
+    pub fn output_in(&self, format: OutputFormat) -> String {
+        format!("{}.{format}", self.output)
     }
 
     pub fn to_vec(&self) -> Vec<u8> {
-        unimplemented!()
+        serde_json::to_vec(self).expect("a job holds nothing JSON lacks")
     }
+}
+
+impl Options {
+    fn check(&self) -> Result<(), String> {
+        let alphanumeric = |c: char| c.is_ascii_alphanumeric();
+        if let Some(model) = &self.model
+            && !(model.len() <= 128
+                && model.starts_with(alphanumeric)
+                && model.chars().all(|c| alphanumeric(c) || matches!(c, '.' | '_' | '-')))
+        {
+            return Err(format!("model {model:?} is not the name of a model"));
+        }
+        if let Some(language) = &self.language
+            && !(matches!(language.len(), 2 | 3)
+                && language.chars().all(|c| c.is_ascii_lowercase()))
+        {
+            return Err(format!("language {language:?} is not a code such as \"en\" or \"yue\""));
+        }
+        Ok(())
+    }
+}
+
+fn id_of(batch: &BatchId, source: &str, output: &str) -> String {
+    // No URI holds a NUL, so different jobs never hash the same bytes.
+    let digest = Sha256::digest([batch.as_str(), source, output].join("\0"));
+    hex::encode(&digest[..16])
 }

@@ -5,7 +5,14 @@
 mod batch;
 mod failure;
 mod job;
+mod records;
+mod strict;
+mod uri;
+mod words;
 
-pub use batch::{Batch, BatchId, Records};
+pub use batch::{Batch, BatchId};
 pub use failure::{Failure, FailureCode, FailureKind};
-pub use job::{ChannelMode, InvalidJob, Job, MAX_JOB_BYTES, OutputFormat, Options, SCHEMA_VERSION};
+pub use job::{
+    ChannelMode, InvalidJob, Job, MAX_JOB_BYTES, Options, OutputFormat, SCHEMA_VERSION, json_schema,
+};
+pub use records::{InvalidRecord, Records};

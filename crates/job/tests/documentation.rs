@@ -1,0 +1,45 @@
+//! The tables and examples of docs/jobs.md are what the code does.
+
+use std::{error::Error, fs};
+
+use job::{Batch, Failure, FailureCode, FailureKind, Job, Records};
+
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/jobs.md");
+
+fn row(code: FailureCode) -> String {
+    let kind = match code.kind() {
+        FailureKind::Transient => "transient",
+        FailureKind::Permanent => "permanent",
+        FailureKind::Interrupted => "interrupted",
+    };
+    format!("| `{code}` | {kind} | {} | {} |", code.cause(), code.remedy())
+}
+
+#[test]
+fn every_error_code_is_documented_as_it_is() -> Result<(), Box<dyn Error>> {
+    let page = fs::read_to_string(PAGE)?;
+    let (_, table) = page.split_once("| code | kind | cause | remedy |\n").ok_or("no table")?;
+    let documented: Vec<&str> = table.lines().skip(1).take_while(|line| !line.is_empty()).collect();
+    let codes: Vec<String> = FailureCode::ALL.iter().copied().map(row).collect();
+    assert_eq!(documented, codes, "the table should be:\n{}", codes.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn the_examples_are_read() -> Result<(), Box<dyn Error>> {
+    let page = fs::read_to_string(PAGE)?;
+    let examples: Vec<&str> = page
+        .split("```json\n")
+        .skip(1)
+        .filter_map(|rest| rest.split_once("```").map(|(example, _)| example))
+        .collect();
+    let [job, batch, failure] = examples[..] else {
+        return Err("not three examples".into());
+    };
+    let job = Job::from_slice(job.as_bytes())?;
+    let batch = Batch::from_slice(batch.as_bytes())?;
+    let failure = Failure::from_slice(failure.as_bytes())?;
+    assert_eq!(Records::under(&batch.output, &batch.id), Records::at(&job.records));
+    assert_eq!((job.batch, job.source), (batch.id, failure.source));
+    Ok(())
+}

@@ -1,0 +1,241 @@
+//! The published schema is what the types give, and nothing is read that it refuses.
+
+use std::{error::Error, fs};
+
+use job::{BatchId, ChannelMode, Job, MAX_JOB_BYTES, Options, OutputFormat, Records};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+const SCHEMA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/schemas/job.v1.schema.json");
+const BATCH: &str = "019ab5c2-7c00-7b3e-9d51-3f1c2a4b5d6e";
+
+/// `UPDATE_SCHEMAS=1 cargo test -p job` writes the file anew.
+#[test]
+fn the_published_schema_is_what_the_types_give() -> Result<(), Box<dyn Error>> {
+    let schema = job::json_schema();
+    if std::env::var_os("UPDATE_SCHEMAS").is_some() {
+        fs::write(SCHEMA, serde_json::to_string_pretty(&schema)? + "\n")?;
+    }
+    let published: Value = serde_json::from_slice(&fs::read(SCHEMA)?)?;
+    assert!(published == schema, "run UPDATE_SCHEMAS=1 cargo test -p job");
+    Ok(())
+}
+
+fn batch() -> BatchId {
+    BATCH.parse().unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn example() -> Job {
+    let output = "s3://transcripts/2026/calls/0042.wav";
+    Job::new(
+        batch(),
+        "s3://recordings/calls/0042.wav".to_owned(),
+        output.to_owned(),
+        Records::under("s3://transcripts/2026", &batch()).prefix().to_owned(),
+        Options {
+            formats: [OutputFormat::Srt, OutputFormat::Vtt].into(),
+            model: Some("whisper-tiny.en".to_owned()),
+            language: Some("en".to_owned()),
+            channels: Some(ChannelMode::Split),
+        },
+    )
+}
+
+fn refusal(bytes: &[u8]) -> String {
+    Job::from_slice(bytes).map_or_else(|error| error.to_string(), |_| "read".to_owned())
+}
+
+#[test]
+fn the_id_follows_from_batch_source_and_output() {
+    // printf '%s\0%s\0%s' $BATCH $SOURCE $OUTPUT | sha256sum | head -c 32
+    assert_eq!(example().id, "447c99504fbf3b868cb37fe0c54b7fb9");
+    let other = |source: &str, output: &str| {
+        Job::new(batch(), source.to_owned(), output.to_owned(), String::new(), Options::default())
+            .id
+    };
+    assert_eq!(other(&example().source, &example().output), example().id, "options do not matter");
+    assert_ne!(other(&example().output, &example().source), example().id);
+}
+
+#[test]
+fn a_job_reads_back_the_same() -> Result<(), Box<dyn Error>> {
+    let validator = jsonschema::validator_for(&job::json_schema())?;
+    let sparse = Job { options: Options::default(), ..example() };
+    for job in [example(), sparse] {
+        assert_eq!(Job::from_slice(&job.to_vec())?, job);
+        assert!(validator.is_valid(&serde_json::from_slice(&job.to_vec())?));
+    }
+    let mut without_options = serde_json::to_value(example())?;
+    without_options.as_object_mut().and_then(|job| job.remove("options"));
+    assert!(validator.is_valid(&without_options));
+    assert_eq!(
+        Job::from_slice(without_options.to_string().as_bytes())?.options,
+        Options::default()
+    );
+    Ok(())
+}
+
+#[test]
+fn what_is_wrong_is_refused_with_its_reason() -> Result<(), Box<dyn Error>> {
+    let validator = jsonschema::validator_for(&job::json_schema())?;
+    // Whether the schema can tell, too.
+    let wrong = [
+        ("/version", json!(2), true, "has version 2, this worker understands 1"),
+        ("/version", json!("1"), true, "has version \"1\", this worker understands 1"),
+        ("/version", json!(1.5), true, "has version 1.5, this worker understands 1"),
+        ("/version", json!(null), true, "there is no `version`"),
+        ("/id", json!("0123456789abcdef0123456789abcdef"), false, "batch, source and output give"),
+        ("/id", json!("../../secrets"), true, "batch, source and output give"),
+        ("/batch", json!("monday"), true, "batch id \"monday\" is not a UUID"),
+        ("/batch", json!(null), true, "expected a"),
+        ("/source", json!("https://a/b"), true, "source \"https://a/b\": neither s3"),
+        ("/source", json!("s3://A/b"), true, "source \"s3://A/b\": bucket name"),
+        ("/source", json!("s3://calls/"), true, "the key or path is empty"),
+        ("/source", json!("s3://transcripts/2026/calls/0042.wav"), false, "output is the source"),
+        (
+            "/source",
+            json!("s3://transcripts/2026/calls/0042.wav.srt"),
+            false,
+            "the transcript in srt would replace the source",
+        ),
+        ("/output", json!(format!("s3://calls/{}", "k".repeat(1020))), false, "longer than 1019"),
+        ("/records", json!("s3://elsewhere/r"), false, "not in the same store"),
+        ("/records", json!(format!("s3://transcripts/{}", "k".repeat(1000))), false, "longer than"),
+        ("/options", json!([]), true, "expected an object"),
+        ("/options", json!(null), true, "expected an object"),
+        ("/options", json!({ "format": ["srt"] }), true, "unknown field `format`"),
+        ("/options/formats", json!(["srt", "srt"]), true, "srt is named twice"),
+        ("/options/formats", json!(["doc"]), true, "unknown format \"doc\", known are json, srt"),
+        ("/options/formats", json!([{ "srt": null }]), true, "expected a"),
+        ("/options/model", json!("../model"), true, "is not the name of a model"),
+        ("/options/model", json!(""), true, "is not the name of a model"),
+        ("/options/language", json!("English"), true, "is not a code such as"),
+        ("/options/channels", json!("stereo"), true, "unknown channel mode \"stereo\""),
+    ];
+    for (pointer, value, schema_tells, reason) in wrong {
+        let mut job = serde_json::to_value(example())?;
+        *job.pointer_mut(pointer).ok_or(pointer)? = value;
+        assert_eq!(validator.is_valid(&job), !schema_tells, "{job:#}");
+        let error = refusal(job.to_string().as_bytes());
+        assert!(error.contains(reason), "{pointer}: {error}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_no_job_at_all_is_refused_with_its_reason() {
+    let twice = String::from_utf8_lossy(&example().to_vec()).replacen('{', "{\"id\":\"\",", 1);
+    let huge = format!("{{\"version\": 1, \"x\": \"{}\"}}", "x".repeat(MAX_JOB_BYTES));
+    let deep = format!("{{\"version\": {}", "[".repeat(10_000));
+    for (bytes, reason) in [
+        (&b""[..], "job message is not valid: EOF"),
+        (b"[1]", "invalid type: sequence, expected an object"),
+        (b"null", "expected an object"),
+        (b"{}", "there is no `version`"),
+        (br#"{"version": 2, "unheard": "of"}"#, "has version 2"),
+        (br#"{"version": 1, "version": 1}"#, "duplicate field `version`"),
+        (br#"{"version": 1, "unheard": "of"}"#, "unknown field `unheard`"),
+        (br#"{"version": 1}"#, "missing field `id`"),
+        (br#"{"version": 1} {}"#, "trailing characters"),
+        (b"{\"version\": 1, \"source\": \"\xff\"}", "not UTF-8: invalid utf-8 sequence of 1 bytes"),
+        (twice.as_bytes(), "duplicate field `id`"),
+        (deep.as_bytes(), "recursion limit"),
+        (huge.as_bytes(), "bytes, the limit is 65536"),
+    ] {
+        let error = refusal(bytes);
+        assert!(error.contains(reason), "{error}");
+    }
+}
+
+fn uri() -> impl Strategy<Value = String> {
+    prop_oneof![
+        ("[a-z0-9][a-z0-9-]{1,20}[a-z0-9]", "[^\\x00]{0,100}[^\\x00/]")
+            .prop_map(|(bucket, key)| format!("s3://{bucket}/{key}")),
+        "(/[^\\x00/%?#]{1,20}){1,5}".prop_map(|path| format!("file://{path}")),
+    ]
+}
+
+fn options() -> impl Strategy<Value = Options> {
+    let formats = proptest::sample::subsequence(OutputFormat::ALL.to_vec(), 0..=4);
+    let channels =
+        proptest::sample::select(vec![None, Some(ChannelMode::Mix), Some(ChannelMode::Split)]);
+    (
+        formats,
+        proptest::option::of("[A-Za-z0-9][A-Za-z0-9._-]{0,20}"),
+        proptest::option::of("[a-z]{2,3}"),
+        channels,
+    )
+        .prop_map(|(formats, model, language, channels)| Options {
+            formats: formats.into_iter().collect(),
+            model,
+            language,
+            channels,
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_job_reads_back_the_same(source in uri(), output in uri(), options in options()) {
+        prop_assume!(source != output);
+        let records = Records::under(&output, &batch()).prefix().to_owned();
+        let job = Job::new(batch(), source, output, records, options);
+        prop_assert_eq!(job.validate(), Ok(()));
+        prop_assert_eq!(Job::from_slice(&job.to_vec()), Ok(job.clone()));
+        let validator = jsonschema::validator_for(&job::json_schema())
+            .map_err(|error| TestCaseError::fail(error.to_string()))?;
+        prop_assert!(validator.is_valid(&serde_json::to_value(&job).unwrap_or_default()));
+    }
+
+    #[test]
+    fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        prop_assert!(Job::from_slice(&bytes).is_err());
+    }
+
+    /// What is read has the published form, and is written the same again.
+    #[test]
+    fn a_mutated_job_is_refused_or_has_the_published_form(
+        edits in proptest::collection::vec((any::<prop::sample::Index>(), edit()), 1..4),
+    ) {
+        let mut json = example().to_vec();
+        for (at, (remove, insert)) in edits {
+            let at = at.index(json.len());
+            let end = (at + remove).min(json.len());
+            json.splice(at..end, insert.into_bytes());
+        }
+        if let Ok(job) = Job::from_slice(&json) {
+            let value: Value = serde_json::from_slice(&json).unwrap_or_default();
+            let validator = jsonschema::validator_for(&job::json_schema())
+                .map_err(|error| TestCaseError::fail(error.to_string()))?;
+            prop_assert!(validator.is_valid(&value), "{value:#}");
+            prop_assert_eq!(Job::from_slice(&job.to_vec()), Ok(job));
+        }
+    }
+}
+
+fn edit() -> impl Strategy<Value = (usize, String)> {
+    let insert = proptest::sample::select(vec![
+        "",
+        " ",
+        "\n",
+        "\"",
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        "null",
+        "1",
+        "1.0",
+        "\\u0000",
+        "x",
+        "/",
+        "\"options\":[],",
+        "\"version\":1,",
+        "\"srt\"",
+        "{\"srt\":null}",
+    ]);
+    (0..6_usize, insert.prop_map(str::to_owned))
+}
