@@ -1,0 +1,183 @@
+use std::{fmt, time::Duration};
+
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::{Error, Kind};
+
+/// How the stores are reached.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub s3: S3Config,
+}
+
+/// One S3 service; its buckets are named by the locations.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct S3Config {
+    /// `http://host:port` or `https://…`; without it, Amazon's or what `AWS_ENDPOINT_URL` says.
+    pub endpoint: Option<String>,
+    /// Without it, what the environment or the AWS profile says, or `us-east-1` at an `endpoint`.
+    pub region: Option<String>,
+    /// `endpoint/bucket/key` instead of `bucket.endpoint/key`: what most servers other than
+    /// Amazon's need.
+    pub force_path_style: bool,
+    /// With `secret_key`, used instead of the AWS SDK's default chain (environment, profile, web
+    /// identity, container, instance).
+    pub access_key: Option<String>,
+    pub secret_key: Option<Secret>,
+    pub session_token: Option<Secret>,
+    pub checksums: Checksums,
+    /// Seconds until a connection must stand.
+    pub connect_timeout_seconds: u64,
+    /// Seconds without a byte of the answer.
+    pub read_timeout_seconds: u64,
+    /// Seconds for one request with all its attempts, the body of the answer not counted.
+    pub operation_timeout_seconds: u64,
+    /// How often the SDK tries a request that fails for a passing reason, the first time included.
+    pub max_attempts: u32,
+}
+
+/// When requests and answers carry checksums beside the signature. Many servers other than Amazon's
+/// refuse the ones that the SDK would send by default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Checksums {
+    #[default]
+    WhenRequired,
+    WhenSupported,
+}
+
+impl Default for S3Config {
+    fn default() -> Self {
+        Self {
+            endpoint: None,
+            region: None,
+            force_path_style: false,
+            access_key: None,
+            secret_key: None,
+            session_token: None,
+            checksums: Checksums::default(),
+            connect_timeout_seconds: 5,
+            read_timeout_seconds: 30,
+            operation_timeout_seconds: 120,
+            max_attempts: 4,
+        }
+    }
+}
+
+impl S3Config {
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let refuse = |field: &str, why: &str| {
+            Err(Error::new(Kind::Invalid, "configure", format!("s3.{field}"), why))
+        };
+        if let Some(endpoint) = &self.endpoint
+            && !endpoint.strip_prefix("http://").or(endpoint.strip_prefix("https://")).is_some_and(
+                |host| !host.is_empty() && !host.starts_with('/') && !host.contains([' ', '@']),
+            )
+        {
+            return refuse("endpoint", "must be http://host:port or https://host, without a user");
+        }
+        match (&self.access_key, &self.secret_key) {
+            (Some(_), None) => return refuse("secret_key", "missing, but access_key is set"),
+            (None, Some(_)) => return refuse("access_key", "missing, but secret_key is set"),
+            (None, None) if self.session_token.is_some() => {
+                return refuse("session_token", "needs access_key and secret_key");
+            }
+            _ => {}
+        }
+        for (field, seconds) in [
+            ("connect_timeout_seconds", self.connect_timeout_seconds),
+            ("read_timeout_seconds", self.read_timeout_seconds),
+            ("operation_timeout_seconds", self.operation_timeout_seconds),
+            ("max_attempts", self.max_attempts.into()),
+        ] {
+            if seconds == 0 {
+                return refuse(field, "must be at least 1");
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn read_timeout(&self) -> Duration {
+        Duration::from_secs(self.read_timeout_seconds)
+    }
+}
+
+/// A value that is never shown: printed and serialised, it is `***`.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    /// The value itself, for the one place that needs it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("***")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(config: S3Config) -> String {
+        let error = config.check().unwrap_err();
+        assert_eq!(error.kind, Kind::Invalid);
+        error.to_string()
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let config: Config = serde_json::from_str(
+            r#"{"s3": {"access_key": "AK", "secret_key": "s3cr3t", "session_token": "t0ken"}}"#,
+        )
+        .unwrap();
+        let shown = format!("{config:?} {}", serde_json::to_string(&config).unwrap());
+        assert!(!shown.contains("s3cr3t") && !shown.contains("t0ken"), "{shown}");
+        assert_eq!(config.s3.secret_key.as_ref().map(Secret::reveal), Some("s3cr3t"));
+        config.s3.check().unwrap();
+    }
+
+    #[test]
+    fn unknown_keys_are_errors() {
+        let error = serde_json::from_str::<Config>(r#"{"s3": {"endpont": "x"}}"#).unwrap_err();
+        assert!(error.to_string().contains("endpont"));
+        assert!(serde_json::from_str::<Config>(r#"{"gcs": {}}"#).is_err());
+        let checksums = r#"{"s3": {"checksums": "when_supported"}}"#;
+        let config: Config = serde_json::from_str(checksums).unwrap();
+        assert_eq!(config.s3.checksums, Checksums::WhenSupported);
+    }
+
+    #[test]
+    fn settings_that_cannot_work_are_refused_by_name() {
+        let default = S3Config::default;
+        for endpoint in ["host:9000", "http://", "http:///x", "http://user:pw@host", "ftp://host"] {
+            let config = S3Config { endpoint: Some(endpoint.into()), ..default() };
+            let message = refused(config);
+            assert!(message.contains("s3.endpoint") && !message.contains("pw"), "{message}");
+        }
+        let half = S3Config { access_key: Some("AK".into()), ..default() };
+        assert!(refused(half).contains("s3.secret_key"));
+        let half = S3Config { secret_key: Some(Secret::new("SK")), ..default() };
+        assert!(refused(half).contains("s3.access_key"));
+        let alone = S3Config { session_token: Some(Secret::new("T")), ..default() };
+        assert!(refused(alone).contains("s3.session_token"));
+        assert!(refused(S3Config { max_attempts: 0, ..default() }).contains("s3.max_attempts"));
+    }
+}
