@@ -1,5 +1,7 @@
 use std::io;
 
+use crate::source::Failure;
+
 /// Why a recording could not be turned into PCM. Every variant is permanent for the recording, save
 /// [`Error::Read`], which carries what the source of the bytes said.
 #[derive(Debug, thiserror::Error)]
@@ -22,4 +24,24 @@ pub enum Error {
     /// The byte source failed; the inner error may hold a typed cause (`io::Error::get_ref`).
     #[error("read failed: {0}")]
     Read(#[source] io::Error),
+}
+
+impl Error {
+    /// Whether the same bytes can never be decoded, as against a source that failed to give them.
+    pub fn is_permanent(&self) -> bool {
+        !matches!(self, Error::Read(_))
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Read(e) => Error::Read(e),
+            Failure::TooLong { actual, limit } => Error::LimitExceeded {
+                what: "the size",
+                actual: actual.map_or("more".into(), |len| format!("{len} bytes")),
+                limit: format!("{limit} bytes"),
+            },
+        }
+    }
 }

@@ -1,8 +1,15 @@
 //! Bytes to 16 kHz PCM: containers, codecs, channels, resampling, as a stream and within limits.
 
+mod codec;
+mod container;
 mod decoder;
 mod error;
+mod guard;
+mod packets;
 mod resample;
+mod sniff;
+mod source;
+mod wav;
 
 pub use decoder::{Block, ChannelMode, Decoder, Info, Limits, Options, Report};
 pub use error::Error;

@@ -1,0 +1,122 @@
+//! From bytes to a demuxer, and what its header says.
+
+use std::sync::LazyLock;
+
+use symphonia::core::common::{Limit, Tier};
+use symphonia::core::errors::Error as SymphoniaError;
+use symphonia::core::formats::probe::{Hint, Probe};
+use symphonia::core::formats::well_known::*;
+use symphonia::core::formats::{FormatId, FormatOptions};
+use symphonia::core::io::MediaSourceStream;
+use symphonia::core::meta::MetadataOptions;
+
+use crate::guard::guarded;
+use crate::packets::Packets;
+use crate::source::Source;
+use crate::wav::WavReader;
+use crate::{Error, Info, sniff};
+
+static PROBE: LazyLock<Probe> = LazyLock::new(|| {
+    let mut probe = Probe::default();
+    symphonia::default::register_enabled_formats(&mut probe);
+    probe.register_format_at_tier::<WavReader<'_>>(Tier::Preferred);
+    probe
+});
+
+/// Finds the format of `source` and opens its audio track.
+pub(crate) fn open(mut source: Source, max_channels: usize) -> Result<(Packets, Info), Error> {
+    if source.head().is_empty() {
+        return Err(Error::Empty);
+    }
+    if let Some(description) = sniff::not_a_recording(source.head()) {
+        return Err(Error::Unrecognized(description));
+    }
+    if index_may_be_at_the_end(source.head()) {
+        source.allow_seeking();
+    }
+    let head = source.head().to_vec();
+    let witness = source.witness();
+    let reader = guarded(|| {
+        let stream = MediaSourceStream::new(Box::new(source), Default::default());
+        // Of tags and pictures nothing is used.
+        let metadata = MetadataOptions::default()
+            .limit_tag_bytes(Limit::Maximum(64 * 1024))
+            .limit_visual_bytes(Limit::Maximum(0));
+        PROBE.probe(&Hint::new(), stream, FormatOptions::default(), metadata)
+    })
+    .map_err(|e| refusal(e, &head))?;
+
+    let container = container_name(reader.format_info().format, &head);
+    let packets = Packets::open(reader, witness, max_channels, container)?;
+    let codec = packets.codec();
+    let info = Info {
+        container: container.into(),
+        codec: codec.name.into(),
+        sample_rate: codec.sample_rate,
+        channels: codec.channels,
+        declared_duration: declared_duration(&packets, container),
+    };
+    Ok((packets, info))
+}
+
+/// Containers that cannot be read forward only. Everything else is, so that symphonia neither
+/// searches the end for tags, nor scans the file to estimate its length, nor refuses one that was
+/// cut off.
+fn index_may_be_at_the_end(head: &[u8]) -> bool {
+    const MP4_ATOMS: [&[u8; 4]; 6] = [b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"];
+    let atom = head.get(4..8).unwrap_or_default();
+    MP4_ATOMS.iter().any(|known| atom == *known)
+        || head.starts_with(b"caff")
+        || head.starts_with(b"FORM")
+}
+
+fn refusal(error: SymphoniaError, head: &[u8]) -> Error {
+    match error {
+        // There is no other way to tell that the probe found nothing.
+        SymphoniaError::Unsupported(why) if why.starts_with("core (probe)") => {
+            Error::Unrecognized(sniff::describe(head))
+        }
+        SymphoniaError::Unsupported(why) if why.contains("missing moov") => Error::Corrupt(
+            "an MP4 file without its index (moov): the recording was not finished, or the file \
+             was cut off"
+                .into(),
+        ),
+        SymphoniaError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
+            Error::Corrupt("the file ends within its header".into())
+        }
+        other => Error::Corrupt(format!("the header cannot be read: {other}")),
+    }
+}
+
+fn container_name(format: FormatId, head: &[u8]) -> &'static str {
+    match format {
+        FORMAT_ID_WAVE => "wav",
+        FORMAT_ID_AIFF => "aiff",
+        FORMAT_ID_CAF => "caf",
+        FORMAT_ID_FLAC => "flac",
+        FORMAT_ID_MP1 => "mp1",
+        FORMAT_ID_MP2 => "mp2",
+        FORMAT_ID_MP3 => "mp3",
+        FORMAT_ID_ADTS => "aac",
+        FORMAT_ID_OGG => "ogg",
+        FORMAT_ID_ISOMP4 => "mp4",
+        // The document type stands among the first elements of the EBML header.
+        FORMAT_ID_MKV if head.windows(4).take(64).any(|bytes| bytes == b"webm") => "webm",
+        FORMAT_ID_MKV => "mkv",
+        _ => "unknown",
+    }
+}
+
+/// Seconds of audio that the header promises; `None` where it promises nothing.
+fn declared_duration(packets: &Packets, container: &str) -> Option<f64> {
+    let track = packets.track()?;
+    let seconds = match container {
+        "mp4" => track.time_base?.calc_duration(track.duration?)?.as_secs_f64(),
+        "mkv" | "webm" => {
+            let media = packets.reader().media_info();
+            media.time_base?.calc_duration(media.duration?)?.as_secs_f64()
+        }
+        _ => track.num_frames? as f64 / f64::from(packets.codec().sample_rate),
+    };
+    (seconds > 0.0).then_some(seconds)
+}

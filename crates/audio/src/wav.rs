@@ -1,0 +1,315 @@
+//! A demuxer for WAV that takes the files which really exist.
+//!
+//! symphonia's own refuses headers that every player accepts and telephone systems write: A-law
+//! with a 16-byte `fmt ` chunk, `data` longer than its `RIFF`, lengths left at 0 by a recorder that
+//! was switched off; and it has no RF64 (EBU Tech 3306), in which recordings beyond 4 GB come.
+
+use symphonia::core::audio::Channels;
+use symphonia::core::codecs::CodecParameters;
+use symphonia::core::codecs::audio::well_known::*;
+use symphonia::core::codecs::audio::{AudioCodecId, AudioCodecParameters};
+use symphonia::core::common::FourCc;
+use symphonia::core::errors::{Result, SeekErrorKind, decode_error, seek_error, unsupported_error};
+use symphonia::core::formats::prelude::*;
+use symphonia::core::formats::probe::{
+    ProbeDataMatchSpec, ProbeFormatData, ProbeableFormat, Score, Scoreable,
+};
+use symphonia::core::formats::well_known::FORMAT_ID_WAVE;
+use symphonia::core::io::{MediaSourceStream, ReadBytes, ScopedStream};
+use symphonia::core::meta::{Metadata, MetadataLog};
+
+const INFO: FormatInfo = FormatInfo {
+    format: FORMAT_ID_WAVE,
+    short_name: "wav",
+    long_name: "Waveform Audio File Format",
+};
+
+/// Bytes to a packet, about.
+const PACKET_BYTES: u64 = 16 * 1024;
+
+pub(crate) struct WavReader<'s> {
+    reader: MediaSourceStream<'s>,
+    info: MediaInfo,
+    tracks: Vec<Track>,
+    metadata: MetadataLog,
+    blocks: Blocks,
+    next_pts: u64,
+    /// Bytes left in the `data` chunk; `None`: until the end of the file.
+    left: Option<u64>,
+}
+
+/// The unit of coding: one frame of PCM, or one block of ADPCM.
+#[derive(Clone, Copy)]
+struct Blocks {
+    bytes: u64,
+    frames: u64,
+}
+
+/// The `fmt ` chunk: WAVEFORMATEX or WAVEFORMATEXTENSIBLE (Microsoft, mmreg.h).
+struct Format {
+    tag: u16,
+    channels: u16,
+    sample_rate: u32,
+    block_align: u16,
+    bits: u16,
+}
+
+impl Format {
+    fn parse(chunk: &[u8]) -> Result<Self> {
+        let u16_at = |at: usize| match chunk.get(at..at + 2) {
+            Some(bytes) => u16::from_le_bytes([bytes[0], bytes[1]]),
+            None => 0,
+        };
+        let mut format = Format {
+            tag: u16_at(0),
+            channels: u16_at(2),
+            sample_rate: u32::from(u16_at(4)) | u32::from(u16_at(6)) << 16,
+            block_align: u16_at(12),
+            bits: u16_at(14),
+        };
+        const EXTENSIBLE: u16 = 0xfffe;
+        if format.tag == EXTENSIBLE {
+            // The sub-format's GUID begins with the format tag that it stands for.
+            format.tag = u16_at(24);
+        }
+        if format.channels == 0 {
+            return decode_error("the header says that there are zero channels");
+        }
+        if format.sample_rate == 0 {
+            return decode_error("the header says that the sample rate is zero");
+        }
+        Ok(format)
+    }
+
+    /// Bits of a sample as stored. Samples of 17 to 24 bits may lie in words of 24 or of 32, which
+    /// only the block length tells.
+    fn stored_bits(&self) -> u32 {
+        let rounded = u32::from(self.bits).next_multiple_of(8);
+        let aligned = u32::from(self.block_align) * 8 / u32::from(self.channels);
+        match rounded {
+            24 if aligned == 32 => aligned,
+            0 => aligned,
+            _ => rounded,
+        }
+    }
+
+    fn codec(&self) -> AudioCodecId {
+        match (self.tag, self.stored_bits()) {
+            (1, 8) => CODEC_ID_PCM_U8,
+            (1, 16) => CODEC_ID_PCM_S16LE,
+            (1, 24) => CODEC_ID_PCM_S24LE,
+            (1, 32) => CODEC_ID_PCM_S32LE,
+            (3, 32) => CODEC_ID_PCM_F32LE,
+            (3, 64) => CODEC_ID_PCM_F64LE,
+            (6, _) => CODEC_ID_PCM_ALAW,
+            (7, _) => CODEC_ID_PCM_MULAW,
+            (2, _) => CODEC_ID_ADPCM_MS,
+            (0x11, _) => CODEC_ID_ADPCM_IMA_WAV,
+            _ => unknown_codec(self.tag),
+        }
+    }
+
+    fn blocks(&self) -> Result<Blocks> {
+        let (channels, align) = (u64::from(self.channels), u64::from(self.block_align));
+        let header = match self.codec() {
+            CODEC_ID_PCM_ALAW | CODEC_ID_PCM_MULAW => {
+                return Ok(Blocks { bytes: channels, frames: 1 });
+            }
+            CODEC_ID_ADPCM_MS => 7 * channels,
+            CODEC_ID_ADPCM_IMA_WAV => 4 * channels,
+            _ => {
+                let bytes = (channels * u64::from(self.stored_bits() / 8)).max(1);
+                return Ok(Blocks { bytes, frames: 1 });
+            }
+        };
+        if align <= header {
+            return decode_error("the block length in the header is too small for ADPCM");
+        }
+        // Four bits a sample, and the samples that stand in each block's header.
+        let in_header = if self.codec() == CODEC_ID_ADPCM_MS { 2 } else { 1 };
+        Ok(Blocks { bytes: align, frames: (align - header) * 2 / channels + in_header })
+    }
+}
+
+/// A codec id that no decoder has, from which [`unknown_codec_name`] gets the tag for the message.
+fn unknown_codec(tag: u16) -> AudioCodecId {
+    let mut digits = [b'0'; 4];
+    for (i, digit) in digits.iter_mut().enumerate() {
+        *digit = b"0123456789abcdef"[usize::from(tag >> (12 - 4 * i) & 15)];
+    }
+    AudioCodecId::new(FourCc::new(digits))
+}
+
+/// The name of an undecodable WAV codec, if `codec` is one that [`WavReader`] has made up.
+pub(crate) fn unknown_codec_name(codec: AudioCodecId) -> Option<String> {
+    (0..=u16::MAX).find(|&tag| unknown_codec(tag) == codec).map(|tag| {
+        let name = match tag {
+            0x0031 => "GSM 6.10",
+            0x0040 | 0x0045 | 0x0064 => "G.721/G.726 ADPCM",
+            0x0050 => "MPEG layer 2",
+            0x0055 => "MP3",
+            0x0083 => "G.729",
+            0x00ff | 0x1610 => "AAC",
+            0x0160..=0x0163 => "Windows Media Audio",
+            _ => return format!("WAV format tag {tag:#06x}"),
+        };
+        format!("{name} inside WAV (format tag {tag:#06x})")
+    })
+}
+
+impl<'s> WavReader<'s> {
+    fn try_new(mut reader: MediaSourceStream<'s>) -> Result<Self> {
+        let form = reader.read_quad_bytes()?;
+        reader.read_u32()?; // The length of the whole, which is wrong too often to be of use.
+        if reader.read_quad_bytes()? != *b"WAVE" {
+            return unsupported_error("riff: not a WAVE form");
+        }
+        let (mut format, mut long_data) = (None, None);
+        loop {
+            let id = match reader.read_quad_bytes() {
+                Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
+                    return decode_error("the file ends before its data chunk");
+                }
+                other => other?,
+            };
+            let len = u64::from(reader.read_u32()?);
+            match &id {
+                b"data" => {
+                    let Some(format) = format else {
+                        return decode_error("the data chunk comes before the fmt chunk");
+                    };
+                    let len = data_len(&form, len, long_data);
+                    return Self::with_format(reader, &format, len);
+                }
+                b"fmt " => {
+                    const MAX_FMT: u64 = 64 * 1024;
+                    if !(14..=MAX_FMT).contains(&len) {
+                        return decode_error("the fmt chunk has an impossible length");
+                    }
+                    let chunk = reader.read_boxed_slice_exact(len as usize)?;
+                    format = Some(Format::parse(&chunk)?);
+                    reader.ignore_bytes(len & 1)?;
+                }
+                b"ds64" if len >= 16 => {
+                    reader.read_u64()?; // The length of the whole.
+                    long_data = Some(reader.read_u64()?);
+                    reader.ignore_bytes(len - 16 + (len & 1))?;
+                }
+                _ => reader.ignore_bytes(len + (len & 1))?,
+            }
+        }
+    }
+
+    fn with_format(
+        reader: MediaSourceStream<'s>,
+        format: &Format,
+        left: Option<u64>,
+    ) -> Result<Self> {
+        let blocks = format.blocks()?;
+        let mut params = AudioCodecParameters::new();
+        let per_packet = (PACKET_BYTES / blocks.bytes).max(1) * blocks.frames;
+        params
+            .for_codec(format.codec())
+            .with_sample_rate(format.sample_rate)
+            .with_channels(Channels::Discrete(format.channels))
+            .with_max_frames_per_packet(per_packet)
+            .with_frames_per_block(blocks.frames);
+        let mut track = Track::new(0);
+        track.with_codec_params(CodecParameters::Audio(params));
+        if let Some(len) = left {
+            let frames = len / blocks.bytes * blocks.frames;
+            track.with_num_frames(frames).with_duration(Duration::new(frames));
+        }
+        Ok(WavReader {
+            reader,
+            info: MediaInfo::from_track(&track),
+            tracks: vec![track],
+            metadata: MetadataLog::default(),
+            blocks,
+            next_pts: 0,
+            left,
+        })
+    }
+}
+
+/// The length of the audio, or `None` where the writer did not know: it could not go back to fill
+/// it in (0, or the largest number: ffmpeg, GStreamer; about 2^31: sox, arecord into a pipe).
+fn data_len(form: &[u8; 4], len: u64, long_data: Option<u64>) -> Option<u64> {
+    match len {
+        0xffff_ffff if form != b"RIFF" => long_data.filter(|&len| len != 0 && len != u64::MAX),
+        0 | 0x7fff_f000..=0x8000_0000 | 0xffff_0000.. => None,
+        _ => Some(len),
+    }
+}
+
+impl FormatReader for WavReader<'_> {
+    fn format_info(&self) -> &FormatInfo {
+        &INFO
+    }
+
+    fn media_info(&self) -> &MediaInfo {
+        &self.info
+    }
+
+    fn metadata(&mut self) -> Metadata<'_> {
+        self.metadata.metadata()
+    }
+
+    fn seek(&mut self, _: SeekMode, _: SeekTo) -> Result<SeekedTo> {
+        seek_error(SeekErrorKind::Unseekable)
+    }
+
+    fn tracks(&self) -> &[Track] {
+        &self.tracks
+    }
+
+    fn next_packet(&mut self) -> Result<Option<Packet>> {
+        let wanted = (PACKET_BYTES / self.blocks.bytes).max(1) * self.blocks.bytes;
+        let wanted = self.left.map_or(wanted, |left| left.min(wanted));
+        let mut data = self.reader.read_boxed_slice(wanted as usize)?.into_vec();
+        let blocks = data.len() as u64 / self.blocks.bytes;
+        if blocks == 0 {
+            return Ok(None);
+        }
+        self.left = self.left.map(|left| left - data.len() as u64);
+        data.truncate((blocks * self.blocks.bytes) as usize);
+        let (pts, frames) = (self.next_pts, blocks * self.blocks.frames);
+        self.next_pts += frames;
+        Ok(Some(Packet::new(0, Timestamp::new(pts as i64), Duration::new(frames), data)))
+    }
+
+    fn into_inner<'s>(self: Box<Self>) -> MediaSourceStream<'s>
+    where
+        Self: 's,
+    {
+        self.reader
+    }
+}
+
+impl Scoreable for WavReader<'_> {
+    fn score(mut source: ScopedStream<&mut MediaSourceStream<'_>>) -> Result<Score> {
+        source.ignore_bytes(8)?;
+        let is_wave = source.read_quad_bytes()? == *b"WAVE";
+        Ok(if is_wave { Score::Supported(255) } else { Score::Unsupported })
+    }
+}
+
+impl ProbeableFormat<'_> for WavReader<'_> {
+    fn try_probe_new(
+        reader: MediaSourceStream<'_>,
+        _: FormatOptions,
+    ) -> Result<Box<dyn FormatReader + '_>> {
+        Ok(Box::new(WavReader::try_new(reader)?))
+    }
+
+    fn probe_data() -> &'static [ProbeFormatData] {
+        &[ProbeFormatData {
+            spec: ProbeDataMatchSpec {
+                extensions: &["wav"],
+                mime_types: &["audio/wav"],
+                markers: &[b"RIFF", b"RF64", b"BW64"],
+            },
+            info: INFO,
+        }]
+    }
+}

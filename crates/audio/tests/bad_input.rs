@@ -1,0 +1,301 @@
+//! Bad input gets the right error, soon, and in little memory.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::io::{self, Read, Seek, SeekFrom};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use audio::{ChannelMode, Decoder, Error, MediaSource, Options};
+use common::*;
+
+#[test]
+fn an_empty_file() {
+    let error = decode([], &mix()).unwrap_err();
+    assert!(matches!(error, Error::Empty) && error.is_permanent(), "{error}");
+}
+
+#[test]
+fn what_is_no_recording_is_described() {
+    let page = "<!DOCTYPE html><html><body>Not found</body></html>";
+    let mut zip = b"PK\x03\x04".to_vec();
+    zip.resize(100_000, 0xff);
+    let cases: [(&[u8], &str); 6] = [
+        (b"This is a note.\nNot a recording.", "text that begins with \"This is a note.\""),
+        (page.as_bytes(), "an HTML page"),
+        (&zip, "ZIP"),
+        (&[0; 5000], "zero bytes"),
+        (b"RIFF\x10\0\0\0AVI LIST", "AVI"),
+        (b"\x01\x02\x03", "01 02 03"),
+    ];
+    for (bytes, expected) in cases {
+        match decode(bytes, &mix()) {
+            Err(Error::Unrecognized(why)) => assert!(why.contains(expected), "{why}"),
+            other => panic!("{expected}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn zero_channels_and_a_zero_sample_rate() {
+    for (channels, rate, expected) in [(0, 16_000, "zero channels"), (1, 0, "sample rate")] {
+        let mut bytes = wav_header(1, channels, rate, 16, 1036, 1000);
+        bytes.resize(1044, 1);
+        match decode(bytes, &mix()) {
+            Err(Error::Corrupt(why)) => assert!(why.contains(expected), "{why}"),
+            other => panic!("{expected}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn headers_that_lie_about_their_lengths_are_read_for_what_is_there() {
+    let audio: Vec<u8> = (0..16_000_u32).flat_map(|n| (n as i16).to_le_bytes()).collect();
+    // Recorders and pipes: unknown, written as 0, as -1, and as the largest that was dared.
+    for (riff, data) in [(0, 0), (36, 0), (u32::MAX, u32::MAX), (0x7fff_f024, 0x7fff_f000), (7, 0)]
+    {
+        let mut bytes = wav_header(1, 1, 16_000, 16, riff, data);
+        bytes.extend_from_slice(&audio);
+        let decoded = decode(bytes, &mix()).unwrap();
+        assert_eq!(decoded.channels[0].len(), 16_000, "{riff:#x} {data:#x}");
+        assert_eq!(decoded.info.declared_duration, None);
+    }
+    // A RIFF shorter than its data, and chunks after the data.
+    let mut bytes = wav_header(1, 1, 16_000, 16, 8, 32_000);
+    bytes.extend_from_slice(&audio);
+    bytes.extend_from_slice(b"LIST\x04\0\0\0INFO");
+    assert_eq!(decode(bytes, &mix()).unwrap().channels[0].len(), 16_000);
+    // A-law with the short fmt chunk of telephone systems.
+    let mut bytes = wav_header(6, 1, 8000, 8, 8036, 8000);
+    bytes.resize(44 + 8000, 0xd5);
+    assert_eq!(decode(bytes, &mix()).unwrap().channels[0].len(), 16_000);
+}
+
+#[test]
+fn a_header_without_audio_is_an_empty_recording() {
+    let decoded = decode(wav_header(1, 1, 16_000, 16, 36, 0), &mix()).unwrap();
+    assert_eq!((decoded.seconds(), decoded.report.duration), (0.0, 0.0));
+}
+
+#[test]
+fn fifty_milliseconds() {
+    let decoded = decode(wav(44_100, &[tone(300.0, 44_100.0, 2205)]), &mix()).unwrap();
+    assert_eq!(decoded.channels[0].len(), 800);
+}
+
+#[test]
+fn samples_that_are_not_finite_become_zero() {
+    let mut samples = tone(300.0, RATE, 16_000);
+    samples[100] = f32::NAN;
+    samples[200] = f32::INFINITY;
+    samples[300] = f32::NEG_INFINITY;
+    samples[400] = 1e30;
+    for rate in [16_000, 48_000] {
+        let decoded = decode(wav(rate, &[samples.clone()]), &mix()).unwrap();
+        assert!(decoded.channels[0].iter().all(|x| x.abs() <= 1.0), "finite and in range");
+        assert_eq!(decoded.report.warnings, ["3 samples were not finite and became zero"]);
+    }
+}
+
+#[test]
+fn truncated_recordings() {
+    let files = [
+        "flac.flac",
+        "mp3-cbr-id3.mp3",
+        "mp3-16k.mp3",
+        "aac-faststart.m4a",
+        "opus.webm",
+        "vorbis.webm",
+    ];
+    for file in files {
+        let mut bytes = fixture(file);
+        bytes.truncate(bytes.len() * 4 / 10);
+        match decode(bytes.clone(), &mix()) {
+            Err(Error::Truncated { declared, decoded }) => {
+                assert!((declared - 1.0).abs() < 0.1, "{file}: {declared}");
+                assert!(decoded > 0.05 && decoded < 0.5, "{file}: {decoded}");
+            }
+            other => panic!("{file}: {other:?}"),
+        }
+        let decoded = decode(bytes, &Options { allow_truncated: true, ..mix() }).unwrap();
+        assert!(decoded.seconds() > 0.05, "{file}");
+        let warnings = &decoded.report.warnings;
+        assert!(warnings.iter().any(|w| w.contains("truncated")), "{file}: {warnings:?}");
+    }
+    let mut bytes = wav_header(1, 1, 8000, 16, 160_036, 160_000);
+    bytes.resize(100_000, 1);
+    let error = decode(bytes, &mix()).unwrap_err();
+    assert_eq!(error.to_string(), "truncated: the header promises 10.0 s, the file holds 6.2 s");
+}
+
+#[test]
+fn an_mp4_without_its_index() {
+    let mut bytes = fixture("aac.m4a");
+    bytes.truncate(bytes.len() / 2);
+    match decode(bytes, &mix()) {
+        Err(Error::Corrupt(why)) => assert!(why.contains("moov"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_stream_cut_off_without_a_declared_length_is_taken_as_it_is() {
+    for file in ["opus.ogg", "vorbis.ogg", "aac.aac", "mp3-vbr-no-xing.mp3"] {
+        let mut bytes = fixture(file);
+        bytes.truncate(bytes.len() * 9 / 10);
+        let decoded = decode(bytes, &mix()).unwrap_or_else(|e| panic!("{file}: {e}"));
+        assert!(decoded.seconds() < 1.05, "{file}");
+    }
+}
+
+#[test]
+fn isolated_damage_is_silence_and_a_warning_and_much_is_an_error() {
+    // Twenty seconds, and the payload of one frame destroyed.
+    let one = fixture("mp3-vbr-no-xing.mp3");
+    let mut bytes = one.repeat(20);
+    let whole = decode(bytes.clone(), &mix()).unwrap();
+    let at = bytes.len() / 2;
+    bytes[at..at + 60].fill(0xff);
+    let damaged = decode(bytes.clone(), &mix()).unwrap();
+    assert!((damaged.seconds() - whole.seconds()).abs() < 0.1, "{}", damaged.seconds());
+
+    let mut bytes = fixture("flac.flac");
+    let len = bytes.len();
+    for at in (len / 10..len).step_by(97) {
+        bytes[at] ^= 0x55;
+    }
+    let error = decode(bytes, &mix()).unwrap_err();
+    assert!(matches!(error, Error::Corrupt(_) | Error::Truncated { .. }), "{error}");
+}
+
+#[test]
+fn limits() {
+    let limited = |change: fn(&mut Options)| {
+        let mut options = mix();
+        change(&mut options);
+        options
+    };
+    let bytes = fixture("mp3-vbr-no-xing.mp3");
+    let cases = [
+        (limited(|o| o.limits.max_bytes = 1000), "the size"),
+        (limited(|o| o.limits.max_duration = Duration::from_millis(400)), "the duration"),
+    ];
+    for (options, expected) in &cases {
+        match decode(bytes.clone(), options) {
+            Err(Error::LimitExceeded { what, .. }) => assert_eq!(what, *expected),
+            other => panic!("{expected}: {other:?}"),
+        }
+    }
+    // The size of a source that does not know its own.
+    let source = Box::new(Unsized(io::Cursor::new(fixture("wav-s16le.wav").repeat(10))));
+    match decode_source(source, &limited(|o| o.limits.max_bytes = 20_000)) {
+        Err(Error::LimitExceeded { what, .. }) => assert_eq!(what, "the size"),
+        Ok(decoded) => assert!(decoded.report.bytes_read <= 20_000),
+        other => panic!("{other:?}"),
+    }
+    // Before anything is decoded: the declared duration, and the channels.
+    let short = limited(|o| o.limits.max_duration = Duration::from_millis(400));
+    let source = Box::new(io::Cursor::new(fixture("flac.flac")));
+    assert!(matches!(Decoder::open(source, &short), Err(Error::LimitExceeded { .. })));
+    for channels in [9, 65_535] {
+        let mut bytes = wav_header(1, channels, 192_000, 8, 1_000_036, 1_000_000);
+        bytes.resize(1_000_044, 0);
+        let options = limited(|o| o.limits.max_channels = 8);
+        match decode(bytes, &options) {
+            Err(Error::LimitExceeded { what, .. }) => assert_eq!(what, "the number of channels"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+struct Unsized(io::Cursor<Vec<u8>>);
+
+impl Read for Unsized {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buf)
+    }
+}
+
+impl Seek for Unsized {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.0.seek(to)
+    }
+}
+
+impl MediaSource for Unsized {
+    fn is_seekable(&self) -> bool {
+        false
+    }
+
+    fn byte_len(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// What a caller's source puts into its errors.
+#[derive(Debug, thiserror::Error)]
+#[error("the object has changed")]
+struct Changed;
+
+/// Fails at a byte, every time.
+struct Failing {
+    bytes: io::Cursor<Vec<u8>>,
+    at: u64,
+    failed: Arc<AtomicBool>,
+}
+
+impl Read for Failing {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let left = self.at.saturating_sub(self.bytes.position());
+        if left == 0 {
+            self.failed.store(true, Ordering::Relaxed);
+            return Err(io::Error::other(Changed));
+        }
+        let len = buf.len().min(left as usize).min(500);
+        self.bytes.read(&mut buf[..len])
+    }
+}
+
+impl Seek for Failing {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.bytes.seek(to)
+    }
+}
+
+impl MediaSource for Failing {
+    fn is_seekable(&self) -> bool {
+        true
+    }
+
+    fn byte_len(&self) -> Option<u64> {
+        Some(self.bytes.get_ref().len() as u64)
+    }
+}
+
+#[test]
+fn a_failing_source_is_a_read_error_with_its_cause_wherever_it_fails() {
+    for entry in std::fs::read_dir(fixtures()).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        let len = bytes.len() as u64;
+        let places = [0, 1, 10, 60, 500, len / 3, len / 2, len * 9 / 10, len - 1];
+        for at in places.into_iter().filter(|&at| at < len) {
+            let failed = Arc::new(AtomicBool::new(false));
+            let bytes = io::Cursor::new(bytes.clone());
+            let source = Failing { bytes, at, failed: failed.clone() };
+            let result = decode_source(Box::new(source), &options(ChannelMode::Split));
+            if !failed.load(Ordering::Relaxed) {
+                continue; // Refused, or done, before it came there.
+            }
+            match result {
+                Err(Error::Read(e)) => {
+                    assert!(e.get_ref().is_some_and(|cause| cause.is::<Changed>()), "{e:?}");
+                    assert!(!Error::Read(e).is_permanent());
+                }
+                other => panic!("{} failing at {at}: {other:?}", path.display()),
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What the tests of this crate share: the fixtures, the sweep in them, and how to compare.
+#![allow(dead_code, clippy::unwrap_used)]
+
+use std::f64::consts::TAU;
+use std::io::Cursor;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use audio::{Block, ChannelMode, Decoder, Error, Info, Limits, MediaSource, Options, Report};
+
+pub const RATE: f64 = 16_000.0;
+
+pub fn fixtures() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/audio")
+}
+
+pub fn fixture(name: &str) -> Vec<u8> {
+    std::fs::read(fixtures().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+pub fn options(channels: ChannelMode) -> Options {
+    Options {
+        limits: Limits {
+            max_bytes: 1 << 40,
+            max_duration: Duration::from_secs(100 * 3600),
+            max_channels: 64,
+        },
+        channels,
+        allow_truncated: false,
+    }
+}
+
+pub fn mix() -> Options {
+    options(ChannelMode::Mix)
+}
+
+#[derive(Debug)]
+pub struct Decoded {
+    pub info: Info,
+    pub report: Report,
+    pub channels: Vec<Vec<f32>>,
+}
+
+impl Decoded {
+    pub fn seconds(&self) -> f64 {
+        self.channels[0].len() as f64 / RATE
+    }
+}
+
+pub fn decode_source(source: Box<dyn MediaSource>, options: &Options) -> Result<Decoded, Error> {
+    let mut decoder = Decoder::open(source, options)?;
+    let mut channels = vec![Vec::new(); decoder.output_channels()];
+    let mut block = Block::default();
+    while decoder.next_block(&mut block)? {
+        assert_eq!(block.channels.len(), channels.len());
+        for (all, new) in channels.iter_mut().zip(&block.channels) {
+            assert_eq!(new.len(), block.channels[0].len(), "channels of one length");
+            all.extend_from_slice(new);
+        }
+    }
+    assert!(!decoder.next_block(&mut block)?, "the end is the end");
+    Ok(Decoded { info: decoder.info().clone(), report: decoder.report().clone(), channels })
+}
+
+pub fn decode(bytes: impl Into<Vec<u8>>, options: &Options) -> Result<Decoded, Error> {
+    decode_source(Box::new(Cursor::new(bytes.into())), options)
+}
+
+/// The fixtures' sweep at 16 kHz.
+pub fn sweep(samples: usize) -> Vec<f32> {
+    let at = |t: f64| 0.5 * (TAU * (300.0 * t + 1350.0 * t * t)).sin();
+    (0..samples).map(|n| at(n as f64 / RATE) as f32).collect()
+}
+
+pub fn tone(hz: f64, rate: f64, samples: usize) -> Vec<f32> {
+    (0..samples).map(|n| 0.5 * (TAU * hz * n as f64 / rate).sin() as f32).collect()
+}
+
+/// How well one signal is found in another.
+#[derive(Debug)]
+pub struct Match {
+    /// Samples by which the second is late.
+    pub lag: isize,
+    pub correlation: f64,
+    pub gain: f64,
+}
+
+/// The lag, within `max_lag`, at which `heard` is most like `played`. The ends are left out: codecs
+/// fade there.
+pub fn find(played: &[f32], heard: &[f32], max_lag: usize) -> Match {
+    let (start, end) = (max_lag, played.len().min(heard.len()) - max_lag);
+    let at = |lag: isize| {
+        let (mut xy, mut xx, mut yy) = (0.0, 0.0, 1e-12);
+        for n in start..end {
+            let (x, y) = (f64::from(played[n]), f64::from(heard[n.wrapping_add_signed(lag)]));
+            (xy, xx, yy) = (xy + x * y, xx + x * x, yy + y * y);
+        }
+        Match { lag, correlation: xy / (xx * yy).sqrt(), gain: xy / xx }
+    };
+    let max = max_lag as isize;
+    (-max..=max).map(at).max_by(|a, b| a.correlation.total_cmp(&b.correlation)).unwrap()
+}
+
+pub fn rms(samples: &[f32]) -> f64 {
+    let power: f64 = samples.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+    (power / samples.len().max(1) as f64).sqrt()
+}
+
+/// A 32-bit float WAV of `planes`.
+pub fn wav(rate: u32, planes: &[Vec<f32>]) -> Vec<u8> {
+    let spec = hound::WavSpec {
+        channels: planes.len() as u16,
+        sample_rate: rate,
+        bits_per_sample: 32,
+        sample_format: hound::SampleFormat::Float,
+    };
+    let mut bytes = Cursor::new(Vec::new());
+    let mut writer = hound::WavWriter::new(&mut bytes, spec).unwrap();
+    for n in 0..planes[0].len() {
+        for plane in planes {
+            writer.write_sample(plane[n]).unwrap();
+        }
+    }
+    writer.finalize().unwrap();
+    bytes.into_inner()
+}
+
+/// A WAV header with whatever is wished in it.
+pub fn wav_header(tag: u16, channels: u16, rate: u32, bits: u16, riff: u32, data: u32) -> Vec<u8> {
+    let align = channels * bits.div_ceil(8);
+    let mut header = Vec::new();
+    header.extend_from_slice(b"RIFF");
+    header.extend_from_slice(&riff.to_le_bytes());
+    header.extend_from_slice(b"WAVEfmt \x10\0\0\0");
+    header.extend_from_slice(&tag.to_le_bytes());
+    header.extend_from_slice(&channels.to_le_bytes());
+    header.extend_from_slice(&rate.to_le_bytes());
+    header.extend_from_slice(&rate.wrapping_mul(u32::from(align)).to_le_bytes());
+    header.extend_from_slice(&align.to_le_bytes());
+    header.extend_from_slice(&bits.to_le_bytes());
+    header.extend_from_slice(b"data");
+    header.extend_from_slice(&data.to_le_bytes());
+    header
+}
