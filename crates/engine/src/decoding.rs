@@ -57,7 +57,8 @@ impl KeyValueCache {
         let mut beams = Vec::with_capacity(parents.len());
         for (index, &parent) in parents.iter().enumerate() {
             let last = !parents[index + 1..].contains(&parent);
-            let beam = if last { old[parent].take() } else { old[parent].as_ref().map(|b| self.copy(b)) };
+            let beam =
+                if last { old[parent].take() } else { old[parent].as_ref().map(|b| self.copy(b)) };
             beams.extend(beam);
         }
         self.beams = beams;

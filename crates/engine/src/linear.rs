@@ -10,6 +10,7 @@ pub struct Linear {
 #[derive(Clone)]
 enum Weights {
     Float(kernels::float::Weights),
+    Int8(kernels::int8::Weights),
 }
 
 impl Linear {
@@ -20,15 +21,36 @@ impl Linear {
         Ok(Self { weights, bias: bias.map(Into::into) })
     }
 
+    /// Quantizes `weights`, row-major `[outputs, inputs]`; see [`kernels::int8`].
+    pub fn quantize(
+        weights: &[f32],
+        outputs: usize,
+        bias: Option<Vec<f32>>,
+    ) -> Result<Self, Error> {
+        let inputs = inputs(weights.len(), outputs, bias.as_deref())?;
+        let weights = Weights::Int8(kernels::int8::Weights::quantize(weights, outputs, inputs));
+        Ok(Self { weights, bias: bias.map(Into::into) })
+    }
+
+    /// `weights`: row-major `[outputs, inputs]`, each worth `weight / scale` of its output.
+    pub fn int8(weights: &[i8], scales: &[f32], bias: Option<Vec<f32>>) -> Result<Self, Error> {
+        let outputs = scales.len();
+        let inputs = inputs(weights.len(), outputs, bias.as_deref())?;
+        let weights = kernels::int8::Weights::pack(weights, scales, outputs, inputs);
+        Ok(Self { weights: Weights::Int8(weights), bias: bias.map(Into::into) })
+    }
+
     pub fn inputs(&self) -> usize {
         match &self.weights {
             Weights::Float(weights) => weights.inputs(),
+            Weights::Int8(weights) => weights.inputs(),
         }
     }
 
     pub fn outputs(&self) -> usize {
         match &self.weights {
             Weights::Float(weights) => weights.outputs(),
+            Weights::Int8(weights) => weights.outputs(),
         }
     }
 
@@ -36,6 +58,7 @@ impl Linear {
     pub(crate) fn row(&self, output: usize, row: &mut [f32]) {
         match &self.weights {
             Weights::Float(weights) => weights.row(output, row),
+            Weights::Int8(weights) => weights.row(output, row),
         }
     }
 
@@ -45,6 +68,7 @@ impl Linear {
         let rows = x.len() / self.inputs();
         match &self.weights {
             Weights::Float(weights) => weights.apply(x, self.inputs(), rows, epilogue, out),
+            Weights::Int8(weights) => weights.apply(x, epilogue, out),
         }
     }
 }

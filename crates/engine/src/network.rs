@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
-use tract_onnx::{tract_core::internal::*, tract_core::ops::change_axes::AxisOp, tract_core::ops::math};
+use tract_onnx::{
+    tract_core::internal::*, tract_core::ops::change_axes::AxisOp, tract_core::ops::math,
+};
 
 use crate::{
     Dim, Error, Linear,

@@ -65,10 +65,8 @@ impl Onnx {
                 .set_output_fact(index, Default::default())
                 .map_err(|error| Error::model(path, error))?;
         }
-        let runner = model
-            .into_typed()
-            .and_then(Runner::new)
-            .map_err(|error| Error::model(path, error))?;
+        let runner =
+            model.into_typed().and_then(Runner::new).map_err(|error| Error::model(path, error))?;
         Ok(Self { runner })
     }
 

@@ -63,10 +63,7 @@ impl Runner {
 
     fn borrow_state(&self) -> Result<TypedSimpleState, Error> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        idle.map_or_else(
-            || self.plan.spawn().map_err(|error| Error::Run(format!("{error:#}"))),
-            Ok,
-        )
+        idle.map_or_else(|| self.plan.spawn().map_err(|error| Error::Run(format!("{error:#}"))), Ok)
     }
 
     /// For states that ran well only: one that failed may be half way through a turn.

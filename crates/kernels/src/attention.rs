@@ -1,6 +1,6 @@
 //! Scaled dot-product attention (Vaswani et al. 2017).
 
-use crate::{PANEL, aligned::Aligned, float, plain};
+use crate::{Isa, PANEL, aligned::Aligned, float};
 
 /// Query rows whose scores are held at a time.
 const QUERY_BLOCK: usize = 24;
@@ -63,6 +63,18 @@ impl Memory {
         out: &mut [f32],
         out_stride: usize,
     ) {
+        self.attend_with(Isa::best(), queries, stride, rows, out, out_stride);
+    }
+
+    pub(crate) fn attend_with(
+        &self,
+        isa: Isa,
+        queries: &[f32],
+        stride: usize,
+        rows: usize,
+        out: &mut [f32],
+        out_stride: usize,
+    ) {
         let scale = 1.0 / (self.width as f32).sqrt();
         let padded = self.length.div_ceil(PANEL) * PANEL;
         let mut scores = Aligned::<f32>::zeroed(padded * rows.min(QUERY_BLOCK));
@@ -81,10 +93,10 @@ impl Memory {
                     out_stride: padded,
                     add: false,
                 };
-                plain::float_panel(tile, &mut scores[index * PANEL..]);
+                isa.float_panel(tile, &mut scores[index * PANEL..]);
             }
             for (row, sum) in scores.chunks_exact_mut(padded).zip(&mut sums).take(rows) {
-                *sum = plain::exponentials(&mut row[..self.length], scale);
+                *sum = isa.exponentials(&mut row[..self.length], scale);
             }
             for (index, panel) in self.values.chunks_exact(PANEL * self.length).enumerate() {
                 let tile = float::Tile {
@@ -98,7 +110,7 @@ impl Memory {
                     out_stride,
                     add: false,
                 };
-                plain::float_panel(tile, &mut out[first * out_stride + index * PANEL..]);
+                isa.float_panel(tile, &mut out[first * out_stride + index * PANEL..]);
             }
             for (row, sum) in sums.iter().enumerate().take(rows) {
                 let row = &mut out[(first + row) * out_stride..][..self.width];
@@ -120,12 +132,13 @@ pub fn attend_one(
     scores: &mut [f32],
     out: &mut [f32],
 ) {
+    let isa = Isa::best();
     let width = query.len();
     let scale = 1.0 / (width as f32).sqrt();
     for (score, key) in scores.iter_mut().zip(keys.chunks_exact(width)) {
         *score = dot(query, key);
     }
-    let sum = plain::exponentials(scores, scale);
+    let sum = isa.exponentials(scores, scale);
     out.fill(0.0);
     for (score, value) in scores.iter().zip(values.chunks_exact(width)) {
         let weight = score / sum;

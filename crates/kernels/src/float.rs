@@ -2,7 +2,7 @@
 //!
 //! A panel holds [`PANEL`] outputs, `[inputs][PANEL]`; the last one is filled up with zeros.
 
-use crate::{Epilogue, Finish, PANEL, aligned::Aligned, plain, pointwise};
+use crate::{Epilogue, Finish, Isa, PANEL, aligned::Aligned};
 
 /// Rows that go past all panels together: their inputs and outputs stay in the second-level cache.
 const ROW_BLOCK: usize = 96;
@@ -29,6 +29,16 @@ pub(crate) struct Tile<'a> {
     pub(crate) out_stride: usize,
     /// Add to the output instead of storing.
     pub(crate) add: bool,
+}
+
+impl Tile<'_> {
+    /// Panics unless all slices are long enough for kernels to go without checks.
+    pub(crate) fn check(&self, out: &[f32]) {
+        assert!(self.rows > 0 && self.a.len() >= (self.rows - 1) * self.a_stride + self.depth);
+        assert!(self.panel.len() >= self.depth * PANEL && self.columns <= PANEL);
+        assert!(self.bias.is_none_or(|bias| bias.len() >= self.columns));
+        assert!(out.len() >= (self.rows - 1) * self.out_stride + self.columns);
+    }
 }
 
 impl Weights {
@@ -58,7 +68,11 @@ impl Weights {
     }
 
     /// The weights of one output.
+    ///
+    /// # Panics
+    /// If there is no such output.
     pub fn row(&self, output: usize, row: &mut [f32]) {
+        assert!(output < self.outputs, "output {output} of {}", self.outputs);
         let panel = &self.panels[output / PANEL * PANEL * self.inputs..];
         for (input, weight) in row.iter_mut().enumerate().take(self.inputs) {
             *weight = panel[input * PANEL + output % PANEL];
@@ -72,6 +86,18 @@ impl Weights {
     /// If the lengths do not fit together.
     pub fn apply(
         &self,
+        x: &[f32],
+        stride: usize,
+        rows: usize,
+        epilogue: Epilogue<'_>,
+        out: &mut [f32],
+    ) {
+        self.apply_with(Isa::best(), x, stride, rows, epilogue, out);
+    }
+
+    pub(crate) fn apply_with(
+        &self,
+        isa: Isa,
         x: &[f32],
         stride: usize,
         rows: usize,
@@ -100,9 +126,9 @@ impl Weights {
                     out_stride: self.outputs,
                     add: epilogue.finish == Finish::Add,
                 };
-                plain::float_panel(tile, &mut out[first..]);
+                isa.float_panel(tile, &mut out[first..]);
             }
-            pointwise::activate(out, epilogue.finish);
+            isa.activate(out, epilogue.finish);
         }
     }
 }

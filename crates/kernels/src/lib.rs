@@ -7,10 +7,15 @@
 
 mod aligned;
 pub mod attention;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 pub mod float;
+pub mod int8;
 mod isa;
-pub mod pointwise;
 mod plain;
+pub mod pointwise;
 
 pub use isa::Isa;
 

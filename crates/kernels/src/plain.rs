@@ -1,68 +1,44 @@
 //! The reference: what every other instruction set must compute too.
 
-use crate::{Finish, PANEL};
+use crate::{PANEL, float, int8};
 
-/// One panel of a float product; see [`crate::float::Tile`].
-pub(crate) fn float_panel(tile: crate::float::Tile<'_>, out: &mut [f32]) {
+/// One float panel.
+pub(crate) fn float_panel(tile: float::Tile<'_>, out: &mut [f32]) {
     let columns = tile.columns;
     for row in 0..tile.rows {
         let a = &tile.a[row * tile.a_stride..][..tile.depth];
         let mut sums = [0f32; PANEL];
-        if let Some(bias) = tile.bias {
-            sums[..columns].copy_from_slice(bias);
-        }
         for (&a, b) in a.iter().zip(tile.panel.as_chunks::<PANEL>().0) {
             for (sum, b) in sums.iter_mut().zip(b) {
                 *sum += a * b;
             }
         }
-        let out = &mut out[row * tile.out_stride..][..columns];
-        for (out, sum) in out.iter_mut().zip(sums) {
-            *out = if tile.add { *out + sum } else { sum };
+        finish(&sums[..columns], tile.bias, tile.add, &mut out[row * tile.out_stride..]);
+    }
+}
+
+/// One panel of quantized weights.
+pub(crate) fn int8_panel(tile: int8::Tile<'_>, out: &mut [f32]) {
+    for row in 0..tile.rows {
+        let a = tile.a[row * tile.a_stride..][..4 * tile.quads].as_chunks::<4>().0;
+        let mut products = [0f32; PANEL];
+        for (column, product) in products.iter_mut().enumerate() {
+            let mut sum = tile.corrections[column];
+            for (a, b) in a.iter().zip(tile.panel.as_chunks::<{ 4 * PANEL }>().0) {
+                let b = &b[4 * column..4 * column + 4];
+                sum += a.iter().zip(b).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum::<i32>();
+            }
+            *product = sum as f32 * (tile.row_scales[row] * tile.scales[column]);
         }
+        let products = &products[..tile.columns];
+        finish(products, tile.bias, tile.add, &mut out[row * tile.out_stride..]);
     }
 }
 
-pub(crate) fn finish(values: &mut [f32], finish: Finish) {
-    match finish {
-        Finish::Store | Finish::Add => {}
-        Finish::Relu => values.iter_mut().for_each(|value| *value = value.max(0.0)),
-        Finish::Gelu => values.iter_mut().for_each(|value| *value = gelu(*value)),
+/// Adds the bias, and stores or adds to `products.len()` outputs.
+pub(crate) fn finish(products: &[f32], bias: Option<&[f32]>, add: bool, out: &mut [f32]) {
+    for (column, (out, product)) in out.iter_mut().zip(products).enumerate() {
+        let sum = product + bias.map_or(0.0, |bias| bias[column]);
+        *out = if add { *out + sum } else { sum };
     }
-}
-
-pub(crate) fn gelu(x: f32) -> f32 {
-    0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
-}
-
-/// Abramowitz and Stegun 7.1.26 in f64: absolute error below 1.5e-7, about one bit of f32.
-fn erf(x: f32) -> f32 {
-    let z = f64::from(x.abs());
-    let t = 1.0 / (1.0 + 0.327_591_1 * z);
-    let series = t
-        * (0.254_829_592
-            + t * (-0.284_496_736
-                + t * (1.421_413_741 + t * (-1.453_152_027 + t * 1.061_405_429))));
-    (1.0 - series * (-z * z).exp()).copysign(f64::from(x)) as f32
-}
-
-pub(crate) fn layer_norm(x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32, out: &mut [f32]) {
-    let count = x.len() as f32;
-    let mean = x.iter().sum::<f32>() / count;
-    let variance = x.iter().map(|x| (x - mean) * (x - mean)).sum::<f32>() / count;
-    let scale = 1.0 / (variance + epsilon).sqrt();
-    for (((out, x), gamma), beta) in out.iter_mut().zip(x).zip(gamma).zip(beta) {
-        *out = (x - mean) * scale * gamma + beta;
-    }
-}
-
-/// `x = exp(scale * (x - max(x)))`; returns the sum.
-pub(crate) fn exponentials(x: &mut [f32], scale: f32) -> f32 {
-    let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0;
-    for x in x {
-        *x = ((*x - max) * scale).exp();
-        sum += *x;
-    }
-    sum
 }

@@ -1,6 +1,12 @@
-//! What goes over single rows: layer norm, activations.
+//! What goes over single rows: layer norm, activations, softmax, quantization.
+//!
+//! The loops are written without intrinsics, sixteen lanes at a time and free of branches and
+//! calls, so that the compiler turns them into vectors of whatever width it may use; [`Isa`] has
+//! them compiled once for each instruction set.
 
-use crate::{Finish, plain};
+use crate::{Finish, Isa};
+
+const LANES: usize = 16;
 
 /// Layer norm (Ba et al. 2016) over rows of `gamma.len()` numbers.
 ///
@@ -10,12 +16,146 @@ pub fn layer_norm(x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32, out: &mu
     let width = gamma.len();
     assert!(beta.len() == width && x.len() == out.len(), "layer norm of unequal lengths");
     assert!(width > 0 && x.len() % width == 0, "layer norm over broken rows");
+    let isa = Isa::best();
     for (x, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
-        plain::layer_norm(x, gamma, beta, epsilon, out);
+        isa.layer_norm(x, gamma, beta, epsilon, out);
     }
 }
 
 /// Applies the activation of `finish` to every value.
 pub fn activate(values: &mut [f32], finish: Finish) {
-    plain::finish(values, finish);
+    Isa::best().activate(values, finish);
+}
+
+/// Softmax of one row.
+pub fn softmax(row: &mut [f32]) {
+    let sum = Isa::best().exponentials(row, 1.0);
+    row.iter_mut().for_each(|value| *value /= sum);
+}
+
+/// Folds in sixteen lanes, then across them.
+#[inline(always)]
+fn fold(
+    row: &[f32],
+    start: f32,
+    lane: impl Fn(f32, f32) -> f32,
+    join: impl Fn(f32, f32) -> f32,
+) -> f32 {
+    let mut lanes = [start; LANES];
+    let (chunks, rest) = row.as_chunks::<LANES>();
+    for chunk in chunks {
+        for (total, &value) in lanes.iter_mut().zip(chunk) {
+            *total = lane(*total, value);
+        }
+    }
+    for (total, &value) in lanes.iter_mut().zip(rest) {
+        *total = lane(*total, value);
+    }
+    lanes.into_iter().fold(start, join)
+}
+
+#[inline(always)]
+fn sum(row: &[f32], of: impl Fn(f32) -> f32) -> f32 {
+    fold(row, 0.0, |sum, value| sum + of(value), |a, b| a + b)
+}
+
+#[inline(always)]
+fn max(row: &[f32], start: f32, of: impl Fn(f32) -> f32) -> f32 {
+    // Not `f32::max`, whose care for NaN costs a branch.
+    let greater = |a: f32, b: f32| if b > a { b } else { a };
+    fold(row, start, |most, value| greater(most, of(value)), greater)
+}
+
+/// One row.
+#[inline(always)]
+pub(crate) fn layer_norm_row(
+    x: &[f32],
+    gamma: &[f32],
+    beta: &[f32],
+    epsilon: f32,
+    out: &mut [f32],
+) {
+    let count = x.len() as f32;
+    let mean = sum(x, |x| x) / count;
+    let variance = sum(x, |x| (x - mean) * (x - mean)) / count;
+    let scale = 1.0 / (variance + epsilon).sqrt();
+    for (((out, x), gamma), beta) in out.iter_mut().zip(x).zip(gamma).zip(beta) {
+        *out = (x - mean) * scale * gamma + beta;
+    }
+}
+
+/// `x = exp(scale * (x - max(x)))`; returns the sum.
+#[inline(always)]
+pub(crate) fn exponentials_row(x: &mut [f32], scale: f32) -> f32 {
+    let max = max(x, f32::NEG_INFINITY, |x| x);
+    x.iter_mut().for_each(|x| *x = exp((*x - max) * scale));
+    sum(x, |x| x)
+}
+
+#[inline(always)]
+pub(crate) fn relu_all(values: &mut [f32]) {
+    values.iter_mut().for_each(|x| *x = if *x > 0.0 { *x } else { 0.0 });
+}
+
+/// x Φ(x).
+#[inline(always)]
+pub(crate) fn gelu_all(values: &mut [f32]) {
+    values.iter_mut().for_each(|x| *x *= 0.5 + 0.5 * erf(*x * std::f32::consts::FRAC_1_SQRT_2));
+}
+
+/// Quantizes to `round(x * scale) + 128`, scale = 127 / max |x|; returns the scale.
+#[inline(always)]
+pub(crate) fn quantize_row(x: &[f32], quantized: &mut [u8]) -> f32 {
+    let scale = 127.0 / max(x, 0.0, f32::abs);
+    let scale = if scale.is_normal() { scale } else { 1.0 };
+    for (q, x) in quantized.iter_mut().zip(x) {
+        // The sum lies in [ROUND, ROUND + 255], where floats are a whole number apart.
+        *q = (x * scale + (ROUND + 128.0)).to_bits() as u8;
+    }
+    scale
+}
+
+/// 1.5 * 2^23: floats of this size are whole numbers, so that adding it rounds half to even, and
+/// their low bits are that number.
+const ROUND: f32 = 12_582_912.0;
+
+/// e^x for x <= 0, to about one unit in the last place; zero below -87.
+#[inline(always)]
+fn exp(x: f32) -> f32 {
+    const LN2_HIGH: f32 = 0.693_359_4;
+    const LN2_LOW: f32 = -2.121_944_4e-4;
+    let x = if x > -87.0 { x } else { -87.0 };
+    let shifted = x * std::f32::consts::LOG2_E + ROUND;
+    let n = shifted - ROUND;
+    let r = x - n * LN2_HIGH - n * LN2_LOW;
+    // Cephes' expf: the polynomial of (e^r - 1 - r) / r².
+    let p = 1.987_569_1e-4;
+    let p = p * r + 1.398_2e-3;
+    let p = p * r + 8.333_452e-3;
+    let p = p * r + 4.166_579_6e-2;
+    let p = p * r + 1.666_666_5e-1;
+    let p = p * r + 0.5;
+    let mantissa = p * r * r + r + 1.0;
+    f32::from_bits(mantissa.to_bits().wrapping_add(shifted.to_bits() << 23))
+}
+
+/// The error function, to about 3e-7: the rational approximation that Eigen and XLA use.
+#[inline(always)]
+fn erf(x: f32) -> f32 {
+    let x = if x > 4.0 { 4.0 } else { x };
+    let x = if x < -4.0 { -4.0 } else { x };
+    let y = x * x;
+    let p = -2.726_142_3e-10;
+    let p = p * y + 2.770_681_4e-8;
+    let p = p * y - 2.101_024e-6;
+    let p = p * y - 5.692_506_4e-5;
+    let p = p * y - 7.349_906_3e-4;
+    let p = p * y - 2.954_599_8e-3;
+    let p = p * y - 1.609_603_3e-2;
+    let q = -1.456_607_2e-5;
+    let q = q * y - 2.133_740_6e-4;
+    let q = q * y - 1.682_827e-3;
+    let q = q * y - 7.373_329e-3;
+    let q = q * y - 1.426_473_9e-2;
+    x * p / q
 }

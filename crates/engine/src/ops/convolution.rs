@@ -28,7 +28,9 @@ impl Convolution {
         let outputs = bias.len();
         let window = weights.len().checked_div(outputs).unwrap_or(0);
         let channels = window.checked_div(kernel).unwrap_or(0);
-        if stride == 0 || kernel % 2 == 0 || weights.is_empty()
+        if stride == 0
+            || kernel % 2 == 0
+            || weights.is_empty()
             || outputs * channels * kernel != weights.len()
         {
             let message = format!(

@@ -36,7 +36,10 @@ impl TypedOp for LayerNorm {
 
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         let width = last_axis(inputs[0])?;
-        ensure!(width > 0 && self.gamma.len() == width && self.beta.len() == width, "width {width}");
+        ensure!(
+            width > 0 && self.gamma.len() == width && self.beta.len() == width,
+            "width {width}"
+        );
         Ok(tvec!(with_last_axis(inputs[0], width)?))
     }
 }

@@ -312,11 +312,14 @@ impl Model {
             true => Some(self.weights.floats(&bias, &[shape[0]])?),
             false => None,
         };
-        let linear = match (weights, self.precision) {
-            (Matrix::Float(weights), _) => Linear::float(&weights, shape[0], bias),
-            (matrix @ Matrix::Int8 { .. }, _) => {
-                Linear::float(&matrix.into_floats(), shape[0], bias)
+        let linear = match (self.precision, weights) {
+            (Precision::Int8, Matrix::Int8 { values, scales }) => {
+                Linear::int8(&values, &scales, bias)
             }
+            (Precision::Int8, Matrix::Float(weights)) => {
+                Linear::quantize(&weights, shape[0], bias)
+            }
+            (Precision::F32, weights) => Linear::float(&weights.into_floats(), shape[0], bias),
         };
         Ok(Arc::new(linear?))
     }

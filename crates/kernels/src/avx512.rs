@@ -1,0 +1,180 @@
+//! AVX-512 F, BW, VL and VNNI.
+
+#![allow(unsafe_code)]
+
+use std::arch::x86_64::*;
+
+use crate::{PANEL, float, int8};
+
+crate::isa::compile_pointwise!("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma");
+
+/// Registers across a panel.
+const ACROSS: usize = PANEL / 16;
+/// Rows of a tile: 24 of the 32 registers are sums.
+const ROWS: usize = 6;
+
+/// One float panel.
+///
+/// # Safety
+/// The machine has AVX-512 F; `tile` passed [`float::Tile::check`] with `out`.
+#[target_feature(enable = "avx512f")]
+pub(crate) unsafe fn float_panel(tile: float::Tile<'_>, out: &mut [f32]) {
+    let mut row = 0;
+    while row < tile.rows {
+        // SAFETY: `float_rows` asks for what this function asks for, and for `row + R <= rows`.
+        unsafe {
+            match tile.rows - row {
+                1 => float_rows::<1>(&tile, row, out),
+                2 => float_rows::<2>(&tile, row, out),
+                3 => float_rows::<3>(&tile, row, out),
+                4 => float_rows::<4>(&tile, row, out),
+                5 => float_rows::<5>(&tile, row, out),
+                _ => float_rows::<ROWS>(&tile, row, out),
+            }
+        }
+        row += ROWS;
+    }
+}
+
+/// # Safety
+/// As [`float_panel`], and `row + R <= tile.rows`.
+#[target_feature(enable = "avx512f")]
+#[inline]
+unsafe fn float_rows<const R: usize>(tile: &float::Tile<'_>, row: usize, out: &mut [f32]) {
+    let masks = masks(tile.columns);
+    // SAFETY: `Tile::check` saw that every row of `a` has `depth` numbers, the panel
+    // `depth * PANEL`, the bias `columns`, and every row of `out` `columns`; loads and stores of
+    // the last two are masked to `columns`.
+    unsafe {
+        let a = tile.a.as_ptr().add(row * tile.a_stride);
+        let mut panel = tile.panel.as_ptr();
+        let mut sums = [[_mm512_setzero_ps(); ACROSS]; R];
+        for depth in 0..tile.depth {
+            let b: [_; ACROSS] = std::array::from_fn(|i| _mm512_loadu_ps(panel.add(16 * i)));
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let a = _mm512_set1_ps(*a.add(r * tile.a_stride + depth));
+                for (sum, b) in sums.iter_mut().zip(b) {
+                    *sum = _mm512_fmadd_ps(a, b, *sum);
+                }
+            }
+            panel = panel.add(PANEL);
+        }
+        for (r, sums) in sums.iter().enumerate() {
+            let out = out.as_mut_ptr().add((row + r) * tile.out_stride);
+            for (i, (&sum, &mask)) in sums.iter().zip(&masks).enumerate() {
+                let bias = tile.bias.map(|bias| bias.as_ptr());
+                finish(
+                    sum,
+                    bias.map(|bias| bias.wrapping_add(16 * i)),
+                    tile.add,
+                    mask,
+                    out.wrapping_add(16 * i),
+                );
+            }
+        }
+    }
+}
+
+/// One panel of quantized weights.
+///
+/// # Safety
+/// The machine has AVX-512 F and VNNI; `tile` passed [`int8::Tile::check`] with `out`.
+#[target_feature(enable = "avx512f,avx512vnni")]
+pub(crate) unsafe fn int8_panel(tile: int8::Tile<'_>, out: &mut [f32]) {
+    let mut row = 0;
+    while row < tile.rows {
+        // SAFETY: `int8_rows` asks for what this function asks for, and for `row + R <= rows`.
+        unsafe {
+            match tile.rows - row {
+                1 => int8_rows::<1>(&tile, row, out),
+                2 => int8_rows::<2>(&tile, row, out),
+                3 => int8_rows::<3>(&tile, row, out),
+                4 => int8_rows::<4>(&tile, row, out),
+                5 => int8_rows::<5>(&tile, row, out),
+                _ => int8_rows::<ROWS>(&tile, row, out),
+            }
+        }
+        row += ROWS;
+    }
+}
+
+/// # Safety
+/// As [`int8_panel`], and `row + R <= tile.rows`.
+#[target_feature(enable = "avx512f,avx512vnni")]
+#[inline]
+unsafe fn int8_rows<const R: usize>(tile: &int8::Tile<'_>, row: usize, out: &mut [f32]) {
+    let masks = masks(tile.columns);
+    // SAFETY: `Tile::check` saw that every row of `a` has `4 * quads` numbers, the panel
+    // `4 * quads * PANEL`, scales and corrections `PANEL`, there is a scale per row, the bias has
+    // `columns`, and every row of `out` too; loads and stores of the last two are masked.
+    unsafe {
+        let a = tile.a.as_ptr().add(row * tile.a_stride);
+        let mut panel = tile.panel.as_ptr();
+        let corrections: [_; ACROSS] = std::array::from_fn(|i| {
+            _mm512_loadu_si512(tile.corrections.as_ptr().add(16 * i).cast())
+        });
+        let mut sums = [corrections; R];
+        for quad in 0..tile.quads {
+            let b: [_; ACROSS] =
+                std::array::from_fn(|i| _mm512_loadu_si512(panel.add(64 * i).cast()));
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let a = a.add(r * tile.a_stride + 4 * quad).cast::<i32>().read_unaligned();
+                let a = _mm512_set1_epi32(a);
+                for (sum, b) in sums.iter_mut().zip(b) {
+                    *sum = _mm512_dpbusd_epi32(*sum, a, b);
+                }
+            }
+            panel = panel.add(4 * PANEL);
+        }
+        for (r, sums) in sums.iter().enumerate() {
+            let out = out.as_mut_ptr().add((row + r) * tile.out_stride);
+            let row_scale = _mm512_set1_ps(tile.row_scales[row + r]);
+            for (i, (&sum, &mask)) in sums.iter().zip(&masks).enumerate() {
+                let scale = _mm512_loadu_ps(tile.scales.as_ptr().add(16 * i));
+                let product =
+                    _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_mul_ps(row_scale, scale));
+                let bias = tile.bias.map(|bias| bias.as_ptr());
+                finish(
+                    product,
+                    bias.map(|bias| bias.wrapping_add(16 * i)),
+                    tile.add,
+                    mask,
+                    out.wrapping_add(16 * i),
+                );
+            }
+        }
+    }
+}
+
+/// Which columns of each register are in use.
+fn masks(columns: usize) -> [__mmask16; ACROSS] {
+    std::array::from_fn(|i| match columns.saturating_sub(16 * i) {
+        16.. => u16::MAX,
+        rest => (1 << rest) - 1,
+    })
+}
+
+/// Adds the bias and stores, or adds to, sixteen outputs.
+///
+/// # Safety
+/// The machine has AVX-512 F; `bias` and `out` may be read and written where `mask` is set.
+#[target_feature(enable = "avx512f")]
+#[inline]
+unsafe fn finish(
+    mut sum: __m512,
+    bias: Option<*const f32>,
+    add: bool,
+    mask: __mmask16,
+    out: *mut f32,
+) {
+    // SAFETY: masked lanes are neither read nor written.
+    unsafe {
+        if let Some(bias) = bias {
+            sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, bias));
+        }
+        if add {
+            sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, out));
+        }
+        _mm512_mask_storeu_ps(out, mask, sum);
+    }
+}
