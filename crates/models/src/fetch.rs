@@ -27,20 +27,17 @@ pub(crate) struct Fetcher<'a> {
     workshop: &'a Workshop,
     /// Where the model will be; for the error's remedy.
     target: PathBuf,
-    client: reqwest::Client,
+    /// Or why there is none: packages may still be had.
+    client: Result<reqwest::Client, String>,
     wheels: Wheels,
     unreachable: HashSet<String>,
 }
 
 impl<'a> Fetcher<'a> {
-    pub(crate) fn new(
-        settings: &'a PullSettings,
-        workshop: &'a Workshop,
-        target: PathBuf,
-    ) -> Result<Self, Error> {
-        let client = http::client(settings)?;
+    pub(crate) fn new(settings: &'a PullSettings, workshop: &'a Workshop, target: PathBuf) -> Self {
+        let client = http::client(settings);
         let wheels = Wheels::new(settings.python.clone(), workshop.wheels.clone());
-        Ok(Self { settings, workshop, target, client, wheels, unreachable: HashSet::new() })
+        Self { settings, workshop, target, client, wheels, unreachable: HashSet::new() }
     }
 
     /// Brings one file and verifies it; returns where it lies.
@@ -123,8 +120,8 @@ impl<'a> Fetcher<'a> {
         if self.unreachable.contains(&host) {
             return Err(Failure::Unreachable("could not be reached before".into()));
         }
-        let result = http::download(&self.client, self.settings, &url, part, file.size, report);
-        let result = result.await;
+        let client = self.client.as_ref().map_err(|cause| Failure::Unreachable(cause.clone()))?;
+        let result = http::download(client, self.settings, &url, part, file.size, report).await;
         if let Err(Failure::Unreachable(_)) = &result {
             self.unreachable.insert(host);
         }

@@ -10,13 +10,15 @@ use url::Url;
 use crate::fetch::Failure;
 use crate::{Error, PullSettings};
 
-pub(crate) fn client(settings: &PullSettings) -> Result<Client, Error> {
+/// # Errors
+/// Says why there can be no TLS, such as a machine without certificates.
+pub(crate) fn client(settings: &PullSettings) -> Result<Client, String> {
     Client::builder()
         .user_agent(concat!("scriptorium/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(settings.connect_timeout)
         .read_timeout(settings.stall_timeout)
         .build()
-        .map_err(|error| Error::Io { path: "TLS".into(), source: std::io::Error::other(error) })
+        .map_err(causes)
 }
 
 /// Brings `part` to `size` bytes, going on from those that are there.
@@ -146,7 +148,16 @@ fn range_start(response: &Response) -> Option<u64> {
 
 fn transport(error: reqwest::Error) -> Failure {
     let (connect, redirect) = (error.is_connect(), error.is_redirect());
-    // reqwest's own message only says which step failed; the cause is further down.
+    let message = causes(error);
+    match (connect, redirect) {
+        (true, _) => Failure::Unreachable(message),
+        (_, true) => Failure::Refused(message),
+        _ => Failure::Interrupted(message),
+    }
+}
+
+/// reqwest's own message only says which step failed; the cause is further down.
+fn causes(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut message = error.to_string();
     let mut source = std::error::Error::source(&error);
@@ -154,9 +165,5 @@ fn transport(error: reqwest::Error) -> Failure {
         message = format!("{message}: {cause}");
         source = cause.source();
     }
-    match (connect, redirect) {
-        (true, _) => Failure::Unreachable(message),
-        (_, true) => Failure::Refused(message),
-        _ => Failure::Interrupted(message),
-    }
+    message
 }

@@ -79,7 +79,7 @@ pub(crate) async fn pull(
     let _lock = lock(partial.join(format!("{}.lock", entry.name))).await?;
 
     let workshop = Workshop::open(partial.join(&entry.name))?;
-    let mut fetcher = Fetcher::new(library.settings(), &workshop, target.clone())?;
+    let mut fetcher = Fetcher::new(library.settings(), &workshop, target.clone());
     let mut untouched = target.is_dir();
     for file in &entry.files {
         let report = |done| progress(PullProgress { file: &file.path, done, total: file.size });

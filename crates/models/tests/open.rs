@@ -1,5 +1,7 @@
 //! Opening models by name and by path.
 
+#![allow(clippy::unwrap_used, reason = "these are tests, though clippy sees helpers")]
+
 mod support;
 
 use std::fs;

@@ -1,6 +1,7 @@
 //! Pulling from Python packages: real pip, with wheels made here and no index.
 
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "these are tests, though clippy sees helpers")]
 
 mod support;
 

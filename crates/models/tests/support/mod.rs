@@ -1,4 +1,5 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(clippy::unwrap_used, reason = "these are tests, though clippy sees helpers")]
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,35 +12,35 @@ use sha2::{Digest, Sha256};
 
 /// What a test server was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
-    pub path: String,
+pub(crate) struct Request {
+    pub(crate) path: String,
     /// The first byte that is wanted.
-    pub from: Option<usize>,
+    pub(crate) from: Option<usize>,
 }
 
 /// What it answers.
 #[derive(Debug, Clone, Default)]
-pub struct Reply {
-    pub status: &'static str,
-    pub headers: Vec<String>,
-    pub body: Vec<u8>,
+pub(crate) struct Reply {
+    pub(crate) status: &'static str,
+    pub(crate) headers: Vec<String>,
+    pub(crate) body: Vec<u8>,
     /// Promise this length instead of the body's; `None` sends no length at all.
-    pub length: Option<usize>,
+    pub(crate) length: Option<usize>,
     /// Stand still after the body, as long as the test lives.
-    pub hang: bool,
+    pub(crate) hang: bool,
 }
 
 impl Reply {
-    pub fn whole(body: &[u8]) -> Self {
+    pub(crate) fn whole(body: &[u8]) -> Self {
         Self { status: "200 OK", length: Some(body.len()), body: body.into(), ..Self::default() }
     }
 
-    pub fn status(status: &'static str) -> Self {
+    pub(crate) fn status(status: &'static str) -> Self {
         Self { status, length: Some(0), ..Self::default() }
     }
 
     /// What a server that can resume says to this request.
-    pub fn ranged(request: &Request, body: &[u8]) -> Self {
+    pub(crate) fn ranged(request: &Request, body: &[u8]) -> Self {
         let Some(from) = request.from else { return Self::whole(body) };
         if from >= body.len() {
             return Self::status("416 Range Not Satisfiable");
@@ -49,21 +50,21 @@ impl Reply {
     }
 
     /// The connection breaks after this many bytes of the body.
-    pub fn cut(mut self, after: usize) -> Self {
+    pub(crate) fn cut(mut self, after: usize) -> Self {
         self.body.truncate(after);
         self
     }
 }
 
 /// An HTTP server on the loopback interface, one request per connection.
-pub struct Server {
-    pub url: String,
+pub(crate) struct Server {
+    pub(crate) url: String,
     asked: Arc<Mutex<Vec<Request>>>,
 }
 
 impl Server {
     /// `answer` also gets how many requests came before.
-    pub fn start(answer: impl Fn(&Request, usize) -> Reply + Send + 'static) -> Self {
+    pub(crate) fn start(answer: impl Fn(&Request, usize) -> Reply + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -88,11 +89,11 @@ impl Server {
         Self { url, asked }
     }
 
-    pub fn asked(&self) -> Vec<Request> {
+    pub(crate) fn asked(&self) -> Vec<Request> {
         self.asked.lock().unwrap().clone()
     }
 
-    pub fn offsets(&self) -> Vec<Option<usize>> {
+    pub(crate) fn offsets(&self) -> Vec<Option<usize>> {
         self.asked().iter().map(|request| request.from).collect()
     }
 }
@@ -123,22 +124,22 @@ fn send(mut stream: &TcpStream, reply: &Reply) {
 }
 
 /// An address that refuses connections.
-pub fn nobody() -> String {
+pub(crate) fn nobody() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}", listener.local_addr().unwrap())
 }
 
 /// Bytes that no other seed gives.
-pub fn bytes(seed: u8, len: usize) -> Vec<u8> {
+pub(crate) fn bytes(seed: u8, len: usize) -> Vec<u8> {
     (0..len).map(|i| (i as u32).wrapping_mul(2_654_435_761).to_le_bytes()[3] ^ seed).collect()
 }
 
-pub fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
 
 /// A library in `root` whose catalogue knows one model, `m`. Each file: name, content, sources.
-pub fn library(root: &Path, files: &[(&str, &[u8], String)]) -> Library {
+pub(crate) fn library(root: &Path, files: &[(&str, &[u8], String)]) -> Library {
     let files: Vec<String> = files
         .iter()
         .map(|(name, content, sources)| {
@@ -160,14 +161,14 @@ pub fn library(root: &Path, files: &[(&str, &[u8], String)]) -> Library {
 }
 
 /// One source: this path of these servers, in order.
-pub fn urls(servers: &[&str], path: &str) -> String {
+pub(crate) fn urls(servers: &[&str], path: &str) -> String {
     servers.iter().map(|server| format!("{{ url = '{server}/{path}' }}, ")).collect()
 }
 
-pub async fn pull(library: &Library) -> Result<models::ModelDirectory, models::Error> {
+pub(crate) async fn pull(library: &Library) -> Result<models::ModelDirectory, models::Error> {
     library.pull(&library.catalogue().models[0], &|_: PullProgress<'_>| ()).await
 }
 
-pub fn verify(library: &Library) -> Result<(), models::Error> {
+pub(crate) fn verify(library: &Library) -> Result<(), models::Error> {
     library.verify(&library.catalogue().models[0])
 }
