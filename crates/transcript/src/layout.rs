@@ -65,7 +65,7 @@ impl Break {
     }
 }
 
-/// What is never broken, with the space after it.
+/// What is never broken: bytes from its first to its last visible character.
 #[derive(Debug, Clone, Copy)]
 struct Piece {
     start: usize,
@@ -139,7 +139,7 @@ impl<'a> Layout<'a> {
     }
 
     fn range(&self, first: usize, last: usize) -> Range<usize> {
-        self.text.trimmed(self.pieces[first].start..self.pieces[last].end)
+        self.pieces[first].start..self.pieces[last].end
     }
 
     fn width(&self, first: usize, last: usize) -> usize {
@@ -151,10 +151,12 @@ impl<'a> Layout<'a> {
         if self.width(first, last) <= self.first_line {
             return true;
         }
-        let longest = (first..last).take_while(|&end| self.width(first, end) <= self.first_line);
-        match longest.last() {
-            Some(end) => self.width(end + 1, last) <= LINE_CELLS,
-            None => first == last,
+        let start = self.pieces[first].start;
+        let upper = self.pieces[first..last]
+            .partition_point(|piece| self.text.width(start..piece.end) <= self.first_line);
+        match upper {
+            0 => first == last,
+            _ => self.width(first + upper, last) <= LINE_CELLS,
         }
     }
 
@@ -186,28 +188,25 @@ fn pieces(text: &Measured<'_>, limit: usize) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = Vec::new();
     let mut start = 0;
     for end in LINES.segment_str(text.text()).filter(|&end| end > 0) {
-        // What nobody can see does not stand alone.
-        if text.width(text.trimmed(start..end)) == 0 && end < text.text().len() {
+        let visible = text.trimmed(start..end);
+        if text.width(visible.clone()) == 0 {
+            // What nobody can see does not stand alone: it goes with what follows, or at the end
+            // with what was before.
+            if let Some(last) = pieces.last_mut().filter(|_| end == text.text().len()) {
+                last.end = visible.end.max(last.end);
+            }
             continue;
         }
-        for cut in forced_cuts(text, text.trimmed(start..end), limit) {
-            pieces.push(Piece { start, end: cut, after: Break::Forced });
-            start = cut;
+        let mut from = visible.start;
+        for cut in forced_cuts(text, visible.clone(), limit) {
+            pieces.push(Piece { start: from, end: cut, after: Break::Forced });
+            from = cut;
         }
-        pieces.push(Piece { start, end, after: Break::after(&text.text()[start..end]) });
+        let after = Break::after(&text.text()[from..visible.end]);
+        pieces.push(Piece { start: from, end: visible.end, after });
         start = end;
     }
-    join_invisible_end(text, &mut pieces);
     pieces
-}
-
-fn join_invisible_end(text: &Measured<'_>, pieces: &mut Vec<Piece>) {
-    if let [.., before, last] = pieces.as_mut_slice()
-        && text.width(text.trimmed(last.start..last.end)) == 0
-    {
-        before.end = last.end;
-        pieces.pop();
-    }
 }
 
 /// Where to cut a range that is wider than `limit`: between graphemes if any fits, else between
