@@ -201,16 +201,17 @@ pub(super) fn describe(key: &str, metadata: &Metadata) -> ObjectMeta {
 }
 
 fn etag_of(metadata: &Metadata) -> String {
-    let nanoseconds = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
+    let nanoseconds =
+        i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
     format!("{:x}-{nanoseconds:x}-{:x}", metadata.len(), metadata.ino())
 }
 
 /// Creates what is missing, so that it survives a power cut.
 fn create_folders(folder: &Path) -> io::Result<()> {
-    let missing: Vec<_> = folder.ancestors().take_while(|folder| !folder.exists()).collect();
-    if missing.is_empty() {
+    if folder.is_dir() {
         return Ok(());
     }
+    let missing: Vec<_> = folder.ancestors().take_while(|folder| !folder.exists()).collect();
     fs::create_dir_all(folder)?;
     missing.iter().filter_map(|folder| folder.parent()).try_for_each(sync_folder)
 }

@@ -145,10 +145,9 @@ fn listed_name(entry: &DirEntry) -> Option<Vec<u8>> {
     let kind = entry.file_type().ok()?;
     if kind.is_dir() {
         name.push(b'/');
-    } else if !kind.is_file() && !(kind.is_symlink() && entry.path().is_file()) {
-        return None;
+        return Some(name);
     }
-    Some(name)
+    (kind.is_file() || kind.is_symlink() && entry.path().is_file()).then_some(name)
 }
 
 #[cfg(test)]

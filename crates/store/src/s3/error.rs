@@ -78,11 +78,15 @@ fn classify(status: u16, code: Option<&str>) -> (Kind, &'static str) {
             (Kind::Full, "the store is full")
         }
         "EntityTooLarge" => (Kind::TooLarge, "too large for the store"),
-        "KeyTooLongError" | "InvalidBucketName" | "InvalidURI" | "InvalidObjectName"
-        | "XMinioInvalidObjectName" | "MetadataTooLarge" => {
-            (Kind::Invalid, "the store cannot hold this")
-        }
-        "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => {
+        "KeyTooLongError"
+        | "InvalidBucketName"
+        | "InvalidURI"
+        | "InvalidObjectName"
+        | "XMinioInvalidObjectName"
+        | "MetadataTooLarge" => (Kind::Invalid, "the store cannot hold this"),
+        "PermanentRedirect"
+        | "AuthorizationHeaderMalformed"
+        | "IllegalLocationConstraintException" => {
             (Kind::Invalid, "the bucket is in another region, or at another endpoint")
         }
         "ConditionalRequestConflict" | "OperationAborted" => {
@@ -93,7 +97,9 @@ fn classify(status: u16, code: Option<&str>) -> (Kind, &'static str) {
         }
         _ => match status {
             404 => (Kind::NotFound, "there is no such object or bucket"),
-            401 | 403 => (Kind::Denied, "access is denied: see to the credentials and their rights"),
+            401 | 403 => {
+                (Kind::Denied, "access is denied: see to the credentials and their rights")
+            }
             412 => (Kind::Precondition, "another object stands there"),
             413 => (Kind::TooLarge, "too large for the store"),
             507 => (Kind::Full, "the store is full"),
@@ -129,11 +135,14 @@ fn credentials_kind(error: &CredentialsError) -> Kind {
 }
 
 fn no_credentials(error: &CredentialsError) -> String {
-    format!(
-        "no credentials: set s3.access_key and s3.secret_key, AWS_ACCESS_KEY_ID and \
-         AWS_SECRET_ACCESS_KEY, or an AWS profile or role ({})",
-        causes(error)
-    )
+    match error {
+        CredentialsError::CredentialsNotLoaded(_) => {
+            "no credentials: set s3.access_key and s3.secret_key, AWS_ACCESS_KEY_ID and \
+             AWS_SECRET_ACCESS_KEY, or an AWS profile or role"
+                .into()
+        }
+        _ => format!("no credentials: {}", causes(error)),
+    }
 }
 
 #[cfg(test)]
@@ -174,8 +183,7 @@ mod tests {
     fn the_message_holds_the_meaning_and_the_servers_words() {
         let (kind, message) = answered(400, Some("ExpiredToken"), Some("It\nexpired."));
         assert_eq!(kind, Kind::Denied);
-        let expected =
-            "the credentials have expired: renew them (400 ExpiredToken: It\\nexpired.)";
+        let expected = "the credentials have expired: renew them (400 ExpiredToken: It\\nexpired.)";
         assert_eq!(message, expected);
         assert_eq!(answered(502, None, None).1, "the store is overloaded or failing (status 502)");
     }

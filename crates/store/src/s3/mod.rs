@@ -275,11 +275,14 @@ impl At {
         let broken = |why: String| self.error(Kind::Unavailable, why);
         let expected = usize::try_from(expected)
             .map_err(|_| self.error(Kind::TooLarge, "more than this machine can address"))?;
-        let mut out = BytesMut::new();
+        // No more ahead of time than a server can be trusted with.
+        let mut out = BytesMut::with_capacity(expected.min(8 << 20));
         while out.len() < expected {
             match tokio::time::timeout(idle, body.next()).await {
                 Ok(Some(Ok(chunk))) => out.extend_from_slice(&chunk),
-                Ok(Some(Err(error))) => return Err(broken(format!("broke off: {}", causes(&error)))),
+                Ok(Some(Err(error))) => {
+                    return Err(broken(format!("broke off: {}", causes(&error))));
+                }
                 Ok(None) => return Err(broken("the answer ended early".into())),
                 Err(_) => return Err(broken("the answer stalled".into())),
             }

@@ -13,9 +13,9 @@ use store::{
 use crate::server::{BUCKET, Server};
 
 /// A store, and a prefix in it that nobody else uses.
-pub struct Subject {
-    pub store: Arc<dyn Store>,
-    pub prefix: String,
+pub(crate) struct Subject {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) prefix: String,
     /// Whether it holds any key, or only those that are paths.
     any_key: bool,
     keeps_metadata: bool,
@@ -47,7 +47,7 @@ impl Subject {
     }
 }
 
-pub fn local() -> Subject {
+pub(crate) fn local() -> Subject {
     let folder = tempfile::tempdir().unwrap();
     let stores = Stores::new(Config::default()).unwrap();
     let root = Location::from_path(folder.path()).unwrap().as_prefix();
@@ -62,7 +62,7 @@ pub fn local() -> Subject {
     }
 }
 
-pub fn s3(config: S3Config, bucket: &str, prefix: &str) -> Subject {
+pub(crate) fn s3(config: S3Config, bucket: &str, prefix: &str) -> Subject {
     let stores = Stores::new(Config { s3: config }).unwrap();
     let (store, prefix) = stores.open(&Location::s3(bucket, prefix).unwrap()).unwrap();
     Subject {
@@ -348,8 +348,11 @@ async fn any_key_is_kept_or_refused(s: Subject) {
         let etag = s.write(&key, name).await;
         assert_eq!(s.store.head(&key).await.unwrap().etag, etag, "{name:?}");
         assert_eq!(s.body(&key).await, name, "{name:?}");
-        let part = s.store.read(&key, 1..3, &etag).await.unwrap();
-        assert_eq!(part, name.as_bytes()[1..3], "{name:?}");
+        assert_eq!(
+            s.store.read(&key, 1..2, &etag).await.unwrap(),
+            name.as_bytes()[1..2],
+            "{name:?}"
+        );
         key
     };
     let mut kept = Vec::new();

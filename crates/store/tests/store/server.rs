@@ -20,30 +20,30 @@ use s3s::{
 };
 use store::{S3Config, Secret};
 
-pub const ACCESS_KEY: &str = "AKtest";
-pub const SECRET_KEY: &str = "SKtest-secret";
-pub const BUCKET: &str = "bucket";
+pub(crate) const ACCESS_KEY: &str = "AKtest";
+pub(crate) const SECRET_KEY: &str = "SKtest-secret";
+pub(crate) const BUCKET: &str = "bucket";
 
 /// A running server; it ends with the runtime.
 #[derive(Clone)]
-pub struct Server {
-    pub address: SocketAddr,
-    pub state: Arc<Mutex<State>>,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) state: Arc<Mutex<State>>,
 }
 
 #[derive(Default)]
-pub struct State {
+pub(crate) struct State {
     objects: BTreeMap<String, Object>,
     /// Answers to the next requests.
-    pub failures: VecDeque<S3ErrorCode>,
+    pub(crate) failures: VecDeque<S3ErrorCode>,
     /// Overwrites whatever the request says.
-    pub ignores_write_conditions: bool,
+    pub(crate) ignores_write_conditions: bool,
     /// Has no `If-Match` on writes: it holds for no object.
-    pub refuses_if_match: bool,
-    pub ignores_read_conditions: bool,
+    pub(crate) refuses_if_match: bool,
+    pub(crate) ignores_read_conditions: bool,
     /// Always sends the whole object.
-    pub ignores_ranges: bool,
-    pub requests: usize,
+    pub(crate) ignores_ranges: bool,
+    pub(crate) requests: usize,
 }
 
 #[derive(Clone)]
@@ -62,7 +62,7 @@ impl Object {
 }
 
 impl Server {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = Self { address, state: Arc::default() };
@@ -81,7 +81,7 @@ impl Server {
         server
     }
 
-    pub fn config(&self) -> S3Config {
+    pub(crate) fn config(&self) -> S3Config {
         S3Config {
             endpoint: Some(format!("http://{}", self.address)),
             force_path_style: true,
@@ -91,7 +91,7 @@ impl Server {
         }
     }
 
-    pub fn content_type(&self, key: &str) -> Option<String> {
+    pub(crate) fn content_type(&self, key: &str) -> Option<String> {
         self.state.lock().unwrap().objects[key].content_type.clone()
     }
 
