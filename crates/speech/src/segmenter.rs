@@ -16,6 +16,8 @@ const FRAME_RATE: f64 = SAMPLE_RATE / FRAME_SHIFT as f64;
 /// A place to cut is judged by so many frames before and after it: as long as the pause between two
 /// words of fluent speech.
 const CUT_CONTEXT: u64 = 10;
+/// So many frames beyond the limit at most a segment may prove to have ended before it.
+const PATIENCE: u64 = 100;
 /// A frame that certainly is silence counts as so much quieter, in dB: the network tells a breath
 /// from a soft consonant, and a pause in noise.
 const SILENCE_BONUS_DB: f32 = 20.0;
@@ -63,6 +65,8 @@ fn max_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Err
 pub struct Segmenter {
     vad: VadStream,
     max_frames: u64,
+    /// Frames to wait beyond `max_frames`: the end of a segment becomes known only after it.
+    patience: u64,
     history: History,
     open: Option<Open>,
     /// Frames on their way from `vad`.
@@ -83,8 +87,10 @@ impl Segmenter {
     pub fn new(vad: Arc<FsmnVad>, mut options: Options) -> Self {
         options.vad.max_segment_ms.get_or_insert(u32::MAX);
         let max_seconds = options.max_seconds.max(MAX_SECONDS.start).min(MAX_SECONDS.end);
+        let vad = vad.stream(&options.vad);
         Self {
-            vad: vad.stream(&options.vad),
+            patience: vad.end_lag().clamp(CUT_CONTEXT, PATIENCE),
+            vad,
             max_frames: (max_seconds * FRAME_RATE) as u64,
             history: History::default(),
             open: None,
@@ -114,6 +120,11 @@ impl Segmenter {
         Ok(())
     }
 
+    /// Samples held.
+    pub fn buffered_samples(&self) -> usize {
+        self.history.samples.len()
+    }
+
     fn take_frames(&mut self, out: &mut Vec<Segment>) {
         let mut frames = std::mem::take(&mut self.frames);
         for frame in frames.drain(..) {
@@ -121,10 +132,8 @@ impl Segmenter {
             if let Some(boundary) = frame.boundary {
                 self.take_boundary(boundary, out);
             }
-            // An end becomes known a while after it. Until then the segment may yet prove short
-            // enough; from then on it is too long for certain.
             if let Some(open) = self.open
-                && self.history.end_frame() > open.start + self.max_frames + self.vad.end_lag()
+                && self.history.end_frame() > open.start + self.max_frames + self.patience
             {
                 self.cut(open, out);
             }
@@ -201,8 +210,8 @@ impl History {
     /// The frame in `candidates` before which it is most quiet; the last of several.
     fn quietest(&self, candidates: Range<u64>) -> u64 {
         let from = candidates.start.saturating_sub(CUT_CONTEXT);
-        let loudness: Vec<f32> =
-            (from..candidates.end + CUT_CONTEXT).map(|frame| self.loudness(frame)).collect();
+        let to = (candidates.end + CUT_CONTEXT).min(self.end_frame());
+        let loudness: Vec<f32> = (from..to).map(|frame| self.loudness(frame)).collect();
         let context = loudness.windows(2 * CUT_CONTEXT as usize);
         let sums = context.map(|window| window.iter().sum::<f32>());
         (from + CUT_CONTEXT..)
@@ -221,7 +230,8 @@ impl History {
 
     /// Where frames lie in `silence`; what is not known is left out.
     fn index(&self, frames: Range<u64>) -> Range<usize> {
-        let known = |frame: u64| (frame.saturating_sub(self.first) as usize).min(self.silence.len());
+        let known =
+            |frame: u64| (frame.saturating_sub(self.first) as usize).min(self.silence.len());
         known(frames.start)..known(frames.end)
     }
 

@@ -129,8 +129,8 @@ impl MelFilter {
         let mut partial = [0.0; LANES];
         let power = &power[self.first..self.first + self.weights.len()];
         for (power, weights) in power.chunks_exact(LANES).zip(self.weights.chunks_exact(LANES)) {
-            for lane in 0..LANES {
-                partial[lane] += power[lane] * weights[lane];
+            for ((sum, power), weight) in partial.iter_mut().zip(power).zip(weights) {
+                *sum += power * weight;
             }
         }
         partial.iter().sum()
@@ -169,8 +169,7 @@ fn mel_filters(bins: usize) -> Vec<MelFilter> {
                 let mel = mel(hertz_per_bin * bin as f32);
                 if mel <= centre { (mel - left) / step } else { (right - mel) / step }
             };
-            let inside: Vec<usize> =
-                (0..FFT_LENGTH / 2).filter(|&bin| weight(bin) > 0.0).collect();
+            let inside: Vec<usize> = (0..FFT_LENGTH / 2).filter(|&bin| weight(bin) > 0.0).collect();
             let mut weights: Vec<f32> = inside.iter().map(|&bin| weight(bin)).collect();
             weights.resize(weights.len().next_multiple_of(LANES), 0.0);
             MelFilter { first: inside.first().copied().unwrap_or(0), weights }
@@ -189,8 +188,8 @@ fn sum(values: &[f32]) -> f32 {
     let chunks = values.chunks_exact(LANES);
     let rest: f32 = chunks.remainder().iter().sum();
     for chunk in chunks {
-        for lane in 0..LANES {
-            partial[lane] += chunk[lane];
+        for (sum, value) in partial.iter_mut().zip(chunk) {
+            *sum += value;
         }
     }
     partial.iter().sum::<f32>() + rest

@@ -46,7 +46,8 @@ pub struct FrontendStream {
 impl Frontend {
     /// The error says what is not supported, or does not fit together.
     pub fn new(config: &FrontendConfig, cmvn: Option<Cmvn>) -> Result<Self, String> {
-        let FrontendConfig { fs, window, n_mels, frame_length, frame_shift, lfr_m, lfr_n } = *config;
+        let FrontendConfig { fs, window, n_mels, frame_length, frame_shift, lfr_m, lfr_n } =
+            *config;
         if (fs, frame_length, frame_shift) != (16_000, 25, 10) {
             return Err(format!(
                 "frames of {frame_length} ms every {frame_shift} ms at {fs} Hz are not supported, \

@@ -11,6 +11,8 @@ mod lfr;
 
 pub use cmvn::Cmvn;
 pub(crate) use fbank::sane;
-pub use fbank::{FRAME_LENGTH, FRAME_SHIFT, Filterbank, FilterbankOptions, FilterbankStream, Window};
+pub use fbank::{
+    FRAME_LENGTH, FRAME_SHIFT, Filterbank, FilterbankOptions, FilterbankStream, Window,
+};
 pub use frontend::{Frontend, FrontendConfig, FrontendStream};
 pub use lfr::Lfr;

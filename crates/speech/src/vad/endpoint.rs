@@ -126,4 +126,81 @@ impl SlidingWindow {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+    use crate::vad::config::{EndpointConfig, VadOptions};
+
+    fn segments(options: EndpointOptions, frames: impl IntoIterator<Item = f32>) -> Vec<[u64; 2]> {
+        let mut endpointer = Endpointer::new(options);
+        let (mut segments, mut open) = (Vec::new(), None);
+        let mut take = |boundary| match boundary {
+            Boundary::Start(frame) => {
+                assert_eq!(open.replace(frame), None, "start within a segment")
+            }
+            Boundary::End(frame) => segments.push([open.take().expect("end without start"), frame]),
+        };
+        for silence in frames {
+            let earliest = endpointer.earliest_start();
+            let boundary = endpointer.push(silence);
+            if let Some(Boundary::Start(start)) = boundary {
+                assert!(start >= earliest, "{start} was promised to be no earlier than {earliest}");
+            }
+            boundary.into_iter().for_each(&mut take);
+        }
+        endpointer.finish().into_iter().for_each(&mut take);
+        segments
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Case {
+        options: EndpointConfig,
+        /// Lengths of silence and speech in turn.
+        runs: Vec<usize>,
+        segments: Vec<[u64; 2]>,
+    }
+
+    #[test]
+    fn ends_where_funasr_ends() {
+        let fixture = include_str!("../../../../tests/fixtures/frontend/endpoint.json");
+        let cases: Vec<Case> = serde_json::from_str(fixture).expect("fixture");
+        assert!(cases.len() >= 80);
+        for case in cases {
+            let options = EndpointOptions::new(&case.options, &VadOptions::default());
+            let frames = case.runs.iter().enumerate().flat_map(|(i, &length)| {
+                std::iter::repeat_n(if i % 2 == 0 { 0.9 } else { 0.1 }, length)
+            });
+            assert_eq!(segments(options, frames), case.segments, "{:?}", case.options);
+        }
+    }
+
+    #[test]
+    fn no_number_is_silence() {
+        let options = EndpointOptions::new(&EndpointConfig::default(), &VadOptions::default());
+        assert!(segments(options.clone(), [f32::NAN; 500]).is_empty());
+        assert_eq!(segments(options, [0.0; 500]), [[0, 500]]);
+    }
+
+    #[test]
+    fn what_the_user_sets_goes_before_the_model() {
+        let user: VadOptions = serde_json::from_str(
+            r#"{"max_end_silence_ms": 300, "lookback_ms": 0, "lookahead_ms": 50,
+                "max_segment_ms": 2000, "speech_noise_threshold": 0.9}"#,
+        )
+        .expect("options");
+        let options = EndpointOptions::new(&EndpointConfig::default(), &user);
+        let expected = EndpointOptions {
+            window: 20,
+            to_speech: 15,
+            to_silence: 15,
+            end_silence: 15,
+            end_lag: 9,
+            start_lag: 20,
+            max_segment: 200,
+            threshold: 0.9,
+        };
+        assert_eq!(options, expected);
+        for bad in [r#"{"speech_noise_threshold": 1.5}"#, r#"{"max_end_silence": 300}"#] {
+            serde_json::from_str::<VadOptions>(bad).expect_err(bad);
+        }
+    }
+}

@@ -69,6 +69,10 @@ impl FsmnVad {
         &self.digest
     }
 
+    pub fn frontend(&self) -> &Frontend {
+        &self.frontend
+    }
+
     /// Begins a stream of 16 kHz PCM.
     pub fn stream(self: &Arc<Self>, options: &VadOptions) -> VadStream {
         VadStream {
