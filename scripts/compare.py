@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Scriptorium beside faster-whisper: word error rate and speed, one thread each.
 
-Both read the same CTranslate2 weights at int8 precision with beam 1. Every run is a process of its
+Both read the same CTranslate2 weights, at int8 precision but where it says otherwise, with beam 1.
+Tell small differences in word errors from chance: where two words are nearly as likely, rounding
+decides, and one such word in the clips is worth more than a percent. Every run is a process of its
 own; its CPU and wall time come from the kernel (wait4), for both in the same way. What a run costs
 before it hears anything (starting, loading the model) is the time of a run on half a second of
 silence; the table shows speeds with it and without it. The systems take turns, so that whatever
@@ -29,6 +31,8 @@ SYSTEMS = {
     "faster-whisper": {"vad_filter": False},
     "faster-whisper, vad": {"vad_filter": True},
     "faster-whisper, batched": {"batch_size": 8},
+    # What the weights say when nothing is rounded: how many of the errors int8 makes.
+    "faster-whisper, float32": {"compute_type": "float32"},
 }
 
 
@@ -161,8 +165,11 @@ def transcribe_with_faster_whisper(arguments):
     """The peer's own process; writes transcripts in the shape that `wer.transcript_text` reads."""
     from faster_whisper import BatchedInferencePipeline, WhisperModel
 
-    options = SYSTEMS[arguments.peer]
-    model = WhisperModel(str(arguments.model), device="cpu", compute_type="int8", cpu_threads=1)
+    options = dict(SYSTEMS[arguments.peer])
+    compute_type = options.pop("compute_type", "int8")
+    model = WhisperModel(
+        str(arguments.model), device="cpu", compute_type=compute_type, cpu_threads=1
+    )
     if "batch_size" in options:
         model = BatchedInferencePipeline(model)
     for file in map(pathlib.Path, arguments.files):
@@ -216,7 +223,7 @@ def evaluate(runs, sets, arguments):
 
 def table(figures):
     lines = [
-        f"{figures['model']}, int8, beam 1, one thread, {figures['cpu']}; medians of "
+        f"{figures['model']}, int8 unless it says otherwise, beam 1, one thread, {figures['cpu']}; medians of "
         f"{figures['runs']} runs; load average {figures['load_average'][0]:.1f} "
         "(speeds are to be trusted only when it is near 1)",
         "",

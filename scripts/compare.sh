@@ -1,17 +1,20 @@
 #!/usr/bin/env bash
 # Scriptorium beside faster-whisper: the same weights, recordings, precision and thread count.
-# Arguments go to compare.py, e.g. `scripts/compare.sh --runs 5 --json figures.json`.
+# Arguments go to compare.py, e.g. `scripts/compare.sh --runs 5 --json figures.json`. A model directory
+# of another size may be named in COMPARE_MODEL.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=scripts/packages.sh
+source scripts/packages.sh
 
-venv=target/compare/venv
+venv=.cache/compare/venv
 clips=/usr/share/pocketsphinx/test/data
 binary="${CARGO_TARGET_DIR:-target}/debug/scriptorium"
 
-if [ ! -d "$clips/librivox" ]; then
-    echo "the recordings are not there: apt-get install pocketsphinx-testdata" >&2
-    exit 1
-fi
+needs python3 python3
+needs_python ensurepip python3-venv
+needs "$clips/librivox" pocketsphinx-testdata
+install_missing
 if [ ! -x "$venv/bin/python" ]; then
     echo "Setting up faster-whisper in $venv"
     python3 -m venv "$venv"

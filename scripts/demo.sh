@@ -3,6 +3,8 @@
 # builds, gets the default models, transcribes five LibriVox clips whose words are known.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=scripts/packages.sh
+source scripts/packages.sh
 
 binary="${CARGO_TARGET_DIR:-target}/debug/scriptorium"
 clips=/usr/share/pocketsphinx/test/data/librivox
@@ -22,33 +24,14 @@ step() {
     printf '%4d s\n' $((SECONDS - begun))
 }
 
-as_root() {
-    if [ "$(id -u)" -eq 0 ]; then
-        "$@"
-    elif command -v sudo >/dev/null; then
-        sudo "$@"
-    else
-        echo "not root, and no sudo: install these Debian packages by hand: ${missing[*]}" >&2
-        return 1
-    fi
-}
-
-install_missing() {
-    as_root apt-get update -qq &&
-        as_root env DEBIAN_FRONTEND=noninteractive \
-            apt-get install -y -qq --no-install-recommends "${missing[@]}"
-}
-
-# What the build, the models and the demo need: a command or a file, and the package it is from.
-missing=()
-needs() { command -v "$1" >/dev/null || [ -e "$1" ] || missing+=("$2"); }
+# The C and C++ tools are for libopus and the TLS library; pip fetches the models.
 needs gcc gcc
 needs g++ g++
 needs make make
 needs cmake cmake
 needs python3 python3
+needs_python pip python3-pip
 needs "$clips/transcription" pocketsphinx-testdata
-python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
 if ! command -v cargo >/dev/null; then
     echo "cargo is not on the PATH: install Rust (see rust-version in Cargo.toml) and come again" >&2
     exit 1

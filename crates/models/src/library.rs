@@ -79,7 +79,7 @@ impl Library {
         self.opened(entry)
     }
 
-    /// Checks every file's size and SHA-256 (it reads them all: about a second per gigabyte).
+    /// Checks every file's size and SHA-256 (it reads them all).
     ///
     /// # Errors
     /// [`Error::NotInstalled`]; [`Error::Damaged`] with the first wrong file, what was expected and
@@ -101,7 +101,16 @@ impl Library {
         if !directory.is_dir() {
             return Err(Error::NotInstalled { name: entry.name.clone() });
         }
-        entry.files.iter().try_for_each(|file| check(&directory.join(&file.path), file))
+        for file in &entry.files {
+            check(&directory.join(&file.path), file).map_err(|error| match error {
+                Error::Damaged { path, message } => {
+                    let repair = format!("`scriptorium models pull {}` repairs it", entry.name);
+                    Error::Damaged { path, message: format!("{message}; {repair}") }
+                }
+                other => other,
+            })?;
+        }
+        Ok(())
     }
 
     fn opened(&self, entry: &Entry) -> Result<ModelDirectory, Error> {

@@ -89,7 +89,9 @@ fn a_model_of_the_catalogue_must_have_its_files_in_full() {
     let model = library.root().join("m");
     fs::create_dir_all(&model).unwrap();
     let error = library.open("m").unwrap_err().to_string();
-    assert!(error.contains("model.bin") && error.contains("missing"), "{error}");
+    for part in ["model.bin", "missing", "models pull m"] {
+        assert!(error.contains(part), "{error}");
+    }
     fs::write(model.join("model.bin"), "too long").unwrap();
     let error = library.open("m").unwrap_err().to_string();
     assert!(error.contains("expected 2 bytes, found 8"), "{error}");

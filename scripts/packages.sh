@@ -1,0 +1,28 @@
+# shellcheck shell=bash
+# Sourced: finds out which Debian packages are missing, and installs those.
+
+missing=()
+
+# needs THING PACKAGE: THING is a command or a file that PACKAGE brings.
+needs() { command -v "$1" >/dev/null || [ -e "$1" ] || missing+=("$2"); }
+
+# needs_python MODULE PACKAGE
+needs_python() { python3 -c "import $1" >/dev/null 2>&1 || missing+=("$2"); }
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        echo "not root, and no sudo: install these Debian packages by hand: ${missing[*]}" >&2
+        return 1
+    fi
+}
+
+install_missing() {
+    [ ${#missing[@]} -gt 0 ] || return 0
+    as_root apt-get update -qq &&
+        as_root env DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y -qq --no-install-recommends "${missing[@]}"
+}
