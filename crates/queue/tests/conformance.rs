@@ -146,7 +146,10 @@ async fn what_keeps_killing_workers_becomes_a_dead_letter(subject: &Subject) {
     queue.publish(deadly.clone()).await.unwrap();
     for _ in 0..4 {
         let mut consumer = queue.consume(1).await.unwrap();
-        drop(lease(&mut consumer).await);
+        let leased = lease(&mut consumer).await;
+        // First, or the broker would hand it the message once more.
+        consumer.stop().await;
+        drop(leased);
     }
     expect_depth(queue, Depth { dead: 1, ..Depth::default() }).await;
     let letters = queue.take_dead_letters(1).await.unwrap();

@@ -17,7 +17,7 @@ use tokio::{
 };
 
 /// The broker's URL; `None`, said aloud, where the tests run without services.
-pub fn broker() -> Option<String> {
+pub(crate) fn broker() -> Option<String> {
     show_log();
     let url = std::env::var("SCRIPTORIUM_TEST_AMQP_URL").ok();
     if url.is_none() {
@@ -29,7 +29,7 @@ pub fn broker() -> Option<String> {
 }
 
 /// Queues of the test's own, with one delay of a second.
-pub fn config(url: &str) -> AmqpConfig {
+pub(crate) fn config(url: &str) -> AmqpConfig {
     AmqpConfig {
         url: url.parse().unwrap(),
         prefix: format!("test.{}", uuid::Uuid::now_v7()),
@@ -41,13 +41,13 @@ pub fn config(url: &str) -> AmqpConfig {
     }
 }
 
-pub async fn delete_queues(config: AmqpConfig) {
+pub(crate) async fn delete_queues(config: AmqpConfig) {
     AmqpQueue::connect(config).await.unwrap().destroy().await.unwrap();
 }
 
 /// A TCP proxy before the broker, to break connections and to be down.
 #[derive(Debug)]
-pub struct Proxy {
+pub(crate) struct Proxy {
     address: SocketAddr,
     broker: String,
     cuts: watch::Sender<u64>,
@@ -56,11 +56,11 @@ pub struct Proxy {
 
 impl Proxy {
     /// `url` is the broker's.
-    pub async fn start(url: &str) -> Self {
+    pub(crate) async fn start(url: &str) -> Self {
         Self::start_at(url, "127.0.0.1:0".parse().unwrap()).await
     }
 
-    pub async fn start_at(url: &str, address: SocketAddr) -> Self {
+    pub(crate) async fn start_at(url: &str, address: SocketAddr) -> Self {
         let broker = authority(url).to_owned();
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -70,21 +70,21 @@ impl Proxy {
     }
 
     /// The broker's URL by way of this proxy.
-    pub fn url(&self, url: &str) -> String {
+    pub(crate) fn url(&self, url: &str) -> String {
         url.replace(&self.broker, &self.address.to_string())
     }
 
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Breaks every connection there is.
-    pub fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.cuts.send_modify(|cuts| *cuts += 1);
     }
 
     /// Breaks every connection and accepts no more.
-    pub async fn shut(self) -> SocketAddr {
+    pub(crate) async fn shut(self) -> SocketAddr {
         self.accepting.abort();
         let _ = self.accepting.await;
         self.cuts.send_modify(|cuts| *cuts += 1);
@@ -119,26 +119,26 @@ fn show_log() {
     let _ = tracing_subscriber::fmt().with_test_writer().with_env_filter("queue=debug").try_init();
 }
 
-pub fn message(id: &str) -> Message {
+pub(crate) fn message(id: &str) -> Message {
     Message { id: id.to_owned(), body: Bytes::from(format!("body of {id}")), attempt: 0 }
 }
 
-pub const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 /// Long enough to see that nothing comes.
-pub const PAUSE: Duration = Duration::from_millis(300);
+pub(crate) const PAUSE: Duration = Duration::from_millis(300);
 
-pub async fn lease(consumer: &mut Box<dyn queue::Consumer>) -> Box<dyn Lease> {
+pub(crate) async fn lease(consumer: &mut Box<dyn queue::Consumer>) -> Box<dyn Lease> {
     let lease = tokio::time::timeout(SOON, consumer.next()).await;
     lease.expect("no lease in time").expect("the consumer has stopped")
 }
 
-pub async fn no_lease(consumer: &mut Box<dyn queue::Consumer>) {
+pub(crate) async fn no_lease(consumer: &mut Box<dyn queue::Consumer>) {
     let lease = tokio::time::timeout(PAUSE, consumer.next()).await;
     assert!(lease.is_err(), "unexpected: {lease:?}");
 }
 
 /// Brokers count with a delay.
-pub async fn expect_depth(queue: &dyn Queue, expected: Depth) {
+pub(crate) async fn expect_depth(queue: &dyn Queue, expected: Depth) {
     let start = Instant::now();
     loop {
         let depth = queue.depth().await.unwrap();
