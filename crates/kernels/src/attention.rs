@@ -29,11 +29,15 @@ impl Memory {
             length,
             width,
         };
-        for t in 0..length {
-            let panel = &mut memory.keys[t / PANEL * PANEL * width..];
-            for (d, &key) in keys[t * stride..][..width].iter().enumerate() {
-                panel[d * PANEL + t % PANEL] = key;
+        // Each panel is written from its start to its end.
+        for (index, panel) in memory.keys.chunks_exact_mut(PANEL * width).enumerate() {
+            let count = PANEL.min(length - index * PANEL);
+            for (d, row) in panel.chunks_exact_mut(PANEL).enumerate() {
+                let column = keys[index * PANEL * stride + d..].iter().step_by(stride);
+                row.iter_mut().zip(column).take(count).for_each(|(to, &from)| *to = from);
             }
+        }
+        for t in 0..length {
             let rows = values[t * stride..][..width].chunks(PANEL);
             for (panel, row) in memory.values.chunks_exact_mut(PANEL * length).zip(rows) {
                 panel[t * PANEL..][..row.len()].copy_from_slice(row);

@@ -13,6 +13,20 @@ const ACROSS: usize = PANEL / 16;
 /// Rows of a tile: 24 of the 32 registers are sums.
 const ROWS: usize = 6;
 
+/// Repeats the block for each row of a tile, with a constant for the row: a loop that the compiler
+/// leaves a loop would index the sums, and so keep them out of registers.
+macro_rules! unrolled {
+    ($row:ident in $rows:ident $body:block) => {
+        unrolled!(@ $row, $rows, $body, 0, 1, 2, 3, 4, 5)
+    };
+    (@ $row:ident, $rows:ident, $body:block, $($index:literal),*) => {
+        $(if $index < $rows {
+            let $row = $index;
+            $body
+        })*
+    };
+}
+
 /// One float panel.
 ///
 /// # Safety
@@ -59,19 +73,10 @@ unsafe fn float_rows<const R: usize>(tile: &float::Tile<'_>, row: usize, out: &m
             }
             panel = panel.add(PANEL);
         }
-        for (r, sums) in sums.iter().enumerate() {
+        unrolled!(r in R {
             let out = out.as_mut_ptr().add((row + r) * tile.out_stride);
-            for (i, (&sum, &mask)) in sums.iter().zip(&masks).enumerate() {
-                let bias = tile.bias.map(|bias| bias.as_ptr());
-                finish(
-                    sum,
-                    bias.map(|bias| bias.wrapping_add(16 * i)),
-                    tile.add,
-                    mask,
-                    out.wrapping_add(16 * i),
-                );
-            }
-        }
+            finish(sums[r], tile.bias, tile.add, masks, out);
+        });
     }
 }
 
@@ -126,23 +131,16 @@ unsafe fn int8_rows<const R: usize>(tile: &int8::Tile<'_>, row: usize, out: &mut
             }
             panel = panel.add(4 * PANEL);
         }
-        for (r, sums) in sums.iter().enumerate() {
+        let scales: [_; ACROSS] =
+            std::array::from_fn(|i| _mm512_loadu_ps(tile.scales.as_ptr().add(16 * i)));
+        unrolled!(r in R {
+            let row_scale = _mm512_set1_ps(*tile.row_scales.as_ptr().add(row + r));
+            let scale = |i: usize| {
+                _mm512_mul_ps(_mm512_cvtepi32_ps(sums[r][i]), _mm512_mul_ps(row_scale, scales[i]))
+            };
             let out = out.as_mut_ptr().add((row + r) * tile.out_stride);
-            let row_scale = _mm512_set1_ps(tile.row_scales[row + r]);
-            for (i, (&sum, &mask)) in sums.iter().zip(&masks).enumerate() {
-                let scale = _mm512_loadu_ps(tile.scales.as_ptr().add(16 * i));
-                let product =
-                    _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_mul_ps(row_scale, scale));
-                let bias = tile.bias.map(|bias| bias.as_ptr());
-                finish(
-                    product,
-                    bias.map(|bias| bias.wrapping_add(16 * i)),
-                    tile.add,
-                    mask,
-                    out.wrapping_add(16 * i),
-                );
-            }
-        }
+            finish([scale(0), scale(1), scale(2), scale(3)], tile.bias, tile.add, masks, out);
+        });
     }
 }
 
@@ -154,27 +152,31 @@ fn masks(columns: usize) -> [__mmask16; ACROSS] {
     })
 }
 
-/// Adds the bias and stores, or adds to, sixteen outputs.
+/// Adds the bias and stores, or adds to, the outputs of one row.
 ///
 /// # Safety
-/// The machine has AVX-512 F; `bias` and `out` may be read and written where `mask` is set.
+/// The machine has AVX-512 F; `bias` and `out` may be read and written where `masks` are set.
 #[target_feature(enable = "avx512f")]
 #[inline]
 unsafe fn finish(
-    mut sum: __m512,
-    bias: Option<*const f32>,
+    mut sums: [__m512; ACROSS],
+    bias: Option<&[f32]>,
     add: bool,
-    mask: __mmask16,
+    masks: [__mmask16; ACROSS],
     out: *mut f32,
 ) {
-    // SAFETY: masked lanes are neither read nor written.
-    unsafe {
-        if let Some(bias) = bias {
-            sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, bias));
+    for (i, sum) in sums.iter_mut().enumerate() {
+        // SAFETY: masked lanes are neither read nor written, so that pointers may lie outside.
+        unsafe {
+            let out = out.wrapping_add(16 * i);
+            if let Some(bias) = bias {
+                let bias = bias.as_ptr().wrapping_add(16 * i);
+                *sum = _mm512_add_ps(*sum, _mm512_maskz_loadu_ps(masks[i], bias));
+            }
+            if add {
+                *sum = _mm512_add_ps(*sum, _mm512_maskz_loadu_ps(masks[i], out));
+            }
+            _mm512_mask_storeu_ps(out, masks[i], *sum);
         }
-        if add {
-            sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, out));
-        }
-        _mm512_mask_storeu_ps(out, mask, sum);
     }
 }

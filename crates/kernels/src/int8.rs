@@ -83,12 +83,13 @@ impl Weights {
     /// If there are not `outputs * inputs` weights, or none.
     pub fn quantize(weights: &[f32], outputs: usize, inputs: usize) -> Self {
         assert!(inputs > 0 && weights.len() == outputs * inputs, "weights of a linear layer");
+        let isa = Isa::best();
+        let mut shifted = vec![0u8; inputs];
         let mut quantized = Vec::with_capacity(weights.len());
         let mut scales = Vec::with_capacity(outputs);
         for row in weights.chunks_exact(inputs) {
-            let scale = scale(row);
-            quantized.extend(row.iter().map(|w| (w * scale).round_ties_even() as i8));
-            scales.push(scale);
+            scales.push(isa.quantize(row, &mut shifted));
+            quantized.extend(shifted.iter().map(|&q| (i32::from(q) - SHIFT) as i8));
         }
         Self::pack(&quantized, &scales, outputs, inputs)
     }
@@ -201,13 +202,4 @@ impl Weights {
     fn panel_size(&self) -> usize {
         self.inputs.div_ceil(4) * 4 * PANEL
     }
-}
-
-/// What the values of a row are multiplied by before rounding.
-fn scale(row: &[f32]) -> f32 {
-    let max = row.iter().fold(0f32, |max, value| max.max(value.abs()));
-    // A row of zeros has any scale; one of infinities, or so small that its scale is infinite, has
-    // no good one.
-    let scale = 127.0 / max;
-    if scale.is_normal() { scale } else { 1.0 }
 }

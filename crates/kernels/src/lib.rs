@@ -16,6 +16,8 @@ pub mod int8;
 mod isa;
 mod plain;
 pub mod pointwise;
+#[cfg(test)]
+mod tests;
 
 pub use isa::Isa;
 

@@ -68,7 +68,8 @@ impl Matrix {
             Self::Int8 { values, scales } => {
                 let row = values.len().checked_div(scales.len()).unwrap_or(0).max(1);
                 let rows = values.chunks_exact(row).zip(scales);
-                rows.flat_map(|(row, scale)| row.iter().map(move |&q| f32::from(q) / scale)).collect()
+                rows.flat_map(|(row, scale)| row.iter().map(move |&q| f32::from(q) / scale))
+                    .collect()
             }
         }
     }
@@ -268,9 +269,8 @@ impl<R: Read + Seek> List<R> {
 
     fn array(&mut self, name: &str) -> Result<Array, ListError> {
         let rank = self.bytes::<1>()?[0];
-        let shape = (0..rank)
-            .map(|_| self.u32().map(|dim| dim as usize))
-            .collect::<Result<Vec<_>, _>>()?;
+        let shape =
+            (0..rank).map(|_| self.u32().map(|dim| dim as usize)).collect::<Result<Vec<_>, _>>()?;
         let [id] = self.bytes()?;
         let (kind, width) = match id {
             0 => (Kind::F32, 4),

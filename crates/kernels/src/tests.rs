@@ -1,0 +1,257 @@
+//! Every instruction set against sums in f64 (floats) and i64 (integers), over odd sizes.
+
+use proptest::prelude::*;
+
+use crate::{Epilogue, Finish, Isa, attention, float, int8};
+
+/// Numbers in [-1, 1) that follow from the seed.
+fn numbers(seed: u64, count: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mut next = || {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+fn assert_close(actual: &[f32], expected: &[f64], tolerance: f64) {
+    assert_eq!(actual.len(), expected.len());
+    for (index, (&actual, &expected)) in actual.iter().zip(expected).enumerate() {
+        let difference = (f64::from(actual) - expected).abs();
+        assert!(
+            difference <= tolerance * expected.abs().max(1.0),
+            "at {index}: {actual} is not {expected}"
+        );
+    }
+}
+
+fn gelu(x: f64) -> f64 {
+    // Φ by its series, which cancels beyond 6, where Φ is 0 or 1 to 1e-9.
+    if x.abs() > 6.0 {
+        return x.max(0.0);
+    }
+    let (mut term, mut sum) = (x, x);
+    for n in 1..200 {
+        term *= -x * x / 2.0 / f64::from(n);
+        sum += term / f64::from(2 * n + 1);
+    }
+    x * (0.5 + sum / (2.0 * std::f64::consts::PI).sqrt())
+}
+
+fn finished(product: f64, before: f32, finish: Finish) -> f64 {
+    match finish {
+        Finish::Store => product,
+        Finish::Relu => product.max(0.0),
+        Finish::Gelu => gelu(product),
+        Finish::Add => f64::from(before) + product,
+    }
+}
+
+fn finishes() -> impl Strategy<Value = Finish> {
+    prop_oneof![Just(Finish::Store), Just(Finish::Relu), Just(Finish::Gelu), Just(Finish::Add)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn float_products(
+        rows in 1usize..14, inputs in 1usize..80, outputs in 1usize..150, stride in 1usize..90,
+        finish in finishes(), biased: bool, seed: u64,
+    ) {
+        let x = numbers(seed, (rows - 1) * stride + inputs);
+        let weights = numbers(seed ^ 1, outputs * inputs);
+        let bias = biased.then(|| numbers(seed ^ 2, outputs));
+        let before = numbers(seed ^ 3, rows * outputs);
+        let expected: Vec<f64> = (0..rows * outputs).map(|at| {
+            let (x, w) = (&x[at / outputs * stride..], &weights[at % outputs * inputs..]);
+            let sum = x.iter().zip(w).take(inputs).map(|(&x, &w)| f64::from(x) * f64::from(w));
+            let bias = bias.as_ref().map_or(0.0, |bias| bias[at % outputs].into());
+            finished(sum.sum::<f64>() + bias, before[at], finish)
+        }).collect();
+        let packed = float::Weights::pack(&weights, outputs, inputs);
+        for &isa in Isa::available() {
+            let mut out = before.clone();
+            let epilogue = Epilogue { bias: bias.as_deref(), finish };
+            packed.apply_with(isa, &x, stride, rows, epilogue, &mut out);
+            assert_close(&out, &expected, 1e-5);
+        }
+        let mut row = vec![0.0; inputs];
+        packed.row(outputs - 1, &mut row);
+        prop_assert_eq!(&row, &weights[(outputs - 1) * inputs..]);
+    }
+
+    /// All instruction sets give the same bits: sums are integers, and what follows is in one order.
+    #[test]
+    fn int8_products(
+        rows in 1usize..14, inputs in 1usize..80, outputs in 1usize..150, extreme: bool,
+        add: bool, biased: bool, seed: u64,
+    ) {
+        let mut x = numbers(seed, rows * inputs);
+        let weights = numbers(seed ^ 1, outputs * inputs);
+        let quantize = |w: f32| match (extreme, w < 0.0) {
+            (false, _) => (w * 128.0) as i8,
+            (true, false) => 127,
+            (true, true) => -128,
+        };
+        if extreme {
+            x.iter_mut().for_each(|x| *x = x.signum());
+        }
+        let weights: Vec<i8> = weights.into_iter().map(quantize).collect();
+        let scales: Vec<f32> = numbers(seed ^ 4, outputs).iter().map(|s| s * 40.0 + 50.0).collect();
+        let bias = biased.then(|| numbers(seed ^ 2, outputs));
+        let before = numbers(seed ^ 3, rows * outputs);
+        let mut expected = before.clone();
+        for (x, out) in x.chunks(inputs).zip(expected.chunks_mut(outputs)) {
+            let max = x.iter().fold(0f32, |max, x| max.max(x.abs()));
+            let scale = if max > 0.0 { 127.0 / max } else { 1.0 };
+            let q: Vec<i64> = x.iter().map(|x| (x * scale).round_ties_even() as i64).collect();
+            for (output, out) in out.iter_mut().enumerate() {
+                let w = &weights[output * inputs..];
+                let sum: i64 = q.iter().zip(w).map(|(&q, &w)| q * i64::from(w)).sum();
+                let product = sum as f32 * ((1.0 / scale) * (1.0 / scales[output]))
+                    + bias.as_ref().map_or(0.0, |bias| bias[output]);
+                *out = if add { *out + product } else { product };
+            }
+        }
+        let packed = int8::Weights::pack(&weights, &scales, outputs, inputs);
+        for &isa in Isa::available() {
+            let mut out = before.clone();
+            let finish = if add { Finish::Add } else { Finish::Store };
+            let epilogue = Epilogue { bias: bias.as_deref(), finish };
+            packed.apply_with(isa, &x, epilogue, &mut out);
+            prop_assert_eq!(&out, &expected, "{:?}", isa);
+        }
+    }
+
+    #[test]
+    fn attention_over_packed_memory(
+        rows in 1usize..60, length in 1usize..200, width in 1usize..70, gap in 0usize..5, seed: u64,
+    ) {
+        let stride = width + gap;
+        let scaled = |seed, count| numbers(seed, count).iter().map(|x| x * 6.0).collect::<Vec<_>>();
+        let queries = scaled(seed, rows * stride);
+        let keys = scaled(seed ^ 1, length * stride);
+        let values = numbers(seed ^ 2, length * stride);
+        let expected: Vec<f64> = queries
+            .chunks(stride)
+            .flat_map(|query| naive_attention(&query[..width], &keys, &values, stride))
+            .collect();
+        let memory = attention::Memory::pack(&keys, &values, stride, length, width);
+        for &isa in Isa::available() {
+            let mut out = vec![f32::NAN; rows * stride];
+            memory.attend_with(isa, &queries, stride, rows, &mut out, stride);
+            let out: Vec<f32> = out.chunks(stride).flat_map(|row| &row[..width]).copied().collect();
+            assert_close(&out, &expected, 2e-5);
+        }
+    }
+
+    #[test]
+    fn attention_of_one_query(length in 1usize..80, width in 1usize..70, seed: u64) {
+        let query = numbers(seed, width);
+        let (keys, values) = (numbers(seed ^ 1, length * width), numbers(seed ^ 2, length * width));
+        let expected = naive_attention(&query, &keys, &values, width);
+        let (mut scores, mut out) = (vec![0.0; length], vec![f32::NAN; width]);
+        attention::attend_one(&query, &keys, &values, &mut scores, &mut out);
+        assert_close(&out, &expected, 1e-5);
+    }
+
+    #[test]
+    fn layer_norm(width in 1usize..100, offset in -3f32..3.0, seed: u64) {
+        let x: Vec<f32> = numbers(seed, width).iter().map(|x| x + offset).collect();
+        let (gamma, beta) = (numbers(seed ^ 1, width), numbers(seed ^ 2, width));
+        let mean = x.iter().map(|&x| f64::from(x)).sum::<f64>() / width as f64;
+        let variance = x.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / width as f64;
+        let expected: Vec<f64> = (0..width).map(|i| {
+            (f64::from(x[i]) - mean) / (variance + 1e-5).sqrt() * f64::from(gamma[i])
+                + f64::from(beta[i])
+        }).collect();
+        for &isa in Isa::available() {
+            let mut out = vec![0.0; width];
+            isa.layer_norm(&x, &gamma, &beta, 1e-5, &mut out);
+            assert_close(&out, &expected, 2e-4);
+        }
+    }
+
+    #[test]
+    fn exponentials(mut row in prop::collection::vec(-150f32..150.0, 1..80), scale in 0.01f32..1.0) {
+        let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        row[0] = max;
+        let expected: Vec<f64> =
+            row.iter().map(|&x| f64::from((x - max) * scale).exp()).collect();
+        for &isa in Isa::available() {
+            let mut out = row.clone();
+            let sum = isa.exponentials(&mut out, scale);
+            for (&out, &expected) in out.iter().zip(&expected) {
+                let difference = (f64::from(out) - expected).abs();
+                prop_assert!(difference <= 3e-7 * expected + 1e-37, "{out} is not {expected}");
+            }
+            assert_close(&[sum], &[expected.iter().sum()], 1e-6);
+        }
+    }
+
+    #[test]
+    fn activations(row in prop::collection::vec(-6f32..6.0, 1..80)) {
+        for (finish, of) in [(Finish::Gelu, gelu as fn(f64) -> f64), (Finish::Relu, |x| x.max(0.0))] {
+            let expected: Vec<f64> = row.iter().map(|&x| of(x.into())).collect();
+            for &isa in Isa::available() {
+                let mut out = row.clone();
+                isa.activate(&mut out, finish);
+                assert_close(&out, &expected, 2e-6);
+            }
+        }
+    }
+}
+
+fn naive_attention(query: &[f32], keys: &[f32], values: &[f32], stride: usize) -> Vec<f64> {
+    let width = query.len();
+    let scores: Vec<f64> = keys
+        .chunks(stride)
+        .map(|key| {
+            let dot =
+                query.iter().zip(key).map(|(&q, &k)| f64::from(q) * f64::from(k)).sum::<f64>();
+            dot / (width as f64).sqrt()
+        })
+        .collect();
+    let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let total: f64 = scores.iter().map(|score| (score - max).exp()).sum();
+    let weights = scores.iter().map(|score| (score - max).exp() / total);
+    let mut out = vec![0.0; width];
+    for (weight, value) in weights.zip(values.chunks(stride)) {
+        for (out, &value) in out.iter_mut().zip(value) {
+            *out += weight * f64::from(value);
+        }
+    }
+    out
+}
+
+#[test]
+fn quantized_weights_are_close_to_the_floats() {
+    let weights = numbers(7, 5 * 33);
+    let packed = int8::Weights::quantize(&weights, 5, 33);
+    let mut row = vec![0.0; 33];
+    for (output, weights) in weights.chunks(33).enumerate() {
+        packed.row(output, &mut row);
+        let step = weights.iter().fold(0f32, |max, w| max.max(w.abs())) / 127.0;
+        assert!(row.iter().zip(weights).all(|(q, w)| (q - w).abs() <= step * 0.5001));
+    }
+}
+
+#[test]
+fn odd_values_do_no_harm() {
+    for x in [0.0, f32::NAN, f32::INFINITY, f32::MIN_POSITIVE / 2.0, f32::MAX] {
+        let packed = int8::Weights::quantize(&[1.0, -1.0, x, 0.5], 2, 2);
+        for &isa in Isa::available() {
+            let mut out = [1.0; 2];
+            packed.apply_with(isa, &[x, 1.0], Epilogue::default(), &mut out);
+            let mut row = [x, 1.0, x];
+            isa.exponentials(&mut row, 1.0);
+            isa.activate(&mut row, Finish::Gelu);
+        }
+    }
+    let zero = int8::Weights::quantize(&[1.0, 1.0], 1, 2);
+    let mut out = [1.0];
+    zero.apply(&[0.0, 0.0], Epilogue::default(), &mut out);
+    assert_eq!(out, [0.0]);
+}
