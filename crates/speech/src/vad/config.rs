@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::{features::FrontendConfig, recognizer::Error};
 
@@ -13,7 +13,7 @@ const OFF_DB: f32 = -100.0;
 
 /// What a user may set; what is `None` is as the model's `config.yaml` has it. Times in
 /// milliseconds.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct VadOptions {
     /// Silence that ends a segment: 800 in the published model.

@@ -174,6 +174,14 @@ mod tests {
     }
 
     #[test]
+    fn speech_is_found_in_the_probabilities_of_a_recording() {
+        let bytes = include_bytes!("../../../../tests/fixtures/frontend/vad_silence.f32");
+        let silence = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+        let options = EndpointOptions::new(&EndpointConfig::default(), &VadOptions::default());
+        assert_eq!(segments(options, silence), [[34, 467], [586, 998]]);
+    }
+
+    #[test]
     fn no_number_is_silence() {
         let options = EndpointOptions::new(&EndpointConfig::default(), &VadOptions::default());
         assert!(segments(options.clone(), [f32::NAN; 500]).is_empty());
