@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::executor::block_on;
 use tokio::{runtime::Handle, task::JoinHandle};
 
@@ -159,7 +159,8 @@ impl Read for Reader {
         if out.is_empty() || self.position >= self.size() {
             return Ok(0);
         }
-        if self.window.from(self.position).is_none() {
+        // Twice at most: what was fetched ahead may end before a position that was sought since.
+        while self.window.from(self.position).is_none() {
             self.fetch()?;
         }
         let here = self.window.from(self.position).unwrap_or_default();
@@ -206,24 +207,15 @@ impl Source {
         Error::new(kind, "read", &self.meta.key, message)
     }
 
-    /// All of a range that lies within the object. An answer may bring less than was asked for; then
-    /// the rest is asked for again.
+    /// The beginning of a range that lies within the object, all of it as a rule, but something.
     async fn read(&self, range: Range<u64>) -> Result<Bytes, Error> {
-        let ReadAhead { attempts, pause: first_pause, .. } = self.read_ahead;
-        let mut parts = Vec::new();
-        let mut start = range.start;
-        let (mut attempt, mut pause) = (1, first_pause);
-        while start < range.end {
-            let wanted = range.end - start;
-            let answer = self.store.read(&self.meta.key, start..range.end, &self.meta.etag).await;
+        let ReadAhead { attempts, mut pause, .. } = self.read_ahead;
+        let mut attempt = 1;
+        loop {
+            let wanted = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+            let answer = self.store.read(&self.meta.key, range.clone(), &self.meta.etag).await;
             let failure = match answer {
-                Ok(bytes) if !bytes.is_empty() => {
-                    let bytes = bytes.slice(..bytes.len().min(wanted as usize));
-                    start += bytes.len() as u64;
-                    parts.push(bytes);
-                    (attempt, pause) = (1, first_pause);
-                    continue;
-                }
+                Ok(bytes) if !bytes.is_empty() => return Ok(bytes.slice(..bytes.len().min(wanted))),
                 Ok(_) => self.error(Kind::Unavailable, "the store sent nothing"),
                 Err(error) if error.kind == Kind::Unavailable => error,
                 Err(error) => return Err(error),
@@ -237,11 +229,5 @@ impl Source {
             attempt += 1;
             pause = pause.saturating_mul(2);
         }
-        if parts.len() == 1 {
-            return Ok(parts.swap_remove(0));
-        }
-        let mut whole = BytesMut::with_capacity((range.end - range.start) as usize);
-        parts.iter().for_each(|part| whole.extend_from_slice(part));
-        Ok(whole.freeze())
     }
 }

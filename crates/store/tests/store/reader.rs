@@ -177,6 +177,8 @@ async fn seeks_within_the_window_are_free() {
         reader.seek(SeekFrom::End(0)).unwrap();
         reader.seek(SeekFrom::Start(3)).unwrap();
         reader.read_exact(&mut ten).unwrap();
+        // Time for a request that should not be under way.
+        std::thread::sleep(Duration::from_millis(20));
         assert_eq!(fake.requests().len(), 1);
         reader.seek(SeekFrom::Start(1500)).unwrap();
         reader.read_exact(&mut ten).unwrap();
@@ -248,6 +250,13 @@ async fn answers_in_pieces_are_put_together() {
             let mut body = Vec::new();
             reader.read_to_end(&mut body).unwrap();
             assert!(body == fake.body);
+            // Into what is being fetched ahead, but past the piece that comes of it.
+            reader.seek(SeekFrom::Start(0)).unwrap();
+            reader.read_exact(&mut [0; 90]).unwrap();
+            reader.seek(SeekFrom::Current(150)).unwrap();
+            let mut ten = [0; 10];
+            reader.read_exact(&mut ten).unwrap();
+            assert_eq!(ten, fake.body[240..250]);
         })
         .await;
     }
