@@ -72,6 +72,7 @@ in_background() {
     shift
     setsid "$@" >"$dir/$name.out" 2>&1 </dev/null &
     echo "$! $name" >>"$dir/pids"
+    disown
 }
 
 amqp_password=$(random_word)

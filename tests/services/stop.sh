@@ -5,32 +5,29 @@ set -uo pipefail
 dir=${1:?usage: stop.sh DIR}
 [[ -d $dir ]] || exit 0
 
-# Ours is what was started from this directory or still leads the session it was started with: the
-# number alone may belong to somebody else by now.
+# A dead process whose parent has not asked for its exit status does not count.
 alive() {
-    kill -0 -- "-$1" 2>/dev/null
+    ps -e -o pgid=,stat= | awk -v group="$1" '$1 == group && $2 !~ /^Z/ { found = 1 } END { exit !found }'
 }
 
-# The broker gets time to close its files; the rest keeps nothing worth closing.
+# stop GROUP NAME: the process group that start.sh made. Killed outright: nothing that they keep is
+# worth closing, and a broker that shuts down in order takes ten seconds.
 stop() {
-    local pid=$1 name=$2 tries=150
-    if [[ $name == rabbitmq/server ]]; then
-        kill -TERM -- "-$pid" 2>/dev/null
-        while alive "$pid" && ((tries-- > 0)); do sleep 0.1; done
-    fi
-    kill -KILL -- "-$pid" 2>/dev/null
-    tries=50
-    while alive "$pid" && ((tries-- > 0)); do sleep 0.1; done
-    if alive "$pid"; then
-        echo "stop.sh: $name (process group $pid) is still running" >&2
-        return 1
-    fi
+    local group=$1 name=$2 tries=100
+    kill -KILL -- "-$group" 2>/dev/null
+    while alive "$group"; do
+        if ((tries-- == 0)); then
+            echo "stop.sh: $name (process group $group) is still running" >&2
+            return 1
+        fi
+        sleep 0.1
+    done
 }
 
 status=0
 if [[ -f $dir/pids ]]; then
-    while read -r pid name; do
-        stop "$pid" "$name" || status=1
+    while read -r group name; do
+        stop "$group" "$name" || status=1
     done < <(tac "$dir/pids")
 fi
 rm -rf -- "$dir"

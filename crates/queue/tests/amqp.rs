@@ -1,5 +1,7 @@
 //! What only a broker can do to us: be down, refuse, forget our queues, speak for others.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests may")]
+
 mod support;
 
 use std::time::{Duration, Instant};
@@ -272,6 +274,27 @@ async fn what_amqp_cannot_carry_is_refused_or_shortened() {
     let letters = queue.take_dead_letters(1).await.unwrap();
     assert!(letters[0].reason.detail.starts_with('é'));
     assert!(letters[0].reason.detail.len() < 20_000);
+    delete_queues(config).await;
+}
+
+/// RabbitMQ closes the channel of a consumer that takes too long, half an hour by default. To see
+/// it sooner: `rabbitmqctl eval 'application:set_env(rabbit, consumer_timeout, 2000),
+/// application:set_env(rabbit, channel_tick_interval, 1000).'`
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a broker with a short consumer timeout"]
+async fn a_lease_held_too_long_is_lost() {
+    let Some(broker) = broker() else { return };
+    let config = config(&broker);
+    let queue = AmqpQueue::connect(config.clone()).await.unwrap();
+    queue.publish(message("slow")).await.unwrap();
+    let mut consumer = queue.consume(1).await.unwrap();
+    let held = lease(&mut consumer).await;
+    sleep(Duration::from_secs(6)).await;
+    assert_eq!(held.ack().await.unwrap_err().kind, Kind::LeaseLost);
+    let again = lease(&mut consumer).await;
+    assert_eq!(again.redeliveries(), 1);
+    again.ack().await.unwrap();
+    expect_depth(&queue, Depth::default()).await;
     delete_queues(config).await;
 }
 

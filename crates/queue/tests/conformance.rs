@@ -1,6 +1,8 @@
 //! What every queue does, whatever it is made of. The AMQP queue is reached through a proxy, to
 //! break its connections.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests may")]
+
 mod support;
 
 use std::{collections::BTreeSet, time::Duration};

@@ -39,7 +39,7 @@ pub(super) struct AmqpConsumer {
 enum Source {
     /// Kept here, so that a cancelled `next` does not start it over.
     Subscribing(BoxFuture<'static, Subscription>),
-    Subscribed(Subscription),
+    Subscribed(Box<Subscription>),
     Stopped,
 }
 
@@ -74,7 +74,7 @@ impl Consumer for AmqpConsumer {
         loop {
             let subscription = match &mut self.source {
                 Source::Subscribing(subscribing) => {
-                    self.source = Source::Subscribed(subscribing.await);
+                    self.source = Source::Subscribed(Box::new(subscribing.await));
                     continue;
                 }
                 Source::Subscribed(subscription) => subscription,
