@@ -19,7 +19,7 @@ pub(crate) struct Config {
     pub(crate) recognizer: Recognizer,
     pub(crate) audio: Audio,
     pub(crate) segmentation: speech::segmenter::Options,
-    pub(crate) queue: queue::Config,
+    pub(crate) queue: queue::AmqpConfig,
     pub(crate) store: store::Config,
     pub(crate) worker: worker::Options,
 }

@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     async fn listed(paths: &[String], all_files: bool) -> Vec<Found> {
-        let stores = Stores::new(store::Config::default());
+        let stores = Stores::new(store::Config::default()).unwrap();
         let (sender, mut receiver) = mpsc::channel(100);
         list(&stores, paths, all_files, &sender).await;
         drop(sender);

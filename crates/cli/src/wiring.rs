@@ -30,8 +30,9 @@ pub(crate) fn library(config: &Config) -> Library {
     Library::new(config.models.directory.clone(), Catalogue::builtin())
 }
 
-pub(crate) fn stores(config: &Config) -> Arc<Stores> {
-    Arc::new(Stores::new(config.store.clone()))
+pub(crate) fn stores(config: &Config) -> anyhow::Result<Arc<Stores>> {
+    let stores = Stores::new(config.store.clone());
+    Ok(Arc::new(stores.map_err(|error| UsageError(format!("store: {error}")))?))
 }
 
 /// Loads the models. `pull` fetches what is missing, if the configuration allows it.
@@ -66,7 +67,7 @@ pub(crate) async fn engine(config: &Config, pull: bool) -> anyhow::Result<Engine
         config.segmentation.clone(),
         pool,
     );
-    let transcriber = Transcriber::new(stores(config), vec![pipeline], config.audio.options());
+    let transcriber = Transcriber::new(stores(config)?, vec![pipeline], config.audio.options());
     Ok(Engine { transcriber, cores })
 }
 

@@ -61,6 +61,7 @@ pub enum FailureCode {
     OutputDenied,
     OutputUnavailable,
     OutputFull,
+    WorkerLost,
     Interrupted,
     Internal,
 }
@@ -83,6 +84,7 @@ words!(FailureCode, "failure code", {
     OutputDenied => "output_denied",
     OutputUnavailable => "output_unavailable",
     OutputFull => "output_full",
+    WorkerLost => "worker_lost",
     Interrupted => "interrupted",
     Internal => "internal",
 });
@@ -111,7 +113,8 @@ impl FailureCode {
             | Self::AudioCorrupt
             | Self::AudioTruncated
             | Self::AudioTooLong
-            | Self::OutputDenied => FailureKind::Permanent,
+            | Self::OutputDenied
+            | Self::WorkerLost => FailureKind::Permanent,
         }
     }
 
@@ -135,6 +138,7 @@ impl FailureCode {
             Self::OutputDenied => "The worker may not write where the transcript goes.",
             Self::OutputUnavailable => "The store of the transcripts does not answer.",
             Self::OutputFull => "The disk, or the quota of the store, is full.",
+            Self::WorkerLost => "Worker after worker was lost while it held the job.",
             Self::Interrupted => "The worker was told to stop before the job was done.",
             Self::Internal => "A fault of the program.",
         }
@@ -160,6 +164,7 @@ impl FailureCode {
             Self::OutputDenied => "Let the worker's account write under the output.",
             Self::OutputUnavailable => "Check the store and the worker's way to it.",
             Self::OutputFull => "Make room or raise the quota.",
+            Self::WorkerLost => "Look for what ended them (memory, crashes); submit it anew.",
             Self::Interrupted => "None is needed: another worker takes the job up.",
             Self::Internal => "Report it, with the worker's log and the recording if you may.",
         }

@@ -164,9 +164,6 @@ impl Job {
         if !records.same_store(&output) {
             return Err("records and output are not in the same store".to_owned());
         }
-        if self.source == self.output {
-            return Err("output is the source".to_owned());
-        }
         for format in OutputFormat::ALL {
             if self.source == self.output_in(*format) {
                 return Err(format!("the transcript in {format} would replace the source"));

@@ -15,4 +15,4 @@ pub use failure::{Failure, FailureCode, FailureKind};
 pub use job::{
     ChannelMode, InvalidJob, Job, MAX_JOB_BYTES, Options, OutputFormat, SCHEMA_VERSION, json_schema,
 };
-pub use records::{InvalidRecord, Records};
+pub use records::{Done, Failed, InvalidRecord, Records, Running};

@@ -1,6 +1,6 @@
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{BatchId, strict::Object};
+use crate::{BatchId, Failure, strict::Object};
 
 /// Names of a batch's records, which lie beside its transcripts in the store so that no database is
 /// needed: `<output>/.scriptorium/<batch>/{batch.json, running/<job>, done/<job>, failed/<job>.json}`.
@@ -35,20 +35,76 @@ impl Records {
         format!("{}/batch.json", self.prefix)
     }
 
-    /// A mark without content: a worker has the job.
+    /// The job's [`Running`].
     pub fn running(&self, job: &str) -> String {
-        format!("{}/running/{job}", self.prefix)
+        format!("{}{job}", self.all_running())
     }
 
-    /// A mark without content: the transcript is written.
+    /// The job's [`Done`].
     pub fn done(&self, job: &str) -> String {
-        format!("{}/done/{job}", self.prefix)
+        format!("{}{job}", self.all_done())
     }
 
-    /// The [`crate::Failure`] of a job that was given up.
+    /// The job's [`Failed`].
     pub fn failed(&self, job: &str) -> String {
-        format!("{}/failed/{job}.json", self.prefix)
+        format!("{}{job}.json", self.all_failed())
     }
+
+    /// Prefix of all [`Records::running`].
+    pub fn all_running(&self) -> String {
+        format!("{}/running/", self.prefix)
+    }
+
+    /// Prefix of all [`Records::done`].
+    pub fn all_done(&self) -> String {
+        format!("{}/done/", self.prefix)
+    }
+
+    /// Prefix of all [`Records::failed`].
+    pub fn all_failed(&self) -> String {
+        format!("{}/failed/", self.prefix)
+    }
+}
+
+/// A worker has leased the job. A worker that dies leaves it behind; the job's next lease replaces
+/// it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Running {
+    pub source: String,
+    pub worker: String,
+    /// RFC 3339.
+    pub started_at: String,
+}
+
+/// The transcript stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Done {
+    pub source: String,
+    /// URI of the transcript JSON.
+    pub transcript: String,
+    /// `true` if it stood already, with the same fingerprint.
+    pub up_to_date: bool,
+    pub audio_seconds: f64,
+    pub cpu_seconds: f64,
+    pub worker: String,
+    /// RFC 3339.
+    pub finished_at: String,
+}
+
+/// The job was given up: it is in the dead-letter queue. Also written beside where the transcript
+/// would be, as `<output>.error.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Failed {
+    pub job: String,
+    pub batch: BatchId,
+    #[serde(flatten)]
+    pub failure: Failure,
+    pub remedy: String,
+    /// Attempts made, the last one included.
+    pub attempts: u32,
+    pub worker: String,
+    /// RFC 3339.
+    pub failed_at: String,
 }
 
 /// Why bytes are not the record that they should be.

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fs};
 
-use job::{Batch, Failure, FailureCode, FailureKind, Job, Records};
+use job::{Batch, FailureCode, FailureKind, Job, Records};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/jobs.md");
 
@@ -38,7 +38,7 @@ fn the_examples_are_read() -> Result<(), Box<dyn Error>> {
     };
     let job = Job::from_slice(job.as_bytes())?;
     let batch = Batch::from_slice(batch.as_bytes())?;
-    let failure = Failure::from_slice(failure.as_bytes())?;
+    let failure = serde_json::from_slice::<job::Failed>(failure.as_bytes())?;
     assert_eq!(Records::under(&batch.output, &batch.id), Records::at(&job.records));
     assert_eq!((job.batch, job.source), (batch.id, failure.source));
     Ok(())

@@ -4,13 +4,18 @@
 //! alike; [`Worker`] feeds it from a queue.
 
 mod failure;
-mod outcome;
 mod pool;
 mod transcriber;
 mod worker;
 
 pub use failure::failure_of;
-pub use outcome::{DoneRecord, FailedRecord, RunningRecord};
 pub use pool::ComputePool;
 pub use transcriber::{Assignment, Completed, Transcriber, Transcription};
 pub use worker::{Options, Summary, Worker};
+
+/// RFC 3339, UTC, to the second.
+fn now() -> String {
+    let now = time::OffsetDateTime::now_utc();
+    let format = &time::format_description::well_known::Rfc3339;
+    now.replace_nanosecond(0).unwrap_or(now).format(format).unwrap_or_default()
+}

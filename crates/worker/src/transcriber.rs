@@ -14,7 +14,7 @@ use transcript::{Format, Processing, SCHEMA_VERSION, Source, Transcript};
 
 use crate::{
     failure::{audio_failure, failure, failure_of, output_failure, source_failure},
-    outcome::now,
+    now,
 };
 
 /// Metadata of a transcript object, by which it is recognized as up to date without reading it.
@@ -250,7 +250,7 @@ impl audio::MediaSource for SeekableObject {
     }
 
     fn byte_len(&self) -> Option<u64> {
-        Some(self.0.len())
+        Some(self.0.meta().size)
     }
 }
 
@@ -341,7 +341,7 @@ impl Output<'_> {
             Err(error) if error.kind == Kind::TooLarge => return Ok(Standing::Stale(meta.etag)),
             Err(error) => return Err(self.failed(&error)),
         };
-        Ok(match Transcript::from_slice(&body) {
+        Ok(match Transcript::from_json(&body) {
             Ok(transcript)
                 if transcript.pipeline.fingerprint == fingerprint
                     && transcript.source.etag == etag =>

@@ -5,7 +5,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use job::{Failure, FailureCode, FailureKind, Job, Records};
+use job::{Done, Failed, Failure, FailureCode, FailureKind, Job, Records, Running};
 use queue::{Lease, Queue, Reason};
 use serde::{Deserialize, Serialize};
 use speech::pipeline::Control;
@@ -17,7 +17,7 @@ use transcript::Format;
 
 use crate::{
     failure::{failure, output_failure},
-    outcome::{DoneRecord, FailedRecord, RunningRecord, now},
+    now,
     transcriber::{Assignment, Completed, Transcriber, Transcription},
 };
 
@@ -249,7 +249,7 @@ impl Shared {
             }
             kind => {
                 tracing::error!(%failure, attempts, "failed");
-                let record = FailedRecord::new(&job, failure.clone(), attempts, &self.name);
+                let record = self.failed_record(&job, &failure, attempts);
                 if let Err(error) = self.record_failure(&job, &record).await {
                     tracing::warn!(%error, "cannot write the error record");
                     // Worth waiting for, but never at the price of a job that goes round for ever.
@@ -282,7 +282,7 @@ impl Shared {
             language: job.options.language.clone(),
             channels: job.options.channels.map(to_channel_mode),
         };
-        let running = RunningRecord {
+        let running = Running {
             source: job.source.clone(),
             worker: self.name.clone(),
             started_at: now(),
@@ -317,10 +317,10 @@ impl Shared {
         job: &Job,
         output: &Location,
         transcription: &Transcription,
-    ) -> DoneRecord {
+    ) -> Done {
         let up_to_date = transcription.completed == Completed::UpToDate;
         let processing = &transcription.transcript.processing;
-        DoneRecord {
+        Done {
             source: job.source.clone(),
             transcript: format!("{output}.{}", Format::Json.extension()),
             up_to_date,
@@ -331,7 +331,19 @@ impl Shared {
         }
     }
 
-    async fn record_failure(&self, job: &Job, record: &FailedRecord) -> Result<(), store::Error> {
+    fn failed_record(&self, job: &Job, failure: &Failure, attempts: u32) -> Failed {
+        Failed {
+            job: job.id.clone(),
+            batch: job.batch.clone(),
+            failure: failure.clone(),
+            remedy: failure.code.remedy().to_owned(),
+            attempts,
+            worker: self.name.clone(),
+            failed_at: now(),
+        }
+    }
+
+    async fn record_failure(&self, job: &Job, record: &Failed) -> Result<(), store::Error> {
         let records = Records::at(job.records.clone());
         self.put_record(&error_record_of(&job.output), record).await?;
         self.put_record(&records.failed(&job.id), record).await?;
@@ -372,6 +384,7 @@ impl Verdict {
     }
 }
 
+/// Where the error record lies: beside where the transcript would be.
 fn error_record_of(output: &str) -> String {
     format!("{output}.error.json")
 }

@@ -1,10 +1,9 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use futures::{StreamExt, TryStreamExt};
-use job::{Batch, BatchId, Records};
+use job::{Batch, BatchId, Failed, Records};
 use serde::Serialize;
 use store::{Location, Stores};
-use worker::FailedRecord;
 
 use crate::{
     args::StatusArgs,
@@ -24,7 +23,7 @@ const FAILURES_LISTED: usize = 1000;
 pub(crate) async fn run(config: &Config, args: StatusArgs) -> anyhow::Result<u8> {
     let out = args.out.map_or_else(|| history::recall(&args.batch), Ok)?;
     let output = wiring::output_prefix(&out)?;
-    let stores = wiring::stores(config);
+    let stores = wiring::stores(config)?;
     if args.wait {
         return follow(&stores, &output, &args.batch, args.json).await;
     }
@@ -73,7 +72,7 @@ struct Status {
     out: String,
     #[serde(flatten)]
     tally: Tally,
-    failures: Vec<FailedRecord>,
+    failures: Vec<Failed>,
 }
 
 impl Tally {
@@ -83,9 +82,9 @@ impl Tally {
         let (_, body) = store.get(&key, MAX_RECORD_BYTES).await?;
         let jobs = serde_json::from_slice::<Batch>(&body)?.jobs;
         // What is done is listed last: a job that moves on meanwhile is counted where it went.
-        let running = names(stores, &records.running("")).await?;
-        let failed = names(stores, &records.failed("")).await?;
-        let done = names(stores, &records.done("")).await?;
+        let running = names(stores, &records.all_running()).await?;
+        let failed = names(stores, &records.all_failed()).await?;
+        let done = names(stores, &records.all_done()).await?;
         let failed = failed.difference(&done).count() as u64;
         let running = running.difference(&done).count() as u64;
         let done = done.len() as u64;
@@ -122,7 +121,7 @@ impl Status {
         } else {
             print_line(&self.tally.to_string());
             for record in &self.failures {
-                let FailedRecord { failure, remedy, attempts, .. } = record;
+                let Failed { failure, remedy, attempts, .. } = record;
                 print_line(&format!("\n{}\n  {failure}", failure.source));
                 print_line(&format!("  {remedy} (attempts: {attempts})"));
             }
@@ -152,15 +151,15 @@ async fn failures(
     stores: &Stores,
     output: &Location,
     batch: &BatchId,
-) -> anyhow::Result<Vec<FailedRecord>> {
+) -> anyhow::Result<Vec<Failed>> {
     let records = Records::under(&output.to_string(), batch);
-    let (store, prefix) = stores.open(&records.failed("").parse()?)?;
+    let (store, prefix) = stores.open(&records.all_failed().parse()?)?;
     let keys: Vec<String> =
         store.list(&prefix).take(FAILURES_LISTED).map_ok(|object| object.key).try_collect().await?;
     let store = &store;
     let read = futures::stream::iter(keys).map(async |key| {
         let (_, body) = store.get(&key, MAX_RECORD_BYTES).await?;
-        Ok::<_, anyhow::Error>(serde_json::from_slice::<FailedRecord>(&body)?)
+        Ok::<_, anyhow::Error>(serde_json::from_slice::<Failed>(&body)?)
     });
     read.buffered(CONCURRENT_READS).try_collect().await
 }

@@ -28,7 +28,7 @@ const PUBLISHED_AT_A_TIME: usize = 512;
 
 pub(crate) async fn run(config: &Config, args: SubmitArgs) -> anyhow::Result<u8> {
     let output = wiring::output_prefix(&args.out)?;
-    let stores = wiring::stores(config);
+    let stores = wiring::stores(config)?;
     let queue = AmqpQueue::connect(config.queue.clone()).await?;
     let submission = Submission::new(&args, output)?;
 
@@ -178,7 +178,8 @@ impl Submission {
             self.options.clone(),
         );
         // Refused here rather than by the worker that leases it.
-        Job::from_slice(&job.to_vec()).map_err(|error| UsageError(error.to_string()))
+        job.validate().map_err(|error| UsageError(error.to_string()))?;
+        Ok(job)
     }
 }
 

@@ -4,7 +4,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use futures::{StreamExt, stream};
+use futures::StreamExt;
 use job::{Failure, FailureCode};
 use serde::Serialize;
 use speech::pipeline::Control;
