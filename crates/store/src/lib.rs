@@ -92,9 +92,8 @@ pub enum Condition {
 /// What a store was seen to honour: refused what it must and accepted what it may. That it does so
 /// in a race too cannot be seen.
 ///
-/// Amazon's S3 and local files honour both. Ceph's gateway honours `if_absent` in unversioned buckets
-/// only and its `IfMatch` never holds; Garage
-/// ignores `IfAbsent`.
+/// Amazon's S3 and local files honour both. In Ceph's gateway `IfMatch` never holds, and `IfAbsent` is
+/// ignored in versioned buckets; Garage ignores `IfAbsent` everywhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capabilities {
     pub if_absent: bool,
