@@ -1,56 +1,59 @@
 #!/usr/bin/env bash
 # Everything from a fresh Debian 12 with Rust to the test runner's summary; `make test` calls it.
-# Installs what is missing, builds, fetches the test models, starts the services, runs every test,
+# Installs what is missing, builds, gets the test models, starts the services, runs every test,
 # and stops the services again. Arguments go to the runner: tests/run.sh -p queue
 set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/packages.sh
+source scripts/packages.sh
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-cd "$root"
-models=${SCRIPTORIUM_TEST_MODELS:-$root/.cache/models}
+export SCRIPTORIUM_TEST_MODELS=${SCRIPTORIUM_TEST_MODELS:-$PWD/.cache/models}
+services=
+
+clean_up() {
+    [[ -n $services ]] || return 0
+    tests/services/stop.sh "$services/run"
+    rmdir "$services"
+}
+trap clean_up EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 install_packages() {
-    local package missing=()
-    for package in "$@"; do
-        if [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) != installed ]]; then
-            missing+=("$package")
-        fi
-    done
-    [[ ${#missing[@]} -eq 0 ]] && return
+    # The C and C++ tools are for libopus and the TLS library; pip fetches the models.
+    needs gcc gcc
+    needs g++ g++
+    needs cmake cmake
+    needs python3 python3
+    needs_python pip python3-pip
+    needs /usr/share/pocketsphinx/test/data/librivox pocketsphinx-testdata
+    needs ps procps
+    needs /usr/lib/rabbitmq/bin/rabbitmq-server rabbitmq-server
+    needs ceph ceph-common
+    needs ceph-mon ceph-mon
+    needs ceph-osd ceph-osd
+    needs radosgw radosgw
+    [[ ${#missing[@]} -gt 0 ]] || return 0
+
     echo "installing ${missing[*]}"
-    local as_root=(env DEBIAN_FRONTEND=noninteractive)
-    [[ $(id -u) -eq 0 ]] || as_root=(sudo "${as_root[@]}")
-    # No daemon of a package's own may start: the tests start theirs. The package's start scripts
-    # ask this file.
-    if [[ ! -e /usr/sbin/policy-rc.d ]]; then
-        printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" install -m 755 /dev/stdin /usr/sbin/policy-rc.d
-        # shellcheck disable=SC2064 # expanded now: what it names is local
-        trap "${as_root[*]} rm -f /usr/sbin/policy-rc.d" RETURN
+    # Debian's packages start their servers unless this file forbids it. The tests start their own.
+    local policy=/usr/sbin/policy-rc.d status=0 ours='' log
+    if [[ ! -e $policy ]]; then
+        ours=yes
+        printf '#!/bin/sh\nexit 101\n' | as_root install -m 755 /dev/stdin "$policy"
     fi
-    local log
     log=$(mktemp)
-    if ! { "${as_root[@]}" apt-get update -q &&
-        "${as_root[@]}" apt-get install -q -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
-        tail -n 30 "$log" >&2
-        return 1
-    fi
+    install_missing >"$log" 2>&1 || status=$?
+    [[ -z $ours ]] || as_root rm -f "$policy"
+    [[ $status -eq 0 ]] || cat "$log" >&2
     rm -f "$log"
+    return "$status"
 }
 
 pull_models() {
-    mkdir -p "$models"
-    SCRIPTORIUM__MODELS__DIRECTORY=$models target/debug/scriptorium models pull \
-        whisper-tiny.en fsmn-vad
-}
-
-have_nextest() {
-    cargo nextest --version >/dev/null 2>&1
-}
-
-services=
-stop_services() {
-    [[ -z $services ]] || tests/services/stop.sh "$services/run"
-    [[ -z $services ]] || rm -rf -- "$services"
-    services=
+    SCRIPTORIUM__MODELS__DIRECTORY=$SCRIPTORIUM_TEST_MODELS \
+        "${CARGO_TARGET_DIR:-target}/debug/scriptorium" models pull whisper-tiny.en fsmn-vad
 }
 
 start_services() {
@@ -58,29 +61,23 @@ start_services() {
     local variables
     variables=$(tests/services/start.sh "$services/run")
     eval "$variables"
+    # From here on a test that misses a service fails instead of being skipped.
     export SCRIPTORIUM_TEST_SERVICES=1
 }
 
-trap stop_services EXIT
-trap 'exit 129' HUP
-trap 'exit 130' INT
-trap 'exit 143' TERM
+run_tests() {
+    [[ $# -gt 0 ]] || set -- --workspace
+    if cargo nextest --version >/dev/null 2>&1; then
+        cargo nextest run --no-fail-fast "$@"
+    else
+        cargo test --no-fail-fast "$@"
+    fi
+}
 
-# cmake and a C++ compiler build libopus and the TLS library.
-install_packages cmake g++ rabbitmq-server ceph-common ceph-mon ceph-osd radosgw \
-    pocketsphinx-testdata
-
-# With the tests, so that nothing is compiled a second time for them.
-cargo build --workspace --all-targets
-
+install_packages
+# Programs and tests at once, so that nothing is compiled twice.
+cargo build --locked --workspace --all-targets
 pull_models
-export SCRIPTORIUM_TEST_MODELS=$models
-
 start_services
-
-# The summary is the last thing printed, so the services stop in silence.
-if have_nextest; then
-    cargo nextest run --workspace --no-fail-fast "$@"
-else
-    cargo test --workspace --no-fail-fast "$@"
-fi
+# Its summary is the last thing printed: the services stop in silence.
+run_tests "$@"
