@@ -120,8 +120,8 @@ fn take_pre_skip(head: &mut [u8]) -> u64 {
 /// For HE-AAC, the AudioSpecificConfig (ISO 14496-3, 1.6.2.1) of its AAC-LC core.
 ///
 /// The core is ordinary AAC-LC at half the rate; spectral band replication only adds what lies
-/// above half its rate, which is 8 kHz or more at every rate in use, and so above what is kept
-/// at 16 kHz. Parametric stereo makes two channels of the core's one.
+/// above half the core's rate: above 8 kHz for recordings of 32 kHz or more, which is above what is
+/// kept at 16 kHz. Parametric stereo makes two channels of the core's one.
 fn aac_core_config(config: &[u8]) -> Option<[u8; 2]> {
     const LC: u64 = 2;
     const SBR: u64 = 5;

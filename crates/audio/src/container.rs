@@ -1,5 +1,6 @@
 //! From bytes to a demuxer, and what its header says.
 
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::sync::LazyLock;
 
 use symphonia::core::common::{Limit, Tier};
@@ -34,6 +35,7 @@ pub(crate) fn open(mut source: Source, max_channels: usize) -> Result<(Packets, 
     if index_may_be_at_the_end(source.head()) {
         source.allow_seeking();
     }
+    skip_tags(&mut source).map_err(Error::Read)?;
     let head = source.head().to_vec();
     let witness = source.witness();
     let reader = guarded(|| {
@@ -68,6 +70,37 @@ fn index_may_be_at_the_end(head: &[u8]) -> bool {
     MP4_ATOMS.iter().any(|known| atom == *known)
         || head.starts_with(b"caff")
         || head.starts_with(b"FORM")
+}
+
+/// Leaves `source` behind the ID3v2 tags at its beginning: a broken tag must not cost the recording,
+/// and the pictures in them are not worth reading.
+fn skip_tags(source: &mut Source) -> io::Result<()> {
+    const MAX_TAGS: usize = 8;
+    for _ in 0..MAX_TAGS {
+        let start = source.stream_position()?;
+        let mut header = Vec::with_capacity(ID3_HEADER);
+        source.by_ref().take(ID3_HEADER as u64).read_to_end(&mut header)?;
+        let len = id3v2_len(&header);
+        source.seek(SeekFrom::Start(start + len.unwrap_or(0)))?;
+        if len.is_none() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+const ID3_HEADER: usize = 10;
+
+/// Bytes of the ID3v2 tag that begins with `header` (id3.org, ID3v2.4.0 structure, 3.1).
+fn id3v2_len(header: &[u8]) -> Option<u64> {
+    const HAS_FOOTER: u8 = 0x10;
+    let [b'I', b'D', b'3', major, minor, flags, size @ ..] = header else { return None };
+    if size.len() != 4 || *major == 0xff || *minor == 0xff || size.iter().any(|&b| b >= 0x80) {
+        return None;
+    }
+    let body = size.iter().fold(0, |len, &b| len << 7 | u64::from(b));
+    let footer = if flags & HAS_FOOTER != 0 { ID3_HEADER } else { 0 };
+    Some((ID3_HEADER + footer) as u64 + body)
 }
 
 fn refusal(error: SymphoniaError, head: &[u8]) -> Error {

@@ -185,6 +185,9 @@ impl Decoder {
                 *sample = 0.0;
                 self.not_finite += 1;
             }
+            // Room for what codecs overshoot; but the Fourier transforms of the resampler must not
+            // run into infinity.
+            *sample = sample.clamp(-16.0, 16.0);
         }
         match self.mode {
             ChannelMode::Mix => mix(&self.pcm.planes, &mut self.planes[0]),

@@ -204,10 +204,11 @@ impl Packets {
     /// rightly so if they hold an encoder's padding; but if many follow, then the header is wrong
     /// (MP3 files put one after the other), and what follows is part of the recording.
     fn keep_surplus(&mut self, packet: &mut Packet) {
-        if packet.dur.get() == 0 && packet.trim_end.get() > 0 {
+        // MP3's demuxer leaves the trimmed frames in the duration; the others take them out.
+        if !packet.trim_end.is_zero() && packet.trim_end >= packet.dur {
             self.damage.surplus += 1;
             if self.damage.has_surplus() {
-                packet.dur = packet.trim_end;
+                packet.dur = if packet.dur.is_zero() { packet.trim_end } else { packet.dur };
                 packet.trim_end = Duration::ZERO;
             }
         }

@@ -113,7 +113,12 @@ impl Source {
 
     fn read_inner(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if self.pos != self.inner_pos {
-            self.inner_pos = self.inner.seek(SeekFrom::Start(self.pos))?;
+            self.inner_pos = if self.inner.is_seekable() {
+                self.inner.seek(SeekFrom::Start(self.pos))?
+            } else {
+                let gap = self.pos.checked_sub(self.inner_pos).ok_or(ErrorKind::Unsupported)?;
+                self.inner_pos + io::copy(&mut self.inner.by_ref().take(gap), &mut io::sink())?
+            };
         }
         loop {
             match self.inner.read(buf) {

@@ -80,7 +80,8 @@ fn check(expected: &Expected, decoded: &Decoded) {
         Lossless => (0..=0, 1.0 / RATE, 0.9999, 0.01),
         Coarse => (0..=0, 0.07, 0.99, 0.05),
         Lossy => (-5..=5, 0.03, 0.97, 0.1),
-        LossyLate => (0..=800, 0.1, 0.97, 0.1),
+        // The delay is no whole number of samples, which costs correlation at 3 kHz.
+        LossyLate => (0..=800, 0.1, 0.92, 0.1),
     };
     let found = find(&sweep(16_000), &decoded.channels[0], 850);
     assert!(lags.contains(&found.lag), "{file}: {found:?}");

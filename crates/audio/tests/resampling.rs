@@ -26,7 +26,8 @@ fn length_and_place_are_kept_at_every_rate() {
             if seconds > 1.0 {
                 let found = find(&tone(hz, RATE, heard.len()), &heard, 3);
                 assert_eq!(found.lag, 0, "{rate} Hz: {found:?}");
-                assert!(found.correlation > 0.9999, "{rate} Hz: {found:?}");
+                let correlation = if rate < 8000 { 0.999 } else { 0.9999 };
+                assert!(found.correlation > correlation, "{rate} Hz: {found:?}");
                 assert!((found.gain - 1.0).abs() < 1e-3, "{rate} Hz: {found:?}");
             }
         }

@@ -1,5 +1,5 @@
 //! What the tests of this crate share: the fixtures, the sweep in them, and how to compare.
-#![allow(dead_code, clippy::unwrap_used)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 use std::f64::consts::TAU;
 use std::io::Cursor;
