@@ -11,6 +11,8 @@ mod network;
 mod onnx;
 mod ops;
 mod runner;
+#[cfg(test)]
+mod tests;
 
 pub use decoding::{KeyValueCache, Memories};
 pub use error::Error;

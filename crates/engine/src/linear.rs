@@ -80,7 +80,7 @@ impl std::fmt::Debug for Linear {
 }
 
 fn inputs(weights: usize, outputs: usize, bias: Option<&[f32]>) -> Result<usize, Error> {
-    if outputs == 0 || weights == 0 || weights % outputs != 0 {
+    if outputs == 0 || weights == 0 || !weights.is_multiple_of(outputs) {
         return Err(Error::Graph(format!("{weights} weights for {outputs} outputs")));
     }
     if bias.is_some_and(|bias| bias.len() != outputs) {

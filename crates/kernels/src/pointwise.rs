@@ -15,7 +15,7 @@ const LANES: usize = 16;
 pub fn layer_norm(x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32, out: &mut [f32]) {
     let width = gamma.len();
     assert!(beta.len() == width && x.len() == out.len(), "layer norm of unequal lengths");
-    assert!(width > 0 && x.len() % width == 0, "layer norm over broken rows");
+    assert!(width > 0 && x.len().is_multiple_of(width), "layer norm over broken rows");
     let isa = Isa::best();
     for (x, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
         isa.layer_norm(x, gamma, beta, epsilon, out);
@@ -150,7 +150,7 @@ fn erf(x: f32) -> f32 {
     let p = p * y - 2.101_024e-6;
     let p = p * y - 5.692_506_4e-5;
     let p = p * y - 7.349_906_3e-4;
-    let p = p * y - 2.954_599_8e-3;
+    let p = p * y - 2.954_6e-3;
     let p = p * y - 1.609_603_3e-2;
     let q = -1.456_607_2e-5;
     let q = q * y - 2.133_740_6e-4;

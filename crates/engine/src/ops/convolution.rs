@@ -29,7 +29,7 @@ impl Convolution {
         let window = weights.len().checked_div(outputs).unwrap_or(0);
         let channels = window.checked_div(kernel).unwrap_or(0);
         if stride == 0
-            || kernel % 2 == 0
+            || kernel.is_multiple_of(2)
             || weights.is_empty()
             || outputs * channels * kernel != weights.len()
         {

@@ -5,6 +5,9 @@
 //! they are asked for, so that a model never lies in memory twice. Every length is checked against
 //! the size of the file before anything is allocated.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::HashMap,
     fs::File,
@@ -66,10 +69,9 @@ impl Matrix {
         match self {
             Self::Float(values) => values,
             Self::Int8 { values, scales } => {
-                let row = values.len().checked_div(scales.len()).unwrap_or(0).max(1);
-                let rows = values.chunks_exact(row).zip(scales);
-                rows.flat_map(|(row, scale)| row.iter().map(move |&q| f32::from(q) / scale))
-                    .collect()
+                let mut values: Vec<f32> = values.into_iter().map(f32::from).collect();
+                divide_rows(&mut values, &scales);
+                values
             }
         }
     }
@@ -126,11 +128,7 @@ impl Weights {
                     Kind::I8 => decode(&bytes, |value| f32::from(i8::from_le_bytes(value))),
                     _ => decode(&bytes, |value| f32::from(i16::from_le_bytes(value))),
                 };
-                let scales = self.scales(name, array)?;
-                let row = values.len() / scales.len();
-                for (row, scale) in values.chunks_exact_mut(row.max(1)).zip(scales) {
-                    row.iter_mut().for_each(|value| *value /= scale);
-                }
+                divide_rows(&mut values, &self.scales(name, array)?);
                 values
             }
             Kind::I32 => return Err(self.fail(format!("`{name}` holds indices, not weights"))),
@@ -195,6 +193,14 @@ impl Weights {
     /// An error about this file.
     pub fn fail(&self, message: impl Into<String>) -> Error {
         Error::Model { path: self.path.clone(), message: message.into() }
+    }
+}
+
+/// Divides row `i` of as many rows as there are scales by `scales[i]`.
+fn divide_rows(values: &mut [f32], scales: &[f32]) {
+    let row = values.len().checked_div(scales.len()).unwrap_or(0).max(1);
+    for (row, scale) in values.chunks_exact_mut(row).zip(scales) {
+        row.iter_mut().for_each(|value| *value /= scale);
     }
 }
 
