@@ -1,5 +1,7 @@
 //! What the tests of the front end, the VAD and the segmenter share.
 
+#![allow(dead_code, reason = "each of them uses a part")]
+
 use std::{path::PathBuf, sync::Arc};
 
 use speech::vad::FsmnVad;
@@ -22,7 +24,6 @@ pub fn speech_10s() -> Vec<f32> {
 
 /// The real model. It is not in the repository: tests that need it look for
 /// `$SCRIPTORIUM_TEST_MODELS/fsmn-vad`, and pass over if the variable is not set.
-#[allow(dead_code, reason = "the front end is tested without")]
 pub fn model() -> Option<Arc<FsmnVad>> {
     let Some(models) = std::env::var_os("SCRIPTORIUM_TEST_MODELS") else {
         eprintln!("passed over: SCRIPTORIUM_TEST_MODELS is not set");
@@ -33,7 +34,6 @@ pub fn model() -> Option<Arc<FsmnVad>> {
 }
 
 /// No difference is larger than `tolerance`, and most are far smaller.
-#[allow(dead_code, reason = "segments are compared exactly")]
 pub fn assert_close(got: &[f32], expected: &[f32], tolerance: f32) {
     assert_eq!(got.len(), expected.len());
     let differences: Vec<f32> = got.iter().zip(expected).map(|(a, b)| (a - b).abs()).collect();
