@@ -133,8 +133,8 @@ impl Memories {
         let &[time, stride] = keys_values.shape() else {
             return Err(Error::Input("keys and values are [time, 2 * width]".into()));
         };
-        if heads == 0 || stride % (2 * heads) != 0 {
-            return Err(Error::Input(format!("{stride} columns for {heads} heads")));
+        if heads == 0 || time * stride == 0 || stride % (2 * heads) != 0 {
+            return Err(Error::Input(format!("{time} rows of {stride} for {heads} heads")));
         }
         let numbers = values::<f32>(keys_values)?;
         let width = stride / 2 / heads;

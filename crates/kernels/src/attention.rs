@@ -1,6 +1,6 @@
 //! Scaled dot-product attention (Vaswani et al. 2017).
 
-use crate::{Isa, PANEL, aligned::Aligned, float};
+use crate::{Isa, PANEL, aligned::Aligned, end_of_rows, float};
 
 /// Query rows whose scores are held at a time.
 const QUERY_BLOCK: usize = 24;
@@ -21,8 +21,10 @@ impl Memory {
     /// `width` numbers.
     ///
     /// # Panics
-    /// If a slice is too short.
+    /// If there are no keys, or a slice is too short.
     pub fn pack(keys: &[f32], values: &[f32], stride: usize, length: usize, width: usize) -> Self {
+        assert!(length > 0 && width > 0, "attention to nothing");
+        assert!(keys.len().min(values.len()) >= end_of_rows(length, stride, width), "rows");
         let mut memory = Self {
             keys: Aligned::zeroed(length.div_ceil(PANEL) * PANEL * width),
             values: Aligned::zeroed(width.div_ceil(PANEL) * PANEL * length),
@@ -44,14 +46,6 @@ impl Memory {
             }
         }
         memory
-    }
-
-    pub fn len(&self) -> usize {
-        self.length
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.length == 0
     }
 
     /// `softmax(q kᵀ / sqrt(width)) v` for `rows` queries of `width` numbers; rows of queries and
@@ -128,7 +122,7 @@ impl Memory {
 /// `scores` is room for `length` numbers.
 ///
 /// # Panics
-/// If a slice is too short.
+/// If the lengths do not fit together.
 pub fn attend_one(
     query: &[f32],
     keys: &[f32],
@@ -138,6 +132,8 @@ pub fn attend_one(
 ) {
     let isa = Isa::best();
     let width = query.len();
+    let needed = scores.len() * width;
+    assert!(width > 0 && keys.len().min(values.len()) >= needed && out.len() == width, "lengths");
     let scale = 1.0 / (width as f32).sqrt();
     for (score, key) in scores.iter_mut().zip(keys.chunks_exact(width)) {
         *score = dot(query, key);

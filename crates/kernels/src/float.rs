@@ -2,7 +2,7 @@
 //!
 //! A panel holds [`PANEL`] outputs, `[inputs][PANEL]`; the last one is filled up with zeros.
 
-use crate::{Epilogue, Finish, Isa, PANEL, aligned::Aligned};
+use crate::{Epilogue, Finish, Isa, PANEL, aligned::Aligned, end_of_rows};
 
 /// Rows that go past all panels together: their inputs and outputs stay in the second-level cache.
 const ROW_BLOCK: usize = 96;
@@ -34,10 +34,10 @@ pub(crate) struct Tile<'a> {
 impl Tile<'_> {
     /// Panics unless all slices are long enough for kernels to go without checks.
     pub(crate) fn check(&self, out: &[f32]) {
-        assert!(self.rows > 0 && self.a.len() >= (self.rows - 1) * self.a_stride + self.depth);
+        assert!(self.a.len() >= end_of_rows(self.rows, self.a_stride, self.depth));
         assert!(self.panel.len() >= self.depth * PANEL && self.columns <= PANEL);
         assert!(self.bias.is_none_or(|bias| bias.len() >= self.columns));
-        assert!(out.len() >= (self.rows - 1) * self.out_stride + self.columns);
+        assert!(out.len() >= end_of_rows(self.rows, self.out_stride, self.columns));
     }
 }
 
@@ -105,10 +105,7 @@ impl Weights {
         out: &mut [f32],
     ) {
         assert_eq!(out.len(), rows * self.outputs, "outputs of a linear layer");
-        if rows == 0 {
-            return;
-        }
-        assert!(x.len() >= (rows - 1) * stride + self.inputs, "inputs of a linear layer");
+        assert!(x.len() >= end_of_rows(rows, stride, self.inputs), "inputs of a linear layer");
         assert!(epilogue.bias.is_none_or(|bias| bias.len() == self.outputs), "biases");
         for (block, out) in out.chunks_mut(ROW_BLOCK * self.outputs).enumerate() {
             let rows = out.len() / self.outputs;

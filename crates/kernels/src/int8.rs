@@ -11,7 +11,7 @@
 
 use std::cell::RefCell;
 
-use crate::{Epilogue, Finish, Isa, PANEL, aligned::Aligned};
+use crate::{Epilogue, Finish, Isa, PANEL, aligned::Aligned, end_of_rows};
 
 /// Rows that go past all panels together: their inputs and outputs stay in the second-level cache.
 const ROW_BLOCK: usize = 96;
@@ -56,12 +56,12 @@ impl Tile<'_> {
     /// Panics unless all slices are long enough for kernels to go without checks.
     pub(crate) fn check(&self, out: &[f32]) {
         let depth = 4 * self.quads;
-        assert!(self.rows > 0 && self.a.len() >= (self.rows - 1) * self.a_stride + depth);
+        assert!(self.a.len() >= end_of_rows(self.rows, self.a_stride, depth));
         assert!(self.panel.len() >= depth * PANEL && self.row_scales.len() >= self.rows);
         assert!(self.scales.len() >= PANEL && self.corrections.len() >= PANEL);
         assert!(self.columns <= PANEL);
         assert!(self.bias.is_none_or(|bias| bias.len() >= self.columns));
-        assert!(out.len() >= (self.rows - 1) * self.out_stride + self.columns);
+        assert!(out.len() >= end_of_rows(self.rows, self.out_stride, self.columns));
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{avx2, avx512};
 
 /// Instruction sets that there are kernels for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Isa(Set);
+pub(crate) struct Isa(Set);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Set {
@@ -42,13 +42,13 @@ macro_rules! dispatch {
 
 impl Isa {
     /// The best this machine has.
-    pub fn best() -> Self {
+    pub(crate) fn best() -> Self {
         static BEST: OnceLock<Isa> = OnceLock::new();
         *BEST.get_or_init(|| Self::available().last().copied().unwrap_or(Self(Set::Plain)))
     }
 
     /// All that this machine has, from plain to best.
-    pub fn available() -> &'static [Self] {
+    pub(crate) fn available() -> &'static [Self] {
         #[cfg(target_arch = "x86_64")]
         {
             let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
@@ -106,6 +106,7 @@ impl Isa {
 }
 
 /// Compiles the loops of [`pointwise`] for an instruction set.
+#[cfg(target_arch = "x86_64")]
 macro_rules! compile_pointwise {
     ($features:literal) => {
         crate::isa::compile_pointwise!(@ $features, relu_all(values: &mut [f32]));
@@ -124,4 +125,5 @@ macro_rules! compile_pointwise {
         }
     };
 }
+#[cfg(target_arch = "x86_64")]
 pub(crate) use compile_pointwise;

@@ -19,7 +19,7 @@ pub mod pointwise;
 #[cfg(test)]
 mod tests;
 
-pub use isa::Isa;
+use isa::Isa;
 
 /// Output columns of one packed panel: four AVX-512 registers of 32-bit numbers.
 pub const PANEL: usize = 64;
@@ -42,4 +42,13 @@ pub enum Finish {
     Gelu,
     /// Adds to what the output holds: a residual connection in place.
     Add,
+}
+
+/// Where `rows` rows of `columns` numbers end if one starts every `stride` numbers.
+fn end_of_rows(rows: usize, stride: usize, columns: usize) -> usize {
+    match rows {
+        0 => 0,
+        // Saturated: kernels go without checks when a slice is as long as this.
+        _ => (rows - 1).saturating_mul(stride).saturating_add(columns),
+    }
 }

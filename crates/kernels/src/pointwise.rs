@@ -1,4 +1,4 @@
-//! What goes over single rows: layer norm, activations, softmax, quantization.
+//! What goes over single rows: layer norm, activations, exponentials, quantization.
 //!
 //! The loops are written without intrinsics, sixteen lanes at a time and free of branches and
 //! calls, so that the compiler turns them into vectors of whatever width it may use; [`Isa`] has
@@ -25,12 +25,6 @@ pub fn layer_norm(x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32, out: &mu
 /// Applies the activation of `finish` to every value.
 pub fn activate(values: &mut [f32], finish: Finish) {
     Isa::best().activate(values, finish);
-}
-
-/// Softmax of one row.
-pub fn softmax(row: &mut [f32]) {
-    let sum = Isa::best().exponentials(row, 1.0);
-    row.iter_mut().for_each(|value| *value /= sum);
 }
 
 /// Folds in sixteen lanes, then across them.

@@ -96,6 +96,11 @@ impl Weights {
         self.arrays.contains_key(name)
     }
 
+    /// Whether two names are of one array.
+    pub fn same(&self, one: &str, other: &str) -> Result<bool, Error> {
+        Ok(self.array(one)?.offset == self.array(other)?.offset)
+    }
+
     pub fn shape(&self, name: &str) -> Result<&[usize], Error> {
         Ok(&self.array(name)?.shape)
     }

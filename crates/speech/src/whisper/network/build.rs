@@ -12,6 +12,7 @@ use crate::{
 
 /// Of the convolutions of the front end; the second one has stride 2.
 const KERNEL: usize = 3;
+const EMBEDDINGS: &str = "decoder/embeddings/weight";
 const LAYER_NORM_EPSILON: f32 = 1e-5;
 /// Width of one head in every Whisper model, for files that do not say how many heads there are.
 const HEAD_WIDTH: usize = 64;
@@ -85,7 +86,12 @@ impl Model {
         let tokens = graph.input::<i64>("tokens", &["beams".into(), "added".into()])?;
         let projection = self.linear("decoder/projection", [vocabulary, width])?;
         let positions = self.positions("decoder", text_context)?;
-        let mut x = graph.embedding("decoder/embeddings", tokens, &projection, positions)?;
+        // OpenAI's models have one matrix for both.
+        let table = match self.weights.same("decoder/projection/weight", EMBEDDINGS)? {
+            true => projection.clone(),
+            false => self.linear("decoder/embeddings", [vocabulary, width])?,
+        };
+        let mut x = graph.embedding("decoder/embeddings", tokens, &table, positions)?;
         for layer in 0..decoder_layers {
             let name = format!("decoder/layer_{layer}");
             let attention = format!("{name}/self_attention");
@@ -184,7 +190,7 @@ impl Dimensions {
         let mels = of_shape("encoder/conv1/weight", 3)?[1];
         let encoder = of_shape("encoder/position_encodings/encodings", 2)?;
         let decoder = of_shape("decoder/position_encodings/encodings", 2)?;
-        let vocabulary = of_shape("decoder/embeddings/weight", 2)?[0];
+        let vocabulary = of_shape(EMBEDDINGS, 2)?[0];
         let width = encoder[1];
         let layers = |side: &str, probe: &str| {
             (0..)

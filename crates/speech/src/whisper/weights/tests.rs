@@ -79,6 +79,8 @@ fn every_type_is_read() {
         assert_eq!(matrix, Matrix::Int8 { values, scales }, "{name}");
         assert_eq!(matrix.into_floats(), [1.5, -2.0, 1.25, 1.5], "{name}");
     }
+    assert!(weights.same("i8", "alias").is_ok_and(|same| same));
+    assert!(weights.same("i8", "i16").is_ok_and(|same| !same));
     assert_eq!(weights.integer("heads").expect("heads"), Some(6));
     assert_eq!(weights.integer("activation").expect("activation"), Some(3));
     assert_eq!(weights.integer("index").expect("index"), Some(-1));
