@@ -27,7 +27,7 @@ impl Linear {
         outputs: usize,
         bias: Option<Vec<f32>>,
     ) -> Result<Self, Error> {
-        let inputs = inputs(weights.len(), outputs, bias.as_deref())?;
+        let inputs = int8_inputs(weights.len(), outputs, bias.as_deref())?;
         let weights = Weights::Int8(kernels::int8::Weights::quantize(weights, outputs, inputs));
         Ok(Self { weights, bias: bias.map(Into::into) })
     }
@@ -35,7 +35,7 @@ impl Linear {
     /// `weights`: row-major `[outputs, inputs]`, each worth `weight / scale` of its output.
     pub fn int8(weights: &[i8], scales: &[f32], bias: Option<Vec<f32>>) -> Result<Self, Error> {
         let outputs = scales.len();
-        let inputs = inputs(weights.len(), outputs, bias.as_deref())?;
+        let inputs = int8_inputs(weights.len(), outputs, bias.as_deref())?;
         let weights = kernels::int8::Weights::pack(weights, scales, outputs, inputs);
         Ok(Self { weights: Weights::Int8(weights), bias: bias.map(Into::into) })
     }
@@ -87,4 +87,13 @@ fn inputs(weights: usize, outputs: usize, bias: Option<&[f32]>) -> Result<usize,
         return Err(Error::Graph(format!("{outputs} outputs with another number of biases")));
     }
     Ok(weights / outputs)
+}
+
+fn int8_inputs(weights: usize, outputs: usize, bias: Option<&[f32]>) -> Result<usize, Error> {
+    match inputs(weights, outputs, bias)? {
+        inputs if inputs > kernels::int8::MAX_INPUTS => {
+            Err(Error::Graph(format!("{inputs} inputs are too many for int8")))
+        }
+        inputs => Ok(inputs),
+    }
 }

@@ -230,6 +230,8 @@ fn graphs_that_do_not_fit_are_errors() {
     assert!(Linear::float(&weights, 0, None).is_err(), "no outputs");
     assert!(Linear::quantize(&weights, 2, Some(vec![0.0])).is_err(), "one bias for 2 outputs");
     assert!(Linear::int8(&[], &[], None).is_err(), "nothing");
+    assert!(Linear::int8(&[1; 50_000], &[1.0], None).is_err(), "50,000 inputs leave i32");
+    assert!(Linear::quantize(&[1.0; 50_000], 1, None).is_err(), "50,000 inputs leave i32");
     let mut graph = GraphBuilder::default();
     let x = graph.input::<f32>("x", &["time".into(), 4.into()]).expect("input");
     let linear = Arc::new(Linear::float(&weights, 2, None).expect("linear"));

@@ -17,8 +17,8 @@ use crate::{Epilogue, Finish, Isa, PANEL, aligned::Aligned, end_of_rows};
 const ROW_BLOCK: usize = 96;
 /// What activations are shifted by.
 const SHIFT: i32 = 128;
-/// Inputs beyond which a sum of `255 * 127` could leave i32.
-const MAX_INPUTS: usize = i32::MAX as usize / (255 * 128) / 2;
+/// The most inputs for which no sum, nor the correction that it starts from, leaves i32.
+pub const MAX_INPUTS: usize = i32::MAX as usize / ((255 + 128) * 128);
 
 /// Packed weights of a linear layer.
 #[derive(Clone)]
@@ -80,7 +80,7 @@ impl Weights {
     /// Quantizes and packs `weights`, row-major `[outputs, inputs]`.
     ///
     /// # Panics
-    /// If there are not `outputs * inputs` weights, or none.
+    /// As [`Self::pack`].
     pub fn quantize(weights: &[f32], outputs: usize, inputs: usize) -> Self {
         assert!(inputs > 0 && weights.len() == outputs * inputs, "weights of a linear layer");
         let isa = Isa::best();
@@ -98,9 +98,10 @@ impl Weights {
     /// its output.
     ///
     /// # Panics
-    /// If there are not `outputs * inputs` weights and `outputs` scales, or none.
+    /// If there are not `outputs * inputs` weights and `outputs` scales, or none, or more than
+    /// [`MAX_INPUTS`].
     pub fn pack(weights: &[i8], scales: &[f32], outputs: usize, inputs: usize) -> Self {
-        assert!(inputs > 0 && inputs < MAX_INPUTS, "{inputs} inputs");
+        assert!(inputs > 0 && inputs <= MAX_INPUTS, "{inputs} inputs");
         assert!(outputs > 0 && scales.len() == outputs, "scales of a linear layer");
         assert_eq!(weights.len(), outputs * inputs, "weights of a linear layer");
         let padded = outputs.div_ceil(PANEL) * PANEL;

@@ -16,6 +16,10 @@ const EMBEDDINGS: &str = "decoder/embeddings/weight";
 const LAYER_NORM_EPSILON: f32 = 1e-5;
 /// Width of one head in every Whisper model, for files that do not say how many heads there are.
 const HEAD_WIDTH: usize = 64;
+/// Far above every Whisper model (32 and 448), and low enough that a file cannot make a cache of any
+/// size.
+const MAX_LAYERS: usize = 128;
+const MAX_TEXT_CONTEXT: usize = 4096;
 /// CTranslate2's number for the exact GELU, the only activation of Whisper models.
 const GELU: i64 = 3;
 
@@ -192,11 +196,17 @@ impl Dimensions {
         let decoder = of_shape("decoder/position_encodings/encodings", 2)?;
         let vocabulary = of_shape(EMBEDDINGS, 2)?[0];
         let width = encoder[1];
-        let layers = |side: &str, probe: &str| {
-            (0..)
-                .take_while(|layer| weights.contains(&format!("{side}/layer_{layer}/{probe}")))
-                .count()
+        let layers = |side: &str| {
+            let probe = |n| format!("{side}/layer_{n}/self_attention/linear_0/weight");
+            (0..).take_while(|&layer: &usize| weights.contains(&probe(layer))).count()
         };
+        let (encoder_layers, decoder_layers) = (layers("encoder"), layers("decoder"));
+        if encoder_layers.max(decoder_layers) > MAX_LAYERS || decoder[0] > MAX_TEXT_CONTEXT {
+            return Err(weights.fail(format!(
+                "{encoder_layers} + {decoder_layers} layers and {} positions are no Whisper model",
+                decoder[0]
+            )));
+        }
         let heads = |side: &str| match weights.integer(&format!("{side}/num_heads"))? {
             Some(heads) => Ok(usize::try_from(heads).unwrap_or(0)),
             None => Ok::<_, Error>(width / HEAD_WIDTH),
@@ -218,8 +228,8 @@ impl Dimensions {
             vocabulary,
             width,
             heads: encoder_heads,
-            encoder_layers: layers("encoder", "self_attention/linear_0/weight"),
-            decoder_layers: layers("decoder", "self_attention/linear_0/weight"),
+            encoder_layers,
+            decoder_layers,
         })
     }
 }
