@@ -1,0 +1,81 @@
+//! From logits to tokens: search, suppression, timestamps, and what to do with a doubtful result.
+//!
+//! Nothing here knows the network: [`Decoder`] is what the searches run on.
+
+mod beam;
+mod fallback;
+mod rules;
+mod sample;
+mod scores;
+#[cfg(test)]
+pub(super) mod script;
+
+pub(super) use fallback::{Attempt, Decoding};
+pub(super) use rules::Rules;
+
+use crate::recognizer::Error;
+
+/// A decoder over one window of audio with its key/value cache.
+pub(super) trait Decoder {
+    /// Feeds `tokens` (row-major `[beams, n]`) and writes the logits after the last of each row,
+    /// `[beams, vocabulary]`, to `logits`.
+    fn step(&mut self, tokens: &[u32], logits: &mut Vec<f32>) -> Result<(), Error>;
+
+    /// Makes beam `i` a copy of what was beam `parents[i]`; also changes the number of beams.
+    fn reorder(&mut self, parents: &[usize]) -> Result<(), Error>;
+}
+
+/// What a search has found, or is following.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Candidate {
+    /// Text and timestamps, without the end of the text.
+    pub(super) tokens: Vec<u32>,
+    /// Natural log-probability of each token under the rules.
+    pub(super) log_probabilities: Vec<f32>,
+    /// Sum of them, and that of the end of the text if it was reached.
+    sum: f32,
+}
+
+impl Candidate {
+    fn push(&mut self, token: u32, log_probability: f32) {
+        self.tokens.push(token);
+        self.log_probabilities.push(log_probability);
+        self.sum += log_probability;
+    }
+
+    fn end(&mut self, log_probability: f32) {
+        self.sum += log_probability;
+    }
+
+    /// What rivals are ranked by: `sum / length^penalty`. An empty one loses to all.
+    fn score(&self, length_penalty: f32) -> f32 {
+        if self.tokens.is_empty() {
+            return f32::NEG_INFINITY;
+        }
+        self.sum / (self.tokens.len() as f32).powf(length_penalty)
+    }
+
+    /// Mean over the tokens and the end of the text.
+    fn mean_log_probability(&self) -> f32 {
+        self.sum / (self.tokens.len() + 1) as f32
+    }
+}
+
+/// Probability of `token` among all.
+pub(super) fn probability(logits: &[f32], token: u32) -> f32 {
+    let logit = logits.get(token as usize).copied().unwrap_or(f32::NEG_INFINITY);
+    (logit - scores::log_sum_exp(logits)).exp()
+}
+
+/// Place and probability, among `tokens` alone, of the likeliest of them; `None` if none has a finite
+/// score.
+pub(super) fn likeliest(logits: &[f32], tokens: &[u32]) -> Option<(usize, f32)> {
+    let among: Vec<f32> =
+        tokens.iter().filter_map(|&token| logits.get(token as usize).copied()).collect();
+    let (index, logit) = scores::arg_max(&among)?;
+    Some((index, (logit - scores::log_sum_exp(&among)).exp()))
+}
+
+fn not_finite() -> Error {
+    Error::Network("the decoder's scores are not finite numbers".into())
+}

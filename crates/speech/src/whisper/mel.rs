@@ -1,0 +1,265 @@
+//! Log-mel spectrogram as OpenAI's Whisper computes it (whisper/audio.py), padded as
+//! faster-whisper pads it (feature_extractor.py).
+
+use std::{f64::consts::PI, sync::Arc};
+
+use realfft::{RealFftPlanner, RealToComplex, num_complex::Complex};
+
+/// Samples between frames: 10 ms.
+pub(super) const HOP: usize = 160;
+const FFT: usize = 400;
+const BINS: usize = FFT / 2 + 1;
+const SAMPLE_RATE: f64 = 16_000.0;
+/// Louder samples, and those that are no numbers, count as silence: PCM lies in [-1, 1).
+const LOUDEST: f32 = 1e6;
+
+/// Computes spectrograms of one number of mel bands; made once per model.
+pub(super) struct LogMel {
+    fft: Arc<dyn RealToComplex<f32>>,
+    window: Vec<f32>,
+    filters: Vec<Filter>,
+}
+
+/// One triangle of the filterbank: its first bin, and the weights from there on.
+struct Filter {
+    first: usize,
+    weights: Vec<f32>,
+}
+
+/// Log-mel frames, row-major `[mels, frames]`, about -1 to 1.
+pub(super) struct Features {
+    values: Vec<f32>,
+    mels: usize,
+    frames: usize,
+}
+
+impl LogMel {
+    pub(super) fn new(mels: usize) -> Self {
+        // The periodic Hann window.
+        let window = (0..FFT)
+            .map(|i| (0.5 - 0.5 * (2.0 * PI * i as f64 / FFT as f64).cos()) as f32)
+            .collect();
+        Self {
+            fft: RealFftPlanner::new().plan_fft_forward(FFT),
+            window,
+            filters: slaney_filters(mels),
+        }
+    }
+
+    /// One frame for each full hop of 16 kHz `samples`; none for less than 10 ms.
+    pub(super) fn compute(&self, samples: &[f32]) -> Features {
+        let mels = self.filters.len();
+        let frames = samples.len() / HOP;
+        if frames == 0 {
+            return Features { values: Vec::new(), mels, frames };
+        }
+        let padded = pad(samples);
+        // The frame after the last one is not kept, but counts for the loudest.
+        let mut values = vec![0f32; mels * frames];
+        let mut loudest = f32::NEG_INFINITY;
+        let mut frame = self.fft.make_input_vec();
+        let mut spectrum = self.fft.make_output_vec();
+        let mut scratch = self.fft.make_scratch_vec();
+        let mut power = [0f32; BINS];
+        for t in 0..=frames {
+            let segment = &padded[t * HOP..][..FFT];
+            for ((value, &sample), &weight) in frame.iter_mut().zip(segment).zip(&self.window) {
+                *value = sample * weight;
+            }
+            // Only wrong buffer lengths fail, and these were made by the plan.
+            let done = self.fft.process_with_scratch(&mut frame, &mut spectrum, &mut scratch);
+            debug_assert!(done.is_ok());
+            for (power, bin) in power.iter_mut().zip(&spectrum) {
+                *power = Complex::norm_sqr(bin);
+            }
+            for (band, filter) in self.filters.iter().enumerate() {
+                let energy: f32 =
+                    filter.weights.iter().zip(&power[filter.first..]).map(|(w, p)| w * p).sum();
+                let level = energy.max(1e-10).log10();
+                loudest = loudest.max(level);
+                if t < frames {
+                    values[band * frames + t] = level;
+                }
+            }
+        }
+        for value in &mut values {
+            *value = (value.max(loudest - 8.0) + 4.0) / 4.0;
+        }
+        Features { values, mels, frames }
+    }
+}
+
+impl Features {
+    pub(super) fn frames(&self) -> usize {
+        self.frames
+    }
+
+    /// Writes `[mels, length]` frames from `begin` on to `window`, zeros after the last one.
+    pub(super) fn window(&self, begin: usize, length: usize, window: &mut Vec<f32>) {
+        let count = self.frames.saturating_sub(begin).min(length);
+        window.clear();
+        window.resize(self.mels * length, 0.0);
+        if count == 0 {
+            return;
+        }
+        let rows = self.values.chunks_exact(self.frames);
+        for (target, row) in window.chunks_exact_mut(length).zip(rows) {
+            target[..count].copy_from_slice(&row[begin..begin + count]);
+        }
+    }
+}
+
+/// Appends one hop of silence, and mirrors half an FFT at both ends so that frames are centred.
+/// Needs `samples` of at least one hop.
+fn pad(samples: &[f32]) -> Vec<f32> {
+    const HALF: usize = FFT / 2;
+    let mut padded = Vec::with_capacity(samples.len() + HOP + FFT);
+    padded.resize(HALF, 0.0);
+    padded.extend(samples.iter().map(|&s| if s.abs() <= LOUDEST { s } else { 0.0 }));
+    padded.resize(padded.len() + HOP, 0.0);
+    for i in 1..=HALF {
+        padded[HALF - i] = padded[HALF + i];
+    }
+    let last = padded.len() - 1;
+    for i in 1..=HALF {
+        padded.push(padded[last - i]);
+    }
+    padded
+}
+
+/// Triangles evenly spaced on Slaney's mel scale from 0 to 8000 Hz, each of area about 1, as
+/// `librosa.filters.mel(sr=16000, n_fft=400, n_mels=mels)`.
+fn slaney_filters(mels: usize) -> Vec<Filter> {
+    let top = hz_to_mel(SAMPLE_RATE / 2.0);
+    let edges: Vec<f64> =
+        (0..mels + 2).map(|i| mel_to_hz(top * i as f64 / (mels + 1) as f64)).collect();
+    let weight = |edges: &[f64], bin: usize| {
+        let hz = bin as f64 * SAMPLE_RATE / FFT as f64;
+        let rising = (hz - edges[0]) / (edges[1] - edges[0]);
+        let falling = (edges[2] - hz) / (edges[2] - edges[1]);
+        rising.min(falling).max(0.0) * 2.0 / (edges[2] - edges[0])
+    };
+    edges
+        .windows(3)
+        .map(|edges| {
+            let first = (0..BINS).find(|&bin| weight(edges, bin) > 0.0).unwrap_or(0);
+            let weights = (first..BINS)
+                .map(|bin| weight(edges, bin) as f32)
+                .take_while(|&weight| weight > 0.0)
+                .collect();
+            Filter { first, weights }
+        })
+        .collect()
+}
+
+/// Slaney's scale is linear up to 1 kHz (15 mel), logarithmic above.
+const LINEAR_HZ: f64 = 200.0 / 3.0;
+const KNEE_HZ: f64 = 1000.0;
+const KNEE_MEL: f64 = KNEE_HZ / LINEAR_HZ;
+
+fn mel_to_hz(mel: f64) -> f64 {
+    if mel < KNEE_MEL {
+        return mel * LINEAR_HZ;
+    }
+    KNEE_HZ * ((mel - KNEE_MEL) * 6.4f64.ln() / 27.0).exp()
+}
+
+fn hz_to_mel(hz: f64) -> f64 {
+    if hz < KNEE_HZ {
+        return hz / LINEAR_HZ;
+    }
+    KNEE_MEL + (hz / KNEE_HZ).ln() * 27.0 / 6.4f64.ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::PathBuf};
+
+    use super::*;
+
+    fn fixture(name: &str) -> Vec<u8> {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+            .join("../../tests/fixtures/whisper-mel")
+            .join(name);
+        fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    fn floats(name: &str) -> Vec<f32> {
+        fixture(name).as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
+    }
+
+    fn speech() -> Vec<f32> {
+        let bytes = fixture("speech.s16");
+        bytes.as_chunks().0.iter().map(|&b| f32::from(i16::from_le_bytes(b)) / 32768.0).collect()
+    }
+
+    #[test]
+    fn filters_equal_the_references() {
+        for mels in [80, 128] {
+            let expected = floats(&format!("filters-{mels}.f32"));
+            let mut triples = expected.as_chunks::<3>().0.iter();
+            for (band, filter) in slaney_filters(mels).iter().enumerate() {
+                for (i, &weight) in filter.weights.iter().enumerate() {
+                    let [row, bin, value] = *triples.next().unwrap();
+                    assert_eq!((row as usize, bin as usize), (band, filter.first + i));
+                    assert!((weight - value).abs() < 1e-7, "{band} {bin}: {weight} {value}");
+                }
+            }
+            assert!(triples.next().is_none());
+        }
+    }
+
+    #[test]
+    fn features_equal_the_references() {
+        for mels in [80, 128] {
+            let expected = floats(&format!("features-{mels}.f32"));
+            let features = LogMel::new(mels).compute(&speech());
+            assert_eq!(features.values.len(), expected.len());
+            let worst = features
+                .values
+                .iter()
+                .zip(&expected)
+                .map(|(got, expected)| (got - expected).abs())
+                .fold(0f32, f32::max);
+            assert!(worst < 2e-4, "{mels} mels: off by {worst}");
+        }
+    }
+
+    #[test]
+    fn silence_is_minus_one_and_a_half() {
+        let features = LogMel::new(80).compute(&[0.0; 1600]);
+        assert_eq!(features.frames(), 10);
+        assert!(features.values.iter().all(|&value| value == -1.5));
+    }
+
+    #[test]
+    fn what_is_no_number_is_silence() {
+        let mut samples = [f32::NAN; 1600];
+        samples[3] = f32::INFINITY;
+        samples[4] = f32::MAX;
+        let features = LogMel::new(80).compute(&samples);
+        assert!(features.values.iter().all(|&value| value == -1.5));
+    }
+
+    #[test]
+    fn any_length_has_a_frame_per_hop() {
+        let mel = LogMel::new(80);
+        for length in [0, 1, 159, 160, 161, 199, 200, 201, 399, 400, 401, 800, 1601] {
+            let features = mel.compute(&vec![0.1; length]);
+            assert_eq!(features.frames(), length / HOP);
+            assert!(features.values.iter().all(|value| value.is_finite()));
+        }
+    }
+
+    #[test]
+    fn windows_end_in_zeros() {
+        let features = Features { values: vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0], mels: 2, frames: 3 };
+        let mut window = vec![9.0; 50];
+        features.window(1, 4, &mut window);
+        assert_eq!(window, [2.0, 3.0, 0.0, 0.0, 5.0, 6.0, 0.0, 0.0]);
+        features.window(0, 2, &mut window);
+        assert_eq!(window, [1.0, 2.0, 4.0, 5.0]);
+        features.window(7, 1, &mut window);
+        assert_eq!(window, [0.0, 0.0]);
+    }
+}

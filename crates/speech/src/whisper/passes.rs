@@ -1,0 +1,312 @@
+//! Goes through the audio in passes of up to one encoder window until all of it is done.
+
+use super::{
+    decode::{Attempt, Decoder, Decoding},
+    mel::Features,
+    segments::split,
+};
+use crate::recognizer::{Error, Hypothesis};
+
+/// What encodes windows and lends decoders over them: the network, or a script in tests.
+pub(super) trait Model {
+    type Audio;
+    type Decoder<'a>: Decoder
+    where
+        Self: 'a;
+
+    /// `mel`: row-major `[mels, window frames]`.
+    fn encode(&self, mel: &[f32]) -> Result<Self::Audio, Error>;
+
+    fn decoder(&self, audio: &Self::Audio) -> Self::Decoder<'_>;
+}
+
+/// What stays the same in all passes.
+pub(super) struct Passes<'a> {
+    pub(super) decoding: Decoding<'a>,
+    /// Frames the encoder takes: 3000.
+    pub(super) window: usize,
+    /// `<|startofprev|>`, for models that take the text so far.
+    pub(super) start_of_previous: Option<u32>,
+}
+
+const FRAMES_PER_SECOND: f64 = 100.0;
+
+impl Passes<'_> {
+    /// Recognizes all of `features`. `header` gives the prompt from the start of the transcript on,
+    /// once the first pass is encoded.
+    ///
+    /// Follows faster-whisper's `generate_segments`: a pass goes on where the last finished stretch
+    /// of text of the one before ended, and is prompted with the text so far, unless that was won
+    /// at a high temperature.
+    pub(super) fn run<M: Model>(
+        &self,
+        model: &M,
+        features: &Features,
+        header: impl FnOnce(&M::Audio) -> Result<Vec<u32>, Error>,
+    ) -> Result<Vec<Hypothesis>, Error> {
+        let total = features.frames();
+        let mut hypotheses = Vec::new();
+        let mut previous: Vec<u32> = Vec::new();
+        let mut header = Some(header);
+        let mut start = Vec::new();
+        let mut mel = Vec::new();
+        let mut seek = 0;
+        // Timestamps of an odd model could creep on by 20 ms a pass.
+        let mut passes_left = 4 + total / SHORTEST_MEAN_PASS;
+        while seek < total && passes_left > 0 {
+            passes_left -= 1;
+            let frames = (total - seek).min(self.window);
+            features.window(seek, self.window, &mut mel);
+            let audio = model.encode(&mel)?;
+            if let Some(header) = header.take() {
+                start = header(&audio)?;
+            }
+            let prompt = self.prompt(&previous, &start);
+            let attempt = self.decoding.decode(
+                || model.decoder(&audio),
+                &prompt,
+                start.len(),
+                seek as u64,
+            )?;
+            if self.decoding.is_silence(&attempt) {
+                seek += frames;
+                continue;
+            }
+            let begin = hypotheses.len();
+            let done = self.collect(&attempt, seek, frames, &mut hypotheses, &mut previous);
+            tracing::trace!(
+                seek,
+                done,
+                stretches = hypotheses.len() - begin,
+                temperature = attempt.temperature,
+                mean_log_probability = attempt.mean_log_probability,
+                no_speech_probability = attempt.no_speech_probability,
+                "pass"
+            );
+            if !self.decoding.settings.condition_on_previous_text
+                || attempt.temperature > PROMPT_RESET_TEMPERATURE
+            {
+                previous.clear();
+            }
+            seek += if done == 0 { frames } else { done };
+        }
+        Ok(hypotheses)
+    }
+
+    /// Appends what `attempt` heard to `hypotheses` and its tokens to `previous`; gives the frames
+    /// that are done.
+    fn collect(
+        &self,
+        attempt: &Attempt,
+        seek: usize,
+        frames: usize,
+        hypotheses: &mut Vec<Hypothesis>,
+        previous: &mut Vec<u32>,
+    ) -> usize {
+        let candidate = &attempt.candidate;
+        let (stretches, done) =
+            split(&candidate.tokens, self.decoding.rules.timestamp_begin, frames);
+        for stretch in stretches {
+            // Whisper may hear things in the padding after the audio.
+            let end = stretch.end.min(frames);
+            if stretch.begin >= end {
+                continue;
+            }
+            let tokens = &candidate.tokens[stretch.tokens.clone()];
+            let text = (self.decoding.text)(tokens);
+            // A character cut off at the end of a stretch is lost.
+            let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\u{fffd}');
+            if text.is_empty() {
+                continue;
+            }
+            let is_text = |token: u32| token < self.decoding.rules.end_of_text;
+            let (sum, count) = tokens
+                .iter()
+                .zip(&candidate.log_probabilities[stretch.tokens])
+                .filter(|&(&token, _)| is_text(token))
+                .fold((0.0, 0), |(sum, count), (_, &one)| (sum + one, count + 1));
+            hypotheses.push(Hypothesis {
+                start: (seek + stretch.begin) as f64 / FRAMES_PER_SECOND,
+                end: (seek + end) as f64 / FRAMES_PER_SECOND,
+                text: text.to_owned(),
+                tokens: tokens.iter().copied().filter(|&token| is_text(token)).collect(),
+                log_probability: sum / count.max(1) as f32,
+                words: Vec::new(),
+            });
+            previous.extend(tokens);
+        }
+        done
+    }
+
+    fn prompt(&self, previous: &[u32], start: &[u32]) -> Vec<u32> {
+        let mut prompt = Vec::new();
+        if let (Some(start_of_previous), false) = (self.start_of_previous, previous.is_empty()) {
+            let most = (self.decoding.text_context / 2).saturating_sub(1);
+            prompt.push(start_of_previous);
+            prompt.extend(&previous[previous.len().saturating_sub(most)..]);
+        }
+        prompt.extend(start);
+        prompt
+    }
+}
+
+/// Text won above this temperature is no guide for the next pass.
+const PROMPT_RESET_TEMPERATURE: f32 = 0.5;
+
+/// 2 seconds; passes take some 25 in speech.
+const SHORTEST_MEAN_PASS: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::whisper::{
+        Settings,
+        decode::script::{self, END, NO_SPEECH, START, Script},
+        mel::LogMel,
+    };
+
+    type Choices<'a> = Box<dyn Fn(&[u32]) -> Vec<(u32, f32)> + 'a>;
+
+    /// Says in each pass what `choices(pass, history)` makes likely.
+    struct Play<F> {
+        choices: F,
+        encoded: Cell<usize>,
+    }
+
+    impl<F: Fn(usize, &[u32]) -> Vec<(u32, f32)>> Model for Play<F> {
+        type Audio = usize;
+        type Decoder<'a>
+            = Script<Choices<'a>>
+        where
+            F: 'a;
+
+        fn encode(&self, mel: &[f32]) -> Result<usize, Error> {
+            assert_eq!(mel.len(), 80 * WINDOW);
+            self.encoded.set(self.encoded.get() + 1);
+            Ok(self.encoded.get() - 1)
+        }
+
+        fn decoder(&self, &pass: &usize) -> Self::Decoder<'_> {
+            Script::new(Box::new(move |history: &[u32]| (self.choices)(pass, history)))
+        }
+    }
+
+    /// Nearly a second, which is as far as the script's timestamps go.
+    const WINDOW: usize = 98;
+
+    fn text(tokens: &[u32]) -> String {
+        tokens.iter().filter(|&&token| token < END).map(|token| format!(" {token}")).collect()
+    }
+
+    /// A sure thing: one token after the other, then the end.
+    fn say(tokens: &[u32], history: &[u32]) -> Vec<(u32, f32)> {
+        vec![(tokens.get(history.len()).copied().unwrap_or(END), 1.0)]
+    }
+
+    /// Hypotheses and number of passes over `frames` of audio.
+    fn run(
+        frames: usize,
+        choices: impl Fn(usize, &[u32]) -> Vec<(u32, f32)>,
+    ) -> (Vec<Hypothesis>, usize) {
+        let settings = Settings::default();
+        let rules = script::rules();
+        let passes = Passes {
+            decoding: Decoding {
+                settings: &settings,
+                rules: &rules,
+                no_speech: Some(NO_SPEECH),
+                text_context: 100,
+                text: &text,
+            },
+            window: WINDOW,
+            start_of_previous: None,
+        };
+        let model = Play { choices, encoded: Cell::new(0) };
+        let features = LogMel::new(80).compute(&vec![0.1; frames * 160]);
+        let hypotheses = passes.run(&model, &features, |_| Ok(vec![START])).unwrap();
+        (hypotheses, model.encoded.get())
+    }
+
+    fn times(hypotheses: &[Hypothesis]) -> Vec<(f64, f64, &str)> {
+        hypotheses.iter().map(|h| (h.start, h.end, h.text.as_str())).collect()
+    }
+
+    #[test]
+    fn a_pass_goes_on_where_the_last_one_finished() {
+        let (hypotheses, passes) = run(150, |pass, history| match pass {
+            0 => say(&[14, 1, 24, 24, 2, 34, 34, 3], history),
+            1 => say(&[15, 3, 4, 50], history),
+            _ => say(&[14, 5, 20], history),
+        });
+        // The second pass begins at 0.4 s and has 98 frames, so the third has 12.
+        assert_eq!(
+            times(&hypotheses),
+            [(0.0, 0.2, "1"), (0.2, 0.4, "2"), (0.42, 1.12, "3 4"), (1.38, 1.5, "5")]
+        );
+        assert_eq!(passes, 3);
+        assert_eq!(hypotheses[2].tokens, [3, 4]);
+    }
+
+    #[test]
+    fn silence_gives_no_text() {
+        let (hypotheses, passes) = run(100, |pass, history| match (pass, history) {
+            (0, []) => vec![(14, 0.1), (NO_SPEECH, 0.9)],
+            (0, [_]) => (1..10).map(|token| (token, 0.11)).collect(),
+            (0, [_, _]) => (1..10).map(|token| (token, 0.11)).collect(),
+            (0, [_, _, _]) => vec![(40, 0.5), (41, 0.5)],
+            (0, _) => vec![(END, 0.11), (1, 0.1)],
+            _ => say(&[14, 7, 15], history),
+        });
+        assert_eq!(times(&hypotheses), [(0.98, 1.0, "7")]);
+        assert_eq!(passes, 2);
+    }
+
+    #[test]
+    fn nothing_is_heard_after_the_end_of_the_audio() {
+        let (hypotheses, _) =
+            run(30, |_, history| say(&[14, 1, 24, 24, 2, 34, 34, 3, 60], history));
+        assert_eq!(times(&hypotheses), [(0.0, 0.2, "1"), (0.2, 0.3, "2")]);
+    }
+
+    #[test]
+    fn passes_are_bounded() {
+        // Each finishes 20 ms and starts something more.
+        let (_, passes) = run(1000, |_, history| say(&[14, 1, 15, 15, 2], history));
+        assert_eq!(passes, 9);
+        assert_eq!(run(0, |_, history| say(&[14], history)), (vec![], 0));
+    }
+
+    #[test]
+    fn log_probability_is_of_the_stretchs_own_words() {
+        let (hypotheses, _) = run(98, |_, history| match history {
+            [14, 1, 24, 24] => vec![(2, 0.5), (3, 0.3), (4, 0.2)],
+            [14, 1, 24, 24, 2] => vec![(5, 0.8), (6, 0.2)],
+            _ => say(&[14, 1, 24, 24, 0, 0, 50], history),
+        });
+        assert_eq!(hypotheses.len(), 2);
+        assert!(hypotheses[0].log_probability.abs() < 1e-5);
+        let expected = (0.5f32.ln() + 0.8f32.ln()) / 2.0;
+        assert!((hypotheses[1].log_probability - expected).abs() < 1e-4);
+    }
+
+    #[test]
+    fn the_text_so_far_comes_first_and_takes_at_most_half_the_context() {
+        let settings = Settings::default();
+        let passes = Passes {
+            decoding: Decoding {
+                settings: &settings,
+                rules: &script::rules(),
+                no_speech: None,
+                text_context: 10,
+                text: &text,
+            },
+            window: WINDOW,
+            start_of_previous: Some(13),
+        };
+        assert_eq!(passes.prompt(&[], &[11]), [11]);
+        assert_eq!(passes.prompt(&[1, 2], &[11, 5]), [13, 1, 2, 11, 5]);
+        assert_eq!(passes.prompt(&[1, 2, 3, 4, 5, 6], &[11]), [13, 3, 4, 5, 6, 11]);
+    }
+}

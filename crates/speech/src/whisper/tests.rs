@@ -1,0 +1,289 @@
+//! The whole of Whisper. What needs real models runs if `SCRIPTORIUM_TEST_MODELS` names a directory
+//! that holds `whisper-tiny.en` (and `whisper-base`), with Debian's `pocketsphinx-testdata`.
+
+use std::{env, fs, path::PathBuf};
+
+use super::{network::Precision, *};
+
+const CLIPS: &str = "/usr/share/pocketsphinx/test/data/librivox";
+
+/// LibriVox clips, what faster-whisper 1.2.1 hears in them with `whisper-tiny.en` in f32, greedily
+/// and with 5 beams alike, and its mean log-probability, over all tokens, where it is greedy.
+const HEARD: [(&str, &str, f32); 5] = [
+    (
+        "0870",
+        "And Mr. John Dashwood had then leisure to consider how much there might be prudently in \
+         his power to do for them.",
+        -0.2229,
+    ),
+    ("0880", "He was not an old-sposed young man.", -0.4007),
+    ("0890", "Unless to be rather cold-hearted and rather selfish is to be ill-disposed.", -0.3395),
+    (
+        "0920",
+        "Had he married a more amiable woman, he might have been made still more respectable than \
+         he was.",
+        -0.1786,
+    ),
+    ("0930", "He might even have been made amiable himself.", -0.2801),
+];
+
+fn model(name: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(env::var_os("SCRIPTORIUM_TEST_MODELS")?).join(name);
+    path.is_dir().then_some(path)
+}
+
+/// The model, or `None` and a line that says why.
+fn open(name: &str, settings: Settings) -> Option<Whisper> {
+    let Some(path) = model(name).filter(|_| PathBuf::from(CLIPS).is_dir()) else {
+        println!("skipped: needs {name} in SCRIPTORIUM_TEST_MODELS, and {CLIPS}");
+        return None;
+    };
+    Some(Whisper::open(&path, name, settings).unwrap())
+}
+
+fn clip(number: &str) -> Vec<f32> {
+    let path = format!("{CLIPS}/sense_and_sensibility_01_austen_64kb-{number}.wav");
+    let mut reader = hound::WavReader::open(path).unwrap();
+    assert_eq!(reader.spec().sample_rate, 16_000);
+    reader.samples::<i16>().map(|sample| f32::from(sample.unwrap()) / 32768.0).collect()
+}
+
+fn hear(whisper: &Whisper, samples: &[f32]) -> Vec<Hypothesis> {
+    let hypotheses = whisper.recognize(samples, &Options::default()).unwrap();
+    let seconds = samples.len() as f64 / 16_000.0;
+    for (i, hypothesis) in hypotheses.iter().enumerate() {
+        assert!(hypothesis.start < hypothesis.end && hypothesis.end <= seconds, "{hypothesis:?}");
+        assert!(i == 0 || hypotheses[i - 1].end <= hypothesis.start);
+        assert!(hypothesis.log_probability < 0.0);
+    }
+    hypotheses
+}
+
+fn text(hypotheses: &[Hypothesis]) -> String {
+    hypotheses.iter().map(|hypothesis| hypothesis.text.as_str()).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn hears_what_faster_whisper_hears() {
+    for beam_size in [1, 5] {
+        let settings = Settings { beam_size, precision: Precision::F32, ..Settings::default() };
+        let Some(whisper) = open("whisper-tiny.en", settings) else { return };
+        for (number, expected, log_probability) in HEARD {
+            let heard = hear(&whisper, &clip(number));
+            assert_eq!(text(&heard), expected, "{number}, {beam_size} beams");
+            // Ours is of the words alone, so only near.
+            assert!((heard[0].log_probability - log_probability).abs() < 0.15, "{heard:?}");
+        }
+    }
+}
+
+#[test]
+fn joined_clips_come_apart_at_their_times() {
+    let settings = Settings { precision: Precision::F32, ..Settings::default() };
+    let Some(whisper) = open("whisper-tiny.en", settings) else { return };
+    let mut samples: Vec<f32> = HEARD.iter().flat_map(|(number, ..)| clip(number)).collect();
+    samples.extend([0.0; 3200]);
+    let heard = hear(&whisper, &samples);
+    let got: Vec<_> = heard.iter().map(|h| (h.start, h.end, h.text.as_str())).collect();
+    assert_eq!(
+        got,
+        [
+            (
+                0.0,
+                5.54,
+                "And Mr. John Dashwood had then leisure to consider how much there might be \
+                 prudently in"
+            ),
+            (5.54, 7.38, "his power to do for them."),
+            (7.38, 10.4, "He was not an ill-disposed young man."),
+            (
+                10.4,
+                15.76,
+                "Unless to be rather cold-hearted and rather selfish, is to be ill-disposed."
+            ),
+            (
+                15.76,
+                20.52,
+                "Had he married a more amiable woman he might have been made still more \
+                 respectable than"
+            ),
+            (20.52, 21.76, "he was."),
+            (21.76, 24.93, "He might even have been made amiable himself."),
+        ]
+    );
+}
+
+#[test]
+fn invents_nothing_in_silence_and_noise() {
+    let Some(whisper) = open("whisper-tiny.en", Settings::default()) else { return };
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut noise = |seconds: usize, level: f32| -> Vec<f32> {
+        (0..seconds * 16_000).map(|_| (random.f32() - 0.5) * 2.0 * level).collect()
+    };
+    let mut cases = vec![vec![0.0; 480_000], vec![0.0; 800], vec![f32::NAN; 16_000], vec![]];
+    for level in [3e-5, 1e-3, 1e-2, 0.1] {
+        cases.push(noise(30, level));
+    }
+    cases.push(noise(2, 1e-2));
+    let hum = |i: usize| 0.1 * (i as f32 * 50.0 * std::f32::consts::TAU / 16_000.0).sin();
+    cases.push((0..480_000).map(hum).collect());
+    for (i, samples) in cases.iter().enumerate() {
+        assert_eq!(text(&hear(&whisper, samples)), "", "case {i}");
+    }
+}
+
+#[test]
+fn the_same_audio_gives_the_same_text_at_any_temperature() {
+    let settings = Settings { temperatures: vec![0.8], best_of: 3, ..Settings::default() };
+    let Some(whisper) = open("whisper-tiny.en", settings) else { return };
+    let samples = clip("0890");
+    assert_eq!(hear(&whisper, &samples), hear(&whisper, &samples));
+}
+
+#[test]
+fn knows_its_languages() {
+    let Some(whisper) = open("whisper-tiny.en", Settings::default()) else { return };
+    assert_eq!(whisper.description().languages, ["en"]);
+    assert_eq!(whisper.detect_language(&clip("0930")).unwrap(), None);
+    let options = |code: &str| Options { language: Some(code.into()) };
+    assert!(whisper.recognize(&[], &options("en")).is_ok());
+    let error = whisper.recognize(&[], &options("de")).unwrap_err();
+    assert!(matches!(error, Error::UnknownLanguage(code) if code == "de"));
+}
+
+#[test]
+fn a_multilingual_model_tells_the_language() {
+    let settings = Settings { precision: Precision::F32, ..Settings::default() };
+    let Some(whisper) = open("whisper-base", settings) else { return };
+    assert_eq!(whisper.description().languages.len(), 99);
+    // faster-whisper's probability.
+    for (number, expected) in [("0870", 0.9979), ("0880", 0.9916), ("0930", 0.9917)] {
+        let guess = whisper.detect_language(&clip(number)).unwrap().unwrap();
+        assert_eq!(guess.language, "en");
+        assert!((guess.probability - expected).abs() < 2e-3, "{number}: {guess:?}");
+    }
+    let samples = clip("0880");
+    let told = whisper.recognize(&samples, &Options { language: Some("en".into()) }).unwrap();
+    assert_eq!(text(&told), "He was not an ill-disposed young man.");
+    assert_eq!(told, whisper.recognize(&samples, &Options::default()).unwrap());
+    let error = whisper.recognize(&samples, &Options { language: Some("tlh".into()) });
+    assert!(matches!(error, Err(Error::UnknownLanguage(_))));
+}
+
+/// A copy of the model's small files, and links to the large ones.
+fn copy(name: &str, change: impl Fn(&Path)) -> Option<Result<Whisper, Error>> {
+    let Some(original) = model(name) else {
+        println!("skipped: needs {name} in SCRIPTORIUM_TEST_MODELS");
+        return None;
+    };
+    let directory = tempfile::tempdir().unwrap();
+    for file in [MODEL, CONFIG, TOKENIZER, "vocabulary.txt"] {
+        std::os::unix::fs::symlink(
+            fs::canonicalize(original.join(file)).unwrap(),
+            directory.path().join(file),
+        )
+        .unwrap();
+    }
+    change(directory.path());
+    Some(Whisper::open(directory.path(), name, Settings::default()))
+}
+
+fn replace(path: &Path, content: &str) {
+    fs::remove_file(path).unwrap();
+    fs::write(path, content).unwrap();
+}
+
+#[test]
+fn files_of_another_model_are_refused() {
+    let Some(opened) = copy("whisper-tiny.en", |_| ()) else { return };
+    let digest = opened.unwrap().description().digest.clone();
+    let same = copy("whisper-tiny.en", |path| replace(&path.join(CONFIG), "{}")).unwrap().unwrap();
+    assert_ne!(same.description().digest, digest);
+
+    let cases: [(&str, fn(&Path)); 3] = [
+        ("tokenizer.json: is for", |path| {
+            let mut special = vec!["<|endoftext|>", "<|startoftranscript|>"];
+            special.push("<|notimestamps|>");
+            replace(&path.join(TOKENIZER), &tokenizer::tests::tokenizer_json(&special));
+        }),
+        ("config.json: is not what", |path| replace(&path.join(CONFIG), "}")),
+        ("vocabulary file has 2 tokens", |path| replace(&path.join("vocabulary.txt"), "a\nb\n")),
+    ];
+    for (expected, change) in cases {
+        let error = copy("whisper-tiny.en", change).unwrap().err().unwrap().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    for file in [MODEL, CONFIG, TOKENIZER] {
+        let error = Whisper::open(directory.path(), "m", Settings::default()).err().unwrap();
+        assert!(matches!(&error, Error::Model { path, .. } if path.ends_with(file)), "{error}");
+        assert!(error.to_string().contains("is missing"), "{error}");
+        fs::write(directory.path().join(file), "").unwrap();
+    }
+}
+
+#[test]
+fn settings_that_cannot_work_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let wrong = [
+        Settings { beam_size: 0, ..Settings::default() },
+        Settings { best_of: 1000, ..Settings::default() },
+        Settings { temperatures: vec![], ..Settings::default() },
+        Settings { temperatures: vec![f32::NAN], ..Settings::default() },
+        Settings { patience: 0.0, ..Settings::default() },
+        Settings { max_initial_timestamp: -1.0, ..Settings::default() },
+    ];
+    for settings in wrong {
+        let error = Whisper::open(directory.path(), "m", settings.clone()).err().unwrap();
+        assert!(error.to_string().contains("settings: "), "{settings:?}: {error}");
+    }
+}
+
+/// `cargo test -p speech --lib speed -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement"]
+fn speed() {
+    use crate::compute::thread_cpu_seconds as thread_time;
+
+    for (precision, beam_size) in
+        [(Precision::F32, 1), (Precision::F32, 5), (Precision::Int8, 1), (Precision::Int8, 5)]
+    {
+        let settings = Settings { beam_size, precision, ..Settings::default() };
+        let Some(whisper) = open("whisper-tiny.en", settings) else { return };
+        let clips: Vec<_> = HEARD.iter().map(|(number, ..)| clip(number)).collect();
+        hear(&whisper, &clips[0]);
+        let start = thread_time();
+        let texts: Vec<_> = clips.iter().map(|samples| text(&hear(&whisper, samples))).collect();
+        println!("{precision:?}, {beam_size} beams: {:.2} s", thread_time() - start);
+        println!("{texts:#?}");
+
+        let all: Vec<f32> = clips.concat();
+        let start = thread_time();
+        let features = whisper.log_mel.compute(&all);
+        println!("log-mel of {:.1} s: {:.4} s", all.len() as f64 / 16e3, thread_time() - start);
+        let mut mel = Vec::new();
+        features.window(0, whisper.network.dimensions().frames(), &mut mel);
+        let start = thread_time();
+        let audio = whisper.network.encode(&mel).unwrap();
+        println!("encoder: {:.4} s", thread_time() - start);
+
+        let mut decoder = whisper.network.decoder(&audio);
+        let mut logits = Vec::new();
+        decoder.step(&[whisper.tokenizer.start_of_transcript], &mut logits).unwrap();
+        let start = thread_time();
+        for _ in 0..100 {
+            decoder.step(&[1000], &mut logits).unwrap();
+        }
+        println!("decoder step: {:.6} s", (thread_time() - start) / 100.0);
+        let start = thread_time();
+        for _ in 0..100 {
+            whisper.rules.apply(&[whisper.rules.timestamp_begin, 1000], &mut logits);
+            std::hint::black_box(decode::probability(&logits, 1000));
+        }
+        println!("rules and log-softmax: {:.6} s", (thread_time() - start) / 100.0);
+    }
+}
