@@ -13,6 +13,7 @@ use symphonia::core::meta::MetadataOptions;
 
 use crate::guard::guarded;
 use crate::packets::Packets;
+use crate::promise::keep_promises;
 use crate::source::Source;
 use crate::wav::WavReader;
 use crate::{Error, Info, sniff};
@@ -36,6 +37,7 @@ pub(crate) fn open(mut source: Source, max_channels: usize) -> Result<(Packets, 
         source.allow_seeking();
     }
     skip_tags(&mut source).map_err(Error::Read)?;
+    keep_promises(&mut source).map_err(Error::Read)?;
     let head = source.head().to_vec();
     let witness = source.witness();
     let reader = guarded(|| {

@@ -6,6 +6,7 @@ mod decoder;
 mod error;
 mod guard;
 mod packets;
+mod promise;
 mod resample;
 mod sniff;
 mod source;

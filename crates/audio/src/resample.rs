@@ -10,6 +10,10 @@ use crate::SAMPLE_RATE;
 /// back below it. The transition band around 8 kHz holds nothing that the models look at.
 const FILTER: usize = 512;
 
+/// Frames times channels of a chunk: more, and the buffers take hundreds of megabytes. Only rates
+/// that have next to no divisor in common with 16 kHz come there, with many channels.
+const MAX_CHUNK: usize = 1 << 22;
+
 /// A stream of planar PCM from one rate to [`SAMPLE_RATE`], without delay: sample 0 stays at time
 /// 0, and `n` frames become `n * 16000 / rate`, rounded.
 ///
@@ -33,8 +37,11 @@ impl Resampler {
             None
         } else {
             let (from, to) = (sample_rate as usize, SAMPLE_RATE as usize);
-            // At rates far below speech, a filter of full length would span minutes.
-            let chunk = if from > to { FILTER * from / to } else { FILTER.min(from) };
+            let chunk = chunk(from);
+            if chunk * channels > MAX_CHUNK {
+                let codec = format!("{channels} channels at {sample_rate} Hz");
+                return Err(crate::Error::UnsupportedCodec { codec });
+            }
             let fft = Fft::new_custom(
                 from,
                 to,
@@ -139,6 +146,22 @@ impl Resampler {
         self.frames_out += kept as u64;
         Ok(Some(used))
     }
+}
+
+/// Frames that are transformed at once, which is also the length of the filter at this rate.
+///
+/// It is an even number of the shortest stretches in which both rates have whole frames: the middle
+/// of the filter, and with it the delay, is then a whole number of frames at both.
+fn chunk(rate: usize) -> usize {
+    let to = SAMPLE_RATE as usize;
+    // At rates far below speech, a filter of full length would span minutes.
+    let wanted = if rate > to { FILTER * rate / to } else { FILTER.min(rate) };
+    let shortest = rate / gcd(rate, to);
+    shortest * wanted.div_ceil(shortest).next_multiple_of(2)
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 fn internal(e: impl std::fmt::Display) -> crate::Error {

@@ -64,6 +64,8 @@ pub(crate) struct Source {
     pos: u64,
     limit: u64,
     seekable: bool,
+    /// The length that the container promises, where it is more than there is.
+    promised_len: Option<u64>,
     witness: Witness,
 }
 
@@ -77,9 +79,10 @@ impl Source {
             pos: 0,
             limit,
             seekable: false,
+            promised_len: None,
             witness: Witness::default(),
         };
-        if let Some(len) = source.byte_len().filter(|&len| len > limit) {
+        if let Some(len) = source.inner.byte_len().filter(|&len| len > limit) {
             return Err(Failure::TooLong { actual: Some(len), limit });
         }
         let mut head = vec![0; HEAD_BYTES];
@@ -109,6 +112,12 @@ impl Source {
     /// byte once, takes files that were cut off as they are, and builds no index of the whole.
     pub(crate) fn allow_seeking(&mut self) {
         self.seekable = self.inner.is_seekable();
+    }
+
+    /// Gives out `len` as the length, for demuxers that throw away what does not fit into the file:
+    /// reading beyond what is there ends there.
+    pub(crate) fn promise_len(&mut self, len: u64) {
+        self.promised_len = Some(len);
     }
 
     fn read_inner(&mut self, buf: &mut [u8]) -> io::Result<usize> {
@@ -174,6 +183,6 @@ impl MediaSource for Source {
     }
 
     fn byte_len(&self) -> Option<u64> {
-        self.inner.byte_len()
+        self.promised_len.or_else(|| self.inner.byte_len())
     }
 }

@@ -4,12 +4,16 @@
 //! with a 16-byte `fmt ` chunk, `data` longer than its `RIFF`, lengths left at 0 by a recorder that
 //! was switched off; and it has no RF64 (EBU Tech 3306), in which recordings beyond 4 GB come.
 
+use std::io::ErrorKind;
+
 use symphonia::core::audio::Channels;
 use symphonia::core::codecs::CodecParameters;
 use symphonia::core::codecs::audio::well_known::*;
 use symphonia::core::codecs::audio::{AudioCodecId, AudioCodecParameters};
 use symphonia::core::common::FourCc;
-use symphonia::core::errors::{Result, SeekErrorKind, decode_error, seek_error, unsupported_error};
+use symphonia::core::errors::{
+    Error, Result, SeekErrorKind, decode_error, seek_error, unsupported_error,
+};
 use symphonia::core::formats::prelude::*;
 use symphonia::core::formats::probe::{
     ProbeDataMatchSpec, ProbeFormatData, ProbeableFormat, Score, Scoreable,
@@ -167,7 +171,7 @@ impl<'s> WavReader<'s> {
         let (mut format, mut long_data) = (None, None);
         loop {
             let id = match reader.read_quad_bytes() {
-                Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
+                Err(e) if e.kind() == ErrorKind::UnexpectedEof => {
                     return decode_error("the file ends before its data chunk");
                 }
                 other => other?,
@@ -269,7 +273,12 @@ impl FormatReader for WavReader<'_> {
         let mut data = self.reader.read_boxed_slice(wanted as usize)?.into_vec();
         let blocks = data.len() as u64 / self.blocks.bytes;
         if blocks == 0 {
-            return Ok(None);
+            let cut_off = self.left.is_some() && (data.len() as u64) < wanted;
+            return if cut_off {
+                Err(Error::IoError(ErrorKind::UnexpectedEof.into()))
+            } else {
+                Ok(None)
+            };
         }
         self.left = self.left.map(|left| left - data.len() as u64);
         data.truncate((blocks * self.blocks.bytes) as usize);

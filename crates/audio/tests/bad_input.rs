@@ -101,10 +101,18 @@ fn samples_that_are_not_finite_become_zero() {
 
 #[test]
 fn truncated_recordings() {
-    let files = ["flac.flac", "mp3-cbr-id3.mp3", "mp3-16k.mp3", "opus.webm", "vorbis.webm"];
-    for file in files {
+    // Vorbis has a long header, within which it must not be cut.
+    let files = [
+        ("flac.flac", 0.4),
+        ("mp3-cbr-id3.mp3", 0.4),
+        ("mp3-16k.mp3", 0.4),
+        ("aac-faststart.m4a", 0.4),
+        ("opus.webm", 0.4),
+        ("vorbis.webm", 0.76),
+    ];
+    for (file, share) in files {
         let mut bytes = fixture(file);
-        bytes.truncate(bytes.len() * 4 / 10);
+        bytes.truncate((bytes.len() as f64 * share) as usize);
         match decode(bytes.clone(), &mix()) {
             Err(Error::Truncated { declared, decoded }) => {
                 assert!((declared - 1.0).abs() < 0.1, "{file}: {declared}");
@@ -117,10 +125,6 @@ fn truncated_recordings() {
         let warnings = &decoded.report.warnings;
         assert!(warnings.iter().any(|w| w.contains("truncated")), "{file}: {warnings:?}");
     }
-    let mut bytes = fixture("aac-faststart.m4a");
-    bytes.truncate(bytes.len() * 4 / 10);
-    let error = decode(bytes, &mix()).unwrap_err();
-    assert!(matches!(error, Error::Truncated { .. }), "{error}");
     let mut bytes = wav_header(1, 1, 8000, 16, 160_036, 160_000);
     bytes.resize(100_000, 1);
     let error = decode(bytes, &mix()).unwrap_err();

@@ -78,7 +78,14 @@ fn damaged_recordings_end_without_a_panic() {
             eprintln!("{info}");
         }
     }));
-    let config = ProptestConfig { cases: 24, failure_persistence: None, ..Default::default() };
+    // More of them: PROPTEST_CASES=2000 cargo test -p audio --test fuzz
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() {
+        ProptestConfig::default().cases
+    } else {
+        24
+    };
+    let config = ProptestConfig { cases, failure_persistence: None, ..Default::default() };
+    let before = peak_megabytes();
     proptest!(config, |(damages in prop::collection::vec(damage(), 1..12), split: bool)| {
         for (n, bytes) in fixtures.iter().enumerate() {
             let mut bytes = bytes.clone();
@@ -93,6 +100,7 @@ fn damaged_recordings_end_without_a_panic() {
                 prop_assert!(decoded.seconds() < 61.0, "fixture {}", n);
             }
             prop_assert!(started.elapsed() < Duration::from_secs(30), "fixture {}", n);
+            prop_assert!(peak_megabytes() - before < 300, "fixture {}", n);
         }
     });
 }

@@ -53,13 +53,6 @@ impl MediaSource for Endless {
     }
 }
 
-/// The most memory that this process ever had, in megabytes.
-fn peak_megabytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-    line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).unwrap_or(0) / 1024
-}
-
 /// Decodes all of `source`; returns the seconds and the loudest sample.
 fn run(source: Endless) -> Result<(f64, f32), Error> {
     let mut decoder = Decoder::open(Box::new(source), &mix())?;

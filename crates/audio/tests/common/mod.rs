@@ -68,8 +68,13 @@ pub fn decode(bytes: impl Into<Vec<u8>>, options: &Options) -> Result<Decoded, E
 
 /// The fixtures' sweep at 16 kHz.
 pub fn sweep(samples: usize) -> Vec<f32> {
+    delayed_sweep(samples, 0.0)
+}
+
+/// The sweep after `delay` seconds of silence.
+pub fn delayed_sweep(samples: usize, delay: f64) -> Vec<f32> {
     let at = |t: f64| 0.5 * (TAU * (300.0 * t + 1350.0 * t * t)).sin();
-    (0..samples).map(|n| at(n as f64 / RATE) as f32).collect()
+    (0..samples).map(|n| at((n as f64 / RATE - delay).max(0.0)) as f32).collect()
 }
 
 pub fn tone(hz: f64, rate: f64, samples: usize) -> Vec<f32> {
@@ -141,4 +146,11 @@ pub fn wav_header(tag: u16, channels: u16, rate: u32, bits: u16, riff: u32, data
     header.extend_from_slice(b"data");
     header.extend_from_slice(&data.to_le_bytes());
     header
+}
+
+/// The most memory that this process ever had, in megabytes.
+pub fn peak_megabytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).unwrap_or(0) / 1024
 }
