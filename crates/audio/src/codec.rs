@@ -198,14 +198,24 @@ mod tests {
         assert_eq!(take_pre_skip(&mut []), 0);
     }
 
+    /// Values with their widths in bits, from the highest bit on.
+    fn bits(fields: &[(u32, u32)]) -> [u8; 4] {
+        let mut free = 32;
+        let packed = fields.iter().fold(0, |packed, &(value, width)| {
+            free -= width;
+            packed | value << free
+        });
+        packed.to_be_bytes()
+    }
+
     #[test]
     fn the_core_of_he_aac() {
         // SBR, 24 kHz (6), stereo; extension 48 kHz (3), LC, GASpecificConfig 000.
-        let he = 0b00101_0110_0010_0011_00010_000_u32 << 7;
-        assert_eq!(aac_core_config(&he.to_be_bytes()), Some([0b00010_011, 0b0_0010_000]));
+        let he = bits(&[(5, 5), (6, 4), (2, 4), (3, 4), (2, 5), (0, 3)]);
+        assert_eq!(aac_core_config(&he), Some([0x13, 0x10]));
         // PS, mono core.
-        let he_v2 = 0b11101_0110_0001_0011_00010_000_u32 << 7;
-        assert_eq!(aac_core_config(&he_v2.to_be_bytes()), Some([0b00010_011, 0b0_0001_000]));
+        let he_v2 = bits(&[(29, 5), (6, 4), (1, 4), (3, 4), (2, 5), (0, 3)]);
+        assert_eq!(aac_core_config(&he_v2), Some([0x13, 0x08]));
         assert_eq!(aac_core_config(&[0x14, 0x08, 0x56, 0xe5, 0]), None, "LC stays");
         assert_eq!(aac_core_config(&[]), None);
     }

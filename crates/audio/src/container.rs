@@ -8,10 +8,11 @@ use symphonia::core::errors::Error as SymphoniaError;
 use symphonia::core::formats::probe::{Hint, Probe};
 use symphonia::core::formats::well_known::*;
 use symphonia::core::formats::{FormatId, FormatOptions};
-use symphonia::core::io::MediaSourceStream;
+use symphonia::core::io::{MediaSource as _, MediaSourceStream};
 use symphonia::core::meta::MetadataOptions;
 
 use crate::guard::guarded;
+use crate::mp4::Mp4;
 use crate::packets::Packets;
 use crate::promise::keep_promises;
 use crate::source::Source;
@@ -33,11 +34,16 @@ pub(crate) fn open(mut source: Source, max_channels: usize) -> Result<(Packets, 
     if let Some(description) = sniff::not_a_recording(source.head()) {
         return Err(Error::Unrecognized(description));
     }
-    if index_may_be_at_the_end(source.head()) {
+    if is_mp4(source.head()) || index_may_be_at_the_end(source.head()) {
         source.allow_seeking();
     }
     skip_tags(&mut source).map_err(Error::Read)?;
-    keep_promises(&mut source).map_err(Error::Read)?;
+    let mp4 = if is_mp4(source.head()) && source.is_seekable() {
+        Mp4::read(&mut source).map_err(Error::Read)?
+    } else {
+        Mp4::default()
+    };
+    keep_promises(&mut source, &mp4);
     let head = source.head().to_vec();
     let witness = source.witness();
     let reader = guarded(|| {
@@ -51,7 +57,8 @@ pub(crate) fn open(mut source: Source, max_channels: usize) -> Result<(Packets, 
     .map_err(|e| refusal(e, &head))?;
 
     let container = container_name(reader.format_info().format, &head);
-    let packets = Packets::open(reader, witness, max_channels, container)?;
+    let mut packets = Packets::open(reader, witness, max_channels, container)?;
+    packets.begin_at(|track| mp4.start(track));
     let codec = packets.codec();
     let info = Info {
         container: container.into(),
@@ -63,15 +70,17 @@ pub(crate) fn open(mut source: Source, max_channels: usize) -> Result<(Packets, 
     Ok((packets, info))
 }
 
-/// Containers that cannot be read forward only. Everything else is, so that symphonia neither
-/// searches the end for tags, nor scans the file to estimate its length, nor refuses one that was
-/// cut off.
-fn index_may_be_at_the_end(head: &[u8]) -> bool {
-    const MP4_ATOMS: [&[u8; 4]; 6] = [b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"];
+fn is_mp4(head: &[u8]) -> bool {
+    const FIRST_ATOMS: [&[u8; 4]; 6] = [b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"];
     let atom = head.get(4..8).unwrap_or_default();
-    MP4_ATOMS.iter().any(|known| atom == *known)
-        || head.starts_with(b"caff")
-        || head.starts_with(b"FORM")
+    FIRST_ATOMS.iter().any(|known| atom == *known)
+}
+
+/// Containers that, as MP4, cannot be read forward only. Everything else is, so that symphonia
+/// neither searches the end for tags, nor scans the file to estimate its length, nor refuses one
+/// that was cut off.
+fn index_may_be_at_the_end(head: &[u8]) -> bool {
+    head.starts_with(b"caff") || head.starts_with(b"FORM")
 }
 
 /// Leaves `source` behind the ID3v2 tags at its beginning: a broken tag must not cost the recording,
@@ -146,7 +155,10 @@ fn container_name(format: FormatId, head: &[u8]) -> &'static str {
 fn declared_duration(packets: &Packets, container: &str) -> Option<f64> {
     let track = packets.track()?;
     let seconds = match container {
-        "mp4" => track.time_base?.calc_duration(track.duration?)?.as_secs_f64(),
+        "mp4" => {
+            let skipped = packets.codec().skip as f64 / f64::from(packets.codec().sample_rate);
+            track.time_base?.calc_duration(track.duration?)?.as_secs_f64() - skipped
+        }
         "mkv" | "webm" => {
             let media = packets.reader().media_info();
             media.time_base?.calc_duration(media.duration?)?.as_secs_f64()

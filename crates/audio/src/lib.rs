@@ -5,6 +5,7 @@ mod container;
 mod decoder;
 mod error;
 mod guard;
+mod mp4;
 mod packets;
 mod promise;
 mod resample;

@@ -117,6 +117,19 @@ impl Packets {
         })
     }
 
+    /// Skips the encoder's delay: what comes before the place, in units of the track, that `start`
+    /// gives for its id. A longer stretch is no delay, but was cut away by hand: it is kept.
+    pub(crate) fn begin_at(&mut self, start: impl Fn(u32) -> Option<u64>) {
+        const MAX_SECONDS: f64 = 0.5;
+        let start = start(self.track).map(Duration::new);
+        let time = start.and_then(|start| self.time_base?.calc_duration(start));
+        let seconds = time.map_or(0.0, |time| time.as_secs_f64());
+        if seconds <= MAX_SECONDS {
+            let frames = (seconds * f64::from(self.codec.sample_rate)).round() as u64;
+            self.codec.skip = self.codec.skip.max(frames);
+        }
+    }
+
     pub(crate) fn reader(&self) -> &dyn FormatReader {
         &*self.reader
     }

@@ -4,57 +4,21 @@
 //! and with it all that is there of a recording which was cut off: in Matroska everything, in MP4
 //! all audio. So the end that is promised is given out as the end; reading meets the real one.
 
-use std::io::{self, Read as _, Seek as _, SeekFrom};
-
 use symphonia::core::io::MediaSource as _;
 
+use crate::mp4::Mp4;
 use crate::source::Source;
 
-/// Promises are believed up to some terabytes.
-const MAX_LEN: u64 = 1 << 44;
-
 /// Makes the length of `source` the one that its container promises, if that is longer.
-pub(crate) fn keep_promises(source: &mut Source) -> io::Result<()> {
-    let Some(len) = source.byte_len() else { return Ok(()) };
-    let promised = match segment_end(source.head()) {
-        Some(end) => Some(end),
-        // Only of MP4 and its like; and where it may not be sought, the index is at the end.
-        None if source.is_seekable() => media_data_end(source)?,
-        None => None,
-    };
-    if let Some(end) = promised.filter(|&end| end > len && end < MAX_LEN) {
-        source.promise_len(end);
+pub(crate) fn keep_promises(source: &mut Source, mp4: &Mp4) {
+    /// Promises are believed up to some terabytes.
+    const MAX_LEN: u64 = 1 << 44;
+    let promised = segment_end(source.head()).or(mp4.end_of_data);
+    if let (Some(len), Some(promised)) = (source.byte_len(), promised)
+        && (len..MAX_LEN).contains(&promised)
+    {
+        source.promise_len(promised);
     }
-    Ok(())
-}
-
-/// The end of the `mdat` of an MP4 file whose index comes first (ISO 14496-12, 4.2).
-fn media_data_end(source: &mut Source) -> io::Result<Option<u64>> {
-    /// Atoms before the audio; each may cost a request to a remote store.
-    const MAX_ATOMS: usize = 16;
-    let (start, mut pos) = (source.stream_position()?, 0_u64);
-    let (mut end_of_data, mut has_index) = (None, false);
-    for _ in 0..MAX_ATOMS {
-        source.seek(SeekFrom::Start(pos))?;
-        let mut header = Vec::with_capacity(16);
-        source.by_ref().take(16).read_to_end(&mut header)?;
-        let [s0, s1, s2, s3, kind @ .., _, _, _, _, _, _, _, _] = &header[..] else { break };
-        let size = match u64::from(u32::from_be_bytes([*s0, *s1, *s2, *s3])) {
-            1 => header[8..].iter().fold(0, |size, &b| size << 8 | u64::from(b)),
-            size => size,
-        };
-        let Some(end) = pos.checked_add(size).filter(|&end| size >= 8 && end < MAX_LEN) else {
-            break;
-        };
-        if kind == b"mdat" {
-            end_of_data = has_index.then_some(end);
-            break;
-        }
-        has_index |= kind == b"moov";
-        pos = end;
-    }
-    source.seek(SeekFrom::Start(start))?;
-    Ok(end_of_data)
 }
 
 /// The end of the segment of a Matroska file (RFC 9559, 4.5), if it tells.
