@@ -13,6 +13,7 @@ use symphonia::core::formats::Track;
 use symphonia_adapter_libopus::OpusDecoder;
 
 use crate::Error;
+use crate::guard::guarded;
 use crate::wav;
 
 static CODECS: LazyLock<CodecRegistry> = LazyLock::new(|| {
@@ -44,12 +45,13 @@ impl Codec {
         check_channels(params.channels.as_ref().map_or(1, |c| c.count()), max_channels)?;
 
         let (params, skip) = amend(params);
-        let decoder = CODECS.make_audio_decoder(&params, &AudioDecoderOptions::default()).map_err(
-            |e| match e {
-                SymphoniaError::Unsupported(_) => unsupported(),
-                other => Error::Corrupt(other.to_string()),
-            },
-        )?;
+        // Guarded too: Vorbis and others parse their codebooks here.
+        let decoder =
+            guarded(|| CODECS.make_audio_decoder(&params, &AudioDecoderOptions::default()))
+                .map_err(|e| match e {
+                    SymphoniaError::Unsupported(_) => unsupported(),
+                    other => Error::Corrupt(other.to_string()),
+                })?;
         let known = decoder.codec_params();
         let sample_rate = known.sample_rate.or(params.sample_rate).unwrap_or(0);
         let channels = known.channels.as_ref().or(params.channels.as_ref());

@@ -163,6 +163,8 @@ fn declared_duration(packets: &Packets, container: &str) -> Option<f64> {
             let media = packets.reader().media_info();
             media.time_base?.calc_duration(media.duration?)?.as_secs_f64()
         }
+        // The demuxer's estimate, from the first frames.
+        "aac" => return None,
         _ => track.num_frames? as f64 / f64::from(packets.codec().sample_rate),
     };
     (seconds > 0.0).then_some(seconds)

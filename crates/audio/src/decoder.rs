@@ -211,19 +211,23 @@ impl Decoder {
     fn conclude(&mut self) -> Result<(), Error> {
         let (damage, end) = (self.packets.damage(), self.packets.end());
         let decoded = self.report.duration;
-        let missing = self.info.declared_duration.map_or(0.0, |declared| declared - decoded);
         // The duration in a Matroska header is that of the longest track: a short audio track
         // beside a longer video is whole.
         let may_be_shorter = matches!(self.info.container.as_str(), "mkv" | "webm");
-        let declared = self.info.declared_duration.filter(|declared| {
-            missing > MISSING_SECONDS
-                && missing > MISSING_SHARE * declared
-                && !(may_be_shorter && end == Some(&End::Whole))
+        let expected =
+            self.info.declared_duration.filter(|_| !(may_be_shorter && end == Some(&End::Whole)));
+        let short = expected.filter(|declared| declared - decoded > TOLERATED_SECONDS);
+        let truncated = short.filter(|declared| {
+            let missing = declared - decoded;
+            decoded == 0.0 || missing > MISSING_SECONDS && missing > MISSING_SHARE * declared
         });
+        let is_complete = expected.is_some() && short.is_none();
         let corrupt = damage
             .is_corrupt()
             .then(|| format!("{} of {} packets cannot be decoded", damage.damaged, damage.packets));
         let broken = match end {
+            // What follows a whole recording is none of it: tags, padding.
+            Some(End::Broken(_)) if is_complete => None,
             Some(End::Broken(why)) => Some(format!("unreadable after {decoded:.1} s: {why}")),
             _ => None,
         };
@@ -232,7 +236,7 @@ impl Decoder {
             return Err(Error::Corrupt(why));
         }
         if !self.allow_truncated || decoded == 0.0 {
-            if let Some(declared) = declared {
+            if let Some(declared) = truncated {
                 return Err(Error::Truncated { declared, decoded });
             }
             if let Some(why) = broken {
@@ -240,13 +244,13 @@ impl Decoder {
             }
         }
         let warnings = &mut self.report.warnings;
-        if let Some(declared) = declared {
+        if let Some(declared) = short {
             let error = Error::Truncated { declared, decoded };
             warnings.push(format!("{error}; what is there was taken"));
         } else if let Some(why) = broken {
             warnings.push(format!("{why}; what came before was taken"));
         } else if end == Some(&End::CutOff) && !damage.chained {
-            warnings.push("the file ends in the middle of a packet".into());
+            warnings.push("truncated: the file ends in the middle of a packet".into());
         }
         if damage.has_surplus() {
             warnings.push("the recording goes on after the length that its header gives".into());
@@ -264,7 +268,11 @@ impl Decoder {
     }
 }
 
-/// A recording is truncated if more than both of these are missing: headers are often a little off.
+/// A recording that is shorter than its header says by no more than this is whole: headers count
+/// what encoders put before and after the sound.
+const TOLERATED_SECONDS: f64 = 0.1;
+
+/// It is truncated if more than both of these are missing; in between, a warning says so.
 const MISSING_SECONDS: f64 = 0.5;
 const MISSING_SHARE: f64 = 0.01;
 

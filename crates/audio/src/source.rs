@@ -157,7 +157,7 @@ impl Read for Source {
         self.inner_pos += n as u64;
         self.pos += n as u64;
         self.witness.record().bytes_read += n as u64;
-        if self.pos > self.limit {
+        if n > 0 && self.pos > self.limit {
             return Err(self.witness.fail(Failure::TooLong { actual: None, limit: self.limit }));
         }
         Ok(n)

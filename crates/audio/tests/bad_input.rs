@@ -152,6 +152,58 @@ fn a_stream_cut_off_without_a_declared_length_is_taken_as_it_is() {
 }
 
 #[test]
+fn what_follows_a_recording_is_none_of_it() {
+    let mut tag = b"TAGA title".to_vec();
+    tag.resize(128, b' ');
+    let noise: Vec<u8> =
+        (1..5000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let files = [
+        "wav-s16le.wav",
+        "mp3-cbr-id3.mp3",
+        "mp3-vbr-no-xing.mp3",
+        "aac.aac",
+        "vorbis.ogg",
+        "opus.webm",
+        "aac.m4a",
+        "aiff-s16be.aiff",
+    ];
+    for file in files {
+        let bytes = fixture(file);
+        let whole = decode(bytes.clone(), &mix()).unwrap();
+        for tail in [&tag, &noise, &vec![0; 5000]] {
+            let decoded = decode([&bytes[..], tail].concat(), &mix()).unwrap();
+            assert_eq!(decoded.channels, whole.channels, "{file}");
+            assert_eq!(decoded.report.warnings, Vec::<String>::new(), "{file}");
+        }
+    }
+}
+
+/// However it is cut, a recording whose header counts its samples is refused, or said to be cut.
+#[test]
+fn no_cut_goes_unnoticed() {
+    let speech = fixtures().join("../speech");
+    for file in ["sentence.wav", "sentence.flac", "sentence.mp3", "sentence-mulaw-8k.wav"] {
+        let bytes = std::fs::read(speech.join(file)).unwrap();
+        let whole = decode(bytes.clone(), &mix()).unwrap().seconds();
+        for percent in [20, 50, 80, 90, 96] {
+            let cut = bytes[..bytes.len() * percent / 100].to_vec();
+            let allowed = Options { allow_truncated: true, ..mix() };
+            let decoded = decode(cut.clone(), &allowed).unwrap();
+            assert!(decoded.seconds() < whole - 0.05, "{file} {percent} %");
+            let warnings = decoded.report.warnings.concat();
+            assert!(warnings.contains("truncated"), "{file} {percent} %: {warnings:?}");
+            match decode(cut, &mix()) {
+                Err(Error::Truncated { declared, .. }) => {
+                    assert!((declared - 3.29).abs() < 0.05, "{file}: {declared}");
+                }
+                Ok(_) if percent >= 80 => {}
+                other => panic!("{file} {percent} %: {other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
 fn isolated_damage_is_silence_and_a_warning_and_much_is_an_error() {
     // Twenty seconds, and the payload of one frame destroyed.
     let one = fixture("mp3-vbr-no-xing.mp3");
