@@ -114,6 +114,16 @@ impl Whisper {
             .ok_or_else(|| Error::Network("no language has a finite score".into()))
     }
 
+    fn decoding<'a>(&'a self, text: &'a dyn Fn(&[u32]) -> String) -> Decoding<'a> {
+        Decoding {
+            settings: &self.settings,
+            rules: &self.rules,
+            no_speech: self.tokenizer.no_speech,
+            text_context: self.network.dimensions().text_context,
+            text,
+        }
+    }
+
     /// The tokens that say what follows: `<|startoftranscript|>`, and for multilingual models the
     /// language and the task.
     fn header(&self, language: Option<u32>, audio: &Arc<EncodedAudio>) -> Result<Vec<u32>, Error> {
@@ -173,14 +183,9 @@ impl Recognizer for Whisper {
             return Ok(Vec::new());
         }
         let features = self.log_mel.compute(samples);
+        let text = |tokens: &[u32]| self.tokenizer.text(tokens);
         let passes = Passes {
-            decoding: Decoding {
-                settings: &self.settings,
-                rules: &self.rules,
-                no_speech: self.tokenizer.no_speech,
-                text_context: self.network.dimensions().text_context,
-                text: &|tokens| self.tokenizer.text(tokens),
-            },
+            decoding: self.decoding(&text),
             window: self.network.dimensions().frames(),
             start_of_previous: self.tokenizer.start_of_previous,
         };

@@ -116,7 +116,8 @@ impl Passes<'_> {
             let text = (self.decoding.text)(tokens);
             // A character cut off at the end of a stretch is lost.
             let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\u{fffd}');
-            if text.is_empty() {
+            // Whisper writes dots where it hears noise.
+            if !text.contains(char::is_alphanumeric) {
                 continue;
             }
             let is_text = |token: u32| token < self.decoding.rules.end_of_text;
@@ -210,6 +211,14 @@ mod tests {
         frames: usize,
         choices: impl Fn(usize, &[u32]) -> Vec<(u32, f32)>,
     ) -> (Vec<Hypothesis>, usize) {
+        run_with(&text, frames, choices)
+    }
+
+    fn run_with(
+        text: &dyn Fn(&[u32]) -> String,
+        frames: usize,
+        choices: impl Fn(usize, &[u32]) -> Vec<(u32, f32)>,
+    ) -> (Vec<Hypothesis>, usize) {
         let settings = Settings::default();
         let rules = script::rules();
         let passes = Passes {
@@ -218,7 +227,7 @@ mod tests {
                 rules: &rules,
                 no_speech: Some(NO_SPEECH),
                 text_context: 100,
-                text: &text,
+                text,
             },
             window: WINDOW,
             start_of_previous: None,
@@ -268,6 +277,14 @@ mod tests {
         let (hypotheses, _) =
             run(30, |_, history| say(&[14, 1, 24, 24, 2, 34, 34, 3, 60], history));
         assert_eq!(times(&hypotheses), [(0.0, 0.2, "1"), (0.2, 0.3, "2")]);
+    }
+
+    #[test]
+    fn text_without_a_word_is_none() {
+        let dots = |tokens: &[u32]| if tokens.contains(&1) { " . .".into() } else { text(tokens) };
+        let (hypotheses, _) =
+            run_with(&dots, 98, |_, history| say(&[14, 1, 24, 24, 2, 34], history));
+        assert_eq!(times(&hypotheses), [(0.2, 0.4, "2")]);
     }
 
     #[test]

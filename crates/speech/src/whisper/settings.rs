@@ -64,10 +64,12 @@ impl Settings {
             || !self.temperatures.iter().all(|t| (0.0..=10.0).contains(t))
         {
             "temperatures must be given, each between 0 and 10"
-        } else if !(self.patience > 0.0 && self.patience <= 10.0) {
-            "patience must be above 0, and at most 10"
-        } else if !self.length_penalty.is_finite() || !(self.max_initial_timestamp >= 0.0) {
-            "length_penalty and max_initial_timestamp must be numbers, the latter not negative"
+        } else if !(0.01..=10.0).contains(&self.patience) {
+            "patience must be between 0.01 and 10"
+        } else if !(-10.0..=10.0).contains(&self.length_penalty) {
+            "length_penalty must be between -10 and 10"
+        } else if !(0.0..=30.0).contains(&self.max_initial_timestamp) {
+            "max_initial_timestamp must be between 0 and 30"
         } else {
             return Ok(());
         };
