@@ -123,8 +123,10 @@ fn odd_rates_and_channels_are_transcribed() {
     write_wav(&path, 192_000, 8, bytes, frames);
     let transcript = transcript_of(&models, &path, &[]);
     assert_eq!(text_of(&transcript), SENTENCE);
-    assert_eq!((&transcript["source"]["channels"], &transcript["source"]["sample_rate"]),
-        (&8.into(), &192_000.into()));
+    assert_eq!(
+        (&transcript["source"]["channels"], &transcript["source"]["sample_rate"]),
+        (&8.into(), &192_000.into())
+    );
     let transcript = transcript_of(&models, &speech("sentence-mulaw-8k.wav"), &[]);
     assert_eq!(text_of(&transcript), SENTENCE);
 }
@@ -221,20 +223,25 @@ fn a_damaged_model_is_refused_with_the_file_named() {
         to
     };
     let (whisper, _vad) = (copy("whisper-tiny.en"), copy("fsmn-vad"));
-    let scriptorium = Scriptorium::new(root.path())
-        .with("SCRIPTORIUM__MODELS__AUTO_PULL", "false");
+    let scriptorium = Scriptorium::new(root.path()).with("SCRIPTORIUM__MODELS__AUTO_PULL", "false");
     let verified = scriptorium.run(["models", "verify", "whisper-tiny.en"]).expect_code(0);
     assert!(verified.stdout.contains("ok"), "{}", verified.stdout);
 
     // One bit, far inside.
-    let file = fs::OpenOptions::new().write(true).read(true).open(whisper.join("model.bin")).unwrap();
+    let file =
+        fs::OpenOptions::new().write(true).read(true).open(whisper.join("model.bin")).unwrap();
     let mut byte = [0];
     file.read_exact_at(&mut byte, 40_000_000).unwrap();
     file.write_all_at(&[byte[0] ^ 1], 40_000_000).unwrap();
     let verified = scriptorium.run(["models", "verify", "whisper-tiny.en"]).expect_code(1);
     assert!(verified.stdout.contains("model.bin"), "{}", verified.stdout);
 
-    fs::OpenOptions::new().write(true).open(whisper.join("model.bin")).unwrap().set_len(1000).unwrap();
+    fs::OpenOptions::new()
+        .write(true)
+        .open(whisper.join("model.bin"))
+        .unwrap()
+        .set_len(1000)
+        .unwrap();
     let path = speech("sentence.wav");
     let ran = scriptorium.run(["transcribe", path.to_str().unwrap()]).expect_code(1);
     assert!(ran.stderr.contains("model.bin"), "{}", ran.stderr);
@@ -242,5 +249,9 @@ fn a_damaged_model_is_refused_with_the_file_named() {
     let ran = scriptorium
         .run(["transcribe", path.to_str().unwrap(), "--model", whisper.to_str().unwrap()])
         .expect_code(1);
-    assert!(ran.stderr.contains("tokenizer.json") || ran.stderr.contains("model.bin"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("tokenizer.json") || ran.stderr.contains("model.bin"),
+        "{}",
+        ran.stderr
+    );
 }

@@ -6,8 +6,8 @@ use crate::support::Scriptorium;
 
 fn scriptorium() -> (tempfile::TempDir, Scriptorium) {
     let directory = tempfile::tempdir().unwrap();
-    let scriptorium = Scriptorium::new(directory.path())
-        .with("SCRIPTORIUM__MODELS__AUTO_PULL", "false");
+    let scriptorium =
+        Scriptorium::new(directory.path()).with("SCRIPTORIUM__MODELS__AUTO_PULL", "false");
     (directory, scriptorium)
 }
 

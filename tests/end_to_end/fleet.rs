@@ -111,10 +111,8 @@ fn drain(worker: &mut Process, log: &Path) {
 /// Every recording has its transcript, once, with the right words; nothing else lies there.
 async fn check_transcripts(bucket: &Bucket, names: &BTreeSet<String>) {
     let written: BTreeSet<_> = bucket.names("out/").await.into_iter().collect();
-    let mut expected: BTreeSet<_> = names
-        .iter()
-        .flat_map(|name| [format!("{name}.json"), format!("{name}.srt")])
-        .collect();
+    let mut expected: BTreeSet<_> =
+        names.iter().flat_map(|name| [format!("{name}.json"), format!("{name}.srt")]).collect();
     expected.extend(bad().iter().map(|(name, _, _)| format!("{name}.error.json")));
     let records = |name: &&String| name.starts_with(".scriptorium/");
     assert_eq!(written.iter().filter(|n| !records(n)).cloned().collect::<BTreeSet<_>>(), expected);
@@ -146,5 +144,5 @@ async fn check_queues(services: &Services) {
         bad().into_iter().map(|(name, _, code)| (name.to_owned(), code.to_owned())).collect();
     assert_eq!(reasons, expected);
     assert_eq!(letters.len(), expected.len());
-    queue.delete().await.unwrap();
+    queue.destroy().await.unwrap();
 }

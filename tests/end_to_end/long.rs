@@ -1,12 +1,6 @@
 //! Long recordings: memory that does not grow with them.
 
-use std::{
-    fs,
-    io::Write,
-    path::Path,
-    process::Stdio,
-    time::Duration,
-};
+use std::{fs, io::Write, path::Path, process::Stdio, time::Duration};
 
 use serde_json::Value;
 
@@ -45,7 +39,8 @@ fn three_hours_take_little_more_memory_than_thirty_seconds() {
     let make = |name: &str, repeats: usize, pause_seconds: usize| {
         let path = directory.path().join(name);
         let period = sentence.len() + pause_seconds * 16_000;
-        let samples = (0..repeats).flat_map(|_| sentence.iter().copied().chain(pause(pause_seconds)));
+        let samples =
+            (0..repeats).flat_map(|_| sentence.iter().copied().chain(pause(pause_seconds)));
         write_wav(&path, 16_000, 1, u32::try_from(2 * repeats * period).unwrap(), samples);
         path
     };

@@ -3,8 +3,9 @@
 use std::{fs, path::Path, time::Duration};
 
 use bytes::Bytes;
+use job::{BatchId, Job, Options, Records};
 use queue::{Message, Queue};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::{io::copy_bidirectional, net::TcpListener, net::TcpStream};
 
 use crate::{
@@ -16,15 +17,16 @@ fn message(id: &str, body: impl Into<Bytes>) -> Message {
     Message { id: id.to_owned(), body: body.into(), attempt: 0 }
 }
 
-fn job(services: &Services, id: &str, source: &str) -> Value {
-    json!({
-        "version": 1,
-        "id": id,
-        "batch": "0199d2c8-3a5f-7c63-9d0e-8f1f3b0c2a11",
-        "source": services.uri(source),
-        "output": services.uri(&format!("out/{source}")),
-        "records": services.uri("out/.scriptorium/0199d2c8-3a5f-7c63-9d0e-8f1f3b0c2a11/"),
-    })
+fn text(job: &Job) -> String {
+    String::from_utf8(job.to_vec()).unwrap()
+}
+
+/// A valid job for the object `source` of the test's bucket.
+fn job(services: &Services, source: &str) -> Job {
+    let batch: BatchId = "0199d2c8-3a5f-7c63-9d0e-8f1f3b0c2a11".parse().unwrap();
+    let records = Records::under(&services.uri("out/"), &batch).prefix().to_owned();
+    let output = services.uri(&format!("out/{source}"));
+    Job::new(batch, services.uri(source), output, records, Options::default())
 }
 
 async fn dead_letters(services: &Services, count: usize, log: &Path) -> Vec<(String, String)> {
@@ -39,8 +41,10 @@ async fn dead_letters(services: &Services, count: usize, log: &Path) -> Vec<(Str
     }
     let log = fs::read_to_string(log).unwrap();
     assert_eq!(letters.len(), count, "{letters:?}\n{log}");
-    let mut reasons: Vec<_> =
-        letters.into_iter().map(|l| (l.message.id, format!("{}: {}", l.reason.code, l.reason.detail))).collect();
+    let mut reasons: Vec<_> = letters
+        .into_iter()
+        .map(|l| (l.message.id, format!("{}: {}", l.reason.code, l.reason.detail)))
+        .collect();
     reasons.sort();
     reasons
 }
@@ -52,24 +56,27 @@ async fn what_cannot_be_done_becomes_a_dead_letter_that_says_why() {
     let sentence = fs::read(speech("sentence.opus")).unwrap();
     bucket.put("in/a.opus", sentence).await;
     let queue = services.queue().await;
-    let mut newer = job(&services, "e", "in/a.opus");
+    let good = job(&services, "in/a.opus");
+    let mut newer = serde_json::to_value(&good).unwrap();
     newer["version"] = 9.into();
-    let mut unknown = job(&services, "f", "in/a.opus");
+    let mut unknown = serde_json::to_value(&good).unwrap();
     unknown["colour"] = "blue".into();
-    let mut model = job(&services, "g", "in/a.opus");
-    model["options"] = json!({ "model": "nonesuch" });
-    let elsewhere = json!({
-        "version": 1, "id": "h", "batch": "0199d2c8-3a5f-7c63-9d0e-8f1f3b0c2a11",
-        "source": services.uri("in/a.opus"), "output": "s3://no-such-bucket-here/a",
-        "records": services.uri("out/.scriptorium/0199d2c8-3a5f-7c63-9d0e-8f1f3b0c2a11/"),
-    });
+    let mut model = good.clone();
+    model.options.model = Some("nonesuch".to_owned());
+    let elsewhere = Job::new(
+        good.batch.clone(),
+        good.source.clone(),
+        "s3://no-such-bucket-here/a".to_owned(),
+        "s3://no-such-bucket-here/.scriptorium".to_owned(),
+        Options::default(),
+    );
     for (id, body) in [
         ("b", "not json".to_owned()),
-        ("c", job(&services, "c", "in/missing.wav").to_string()),
+        ("c", text(&job(&services, "in/missing.wav"))),
         ("e", newer.to_string()),
         ("f", unknown.to_string()),
-        ("g", model.to_string()),
-        ("h", elsewhere.to_string()),
+        ("g", text(&model)),
+        ("h", text(&elsewhere)),
     ] {
         queue.publish(message(id, body)).await.unwrap();
     }
@@ -95,8 +102,7 @@ async fn what_cannot_be_done_becomes_a_dead_letter_that_says_why() {
     assert_eq!(record["code"], "source_missing");
     assert!(!record["remedy"].as_str().unwrap().is_empty());
     // The worker is well: it still does what can be done.
-    let good = job(&services, "z", "in/a.opus").to_string();
-    queue.publish(message("z", good)).await.unwrap();
+    queue.publish(message("z", text(&good))).await.unwrap();
     for _ in 0..300 {
         if bucket.names("out/in/").await.iter().any(|name| name == "a.opus.json") {
             break;
@@ -108,7 +114,7 @@ async fn what_cannot_be_done_becomes_a_dead_letter_that_says_why() {
     assert_eq!(text_of(&transcript), SENTENCE);
     worker.signal("TERM");
     assert_eq!(worker.wait(), Some(0));
-    queue.delete().await.unwrap();
+    queue.destroy().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -154,7 +160,7 @@ async fn hostile_keys_are_data() {
     assert_eq!(bucket.get("out/with space.opus.json").await, first);
     worker.signal("TERM");
     assert_eq!(worker.wait(), Some(0));
-    services.queue().await.delete().await.unwrap();
+    services.queue().await.destroy().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -186,7 +192,7 @@ async fn a_worker_waits_for_services_that_are_down() {
     let bucket = services.bucket().await;
     bucket.put("in/a.opus", fs::read(speech("sentence.opus")).unwrap()).await;
     let queue = services.queue().await;
-    queue.publish(message("a", job(&services, "a", "in/a.opus").to_string())).await.unwrap();
+    queue.publish(message("a", text(&job(&services, "in/a.opus")))).await.unwrap();
 
     // Two ports that nobody listens at yet.
     let port = |listener: &std::net::TcpListener| listener.local_addr().unwrap().port();
@@ -216,7 +222,7 @@ async fn a_worker_waits_for_services_that_are_down() {
     assert_eq!(worker.wait(), Some(0));
     store_proxy.abort();
     broker_proxy.abort();
-    queue.delete().await.unwrap();
+    queue.destroy().await.unwrap();
 }
 
 async fn wait_for_log(log: &Path, text: &str) {
@@ -255,11 +261,10 @@ async fn sigterm_gives_long_jobs_back() {
     crate::support::write_wav(&long, 16_000, 1, bytes, samples);
     bucket.put("in/long.wav", fs::read(&long).unwrap()).await;
     let queue = services.queue().await;
-    queue.publish(message("a", job(&services, "a", "in/long.wav").to_string())).await.unwrap();
+    queue.publish(message("a", text(&job(&services, "in/long.wav")))).await.unwrap();
 
     let log = directory.path().join("log");
-    let scriptorium =
-        services.scriptorium(&models).with("SCRIPTORIUM__WORKER__DRAIN_SECONDS", "0");
+    let scriptorium = services.scriptorium(&models).with("SCRIPTORIUM__WORKER__DRAIN_SECONDS", "0");
     let mut worker = scriptorium.start(["worker", "--threads", "1"], &log);
     for _ in 0..300 {
         if !bucket.names("out/.scriptorium/").await.is_empty() {
@@ -280,5 +285,5 @@ async fn sigterm_gives_long_jobs_back() {
     }
     let depth = queue.depth().await.unwrap();
     assert_eq!((depth.ready, depth.delayed, depth.dead), (1, 0, 0));
-    queue.delete().await.unwrap();
+    queue.destroy().await.unwrap();
 }

@@ -76,7 +76,7 @@ impl Services {
             secret_key: Some(Secret::new(self.secret_key.clone())),
             ..S3Config::default()
         };
-        let stores = Stores::new(Config { s3 });
+        let stores = Stores::new(Config { s3 }).unwrap();
         let location = Location::s3(BUCKET, "").unwrap();
         let (store, _) = stores.open(&location).unwrap();
         Bucket { store, prefix: format!("{}/", self.name) }

@@ -91,9 +91,8 @@ fn without_out_the_transcript_goes_to_standard_output() {
     let path = speech("sentence.opus");
     let ran = scriptorium.run(["transcribe", path.to_str().unwrap()]).expect_code(0);
     assert_eq!(ran.stdout.trim(), SENTENCE);
-    let ran = scriptorium
-        .run(["transcribe", path.to_str().unwrap(), "--format", "json"])
-        .expect_code(0);
+    let ran =
+        scriptorium.run(["transcribe", path.to_str().unwrap(), "--format", "json"]).expect_code(0);
     let transcript = ran.json();
     assert_eq!(transcript["source"]["codec"], "opus");
     assert_eq!(text_of(&transcript), SENTENCE);
@@ -108,8 +107,8 @@ fn channels_are_mixed_or_transcribed_on_their_own() {
     let sentence = sentence_samples();
     let length = sentence.len();
     let at = |i: usize| sentence.get(i).copied().unwrap_or(0);
-    let frames = (0..2 * length + 16_000)
-        .flat_map(|i| [at(i), at(i.wrapping_sub(length + 16_000))]);
+    let frames =
+        (0..2 * length + 16_000).flat_map(|i| [at(i), at(i.wrapping_sub(length + 16_000))]);
     write_wav(&path, 16_000, 2, 4 * (2 * length as u32 + 16_000), frames);
     let scriptorium = Scriptorium::new(&models);
     let transcribe = |mode: &str| {
@@ -158,8 +157,10 @@ fn one_bad_file_does_not_stop_the_rest() {
     assert!(codes.contains(&("audio_unrecognized", true)), "{codes:?}");
     assert!(codes.contains(&("source_missing", true)), "{codes:?}");
     assert!(ran.stderr.contains("bad.wav"), "{}", ran.stderr);
-    assert!(out.join(root.path().file_name().unwrap()).join("good.wav.json").is_file()
-        || out.join("good.wav.json").is_file());
+    assert!(
+        out.join(root.path().file_name().unwrap()).join("good.wav.json").is_file()
+            || out.join("good.wav.json").is_file()
+    );
 }
 
 #[test]

@@ -64,12 +64,14 @@ pub(crate) struct RecordingArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Without --out, the transcript goes to standard output. With --out, what is \
+#[command(
+    after_help = "Without --out, the transcript goes to standard output. With --out, what is \
                         up to date is skipped: run the same command again to resume.\n\nExamples:\n  \
                         scriptorium transcribe interview.mp3\n  \
                         scriptorium transcribe talk.mp4 --format srt > talk.srt\n  \
                         scriptorium transcribe recordings/ --out transcripts/ --format json,srt,vtt,txt\n  \
-                        scriptorium transcribe s3://archive/calls/ --out s3://archive/text/ --channels split")]
+                        scriptorium transcribe s3://archive/calls/ --out s3://archive/text/ --channels split"
+)]
 pub(crate) struct TranscribeArgs {
     #[command(flatten)]
     pub(crate) recordings: RecordingArgs,

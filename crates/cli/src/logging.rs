@@ -31,9 +31,8 @@ impl Default for Options {
 pub(crate) fn init(options: &Options) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&options.level)
         .with_context(|| format!("log.level: not a level or a filter: `{}`", options.level))?
-        // These tell of every frame and every request at `info` or below.
-        .add_directive("tract_core=warn".parse()?)
-        .add_directive("tract_hir=warn".parse()?);
+        // Says at `warn` what `queue` says itself, and quotes whole messages.
+        .add_directive("lapin=off".parse()?);
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     let json = match options.format {
         Format::Auto => !io::stderr().is_terminal(),

@@ -50,8 +50,7 @@ impl Progress {
     pub(crate) fn start() -> Self {
         let bar = terminal_bar();
         let every = if bar.is_some() { REDRAW } else { LINE_EVERY };
-        let shared =
-            Arc::new(Shared { tally: Mutex::default(), started: Instant::now(), bar });
+        let shared = Arc::new(Shared { tally: Mutex::default(), started: Instant::now(), bar });
         let renderer = tokio::spawn({
             let shared = Arc::clone(&shared);
             async move {
@@ -152,8 +151,8 @@ impl Tally {
         let (seconds, bytes_done) = running
             .fold((self.seconds_ended, self.bytes_ended), |(s, b), (rs, rb)| (s + rs, b + rb));
         let elapsed = elapsed.as_secs_f64().max(1e-3);
-        let left = self.bytes.saturating_sub(bytes_done) as f64 / bytes_done.max(1) as f64
-            * elapsed;
+        let left =
+            self.bytes.saturating_sub(bytes_done) as f64 / bytes_done.max(1) as f64 * elapsed;
         let left = match (self.listed, bytes_done) {
             (false, _) => "still listing".to_owned(),
             (true, 0) => "starting".to_owned(),

@@ -1,5 +1,7 @@
 //! From the paths of a command line to the recordings they stand for.
 
+use std::pin::Pin;
+
 use futures::StreamExt;
 use job::{Failure, FailureCode};
 use store::{Kind, Location, Stores};
@@ -42,19 +44,33 @@ pub(crate) async fn list(
     found: &Sender<Found>,
 ) {
     for path in paths {
-        let Err(error) = list_one(stores, path, all_files, found).await else { continue };
-        let code = match error.kind {
-            Kind::NotFound => FailureCode::SourceMissing,
-            Kind::Denied => FailureCode::SourceDenied,
-            Kind::Invalid => FailureCode::JobInvalid,
-            _ => FailureCode::SourceUnavailable,
-        };
-        let message = error.to_string();
-        let failure = Failure { code, source: path.clone(), message };
-        if found.send(Found::Failed(failure)).await.is_err() {
+        if let Err(error) = list_one(stores, path, all_files, found).await
+            && found.send(failed(path.clone(), &error)).await.is_err()
+        {
             return;
         }
     }
+}
+
+fn failed(source: String, error: &store::Error) -> Found {
+    let code = match error.kind {
+        Kind::NotFound => FailureCode::SourceMissing,
+        Kind::Denied => FailureCode::SourceDenied,
+        Kind::Invalid => FailureCode::JobInvalid,
+        _ => FailureCode::SourceUnavailable,
+    };
+    Found::Failed(Failure { code, source, message: error.to_string() })
+}
+
+/// `false` if the paths stand for one file at most.
+pub(crate) fn may_be_several(paths: &[String]) -> bool {
+    let [path] = paths else { return true };
+    path.parse().is_ok_and(|location| is_folder(&location))
+}
+
+/// Whether the location is written as a prefix, or is a folder.
+fn is_folder(location: &Location) -> bool {
+    location.is_prefix() || matches!(location, Location::File(path) if path.is_dir())
 }
 
 async fn list_one(
@@ -64,8 +80,7 @@ async fn list_one(
     found: &Sender<Found>,
 ) -> Result<(), store::Error> {
     let location: Location = path.parse()?;
-    let is_folder = matches!(&location, Location::File(path) if path.is_dir());
-    if location.is_prefix() || is_folder {
+    if is_folder(&location) {
         return list_below(stores, &location.as_prefix(), all_files, found).await.map(drop);
     }
     let (store, key) = stores.open(&location)?;
@@ -87,7 +102,8 @@ async fn list_one(
     }
 }
 
-/// Lists everything below `prefix`; returns how many objects there were.
+/// Lists everything below `prefix`; returns how many objects there were. An entry that cannot be
+/// listed is a failure of its own; an error is the end of the listing.
 async fn list_below(
     stores: &Stores,
     prefix: &Location,
@@ -95,10 +111,17 @@ async fn list_below(
     found: &Sender<Found>,
 ) -> Result<u64, store::Error> {
     let (store, key) = stores.open(prefix)?;
-    let mut objects = store.list(&key);
+    let mut objects = store.list(&key).peekable();
     let mut count = 0;
     while let Some(object) = objects.next().await {
-        let object = object?;
+        let object = match object {
+            Ok(object) => object,
+            Err(error) if Pin::new(&mut objects).peek().await.is_none() => return Err(error),
+            Err(error) => {
+                let _ = found.send(failed(error.uri.clone(), &error)).await;
+                continue;
+            }
+        };
         let source = match prefix {
             Location::S3 { bucket, .. } => Location::s3(bucket, &object.key)?,
             Location::File(_) => Location::File(format!("/{}", object.key).into()),

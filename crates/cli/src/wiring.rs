@@ -61,12 +61,8 @@ pub(crate) async fn engine(config: &Config, pull: bool) -> anyhow::Result<Engine
     };
     let pool: Arc<dyn Compute> =
         Arc::new(ComputePool::new(cores).context("cannot start the compute threads")?);
-    let pipeline = Pipeline::new(
-        Arc::new(vad),
-        Arc::new(recognizer),
-        config.segmentation.clone(),
-        pool,
-    );
+    let pipeline =
+        Pipeline::new(Arc::new(vad), Arc::new(recognizer), config.segmentation.clone(), pool);
     let transcriber = Transcriber::new(stores(config)?, vec![pipeline], config.audio.options());
     Ok(Engine { transcriber, cores })
 }
@@ -97,9 +93,9 @@ pub(crate) async fn pull(
     library: &Library,
     entry: &models::Entry,
 ) -> anyhow::Result<ModelDirectory> {
-    let bar = ProgressBar::new(entry.size()).with_style(
-        ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}")?,
-    );
+    let bar = ProgressBar::new(entry.size()).with_style(ProgressStyle::with_template(
+        "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}",
+    )?);
     bar.set_message(format!("fetching {}", entry.name));
     let directory = library
         .pull(entry, &|progress| {

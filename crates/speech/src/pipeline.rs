@@ -214,10 +214,7 @@ impl<'a> Run<'a> {
         let recognizer = &pipeline.recognizer;
         let channels = (0..decoder.output_channels())
             .map(|_| Channel {
-                segmenter: Segmenter::new(
-                    Arc::clone(&pipeline.vad),
-                    pipeline.segmentation.clone(),
-                ),
+                segmenter: Segmenter::new(Arc::clone(&pipeline.vad), pipeline.segmentation.clone()),
                 packer: Packer::new(recognizer.max_seconds(), recognizer.fixed_window()),
                 language: options.language.clone(),
             })
@@ -245,9 +242,8 @@ impl<'a> Run<'a> {
         let result = self.run();
         // Windows still in flight hold nothing of ours but the channel; they need not be waited for.
         result?;
-        self.segments.sort_by(|a, b| {
-            a.start.total_cmp(&b.start).then_with(|| a.channel.cmp(&b.channel))
-        });
+        self.segments
+            .sort_by(|a, b| a.start.total_cmp(&b.start).then_with(|| a.channel.cmp(&b.channel)));
         let stage = |name: &str, seconds: f64| Stage { name: name.to_owned(), seconds };
         Ok(Outcome {
             segments: self.segments,

@@ -26,8 +26,11 @@ struct Piece {
 
 impl Window {
     pub(crate) fn of(segment: Segment) -> Self {
-        let piece =
-            Piece { window_start: 0, recording_start: segment.start, length: segment.samples.len() };
+        let piece = Piece {
+            window_start: 0,
+            recording_start: segment.start,
+            length: segment.samples.len(),
+        };
         Self { samples: segment.samples, pieces: vec![piece] }
     }
 

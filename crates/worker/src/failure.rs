@@ -17,11 +17,7 @@ pub fn failure_of(error: &pipeline::Error, source: &str) -> Failure {
     }
 }
 
-pub(crate) fn failure(
-    code: FailureCode,
-    source: &str,
-    message: impl std::fmt::Display,
-) -> Failure {
+pub(crate) fn failure(code: FailureCode, source: &str, message: impl std::fmt::Display) -> Failure {
     Failure { code, source: source.to_owned(), message: message.to_string() }
 }
 

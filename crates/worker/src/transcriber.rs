@@ -101,8 +101,7 @@ impl Transcriber {
         let fingerprint = pipeline.fingerprint(&decoding, &options);
 
         let open = |location: &Location| self.stores.open(location);
-        let (source, key) =
-            open(&assignment.source).map_err(|e| source_failure(&e, &uri))?;
+        let (source, key) = open(&assignment.source).map_err(|e| source_failure(&e, &uri))?;
         let meta = source.head(&key).await.map_err(|e| source_failure(&e, &uri))?;
         self.check_size(&meta, &uri)?;
 
@@ -407,8 +406,7 @@ impl Output<'_> {
             (META_FINGERPRINT.to_owned(), transcript.pipeline.fingerprint.clone()),
             (META_SOURCE_ETAG.to_owned(), transcript.source.etag.clone()),
         ]);
-        let options =
-            PutOptions { condition, content_type: Some(format.content_type()), metadata };
+        let options = PutOptions { condition, content_type: Some(format.content_type()), metadata };
         let body = Bytes::from(transcript.render(format));
         self.store.put(&self.key(format), body, options).await.map(drop)
     }

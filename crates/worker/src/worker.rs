@@ -141,12 +141,15 @@ impl Shared {
             return;
         }
         tracing::warn!(in_flight = jobs.len(), "drain time is over: interrupting jobs");
-        let controls = self.controls.lock().unwrap_or_else(PoisonError::into_inner);
-        controls.values().for_each(|control| control.interrupt());
-        drop(controls);
+        self.interrupt_all();
         while let Some(ended) = jobs.join_next().await {
             log_panic(ended);
         }
+    }
+
+    fn interrupt_all(&self) {
+        let controls = self.controls.lock().unwrap_or_else(PoisonError::into_inner);
+        controls.values().for_each(|control| control.interrupt());
     }
 
     /// Does one leased job and settles the lease, whatever happens.
@@ -241,9 +244,8 @@ impl Shared {
                 Verdict::Release
             }
             FailureKind::Transient if message.attempt < self.max_retries() => {
-                let delay = Duration::from_secs(
-                    self.options.retry_delays[message.attempt as usize],
-                );
+                let delay =
+                    Duration::from_secs(self.options.retry_delays[message.attempt as usize]);
                 tracing::warn!(%failure, ?delay, "failed, to be tried again");
                 Verdict::Retry(delay)
             }
@@ -282,11 +284,8 @@ impl Shared {
             language: job.options.language.clone(),
             channels: job.options.channels.map(to_channel_mode),
         };
-        let running = Running {
-            source: job.source.clone(),
-            worker: self.name.clone(),
-            started_at: now(),
-        };
+        let running =
+            Running { source: job.source.clone(), worker: self.name.clone(), started_at: now() };
         let records = Records::at(job.records.clone());
         self.put_record(&records.running(&job.id), &running).await.map_err(invalid)?;
         let transcription = self.transcriber.transcribe(&assignment, control).await?;
@@ -312,12 +311,7 @@ impl Shared {
         Ok(())
     }
 
-    fn done_record(
-        &self,
-        job: &Job,
-        output: &Location,
-        transcription: &Transcription,
-    ) -> Done {
+    fn done_record(&self, job: &Job, output: &Location, transcription: &Transcription) -> Done {
         let up_to_date = transcription.completed == Completed::UpToDate;
         let processing = &transcription.transcript.processing;
         Done {

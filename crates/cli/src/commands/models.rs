@@ -56,8 +56,10 @@ fn list(library: &Library, json: bool) -> anyhow::Result<u8> {
         print_json(&models.collect::<Vec<_>>())?;
         return Ok(exit::SUCCESS);
     }
-    let mut table =
-        format!("{:<24} {:>9}  {:<10} {:<10} DESCRIPTION\n", "NAME", "SIZE", "LICENCE", "INSTALLED");
+    let mut table = format!(
+        "{:<24} {:>9}  {:<10} {:<10} DESCRIPTION\n",
+        "NAME", "SIZE", "LICENCE", "INSTALLED"
+    );
     for entry in models {
         let size = format!("{} MB", entry.size().div_ceil(1_000_000));
         let installed = if is_installed(library, entry) { "yes" } else { "" };

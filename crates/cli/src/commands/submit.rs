@@ -131,8 +131,11 @@ impl Submission {
                 match found {
                     Found::Recording(item) => match self.job(&item) {
                         Ok(job) => {
-                            let message =
-                                Message { id: job.id.clone(), body: job.to_vec().into(), attempt: 0 };
+                            let message = Message {
+                                id: job.id.clone(),
+                                body: job.to_vec().into(),
+                                attempt: 0,
+                            };
                             queue.publish(message).await.with_context(|| {
                                 format!("submission cut off; go on with --batch {}", self.batch)
                             })?;

@@ -52,6 +52,7 @@ pub(crate) async fn run(config: &Config, args: TranscribeArgs) -> anyhow::Result
         summary: Mutex::default(),
         outputs: Mutex::default(),
         several_roots: args.recordings.paths.len() > 1,
+        labelled: sources::may_be_several(&args.recordings.paths),
         stop,
     });
 
@@ -101,6 +102,8 @@ struct Batch {
     /// Which recording claimed which output; only needed if there are several roots.
     outputs: Mutex<HashMap<String, String>>,
     several_roots: bool,
+    /// Several transcripts may go to standard output: each is headed by its recording.
+    labelled: bool,
     stop: CancellationToken,
 }
 
@@ -247,7 +250,7 @@ impl Batch {
         let format = *self.formats.first()?;
         self.output.is_none().then(|| {
             let mut text = String::new();
-            if self.several_roots || item.source.file_name() != item.relative.as_str() {
+            if self.labelled {
                 let _ = writeln!(text, "== {}", item.source);
             }
             text.push_str(&transcript.render(format));

@@ -116,9 +116,7 @@ impl EnvironmentLayer {
             let is_list = known.get(&key).is_some_and(|v| matches!(v.kind, ValueKind::Array(_)));
             let kind = if is_list {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-                ValueKind::Array(
-                    items.map(|item| Value::new(Some(&origin), item)).collect(),
-                )
+                ValueKind::Array(items.map(|item| Value::new(Some(&origin), item)).collect())
             } else {
                 ValueKind::String(text)
             };

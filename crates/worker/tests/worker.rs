@@ -1,0 +1,259 @@
+//! The loop with an in-memory queue, local files and a recognizer that does what the test wants.
+//! Voice activity is the real model's: without it the tests are skipped, see `make test`.
+
+#![allow(clippy::print_stderr, clippy::unwrap_used)]
+
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use job::{BatchId, Failed, Job, Options, Records};
+use queue::{MemoryQueue, Message, Queue};
+use speech::{
+    compute::Compute,
+    pipeline::Pipeline,
+    recognizer::{self, Description, Hypothesis, LanguageGuess, Recognizer},
+    segmenter,
+    vad::FsmnVad,
+};
+use store::{Config, Location, Stores};
+use tokio_util::sync::CancellationToken;
+use transcript::Transcript;
+use worker::{ComputePool, Transcriber, Worker};
+
+/// Calls a closure with the number of the call; hears "word" in everything.
+struct Scripted<F> {
+    description: Description,
+    calls: AtomicUsize,
+    script: F,
+}
+
+impl<F: Fn(usize) + Send + Sync> Scripted<F> {
+    fn new(script: F) -> Self {
+        let description = Description {
+            name: "scripted".to_owned(),
+            family: "test",
+            precision: "f32",
+            digest: "0".to_owned(),
+            languages: vec!["en".to_owned()],
+        };
+        Self { description, calls: AtomicUsize::new(0), script }
+    }
+}
+
+impl<F: Fn(usize) + Send + Sync> Recognizer for Scripted<F> {
+    fn description(&self) -> &Description {
+        &self.description
+    }
+
+    fn max_seconds(&self) -> f64 {
+        30.0
+    }
+
+    fn fixed_window(&self) -> bool {
+        true
+    }
+
+    fn detect_language(&self, _: &[f32]) -> Result<Option<LanguageGuess>, recognizer::Error> {
+        Ok(None)
+    }
+
+    fn recognize(
+        &self,
+        samples: &[f32],
+        _: &recognizer::Options,
+    ) -> Result<Vec<Hypothesis>, recognizer::Error> {
+        (self.script)(self.calls.fetch_add(1, Ordering::SeqCst));
+        Ok(vec![Hypothesis {
+            start: 0.0,
+            end: samples.len() as f64 / 16_000.0,
+            text: "word".to_owned(),
+            tokens: vec![1],
+            log_probability: -0.1,
+            words: Vec::new(),
+        }])
+    }
+}
+
+struct Fleet {
+    root: tempfile::TempDir,
+    queue: MemoryQueue,
+    worker: Worker,
+}
+
+impl Fleet {
+    /// One worker; `None` where the voice activity model is not there.
+    fn new(script: impl Fn(usize) + Send + Sync + 'static) -> Option<Self> {
+        let Some(models) = std::env::var_os("SCRIPTORIUM_TEST_MODELS") else {
+            eprintln!("skipped: SCRIPTORIUM_TEST_MODELS is not set; run `make test`");
+            return None;
+        };
+        let vad = FsmnVad::open(&Path::new(&models).join("fsmn-vad")).unwrap();
+        let pool: Arc<dyn Compute> = Arc::new(ComputePool::new(1).unwrap());
+        let pipeline = Pipeline::new(
+            Arc::new(vad),
+            Arc::new(Scripted::new(script)),
+            segmenter::Options::default(),
+            pool,
+        );
+        let decoding = audio::Options {
+            limits: audio::Limits {
+                max_bytes: 1 << 30,
+                max_duration: Duration::from_secs(24 * 3600),
+                max_channels: 8,
+            },
+            channels: audio::ChannelMode::Mix,
+            allow_truncated: false,
+        };
+        let stores = Arc::new(Stores::new(Config::default()).unwrap());
+        let queue = MemoryQueue::new();
+        let options = worker::Options {
+            name: "test".to_owned(),
+            jobs: 1,
+            retry_delays: vec![0, 0],
+            ..worker::Options::default()
+        };
+        let transcriber = Transcriber::new(stores, vec![pipeline], decoding);
+        let worker = Worker::new(Arc::new(queue.clone()), transcriber, options, 1);
+        Some(Self { root: tempfile::tempdir().unwrap(), queue, worker })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    fn uri(&self, name: &str) -> String {
+        Location::from_path(self.path(name)).unwrap().to_string()
+    }
+
+    async fn submit(&self, name: &str) -> Job {
+        let batch = BatchId::generate();
+        let records = Records::under(&self.uri("out"), &batch).prefix().to_owned();
+        let output = self.uri(&format!("out/{name}"));
+        let job = Job::new(batch, self.uri(name), output, records, Options::default());
+        let message = Message { id: job.id.clone(), body: job.to_vec().into(), attempt: 0 };
+        self.queue.publish(message).await.unwrap();
+        job
+    }
+
+    /// Runs until nothing waits any more.
+    async fn run(self) -> (worker::Summary, MemoryQueue, tempfile::TempDir) {
+        let drain = CancellationToken::new();
+        let running = tokio::spawn(self.worker.run(drain.clone()));
+        let mut idle = 0;
+        while idle < 5 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let depth = self.queue.depth().await.unwrap();
+            idle = if depth.ready + depth.delayed == 0 { idle + 1 } else { 0 };
+        }
+        drain.cancel();
+        (running.await.unwrap().unwrap(), self.queue, self.root)
+    }
+}
+
+/// Real speech, again and again.
+fn write_speech(path: &Path, seconds: usize) {
+    let fixture =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/speech/sentence.wav");
+    let sentence = fs::read(fixture).unwrap()[44..].to_vec();
+    let bytes = seconds * 32_000;
+    let mut wav =
+        b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x80\x3e\0\0\0\x7d\0\0\x02\0\x10\0data"
+            .to_vec();
+    wav.extend(u32::try_from(bytes).unwrap().to_le_bytes());
+    wav.extend(sentence.into_iter().cycle().take(bytes));
+    fs::write(path, wav).unwrap();
+}
+
+fn read(path: &Path) -> Transcript {
+    Transcript::from_json(&fs::read(path).unwrap()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_that_changes_while_it_is_read_is_read_anew() {
+    let path = Arc::new(std::sync::Mutex::new(PathBuf::new()));
+    let changed = Arc::clone(&path);
+    let fleet = Fleet::new(move |call| {
+        if call == 0 {
+            let path = changed.lock().unwrap();
+            let mut file = fs::OpenOptions::new().append(true).open(&*path).unwrap();
+            file.write_all(b"more").unwrap();
+        }
+    });
+    let Some(fleet) = fleet else { return };
+    *path.lock().unwrap() = fleet.path("long.wav");
+    // Longer than what is read ahead.
+    write_speech(&fleet.path("long.wav"), 1800);
+    let job = fleet.submit("long.wav").await;
+    let (summary, queue, root) = fleet.run().await;
+    assert_eq!((summary.retried, summary.done, summary.failed), (1, 1, 0));
+    assert_eq!(queue.depth().await.unwrap(), queue::Depth::default());
+    let transcript = read(&root.path().join("out/long.wav.json"));
+    assert!((transcript.source.duration - 1800.0).abs() < 1.0);
+    assert!(Path::new(&root.path().join("out/.scriptorium")).join(job.batch.as_str()).is_dir());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_is_that_recordings_failure_and_nobody_elses() {
+    let Some(fleet) = Fleet::new(|call| assert!(call >= 3, "on purpose")) else { return };
+    write_speech(&fleet.path("a.wav"), 3);
+    let job = fleet.submit("a.wav").await;
+    let (summary, queue, root) = fleet.run().await;
+    // Two tries again, then given up.
+    assert_eq!((summary.retried, summary.done, summary.failed), (2, 0, 1));
+    let letters = queue.take_dead_letters(10).await.unwrap();
+    assert_eq!(letters.len(), 1);
+    assert_eq!(letters[0].reason.code, "internal");
+    assert!(letters[0].reason.detail.contains("on purpose"), "{:?}", letters[0].reason);
+    let records = root.path().join("out/.scriptorium").join(job.batch.as_str());
+    let record = fs::read(records.join(format!("failed/{}.json", job.id))).unwrap();
+    let record: Failed = serde_json::from_slice(&record).unwrap();
+    assert_eq!((record.attempts, record.failure.code.as_str()), (3, "internal"));
+    assert!(!records.join("running").join(&job.id).exists());
+    assert_eq!(
+        fs::read(root.path().join("out/a.wav.error.json")).unwrap(),
+        fs::read(records.join(format!("failed/{}.json", job.id))).unwrap()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_given_up_and_is_submitted_again_leaves_no_failure_behind() {
+    let Some(fleet) = Fleet::new(|_| {}) else { return };
+    write_speech(&fleet.path("a.wav"), 3);
+    fs::create_dir(fleet.path("out")).unwrap();
+    fs::write(fleet.path("out/a.wav.error.json"), "{}").unwrap();
+    let job = fleet.submit("a.wav").await;
+    let (summary, _, root) = fleet.run().await;
+    assert_eq!((summary.done, summary.failed), (1, 0));
+    assert!(!root.path().join("out/a.wav.error.json").exists());
+    let done = root.path().join("out/.scriptorium").join(job.batch.as_str()).join("done");
+    let done: job::Done = serde_json::from_slice(&fs::read(done.join(&job.id)).unwrap()).unwrap();
+    assert!(!done.up_to_date);
+    let transcript = read(&root.path().join("out/a.wav.json"));
+    assert_eq!(transcript.segments[0].text, "word");
+    assert_eq!(transcript.segments[0].language.as_deref(), Some("en"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_done_before_is_done_at_once() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    let fleet = Fleet::new(move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+    });
+    let Some(fleet) = fleet else { return };
+    write_speech(&fleet.path("a.wav"), 3);
+    fleet.submit("a.wav").await;
+    fleet.submit("a.wav").await;
+    let (summary, _, root) = fleet.run().await;
+    assert_eq!(summary.done, 2);
+    assert!(root.path().join("out/a.wav.json").is_file());
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
+}
