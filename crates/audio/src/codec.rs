@@ -28,6 +28,7 @@ pub(crate) struct Codec {
     /// Short lower-case name.
     pub(crate) name: &'static str,
     pub(crate) sample_rate: u32,
+    /// 0 if only the first packet tells.
     pub(crate) channels: usize,
     /// Frames at the beginning that the encoder put in and the decoder leaves in.
     pub(crate) skip: u64,
@@ -55,8 +56,10 @@ impl Codec {
         let known = decoder.codec_params();
         let sample_rate = known.sample_rate.or(params.sample_rate).unwrap_or(0);
         let channels = known.channels.as_ref().or(params.channels.as_ref());
+        if let Some(channels) = channels {
+            check_channels(channels.count(), max_channels)?;
+        }
         let channels = channels.map_or(0, |c| c.count());
-        check_channels(channels, max_channels)?;
         check_sample_rate(sample_rate)?;
         Ok(Codec { decoder, name, sample_rate, channels, skip })
     }
@@ -98,6 +101,10 @@ fn amend(params: &AudioCodecParameters) -> (AudioCodecParameters, u64) {
             if let Some(config) = params.extra_data.as_deref().and_then(aac_core_config) {
                 amended.with_extra_data(Box::new(config));
             }
+        }
+        // CAF gives the eight bits of the code; the decoder wants those of what it stands for.
+        CODEC_ID_PCM_ALAW | CODEC_ID_PCM_MULAW => {
+            (amended.bits_per_sample, amended.bits_per_coded_sample) = (None, None);
         }
         _ => {}
     }

@@ -216,6 +216,8 @@ impl Decoder {
         let may_be_shorter = matches!(self.info.container.as_str(), "mkv" | "webm");
         let expected =
             self.info.declared_duration.filter(|_| !(may_be_shorter && end == Some(&End::Whole)));
+        // A browser's recording, say, whose only end is that of the file.
+        let is_live = may_be_shorter && expected.is_none();
         let short = expected.filter(|declared| declared - decoded > TOLERATED_SECONDS);
         let truncated = short.filter(|declared| {
             let missing = declared - decoded;
@@ -249,7 +251,7 @@ impl Decoder {
             warnings.push(format!("{error}; what is there was taken"));
         } else if let Some(why) = broken {
             warnings.push(format!("{why}; what came before was taken"));
-        } else if end == Some(&End::CutOff) && !damage.chained {
+        } else if end == Some(&End::CutOff) && !damage.chained && !is_live {
             warnings.push("truncated: the file ends in the middle of a packet".into());
         }
         if damage.has_surplus() {

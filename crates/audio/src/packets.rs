@@ -89,6 +89,8 @@ pub(crate) struct Packets {
     damage: Damage,
     /// Packets in a row that held no audio.
     barren: u32,
+    /// What was decoded to learn the number of channels.
+    ahead: Option<Pcm>,
     end: Option<End>,
 }
 
@@ -104,7 +106,7 @@ impl Packets {
             .ok_or_else(|| Error::NoAudioTrack { container: container.into() })?;
         let (id, time_base) = (track.id, track.time_base);
         let codec = Codec::open(track, max_channels)?;
-        Ok(Packets {
+        let mut packets = Packets {
             reader,
             witness,
             max_channels,
@@ -113,8 +115,18 @@ impl Packets {
             codec,
             damage: Damage::default(),
             barren: 0,
+            ahead: None,
             end: None,
-        })
+        };
+        if packets.codec.channels == 0 {
+            // MP3 in MP4.
+            let mut first = Pcm::default();
+            if !packets.next(&mut first)? {
+                return Err(Error::Corrupt("no packet can be decoded".into()));
+            }
+            packets.ahead = Some(first);
+        }
+        Ok(packets)
     }
 
     /// Skips the encoder's delay: what comes before the place, in units of the track, that `start`
@@ -157,9 +169,13 @@ impl Packets {
         /// More than any codec or muxer puts before the first sound.
         const MAX_BARREN: u32 = 10_000;
         while self.end.is_none() {
-            let Some(mut packet) = self.next_packet()? else { break };
-            self.keep_surplus(&mut packet);
-            self.decode(&packet, pcm)?;
+            if let Some(ahead) = self.ahead.take() {
+                *pcm = ahead;
+            } else {
+                let Some(mut packet) = self.next_packet()? else { break };
+                self.keep_surplus(&mut packet);
+                self.decode(&packet, pcm)?;
+            }
             let skip = self.codec.skip.min(pcm.frames() as u64);
             pcm.skip(skip as usize);
             self.codec.skip -= skip;
@@ -261,9 +277,8 @@ impl Packets {
 
     fn renew_decoder(&mut self) -> Result<(), Error> {
         if let Some(track) = self.reader.tracks().iter().find(|track| track.id == self.track) {
-            let skip = self.codec.skip;
-            self.codec = Codec::open(track, self.max_channels)?;
-            self.codec.skip = skip;
+            let Codec { skip, channels, .. } = self.codec;
+            self.codec = Codec { skip, channels, ..Codec::open(track, self.max_channels)? };
         }
         Ok(())
     }

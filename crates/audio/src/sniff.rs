@@ -20,6 +20,7 @@ const KNOWN: &[(usize, &[u8], &str)] = &[
     (0, b"FLV\x01", "a Flash video, which is not supported"),
     (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "a Windows Media file, which is not supported"),
     (0, b"#!AMR", "an AMR recording, which is not supported"),
+    (28, b"Speex   ", "a Speex recording, which is not supported"),
     (0, b"wvpk", "a WavPack recording, which is not supported"),
     (0, b"MAC ", "a Monkey's Audio recording, which is not supported"),
     (0, b".snd", "a Sun AU recording, which is not supported"),

@@ -11,9 +11,7 @@ use symphonia::core::codecs::CodecParameters;
 use symphonia::core::codecs::audio::well_known::*;
 use symphonia::core::codecs::audio::{AudioCodecId, AudioCodecParameters};
 use symphonia::core::common::FourCc;
-use symphonia::core::errors::{
-    Error, Result, SeekErrorKind, decode_error, seek_error, unsupported_error,
-};
+use symphonia::core::errors::{Result, SeekErrorKind, decode_error, seek_error, unsupported_error};
 use symphonia::core::formats::prelude::*;
 use symphonia::core::formats::probe::{
     ProbeDataMatchSpec, ProbeFormatData, ProbeableFormat, Score, Scoreable,
@@ -270,15 +268,15 @@ impl FormatReader for WavReader<'_> {
     fn next_packet(&mut self) -> Result<Option<Packet>> {
         let wanted = (PACKET_BYTES / self.blocks.bytes).max(1) * self.blocks.bytes;
         let wanted = self.left.map_or(wanted, |left| left.min(wanted));
-        let mut data = self.reader.read_boxed_slice(wanted as usize)?.into_vec();
+        let mut data = match self.reader.read_boxed_slice(wanted as usize) {
+            Ok(data) => data.into_vec(),
+            // Without a length, the end of the file is the end of the audio.
+            Err(e) if e.kind() == ErrorKind::UnexpectedEof && self.left.is_none() => Vec::new(),
+            Err(e) => return Err(e.into()),
+        };
         let blocks = data.len() as u64 / self.blocks.bytes;
         if blocks == 0 {
-            let cut_off = self.left.is_some() && (data.len() as u64) < wanted;
-            return if cut_off {
-                Err(Error::IoError(ErrorKind::UnexpectedEof.into()))
-            } else {
-                Ok(None)
-            };
+            return Ok(None);
         }
         self.left = self.left.map(|left| left - data.len() as u64);
         data.truncate((blocks * self.blocks.bytes) as usize);

@@ -22,7 +22,11 @@ fn what_is_no_recording_is_described() {
     let page = "<!DOCTYPE html><html><body>Not found</body></html>";
     let mut zip = b"PK\x03\x04".to_vec();
     zip.resize(100_000, 0xff);
-    let cases: [(&[u8], &str); 6] = [
+    let mut speex = b"OggS\0\x02".to_vec();
+    speex.resize(28, 0);
+    speex.extend_from_slice(b"Speex   1.2");
+    let cases: [(&[u8], &str); 7] = [
+        (&speex, "Speex"),
         (b"This is a note.\nNot a recording.", "text that begins with \"This is a note.\""),
         (page.as_bytes(), "an HTML page"),
         (&zip, "ZIP"),
@@ -61,6 +65,7 @@ fn headers_that_lie_about_their_lengths_are_read_for_what_is_there() {
         let decoded = decode(bytes, &mix()).unwrap();
         assert_eq!(decoded.channels[0].len(), 16_000, "{riff:#x} {data:#x}");
         assert_eq!(decoded.info.declared_duration, None);
+        assert_eq!(decoded.report.warnings, Vec::<String>::new());
     }
     // A RIFF shorter than its data, and chunks after the data.
     let mut bytes = wav_header(1, 1, 16_000, 16, 8, 32_000);
@@ -149,6 +154,21 @@ fn a_stream_cut_off_without_a_declared_length_is_taken_as_it_is() {
         let decoded = decode(bytes, &mix()).unwrap_or_else(|e| panic!("{file}: {e}"));
         assert!(decoded.seconds() < 1.05, "{file}");
     }
+}
+
+#[test]
+fn a_browsers_recording_has_no_length_and_needs_no_warning() {
+    let mut bytes = fixture("opus.webm");
+    // The length of the segment becomes unknown, and its duration an element to be skipped (Void).
+    let at = |bytes: &[u8], id: &[u8]| bytes.windows(id.len()).position(|w| w == id).unwrap();
+    let segment = at(&bytes, b"\x18\x53\x80\x67") + 4;
+    bytes[segment..segment + 8].copy_from_slice(b"\x01\xff\xff\xff\xff\xff\xff\xff");
+    let duration = at(&bytes, b"\x44\x89\x88");
+    bytes[duration..duration + 3].copy_from_slice(b"\xec\x40\x08");
+    let decoded = decode(bytes, &mix()).unwrap();
+    assert_eq!(decoded.info.declared_duration, None);
+    assert!((decoded.seconds() - 1.0).abs() < 0.02, "{}", decoded.seconds());
+    assert_eq!(decoded.report.warnings, Vec::<String>::new());
 }
 
 #[test]
