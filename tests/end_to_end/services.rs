@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use queue::{AmqpConfig, AmqpQueue};
 use store::{Config, Location, S3Config, Secret, Store, Stores};
 
@@ -19,17 +20,17 @@ fn variable(name: &str) -> Option<String> {
     value
 }
 
-pub struct Services {
-    pub amqp_url: String,
-    pub endpoint: String,
+pub(crate) struct Services {
+    pub(crate) amqp_url: String,
+    pub(crate) endpoint: String,
     access_key: String,
     secret_key: String,
     /// Unique to the test.
-    pub name: String,
+    pub(crate) name: String,
 }
 
 impl Services {
-    pub fn of_test(name: &str) -> Option<Self> {
+    pub(crate) fn of_test(name: &str) -> Option<Self> {
         Some(Self {
             amqp_url: variable("SCRIPTORIUM_TEST_AMQP_URL")?,
             endpoint: variable("SCRIPTORIUM_TEST_S3_ENDPOINT")?,
@@ -40,7 +41,7 @@ impl Services {
     }
 
     /// The binary, configured for these services.
-    pub fn scriptorium(&self, models: &Path) -> Scriptorium {
+    pub(crate) fn scriptorium(&self, models: &Path) -> Scriptorium {
         Scriptorium::new(models)
             .with("SCRIPTORIUM__QUEUE__URL", &self.amqp_url)
             .with("SCRIPTORIUM__QUEUE__PREFIX", &self.name)
@@ -53,11 +54,11 @@ impl Services {
     }
 
     /// URI of `key` in this test's part of the bucket.
-    pub fn uri(&self, key: &str) -> String {
+    pub(crate) fn uri(&self, key: &str) -> String {
         format!("s3://{BUCKET}/{}/{key}", self.name)
     }
 
-    pub async fn queue(&self) -> AmqpQueue {
+    pub(crate) async fn queue(&self) -> AmqpQueue {
         let config = AmqpConfig {
             url: self.amqp_url.parse().unwrap(),
             prefix: self.name.clone(),
@@ -68,7 +69,8 @@ impl Services {
     }
 
     /// The store, with the tests' bucket in it.
-    pub async fn bucket(&self) -> Bucket {
+    pub(crate) async fn bucket(&self) -> Bucket {
+        self.create_bucket().await;
         let s3 = S3Config {
             endpoint: Some(self.endpoint.clone()),
             force_path_style: true,
@@ -83,28 +85,44 @@ impl Services {
     }
 }
 
+impl Services {
+    /// All tests share it: whoever comes first makes it.
+    async fn create_bucket(&self) {
+        let key = Credentials::new(&self.access_key, &self.secret_key, None, None, "tests");
+        let config = aws_sdk_s3::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .endpoint_url(&self.endpoint)
+            .force_path_style(true)
+            .credentials_provider(key)
+            .build();
+        let client = aws_sdk_s3::Client::from_conf(config);
+        let _ = client.create_bucket().bucket(BUCKET).send().await;
+    }
+}
+
 /// One test's part of the bucket.
-pub struct Bucket {
-    pub store: std::sync::Arc<dyn Store>,
+pub(crate) struct Bucket {
+    pub(crate) store: std::sync::Arc<dyn Store>,
     prefix: String,
 }
 
 impl Bucket {
-    pub fn key(&self, name: &str) -> String {
+    pub(crate) fn key(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }
 
-    pub async fn put(&self, name: &str, body: Vec<u8>) {
+    pub(crate) async fn put(&self, name: &str, body: Vec<u8>) {
         let options = store::PutOptions::default();
         self.store.put(&self.key(name), body.into(), options).await.unwrap();
     }
 
-    pub async fn get(&self, name: &str) -> Vec<u8> {
+    pub(crate) async fn get(&self, name: &str) -> Vec<u8> {
         self.store.get(&self.key(name), 1 << 30).await.unwrap().1.to_vec()
     }
 
     /// Names below `prefix`, without it.
-    pub async fn names(&self, prefix: &str) -> Vec<String> {
+    pub(crate) async fn names(&self, prefix: &str) -> Vec<String> {
         use futures::TryStreamExt;
         let prefix = self.key(prefix);
         let objects: Vec<_> = self.store.list(&prefix).try_collect().await.unwrap();

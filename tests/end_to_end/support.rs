@@ -11,10 +11,10 @@ use std::{
 use serde_json::Value;
 
 /// What the recordings in `tests/fixtures/speech` say, as tiny.en writes it.
-pub const SENTENCE: &str = "He might even have been made amiable himself.";
+pub(crate) const SENTENCE: &str = "He might even have been made amiable himself.";
 
 /// The same sentence in every format.
-pub const SENTENCES: [&str; 9] = [
+pub(crate) const SENTENCES: [&str; 9] = [
     "sentence.wav",
     "sentence-mulaw-8k.wav",
     "sentence.flac",
@@ -26,17 +26,17 @@ pub const SENTENCES: [&str; 9] = [
     "sentence.mp4",
 ];
 
-pub fn fixture(path: &str) -> PathBuf {
+pub(crate) fn fixture(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(path)
 }
 
-pub fn speech(name: &str) -> PathBuf {
+pub(crate) fn speech(name: &str) -> PathBuf {
     fixture("speech").join(name)
 }
 
 /// Directory with the pulled models; `None` (and a line that says so) where a developer runs the
 /// tests without them. `make test` always has them.
-pub fn models() -> Option<PathBuf> {
+pub(crate) fn models() -> Option<PathBuf> {
     let set = std::env::var_os("SCRIPTORIUM_TEST_MODELS").map(PathBuf::from);
     if set.is_none() {
         assert!(
@@ -49,23 +49,26 @@ pub fn models() -> Option<PathBuf> {
 }
 
 /// The binary, with a clean environment and a home of its own.
-pub struct Scriptorium {
+pub(crate) struct Scriptorium {
     home: tempfile::TempDir,
     environment: Vec<(String, String)>,
 }
 
 impl Scriptorium {
-    pub fn new(models: &Path) -> Self {
+    pub(crate) fn new(models: &Path) -> Self {
         let this = Self { home: tempfile::tempdir().unwrap(), environment: Vec::new() };
         this.with("SCRIPTORIUM__MODELS__DIRECTORY", models.to_str().unwrap())
     }
 
-    pub fn with(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    pub fn command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
+    pub(crate) fn command<A: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_scriptorium"));
         command
             .args(arguments)
@@ -79,12 +82,12 @@ impl Scriptorium {
         command
     }
 
-    pub fn run<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Ran {
+    pub(crate) fn run<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Ran {
         Ran::from(self.command(arguments).output().unwrap())
     }
 
     /// Starts a process whose standard error goes to `log`.
-    pub fn start<A: AsRef<OsStr>>(
+    pub(crate) fn start<A: AsRef<OsStr>>(
         &self,
         arguments: impl IntoIterator<Item = A>,
         log: &Path,
@@ -96,10 +99,10 @@ impl Scriptorium {
 
 /// A finished command.
 #[derive(Debug)]
-pub struct Ran {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl From<Output> for Ran {
@@ -114,29 +117,29 @@ impl From<Output> for Ran {
 
 impl Ran {
     #[track_caller]
-    pub fn expect_code(self, code: i32) -> Self {
+    pub(crate) fn expect_code(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "stdout: {}\nstderr: {}", self.stdout, self.stderr);
         self
     }
 
     #[track_caller]
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout)
             .unwrap_or_else(|error| panic!("{error}: {}\n{}", self.stdout, self.stderr))
     }
 }
 
 /// A running process, killed when the test is over.
-pub struct Process(Child);
+pub(crate) struct Process(Child);
 
 impl Process {
-    pub fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let status =
             Command::new("kill").args(["-s", signal, &self.0.id().to_string()]).status().unwrap();
         assert!(status.success());
     }
 
-    pub fn wait(&mut self) -> Option<i32> {
+    pub(crate) fn wait(&mut self) -> Option<i32> {
         self.0.wait().unwrap().code()
     }
 }
@@ -150,19 +153,19 @@ impl Drop for Process {
 
 /// Reads a transcript (or another JSON file).
 #[track_caller]
-pub fn read_json(path: &Path) -> Value {
+pub(crate) fn read_json(path: &Path) -> Value {
     let text = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_json::from_slice(&text).unwrap()
 }
 
 /// The text of a transcript's segments.
-pub fn text_of(transcript: &Value) -> String {
+pub(crate) fn text_of(transcript: &Value) -> String {
     let segments = transcript["segments"].as_array().unwrap();
     segments.iter().map(|s| s["text"].as_str().unwrap()).collect::<Vec<_>>().join(" ")
 }
 
 /// Writes a 16-bit WAV file whose header says what it is told to say.
-pub fn write_wav(
+pub(crate) fn write_wav(
     path: &Path,
     rate: u32,
     channels: u16,
@@ -187,7 +190,7 @@ pub fn write_wav(
 }
 
 /// The samples of `sentence.wav`, 16 kHz mono.
-pub fn sentence_samples() -> Vec<i16> {
+pub(crate) fn sentence_samples() -> Vec<i16> {
     let wav = fs::read(speech("sentence.wav")).unwrap();
     let data = wav.windows(4).position(|w| w == b"data").unwrap() + 8;
     wav[data..].chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]])).collect()

@@ -58,6 +58,10 @@ pub(crate) fn open(mut source: Source, max_channels: usize) -> Result<(Packets, 
 
     let container = container_name(reader.format_info().format, &head);
     let mut packets = Packets::open(reader, witness, max_channels, container)?;
+    if packets.track().is_some_and(|track| mp4.is_big_endian(track.id)) {
+        let codec = "wide big-endian PCM in QuickTime".into();
+        return Err(Error::UnsupportedCodec { codec });
+    }
     packets.begin_at(|track| mp4.start(track));
     let codec = packets.codec();
     let info = Info {

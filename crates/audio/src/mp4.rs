@@ -11,6 +11,8 @@ pub(crate) struct Mp4 {
     pub(crate) end_of_data: Option<u64>,
     /// Track ids, and where within the track's media its first edit begins, in units of the track.
     starts: Vec<(u32, u64)>,
+    /// Track ids of PCM that symphonia takes for little-endian.
+    big_endian: Vec<u32>,
 }
 
 /// Atoms looked at on each level: of the file, of its index, of a track. Each may cost a request
@@ -35,7 +37,7 @@ impl Mp4 {
                     has_index = true;
                     for track in atoms(source, atom.body, atom.end)? {
                         if &track.kind == b"trak" {
-                            mp4.starts.extend(first_edit(source, &track)?);
+                            mp4.read_track(source, &track)?;
                         }
                     }
                 }
@@ -46,6 +48,30 @@ impl Mp4 {
         Ok(mp4)
     }
 
+    fn read_track(&mut self, source: &mut Source, track: &Atom) -> io::Result<()> {
+        let mut id = None;
+        for atom in atoms(source, track.body, track.end)? {
+            match (&atom.kind, id) {
+                (b"tkhd", _) => {
+                    let body = read_body(source, &atom, 24)?;
+                    let at = if body.first() == Some(&1) { 20 } else { 12 };
+                    id = unsigned(&body, at, 4).and_then(|id| u32::try_from(id).ok());
+                }
+                (b"edts", Some(id)) => {
+                    self.starts.extend(first_edit(source, &atom)?.map(|start| (id, start)));
+                }
+                (b"mdia", Some(id)) if is_big_endian(source, &atom)? => self.big_endian.push(id),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the track is PCM that would be decoded to noise.
+    pub(crate) fn is_big_endian(&self, track: u32) -> bool {
+        self.big_endian.contains(&track)
+    }
+
     /// Where the first edit of the track begins: what comes before is what the encoder put in.
     pub(crate) fn start(&self, track: u32) -> Option<u64> {
         self.starts.iter().find(|(id, _)| *id == track).map(|&(_, start)| start)
@@ -54,7 +80,18 @@ impl Mp4 {
 
 /// The atoms from `pos` to `end`, as far as they make sense. In a file, no further than to the
 /// first that holds audio once the index is known.
-fn atoms(source: &mut Source, mut pos: u64, end: u64) -> io::Result<Vec<Atom>> {
+fn atoms(source: &mut Source, pos: u64, end: u64) -> io::Result<Vec<Atom>> {
+    atoms_until(source, pos, end, |atom, before| {
+        matches!(&atom.kind, b"mdat" | b"moof") && before.iter().any(|a| &a.kind == b"moov")
+    })
+}
+
+fn atoms_until(
+    source: &mut Source,
+    mut pos: u64,
+    end: u64,
+    is_last: impl Fn(&Atom, &[Atom]) -> bool,
+) -> io::Result<Vec<Atom>> {
     let mut found: Vec<Atom> = Vec::new();
     while pos < end && found.len() < MAX_ATOMS {
         let header = read_at(source, pos, 16)?;
@@ -65,10 +102,10 @@ fn atoms(source: &mut Source, mut pos: u64, end: u64) -> io::Result<Vec<Atom>> {
         };
         // A size of 0 means: to the end of the file.
         let Some(atom_end) = pos.checked_add(size).filter(|_| size >= header_len) else { break };
-        let kind = [*k0, *k1, *k2, *k3];
-        let is_media = matches!(&kind, b"mdat" | b"moof");
-        found.push(Atom { kind, body: pos + header_len, end: atom_end });
-        if is_media && found.iter().any(|atom| &atom.kind == b"moov") {
+        let atom = Atom { kind: [*k0, *k1, *k2, *k3], body: pos + header_len, end: atom_end };
+        let last = is_last(&atom, &found);
+        found.push(atom);
+        if last {
             break;
         }
         pos = atom_end;
@@ -76,35 +113,36 @@ fn atoms(source: &mut Source, mut pos: u64, end: u64) -> io::Result<Vec<Atom>> {
     Ok(found)
 }
 
-/// The id of a track, and the start of its first edit (`elst`, 8.6.6) that is not empty.
-fn first_edit(source: &mut Source, track: &Atom) -> io::Result<Option<(u32, u64)>> {
+/// The start of the first edit (`elst`, 8.6.6) that is not empty.
+fn first_edit(source: &mut Source, edits: &Atom) -> io::Result<Option<u64>> {
     /// An empty edit before the first at most, as of a sound that begins after the picture.
     const MAX_EDITS: usize = 2;
-    let (mut id, mut start) = (None, None);
-    for atom in atoms(source, track.body, track.end)? {
-        match &atom.kind {
-            b"tkhd" => {
-                let body = read_body(source, &atom, 24)?;
-                let at = if body.first() == Some(&1) { 20 } else { 12 };
-                id = unsigned(&body, at, 4);
-            }
-            b"edts" => {
-                for list in atoms(source, atom.body, atom.end)? {
-                    if &list.kind != b"elst" {
-                        continue;
-                    }
-                    let body = read_body(source, &list, 8 + 20 * MAX_EDITS as u64)?;
-                    let width = if body.first() == Some(&1) { 8 } else { 4 };
-                    let edits = unsigned(&body, 4, 4).map_or(0, |n| n.min(MAX_EDITS as u64));
-                    start = (0..edits as usize)
-                        .filter_map(|n| unsigned(&body, 8 + n * (2 * width + 4) + width, width))
-                        .find(|&time| time >> (8 * width - 1) == 0);
-                }
-            }
-            _ => {}
-        }
-    }
-    Ok(id.and_then(|id| u32::try_from(id).ok()).zip(start))
+    let Some(list) = child(source, edits, b"elst")? else { return Ok(None) };
+    let body = read_body(source, &list, 8 + 20 * MAX_EDITS as u64)?;
+    let width = if body.first() == Some(&1) { 8 } else { 4 };
+    let edits = unsigned(&body, 4, 4).map_or(0, |n| n.min(MAX_EDITS as u64));
+    Ok((0..edits as usize)
+        .filter_map(|n| unsigned(&body, 8 + n * (2 * width + 4) + width, width))
+        .find(|&time| time >> (8 * width - 1) == 0))
+}
+
+/// Whether the samples are wide, of a kind whose byte order an atom of its own tells (QuickTime
+/// File Format, `enda`), and that does not say little-endian.
+fn is_big_endian(source: &mut Source, media: &Atom) -> io::Result<bool> {
+    let Some(info) = child(source, media, b"minf")? else { return Ok(false) };
+    let Some(tables) = child(source, &info, b"stbl")? else { return Ok(false) };
+    let Some(description) = child(source, &tables, b"stsd")? else { return Ok(false) };
+    let body = read_body(source, &description, 256)?;
+    let is_wide = body
+        .get(12..16)
+        .is_some_and(|kind| [b"in24", b"in32", b"fl32", b"fl64"].iter().any(|k| kind == *k));
+    Ok(is_wide && !body.windows(6).any(|bytes| bytes == b"enda\0\x01"))
+}
+
+/// The first atom of a kind within another.
+fn child(source: &mut Source, parent: &Atom, kind: &[u8; 4]) -> io::Result<Option<Atom>> {
+    let found = atoms_until(source, parent.body, parent.end, |atom, _| &atom.kind == kind)?;
+    Ok(found.into_iter().next_back().filter(|atom| &atom.kind == kind))
 }
 
 /// The first `len` bytes of an atom, or all.
@@ -164,6 +202,22 @@ mod tests {
             let starts = [1, 2, 3, 4, 5].map(|track| mp4.start(track));
             assert_eq!(starts, [Some(1024), None, Some(2112), None, None]);
         }
+    }
+
+    #[test]
+    fn the_byte_order_of_wide_samples() {
+        let track = |id: u8, kind: &[u8; 4], order: u8| {
+            let wave = atom(b"wave", &atom(b"enda", &[0, order]));
+            let entry = atom(kind, &[vec![0; 28], wave].concat());
+            let stsd = atom(b"stsd", &[vec![0, 0, 0, 0, 0, 0, 0, 1], entry].concat());
+            let mdia = atom(b"mdia", &atom(b"minf", &atom(b"stbl", &stsd)));
+            let tkhd = atom(b"tkhd", &[&[0; 15], [id].as_slice()].concat());
+            atom(b"trak", &[tkhd, mdia].concat())
+        };
+        let tracks = [track(1, b"in24", 0), track(2, b"fl32", 1), track(3, b"sowt", 0)];
+        let file = [atom(b"ftyp", b"qt  "), atom(b"moov", &tracks.concat())].concat();
+        let mp4 = read(file).unwrap_or_default();
+        assert_eq!([1, 2, 3].map(|track| mp4.is_big_endian(track)), [true, false, false]);
     }
 
     #[test]

@@ -316,7 +316,7 @@ impl<'a> Run<'a> {
     /// Sends a window to the pool, waiting while too many are there.
     fn submit(&mut self, channel: usize, window: Window) -> Result<(), Error> {
         // A channel's first window tells the language of those after it.
-        let detects = self.channels[channel].language.is_none()
+        let first = self.channels[channel].language.is_none()
             && self.pipeline.recognizer.description().languages.len() > 1;
         while self.in_flight >= 2 * self.pipeline.compute.width() {
             self.receive()?;
@@ -327,7 +327,6 @@ impl<'a> Run<'a> {
             channel,
             window,
             language: self.channels[channel].language.clone(),
-            detects,
             recognizer: Arc::clone(&self.pipeline.recognizer),
             control: Arc::clone(self.control),
             results: self.results.0.clone(),
@@ -335,7 +334,7 @@ impl<'a> Run<'a> {
         self.windows += 1;
         self.in_flight += 1;
         self.pipeline.compute.spawn(self.cost, Box::new(move || task.run()));
-        if detects {
+        if first {
             while self.in_flight > 0 {
                 self.receive()?;
             }
@@ -383,7 +382,6 @@ struct WindowTask {
     channel: usize,
     window: Window,
     language: Option<String>,
-    detects: bool,
     recognizer: Arc<dyn Recognizer>,
     control: Arc<Control>,
     results: mpsc::Sender<Recognized>,
@@ -410,14 +408,14 @@ impl WindowTask {
         if self.control.is_interrupted() {
             return Err(Error::Interrupted);
         }
-        if self.detects {
-            let guess = self.recognizer.detect_language(&self.window.samples)?;
-            self.language = guess.map(|guess| guess.language);
-        } else if self.language.is_none() {
-            self.language = self.recognizer.description().languages.first().cloned();
-        }
         let options = recognizer::Options { language: self.language.clone() };
-        Ok(self.recognizer.recognize(&self.window.samples, &options)?)
+        let recognition = self.recognizer.recognize(&self.window.samples, &options)?;
+        if self.language.is_none() {
+            let languages = &self.recognizer.description().languages;
+            let only = languages.first().filter(|_| languages.len() == 1).cloned();
+            self.language = recognition.guess.map(|guess| guess.language).or(only);
+        }
+        Ok(recognition.hypotheses)
     }
 }
 

@@ -14,11 +14,8 @@ pub trait Recognizer: Send + Sync {
     /// joining into one window of [`Recognizer::max_seconds`] (Whisper).
     fn fixed_window(&self) -> bool;
 
-    /// The language spoken, for models that can tell; `None` for models of one language.
-    fn detect_language(&self, samples: &[f32]) -> Result<Option<LanguageGuess>, Error>;
-
     /// Recognizes one window or segment of 16 kHz mono PCM in [-1, 1).
-    fn recognize(&self, samples: &[f32], options: &Options) -> Result<Vec<Hypothesis>, Error>;
+    fn recognize(&self, samples: &[f32], options: &Options) -> Result<Recognition, Error>;
 }
 
 /// What a recognizer is, for transcripts and fingerprints.
@@ -39,8 +36,16 @@ pub struct Description {
 /// Per job.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Options {
-    /// Language code; `None` only for models of one language.
+    /// Language code; `None`: a model of several languages guesses.
     pub language: Option<String>,
+}
+
+/// What one call heard.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Recognition {
+    pub hypotheses: Vec<Hypothesis>,
+    /// The language spoken, if the model was not told and had to guess.
+    pub guess: Option<LanguageGuess>,
 }
 
 #[derive(Debug, Clone, PartialEq)]

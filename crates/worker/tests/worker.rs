@@ -19,7 +19,7 @@ use queue::{MemoryQueue, Message, Queue};
 use speech::{
     compute::Compute,
     pipeline::Pipeline,
-    recognizer::{self, Description, Hypothesis, LanguageGuess, Recognizer},
+    recognizer::{self, Description, Hypothesis, Recognition, Recognizer},
     segmenter,
     vad::FsmnVad,
 };
@@ -61,24 +61,21 @@ impl<F: Fn(usize) + Send + Sync> Recognizer for Scripted<F> {
         true
     }
 
-    fn detect_language(&self, _: &[f32]) -> Result<Option<LanguageGuess>, recognizer::Error> {
-        Ok(None)
-    }
-
     fn recognize(
         &self,
         samples: &[f32],
         _: &recognizer::Options,
-    ) -> Result<Vec<Hypothesis>, recognizer::Error> {
+    ) -> Result<Recognition, recognizer::Error> {
         (self.script)(self.calls.fetch_add(1, Ordering::SeqCst));
-        Ok(vec![Hypothesis {
+        let hypothesis = Hypothesis {
             start: 0.0,
             end: samples.len() as f64 / 16_000.0,
             text: "word".to_owned(),
             tokens: vec![1],
             log_probability: -0.1,
             words: Vec::new(),
-        }])
+        };
+        Ok(Recognition { hypotheses: vec![hypothesis], guess: None })
     }
 }
 

@@ -24,12 +24,12 @@ pub use settings::Settings;
 use self::{
     config::{Config, broken, vocabulary_size},
     decode::{Decoder, Decoding, Rules, likeliest},
-    mel::{HOP, LogMel},
+    mel::LogMel,
     network::{DecoderState, EncodedAudio, Network, Precision},
     passes::{Model, Passes},
     tokenizer::Tokenizer,
 };
-use crate::recognizer::{Description, Error, Hypothesis, LanguageGuess, Options, Recognizer};
+use crate::recognizer::{Description, Error, LanguageGuess, Options, Recognition, Recognizer};
 
 const MODEL: &str = "model.bin";
 const CONFIG: &str = "config.json";
@@ -106,6 +106,7 @@ impl Whisper {
         })
     }
 
+    /// Index among the tokenizer's languages, and probability.
     fn guess_language(&self, audio: &Arc<EncodedAudio>) -> Result<(usize, f32), Error> {
         let mut logits = Vec::new();
         self.network.decoder(audio).step(&[self.tokenizer.start_of_transcript], &mut logits)?;
@@ -126,16 +127,13 @@ impl Whisper {
 
     /// The tokens that say what follows: `<|startoftranscript|>`, and for multilingual models the
     /// language and the task.
-    fn header(&self, language: Option<u32>, audio: &Arc<EncodedAudio>) -> Result<Vec<u32>, Error> {
+    fn header(&self, language: Option<u32>) -> Vec<u32> {
         let mut header = vec![self.tokenizer.start_of_transcript];
         if self.multilingual {
-            header.push(match language {
-                Some(token) => token,
-                None => self.tokenizer.languages[self.guess_language(audio)?.0].1,
-            });
+            header.extend(language);
             header.extend(self.tokenizer.transcribe);
         }
-        Ok(header)
+        header
     }
 
     /// The token of a language this model knows.
@@ -159,28 +157,14 @@ impl Recognizer for Whisper {
         true
     }
 
-    /// Listens to the first 30 seconds.
-    fn detect_language(&self, samples: &[f32]) -> Result<Option<LanguageGuess>, Error> {
-        if !self.multilingual {
-            return Ok(None);
-        }
-        let window = self.network.dimensions().frames();
-        let first = samples.len().min(window * HOP);
-        let mut mel = Vec::new();
-        self.log_mel.compute(&samples[..first]).window(0, window, &mut mel);
-        let (index, probability) = self.guess_language(&self.network.encode(&mel)?)?;
-        let language = self.tokenizer.languages[index].0.clone();
-        Ok(Some(LanguageGuess { language, probability }))
-    }
-
     /// Audio of any length; without a language a multilingual model goes by its own guess.
-    fn recognize(&self, samples: &[f32], options: &Options) -> Result<Vec<Hypothesis>, Error> {
-        let language = match &options.language {
+    fn recognize(&self, samples: &[f32], options: &Options) -> Result<Recognition, Error> {
+        let told = match &options.language {
             Some(code) => self.language_token(code)?,
             None => None,
         };
         if !samples.iter().any(|sample| sample.abs() > DIGITAL_SILENCE) {
-            return Ok(Vec::new());
+            return Ok(Recognition::default());
         }
         let features = self.log_mel.compute(samples);
         let text = |tokens: &[u32]| self.tokenizer.text(tokens);
@@ -189,7 +173,17 @@ impl Recognizer for Whisper {
             window: self.network.dimensions().frames(),
             start_of_previous: self.tokenizer.start_of_previous,
         };
-        passes.run(&self.network, &features, |audio| self.header(language, audio))
+        let mut guess = None;
+        let hypotheses = passes.run(&self.network, &features, |audio| {
+            if !self.multilingual || told.is_some() {
+                return Ok(self.header(told));
+            }
+            let (index, probability) = self.guess_language(audio)?;
+            let (language, token) = &self.tokenizer.languages[index];
+            guess = Some(LanguageGuess { language: language.clone(), probability });
+            Ok(self.header(Some(*token)))
+        })?;
+        Ok(Recognition { hypotheses, guess })
     }
 }
 

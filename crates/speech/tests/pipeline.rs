@@ -1,0 +1,195 @@
+//! The pipeline with the real voice activity model and a recognizer that does what the test wants.
+
+#![allow(clippy::print_stdout, clippy::unwrap_used)]
+
+use std::{
+    fs,
+    io::Cursor,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use audio::{ChannelMode, Decoder, Limits};
+use speech::{
+    compute::{Compute, Task},
+    pipeline::{Control, Error, Options, Outcome, Pipeline},
+    recognizer::{self, Description, Hypothesis, LanguageGuess, Recognition, Recognizer},
+    segmenter,
+    vad::FsmnVad,
+};
+
+/// Runs everything at once, on the calling thread.
+struct AtOnce;
+
+impl Compute for AtOnce {
+    fn width(&self) -> usize {
+        1
+    }
+
+    fn spawn(&self, _: f64, task: Task) {
+        task();
+    }
+
+    fn run(&self, work: &mut dyn FnMut()) {
+        work();
+    }
+}
+
+/// Hears one word over the whole of every window, in German if it must guess.
+struct Guessing {
+    description: Description,
+    fixed_window: bool,
+    /// Seconds and language of each call.
+    calls: Mutex<Vec<(f64, Option<String>)>>,
+}
+
+impl Guessing {
+    fn new(fixed_window: bool) -> Arc<Self> {
+        let description = Description {
+            name: "guessing".to_owned(),
+            family: "test",
+            precision: "f32",
+            digest: "0".to_owned(),
+            languages: vec!["en".to_owned(), "de".to_owned()],
+        };
+        Arc::new(Self { description, fixed_window, calls: Mutex::default() })
+    }
+}
+
+impl Recognizer for Guessing {
+    fn description(&self) -> &Description {
+        &self.description
+    }
+
+    fn max_seconds(&self) -> f64 {
+        30.0
+    }
+
+    fn fixed_window(&self) -> bool {
+        self.fixed_window
+    }
+
+    fn recognize(
+        &self,
+        samples: &[f32],
+        options: &recognizer::Options,
+    ) -> Result<Recognition, recognizer::Error> {
+        let seconds = samples.len() as f64 / 16_000.0;
+        self.calls.lock().unwrap().push((seconds, options.language.clone()));
+        let guess = LanguageGuess { language: "de".to_owned(), probability: 0.9 };
+        let word = Hypothesis {
+            start: 0.0,
+            end: seconds,
+            text: " word ".to_owned(),
+            tokens: vec![1],
+            log_probability: 0.5_f32.ln(),
+            words: Vec::new(),
+        };
+        let guess = options.language.is_none().then_some(guess);
+        Ok(Recognition { hypotheses: vec![word], guess })
+    }
+}
+
+/// WAV of two channels: the first says the sentence `times` times, the second only the last time;
+/// a pause of five seconds after each.
+fn recording(times: usize) -> Vec<u8> {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");
+    let sentence = fs::read(fixtures.join("speech/sentence.wav")).unwrap()[44..].to_vec();
+    let mut data = Vec::new();
+    for turn in 1..=times {
+        for sample in sentence.chunks_exact(2) {
+            data.extend(sample);
+            data.extend(if turn == times { sample } else { &[0, 0] });
+        }
+        data.resize(data.len() + 4 * 16_000 * 5, 0);
+    }
+    let mut wav =
+        b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0\x02\0\x80\x3e\0\0\0\xfa\0\0\x04\0\x10\0data"
+            .to_vec();
+    wav.extend(u32::try_from(data.len()).unwrap().to_le_bytes());
+    wav.extend(data);
+    wav
+}
+
+/// `None` where the voice activity model is not there.
+fn run(
+    recognizer: &Arc<Guessing>,
+    channels: ChannelMode,
+    options: &Options,
+    control: &Arc<Control>,
+) -> Option<Result<Outcome, Error>> {
+    let Some(models) = std::env::var_os("SCRIPTORIUM_TEST_MODELS") else {
+        println!("skipped: SCRIPTORIUM_TEST_MODELS is not set; run `make test`");
+        return None;
+    };
+    let vad = FsmnVad::open(&Path::new(&models).join("fsmn-vad")).unwrap();
+    let (recognizer, options) = (Arc::clone(recognizer), options.clone());
+    let pipeline =
+        Pipeline::new(Arc::new(vad), recognizer, segmenter::Options::default(), Arc::new(AtOnce));
+    let limits =
+        Limits { max_bytes: 1 << 30, max_duration: Duration::from_secs(3600), max_channels: 2 };
+    let decoding = audio::Options { limits, channels, allow_truncated: false };
+    let decoder = Decoder::open(Box::new(Cursor::new(recording(10))), &decoding).unwrap();
+    Some(pipeline.transcribe(decoder, &options, control))
+}
+
+#[test]
+fn segments_are_packed_and_the_first_window_of_a_channel_tells_its_language() {
+    let recognizer = Guessing::new(true);
+    let Some(outcome) = run(&recognizer, ChannelMode::Split, &Options::default(), &Arc::default())
+    else {
+        return;
+    };
+    let outcome = outcome.unwrap();
+    let calls = recognizer.calls.lock().unwrap();
+    // Ten sentences of 3 s fill two windows; the other channel has one sentence.
+    assert!((3..=4).contains(&calls.len()), "{calls:?}");
+    assert!(calls.iter().all(|(seconds, _)| *seconds <= 30.0));
+    let told = calls.iter().filter(|(_, language)| language.is_some()).count();
+    assert_eq!(told, calls.len() - 2, "one guess for each channel: {calls:?}");
+    assert!(outcome.segments.iter().all(|s| s.language.as_deref() == Some("de")));
+    assert!(outcome.segments.iter().all(|s| s.text == "word" && (s.confidence - 0.5).abs() < 1e-3));
+    assert!(outcome.segments.is_sorted_by(|a, b| a.start <= b.start));
+    let second: Vec<_> = outcome.segments.iter().filter(|s| s.channel == Some(1)).collect();
+    assert_eq!(second.len(), 1);
+    // The last of ten turns of 8.29 s.
+    assert!((second[0].start - 74.6).abs() < 0.5, "{second:?}");
+    assert!((outcome.report.duration - 82.9).abs() < 0.1);
+    let stages: Vec<_> = outcome.stages.iter().map(|stage| stage.name.as_str()).collect();
+    assert_eq!(stages, ["decode", "vad", "recognize"]);
+}
+
+#[test]
+fn what_pays_by_length_gets_segment_by_segment() {
+    let recognizer = Guessing::new(false);
+    let options = Options { language: Some("en".to_owned()) };
+    let Some(outcome) = run(&recognizer, ChannelMode::Mix, &options, &Arc::default()) else {
+        return;
+    };
+    let outcome = outcome.unwrap();
+    assert_eq!(outcome.segments.len(), 10);
+    assert!(outcome.segments.iter().all(|s| s.channel.is_none()));
+    for (turn, segment) in outcome.segments.iter().enumerate() {
+        let start = 8.29 * turn as f64;
+        assert!((segment.start - start).abs() < 0.5, "{turn}: {segment:?}");
+        assert!(segment.end - segment.start < 4.0, "{turn}: {segment:?}");
+        assert_eq!(segment.language.as_deref(), Some("en"));
+    }
+}
+
+#[test]
+fn an_unknown_language_and_an_interruption_end_it() {
+    let recognizer = Guessing::new(true);
+    let options = Options { language: Some("tlh".to_owned()) };
+    let Some(result) = run(&recognizer, ChannelMode::Mix, &options, &Arc::default()) else {
+        return;
+    };
+    let unknown = recognizer::Error::UnknownLanguage("tlh".to_owned()).to_string();
+    assert_eq!(result.unwrap_err().to_string(), unknown);
+    let control = Arc::new(Control::default());
+    control.interrupt();
+    let result = run(&recognizer, ChannelMode::Mix, &Options::default(), &control).unwrap();
+    assert!(matches!(result, Err(Error::Interrupted)));
+    assert!(recognizer.calls.lock().unwrap().is_empty());
+}
