@@ -85,6 +85,18 @@ fn a_second_run_skips_what_is_up_to_date_and_redoes_what_changed() {
 }
 
 #[test]
+fn a_folder_without_recordings_is_a_failure() {
+    let Some(models) = models() else { return };
+    let empty = tempfile::tempdir().unwrap();
+    fs::write(empty.path().join("notes.txt"), "nothing to hear").unwrap();
+    let ran = Scriptorium::new(&models)
+        .run(["transcribe", empty.path().to_str().unwrap()])
+        .expect_code(1);
+    assert!(ran.stderr.contains("no recordings found"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("--all-files"), "{}", ran.stderr);
+}
+
+#[test]
 fn without_out_the_transcript_goes_to_standard_output() {
     let Some(models) = models() else { return };
     let scriptorium = Scriptorium::new(&models);

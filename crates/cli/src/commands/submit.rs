@@ -49,7 +49,9 @@ pub(crate) async fn run(config: &Config, args: SubmitArgs) -> anyhow::Result<u8>
     } else if !args.json {
         print_line(batch.as_str());
     }
-    let code = if published.failed > 0 { exit::FAILURE } else { exit::SUCCESS };
+    // Nothing found is a failure too: a mistyped prefix must not pass for work done.
+    let complete = published.failed == 0 && published.jobs > 0;
+    let code = if complete { exit::SUCCESS } else { exit::FAILURE };
     if !args.wait {
         return Ok(code);
     }

@@ -253,7 +253,8 @@ impl Batch {
             if self.labelled {
                 let _ = writeln!(text, "== {}", item.source);
             }
-            text.push_str(&transcript.render(format));
+            text.push_str(transcript.render(format).trim_end());
+            text.push('\n');
             text
         })
     }
@@ -290,6 +291,8 @@ impl Batch {
         }
         Ok(match &*summary {
             Summary { interrupted: true, .. } => exit::INTERRUPTED,
+            // A mistyped prefix must not pass for work done.
+            Summary { done: 0, skipped: 0, .. } => exit::FAILURE,
             Summary { failed: 0, .. } => exit::SUCCESS,
             _ => exit::FAILURE,
         })
@@ -298,6 +301,9 @@ impl Batch {
 
 impl std::fmt::Display for Summary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.done + self.skipped + self.failed == 0 && !self.interrupted {
+            write!(f, "no recordings found: ")?;
+        }
         write!(f, "{} transcribed", self.done)?;
         for (count, what) in [
             (self.skipped, "up to date"),
