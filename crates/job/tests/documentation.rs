@@ -40,6 +40,6 @@ fn the_examples_are_read() -> Result<(), Box<dyn Error>> {
     let batch = Batch::from_slice(batch.as_bytes())?;
     let failure = serde_json::from_slice::<job::Failed>(failure.as_bytes())?;
     assert_eq!(Records::under(&batch.output, &batch.id), Records::at(&job.records));
-    assert_eq!((job.batch, job.source), (batch.id, failure.source));
+    assert_eq!((job.batch, job.source), (batch.id, failure.failure.source));
     Ok(())
 }

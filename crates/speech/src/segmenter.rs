@@ -86,6 +86,8 @@ impl Segmenter {
     /// `options.max_seconds` is brought into its bounds.
     pub fn new(vad: Arc<FsmnVad>, mut options: Options) -> Self {
         options.vad.max_segment_ms.get_or_insert(u32::MAX);
+        // `clamp` would let a NaN through.
+        #[allow(clippy::manual_clamp)]
         let max_seconds = options.max_seconds.max(MAX_SECONDS.start).min(MAX_SECONDS.end);
         let vad = vad.stream(&options.vad);
         Self {

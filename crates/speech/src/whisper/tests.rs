@@ -4,6 +4,7 @@
 use std::{env, fs, path::PathBuf};
 
 use super::{network::Precision, *};
+use crate::recognizer::Hypothesis;
 
 const CLIPS: &str = "/usr/share/pocketsphinx/test/data/librivox";
 
