@@ -174,7 +174,7 @@ mod tests {
         let pool = ComputePool::new(1).unwrap();
         let (sender, receiver) = mpsc::channel();
         let (gate, gate_receiver) = mpsc::channel::<()>();
-        pool.spawn(0.0, Box::new(move || drop(gate_receiver.recv())));
+        pool.spawn(0.0, Box::new(move || gate_receiver.recv().unwrap()));
         for (cost, name) in [(1.0, "a"), (3.0, "b"), (1.0, "c"), (2.0, "d")] {
             let sender = sender.clone();
             pool.spawn(cost, Box::new(move || sender.send(name).unwrap()));

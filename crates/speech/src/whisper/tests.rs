@@ -234,7 +234,8 @@ fn files_of_another_model_are_refused() {
     let same = copy("whisper-tiny.en", |path| replace(&path.join(CONFIG), "{}")).unwrap().unwrap();
     assert_ne!(same.description().digest, digest);
 
-    let cases: [(&str, fn(&Path)); 3] = [
+    type Change = fn(&Path);
+    let cases: [(&str, Change); 3] = [
         ("tokenizer.json: is for", |path| {
             let mut special = vec!["<|endoftext|>", "<|startoftranscript|>"];
             special.push("<|notimestamps|>");

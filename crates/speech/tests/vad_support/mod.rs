@@ -1,6 +1,7 @@
 //! What the tests of the front end, the VAD and the segmenter share.
 
 #![allow(dead_code, reason = "each of them uses a part")]
+#![allow(clippy::print_stderr)]
 
 use std::{path::PathBuf, sync::Arc};
 
