@@ -85,7 +85,7 @@ async fn what_cannot_be_done_becomes_a_dead_letter_that_says_why() {
     let mut worker = services.scriptorium(&models).start(["worker"], &log);
     let reasons = dead_letters(&services, 6, &log).await;
     let expected = [
-        ("b", "job_invalid", "JSON"),
+        ("b", "job_invalid", "not valid"),
         ("c", "source_missing", "missing.wav"),
         ("e", "job_invalid", "version 9"),
         ("f", "job_invalid", "colour"),

@@ -39,9 +39,8 @@ fn load_from(
     environment: impl Iterator<Item = (String, String)>,
     flags: &[(&str, Option<Value>)],
 ) -> anyhow::Result<Layered> {
+    let known = known_keys()?;
     let defaults = config::Config::try_from(&Config::default())?;
-    let known = flatten(&defaults.collect()?);
-
     let mut builder = config::Config::builder().add_source(defaults);
     if let Some(path) = file {
         builder = builder.add_source(File::from(path).format(FileFormat::Toml));
@@ -54,7 +53,10 @@ fn load_from(
 
     let found = flatten(&merged.collect()?);
     let flagged = |key: &str| flags.iter().any(|(flag, value)| *flag == key && value.is_some());
-    let mut values = BTreeMap::new();
+    let mut values: BTreeMap<_, _> = known
+        .iter()
+        .map(|(key, default)| (key.clone(), (default.clone(), DEFAULT.to_owned())))
+        .collect();
     for (key, value) in &found {
         let origin = if flagged(key) { FLAG } else { value.origin().unwrap_or(DEFAULT) };
         if !known.contains_key(key) {
@@ -106,14 +108,14 @@ struct EnvironmentLayer {
 impl EnvironmentLayer {
     fn new(
         variables: impl Iterator<Item = (String, String)>,
-        known: &BTreeMap<String, Value>,
+        known: &BTreeMap<String, serde_json::Value>,
     ) -> Self {
         let mut values = Map::new();
         for (name, text) in variables {
             let Some(rest) = name.strip_prefix(PREFIX) else { continue };
             let key = rest.to_lowercase().replace("__", ".");
             let origin = format!("environment variable {name}");
-            let is_list = known.get(&key).is_some_and(|v| matches!(v.kind, ValueKind::Array(_)));
+            let is_list = known.get(&key).is_some_and(serde_json::Value::is_array);
             let kind = if is_list {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
                 ValueKind::Array(items.map(|item| Value::new(Some(&origin), item)).collect())
@@ -136,6 +138,25 @@ impl Source for EnvironmentLayer {
     }
 }
 
+/// Every key there is, with its default: also what is unset or an empty list, which the layer of
+/// defaults leaves out.
+fn known_keys() -> anyhow::Result<BTreeMap<String, serde_json::Value>> {
+    fn walk(key: String, value: serde_json::Value, keys: &mut BTreeMap<String, serde_json::Value>) {
+        match value {
+            serde_json::Value::Object(fields) => {
+                for (name, field) in fields {
+                    let dot = if key.is_empty() { "" } else { "." };
+                    walk(format!("{key}{dot}{name}"), field, keys);
+                }
+            }
+            leaf => drop(keys.insert(key, leaf)),
+        }
+    }
+    let mut keys = BTreeMap::new();
+    walk(String::new(), serde_json::to_value(Config::default())?, &mut keys);
+    Ok(keys)
+}
+
 /// Leaves of the tree by dotted key.
 fn flatten(tree: &Map<String, Value>) -> BTreeMap<String, Value> {
     fn walk(prefix: &str, tree: &Map<String, Value>, leaves: &mut BTreeMap<String, Value>) {
@@ -152,7 +173,7 @@ fn flatten(tree: &Map<String, Value>) -> BTreeMap<String, Value> {
     leaves
 }
 
-fn suggestion(key: &str, known: &BTreeMap<String, Value>) -> String {
+fn suggestion(key: &str, known: &BTreeMap<String, serde_json::Value>) -> String {
     let section = key.rsplit_once('.').map_or("", |(section, _)| section);
     let mut siblings = known
         .keys()
@@ -264,10 +285,17 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_list_is_a_key_like_any_other() {
+        let layered = load(None, &[("SCRIPTORIUM__WORKER__PROBE", "s3://a/")], &[]).unwrap();
+        assert_eq!(layered.config.worker.probe, ["s3://a/"]);
+        assert_eq!(load(None, &[], &[]).unwrap().values["worker.probe"].1, DEFAULT);
+    }
+
+    #[test]
     fn secrets_are_hidden() {
         let environment = [
             ("SCRIPTORIUM__QUEUE__URL", "amqp://me:hunter2@broker:5672/vhost"),
-            ("SCRIPTORIUM__STORE__SECRET_KEY", "hunter3"),
+            ("SCRIPTORIUM__STORE__S3__SECRET_KEY", "hunter3"),
         ];
         let layered = load(None, &environment, &[]).unwrap();
         let printed = format!("{:?}", layered.values);
