@@ -58,7 +58,7 @@ pub struct Control {
 pub struct Progress {
     /// Seconds of the recording that are done with.
     pub seconds: f64,
-    /// Bytes of the recording that were read.
+    /// Bytes of the recording that are done with: what was read, less what waits to be recognized.
     pub bytes: u64,
 }
 
@@ -372,7 +372,10 @@ impl<'a> Run<'a> {
     fn report_progress(&self) {
         let report = self.decoder.report();
         let seconds = self.pending_ends.values().copied().fold(report.duration, f64::min);
-        self.control.report(Progress { seconds, bytes: report.bytes_read });
+        // What is decoded ahead of the recognizer is read, but not done.
+        let share = if report.duration > 0.0 { seconds / report.duration } else { 1.0 };
+        let bytes = (report.bytes_read as f64 * share) as u64;
+        self.control.report(Progress { seconds, bytes });
     }
 }
 
