@@ -318,7 +318,8 @@ impl<'a> Run<'a> {
         // A channel's first window tells the language of those after it.
         let first = self.channels[channel].language.is_none()
             && self.pipeline.recognizer.description().languages.len() > 1;
-        while self.in_flight >= 2 * self.pipeline.compute.width() {
+        // One waits for the core that is free next.
+        while self.in_flight > self.pipeline.compute.width() {
             self.receive()?;
         }
         self.pending_ends.insert(self.windows, window.recording_end());

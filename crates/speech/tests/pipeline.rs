@@ -164,10 +164,13 @@ fn segments_are_packed_and_the_first_window_of_a_channel_tells_its_language() {
 fn what_pays_by_length_gets_segment_by_segment() {
     let recognizer = Guessing::new(false);
     let options = Options { language: Some("en".to_owned()) };
-    let Some(outcome) = run(&recognizer, ChannelMode::Mix, &options, &Arc::default()) else {
+    let control = Arc::new(Control::default());
+    let Some(outcome) = run(&recognizer, ChannelMode::Mix, &options, &control) else {
         return;
     };
     let outcome = outcome.unwrap();
+    assert!((control.progress().seconds - outcome.report.duration).abs() < 1e-2);
+    assert_eq!(control.progress().bytes, outcome.report.bytes_read);
     assert_eq!(outcome.segments.len(), 10);
     assert!(outcome.segments.iter().all(|s| s.channel.is_none()));
     for (turn, segment) in outcome.segments.iter().enumerate() {

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use job::{Failure, FailureCode};
 use speech::pipeline::{self, Control, Outcome, Pipeline};
 use store::{
-    Capabilities, Condition, Kind, Location, ObjectMeta, PutOptions, Reader, Store, Stores,
+    Capabilities, Condition, Kind, Location, ObjectMeta, PutOptions, ReadAhead, Reader, Store,
+    Stores,
 };
 use tokio::runtime::Handle;
 use transcript::{Format, Processing, SCHEMA_VERSION, Source, Transcript};
@@ -20,6 +21,8 @@ use crate::{
 /// Metadata of a transcript object, by which it is recognized as up to date without reading it.
 const META_FINGERPRINT: &str = "scriptorium-fingerprint";
 const META_SOURCE_ETAG: &str = "scriptorium-source-etag";
+/// Bytes read ahead, twice: minutes of compressed speech, and little for each job in flight.
+const READ_AHEAD: u64 = 2 << 20;
 /// A transcript JSON larger than this is not ours.
 const MAX_TRANSCRIPT_BYTES: u64 = 256 << 20;
 
@@ -215,7 +218,8 @@ async fn run(
     uri: &str,
 ) -> Result<Outcome, Failure> {
     let (pipeline, control) = (Arc::clone(pipeline), Arc::clone(control));
-    let reader = Reader::new(source, meta, Handle::current());
+    let read_ahead = ReadAhead { largest: READ_AHEAD, ..ReadAhead::default() };
+    let reader = Reader::with(source, meta, Handle::current(), read_ahead);
     let span = tracing::Span::current();
     let work = tokio::task::spawn_blocking(move || {
         let _entered = span.enter();
