@@ -8,4 +8,5 @@ pub mod segmenter;
 pub mod vad;
 pub mod whisper;
 
+mod files;
 mod window;

@@ -412,7 +412,10 @@ impl WindowTask {
         if self.control.is_interrupted() {
             return Err(Error::Interrupted);
         }
-        let options = recognizer::Options { language: self.language.clone() };
+        let options = recognizer::Options {
+            language: self.language.clone(),
+            ..recognizer::Options::default()
+        };
         let recognition = self.recognizer.recognize(&self.window.samples, &options)?;
         if self.language.is_none() {
             let languages = &self.recognizer.description().languages;

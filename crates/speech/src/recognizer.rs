@@ -1,6 +1,8 @@
 //! The seam where a model family joins: PCM in, hypotheses out.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
+
+use serde::{Deserialize, Serialize};
 
 /// What turns speech into words. One instance serves all threads: it holds the weights, and lends
 /// each call the buffers it needs.
@@ -33,11 +35,26 @@ pub struct Description {
     pub languages: Vec<String>,
 }
 
+/// Which numbers a model computes with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// The fastest of what the model's directory allows that keeps the words.
+    #[default]
+    Auto,
+    Int8,
+    F32,
+}
+
 /// Per job.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Options {
     /// Language code; `None`: a model of several languages guesses.
     pub language: Option<String>,
+    /// Words and names to expect; families that cannot make use of them pass them over.
+    pub hotwords: Arc<[String]>,
+    /// Write numbers, dates and the like as digits, where the model itself can (SenseVoice).
+    pub normalize: bool,
 }
 
 /// What one call heard.
@@ -55,7 +72,7 @@ pub struct LanguageGuess {
 }
 
 /// A stretch of recognized text. Times are seconds from the start of the samples given.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Hypothesis {
     pub start: f64,
     pub end: f64,
@@ -63,8 +80,13 @@ pub struct Hypothesis {
     pub tokens: Vec<u32>,
     /// Mean natural log-probability of the tokens.
     pub log_probability: f32,
-    /// Empty if the family gives no word times.
+    /// Empty if the family gives no word times. A word is what the text's spaces separate, or a
+    /// character in scripts that do without them.
     pub words: Vec<Word>,
+    /// How the speaker sounds, e.g. `happy`, where the model tells (SenseVoice).
+    pub emotion: Option<String>,
+    /// What is heard besides, or instead of, speech, e.g. `laughter` (SenseVoice).
+    pub event: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq)]

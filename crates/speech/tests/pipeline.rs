@@ -84,7 +84,7 @@ impl Recognizer for Guessing {
             text: " word ".to_owned(),
             tokens: vec![1],
             log_probability: 0.5_f32.ln(),
-            words: Vec::new(),
+            ..Hypothesis::default()
         };
         let guess = options.language.is_none().then_some(guess);
         Ok(Recognition { hypotheses: vec![word], guess })

@@ -73,7 +73,7 @@ impl<F: Fn(usize) + Send + Sync> Recognizer for Scripted<F> {
             text: "word".to_owned(),
             tokens: vec![1],
             log_probability: -0.1,
-            words: Vec::new(),
+            ..Hypothesis::default()
         };
         Ok(Recognition { hypotheses: vec![hypothesis], guess: None })
     }

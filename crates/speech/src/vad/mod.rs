@@ -7,19 +7,14 @@ mod config;
 mod endpoint;
 mod network;
 
-use std::{
-    ops::Range,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
-
-use sha2::{Digest, Sha256};
+use std::{ops::Range, path::Path, sync::Arc};
 
 pub use config::VadOptions;
 pub use endpoint::Boundary;
 
 use crate::{
     features::{Cmvn, FRAME_SHIFT, Frontend, FrontendStream},
+    files,
     recognizer::Error,
 };
 use config::{EndpointOptions, ModelConfig};
@@ -42,9 +37,9 @@ impl FsmnVad {
     /// [`Error::Model`] if a file is missing, broken, does not fit the others, or asks for what is
     /// not supported.
     pub fn open(directory: &Path) -> Result<Self, Error> {
-        let model_path = find(directory, &["model.onnx"])?;
-        let config_path = find(directory, &["config.yaml", "vad.yaml"])?;
-        let cmvn_path = find(directory, &["am.mvn", "vad.mvn"])?;
+        let model_path = files::need(directory, &["model.onnx"])?;
+        let config_path = files::need(directory, &["config.yaml", "vad.yaml"])?;
+        let cmvn_path = files::need(directory, &["am.mvn", "vad.mvn"])?;
         let config = ModelConfig::open(&config_path)?;
         let frontend = Frontend::new(&config.frontend_conf, Some(Cmvn::open(&cmvn_path)?))
             .map_err(|message| Error::Model { path: config_path.clone(), message })?;
@@ -56,7 +51,7 @@ impl FsmnVad {
             network: Network::open(&model_path, &config, frontend.width())?,
             frontend,
             config,
-            digest: digest(&[model_path, config_path, cmvn_path])?,
+            digest: files::digest(&[model_path, config_path, cmvn_path], "")?,
         })
     }
 
@@ -175,25 +170,4 @@ impl VadStream {
         );
         Ok(())
     }
-}
-
-/// The first of `names` that is in `directory`.
-fn find(directory: &Path, names: &[&str]) -> Result<PathBuf, Error> {
-    let candidates = names.iter().map(|name| directory.join(name));
-    candidates.into_iter().find(|path| path.is_file()).ok_or_else(|| Error::Model {
-        path: directory.to_owned(),
-        message: format!("the directory holds no {}", names.join(" or ")),
-    })
-}
-
-fn digest(files: &[PathBuf]) -> Result<String, Error> {
-    let mut hasher = Sha256::new();
-    for path in files {
-        let contents = std::fs::read(path)
-            .map_err(|e| Error::Model { path: path.clone(), message: e.to_string() })?;
-        // The length keeps bytes from wandering from one file into the next unseen.
-        hasher.update((contents.len() as u64).to_le_bytes());
-        hasher.update(&contents);
-    }
-    Ok(hex::encode(hasher.finalize()))
 }

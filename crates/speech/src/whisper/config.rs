@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use serde::Deserialize;
 
-use crate::recognizer::Error;
+use crate::{files::broken, recognizer::Error};
 
 /// What decoding needs of CTranslate2's `config.json`. What it says of languages and suppressed
 /// symbols is not read: converted English-only models have wrong numbers there, and the tokenizer
@@ -44,11 +44,6 @@ pub(super) fn vocabulary_size(directory: &Path) -> Result<Option<usize>, Error> 
 /// Reads a whole file, naming it if that fails.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
     fs::read(path).map_err(|error| broken(path, format!("cannot be read: {error}")))
-}
-
-/// An error that names the file.
-pub(super) fn broken(path: &Path, message: impl Into<String>) -> Error {
-    Error::Model { path: path.to_owned(), message: message.into() }
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@
 
 mod config;
 mod decode;
-mod digest;
 mod mel;
 pub mod network;
 mod passes;
@@ -22,14 +21,17 @@ use std::{path::Path, sync::Arc};
 pub use settings::Settings;
 
 use self::{
-    config::{Config, broken, vocabulary_size},
+    config::{Config, vocabulary_size},
     decode::{Decoder, Decoding, Rules, likeliest},
     mel::LogMel,
     network::{DecoderState, EncodedAudio, Network, Precision},
     passes::{Model, Passes},
     tokenizer::Tokenizer,
 };
-use crate::recognizer::{Description, Error, LanguageGuess, Options, Recognition, Recognizer};
+use crate::{
+    files::{self, broken},
+    recognizer::{Description, Error, LanguageGuess, Options, Recognition, Recognizer},
+};
 
 const MODEL: &str = "model.bin";
 const CONFIG: &str = "config.json";
@@ -83,8 +85,8 @@ impl Whisper {
         } else {
             vec!["en".to_owned()]
         };
-        let digest =
-            digest::digest(directory, &[MODEL, CONFIG, TOKENIZER], &format!("{settings:?}"))?;
+        let files = [MODEL, CONFIG, TOKENIZER].map(|file| directory.join(file));
+        let digest = files::digest(&files, &format!("{settings:?}"))?;
         Ok(Self {
             description: Description {
                 name: name.to_owned(),

@@ -132,7 +132,7 @@ impl Passes<'_> {
                 text: text.to_owned(),
                 tokens: tokens.iter().copied().filter(|&token| is_text(token)).collect(),
                 log_probability: sum / count.max(1) as f32,
-                words: Vec::new(),
+                ..Hypothesis::default()
             });
             previous.extend(tokens);
         }

@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use super::config::{broken, read};
-use crate::recognizer::Error;
+use super::config::read;
+use crate::{files::broken, recognizer::Error};
 
 /// `tokenizer.json`, as Hugging Face's `tokenizers` reads it.
 pub(super) struct Tokenizer {
