@@ -41,6 +41,14 @@ impl Window {
         })
     }
 
+    /// The stretches of the recording in it: start in seconds, and samples.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = (f64, &[f32])> {
+        self.pieces.iter().map(|piece| {
+            let start = piece.recording_start as f64 / f64::from(SAMPLE_RATE);
+            (start, &self.samples[piece.window_start..piece.window_start + piece.length])
+        })
+    }
+
     fn gap_before(&self, segment: &Segment) -> usize {
         let end = self.pieces.last().map_or(0, |p| p.recording_start + p.length as u64);
         usize::try_from(segment.start.saturating_sub(end)).unwrap_or(GAP).min(GAP)

@@ -1,0 +1,248 @@
+//! From what was recognized, stretch by stretch, to the segments of a transcript: sentences where
+//! marks are set here, each with who said it.
+
+use transcript::{Segment, Word};
+
+use super::Error;
+use crate::{
+    punctuation::{self, Mark, Punctuator, Style},
+    recognizer::Hypothesis,
+    speakers::{self, Turn},
+    window::Window,
+};
+
+/// A pause of so many seconds ends a segment even where no sentence ends: nobody wants to read on
+/// the screen what is said after it.
+const LONG_PAUSE: f64 = 2.0;
+
+/// A hypothesis at its place in the recording; `None` if it holds no text.
+pub(super) fn place(
+    hypothesis: Hypothesis,
+    window: &Window,
+    language: Option<String>,
+) -> Option<Segment> {
+    let text = hypothesis.text.trim();
+    if text.is_empty() {
+        return None;
+    }
+    let (start, end) = window.to_recording(hypothesis.start, hypothesis.end);
+    let words = hypothesis.words.iter().map(|word| {
+        let (start, end) = window.to_recording(word.start, word.end);
+        Word {
+            start: milliseconds(start),
+            end: milliseconds(end),
+            text: word.text.clone(),
+            confidence: Some(word.log_probability.exp().clamp(0.0, 1.0)),
+            speaker: None,
+        }
+    });
+    Some(Segment {
+        start: milliseconds(start),
+        end: milliseconds(end),
+        language,
+        text: text.to_owned(),
+        confidence: hypothesis.log_probability.exp().clamp(0.0, 1.0),
+        words: words.collect(),
+        emotion: hypothesis.emotion,
+        event: hypothesis.event,
+        ..Segment::default()
+    })
+}
+
+/// Rounds seconds to what the clocks of recognizers are worth.
+fn milliseconds(seconds: f64) -> f64 {
+    (seconds * 1000.0).round() / 1000.0
+}
+
+/// Sets marks over the whole text of a channel, and cuts it into sentences where the words' times
+/// are known. FunASR's `timestamp_sentence` cuts at commas, too; readers are better served by
+/// sentences.
+pub(super) fn punctuate(
+    segments: Vec<Segment>,
+    punctuator: &Punctuator,
+) -> Result<Vec<Segment>, Error> {
+    if segments.iter().any(|segment| segment.words.is_empty()) {
+        return punctuate_untimed(segments, punctuator);
+    }
+    let words: Vec<&str> =
+        segments.iter().flat_map(|s| &s.words).map(|word| word.text.as_str()).collect();
+    let marks = punctuator.punctuate(&words)?;
+    Ok(sentences(segments, &marks))
+}
+
+/// Segments stay as they are: nobody knows when a sentence inside of one ends.
+fn punctuate_untimed(
+    mut segments: Vec<Segment>,
+    punctuator: &Punctuator,
+) -> Result<Vec<Segment>, Error> {
+    let units: Vec<Vec<&str>> =
+        segments.iter().map(|segment| punctuation::units(&segment.text)).collect();
+    let all: Vec<&str> = units.iter().flatten().copied().collect();
+    let mut marks = punctuator.punctuate(&all)?.into_iter();
+    let texts: Vec<String> = segments
+        .iter()
+        .zip(&units)
+        .map(|(segment, units)| {
+            let marks: Vec<Mark> = marks.by_ref().take(units.len()).collect();
+            let style = Style::of(segment.language.as_deref(), units);
+            punctuation::join(units, &marks, style)
+        })
+        .collect();
+    for (segment, text) in segments.iter_mut().zip(texts) {
+        segment.text = text;
+    }
+    Ok(segments)
+}
+
+/// `marks`: one for each word of all segments.
+fn sentences(segments: Vec<Segment>, marks: &[Mark]) -> Vec<Segment> {
+    let mut sentences = Vec::new();
+    let mut open: Option<Sentence> = None;
+    let mut marks = marks.iter().copied();
+    for segment in segments {
+        let kind = Segment { words: Vec::new(), text: String::new(), ..segment };
+        for word in segment.words {
+            let mark = marks.next().unwrap_or_default();
+            let sentence = match open.take() {
+                Some(sentence) if sentence.takes(&kind, &word) => open.insert(sentence),
+                ended => {
+                    sentences.extend(ended.map(Sentence::finish));
+                    open.insert(Sentence::new(&kind))
+                }
+            };
+            sentence.push(word, mark);
+            if mark.ends_sentence() {
+                sentences.extend(open.take().map(Sentence::finish));
+            }
+        }
+    }
+    sentences.extend(open.map(Sentence::finish));
+    sentences
+}
+
+/// Words on their way to a segment of the transcript.
+struct Sentence {
+    /// Language, emotion, event, confidence of the segment where it began.
+    kind: Segment,
+    words: Vec<Word>,
+    marks: Vec<Mark>,
+}
+
+impl Sentence {
+    fn new(kind: &Segment) -> Self {
+        Self { kind: kind.clone(), words: Vec::new(), marks: Vec::new() }
+    }
+
+    fn takes(&self, kind: &Segment, word: &Word) -> bool {
+        let same = |of: fn(&Segment) -> &Option<String>| of(&self.kind) == of(kind);
+        let end = self.words.last().map_or(word.start, |last| last.end);
+        same(|s| &s.language)
+            && same(|s| &s.emotion)
+            && same(|s| &s.event)
+            && word.start - end <= LONG_PAUSE
+    }
+
+    fn push(&mut self, word: Word, mark: Mark) {
+        self.words.push(word);
+        self.marks.push(mark);
+    }
+
+    fn finish(self) -> Segment {
+        let texts: Vec<&str> = self.words.iter().map(|word| word.text.as_str()).collect();
+        let style = Style::of(self.kind.language.as_deref(), &texts);
+        let text = punctuation::join(&texts, &self.marks, style);
+        // Geometric mean, as of tokens.
+        let logarithms: f32 = self
+            .words
+            .iter()
+            .map(|word| word.confidence.unwrap_or(self.kind.confidence).max(f32::MIN_POSITIVE).ln())
+            .sum();
+        Segment {
+            start: self.words.first().map_or(self.kind.start, |word| word.start),
+            end: self.words.last().map_or(self.kind.end, |word| word.end),
+            text,
+            confidence: (logarithms / self.words.len().max(1) as f32).exp(),
+            words: self.words,
+            ..self.kind
+        }
+    }
+}
+
+/// Says who speaks in each segment, and in each word where that is somebody else. Speakers are
+/// numbered from `first`; returns how many there are.
+pub(super) fn label(segments: &mut [Segment], turns: &[Turn], first: u32) -> u32 {
+    let speaker = |start, end| speakers::assign(turns, start, end).map(|speaker| first + speaker);
+    for segment in segments {
+        segment.speaker = speaker(segment.start, segment.end);
+        for word in &mut segment.words {
+            word.speaker =
+                speaker(word.start, word.end).filter(|&other| Some(other) != segment.speaker);
+        }
+    }
+    turns.iter().map(|turn| turn.speaker + 1).max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn word(start: f64, text: &str, confidence: f32) -> Word {
+        let (end, text) = (start + 0.4, text.to_owned());
+        Word { start, end, text, confidence: Some(confidence), speaker: None }
+    }
+
+    fn segment(language: &str, words: Vec<Word>) -> Segment {
+        Segment {
+            start: 0.0,
+            end: 99.0,
+            language: Some(language.to_owned()),
+            text: "as recognized".to_owned(),
+            confidence: 0.9,
+            words,
+            ..Segment::default()
+        }
+    }
+
+    fn texts(segments: &[Segment]) -> Vec<&str> {
+        segments.iter().map(|segment| segment.text.as_str()).collect()
+    }
+
+    #[test]
+    fn sentences_go_over_the_ends_of_segments() {
+        let segments = vec![
+            segment("en", vec![word(0.0, "yes", 1.0), word(0.5, "i", 0.25), word(1.0, "do", 1.0)]),
+            segment("en", vec![word(2.0, "hear", 1.0), word(2.5, "you", 1.0)]),
+        ];
+        let marks = [Mark::Period, Mark::None, Mark::None, Mark::None, Mark::Question];
+        let sentences = sentences(segments, &marks);
+        assert_eq!(texts(&sentences), ["Yes.", "I do hear you?"]);
+        assert_eq!((sentences[1].start, sentences[1].end), (0.5, 2.9));
+        assert_eq!(sentences[1].words.len(), 4);
+        assert!((sentences[1].confidence - 0.25_f32.powf(0.25)).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_long_pause_and_another_language_end_a_segment() {
+        let segments = vec![
+            segment("zh", vec![word(0.0, "你", 1.0), word(3.0, "好", 1.0)]),
+            segment("en", vec![word(3.5, "well", 1.0)]),
+        ];
+        let marks = [Mark::Comma, Mark::None, Mark::Period];
+        assert_eq!(texts(&sentences(segments, &marks)), ["你，", "好", "Well."]);
+        assert_eq!(sentences(Vec::new(), &[]), []);
+    }
+
+    #[test]
+    fn words_name_their_speaker_only_where_it_is_another() {
+        let turn = |start, end, speaker| Turn { start, end, speaker };
+        let turns = [turn(0.0, 2.0, 0), turn(2.0, 2.6, 1)];
+        let words = [0.0, 0.5, 1.0, 1.5, 2.1, 7.0].map(|start| word(start, "w", 1.0));
+        let mut segments = vec![Segment { end: 2.5, ..segment("en", words.to_vec()) }];
+        assert_eq!(label(&mut segments, &turns, 3), 2);
+        assert_eq!(segments[0].speaker, Some(3));
+        let of_words: Vec<_> = segments[0].words.iter().map(|word| word.speaker).collect();
+        assert_eq!(of_words, [None, None, None, None, Some(4), None]);
+        assert_eq!(label(&mut segments, &[], 0), 0);
+        assert_eq!(segments[0].speaker, None);
+    }
+}
