@@ -1,7 +1,12 @@
-use std::path::PathBuf;
+use std::{path::PathBuf, str::FromStr};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, Parser, Subcommand,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use transcript::Format;
+
+use crate::UsageError;
 
 /// Turns recordings into text, on one machine or with a fleet of workers.
 #[derive(Debug, Parser)]
@@ -59,8 +64,77 @@ pub(crate) struct RecordingArgs {
     pub(crate) language: Option<String>,
 
     /// Transcribe the mix of all channels, or each channel on its own
-    #[arg(long, value_enum)]
-    pub(crate) channels: Option<Channels>,
+    #[arg(long, value_parser = words::<job::ChannelMode>(&["mix", "split"]))]
+    pub(crate) channels: Option<job::ChannelMode>,
+
+    /// Words and names to expect, separated by commas
+    #[arg(long, value_delimiter = ',', value_name = "WORDS")]
+    pub(crate) hotwords: Vec<String>,
+
+    /// File with words and names to expect, one per line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) hotwords_file: Option<PathBuf>,
+
+    /// Write numbers, dates and amounts as digits
+    #[arg(long)]
+    pub(crate) normalize: bool,
+
+    /// Leave the words without punctuation where the recognizer sets none
+    #[arg(long)]
+    pub(crate) no_punctuation: bool,
+
+    /// Tell speakers apart: how many there are, or between which numbers [default: estimated]
+    #[arg(long, value_name = "N|MIN-MAX", num_args = 0..=1, require_equals = true,
+          default_missing_value = "any", value_parser = speakers)]
+    pub(crate) speakers: Option<job::Speakers>,
+}
+
+impl RecordingArgs {
+    /// In the words of the job protocol.
+    pub(crate) fn options(&self) -> anyhow::Result<job::Options> {
+        let mut hotwords = self.hotwords.clone();
+        if let Some(path) = &self.hotwords_file {
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                UsageError(format!("--hotwords-file {}: {error}", path.display()))
+            })?;
+            let words = text.lines().map(str::trim).filter(|line| !line.is_empty());
+            hotwords.extend(words.map(str::to_owned));
+        }
+        let options = job::Options {
+            language: self.language.clone(),
+            channels: self.channels,
+            hotwords,
+            punctuate: self.no_punctuation.then_some(false),
+            normalize: self.normalize.then_some(true),
+            speakers: self.speakers,
+            ..job::Options::default()
+        };
+        options.check().map_err(UsageError)?;
+        Ok(options)
+    }
+}
+
+/// Parses one of the words that a type of the job protocol knows.
+fn words<T>(words: &'static [&'static str]) -> impl TypedValueParser<Value = T>
+where
+    T: FromStr<Err = String> + Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(words).try_map(|word| word.parse::<T>())
+}
+
+/// `any`, a number, or two with a hyphen between.
+fn speakers(text: &str) -> Result<job::Speakers, String> {
+    let number = |text: &str| {
+        text.parse::<u32>().map_err(|_| format!("`{text}` is not a number of speakers"))
+    };
+    let none = job::Speakers::default();
+    Ok(match (text, text.split_once('-')) {
+        ("any", _) => none,
+        (_, Some((min, max))) => {
+            job::Speakers { min: Some(number(min)?), max: Some(number(max)?), ..none }
+        }
+        (count, None) => job::Speakers { count: Some(number(count)?), ..none },
+    })
 }
 
 #[derive(Debug, Args)]
@@ -70,7 +144,8 @@ pub(crate) struct RecordingArgs {
                         scriptorium transcribe interview.mp3\n  \
                         scriptorium transcribe talk.mp4 --format srt > talk.srt\n  \
                         scriptorium transcribe recordings/ --out transcripts/ --format json,srt,vtt,txt\n  \
-                        scriptorium transcribe s3://archive/calls/ --out s3://archive/text/ --channels split"
+                        scriptorium transcribe s3://archive/calls/ --out s3://archive/text/ --channels split\n  \
+                        scriptorium transcribe meeting.m4a --model paraformer-zh --speakers=2-5 --hotwords 阿里巴巴"
 )]
 pub(crate) struct TranscribeArgs {
     #[command(flatten)]
@@ -88,9 +163,8 @@ pub(crate) struct TranscribeArgs {
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
 
-    /// Model by name (see `scriptorium models list`) or by directory
-    #[arg(long, value_name = "NAME|DIR")]
-    pub(crate) model: Option<String>,
+    #[command(flatten)]
+    pub(crate) models: ModelArgs,
 
     /// Transcribe what is there of a recording that ends before its header says
     #[arg(long)]
@@ -110,9 +184,28 @@ pub(crate) struct WorkerArgs {
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
 
-    /// Model by name or by directory
+    #[command(flatten)]
+    pub(crate) models: ModelArgs,
+}
+
+/// What transcribes: shared by `transcribe` and `worker`.
+#[derive(Debug, Args)]
+pub(crate) struct ModelArgs {
+    /// Preset or model by name (see `scriptorium models list`), or model by directory
     #[arg(long, value_name = "NAME|DIR")]
     pub(crate) model: Option<String>,
+
+    /// Numbers to compute with [default: the fastest that keep the words]
+    #[arg(long, value_parser = PossibleValuesParser::new(["auto", "int8", "f32"]))]
+    pub(crate) precision: Option<String>,
+
+    /// Punctuation model by name or directory, or `none` [default: the preset's]
+    #[arg(long, value_name = "NAME|DIR")]
+    pub(crate) punctuation_model: Option<String>,
+
+    /// Speaker model by name or directory, or `none` [default: the preset's]
+    #[arg(long, value_name = "NAME|DIR")]
+    pub(crate) speaker_model: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -133,7 +226,7 @@ pub(crate) struct SubmitArgs {
     #[arg(long, value_delimiter = ',', value_name = "FORMATS")]
     pub(crate) format: Vec<Format>,
 
-    /// Name of the model, which the workers must have loaded [default: theirs]
+    /// Name of the preset or model, which the workers must have loaded [default: theirs]
     #[arg(long, value_name = "NAME")]
     pub(crate) model: Option<String>,
 
@@ -188,6 +281,15 @@ pub(crate) enum ModelsCommand {
     Verify { names: Vec<String> },
     /// Print the directory of a model
     Path { name: String },
+    /// Say what a directory holds: family, precision, and what is missing
+    #[command(after_help = "Examples:\n  scriptorium models inspect ./paraformer-zh\n  \
+                            scriptorium models inspect whisper-tiny.en --json")]
+    Inspect {
+        #[arg(value_name = "NAME|DIR")]
+        model: String,
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -199,28 +301,4 @@ pub(crate) struct ConfigArgs {
 #[derive(Debug, Args)]
 pub(crate) struct CompletionsArgs {
     pub(crate) shell: clap_complete::Shell,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Channels {
-    Mix,
-    Split,
-}
-
-impl From<Channels> for audio::ChannelMode {
-    fn from(channels: Channels) -> Self {
-        match channels {
-            Channels::Mix => Self::Mix,
-            Channels::Split => Self::Split,
-        }
-    }
-}
-
-impl From<Channels> for job::ChannelMode {
-    fn from(channels: Channels) -> Self {
-        match channels {
-            Channels::Mix => Self::Mix,
-            Channels::Split => Self::Split,
-        }
-    }
 }

@@ -5,6 +5,8 @@ mod layers;
 use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
+use speech::recognizer::Precision;
+use worker::convert;
 
 pub(crate) use self::layers::{Layered, load};
 use crate::logging;
@@ -36,9 +38,17 @@ pub(crate) struct Compute {
 pub(crate) struct Models {
     /// Where pulled models live.
     pub(crate) directory: PathBuf,
-    /// By name or by directory.
+    /// What transcribes unless a job asks for something else: a preset or a recognizer's model by
+    /// name, or a model's directory.
     pub(crate) recognizer: String,
-    pub(crate) vad: String,
+    /// Others that jobs may ask for by name.
+    pub(crate) also: Vec<String>,
+    /// By name or by directory, instead of what the preset names.
+    pub(crate) vad: Option<String>,
+    /// As `vad`; `none`: no marks are set.
+    pub(crate) punctuation: Option<String>,
+    /// As `vad`; `none`: no speakers are told apart.
+    pub(crate) speakers: Option<String>,
     /// Fetch a model of the catalogue when `transcribe` needs it and it is not there.
     pub(crate) auto_pull: bool,
 }
@@ -49,15 +59,10 @@ pub(crate) struct Recognizer {
     pub(crate) precision: Precision,
     /// Hypotheses that the search keeps; 1 is greedy.
     pub(crate) beam_size: usize,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Precision {
-    /// The fastest that keeps the words: int8.
-    Auto,
-    Int8,
-    F32,
+    /// Words and names to expect in every recording.
+    pub(crate) hotwords: Vec<String>,
+    /// Write numbers, dates and amounts as digits, unless a job says otherwise.
+    pub(crate) normalize: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -68,16 +73,9 @@ pub(crate) struct Audio {
     /// Recordings longer than this are refused, in seconds.
     pub(crate) max_seconds: u64,
     pub(crate) max_channels: usize,
-    pub(crate) channels: Channels,
+    pub(crate) channels: job::ChannelMode,
     /// Transcribe what is there of a recording that ends before its header says.
     pub(crate) allow_truncated: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Channels {
-    Mix,
-    Split,
 }
 
 impl Default for Models {
@@ -85,7 +83,10 @@ impl Default for Models {
         Self {
             directory: data_directory().join("models"),
             recognizer: models::DEFAULT_RECOGNIZER.to_owned(),
-            vad: models::DEFAULT_VAD.to_owned(),
+            also: Vec::new(),
+            vad: None,
+            punctuation: None,
+            speakers: None,
             auto_pull: true,
         }
     }
@@ -93,7 +94,12 @@ impl Default for Models {
 
 impl Default for Recognizer {
     fn default() -> Self {
-        Self { precision: Precision::Auto, beam_size: 1 }
+        Self {
+            precision: Precision::Auto,
+            beam_size: 1,
+            hotwords: Vec::new(),
+            normalize: false,
+        }
     }
 }
 
@@ -103,7 +109,7 @@ impl Default for Audio {
             max_bytes: 32 << 30,
             max_seconds: 24 * 3600,
             max_channels: 32,
-            channels: Channels::Mix,
+            channels: job::ChannelMode::Mix,
             allow_truncated: false,
         }
     }
@@ -117,10 +123,7 @@ impl Audio {
                 max_duration: Duration::from_secs(self.max_seconds),
                 max_channels: self.max_channels,
             },
-            channels: match self.channels {
-                Channels::Mix => audio::ChannelMode::Mix,
-                Channels::Split => audio::ChannelMode::Split,
-            },
+            channels: convert::channel_mode(self.channels),
             allow_truncated: self.allow_truncated,
         }
     }

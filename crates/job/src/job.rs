@@ -224,7 +224,8 @@ impl Job {
 }
 
 impl Options {
-    fn check(&self) -> Result<(), String> {
+    /// The error says what no worker would accept.
+    pub fn check(&self) -> Result<(), String> {
         let alphanumeric = |c: char| c.is_ascii_alphanumeric();
         if let Some(model) = &self.model
             && !(model.len() <= 128

@@ -13,9 +13,8 @@ use std::{
 use audio::{ChannelMode, Decoder, Limits};
 use speech::{
     compute::{Compute, Task},
-    pipeline::{Control, Error, Options, Outcome, Pipeline},
+    pipeline::{Control, Error, Models, Options, Outcome, Pipeline, Settings},
     recognizer::{self, Description, Hypothesis, LanguageGuess, Recognition, Recognizer},
-    segmenter,
     vad::FsmnVad,
 };
 
@@ -129,8 +128,8 @@ fn run(
     };
     let vad = FsmnVad::open(&Path::new(&models).join("fsmn-vad")).unwrap();
     let (recognizer, options) = (Arc::clone(recognizer), options.clone());
-    let pipeline =
-        Pipeline::new(Arc::new(vad), recognizer, segmenter::Options::default(), Arc::new(AtOnce));
+    let models = Models { vad: Arc::new(vad), recognizer, punctuator: None, diarizer: None };
+    let pipeline = Pipeline::new(models, Settings::default(), Arc::new(AtOnce));
     let limits =
         Limits { max_bytes: 1 << 30, max_duration: Duration::from_secs(3600), max_channels: 2 };
     let decoding = audio::Options { limits, channels, allow_truncated: false };
@@ -167,7 +166,7 @@ fn segments_are_packed_and_the_first_window_of_a_channel_tells_its_language() {
 #[test]
 fn what_pays_by_length_gets_segment_by_segment() {
     let recognizer = Guessing::new(false);
-    let options = Options { language: Some("en".to_owned()) };
+    let options = Options { language: Some("en".to_owned()), ..Options::default() };
     let control = Arc::new(Control::default());
     let Some(outcome) = run(&recognizer, ChannelMode::Mix, &options, &control) else {
         return;
@@ -188,7 +187,7 @@ fn what_pays_by_length_gets_segment_by_segment() {
 #[test]
 fn an_unknown_language_and_an_interruption_end_it() {
     let recognizer = Guessing::new(true);
-    let options = Options { language: Some("tlh".to_owned()) };
+    let options = Options { language: Some("tlh".to_owned()), ..Options::default() };
     let Some(result) = run(&recognizer, ChannelMode::Mix, &options, &Arc::default()) else {
         return;
     };

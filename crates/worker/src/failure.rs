@@ -12,6 +12,8 @@ pub fn failure_of(error: &pipeline::Error, source: &str) -> Failure {
         pipeline::Error::Recognizer(error @ recognizer::Error::UnknownLanguage(_)) => {
             failure(FailureCode::JobInvalid, source, error)
         }
+        // Other workers of the queue may have what is missing here, or may get it.
+        pipeline::Error::Unsupported(_) => failure(FailureCode::ModelUnavailable, source, error),
         pipeline::Error::Interrupted => failure(FailureCode::Interrupted, source, error),
         _ => failure(FailureCode::Internal, source, error),
     }

@@ -30,9 +30,9 @@ const MAX_TRANSCRIPT_BYTES: u64 = 256 << 20;
 /// by all jobs in flight.
 pub struct Transcriber {
     stores: Arc<Stores>,
-    /// By name of the recognizer's model.
+    /// By name of the preset.
     pipelines: BTreeMap<String, Arc<Pipeline>>,
-    default_pipeline: String,
+    default_preset: String,
     decoding: audio::Options,
     capabilities: Mutex<HashMap<String, Capabilities>>,
 }
@@ -45,10 +45,10 @@ pub struct Assignment {
     pub output: Option<Location>,
     /// Renderings beside the JSON, which is always written.
     pub formats: BTreeSet<Format>,
-    /// Name of a loaded model; `None`: the default.
-    pub model: Option<String>,
-    pub language: Option<String>,
+    /// Name of a loaded preset; `None`: the default.
+    pub preset: Option<String>,
     pub channels: Option<audio::ChannelMode>,
+    pub options: pipeline::Options,
 }
 
 /// An assignment done.
@@ -74,14 +74,17 @@ enum Standing {
 }
 
 impl Transcriber {
-    /// `pipelines` by model name; the first is the default.
-    pub fn new(stores: Arc<Stores>, pipelines: Vec<Pipeline>, decoding: audio::Options) -> Self {
-        let default_pipeline =
-            pipelines.first().map_or_else(String::new, |p| p.recognizer().name.clone());
+    /// `pipelines` by name of the preset; the first is the default.
+    pub fn new(
+        stores: Arc<Stores>,
+        pipelines: Vec<(String, Pipeline)>,
+        decoding: audio::Options,
+    ) -> Self {
+        let default_preset = pipelines.first().map_or_else(String::new, |(name, _)| name.clone());
         let pipelines =
-            pipelines.into_iter().map(|p| (p.recognizer().name.clone(), Arc::new(p))).collect();
+            pipelines.into_iter().map(|(name, pipeline)| (name, Arc::new(pipeline))).collect();
         let capabilities = Mutex::default();
-        Self { stores, pipelines, default_pipeline, decoding, capabilities }
+        Self { stores, pipelines, default_preset, decoding, capabilities }
     }
 
     pub fn stores(&self) -> &Stores {
@@ -95,22 +98,27 @@ impl Transcriber {
         control: &Arc<Control>,
     ) -> Result<Transcription, Failure> {
         let uri = assignment.source.to_string();
-        let pipeline = self.pipeline(assignment.model.as_deref(), &uri)?;
+        let pipeline = self.pipeline(assignment.preset.as_deref(), &uri)?;
+        let options = &assignment.options;
+        pipeline.check(options).map_err(|error| failure_of(&error, &uri))?;
         let decoding = audio::Options {
             channels: assignment.channels.unwrap_or(self.decoding.channels),
             ..self.decoding.clone()
         };
-        let options = pipeline::Options { language: assignment.language.clone() };
-        let fingerprint = pipeline.fingerprint(&decoding, &options);
+        let fingerprint = pipeline.fingerprint(&decoding, options);
 
         let open = |location: &Location| self.stores.open(location);
         let (source, key) = open(&assignment.source).map_err(|e| source_failure(&e, &uri))?;
         let meta = source.head(&key).await.map_err(|e| source_failure(&e, &uri))?;
         self.check_size(&meta, &uri)?;
 
+        // Begins when it is awaited: not where the transcript stands already.
+        let transcribed = async {
+            let outcome = run(&pipeline, source, &meta, decoding, options, control, &uri).await?;
+            Ok(describe(&uri, &meta, &pipeline, fingerprint.clone(), outcome))
+        };
         let Some(base) = &assignment.output else {
-            let outcome = run(&pipeline, source, meta.clone(), decoding, options, control, &uri);
-            let transcript = describe(&uri, &meta, &pipeline, fingerprint, outcome.await?);
+            let transcript = transcribed.await?;
             return Ok(Transcription { transcript, completed: Completed::Transcribed });
         };
         let (target, base_key) = open(base).map_err(|e| output_failure(&e, &uri))?;
@@ -129,9 +137,7 @@ impl Transcriber {
             Standing::Nothing => None,
         };
 
-        let outcome =
-            run(&pipeline, source, meta.clone(), decoding, options, control, &uri).await?;
-        let transcript = describe(&uri, &meta, &pipeline, fingerprint, outcome);
+        let transcript = transcribed.await?;
         let capabilities = self.capabilities(base, &output).await?;
         let condition = match stale {
             None if capabilities.if_absent => Condition::IfAbsent,
@@ -142,11 +148,11 @@ impl Transcriber {
         Ok(Transcription { transcript, completed })
     }
 
-    fn pipeline(&self, model: Option<&str>, uri: &str) -> Result<Arc<Pipeline>, Failure> {
-        let name = model.unwrap_or(&self.default_pipeline);
+    fn pipeline(&self, preset: Option<&str>, uri: &str) -> Result<Arc<Pipeline>, Failure> {
+        let name = preset.unwrap_or(&self.default_preset);
         self.pipelines.get(name).cloned().ok_or_else(|| {
             let loaded = self.pipelines.keys().cloned().collect::<Vec<_>>().join(", ");
-            let message = format!("model `{name}` is not loaded here; loaded: {loaded}");
+            let message = format!("preset `{name}` is not loaded here; loaded: {loaded}");
             failure(FailureCode::ModelUnavailable, uri, message)
         })
     }
@@ -211,15 +217,15 @@ impl Transcriber {
 async fn run(
     pipeline: &Arc<Pipeline>,
     source: Arc<dyn Store>,
-    meta: ObjectMeta,
+    meta: &ObjectMeta,
     decoding: audio::Options,
-    options: pipeline::Options,
+    options: &pipeline::Options,
     control: &Arc<Control>,
     uri: &str,
 ) -> Result<Outcome, Failure> {
-    let (pipeline, control) = (Arc::clone(pipeline), Arc::clone(control));
+    let (pipeline, options, control) = (Arc::clone(pipeline), options.clone(), Arc::clone(control));
     let read_ahead = ReadAhead { largest: READ_AHEAD, ..ReadAhead::default() };
-    let reader = Reader::with(source, meta, Handle::current(), read_ahead);
+    let reader = Reader::with(source, meta.clone(), Handle::current(), read_ahead);
     let span = tracing::Span::current();
     let work = tokio::task::spawn_blocking(move || {
         let _entered = span.enter();
@@ -278,12 +284,14 @@ fn describe(
             sample_rate: outcome.info.sample_rate,
             container: outcome.info.container,
             codec: outcome.info.codec,
-            warnings: outcome.report.warnings,
+            warnings: [outcome.report.warnings, outcome.warnings].concat(),
         },
         pipeline: transcript::Pipeline {
             version: concat!("scriptorium ", env!("CARGO_PKG_VERSION")).to_owned(),
             recognizer: recognizer.name.clone(),
             vad: pipeline.vad_name().to_owned(),
+            punctuation: outcome.punctuation,
+            speakers: outcome.speakers,
             precision: recognizer.precision.to_owned(),
             fingerprint,
         },

@@ -16,6 +16,7 @@ use tracing::Instrument;
 use transcript::Format;
 
 use crate::{
+    convert,
     failure::{failure, output_failure},
     now,
     transcriber::{Assignment, Completed, Transcriber, Transcription},
@@ -279,10 +280,10 @@ impl Shared {
         let assignment = Assignment {
             source: job.source.parse().map_err(invalid)?,
             output: Some(output.clone()),
-            formats: job.options.formats.iter().copied().map(to_format).collect(),
-            model: job.options.model.clone(),
-            language: job.options.language.clone(),
-            channels: job.options.channels.map(to_channel_mode),
+            formats: job.options.formats.iter().copied().map(convert::format).collect(),
+            preset: job.options.model.clone(),
+            channels: job.options.channels.map(convert::channel_mode),
+            options: convert::pipeline_options(&job.options),
         };
         let running =
             Running { source: job.source.clone(), worker: self.name.clone(), started_at: now() };
@@ -381,22 +382,6 @@ impl Verdict {
 /// Where the error record lies: beside where the transcript would be.
 fn error_record_of(output: &str) -> String {
     format!("{output}.error.json")
-}
-
-fn to_format(format: job::OutputFormat) -> Format {
-    match format {
-        job::OutputFormat::Json => Format::Json,
-        job::OutputFormat::Srt => Format::Srt,
-        job::OutputFormat::Vtt => Format::Vtt,
-        job::OutputFormat::Txt => Format::Txt,
-    }
-}
-
-fn to_channel_mode(mode: job::ChannelMode) -> audio::ChannelMode {
-    match mode {
-        job::ChannelMode::Mix => audio::ChannelMode::Mix,
-        job::ChannelMode::Split => audio::ChannelMode::Split,
-    }
 }
 
 fn log_panic(ended: Result<(), tokio::task::JoinError>) {

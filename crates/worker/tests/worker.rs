@@ -18,9 +18,8 @@ use job::{BatchId, Failed, Job, Options, Records};
 use queue::{MemoryQueue, Message, Queue};
 use speech::{
     compute::Compute,
-    pipeline::Pipeline,
+    pipeline::{self, Pipeline},
     recognizer::{self, Description, Hypothesis, Recognition, Recognizer},
-    segmenter,
     vad::FsmnVad,
 };
 use store::{Config, Location, Stores};
@@ -98,12 +97,13 @@ impl Fleet {
         };
         let vad = FsmnVad::open(&Path::new(&models).join("fsmn-vad")).unwrap();
         let pool: Arc<dyn Compute> = Arc::new(ComputePool::new(1).unwrap());
-        let pipeline = Pipeline::new(
-            Arc::new(vad),
-            Arc::new(Scripted::new(script)),
-            segmenter::Options::default(),
-            pool,
-        );
+        let models = pipeline::Models {
+            vad: Arc::new(vad),
+            recognizer: Arc::new(Scripted::new(script)),
+            punctuator: None,
+            diarizer: None,
+        };
+        let pipeline = Pipeline::new(models, pipeline::Settings::default(), pool);
         let decoding = audio::Options {
             limits: audio::Limits {
                 max_bytes: 1 << 30,
@@ -121,7 +121,7 @@ impl Fleet {
             retry_delays: vec![0, 0],
             ..worker::Options::default()
         };
-        let transcriber = Transcriber::new(stores, vec![pipeline], decoding);
+        let transcriber = Transcriber::new(stores, vec![("scripted".to_owned(), pipeline)], decoding);
         let worker = Worker::new(Arc::new(queue.clone()), transcriber, options, 1);
         Some(Self { root: tempfile::tempdir().unwrap(), queue, worker })
     }

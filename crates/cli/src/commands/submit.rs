@@ -3,14 +3,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::Context;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
-use job::{Batch, BatchId, Job, Options, OutputFormat, Records};
+use job::{Batch, BatchId, Job, Options, Records};
 use queue::{AmqpQueue, Message, Queue};
 use serde_json::json;
 use store::{Location, PutOptions, Stores};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use transcript::Format;
+use worker::convert;
 
 use crate::{
     UsageError,
@@ -79,10 +79,9 @@ impl Submission {
     fn new(args: &SubmitArgs, output: Location) -> anyhow::Result<Self> {
         let batch = args.batch.clone().unwrap_or_else(BatchId::generate);
         let options = Options {
-            formats: args.format.iter().copied().map(output_format).collect(),
+            formats: args.format.iter().copied().map(convert::output_format).collect(),
             model: args.model.clone(),
-            language: args.recordings.language.clone(),
-            channels: args.recordings.channels.map(Into::into),
+            ..args.recordings.options()?
         };
         let sources = args.recordings.paths.clone();
         Ok(Self {
@@ -185,14 +184,5 @@ impl Submission {
         // Refused here rather than by the worker that leases it.
         job.validate().map_err(|error| UsageError(error.to_string()))?;
         Ok(job)
-    }
-}
-
-fn output_format(format: Format) -> OutputFormat {
-    match format {
-        Format::Json => OutputFormat::Json,
-        Format::Srt => OutputFormat::Srt,
-        Format::Vtt => OutputFormat::Vtt,
-        Format::Txt => OutputFormat::Txt,
     }
 }

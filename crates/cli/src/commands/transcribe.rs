@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use transcript::Format;
-use worker::{Assignment, Completed, Transcriber, Transcription};
+use worker::{Assignment, Completed, Transcriber, Transcription, convert};
 
 use crate::{
     UsageError,
@@ -34,6 +34,7 @@ const FAILURES_LISTED: usize = 100;
 pub(crate) async fn run(config: &Config, args: TranscribeArgs) -> anyhow::Result<u8> {
     let output = args.out.as_deref().map(wiring::output_prefix).transpose()?;
     let formats = formats(&args, output.is_some())?;
+    let options = args.recordings.options()?;
     let stop = wiring::termination()?;
     let engine = tokio::select! {
         engine = wiring::engine(config, true) => engine?,
@@ -47,8 +48,8 @@ pub(crate) async fn run(config: &Config, args: TranscribeArgs) -> anyhow::Result
         ordered: output.is_none(),
         output,
         formats,
-        language: args.recordings.language.clone(),
-        channels: args.recordings.channels.map(Into::into),
+        options: convert::pipeline_options(&options),
+        channels: options.channels.map(convert::channel_mode),
         summary: Mutex::default(),
         outputs: Mutex::default(),
         several_roots: args.recordings.paths.len() > 1,
@@ -96,7 +97,7 @@ struct Batch {
     /// Transcripts go to standard output, in the order of the recordings.
     ordered: bool,
     formats: BTreeSet<Format>,
-    language: Option<String>,
+    options: speech::pipeline::Options,
     channels: Option<audio::ChannelMode>,
     summary: Mutex<Summary>,
     /// Which recording claimed which output; only needed if there are several roots.
@@ -198,9 +199,9 @@ impl Batch {
             source: item.source.clone(),
             output: self.output.as_ref().map(|prefix| self.claim(prefix, item)).transpose()?,
             formats: self.formats.clone(),
-            model: None,
-            language: self.language.clone(),
+            preset: None,
             channels: self.channels,
+            options: self.options.clone(),
         };
         let work = self.transcriber.transcribe(&assignment, control);
         tokio::pin!(work);

@@ -12,7 +12,7 @@ use config::{ConfigError, File, FileFormat, Map, Source, Value, ValueKind};
 use super::Config;
 use crate::{
     UsageError,
-    args::{Arguments, Command},
+    args::{Arguments, Command, ModelArgs},
 };
 
 /// `SCRIPTORIUM__SECTION__KEY`
@@ -84,16 +84,26 @@ fn file_of(arguments: &Arguments) -> anyhow::Result<Option<PathBuf>> {
 fn flags_of(command: &Command) -> Vec<(&'static str, Option<Value>)> {
     let threads = |threads: Option<usize>| threads.map(|n| Value::from(n as u64));
     let text = |text: &Option<String>| text.clone().map(Value::from);
+    let models = |args: &ModelArgs| {
+        [
+            ("models.recognizer", text(&args.model)),
+            ("models.punctuation", text(&args.punctuation_model)),
+            ("models.speakers", text(&args.speaker_model)),
+            ("recognizer.precision", text(&args.precision)),
+        ]
+    };
     match command {
-        Command::Transcribe(args) => vec![
+        Command::Transcribe(args) => [
             ("compute.threads", threads(args.threads)),
-            ("models.recognizer", text(&args.model)),
             ("audio.allow_truncated", args.allow_truncated.then(|| Value::from(true))),
-        ],
-        Command::Worker(args) => vec![
-            ("compute.threads", threads(args.threads)),
-            ("models.recognizer", text(&args.model)),
-        ],
+        ]
+        .into_iter()
+        .chain(models(&args.models))
+        .collect(),
+        Command::Worker(args) => {
+            let threads = ("compute.threads", threads(args.threads));
+            std::iter::once(threads).chain(models(&args.models)).collect()
+        }
         _ => Vec::new(),
     }
 }

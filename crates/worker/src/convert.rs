@@ -1,0 +1,50 @@
+//! The words of the job protocol, and what they mean to the rooms below, which do not know it.
+
+use speech::{pipeline, speakers::SpeakerOptions};
+use transcript::Format;
+
+pub fn format(format: job::OutputFormat) -> Format {
+    match format {
+        job::OutputFormat::Json => Format::Json,
+        job::OutputFormat::Srt => Format::Srt,
+        job::OutputFormat::Vtt => Format::Vtt,
+        job::OutputFormat::Txt => Format::Txt,
+    }
+}
+
+pub fn output_format(format: Format) -> job::OutputFormat {
+    match format {
+        Format::Json => job::OutputFormat::Json,
+        Format::Srt => job::OutputFormat::Srt,
+        Format::Vtt => job::OutputFormat::Vtt,
+        Format::Txt => job::OutputFormat::Txt,
+    }
+}
+
+pub fn channel_mode(mode: job::ChannelMode) -> audio::ChannelMode {
+    match mode {
+        job::ChannelMode::Mix => audio::ChannelMode::Mix,
+        job::ChannelMode::Split => audio::ChannelMode::Split,
+    }
+}
+
+/// What of a job's options concerns the pipeline.
+pub fn pipeline_options(options: &job::Options) -> pipeline::Options {
+    pipeline::Options {
+        language: options.language.clone(),
+        hotwords: options.hotwords.clone(),
+        punctuate: options.punctuate,
+        normalize: options.normalize,
+        speakers: options.speakers.map(speaker_options),
+    }
+}
+
+fn speaker_options(speakers: job::Speakers) -> SpeakerOptions {
+    let count = |number: Option<u32>| number.and_then(|number| usize::try_from(number).ok());
+    SpeakerOptions {
+        count: count(speakers.count),
+        min: count(speakers.min),
+        max: count(speakers.max),
+        ..SpeakerOptions::default()
+    }
+}
