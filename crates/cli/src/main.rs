@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod config;
 mod history;
+mod loading;
 mod logging;
 mod progress;
 mod sources;

@@ -1,30 +1,13 @@
 //! Puts the rooms together as the configuration says.
 
-use std::{path::PathBuf, sync::Arc, thread, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
-use models::{Catalogue, Family, Library, ModelDirectory};
-use speech::{
-    compute::Compute,
-    pipeline::Pipeline,
-    vad::FsmnVad,
-    whisper::{self, Whisper},
-};
+use models::{Catalogue, Library, ModelDirectory};
 use store::{Location, Stores};
 use tokio_util::sync::CancellationToken;
-use worker::{ComputePool, Transcriber};
 
-use crate::{
-    UsageError,
-    config::{Config, Precision},
-};
-
-/// What transcribes: models loaded, cores at hand.
-pub(crate) struct Engine {
-    pub(crate) transcriber: Transcriber,
-    pub(crate) cores: usize,
-}
+use crate::{UsageError, config::Config};
 
 pub(crate) fn library(config: &Config) -> Library {
     Library::new(config.models.directory.clone(), Catalogue::builtin())
@@ -33,59 +16,6 @@ pub(crate) fn library(config: &Config) -> Library {
 pub(crate) fn stores(config: &Config) -> anyhow::Result<Arc<Stores>> {
     let stores = Stores::new(config.store.clone());
     Ok(Arc::new(stores.map_err(|error| UsageError(format!("store: {error}")))?))
-}
-
-/// Loads the models. `pull` fetches what is missing, if the configuration allows it.
-pub(crate) async fn engine(config: &Config, pull: bool) -> anyhow::Result<Engine> {
-    let vad = model(config, &config.models.vad, Family::FsmnVad, pull).await?;
-    let recognizer = model(config, &config.models.recognizer, Family::Whisper, pull).await?;
-    let settings = whisper::Settings {
-        precision: match config.recognizer.precision {
-            Precision::Auto | Precision::Int8 => whisper::network::Precision::Int8,
-            Precision::F32 => whisper::network::Precision::F32,
-        },
-        beam_size: config.recognizer.beam_size,
-        ..whisper::Settings::default()
-    };
-    let (vad, recognizer) = tokio::task::spawn_blocking(move || {
-        let vad = FsmnVad::open(&vad.path)?;
-        let recognizer = Whisper::open(&recognizer.path, &recognizer.name, settings)?;
-        Ok::<_, speech::recognizer::Error>((vad, recognizer))
-    })
-    .await??;
-
-    // `available_parallelism` heeds the cgroup's quota.
-    let cores = match config.compute.threads {
-        0 => thread::available_parallelism().map_or(1, usize::from),
-        threads => threads,
-    };
-    let pool: Arc<dyn Compute> =
-        Arc::new(ComputePool::new(cores).context("cannot start the compute threads")?);
-    let pipeline =
-        Pipeline::new(Arc::new(vad), Arc::new(recognizer), config.segmentation.clone(), pool);
-    let transcriber = Transcriber::new(stores(config)?, vec![pipeline], config.audio.options());
-    Ok(Engine { transcriber, cores })
-}
-
-async fn model(
-    config: &Config,
-    name: &str,
-    family: Family,
-    pull: bool,
-) -> anyhow::Result<ModelDirectory> {
-    let library = library(config);
-    let opened = match library.open(name) {
-        Err(models::Error::NotInstalled { .. }) if pull && config.models.auto_pull => {
-            let entry = library.catalogue().get(name)?;
-            self::pull(&library, entry).await?
-        }
-        opened => opened?,
-    };
-    if opened.family != family {
-        let message = format!("model `{name}` is a {:?} model, not {family:?}", opened.family);
-        return Err(UsageError(message).into());
-    }
-    Ok(opened)
 }
 
 /// Pulls one model with a progress bar.

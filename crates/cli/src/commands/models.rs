@@ -1,13 +1,13 @@
 use std::fmt::Write;
 
-use models::{Entry, Error, Library};
+use models::{Entry, Error, Library, Preset};
 use serde_json::json;
 
 use crate::{
     args::{ModelsArgs, ModelsCommand},
     commands::{print_json, print_line},
     config::Config,
-    exit, wiring,
+    exit, loading, wiring,
 };
 
 pub(crate) async fn run(config: &Config, args: ModelsArgs) -> anyhow::Result<u8> {
@@ -15,12 +15,7 @@ pub(crate) async fn run(config: &Config, args: ModelsArgs) -> anyhow::Result<u8>
     match args.command {
         ModelsCommand::List { json } => list(&library, json),
         ModelsCommand::Pull { names } => {
-            let names = if names.is_empty() {
-                vec![config.models.vad.clone(), config.models.recognizer.clone()]
-            } else {
-                names
-            };
-            for name in names {
+            for name in to_pull(config, &library, names) {
                 let entry = library.catalogue().get(&name)?;
                 let directory = wiring::pull(&library, entry).await?;
                 print_line(&format!("{name}\t{}", directory.path.display()));
@@ -32,7 +27,46 @@ pub(crate) async fn run(config: &Config, args: ModelsArgs) -> anyhow::Result<u8>
             print_line(&library.open(&name)?.path.display().to_string());
             Ok(exit::SUCCESS)
         }
+        ModelsCommand::Inspect { model, json } => inspect(&library, &model, json),
     }
+}
+
+/// The models of the presets and models named, each once; without names, those that are used when
+/// nothing else is asked for.
+fn to_pull(config: &Config, library: &Library, names: Vec<String>) -> Vec<String> {
+    let named = |name: &String| match library.catalogue().get(name) {
+        Ok(_) => vec![name.clone()],
+        Err(_) => models_of(library.catalogue().preset(name).unwrap_or_else(|| Preset::of_model(name))),
+    };
+    let mut models: Vec<String> = if names.is_empty() {
+        let recognizers = std::iter::once(&config.models.recognizer).chain(&config.models.also);
+        recognizers.flat_map(|name| models_of(loading::preset(config, library, name))).collect()
+    } else {
+        names.iter().flat_map(named).collect()
+    };
+    let mut seen = std::collections::HashSet::new();
+    models.retain(|name| seen.insert(name.clone()));
+    models
+}
+
+fn models_of(preset: Preset) -> Vec<String> {
+    let Preset { recognizer, vad, punctuation, speakers, .. } = preset;
+    [Some(vad), Some(recognizer), punctuation, speakers].into_iter().flatten().collect()
+}
+
+/// Looks at a directory, installed or not; one that cannot be used is a failure.
+fn inspect(library: &Library, model: &str, json: bool) -> anyhow::Result<u8> {
+    let path = match library.catalogue().get(model) {
+        Ok(entry) => library.directory(entry),
+        Err(_) => model.into(),
+    };
+    let inspection = models::inspect(&path)?;
+    if json {
+        print_json(&inspection)?;
+    } else {
+        print_line(inspection.to_string().trim_end());
+    }
+    Ok(if inspection.is_usable() { exit::SUCCESS } else { exit::FAILURE })
 }
 
 fn is_installed(library: &Library, entry: &Entry) -> bool {
@@ -68,6 +102,12 @@ fn list(library: &Library, json: bool) -> anyhow::Result<u8> {
             "{:<24} {size:>9}  {:<10} {installed:<10} {}",
             entry.name, entry.licence, entry.description
         )?;
+    }
+    writeln!(table, "\n{:<24} {:<24} WITH", "PRESET", "RECOGNIZER")?;
+    for preset in &library.catalogue().presets {
+        let with = [Some(&preset.vad), preset.punctuation.as_ref(), preset.speakers.as_ref()];
+        let with = with.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(", ");
+        writeln!(table, "{:<24} {:<24} {with}", preset.name, preset.recognizer)?;
     }
     print_line(table.trim_end());
     Ok(exit::SUCCESS)

@@ -21,6 +21,7 @@ use crate::{
     commands::print_json,
     config::Config,
     exit,
+    loading::{self, Needs},
     progress::Progress,
     sources::{self, Found, Item},
     wiring,
@@ -36,8 +37,13 @@ pub(crate) async fn run(config: &Config, args: TranscribeArgs) -> anyhow::Result
     let formats = formats(&args, output.is_some())?;
     let options = args.recordings.options()?;
     let stop = wiring::termination()?;
+    let needs = Needs {
+        pull: true,
+        punctuation: options.punctuate.unwrap_or(true),
+        speakers: options.speakers.is_some(),
+    };
     let engine = tokio::select! {
-        engine = wiring::engine(config, true) => engine?,
+        engine = loading::engine(config, needs) => engine?,
         () = stop.cancelled() => return Ok(exit::INTERRUPTED),
     };
     let cores = engine.cores;

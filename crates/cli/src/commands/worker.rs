@@ -4,12 +4,21 @@ use queue::AmqpQueue;
 use store::Location;
 use worker::Worker;
 
-use crate::{UsageError, config::Config, exit, wiring};
+use crate::{
+    UsageError,
+    config::Config,
+    exit,
+    loading::{self, Needs},
+    wiring,
+};
 
 /// Runs until SIGTERM; then drains.
 pub(crate) async fn run(config: &Config) -> anyhow::Result<u8> {
     let drain = wiring::termination()?;
-    let engine = wiring::engine(config, false).await?;
+    // A model that is loaded for nothing costs memory: speakers only where the operator says so.
+    let speakers = config.models.speakers.is_some();
+    let needs = Needs { pull: false, punctuation: true, speakers };
+    let engine = loading::engine(config, needs).await?;
     for prefix in &config.worker.probe {
         let location: Location =
             prefix.parse().map_err(|error| UsageError(format!("worker.probe: {error}")))?;

@@ -1,0 +1,244 @@
+//! From names in the configuration to pipelines: which models belong together, where they are, and
+//! opening each once, however many presets share it.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+};
+
+use anyhow::Context;
+use models::{Family, Library, ModelDirectory, Preset};
+use speech::{
+    compute::Compute,
+    paraformer::{self, Paraformer},
+    pipeline::{self, Pipeline},
+    punctuation::Punctuator,
+    recognizer::{Error, Precision, Recognizer},
+    sensevoice::{self, SenseVoice},
+    speakers::Diarizer,
+    vad::FsmnVad,
+    whisper::{self, Whisper},
+};
+use worker::{ComputePool, Transcriber};
+
+use crate::{UsageError, config::Config, wiring};
+
+/// In place of a model's name: without one.
+const NONE: &str = "none";
+
+/// What transcribes: models loaded, cores at hand.
+pub(crate) struct Engine {
+    pub(crate) transcriber: Transcriber,
+    pub(crate) cores: usize,
+}
+
+/// What a command needs of the models.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Needs {
+    /// Fetch what is missing, if the configuration allows it.
+    pub(crate) pull: bool,
+    pub(crate) punctuation: bool,
+    pub(crate) speakers: bool,
+}
+
+/// Loads the models of all presets, the default one first.
+pub(crate) async fn engine(config: &Config, needs: Needs) -> anyhow::Result<Engine> {
+    let library = wiring::library(config);
+    let mut parts = Vec::new();
+    for name in std::iter::once(&config.models.recognizer).chain(&config.models.also) {
+        parts.push(Parts::find(config, &library, name, needs).await?);
+    }
+    let recognizer = config.recognizer.clone();
+    let loaded = tokio::task::spawn_blocking(move || {
+        let mut loader = Loader { config: recognizer, ..Loader::default() };
+        parts
+            .into_iter()
+            .map(|parts| Ok((parts.name.clone(), loader.models(&parts)?)))
+            .collect::<Result<Vec<_>, Error>>()
+    })
+    .await??;
+
+    // `available_parallelism` heeds the cgroup's quota.
+    let cores = match config.compute.threads {
+        0 => thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    };
+    let pool: Arc<dyn Compute> =
+        Arc::new(ComputePool::new(cores).context("cannot start the compute threads")?);
+    let settings = pipeline::Settings {
+        segmentation: config.segmentation.clone(),
+        hotwords: config.recognizer.hotwords.clone(),
+        normalize: config.recognizer.normalize,
+    };
+    let pipelines = loaded
+        .into_iter()
+        .map(|(name, models)| (name, Pipeline::new(models, settings.clone(), Arc::clone(&pool))))
+        .collect();
+    let stores = wiring::stores(config)?;
+    let transcriber = Transcriber::new(stores, pipelines, config.audio.options());
+    Ok(Engine { transcriber, cores })
+}
+
+/// The preset of this name, or around the model that `name` is the name or directory of, with what
+/// the configuration puts in place of its parts.
+pub(crate) fn preset(config: &Config, library: &Library, name: &str) -> Preset {
+    let mut preset = library.catalogue().preset(name).unwrap_or_else(|| Preset::of_model(name));
+    if let Some(vad) = &config.models.vad {
+        preset.vad.clone_from(vad);
+    }
+    let replaced = |by: &Option<String>, part: Option<String>| match by {
+        Some(name) if name == NONE => None,
+        Some(name) => Some(name.clone()),
+        None => part,
+    };
+    preset.punctuation = replaced(&config.models.punctuation, preset.punctuation);
+    preset.speakers = replaced(&config.models.speakers, preset.speakers);
+    preset
+}
+
+/// Where the models of a preset are.
+struct Parts {
+    /// What jobs call it.
+    name: String,
+    recognizer: ModelDirectory,
+    vad: ModelDirectory,
+    punctuation: Option<ModelDirectory>,
+    speakers: Option<ModelDirectory>,
+}
+
+impl Parts {
+    async fn find(
+        config: &Config,
+        library: &Library,
+        name: &str,
+        needs: Needs,
+    ) -> anyhow::Result<Self> {
+        let preset = preset(config, library, name);
+        let find = async |name: &str, families: &'static [Family]| {
+            directory(config, library, name, families, needs.pull).await
+        };
+        let recognizer = find(&preset.recognizer, Family::RECOGNIZERS).await?;
+        let mut parts = Self {
+            name: if preset.name == preset.recognizer { recognizer.name.clone() } else { preset.name },
+            recognizer,
+            vad: find(&preset.vad, &[Family::FsmnVad]).await?,
+            punctuation: None,
+            speakers: None,
+        };
+        if let Some(name) = preset.punctuation.filter(|_| needs.punctuation) {
+            parts.punctuation = Some(find(&name, &[Family::CtTransformer]).await?);
+        }
+        if let Some(name) = preset.speakers.filter(|_| needs.speakers) {
+            parts.speakers = Some(find(&name, &[Family::CamPlusPlus]).await?);
+        }
+        Ok(parts)
+    }
+}
+
+async fn directory(
+    config: &Config,
+    library: &Library,
+    name: &str,
+    families: &[Family],
+    pull: bool,
+) -> anyhow::Result<ModelDirectory> {
+    let opened = match library.open(name) {
+        Err(models::Error::NotInstalled { .. }) if pull && config.models.auto_pull => {
+            wiring::pull(library, library.catalogue().get(name)?).await?
+        }
+        opened => opened?,
+    };
+    if !families.contains(&opened.family) {
+        let wanted: Vec<String> = families.iter().map(Family::to_string).collect();
+        let (found, wanted) = (opened.family, wanted.join(" or "));
+        let message = format!("model `{name}` is of the family {found}; one of {wanted} is needed");
+        return Err(UsageError(message).into());
+    }
+    Ok(opened)
+}
+
+/// Opens models, each directory once.
+#[derive(Default)]
+struct Loader {
+    config: crate::config::Recognizer,
+    recognizers: Opened<dyn Recognizer>,
+    vads: Opened<FsmnVad>,
+    punctuators: Opened<Punctuator>,
+    diarizers: Opened<Diarizer>,
+}
+
+type Opened<M> = BTreeMap<PathBuf, Arc<M>>;
+
+impl Loader {
+    fn models(&mut self, parts: &Parts) -> Result<pipeline::Models, Error> {
+        let precision = self.config.precision;
+        let recognizer = &parts.recognizer;
+        Ok(pipeline::Models {
+            recognizer: once(&mut self.recognizers, &recognizer.path, || {
+                open_recognizer(recognizer, &self.config)
+            })?,
+            vad: once(&mut self.vads, &parts.vad.path, || {
+                FsmnVad::open(&parts.vad.path).map(Arc::new)
+            })?,
+            punctuator: maybe(&parts.punctuation, |model| {
+                once(&mut self.punctuators, &model.path, || {
+                    Punctuator::open(&model.path, &model.name, precision).map(Arc::new)
+                })
+            })?,
+            diarizer: maybe(&parts.speakers, |model| {
+                once(&mut self.diarizers, &model.path, || {
+                    Diarizer::open(&model.path, &model.name).map(Arc::new)
+                })
+            })?,
+        })
+    }
+}
+
+fn open_recognizer(
+    model: &ModelDirectory,
+    config: &crate::config::Recognizer,
+) -> Result<Arc<dyn Recognizer>, Error> {
+    let (path, name, precision) = (&model.path, &model.name, config.precision);
+    Ok(match model.family {
+        Family::Paraformer => {
+            Arc::new(Paraformer::open(path, name, paraformer::Settings { precision })?)
+        }
+        Family::SenseVoice => {
+            Arc::new(SenseVoice::open(path, name, sensevoice::Settings { precision })?)
+        }
+        // What remains of `Family::RECOGNIZERS`.
+        _ => {
+            let settings = whisper::Settings {
+                precision: match precision {
+                    Precision::Auto | Precision::Int8 => whisper::network::Precision::Int8,
+                    Precision::F32 => whisper::network::Precision::F32,
+                },
+                beam_size: config.beam_size,
+                ..whisper::Settings::default()
+            };
+            Arc::new(Whisper::open(path, name, settings)?)
+        }
+    })
+}
+
+fn once<M: ?Sized>(
+    opened: &mut Opened<M>,
+    path: &Path,
+    open: impl FnOnce() -> Result<Arc<M>, Error>,
+) -> Result<Arc<M>, Error> {
+    if let Some(model) = opened.get(path) {
+        return Ok(Arc::clone(model));
+    }
+    let model = open()?;
+    opened.insert(path.to_owned(), Arc::clone(&model));
+    Ok(model)
+}
+
+fn maybe<T, M>(
+    model: &Option<T>,
+    open: impl FnOnce(&T) -> Result<M, Error>,
+) -> Result<Option<M>, Error> {
+    model.as_ref().map(open).transpose()
+}
