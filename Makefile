@@ -1,16 +1,20 @@
 # The commands of the README. Each is a script that also runs without make.
 
-.PHONY: help demo compare test services stop-services
+.PHONY: help demo compare compare-funasr test services stop-services
 
 help:
 	@echo 'make demo           transcribe real recordings, print word error rate and speed'
 	@echo 'make compare        the same beside faster-whisper with the same weights'
+	@echo 'make compare-funasr the same beside funasr_onnx with the same Paraformer'
 	@echo 'make test           every test, with the services they need'
 	@echo 'make services       start the services of the tests and leave them running'
 	@echo 'make stop-services  stop them'
 
 demo:
 	@scripts/demo.sh
+
+compare-funasr:
+	@scripts/compare-funasr.sh
 
 compare:
 	@scripts/compare.sh
