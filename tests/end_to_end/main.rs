@@ -6,6 +6,7 @@
 mod bad_input;
 mod configuration;
 mod fleet;
+mod funasr;
 mod long;
 mod queue;
 mod services;

@@ -1,0 +1,197 @@
+//! FunASR's family: a small Paraformer that was truly trained, from the directory that FunASR's own
+//! exporter wrote, on what its own runtime made of the same recordings.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use serde_json::Value;
+
+use crate::{
+    services::Services,
+    support::{Scriptorium, fixture, models, read_json, text_of},
+};
+
+/// Name of each recording in `words/wavs`, and what funasr_onnx heard in each of its segments.
+fn expected() -> BTreeMap<String, Vec<String>> {
+    let expected = read_json(&fixture("words/expected.json"));
+    let texts = |entry: &Value| -> Vec<String> {
+        match entry["int8_vad"].as_array() {
+            Some(segments) => {
+                segments.iter().map(|s| s["text"].as_str().unwrap().to_owned()).collect()
+            }
+            None => vec![entry["int8"]["text"].as_str().unwrap().to_owned()],
+        }
+    };
+    let all = expected.as_object().unwrap();
+    all.iter().map(|(name, entry)| (name.clone(), texts(entry))).collect()
+}
+
+fn words_model() -> String {
+    fixture("words").to_str().unwrap().to_owned()
+}
+
+fn check(transcript: &Value, name: &str, expected: &[String]) {
+    assert_eq!(text_of(transcript), expected.join(" "), "{name}");
+    assert_eq!(transcript["pipeline"]["recognizer"], "words");
+    assert_eq!(transcript["pipeline"]["precision"], "int8");
+    for segment in transcript["segments"].as_array().unwrap() {
+        let words = segment["words"].as_array().unwrap();
+        let joined: Vec<_> = words.iter().map(|word| word["text"].as_str().unwrap()).collect();
+        assert_eq!(joined.join(" "), segment["text"].as_str().unwrap(), "{name}");
+        let mut end = segment["start"].as_f64().unwrap();
+        for word in words {
+            let start = word["start"].as_f64().unwrap();
+            assert!(start >= end - 1e-6, "{name}: {segment:#}");
+            end = word["end"].as_f64().unwrap();
+            assert!(end > start, "{name}: {segment:#}");
+        }
+        assert!(end <= segment["end"].as_f64().unwrap() + 1e-6, "{name}: {segment:#}");
+    }
+}
+
+#[test]
+fn a_trained_paraformer_hears_what_funasr_hears() {
+    let Some(models) = models() else { return };
+    let out = tempfile::tempdir().unwrap();
+    let wavs = fixture("words/wavs");
+    let arguments = ["transcribe", wavs.to_str().unwrap(), "--model", &words_model()];
+    let more = ["--out", out.path().to_str().unwrap(), "--format", "json,srt", "--json"];
+    Scriptorium::new(&models).run(arguments.into_iter().chain(more)).expect_code(0);
+    let expected = expected();
+    assert!(expected.len() >= 6);
+    for (name, texts) in &expected {
+        let transcript = read_json(&out.path().join(format!("{name}.wav.json")));
+        check(&transcript, name, texts);
+    }
+    let long = read_json(&out.path().join("long.wav.json"));
+    let segments: Vec<&str> = long["segments"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|segment| segment["text"].as_str().unwrap())
+        .collect();
+    assert_eq!(segments, expected["long"]);
+    // FunASR's detector, to the frame.
+    let vad = &read_json(&fixture("words/expected.json"))["long"]["vad_segments_ms"];
+    for (segment, frames) in long["segments"].as_array().unwrap().iter().zip(vad.as_array().unwrap())
+    {
+        let milliseconds = |value: &Value| (value.as_f64().unwrap() * 1000.0).round() as u64;
+        assert_eq!(milliseconds(&segment["start"]), frames[0].as_u64().unwrap());
+        assert_eq!(milliseconds(&segment["end"]), frames[1].as_u64().unwrap());
+    }
+}
+
+/// People that the model never heard; the words are those that funasr_onnx gives.
+#[test]
+fn it_reads_real_people() {
+    let Some(models) = models() else { return };
+    let data = Path::new("/usr/share/pocketsphinx/test/data");
+    if !data.exists() {
+        eprintln!("skipped: pocketsphinx-testdata is not installed; run `make test`");
+        return;
+    }
+    let raw = fs::read(data.join("tidigits/dhd.2934z.raw")).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let digits = directory.path().join("digits.wav");
+    let samples = raw.chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]]));
+    crate::support::write_wav(&digits, 16_000, 1, raw.len() as u32, samples);
+    let cards = data.join("cards/004.wav");
+    for (wav, words) in [(digits, "two nine three four zero"), (cards, "five five")] {
+        let arguments = ["transcribe", wav.to_str().unwrap(), "--model", &words_model()];
+        let ran = Scriptorium::new(&models).run(arguments).expect_code(0);
+        assert_eq!(ran.stdout.trim(), words, "{}", wav.display());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_names_the_preset_that_it_wants() {
+    let (Some(models), Some(services)) = (models(), Services::of_test("presets")) else { return };
+    let bucket = services.bucket().await;
+    let expected = expected();
+    for name in expected.keys() {
+        let wav = fs::read(fixture("words/wavs").join(format!("{name}.wav"))).unwrap();
+        bucket.put(&format!("in/{name}.wav"), wav).await;
+    }
+    let scriptorium = services
+        .scriptorium(&models)
+        .with("SCRIPTORIUM__MODELS__ALSO", &words_model())
+        .with("SCRIPTORIUM__RECOGNIZER__HOTWORDS", "Scriptorium");
+    let directory = tempfile::tempdir().unwrap();
+    let mut worker = scriptorium.start(["worker"], &directory.path().join("log"));
+
+    let submit = |out: &str, more: &[&str]| {
+        let arguments = [&["submit", &services.uri("in/"), "--out", out], more].concat();
+        scriptorium.run(arguments.into_iter().chain(["--wait", "--json"]))
+    };
+    let out = services.uri("out");
+    let status = submit(&out, &["--model", "words", "--hotwords", "left,right"]).expect_code(0);
+    assert_eq!(status.json()["done"], expected.len());
+    for (name, texts) in &expected {
+        let json = bucket.get(&format!("out/{name}.wav.json")).await;
+        let transcript: Value = serde_json::from_slice(&json).unwrap();
+        check(&transcript, name, texts);
+        let warning = &transcript["source"]["warnings"][0];
+        assert!(warning.as_str().unwrap().contains("hotwords are passed over"), "{warning}");
+    }
+
+    let lost = services.uri("lost");
+    let status = submit(&lost, &["--model", "paraformer-unheard-of"]).expect_code(1).json();
+    assert_eq!(status["failed"], expected.len(), "{status}");
+    let failure = &status["failures"][0];
+    assert_eq!(failure["code"], "model_unavailable", "{status}");
+    let message = failure["message"].as_str().unwrap();
+    assert!(message.contains("loaded: whisper-tiny.en, words"), "{message}");
+    let nobody = services.uri("nobody");
+    let status = submit(&nobody, &["--model", "words", "--speakers=2"]).expect_code(1).json();
+    let message = status["failures"][0]["message"].as_str().unwrap();
+    assert!(message.contains("no speaker model is loaded"), "{message}");
+
+    worker.signal("TERM");
+    assert_eq!(worker.wait(), Some(0));
+    services.queue().await.destroy().await.unwrap();
+}
+
+/// What does not fit together is said at the start, not at the first job.
+#[test]
+fn a_broken_model_directory_is_named_with_its_fault() {
+    let Some(models) = models() else { return };
+    let wav = fixture("words/wavs/01_phrase.wav");
+    let broken = |change: &dyn Fn(&Path)| {
+        let directory = tempfile::tempdir().unwrap();
+        let model = directory.path().join("broken");
+        fs::create_dir(&model).unwrap();
+        for name in ["model_quant.onnx", "am.mvn", "config.yaml", "tokens.json"] {
+            fs::copy(fixture("words").join(name), model.join(name)).unwrap();
+        }
+        change(&model);
+        let arguments = ["transcribe", wav.to_str().unwrap(), "--model", model.to_str().unwrap()];
+        let ran = Scriptorium::new(&models).run(arguments).expect_code(1);
+        assert_eq!(ran.stdout, "");
+        ran.stderr
+    };
+    let write = |name: &'static str, text: &'static str| {
+        move |model: &Path| fs::write(model.join(name), text).unwrap()
+    };
+    for (stderr, file, fault) in [
+        (broken(&write("tokens.json", r#"["<blank>", "<s>", "</s>"]"#)), "tokens.json", "3"),
+        (broken(&write("config.yaml", "frontend_conf: [")), "config.yaml", ""),
+        (broken(&write("am.mvn", "<Nnet>")), "am.mvn", ""),
+        (broken(&write("model_quant.onnx", "no model")), "model_quant.onnx", ""),
+        (broken(&|model| fs::remove_file(model.join("am.mvn")).unwrap()), "am.mvn", "missing"),
+    ] {
+        assert!(stderr.contains(file) && stderr.contains(fault), "{file}: {stderr}");
+    }
+}
+
+#[test]
+fn a_directory_says_what_it_is() {
+    let Some(models) = models() else { return };
+    let inspect = |path: &str| Scriptorium::new(&models).run(["models", "inspect", path, "--json"]);
+    let words = inspect(&words_model()).expect_code(0).json();
+    assert_eq!(words["family"], "paraformer", "{words:#}");
+    assert_eq!(words["precisions"], serde_json::json!(["int8"]), "{words:#}");
+    let whisper = inspect("whisper-tiny.en").expect_code(0).json();
+    assert_eq!(whisper["family"], "whisper", "{whisper:#}");
+    let nothing = tempfile::tempdir().unwrap();
+    let error = inspect(nothing.path().to_str().unwrap()).expect_code(1).stderr;
+    assert!(error.contains(nothing.path().to_str().unwrap()), "{error}");
+}
