@@ -9,4 +9,5 @@ pub mod vad;
 pub mod whisper;
 
 mod files;
+mod funasr;
 mod window;
