@@ -166,3 +166,135 @@ fn decoders() {
         }
     }
 }
+
+/// BiCif's second predictor: convolution to three times the frames, a bidirectional LSTM. Its
+/// weights are scaled to the number of tokens outside.
+#[test]
+fn timestamps() {
+    for model in ["bicif", "seaco"] {
+        let npz = reference(model);
+        for (precision, file) in PRECISIONS {
+            let file = open(model, file);
+            let anchors = anchors(&file);
+            let scaled = file.producer("us_alphas").expect("a product");
+            let alphas = scaled.input(0).expect("an input");
+            let frames_by_width = [1.into(), "frames".into(), anchors.width.into()];
+            let inputs = [
+                Input::new(&anchors.encoder, frames_by_width),
+                Input::full_length("speech_lengths", "frames"),
+            ];
+            let network = file.network(&inputs, &[alphas]).expect("the second predictor");
+            let first = encoder(&file, &anchors);
+            for frames in FRAMES {
+                let encoded = first.run(vec![features(frames)]).expect("runs").swap_remove(0);
+                let outputs = network.run(vec![encoded]).expect("runs");
+                assert_eq!(outputs[0].shape(), [1, 3 * frames]);
+                let key = format!("{frames}/{precision}");
+                let Some(expected) = npz.get(&format!("{key}/us_alphas")) else { continue };
+                let tokens = npz[format!("{key}/token_num").as_str()].i32()[0] as f32;
+                let weights = engine::values::<f32>(&outputs[0]).expect("floats");
+                let sum: f32 = weights.iter().sum();
+                let weights: Vec<_> = weights.iter().map(|weight| weight * (tokens / sum)).collect();
+                let weights = engine::tensor(&[1, 3 * frames], &weights).expect("a tensor");
+                let difference = largest_difference(&weights, &expected.f32());
+                eprintln!("{model} {key}: {difference:.1e}");
+                assert!(difference < if precision == "f32" { 1e-4 } else { 0.05 });
+            }
+        }
+    }
+}
+
+#[test]
+fn hotword_decoder() {
+    let npz = reference("seaco");
+    for (precision, file) in PRECISIONS {
+        let file = open("seaco", file);
+        let anchors = anchors(&file);
+        let width = anchors.width;
+        let inputs = [
+            Input::new(&anchors.embeddings, [1.into(), "tokens".into(), width.into()]),
+            Input::new(&anchors.encoder, [1.into(), "frames".into(), width.into()]),
+            Input::new("bias_embed", [1.into(), "hotwords".into(), width.into()]),
+            Input::full_length("token_num", "tokens"),
+            Input::full_length("speech_lengths", "frames"),
+        ];
+        let network = file.network(&inputs, &["logits"]).expect("the decoders");
+        let first = encoder(&file, &anchors);
+        for frames in FRAMES {
+            let key = format!("{frames}/{precision}");
+            let Some(expected) = npz.get(&format!("{key}/logits")) else { continue };
+            let encoded = first.run(vec![features(frames)]).expect("runs").swap_remove(0);
+            let embeddings = tensor(&npz, &format!("{key}/embeddings"));
+            let hotwords = tensor(&npz, &format!("{frames}/in/bias_embed"));
+            let outputs = network.run(vec![embeddings, encoded, hotwords]).expect("runs");
+            assert_eq!(outputs[0].shape(), expected.shape);
+            let expected = expected.f32();
+            let difference = largest_difference(&outputs[0], &expected);
+            eprintln!("seaco {key}: {difference:.1e}");
+            assert!(difference < if precision == "f32" { 1e-3 } else { 0.2 }, "{key}");
+            if precision == "f32" {
+                let tokens = argmax(engine::values(&outputs[0]).expect("floats"), 32);
+                assert_eq!(tokens, argmax(&expected, 32), "{key}");
+            }
+        }
+    }
+}
+
+#[test]
+fn hotword_embedder() {
+    let npz = reference("seaco");
+    let file = open("seaco", "model_eb");
+    let network = file
+        .network(&[Input::new("hotword", ["hotwords".into(), 10.into()])], &["hw_embed"])
+        .expect("the embedder");
+    let words = &npz["hotwords/in"];
+    let words = engine::tensor(&words.shape, &words.i32()).expect("a tensor");
+    let outputs = network.run(vec![words]).expect("runs");
+    let expected = &npz["hotwords/out"];
+    assert_eq!(outputs[0].shape(), expected.shape);
+    assert!(largest_difference(&outputs[0], &expected.f32()) < 1e-5);
+}
+
+#[test]
+fn sensevoice() {
+    let npz = reference("sensevoice");
+    for (precision, file) in PRECISIONS {
+        let file = open("sensevoice", file);
+        let mut inputs = speech();
+        inputs.extend(["language", "textnorm"].map(|name| Input::new(name, [1.into()])));
+        let network = file.network(&inputs, &["ctc_logits"]).expect("the network");
+        for frames in FRAMES {
+            let number = |n: i32| engine::tensor(&[1], &[n]).expect("a tensor");
+            let given = vec![features(frames), number(0), number(15)];
+            let outputs = network.run(given).expect("runs");
+            let expected = &npz[format!("{frames}/{precision}/ctc_logits").as_str()];
+            assert_eq!(outputs[0].shape(), expected.shape);
+            let difference = largest_difference(&outputs[0], &expected.f32());
+            eprintln!("sensevoice {precision} {frames}: {difference:.1e}");
+            assert!(difference < if precision == "f32" { 1e-4 } else { 0.2 });
+        }
+    }
+}
+
+#[test]
+fn punctuation() {
+    let npz = reference("ct-punc");
+    for (precision, file) in PRECISIONS {
+        let file = open("ct-punc", file);
+        let inputs = [
+            Input::new("inputs", [1.into(), "words".into()]),
+            Input::full_length("text_lengths", "words"),
+        ];
+        let network = file.network(&inputs, &["logits"]).expect("the network");
+        for words in [1, 20, 120] {
+            let given = &npz[format!("{words}/in/inputs").as_str()];
+            let given = engine::tensor(&given.shape, &given.i32()).expect("a tensor");
+            let outputs = network.run(vec![given]).expect("runs");
+            let expected = &npz[format!("{words}/{precision}/logits").as_str()];
+            assert_eq!(outputs[0].shape(), expected.shape);
+            let difference = largest_difference(&outputs[0], &expected.f32());
+            eprintln!("ct-punc {precision} {words}: {difference:.1e}");
+            assert!(difference < if precision == "f32" { 1e-4 } else { 0.1 });
+        }
+    }
+}
