@@ -42,6 +42,8 @@ pub(crate) fn join(tokens: &[&str]) -> Text {
     let mut items = Vec::new();
     let mut pending = String::new();
     let mut first = None;
+    // Whether the last token ended a word: only then does a Chinese character take its blank.
+    let mut blank = false;
     for (index, &token) in tokens.iter().enumerate() {
         if MARKS.contains(&token) {
             continue;
@@ -50,20 +52,24 @@ pub(crate) fn join(tokens: &[&str]) -> Text {
             Item::Word(Word { text, tokens: first.unwrap_or(index)..index + 1 })
         };
         if is_chinese(token) {
-            if let Some(Item::Blank) = items.last() {
+            if blank {
                 items.pop();
             }
             items.push(word(token.to_owned(), None));
             first = None;
+            blank = false;
         } else if token.contains(CONTINUED) {
             pending.push_str(&token.replace(CONTINUED, ""));
             first.get_or_insert(index);
+            blank = false;
         } else if is_word(token) {
             pending.push_str(token);
             items.push(word(std::mem::take(&mut pending), first.take()));
             items.push(Item::Blank);
+            blank = true;
         } else {
             items.push(word(token.to_owned(), None));
+            blank = false;
         }
     }
     finish(abbreviate(items))
@@ -171,7 +177,10 @@ mod tests {
             }
             let mut end = 0;
             for word in &text.words {
-                assert!(end <= word.tokens.start && word.tokens.start < word.tokens.end, "{text:?}");
+                assert!(
+                    end <= word.tokens.start && word.tokens.start < word.tokens.end,
+                    "{text:?}"
+                );
                 end = word.tokens.end;
             }
             assert!(end <= tokens.len());

@@ -153,7 +153,9 @@ impl Speller {
                 Some(pieces) => ids.extend(pieces.iter().map(|piece| self.id(piece))),
                 None => match self.tokens.id(word) {
                     Some(id) => ids.push(id),
-                    None => ids.extend(word.chars().map(|char| self.id(char.encode_utf8(&mut [0; 4])))),
+                    None => {
+                        ids.extend(word.chars().map(|char| self.id(char.encode_utf8(&mut [0; 4]))))
+                    }
                 },
             }
         }
@@ -238,7 +240,10 @@ mod tests {
         for (hotword, cause) in [
             ("", "is empty"),
             ("odd", "is empty"),
-            ("你你你你你你你你你你你", "`你你你你你你你你你你你` is 11 tokens long, and the model takes 10"),
+            (
+                "你你你你你你你你你你你",
+                "`你你你你你你你你你你你` is 11 tokens long, and the model takes 10",
+            ),
         ] {
             let message = speller.spell(hotword).expect_err(cause).to_string();
             assert!(message.contains(cause), "{message}");

@@ -225,8 +225,8 @@ mod tests {
             assert_eq!(spans.len(), 3);
             assert!(spans.is_sorted_by(|a, b| a.end <= b.start), "{spans:?}");
         }
-        let spans = by_predictor(&[0.0; 30], 3);
-        assert_eq!(milliseconds(&spans), [[0, 200], [200, 400], [400, 600]]);
+        let second = by_predictor(&[0.0; 30], 3).swap_remove(1);
+        assert!((second.start - 0.2).abs() < 1e-9 && (second.end - 0.4).abs() < 1e-9, "{second:?}");
     }
 
     #[test]
