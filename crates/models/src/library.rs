@@ -1,7 +1,10 @@
 use std::path::{Path, PathBuf};
 
 use crate::digest::{check_file, check_size};
-use crate::{Catalogue, Entry, Error, ModelDirectory, PullProgress, PullSettings, pull};
+use crate::pins::{Pin, Pins};
+use crate::{
+    Catalogue, Entry, Error, FileEntry, ModelDirectory, PullProgress, PullSettings, Pulled, pull,
+};
 
 /// The directory where pulled models live, one directory per model.
 #[derive(Debug, Clone)]
@@ -65,7 +68,8 @@ impl Library {
 
     /// Fetches what is missing, resuming what was begun; the model appears whole or not at all.
     /// What is there and right is left alone. Several processes may pull at once: one does, the
-    /// others wait for it. `progress` is called after every piece of every file.
+    /// others wait for it. `progress` is called after every piece of every file. Files whose checksum
+    /// the catalogue does not know are pinned to what the first pull brings.
     ///
     /// # Errors
     /// [`Error::Fetch`] when no source has a file, with what each of them said;
@@ -74,18 +78,38 @@ impl Library {
         &self,
         entry: &Entry,
         progress: &(dyn Fn(PullProgress<'_>) + Send + Sync),
-    ) -> Result<ModelDirectory, Error> {
-        pull::pull(self, entry, progress).await?;
-        self.opened(entry)
+    ) -> Result<Pulled, Error> {
+        let pinned = pull::pull(self, entry, progress).await.map_err(|error| match error {
+            Error::Fetch { file, mut attempts, directory, may_pass: false } => {
+                // It may not be the source's fault, but an old pin's.
+                attempts.extend(self.pin_note(entry, &file));
+                Error::Fetch { file, attempts, directory, may_pass: false }
+            }
+            other => other,
+        })?;
+        Ok(Pulled { model: self.opened(entry)?, pinned })
+    }
+
+    /// What earlier pulls have written down of files whose checksum the catalogue does not know.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] where that record is not readable; [`Error::Io`].
+    pub fn pins(&self, entry: &Entry) -> Result<Vec<Pin>, Error> {
+        Pins::of(&self.root, entry).read()
     }
 
     /// Checks every file's size and SHA-256 (it reads them all).
     ///
     /// # Errors
     /// [`Error::NotInstalled`]; [`Error::Damaged`] with the first wrong file, what was expected and
-    /// what was found.
+    /// what was found; [`Error::Unverifiable`] where nobody knows what to expect.
     pub fn verify(&self, entry: &Entry) -> Result<(), Error> {
-        self.check(entry, check_file)
+        self.check(entry, |path, file| match &file.sha256 {
+            None if path.is_file() => {
+                Err(Error::Unverifiable { name: entry.name.clone(), path: path.to_owned() })
+            }
+            _ => check_file(path, file),
+        })
     }
 
     pub(crate) fn settings(&self) -> &PullSettings {
@@ -95,13 +119,15 @@ impl Library {
     fn check(
         &self,
         entry: &Entry,
-        check: impl Fn(&Path, &crate::FileEntry) -> Result<(), Error>,
+        check: impl Fn(&Path, &FileEntry) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let directory = self.directory(entry);
         if !directory.is_dir() {
             return Err(Error::NotInstalled { name: entry.name.clone() });
         }
-        for file in &entry.files {
+        let entry = Pins::of(&self.root, entry).fill(entry)?;
+        let skipped = |file: &FileEntry| file.optional && !directory.join(&file.path).exists();
+        for file in entry.files.iter().filter(|file| !skipped(file)) {
             check(&directory.join(&file.path), file).map_err(|error| match error {
                 Error::Damaged { path, message } => {
                     let repair = format!("`scriptorium models pull {}` repairs it", entry.name);
@@ -111,6 +137,18 @@ impl Library {
             })?;
         }
         Ok(())
+    }
+
+    fn pin_note(&self, entry: &Entry, file: &str) -> Option<String> {
+        let pins = Pins::of(&self.root, entry);
+        let is_pinned = pins.read().ok()?.iter().any(|pin| pin.path == file);
+        is_pinned.then(|| {
+            format!(
+                "an earlier pull pinned {file} ({}): if its publisher has changed it and you want \
+                 the new one, delete that record and pull again",
+                pins.path().display()
+            )
+        })
     }
 
     fn opened(&self, entry: &Entry) -> Result<ModelDirectory, Error> {

@@ -3,9 +3,19 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::digest::check_file;
-use crate::fetch::Fetcher;
-use crate::{Entry, Error, Library};
+use crate::digest::{check_file, sha256};
+use crate::fetch::{Fetched, Fetcher};
+use crate::pins::{Pin, Pins};
+use crate::{Entry, Error, FileEntry, Library, Mirrors, ModelDirectory};
+
+/// A model that a pull has brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pulled {
+    pub model: ModelDirectory,
+    /// Files whose checksum the catalogue did not know, and that this pull wrote down: from now on
+    /// they must be as they came.
+    pub pinned: Vec<Pin>,
+}
 
 /// How far one file has come.
 #[derive(Debug, Clone, Copy)]
@@ -13,7 +23,8 @@ pub struct PullProgress<'a> {
     pub file: &'a str,
     /// Bytes, those of earlier pulls included.
     pub done: u64,
-    pub total: u64,
+    /// `None` where neither the catalogue nor the server says.
+    pub total: Option<u64>,
 }
 
 /// How a pull reaches its sources.
@@ -29,6 +40,8 @@ pub struct PullSettings {
     pub attempts: u32,
     /// Wait before the second attempt; it doubles from attempt to attempt.
     pub retry_delay: Duration,
+    /// Servers to ask in place of the catalogue's.
+    pub mirrors: Mirrors,
 }
 
 impl Default for PullSettings {
@@ -39,6 +52,7 @@ impl Default for PullSettings {
             stall_timeout: Duration::from_secs(30),
             attempts: 3,
             retry_delay: Duration::from_millis(500),
+            mirrors: Mirrors::default(),
         }
     }
 }
@@ -71,43 +85,64 @@ pub(crate) async fn pull(
     library: &Library,
     entry: &Entry,
     progress: &(dyn Fn(PullProgress<'_>) + Send + Sync),
-) -> Result<(), Error> {
+) -> Result<Vec<Pin>, Error> {
     let target = library.directory(entry);
     let partial = library.root().join(".partial");
     fs::create_dir_all(&partial).map_err(Error::io(&partial))?;
     // Held to the end of the pull; whoever waited for it then finds the model installed.
     let _lock = lock(partial.join(format!("{}.lock", entry.name))).await?;
 
+    let pins = Pins::of(library.root(), entry);
+    let entry = pins.fill(entry)?;
     let workshop = Workshop::open(partial.join(&entry.name))?;
     let mut fetcher = Fetcher::new(library.settings(), &workshop, target.clone());
     let mut untouched = target.is_dir();
+    let mut pinned = Vec::new();
     for file in &entry.files {
-        let report = |done| progress(PullProgress { file: &file.path, done, total: file.size });
+        let report = |done, total| progress(PullProgress { file: &file.path, done, total });
         let installed = target.join(&file.path);
         let done = workshop.done.join(&file.path);
-        let check = |path: &Path| {
-            let (path, file) = (path.to_owned(), file.clone());
-            blocking(move || check_file(&path, &file))
-        };
-        if check(&installed).await.is_ok() {
+        if is_right(&installed, file).await {
             // A hard link keeps what is right of a model that is to be repaired.
             let _ = fs::remove_file(&done);
             fs::hard_link(&installed, &done)
                 .or_else(|_| fs::copy(&installed, &done).map(drop))
                 .map_err(Error::io(&done))?;
+        } else if !is_right(&done, file).await {
+            let Some(fetched) = fetcher.fetch(&entry, file, &report).await? else { continue };
+            untouched = false;
+            // First the pin: what lies among the finished files is always verified.
+            if file.sha256.is_none() || file.size.is_none() {
+                let pin = pin(file, &fetched).await?;
+                pins.add(pin.clone())?;
+                pinned.extend(file.sha256.is_none().then_some(pin));
+            }
+            fs::rename(&fetched.part, &done).map_err(Error::io(&done))?;
         } else {
             untouched = false;
-            if check(&done).await.is_err() {
-                let part = fetcher.fetch(entry, file, &report).await?;
-                fs::rename(&part, &done).map_err(Error::io(&done))?;
-            }
         }
-        report(file.size);
+        let size = fs::metadata(&done).map_err(Error::io(&done))?.len();
+        report(size, Some(size));
     }
     if !untouched {
         install(&workshop, &target)?;
     }
-    fs::remove_dir_all(&workshop.root).map_err(Error::io(&workshop.root))
+    fs::remove_dir_all(&workshop.root).map_err(Error::io(&workshop.root))?;
+    Ok(pinned)
+}
+
+async fn is_right(path: &Path, file: &FileEntry) -> bool {
+    let (path, file) = (path.to_owned(), file.clone());
+    blocking(move || check_file(&path, &file)).await.is_ok()
+}
+
+async fn pin(file: &FileEntry, fetched: &Fetched) -> Result<Pin, Error> {
+    let (path, source, part) = (file.path.clone(), fetched.source.clone(), fetched.part.clone());
+    blocking(move || {
+        let size = fs::metadata(&part).map_err(Error::io(&part))?.len();
+        Ok(Pin { path, size, sha256: sha256(&part)?, source })
+    })
+    .await
 }
 
 /// Puts the verified files in the model's place; a damaged model steps aside first.

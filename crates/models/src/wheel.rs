@@ -123,7 +123,7 @@ fn copy_member(
     let mut input = match archive.by_name(member) {
         Ok(input) => input,
         Err(zip::result::ZipError::FileNotFound) => {
-            return Err(Failure::Refused(format!("it has no {member}")));
+            return Err(Failure::NotFound(format!("it has no {member}")));
         }
         Err(error) => return Err(damaged(&error)),
     };

@@ -33,14 +33,14 @@ async fn brings_a_model_once() {
     let progress = |p: models::PullProgress<'_>| {
         seen.lock().unwrap().push((p.file.to_owned(), p.done, p.total));
     };
-    let model = library.pull(entry, &progress).await.unwrap();
+    let model = library.pull(entry, &progress).await.unwrap().model;
 
     assert_eq!(fs::read(model.path.join("model.bin")).unwrap(), weights);
     assert_eq!(library.open("m").unwrap(), model);
     verify(&library).unwrap();
     let seen = seen.into_inner().unwrap();
     assert!(seen.is_sorted_by_key(|(file, done, _)| (file != "model.bin", *done)));
-    assert_eq!(seen.last().unwrap(), &("config.json".to_owned(), 10, 10));
+    assert_eq!(seen.last().unwrap(), &("config.json".to_owned(), 10, Some(10)));
 
     pull(&library).await.unwrap();
     assert_eq!(server.asked().len(), 2, "the second pull found everything there");

@@ -13,7 +13,7 @@ async fn the_defaults_can_be_had() {
     for name in names.split(' ') {
         let begun = std::time::Instant::now();
         let entry = library.catalogue().get(name).unwrap();
-        let model = library.pull(entry, &|_| ()).await.unwrap();
+        let model = library.pull(entry, &|_| ()).await.unwrap().model;
         library.verify(entry).unwrap();
         assert_eq!(library.open(name).unwrap(), model);
         println!("{name}: {:.1} s", begun.elapsed().as_secs_f64());

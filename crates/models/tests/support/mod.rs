@@ -16,6 +16,8 @@ pub(crate) struct Request {
     pub(crate) path: String,
     /// The first byte that is wanted.
     pub(crate) from: Option<usize>,
+    /// The tag that the file must still have for that.
+    pub(crate) if_range: Option<String>,
 }
 
 /// What it answers.
@@ -101,13 +103,16 @@ impl Server {
 fn read_request(stream: &TcpStream) -> Option<Request> {
     let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
     let path = lines.next()?.split(' ').nth(1)?.to_owned();
-    let mut from = None;
+    let (mut from, mut if_range) = (None, None);
     for line in lines.take_while(|line| !line.is_empty()) {
         if let Some(range) = line.to_ascii_lowercase().strip_prefix("range: bytes=") {
             from = Some(range.trim_end_matches('-').parse().unwrap());
         }
+        if let Some(tag) = line.to_ascii_lowercase().strip_prefix("if-range: ") {
+            if_range = Some(tag.to_owned());
+        }
     }
-    Some(Request { path, from })
+    Some(Request { path, from, if_range })
 }
 
 fn send(mut stream: &TcpStream, reply: &Reply) {
@@ -166,7 +171,9 @@ pub(crate) fn urls(servers: &[&str], path: &str) -> String {
 }
 
 pub(crate) async fn pull(library: &Library) -> Result<models::ModelDirectory, models::Error> {
-    library.pull(&library.catalogue().models[0], &|_: PullProgress<'_>| ()).await
+    let pulled = library.pull(&library.catalogue().models[0], &|_: PullProgress<'_>| ()).await?;
+    assert_eq!(pulled.pinned, [], "all checksums are known");
+    Ok(pulled.model)
 }
 
 pub(crate) fn verify(library: &Library) -> Result<(), models::Error> {

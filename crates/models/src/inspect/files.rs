@@ -1,0 +1,229 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::ModelFile;
+use crate::Error;
+use crate::family::{Family, Variant};
+use crate::protobuf::{Payload, Walker};
+
+/// Names that FunASR's releases give a model's settings, newest first.
+pub(super) const CONFIGS: [&str; 4] = ["config.yaml", "asr.yaml", "vad.yaml", "punc.yaml"];
+pub(super) const STATISTICS: [&str; 3] = ["am.mvn", "asr.mvn", "vad.mvn"];
+pub(super) const TOKENS: [&str; 2] = ["tokens.json", "tokens.txt"];
+pub(super) const SENTENCEPIECE: &str = "chn_jpn_yue_eng_ko_spectok.bpe.model";
+/// Old configurations hold a vocabulary (8 MB of YAML); nothing sensible is larger.
+const TEXT_LIMIT: u64 = 1 << 26;
+/// More than any model has; a directory of recordings may have millions.
+const LISTED: usize = 256;
+
+/// The regular files of a directory, not those below it.
+pub(super) struct Directory {
+    path: PathBuf,
+    files: BTreeMap<String, u64>,
+}
+
+impl Directory {
+    pub(super) fn read(path: &Path) -> Result<Self, Error> {
+        let mut files = BTreeMap::new();
+        for item in fs::read_dir(path).map_err(Error::io(path))? {
+            let item = item.map_err(Error::io(path))?;
+            // Follows links: hubs' caches are made of them.
+            let Ok(metadata) = fs::metadata(item.path()) else { continue };
+            if let (true, Ok(name)) = (metadata.is_file(), item.file_name().into_string()) {
+                files.insert(name, metadata.len());
+            }
+        }
+        Ok(Self { path: path.to_owned(), files })
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.files.contains_key(name)
+    }
+
+    pub(super) fn files(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.files.iter().map(|(name, &size)| (name.as_str(), size))
+    }
+
+    /// The first of `names` that is there.
+    pub(super) fn find<'n>(&self, names: &[&'n str]) -> Option<&'n str> {
+        names.iter().copied().find(|name| self.has(name))
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    pub(super) fn list(&self) -> Vec<ModelFile> {
+        let file = |(name, size): (&str, u64)| ModelFile {
+            name: name.to_owned(),
+            size,
+            purpose: purpose(name),
+        };
+        self.files().take(LISTED).map(file).collect()
+    }
+
+    pub(super) fn text(&self, name: &str) -> Result<String, String> {
+        let size = self.files.get(name).copied().unwrap_or_default();
+        if size > TEXT_LIMIT {
+            return Err(format!("too large for what it should hold: {size} bytes"));
+        }
+        fs::read_to_string(self.path(name)).map_err(|error| format!("cannot be read: {error}"))
+    }
+
+    /// The model's settings: their file's name, and what they say.
+    pub(super) fn config(&self) -> Option<(&'static str, Result<Config, String>)> {
+        let name = self.find(&CONFIGS)?;
+        let parsed = self.text(name).and_then(|text| {
+            serde_saphyr::from_str(&text)
+                .map_err(|error| format!("not a model's configuration: {error}"))
+        });
+        Some((name, parsed))
+    }
+
+    /// Old releases name their files after the family.
+    pub(super) fn family_by_names(&self) -> Option<(Family, Option<Variant>)> {
+        let telling = [
+            ("vad.yaml", Family::FsmnVad),
+            ("vad.mvn", Family::FsmnVad),
+            ("punc.yaml", Family::CtTransformer),
+            (SENTENCEPIECE, Family::SenseVoice),
+        ];
+        telling.iter().find(|(name, _)| self.has(name)).map(|&(_, family)| (family, None))
+    }
+
+    /// How many symbols a vocabulary holds.
+    pub(super) fn count_tokens(&self, name: &str) -> Result<u64, String> {
+        if name == SENTENCEPIECE {
+            return count_pieces(&self.path(name));
+        }
+        let text = self.text(name)?;
+        let text = text.trim_start_matches('\u{feff}');
+        if name.ends_with(".json") {
+            let tokens: Vec<IgnoredAny> = serde_json::from_str(text)
+                .map_err(|error| format!("not a list of tokens: {error}"))?;
+            return Ok(tokens.len() as u64);
+        }
+        Ok(text.lines().filter(|line| !line.trim().is_empty()).count() as u64)
+    }
+
+    /// How many values per frame a Kaldi file of mean and variance is for.
+    pub(super) fn count_statistics(&self, name: &str) -> Result<u64, String> {
+        let text = self.text(name)?;
+        let values = |component: &str| {
+            let (_, after) = text.split_once(component)?;
+            let (values, _) = after.split_once('[')?.1.split_once(']')?;
+            let values = values.split_ascii_whitespace().map(str::parse::<f32>);
+            values.map(|value| value.ok().filter(|value| value.is_finite())).collect()
+        };
+        let count = |component: &str| {
+            let values: Option<Vec<f32>> = values(component);
+            values
+                .map(|values| values.len() as u64)
+                .ok_or_else(|| format!("no finite values between brackets follow {component}"))
+        };
+        match (count("<AddShift>")?, count("<Rescale>")?) {
+            (shifts, scales) if shifts != scales => {
+                Err(format!("{shifts} shifts, but {scales} scales"))
+            }
+            (shifts, _) => Ok(shifts),
+        }
+    }
+}
+
+/// What is needed of FunASR's settings.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Config {
+    /// The model's class.
+    #[serde(default)]
+    pub(super) model: Option<String>,
+    #[serde(default)]
+    pub(super) lang: Option<String>,
+    /// The vocabulary, in files from before it had a file of its own.
+    #[serde(default)]
+    pub(super) token_list: Option<Vec<IgnoredAny>>,
+    /// The punctuation marks, in old files.
+    #[serde(default)]
+    punc_list: Option<Vec<IgnoredAny>>,
+    #[serde(default)]
+    model_conf: Option<ModelConf>,
+    #[serde(default)]
+    pub(super) encoder_conf: Option<EncoderConf>,
+    /// The features, which recognizers cannot do without.
+    #[serde(default)]
+    pub(super) frontend_conf: Option<IgnoredAny>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct ModelConf {
+    #[serde(default)]
+    punc_list: Option<Vec<IgnoredAny>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct EncoderConf {
+    /// Layers of an FSMN-VAD: each has a cache among the network's inputs.
+    #[serde(default)]
+    pub(super) fsmn_layers: Option<u64>,
+}
+
+impl Config {
+    /// How many punctuation marks there are.
+    pub(super) fn marks(&self) -> Option<u64> {
+        let in_model = self.model_conf.as_ref().and_then(|model| model.punc_list.as_ref());
+        in_model.or(self.punc_list.as_ref()).map(|list| list.len() as u64)
+    }
+
+    /// Classes by their names in FunASR, old (`bicif_paraformer`) and new (`BiCifParaformer`).
+    pub(super) fn family(&self) -> Option<(Family, Option<Variant>)> {
+        let name = self.model.as_deref()?.to_ascii_lowercase().replace(['_', '-'], "");
+        Some(match name.as_str() {
+            "paraformer" => (Family::Paraformer, Some(Variant::Plain)),
+            "bicifparaformer" => (Family::Paraformer, Some(Variant::Timestamps)),
+            "contextualparaformer" | "neatcontextualparaformer" | "seacoparaformer" => {
+                (Family::Paraformer, Some(Variant::Hotwords))
+            }
+            "sensevoicesmall" | "sensevoice" => (Family::SenseVoice, None),
+            "cttransformer" => (Family::CtTransformer, Some(Variant::Plain)),
+            "cttransformerstreaming" => (Family::CtTransformer, Some(Variant::Realtime)),
+            "fsmnvadstreaming" | "fsmnvad" | "e2evad" => (Family::FsmnVad, None),
+            "campplus" | "cam++" => (Family::CamPlusPlus, None),
+            _ => return None,
+        })
+    }
+}
+
+/// The pieces of a SentencePiece model are its first field, over and over.
+fn count_pieces(path: &Path) -> Result<u64, String> {
+    let malformed = |cause: String| format!("not a SentencePiece model: {cause}");
+    let mut walker = Walker::open(path)?;
+    let (end, mut pieces) = (walker.length(), 0);
+    while let Some((number, payload)) = walker.field(end).map_err(malformed)? {
+        pieces += u64::from(number == 1 && matches!(payload, Payload::Bytes { .. }));
+        walker.skip(payload).map_err(malformed)?;
+    }
+    Ok(pieces)
+}
+
+fn purpose(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "model_eb.onnx" | "model_eb_quant.onnx" => "network that embeds hotwords",
+        "decoder.onnx" | "decoder_quant.onnx" => return None,
+        _ if name.ends_with(".onnx") => "network",
+        _ if STATISTICS.contains(&name) => "mean and variance of the features",
+        _ if CONFIGS.contains(&name) => "settings",
+        _ if TOKENS.contains(&name) => "vocabulary",
+        SENTENCEPIECE => "vocabulary (SentencePiece)",
+        "seg_dict" => "how hotwords are cut into tokens",
+        "model.bin" => "weights",
+        "config.json" => "settings",
+        "tokenizer.json" => "tokenizer",
+        "vocabulary.txt" | "vocabulary.json" => "vocabulary",
+        _ if name.ends_with("tagger.fst") => "grammar that finds numbers and dates",
+        _ if name.ends_with("verbalizer.fst") => "grammar that writes them",
+        _ => return None,
+    })
+}

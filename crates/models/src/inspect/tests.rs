@@ -1,0 +1,298 @@
+use std::fs;
+use std::path::Path;
+
+use tempfile::{TempDir, tempdir};
+
+use super::*;
+use crate::tests::{fixture, fixtures, with_metadata};
+
+/// A directory to be filled.
+struct Model(TempDir);
+
+impl Model {
+    fn new() -> Self {
+        Self(tempdir().unwrap())
+    }
+
+    fn with(self, name: &str, content: impl AsRef<[u8]>) -> Self {
+        fs::write(self.0.path().join(name), content).unwrap();
+        self
+    }
+
+    fn without(self, name: &str) -> Self {
+        fs::remove_file(self.0.path().join(name)).unwrap();
+        self
+    }
+
+    fn inspect(&self) -> Inspection {
+        inspect(self.0.path()).unwrap()
+    }
+
+    fn error(&self) -> String {
+        inspect(self.0.path()).unwrap_err().to_string()
+    }
+}
+
+fn tokens(count: usize) -> String {
+    serde_json::to_string(&vec!["x"; count]).unwrap()
+}
+
+fn statistics(width: usize) -> String {
+    let row = |value: &str| format!("<LearnRateCoef> 0 [ {}]\n", value.repeat(width));
+    format!("<Nnet>\n<AddShift> 9 9\n{}<Rescale> 9 9\n{}", row("-1 "), row("2 "))
+}
+
+const FRONTEND: &str = "frontend_conf:\n  fs: 16000\n  lfr_m: 7\n";
+
+/// A Paraformer as FunASR exports it, of one of the fixtures.
+fn paraformer(fixture_name: &str, class: &str) -> Model {
+    let model = Model::new()
+        .with("model_quant.onnx", fixture(&format!("{fixture_name}/model_quant.onnx")))
+        .with("am.mvn", statistics(560))
+        .with("config.yaml", format!("model: {class}\nlang: zh-cn\n{FRONTEND}"))
+        .with("tokens.json", fs::read(fixtures().join("tokens.json")).unwrap());
+    match fixture_name {
+        "seaco" => model.with("model_eb.onnx", fixture("seaco/model_eb.onnx")),
+        _ => model,
+    }
+}
+
+fn punctuation() -> Model {
+    Model::new()
+        .with("model.onnx", fixture("ct-punc/model.onnx"))
+        .with("config.yaml", "model: CTTransformer\nmodel_conf:\n  punc_list: [a, b, c, d, e, f]\n")
+        .with("tokens.json", tokens(9))
+}
+
+#[test]
+fn knows_paraformer_in_all_its_variants() {
+    for (name, class, variant) in [
+        ("paraformer", "Paraformer", Variant::Plain),
+        ("paraformer-loop", "paraformer", Variant::Plain),
+        ("bicif", "BiCifParaformer", Variant::Timestamps),
+        ("seaco", "SeacoParaformer", Variant::Hotwords),
+        ("seaco", "ContextualParaformer", Variant::Hotwords),
+    ] {
+        let found = paraformer(name, class).inspect();
+        assert_eq!(found.problems, []);
+        assert_eq!((found.family, found.variant), (Family::Paraformer, Some(variant)));
+        assert_eq!((found.layout, found.vocabulary), (Layout::Funasr, Some(32)));
+        assert_eq!(found.precisions, [Precision::Int8]);
+        assert_eq!(found.languages, ["zh"]);
+    }
+    let both = paraformer("bicif", "BiCifParaformer")
+        .with("model.onnx", fixture("bicif/model.onnx"))
+        .inspect();
+    assert_eq!(both.precisions, [Precision::Int8, Precision::F32]);
+    assert!(both.is_ready());
+}
+
+#[test]
+fn knows_the_older_names() {
+    let old = paraformer("paraformer", "x")
+        .without("config.yaml")
+        .without("am.mvn")
+        .with("asr.yaml", format!("model: paraformer\n{FRONTEND}token_list: [a, 0, yes]\n"))
+        .with("asr.mvn", statistics(560));
+    assert!(old.inspect().is_ready(), "{}", old.inspect());
+    let listed = old.without("tokens.json").inspect();
+    assert_eq!(listed.problems[0].message, "3 tokens, but the network tells 32 apart");
+    let numbered = (0..32).map(|id| format!("t{id} {id}\n")).collect::<String>();
+    let named = paraformer("paraformer", "Paraformer").without("tokens.json");
+    assert!(named.with("tokens.txt", numbered).inspect().is_ready());
+    let vad = Model::new().with("vad.yaml", FRONTEND).with("vad.mvn", statistics(400)).inspect();
+    assert_eq!(vad.family, Family::FsmnVad);
+    assert_eq!(vad.problems.len(), 1, "the network: {vad}");
+}
+
+#[test]
+fn knows_the_others() {
+    let sense_voice = Model::new()
+        .with("model_quant.onnx", fixture("sensevoice/model_quant.onnx"))
+        .with("am.mvn", statistics(560))
+        .with("config.yaml", format!("model: SenseVoiceSmall\n{FRONTEND}"))
+        .with("tokens.json", tokens(48))
+        .inspect();
+    assert!(sense_voice.is_ready(), "{sense_voice}");
+    assert_eq!(sense_voice.languages, ["zh", "yue", "en", "ja", "ko"]);
+    let marks = punctuation().inspect();
+    assert!(marks.is_ready(), "{marks}");
+    assert_eq!((marks.family, marks.variant), (Family::CtTransformer, Some(Variant::Plain)));
+    assert_eq!(marks.vocabulary, Some(9));
+    let old =
+        punctuation().without("config.yaml").with("punc.yaml", "punc_list: [1, 2, 3, 4, 5, 6]");
+    assert!(old.inspect().is_ready(), "{}", old.inspect());
+    let grammars = Model::new().with("zh_itn_tagger.fst", "x").inspect();
+    assert_eq!(grammars.family, Family::TextNormalization);
+    assert_eq!(grammars.problems[0].file, "verbalizer.fst");
+}
+
+#[test]
+fn a_sentencepiece_model_is_a_vocabulary_too() {
+    let pieces = |count| [&b"\x0a\x03\x0a\x01x"[..]].repeat(count).concat();
+    let model = Model::new()
+        .with("model_quant.onnx", fixture("sensevoice/model_quant.onnx"))
+        .with("am.mvn", statistics(560))
+        .with("config.yaml", FRONTEND)
+        .with("chn_jpn_yue_eng_ko_spectok.bpe.model", pieces(48));
+    assert!(model.inspect().is_ready(), "{}", model.inspect());
+    let model = model.with("chn_jpn_yue_eng_ko_spectok.bpe.model", pieces(47));
+    assert_eq!(model.inspect().problems[0].message, "47 tokens, but the network tells 48 apart");
+    let model = model.with("chn_jpn_yue_eng_ko_spectok.bpe.model", "\x0a");
+    assert!(model.inspect().problems[0].message.contains("not a SentencePiece model"));
+}
+
+#[test]
+fn knows_what_sherpa_onnx_packs() {
+    let numbers = |count: usize| vec!["1"; count].join(",");
+    let symbols = |count: usize| (0..count).map(|id| format!("t{id} {id}\n")).collect::<String>();
+    let (shift, scale) = (numbers(560), numbers(560));
+    let metadata = |shift: &str| {
+        let model = fixture("bicif/model_quant.onnx");
+        with_metadata(model, &[("vocab_size", "32"), ("neg_mean", shift), ("inv_stddev", &scale)])
+    };
+    let model =
+        Model::new().with("model.int8.onnx", metadata(&shift)).with("tokens.txt", symbols(32));
+    let found = model.inspect();
+    assert!(found.is_ready(), "{found}");
+    assert_eq!((found.family, found.layout), (Family::Paraformer, Layout::SherpaOnnx));
+    assert_eq!(found.variant, Some(Variant::Timestamps));
+
+    let short = Model::new().with("model.int8.onnx", metadata("1,2")).with("tokens.txt", "a 0\n");
+    let messages: Vec<_> = short.inspect().problems.into_iter().map(|p| p.message).collect();
+    assert_eq!(
+        messages,
+        ["`neg_mean` is for 2 values a frame, not 560", "1 tokens, but the network tells 32 apart"]
+    );
+
+    let marks = |tokens: &str| {
+        let pairs = [("vocab_size", "3"), ("tokens", tokens), ("punctuations", "a|b|c|d|e|f")];
+        Model::new().with("model.onnx", with_metadata(fixture("ct-punc/model.onnx"), &pairs))
+    };
+    assert!(marks("x|y|z").inspect().is_ready());
+    assert_eq!(marks("x|y|z").inspect().layout, Layout::SherpaOnnx);
+    assert_eq!(marks("x|y").inspect().problems.len(), 1);
+}
+
+#[test]
+fn names_what_is_missing_and_what_to_do() {
+    for missing in ["am.mvn", "config.yaml", "tokens.json", "model_eb.onnx"] {
+        let found = paraformer("seaco", "SeacoParaformer").without(missing).inspect();
+        assert_eq!(found.family, Family::Paraformer, "{missing}");
+        assert_eq!(found.problems.len(), 1, "{found}");
+        let problem = &found.problems[0];
+        assert_eq!(problem.file, missing);
+        assert!(problem.message.starts_with("missing"), "{problem:?}");
+        assert!(problem.remedy.contains("pull"), "{problem:?}");
+    }
+    let found = paraformer("paraformer", "Paraformer").without("model_quant.onnx").inspect();
+    assert_eq!(found.problems[0].file, "model_quant.onnx or model.onnx");
+}
+
+#[test]
+fn sees_what_does_not_fit() {
+    let good = || paraformer("paraformer", "Paraformer");
+    for (model, file, message) in [
+        (good().with("am.mvn", statistics(400)), "am.mvn", "for 400 values a frame"),
+        (good().with("am.mvn", "<AddShift> 1 [ nan ] <Rescale> 1 [ 1 ]"), "am.mvn", "finite"),
+        (good().with("am.mvn", "{}"), "am.mvn", "<AddShift>"),
+        (good().with("tokens.json", tokens(31)), "tokens.json", "31 tokens"),
+        (good().with("tokens.json", tokens(33)), "tokens.json", "33 tokens"),
+        (good().with("tokens.json", "[]"), "tokens.json", "no tokens"),
+        (good().with("tokens.json", "{"), "tokens.json", "not a list of tokens"),
+        (good().with("tokens.json", b"\xff"), "tokens.json", "cannot be read"),
+        (good().with("config.yaml", "model: [}"), "config.yaml", "not a model's configuration"),
+        (good().with("config.yaml", "model: Paraformer"), "config.yaml", "frontend_conf"),
+        (good().with("model_quant.onnx", "x"), "model_quant.onnx", "not an ONNX model"),
+        (
+            good().with("model_quant.onnx", fixture("ct-punc/model.onnx")),
+            "model_quant.onnx",
+            "a ct-transformer network, but the other files are a paraformer's",
+        ),
+        (
+            good().with("model_quant.onnx", fixture("seaco/model_eb.onnx")),
+            "model_quant.onnx",
+            "not a paraformer network",
+        ),
+        (
+            good().with("config.yaml", format!("model: SeacoParaformer\n{FRONTEND}")),
+            "config.yaml",
+            "promises hotwords",
+        ),
+        (
+            punctuation().with("config.yaml", "model: CTTransformer\npunc_list: [a, b]"),
+            "config.yaml",
+            "2 punctuation marks, but the network tells 6",
+        ),
+        (punctuation().with("config.yaml", "model: CTTransformer"), "config.yaml", "punc_list"),
+    ] {
+        let found = model.inspect();
+        assert_eq!(found.problems.len(), 1, "{message}: {found}");
+        assert_eq!(found.problems[0].file, file, "{found}");
+        assert!(found.problems[0].message.contains(message), "{found}");
+        assert!(!found.problems[0].remedy.is_empty() && !found.is_ready());
+    }
+}
+
+#[test]
+fn says_what_it_cannot_run() {
+    let streaming = Model::new()
+        .with("config.yaml", "model: ParaformerStreaming")
+        .with("model_quant.onnx", "x")
+        .error();
+    assert!(streaming.contains("ParaformerStreaming"), "{streaming}");
+    let broken = Model::new().with("model.onnx", "x").error();
+    assert!(broken.contains("model.onnx: not an ONNX model"), "{broken}");
+    let other = Model::new().with("model.onnx", fixture("seaco/model_eb.onnx")).error();
+    assert!(other.contains("no family"), "{other}");
+    assert!(Model::new().error().contains("neither model.bin"));
+    assert!(inspect(Path::new("/nowhere/at/all")).is_err());
+}
+
+#[test]
+fn reads_whispers_weights() {
+    let model = |kind: u8, length: u32| {
+        let mut bytes = vec![6, 0, 0, 0];
+        bytes.extend(b"\x0c\x00WhisperSpec\0\x03\0\0\0\x01\0\0\0\x02\0w\0\x01\x04\0\0\0");
+        bytes.push(kind);
+        bytes.extend(length.to_le_bytes());
+        bytes.extend(vec![0; length as usize]);
+        Model::new()
+            .with("model.bin", bytes)
+            .with("config.json", "{}")
+            .with("tokenizer.json", "{}")
+            .with("vocabulary.txt", "a\n".repeat(51865))
+    };
+    for (kind, precision) in
+        [(0, Precision::F32), (1, Precision::Int8), (4, Precision::F16), (5, Precision::Bf16)]
+    {
+        let found = model(kind, 8).inspect();
+        assert!(found.is_ready(), "{found}");
+        assert_eq!((found.family, found.precisions), (Family::Whisper, vec![precision]));
+        assert_eq!(found.languages, ["multilingual"]);
+    }
+    let other = model(0, 8).with("model.bin", "GGUF and more").inspect();
+    assert!(other.problems[0].message.contains("not CTranslate2's format"), "{other}");
+    let short = model(0, 8).with("model.bin", "\x06\0\0\0\x0c\0Whisp").inspect();
+    assert!(short.problems[0].message.contains("cut off"), "{short}");
+    let english = model(0, 8).with("vocabulary.txt", "a\n".repeat(51864)).inspect();
+    assert_eq!(english.languages, ["en"]);
+}
+
+#[test]
+fn speaks_to_people_and_to_programs() {
+    let found = paraformer("bicif", "BiCifParaformer").without("tokens.json").inspect();
+    let text = found.to_string();
+    for part in
+        ["paraformer (timestamps), funasr layout, not ready", "int8", "921.1 kB", "tokens.json"]
+    {
+        assert!(text.contains(part), "{text}");
+    }
+    let json = serde_json::to_value(&found).unwrap();
+    assert_eq!(json["family"], "paraformer");
+    assert_eq!(json["variant"], "timestamps");
+    assert_eq!(json["layout"], "funasr");
+    assert_eq!(json["precisions"][0], "int8");
+    assert_eq!(json["problems"][0]["file"], "tokens.json");
+    assert_eq!(json["files"][0]["name"], "am.mvn");
+}

@@ -1,0 +1,96 @@
+//! Whisper as CTranslate2 keeps it (`ModelSpec._serialize` in its `specs/model_spec.py`).
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+use super::Inspection;
+use super::checks::Checks;
+use super::files::Directory;
+use crate::family::Precision;
+
+/// Symbols of the models that know English only; the multilingual ones have more.
+const ENGLISH_ONLY: u64 = 51864;
+const MAX_NAME: u16 = 4096;
+
+pub(super) fn inspect(directory: &Directory, inspection: &mut Inspection) {
+    let vocabulary = ["vocabulary.txt", "vocabulary.json"];
+    if let Some(file) = directory.find(&vocabulary)
+        && let Ok(count) = directory.count_tokens(file)
+    {
+        inspection.vocabulary = Some(count);
+        let language = if count <= ENGLISH_ONLY { "en" } else { "multilingual" };
+        inspection.languages = vec![language.to_owned()];
+    }
+    match precision(&directory.path("model.bin")) {
+        Ok(precision) => inspection.precisions = vec![precision],
+        Err(cause) => {
+            let remedy = "fetch it again, whole, or convert the model anew";
+            Checks::new(directory, inspection).report("model.bin", cause, remedy);
+        }
+    }
+    let mut checks = Checks::new(directory, inspection);
+    checks.need(&["config.json"], "the model's settings");
+    checks.need(&["tokenizer.json"], "the tokenizer");
+}
+
+/// How most of the weights are kept.
+fn precision(path: &Path) -> Result<Precision, String> {
+    let read = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => "it is cut off".to_owned(),
+        _ => error.to_string(),
+    };
+    let mut input = BufReader::new(File::open(path).map_err(read)?);
+    let version = number::<4>(&mut input).map_err(read)?;
+    if !(4..=6).contains(&version) {
+        return Err(format!("not CTranslate2's format, or an unknown version of it: {version}"));
+    }
+    let spec = name(&mut input)?;
+    if spec != "WhisperSpec" {
+        return Err(format!("a model of another kind: {spec:?}"));
+    }
+    let _revision = number::<4>(&mut input).map_err(read)?;
+    let count = number::<4>(&mut input).map_err(read)?;
+    // Bytes per precision.
+    let mut bytes =
+        [(Precision::F32, 0), (Precision::Int8, 0), (Precision::F16, 0), (Precision::Bf16, 0)];
+    for _ in 0..count {
+        name(&mut input)?;
+        let rank = number::<1>(&mut input).map_err(read)?;
+        for _ in 0..rank {
+            number::<4>(&mut input).map_err(read)?;
+        }
+        let kind = number::<1>(&mut input).map_err(read)?;
+        let length = number::<4>(&mut input).map_err(read)?;
+        let index = match kind {
+            0 => Some(0),
+            1 => Some(1),
+            4 => Some(2),
+            5 => Some(3),
+            _ => None,
+        };
+        if let Some(index) = index {
+            bytes[index].1 += length;
+        }
+        input.seek_relative(length as i64).map_err(read)?;
+    }
+    Ok(bytes.iter().max_by_key(|(_, bytes)| *bytes).map_or(Precision::F32, |&(kind, _)| kind))
+}
+
+/// A length, and as many bytes, of which the last is zero.
+fn name(input: &mut impl Read) -> Result<String, String> {
+    let length = number::<2>(input).map_err(|_| "it is cut off")? as u16;
+    if length > MAX_NAME {
+        return Err("not CTranslate2's format".into());
+    }
+    let mut bytes = vec![0; length.into()];
+    input.read_exact(&mut bytes).map_err(|_| "it is cut off")?;
+    Ok(String::from_utf8_lossy(&bytes).trim_end_matches('\0').to_owned())
+}
+
+/// A little-endian number of `N` bytes.
+fn number<const N: usize>(input: &mut impl Read) -> std::io::Result<u64> {
+    let mut bytes = [0; 8];
+    input.read_exact(&mut bytes[..N])?;
+    Ok(u64::from_le_bytes(bytes))
+}

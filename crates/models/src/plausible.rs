@@ -1,0 +1,32 @@
+use std::fs;
+use std::path::Path;
+
+use serde::de::IgnoredAny;
+
+use crate::onnx::Graph;
+
+/// Whether a file could be what its name says: the least to ask of one whose checksum nobody knows,
+/// before its own is written down for good. A login page with status 200 is not.
+///
+/// # Errors
+/// Says what it is instead.
+pub(crate) fn check(name: &str, path: &Path) -> Result<(), String> {
+    let text = || fs::read_to_string(path).map_err(|error| error.to_string());
+    let extension = Path::new(name).extension().and_then(|extension| extension.to_str());
+    match extension {
+        Some("onnx") => Graph::open(path).map(drop),
+        Some("json") => serde_json::from_str::<IgnoredAny>(&text()?)
+            .map(drop)
+            .map_err(|error| format!("not JSON: {error}")),
+        Some("yaml") => serde_saphyr::from_str::<IgnoredAny>(&text()?)
+            .map(drop)
+            .map_err(|error| format!("not YAML: {error}")),
+        Some("mvn") if !text()?.contains("<AddShift>") => {
+            Err("not a Kaldi file of mean and variance".into())
+        }
+        _ => {
+            let size = fs::metadata(path).map_err(|error| error.to_string())?.len();
+            if size == 0 { Err("empty".into()) } else { Ok(()) }
+        }
+    }
+}

@@ -1,0 +1,165 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{Catalogue, DEFAULT_VAD, Error, Role};
+
+/// Models that make a transcript together, under one name.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preset {
+    pub name: String,
+    #[serde(default)]
+    pub description: String,
+    /// Names of models in the catalogue.
+    pub recognizer: String,
+    #[serde(default = "default_vad")]
+    pub vad: String,
+    #[serde(default)]
+    pub punctuation: Option<String>,
+    #[serde(default)]
+    pub speakers: Option<String>,
+    /// Writes numbers, dates and money as digits, for jobs that ask for it.
+    #[serde(default)]
+    pub normalization: Option<String>,
+    /// As in [`crate::Entry::languages`].
+    #[serde(default)]
+    pub languages: Vec<String>,
+}
+
+fn default_vad() -> String {
+    DEFAULT_VAD.to_owned()
+}
+
+impl Preset {
+    /// Its models, each once, the recognizer first.
+    pub fn models(&self) -> Vec<&str> {
+        let Self { recognizer, vad, punctuation, speakers, normalization, .. } = self;
+        let others = [punctuation, speakers, normalization].into_iter().flatten();
+        [recognizer, vad].into_iter().chain(others).map(String::as_str).collect()
+    }
+}
+
+impl Catalogue {
+    /// The preset of this name. A recognizer that no preset is named after is a preset of itself,
+    /// with the default VAD: `whisper-small.en`.
+    ///
+    /// # Errors
+    /// [`Error::UnknownPreset`] with the names there are.
+    pub fn preset(&self, name: &str) -> Result<Preset, Error> {
+        if let Some(preset) = self.presets.iter().find(|preset| preset.name == name) {
+            return Ok(preset.clone());
+        }
+        let recognizer =
+            self.get(name).ok().filter(|entry| entry.family.role() == Role::Recognizer);
+        match recognizer {
+            Some(entry) => Ok(Preset {
+                name: name.to_owned(),
+                description: entry.description.clone(),
+                recognizer: name.to_owned(),
+                vad: default_vad(),
+                punctuation: None,
+                speakers: None,
+                normalization: None,
+                languages: entry.languages.clone(),
+            }),
+            None => Err(Error::UnknownPreset {
+                name: name.to_owned(),
+                known: self.preset_names().join(", "),
+            }),
+        }
+    }
+
+    /// The names that [`Catalogue::preset`] knows.
+    pub fn preset_names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.presets.iter().map(|preset| preset.name.as_str()).collect();
+        for entry in &self.models {
+            if entry.family.role() == Role::Recognizer && !names.contains(&entry.name.as_str()) {
+                names.push(&entry.name);
+            }
+        }
+        names
+    }
+
+    /// Whether every preset names models that there are, for what they are.
+    pub(crate) fn check_presets(&self) -> Result<(), String> {
+        for (index, preset) in self.presets.iter().enumerate() {
+            let fail = |message: String| Err(format!("preset `{}`: {message}", preset.name));
+            if self.presets[..index].iter().any(|other| other.name == preset.name) {
+                return fail("stands twice".into());
+            }
+            let models = [
+                (Some(&preset.recognizer), Role::Recognizer),
+                (Some(&preset.vad), Role::VoiceActivity),
+                (preset.punctuation.as_ref(), Role::Punctuation),
+                (preset.speakers.as_ref(), Role::Speakers),
+                (preset.normalization.as_ref(), Role::TextNormalization),
+            ];
+            for (model, role) in models {
+                let Some(model) = model else { continue };
+                match self.models.iter().find(|entry| entry.name == *model) {
+                    None => return fail(format!("there is no model `{model}`")),
+                    Some(entry) if entry.family.role() != role => {
+                        return fail(format!("`{model}` is no model for {role:?}"));
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Family;
+
+    #[test]
+    fn presets_name_models_of_the_catalogue() {
+        let catalogue = Catalogue::builtin();
+        let preset = catalogue.preset("paraformer-zh").unwrap();
+        assert_eq!(catalogue.get(&preset.recognizer).unwrap().family, Family::Paraformer);
+        let punctuation = catalogue.get(preset.punctuation.as_deref().unwrap()).unwrap();
+        assert_eq!(punctuation.family, Family::CtTransformer);
+        let speakers = catalogue.get(preset.speakers.as_deref().unwrap()).unwrap();
+        assert_eq!(speakers.family, Family::CamPlusPlus);
+        assert_eq!(preset.models()[..2], [preset.recognizer.as_str(), DEFAULT_VAD]);
+        for name in catalogue.preset_names() {
+            assert_eq!(catalogue.preset(name).unwrap().name, name);
+        }
+    }
+
+    #[test]
+    fn a_recognizer_is_a_preset_of_itself() {
+        let catalogue = Catalogue::builtin();
+        let preset = catalogue.preset("whisper-small.en").unwrap();
+        assert_eq!(
+            (preset.recognizer.as_str(), preset.vad.as_str()),
+            ("whisper-small.en", DEFAULT_VAD)
+        );
+        assert_eq!((preset.punctuation, preset.speakers), (None, None));
+        for name in ["fsmn-vad", "nothing", ""] {
+            let error = catalogue.preset(name).unwrap_err().to_string();
+            assert!(error.contains("paraformer-zh") && error.contains("whisper-tiny"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_preset_that_names_no_model_is_refused() {
+        let text = |preset: &str| {
+            let text = include_str!("../catalogue.toml");
+            let (models, _) = text.split_once("[[preset]]").unwrap();
+            Catalogue::parse(&format!("[[preset]]\nname = 'p'\n{preset}\n{models}"))
+        };
+        assert!(text("recognizer = 'whisper-tiny'").is_ok());
+        for preset in [
+            "recognizer = 'nothing'",
+            "recognizer = 'fsmn-vad'",
+            "recognizer = 'whisper-tiny'\nvad = 'whisper-tiny'",
+            "recognizer = 'whisper-tiny'\nspeakers = 'fsmn-vad'",
+            "recognizer = 'whisper-tiny'\nsize = 1",
+            "recognizer = 'whisper-tiny'\n[[preset]]\nname = 'p'\nrecognizer = 'whisper-tiny'",
+        ] {
+            assert!(matches!(text(preset), Err(Error::Catalogue(_))), "{preset}");
+        }
+    }
+}
