@@ -3,6 +3,7 @@
 pub mod compute;
 pub mod features;
 pub mod pipeline;
+pub mod punctuation;
 pub mod recognizer;
 pub mod segmenter;
 pub mod vad;
@@ -11,3 +12,4 @@ pub mod whisper;
 mod files;
 mod funasr;
 mod window;
+
