@@ -12,4 +12,3 @@ pub mod whisper;
 mod files;
 mod funasr;
 mod window;
-

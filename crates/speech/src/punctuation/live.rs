@@ -14,7 +14,7 @@ use crate::recognizer::Error;
 pub struct Live {
     punctuator: Arc<Punctuator>,
     /// Ids of the units since the last end of a sentence: at least the last unit.
-    held: Vec<i32>,
+    pub(super) held: Vec<i32>,
     /// What the network puts after the last unit, as long as nothing follows it.
     last: Mark,
 }

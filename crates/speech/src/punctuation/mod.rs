@@ -14,12 +14,13 @@ mod window;
 
 use std::path::Path;
 
+use engine::OnnxFile;
 pub use live::{Live, Update};
 pub use mark::{Mark, Style, join};
 
 use self::{network::Network, setup::Setup};
 use crate::{
-    files,
+    files::{self, broken},
     funasr::Weights,
     recognizer::{Error, Precision},
 };
@@ -42,8 +43,9 @@ impl Punctuator {
     /// [`Error::Model`] names the file that is missing, broken, or does not fit the others.
     pub fn open(directory: &Path, name: &str, precision: Precision) -> Result<Self, Error> {
         let weights = Weights::find(directory, precision)?;
-        let setup = Setup::open(directory, &weights.path, |_| None)?;
-        let network = Network::open(&weights.path, &setup)?;
+        let file = OnnxFile::read(&weights.path).map_err(|error| broken(&weights.path, error))?;
+        let setup = Setup::open(directory, &weights.path, |key| file.metadata(key))?;
+        let network = Network::new(&file, &setup)?;
         if directory.join("jieba_usr_dict").is_file() {
             tracing::warn!(
                 model = name,

@@ -1,11 +1,12 @@
 //! The CT-Transformer itself: ids to classes.
 
-use std::path::Path;
-
-use engine::{Dim, Onnx, Tensor};
+use engine::{Input, Onnx, OnnxFile, Tensor};
 
 use super::Setup;
 use crate::{files::broken, recognizer::Error};
+
+/// Name of the axis of words.
+const LENGTH: &str = "words";
 
 /// The network of either variant (<https://arxiv.org/abs/2003.01309>).
 pub(super) struct Network {
@@ -17,11 +18,31 @@ pub(super) struct Network {
 
 impl Network {
     /// Refuses a network that does not fit `setup`: not at the first text, but here.
-    pub(super) fn open(path: &Path, setup: &Setup) -> Result<Self, Error> {
-        let graph = Onnx::open(path, &dims(false)).map_err(|error| broken(path, error))?;
-        let network = Self { graph, classes: setup.marks.len(), masked: false };
-        // The first and the last word, and enough of them for a window.
-        let probe: Vec<i32> = (0..20).map(|place| if place % 2 == 0 { 0 } else { setup.unknown }).collect();
+    pub(super) fn new(file: &OnnxFile, setup: &Setup) -> Result<Self, Error> {
+        let path = file.path();
+        let names: Vec<&str> = file.inputs().iter().map(|port| port.name.as_str()).collect();
+        let (words, lengths, masks) = match names[..] {
+            [words, lengths] => (words, lengths, vec![]),
+            [words, lengths, held, future] => (words, lengths, vec![held, future]),
+            _ => {
+                let message = format!("has {} inputs, where a punctuator has 2 or 4", names.len());
+                return Err(broken(path, message));
+            }
+        };
+        setup.tokens.fit(vocabulary(file, words).ok_or_else(|| {
+            broken(path, "does not begin with a table of words: it is no punctuator")
+        })?)?;
+        let [Some(output), None] = [0, 1].map(|index| file.outputs().get(index)) else {
+            let message = format!("has {} outputs, not 1", file.outputs().len());
+            return Err(broken(path, message));
+        };
+        let mut inputs =
+            vec![Input::new(words, [1.into(), LENGTH.into()]), Input::full_length(lengths, LENGTH)];
+        let mask = [1.into(), 1.into(), LENGTH.into(), LENGTH.into()];
+        inputs.extend(masks.iter().map(|&name| Input::new(name, mask.clone())));
+        let graph = file.network(&inputs, &[&output.name]).map_err(|error| broken(path, error))?;
+        let network = Self { graph, classes: setup.marks.len(), masked: !masks.is_empty() };
+        let probe: Vec<i32> = (0..20).map(|word| word % 2 * setup.unknown).collect();
         network.classes(&probe, 0).map_err(|error| broken(path, error))?;
         Ok(network)
     }
@@ -39,10 +60,10 @@ impl Network {
     /// As [`Self::classes`]: a value for each class, row-major `[ids, classes]`.
     pub(super) fn logits(&self, ids: &[i32], held: usize) -> Result<Vec<f32>, Error> {
         let length = ids.len();
-        let count = i32::try_from(length).map_err(network)?;
-        let mut inputs = vec![tensor(&[1, length], ids)?, tensor(&[1], &[count])?];
+        let mut inputs = vec![engine::tensor(&[1, length], ids).map_err(network)?];
         if self.masked {
-            let mask = tensor(&[1, 1, length, length], &mask(length, held))?;
+            let mask = engine::tensor(&[1, 1, length, length], &mask(length, held));
+            let mask = mask.map_err(network)?;
             // FunASR's runtimes pass the same mask for both, where training had a causal one.
             inputs.extend([mask.clone(), mask]);
         }
@@ -61,14 +82,10 @@ impl Network {
     }
 }
 
-/// Shapes of the inputs: `inputs`, `text_lengths`, and, if `masked`, `vad_masks` and `sub_masks`.
-fn dims(masked: bool) -> Vec<Vec<Dim>> {
-    let mask: Vec<Dim> = vec![1.into(), 1.into(), "words".into(), "words".into()];
-    let mut dims = vec![vec![1.into(), "words".into()], vec![1.into()]];
-    if masked {
-        dims.extend([mask.clone(), mask]);
-    }
-    dims
+/// Words in the table that the network looks `words` up in.
+fn vocabulary(file: &OnnxFile, words: &str) -> Option<usize> {
+    let lookup = file.consumers(words).find(|node| node.op() == "Gather")?;
+    file.constant(lookup.input(0)?)?.shape().first().copied()
 }
 
 /// What each of `length` words may attend to, 1 or 0, row-major: all words, but that all of the
@@ -95,10 +112,6 @@ fn largest(logits: &[f32]) -> Result<usize, Error> {
         }
     }
     Ok(best)
-}
-
-fn tensor<T: engine::Datum + Copy>(shape: &[usize], values: &[T]) -> Result<Tensor, Error> {
-    engine::tensor(shape, values).map_err(network)
 }
 
 fn network(error: impl std::fmt::Display) -> Error {

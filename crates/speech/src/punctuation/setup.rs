@@ -150,8 +150,11 @@ mod tests {
     #[test]
     fn all_layouts_say_the_same() {
         let old = "punc_list: ['<unk>', _, ',', 。, '?', 、]\ntoken_list: [a, 中, <unk>]\n";
-        let metadata =
-            [("tokens", "a|中|<unk>"), ("punctuations", "<unk>|_|，|。|？|、"), ("unk_symbol", "<unk>")];
+        let metadata = [
+            ("tokens", "a|中|<unk>"),
+            ("punctuations", "<unk>|_|，|。|？|、"),
+            ("unk_symbol", "<unk>"),
+        ];
         let tokens = r#"["a", "中", "<unk>"]"#;
         for (files, metadata) in [
             (vec![("config.yaml", YAML), ("tokens.json", tokens)], &metadata[..0]),
@@ -170,7 +173,7 @@ mod tests {
     #[test]
     fn what_is_missing_or_wrong_is_named() {
         let tokens = ("tokens.json", r#"["a", "b"]"#);
-        let odd = YAML.replace("、", "!");
+        let odd = YAML.replace("、", "'!'");
         let endless = YAML.replace("。", "，").replace("'?'", "，");
         for (files, metadata, cause) in [
             (vec![], vec![], "no `tokens` in its metadata, and no config.yaml"),

@@ -8,7 +8,8 @@ use tempfile::TempDir;
 
 use super::*;
 
-const CONFIG: &str = "model: CTTransformer\nmodel_conf:\n  punc_list: [<unk>, _, ',', 。, '?', 、]\n";
+const CONFIG: &str =
+    "model: CTTransformer\nmodel_conf:\n  punc_list: [<unk>, _, ',', 。, '?', 、]\n";
 const OFFLINE: &str = "funasr/ct-punc";
 const REAL_TIME: &str = "punctuation/real-time";
 
