@@ -1,7 +1,7 @@
 //! Reads NumPy's `.npz` in tests: `#[path = "../../../tests/support/npz.rs"] mod npz;`, with `zip`
 //! among the dev-dependencies. (The crate `npyz` would bring a second `zip` with bzip2 and zstd.)
 
-#![allow(dead_code)] // Each test takes what it needs.
+#![allow(dead_code, unreachable_pub)] // Each test takes what it needs.
 
 use std::{collections::HashMap, fs::File, io::Read, path::Path};
 
@@ -24,7 +24,7 @@ impl Npz {
         let mut arrays = HashMap::new();
         for index in 0..archive.len() {
             let mut entry = archive.by_index(index).expect("an entry");
-            let name = entry.name().trim_end_matches(".npy").to_owned();
+            let name = entry.name().expect("a name").trim_end_matches(".npy").to_owned();
             let mut bytes = Vec::new();
             entry.read_to_end(&mut bytes).expect("readable");
             arrays.insert(name, Array::parse(&bytes));

@@ -2,6 +2,7 @@
 
 mod file;
 mod graph;
+mod masks;
 mod node;
 mod operators;
 #[cfg(test)]

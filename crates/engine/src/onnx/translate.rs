@@ -9,7 +9,12 @@ use tract_onnx::{
     tract_hir::{internal::*, ops::konst::Const},
 };
 
-use super::{Dim, Given, Input, Onnx, OnnxNode, graph::Graph, operators};
+use super::{
+    Dim, Given, Input, Onnx, OnnxNode,
+    graph::Graph,
+    masks::{self, Known},
+    operators,
+};
 use crate::runner::Runner;
 
 /// The weights of a file. Each protobuf is dropped when its tensor is made, so that they are not in
@@ -49,7 +54,7 @@ pub(super) fn tensor(proto: &pb::TensorProto, directory: Option<&str>) -> TractR
 
 /// `graph` as a network.
 pub(super) fn network(
-    graph: Graph,
+    mut graph: Graph,
     inputs: &[Input<'_>],
     outputs: &[&str],
     element: impl Fn(&str) -> DatumType,
@@ -61,19 +66,22 @@ pub(super) fn network(
         Dim::Fixed(length) => length.to_dim(),
         Dim::Symbol(name) => symbols.sym(name).to_dim(),
     };
-    let mut lengths = HashMap::new();
-    let mut shapes = HashMap::new();
+    let mut known = Known { lengths: HashMap::new(), shapes: HashMap::new() };
     for input in inputs {
         match &input.given {
-            Given::Length(axis) => drop(lengths.insert(input.name, symbols.sym(axis).to_dim())),
+            Given::Length(axis) => {
+                known.lengths.insert(input.name, symbols.sym(axis).to_dim());
+            }
             Given::Tensor(dims) => {
-                drop(shapes.insert(input.name, dims.iter().map(dim).collect::<TVec<_>>()));
+                known.shapes.insert(input.name, dims.iter().map(dim).collect());
             }
         }
     }
+    masks::fold(&mut graph, &known);
+    graph.prune(outputs);
     let Graph { nodes, mut constants } = graph;
-    for (name, length) in &lengths {
-        constants.insert((*name).to_owned(), tensor1(&[length.clone()]).into_arc_tensor());
+    for (name, length) in known.lengths {
+        constants.insert(name.to_owned(), tensor1(&[length]).into_arc_tensor());
     }
     let port = |name: &str| pb::ValueInfoProto { name: name.to_owned(), ..Default::default() };
     let proto = pb::ModelProto {
@@ -100,7 +108,7 @@ pub(super) fn network(
     drop(constants);
     let mut given = Vec::new();
     for input in inputs {
-        let Some(shape) = shapes.remove(input.name) else { continue };
+        let Some(shape) = known.shapes.remove(input.name) else { continue };
         let fact = InferenceFact::dt_shape(element(input.name), shape);
         given.push(match parsed.outlets_by_name.get(input.name) {
             Some(&outlet) => {

@@ -204,7 +204,7 @@ mod tests {
 
         for (index, value, cause) in [
             (0, "x", "`lfr_window_size` in its metadata is no number: `x`"),
-            (0, "0", "low frame rate 0/6"),
+            (0, "0", "0 mel bins"),
             (0, "6", "93 x 6"),
             (2, "1,nan", "`nan` is no finite number"),
             (3, "1,2", "560 shifts, but 2 scales"),

@@ -5,6 +5,7 @@
 //! `model.int8.onnx` or `model.onnx` and `tokens.txt`; its settings are metadata of the ONNX file.
 
 mod config;
+pub(crate) mod text;
 mod tokens;
 mod weights;
 
