@@ -241,13 +241,10 @@ mod tests {
     fn captions(text: &str, seconds: f64, label: usize) -> Vec<String> {
         let measured = Measured::new(text);
         let segment = Segment {
-            start: 0.0,
             end: seconds,
-            channel: None,
-            language: None,
             text: text.to_owned(),
             confidence: 1.0,
-            words: Vec::new(),
+            ..Segment::default()
         };
         let timeline = Timeline::new(&segment, &measured);
         let captions = Layout::new(&measured, label).captions(&timeline);
