@@ -5,6 +5,7 @@ pub mod features;
 pub mod pipeline;
 pub mod recognizer;
 pub mod segmenter;
+pub mod speakers;
 pub mod vad;
 pub mod whisper;
 
