@@ -2,9 +2,7 @@
 
 use std::{error::Error, fs};
 
-use job::{
-    BatchId, ChannelMode, Job, MAX_JOB_BYTES, Options, OutputFormat, Records, Speakers,
-};
+use job::{BatchId, ChannelMode, Job, MAX_JOB_BYTES, Options, OutputFormat, Records, Speakers};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -118,13 +118,7 @@ fn transcript(segments: Vec<Segment>) -> Transcript {
 }
 
 fn segment(start: f64, end: f64, text: &str) -> Segment {
-    Segment {
-        start,
-        end,
-        text: text.to_owned(),
-        confidence: 1.0,
-        ..Segment::default()
-    }
+    Segment { start, end, text: text.to_owned(), confidence: 1.0, ..Segment::default() }
 }
 
 /// Pieces that break careless writers, between arbitrary characters.
