@@ -1,0 +1,72 @@
+//! The encoder against ONNX Runtime. tests/fixtures/campplus/README.md tells of the files.
+
+use std::{fs, io::Read, path::Path, time::Instant};
+
+use flate2::read::GzDecoder;
+use tempfile::TempDir;
+
+use super::SpeakerEncoder;
+
+const FRAMES: usize = 148;
+
+fn fixture(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/campplus").join(name)
+}
+
+/// Unpacks a fixture to a directory of its own.
+fn unpacked(name: &str, to: &str) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let mut bytes = Vec::new();
+    GzDecoder::new(fs::File::open(fixture(name)).unwrap()).read_to_end(&mut bytes).unwrap();
+    fs::write(directory.path().join(to), bytes).unwrap();
+    directory
+}
+
+/// As `features` in make.py: `[FRAMES, 80]`.
+fn features(item: u64) -> Vec<f32> {
+    let uniform = |index: u64| {
+        let mut mixed = index.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        mixed ^= mixed >> 32;
+        mixed = mixed.wrapping_mul(0xD6E8_FEB8_6659_FD93);
+        ((mixed >> 40) as f32 / (1 << 24) as f32 - 0.5) * 6.0
+    };
+    let mut values = Vec::new();
+    for frame in 0..FRAMES as u64 {
+        for bin in 0..80 {
+            let patch = (item * 100 + frame / 16) * 100 + bin / 8;
+            let noise = (item * FRAMES as u64 + frame) * 80 + bin + 1_000_000;
+            values.push(uniform(patch) + uniform(noise) / 4.0);
+        }
+    }
+    values
+}
+
+fn assert_embeddings(encoder: &SpeakerEncoder) {
+    let bytes = fs::read(fixture("embeddings.f32")).unwrap();
+    let expected: Vec<f32> =
+        bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+    for (item, expected) in expected.chunks_exact(192).enumerate() {
+        let start = Instant::now();
+        let embedding = encoder.infer(&features(item as u64)).unwrap();
+        eprintln!("one window: {:?}", start.elapsed());
+        let norm = expected.iter().map(|x| x * x).sum::<f32>().sqrt();
+        let difference = embedding.iter().zip(expected).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt();
+        eprintln!("relative difference: {:e}", difference / norm);
+        assert!(difference <= 1e-4 * norm, "input {item}: {difference} of {norm}");
+    }
+}
+
+#[test]
+fn an_export_gives_what_onnx_runtime_gives() {
+    let directory = unpacked("model.onnx.gz", "3dspeaker.onnx");
+    let encoder = SpeakerEncoder::open(directory.path(), "campplus").unwrap();
+    assert_eq!((encoder.name(), encoder.width(), encoder.digest().len()), ("campplus", 192, 64));
+    assert_embeddings(&encoder);
+}
+
+#[test]
+fn a_checkpoint_gives_the_same() {
+    let directory = unpacked("campplus_cn_common.bin.gz", "campplus_cn_common.bin");
+    let encoder = SpeakerEncoder::open(directory.path(), "campplus").unwrap();
+    assert_embeddings(&encoder);
+}
