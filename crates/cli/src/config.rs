@@ -2,7 +2,7 @@
 
 mod layers;
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use speech::recognizer::Precision;
@@ -49,6 +49,10 @@ pub(crate) struct Models {
     pub(crate) punctuation: Option<String>,
     /// As `vad`; `none`: no speakers are told apart.
     pub(crate) speakers: Option<String>,
+    /// As `vad`; `none`: numbers stay words.
+    pub(crate) normalization: Option<String>,
+    /// Beginnings of addresses, and what to ask instead: `"https://huggingface.co" = "https://..."`.
+    pub(crate) mirrors: BTreeMap<String, String>,
     /// Fetch a model of the catalogue when `transcribe` needs it and it is not there.
     pub(crate) auto_pull: bool,
 }
@@ -87,6 +91,8 @@ impl Default for Models {
             vad: None,
             punctuation: None,
             speakers: None,
+            normalization: None,
+            mirrors: BTreeMap::new(),
             auto_pull: true,
         }
     }

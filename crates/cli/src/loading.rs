@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::Context;
-use models::{Family, Library, ModelDirectory, Preset};
+use models::{Family, Library, ModelDirectory, Preset, Role};
 use speech::{
     compute::Compute,
     paraformer::{self, Paraformer},
@@ -41,11 +41,12 @@ pub(crate) struct Needs {
     pub(crate) pull: bool,
     pub(crate) punctuation: bool,
     pub(crate) speakers: bool,
+    pub(crate) normalization: bool,
 }
 
 /// Loads the models of all presets, the default one first.
 pub(crate) async fn engine(config: &Config, needs: Needs) -> anyhow::Result<Engine> {
-    let library = wiring::library(config);
+    let library = wiring::library(config)?;
     let mut parts = Vec::new();
     for name in std::iter::once(&config.models.recognizer).chain(&config.models.also) {
         parts.push(Parts::find(config, &library, name, needs).await?);
@@ -84,7 +85,7 @@ pub(crate) async fn engine(config: &Config, needs: Needs) -> anyhow::Result<Engi
 /// The preset of this name, or around the model that `name` is the name or directory of, with what
 /// the configuration puts in place of its parts.
 pub(crate) fn preset(config: &Config, library: &Library, name: &str) -> Preset {
-    let mut preset = library.catalogue().preset(name).unwrap_or_else(|| Preset::of_model(name));
+    let mut preset = library.catalogue().preset(name).unwrap_or_else(|_| Preset::of(name));
     if let Some(vad) = &config.models.vad {
         preset.vad.clone_from(vad);
     }
@@ -95,6 +96,7 @@ pub(crate) fn preset(config: &Config, library: &Library, name: &str) -> Preset {
     };
     preset.punctuation = replaced(&config.models.punctuation, preset.punctuation);
     preset.speakers = replaced(&config.models.speakers, preset.speakers);
+    preset.normalization = replaced(&config.models.normalization, preset.normalization);
     preset
 }
 
@@ -106,6 +108,7 @@ struct Parts {
     vad: ModelDirectory,
     punctuation: Option<ModelDirectory>,
     speakers: Option<ModelDirectory>,
+    normalization: Option<ModelDirectory>,
 }
 
 impl Parts {
@@ -116,24 +119,28 @@ impl Parts {
         needs: Needs,
     ) -> anyhow::Result<Self> {
         let preset = preset(config, library, name);
-        let find = async |name: &str, families: &'static [Family]| {
-            directory(config, library, name, families, needs.pull).await
+        let find = async |name: &str, role: Role| {
+            directory(config, library, name, role, needs.pull).await
         };
-        let recognizer = find(&preset.recognizer, Family::RECOGNIZERS).await?;
-        let mut parts = Self {
+        let maybe = async |name: Option<String>, needed: bool, role: Role| match name {
+            Some(name) if needed => find(&name, role).await.map(Some),
+            _ => Ok(None),
+        };
+        let recognizer = find(&preset.recognizer, Role::Recognizer).await?;
+        Ok(Self {
+            // A directory goes by its own name.
             name: if preset.name == preset.recognizer { recognizer.name.clone() } else { preset.name },
             recognizer,
-            vad: find(&preset.vad, &[Family::FsmnVad]).await?,
-            punctuation: None,
-            speakers: None,
-        };
-        if let Some(name) = preset.punctuation.filter(|_| needs.punctuation) {
-            parts.punctuation = Some(find(&name, &[Family::CtTransformer]).await?);
-        }
-        if let Some(name) = preset.speakers.filter(|_| needs.speakers) {
-            parts.speakers = Some(find(&name, &[Family::CamPlusPlus]).await?);
-        }
-        Ok(parts)
+            vad: find(&preset.vad, Role::VoiceActivity).await?,
+            punctuation: maybe(preset.punctuation, needs.punctuation, Role::Punctuation).await?,
+            speakers: maybe(preset.speakers, needs.speakers, Role::Speakers).await?,
+            normalization: maybe(
+                preset.normalization,
+                needs.normalization,
+                Role::TextNormalization,
+            )
+            .await?,
+        })
     }
 }
 
@@ -141,7 +148,7 @@ async fn directory(
     config: &Config,
     library: &Library,
     name: &str,
-    families: &[Family],
+    role: Role,
     pull: bool,
 ) -> anyhow::Result<ModelDirectory> {
     let opened = match library.open(name) {
@@ -150,10 +157,15 @@ async fn directory(
         }
         opened => opened?,
     };
-    if !families.contains(&opened.family) {
-        let wanted: Vec<String> = families.iter().map(Family::to_string).collect();
-        let (found, wanted) = (opened.family, wanted.join(" or "));
-        let message = format!("model `{name}` is of the family {found}; one of {wanted} is needed");
+    if opened.family.role() != role {
+        let what = match role {
+            Role::Recognizer => "a recognizer",
+            Role::VoiceActivity => "a voice activity detector",
+            Role::Punctuation => "a punctuation model",
+            Role::Speakers => "a speaker model",
+            Role::TextNormalization => "text normalization",
+        };
+        let message = format!("model `{name}` is of the family {}, not {what}", opened.family);
         return Err(UsageError(message).into());
     }
     Ok(opened)
@@ -208,7 +220,7 @@ fn open_recognizer(
         Family::SenseVoice => {
             Arc::new(SenseVoice::open(path, name, sensevoice::Settings { precision })?)
         }
-        // What remains of `Family::RECOGNIZERS`.
+        // What remains of the recognizers.
         _ => {
             let settings = whisper::Settings {
                 precision: match precision {

@@ -3,14 +3,18 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use models::{Catalogue, Library, ModelDirectory};
+use models::{Catalogue, Library, Mirrors, ModelDirectory, PullSettings};
 use store::{Location, Stores};
 use tokio_util::sync::CancellationToken;
 
 use crate::{UsageError, config::Config};
 
-pub(crate) fn library(config: &Config) -> Library {
-    Library::new(config.models.directory.clone(), Catalogue::builtin())
+pub(crate) fn library(config: &Config) -> anyhow::Result<Library> {
+    let mirrors = config.models.mirrors.clone();
+    let mirrors = Mirrors::new(mirrors)
+        .map_err(|error| UsageError(format!("models.mirrors: {error}")))?;
+    let settings = PullSettings { mirrors, ..PullSettings::default() };
+    Ok(Library::new(config.models.directory.clone(), Catalogue::builtin()).with_settings(settings))
 }
 
 pub(crate) fn stores(config: &Config) -> anyhow::Result<Arc<Stores>> {
@@ -23,19 +27,30 @@ pub(crate) async fn pull(
     library: &Library,
     entry: &models::Entry,
 ) -> anyhow::Result<ModelDirectory> {
-    let bar = ProgressBar::new(entry.size()).with_style(ProgressStyle::with_template(
+    let bar = ProgressBar::new(entry.size().unwrap_or(0)).with_style(ProgressStyle::with_template(
         "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}",
     )?);
     bar.set_message(format!("fetching {}", entry.name));
-    let directory = library
+    let pulled = library
         .pull(entry, &|progress| {
-            bar.set_length(progress.total);
+            if let Some(total) = progress.total {
+                bar.set_length(total);
+            }
             bar.set_position(progress.done);
             bar.set_message(format!("fetching {} {}", entry.name, progress.file));
         })
         .await;
     bar.finish_and_clear();
-    Ok(directory?)
+    let pulled = pulled?;
+    for pin in &pulled.pinned {
+        tracing::info!(
+            model = entry.name,
+            file = pin.path,
+            sha256 = pin.sha256,
+            "pinned: nobody had a checksum of this file; from now on it must be as it came"
+        );
+    }
+    Ok(pulled.model)
 }
 
 /// Cancelled by the first SIGINT or SIGTERM; the second ends the process at once.

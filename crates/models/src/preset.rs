@@ -30,6 +30,20 @@ fn default_vad() -> String {
 }
 
 impl Preset {
+    /// A recognizer, by name or directory, with the default VAD.
+    pub fn of(recognizer: &str) -> Self {
+        Self {
+            name: recognizer.to_owned(),
+            description: String::new(),
+            recognizer: recognizer.to_owned(),
+            vad: default_vad(),
+            punctuation: None,
+            speakers: None,
+            normalization: None,
+            languages: Vec::new(),
+        }
+    }
+
     /// Its models, each once, the recognizer first.
     pub fn models(&self) -> Vec<&str> {
         let Self { recognizer, vad, punctuation, speakers, normalization, .. } = self;
@@ -52,14 +66,9 @@ impl Catalogue {
             self.get(name).ok().filter(|entry| entry.family.role() == Role::Recognizer);
         match recognizer {
             Some(entry) => Ok(Preset {
-                name: name.to_owned(),
                 description: entry.description.clone(),
-                recognizer: name.to_owned(),
-                vad: default_vad(),
-                punctuation: None,
-                speakers: None,
-                normalization: None,
                 languages: entry.languages.clone(),
+                ..Preset::of(name)
             }),
             None => Err(Error::UnknownPreset {
                 name: name.to_owned(),

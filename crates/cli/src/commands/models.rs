@@ -11,7 +11,7 @@ use crate::{
 };
 
 pub(crate) async fn run(config: &Config, args: ModelsArgs) -> anyhow::Result<u8> {
-    let library = wiring::library(config);
+    let library = wiring::library(config)?;
     match args.command {
         ModelsCommand::List { json } => list(&library, json),
         ModelsCommand::Pull { names } => {
@@ -36,11 +36,11 @@ pub(crate) async fn run(config: &Config, args: ModelsArgs) -> anyhow::Result<u8>
 fn to_pull(config: &Config, library: &Library, names: Vec<String>) -> Vec<String> {
     let named = |name: &String| match library.catalogue().get(name) {
         Ok(_) => vec![name.clone()],
-        Err(_) => models_of(library.catalogue().preset(name).unwrap_or_else(|| Preset::of_model(name))),
+        Err(_) => models_of(&library.catalogue().preset(name).unwrap_or_else(|_| Preset::of(name))),
     };
     let mut models: Vec<String> = if names.is_empty() {
         let recognizers = std::iter::once(&config.models.recognizer).chain(&config.models.also);
-        recognizers.flat_map(|name| models_of(loading::preset(config, library, name))).collect()
+        recognizers.flat_map(|name| models_of(&loading::preset(config, library, name))).collect()
     } else {
         names.iter().flat_map(named).collect()
     };
@@ -49,9 +49,8 @@ fn to_pull(config: &Config, library: &Library, names: Vec<String>) -> Vec<String
     models
 }
 
-fn models_of(preset: Preset) -> Vec<String> {
-    let Preset { recognizer, vad, punctuation, speakers, .. } = preset;
-    [Some(vad), Some(recognizer), punctuation, speakers].into_iter().flatten().collect()
+fn models_of(preset: &Preset) -> Vec<String> {
+    preset.models().into_iter().map(str::to_owned).collect()
 }
 
 /// Looks at a directory, installed or not; one that cannot be used is a failure.
@@ -66,7 +65,7 @@ fn inspect(library: &Library, model: &str, json: bool) -> anyhow::Result<u8> {
     } else {
         print_line(inspection.to_string().trim_end());
     }
-    Ok(if inspection.is_usable() { exit::SUCCESS } else { exit::FAILURE })
+    Ok(if inspection.is_ready() { exit::SUCCESS } else { exit::FAILURE })
 }
 
 fn is_installed(library: &Library, entry: &Entry) -> bool {
@@ -95,7 +94,8 @@ fn list(library: &Library, json: bool) -> anyhow::Result<u8> {
         "NAME", "SIZE", "LICENCE", "INSTALLED"
     );
     for entry in models {
-        let size = format!("{} MB", entry.size().div_ceil(1_000_000));
+        let size = entry.size();
+        let size = size.map_or_else(|| "?".to_owned(), |b| format!("{} MB", b.div_ceil(1_000_000)));
         let installed = if is_installed(library, entry) { "yes" } else { "" };
         writeln!(
             table,
@@ -105,8 +105,7 @@ fn list(library: &Library, json: bool) -> anyhow::Result<u8> {
     }
     writeln!(table, "\n{:<24} {:<24} WITH", "PRESET", "RECOGNIZER")?;
     for preset in &library.catalogue().presets {
-        let with = [Some(&preset.vad), preset.punctuation.as_ref(), preset.speakers.as_ref()];
-        let with = with.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let with = preset.models()[1..].join(", ");
         writeln!(table, "{:<24} {:<24} {with}", preset.name, preset.recognizer)?;
     }
     print_line(table.trim_end());

@@ -41,6 +41,7 @@ pub(crate) async fn run(config: &Config, args: TranscribeArgs) -> anyhow::Result
         pull: true,
         punctuation: options.punctuate.unwrap_or(true),
         speakers: options.speakers.is_some(),
+        normalization: options.normalize.unwrap_or(config.recognizer.normalize),
     };
     let engine = tokio::select! {
         engine = loading::engine(config, needs) => engine?,

@@ -17,7 +17,8 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<u8> {
     let drain = wiring::termination()?;
     // A model that is loaded for nothing costs memory: speakers only where the operator says so.
     let speakers = config.models.speakers.is_some();
-    let needs = Needs { pull: false, punctuation: true, speakers };
+    let normalization = config.models.normalization.is_some() || config.recognizer.normalize;
+    let needs = Needs { pull: false, punctuation: true, speakers, normalization };
     let engine = loading::engine(config, needs).await?;
     for prefix in &config.worker.probe {
         let location: Location =
