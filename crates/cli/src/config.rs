@@ -2,7 +2,7 @@
 
 mod layers;
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use speech::recognizer::Precision;
@@ -51,8 +51,8 @@ pub(crate) struct Models {
     pub(crate) speakers: Option<String>,
     /// As `vad`; `none`: numbers stay words.
     pub(crate) normalization: Option<String>,
-    /// Beginnings of addresses, and what to ask instead: `"https://huggingface.co" = "https://..."`.
-    pub(crate) mirrors: BTreeMap<String, String>,
+    /// Beginnings of addresses, and what to ask instead: `https://huggingface.co=https://mirror`.
+    pub(crate) mirrors: Vec<String>,
     /// Fetch a model of the catalogue when `transcribe` needs it and it is not there.
     pub(crate) auto_pull: bool,
 }
@@ -92,7 +92,7 @@ impl Default for Models {
             punctuation: None,
             speakers: None,
             normalization: None,
-            mirrors: BTreeMap::new(),
+            mirrors: Vec::new(),
             auto_pull: true,
         }
     }

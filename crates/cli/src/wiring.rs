@@ -10,9 +10,13 @@ use tokio_util::sync::CancellationToken;
 use crate::{UsageError, config::Config};
 
 pub(crate) fn library(config: &Config) -> anyhow::Result<Library> {
-    let mirrors = config.models.mirrors.clone();
-    let mirrors = Mirrors::new(mirrors)
-        .map_err(|error| UsageError(format!("models.mirrors: {error}")))?;
+    let wrong = |error: String| UsageError(format!("models.mirrors: {error}"));
+    let pair = |text: &String| {
+        let pair = text.split_once('=').ok_or_else(|| wrong(format!("`{text}` has no `=`")))?;
+        Ok((pair.0.to_owned(), pair.1.to_owned()))
+    };
+    let mirrors = config.models.mirrors.iter().map(pair).collect::<Result<Vec<_>, UsageError>>()?;
+    let mirrors = Mirrors::new(mirrors).map_err(wrong)?;
     let settings = PullSettings { mirrors, ..PullSettings::default() };
     Ok(Library::new(config.models.directory.clone(), Catalogue::builtin()).with_settings(settings))
 }

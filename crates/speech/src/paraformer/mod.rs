@@ -114,6 +114,10 @@ impl Paraformer {
         })
     }
 
+    pub fn frontend(&self) -> &Frontend {
+        &self.frontend
+    }
+
     /// The tokens of `samples`, and when each is said.
     fn tokens(
         &self,
