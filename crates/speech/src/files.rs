@@ -26,13 +26,11 @@ pub(crate) fn broken(path: &Path, message: impl ToString) -> Error {
     Error::Model { path: path.to_owned(), message: message.to_string() }
 }
 
-/// A model's identity, for fingerprints: lower-case hexadecimal SHA-256 over the names, lengths and
-/// bytes of `files`, and `settings`.
+/// A model's identity, for fingerprints: lower-case hexadecimal SHA-256 over the lengths and bytes of
+/// `files`, and `settings`. Their names differ between releases of the same model.
 pub(crate) fn digest(files: &[PathBuf], settings: &str) -> Result<String, Error> {
     let mut hash = Sha256::new();
     for path in files {
-        let name = path.file_name().unwrap_or_default();
-        hash.update(name.as_encoded_bytes());
         // The length keeps bytes from wandering from one file into the next unseen.
         hash_file(&mut hash, path)
             .map_err(|error| broken(path, format!("cannot be read: {error}")))?;

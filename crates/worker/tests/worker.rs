@@ -11,7 +11,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use job::{BatchId, Failed, Job, Options, Records};
@@ -86,6 +86,7 @@ struct Fleet {
     root: tempfile::TempDir,
     queue: MemoryQueue,
     worker: Worker,
+    submitted: AtomicUsize,
 }
 
 impl Fleet {
@@ -123,7 +124,8 @@ impl Fleet {
         };
         let transcriber = Transcriber::new(stores, vec![("scripted".to_owned(), pipeline)], decoding);
         let worker = Worker::new(Arc::new(queue.clone()), transcriber, options, 1);
-        Some(Self { root: tempfile::tempdir().unwrap(), queue, worker })
+        let root = tempfile::tempdir().unwrap();
+        Some(Self { root, queue, worker, submitted: AtomicUsize::new(0) })
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -141,22 +143,30 @@ impl Fleet {
         let job = Job::new(batch, self.uri(name), output, records, Options::default());
         let message = Message { id: job.id.clone(), body: job.to_vec().into(), attempt: 0 };
         self.queue.publish(message).await.unwrap();
+        self.submitted.fetch_add(1, Ordering::SeqCst);
         job
     }
 
-    /// Runs until nothing waits any more.
+    /// Runs until every job submitted has its record.
     async fn run(self) -> (worker::Summary, MemoryQueue, tempfile::TempDir) {
         let drain = CancellationToken::new();
         let running = tokio::spawn(self.worker.run(drain.clone()));
-        let mut idle = 0;
-        while idle < 5 {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            let depth = self.queue.depth().await.unwrap();
-            idle = if depth.ready + depth.delayed == 0 { idle + 1 } else { 0 };
+        let submitted = self.submitted.into_inner();
+        let start = Instant::now();
+        while records(&self.root.path().join("out/.scriptorium")) < submitted {
+            assert!(start.elapsed() < Duration::from_secs(120), "jobs without an end");
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
         drain.cancel();
         (running.await.unwrap().unwrap(), self.queue, self.root)
     }
+}
+
+/// Jobs that were done or given up, in all batches.
+fn records(batches: &Path) -> usize {
+    let entries = |path: PathBuf| fs::read_dir(path).into_iter().flatten().flatten();
+    let of = |batch: &Path, name: &str| entries(batch.join(name)).count();
+    entries(batches.to_owned()).map(|b| of(&b.path(), "done") + of(&b.path(), "failed")).sum()
 }
 
 /// Real speech, again and again.
