@@ -38,24 +38,8 @@ impl Onnx {
     /// [`Error::Model`] if the file cannot be read, is no ONNX model, or holds operators or shapes
     /// that tract cannot work out.
     pub fn open(path: &Path, inputs: &[Vec<Dim>]) -> Result<Self, Error> {
-        let model =
+        let mut model =
             tract_onnx::onnx().model_for_path(path).map_err(|error| Error::model(path, error))?;
-        Self::prepare(path, model, inputs)
-    }
-
-    /// As [`Onnx::open`], for a model that is made in memory; errors name `path`.
-    pub fn parse(path: &Path, mut bytes: &[u8], inputs: &[Vec<Dim>]) -> Result<Self, Error> {
-        let model = tract_onnx::onnx()
-            .model_for_read(&mut bytes)
-            .map_err(|error| Error::model(path, error))?;
-        Self::prepare(path, model, inputs)
-    }
-
-    fn prepare(
-        path: &Path,
-        mut model: InferenceModel,
-        inputs: &[Vec<Dim>],
-    ) -> Result<Self, Error> {
         let expected = model.inputs.len();
         if inputs.len() != expected {
             let message = format!("has {expected} inputs, not {}", inputs.len());
