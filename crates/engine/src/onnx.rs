@@ -1,6 +1,7 @@
 //! ONNX files: read, cut, rewritten, and run.
 
 mod file;
+mod fuse;
 mod graph;
 mod masks;
 mod node;

@@ -194,7 +194,8 @@ fn timestamps() {
                 let tokens = npz[format!("{key}/token_num").as_str()].i32()[0] as f32;
                 let weights = engine::values::<f32>(&outputs[0]).expect("floats");
                 let sum: f32 = weights.iter().sum();
-                let weights: Vec<_> = weights.iter().map(|weight| weight * (tokens / sum)).collect();
+                let weights: Vec<_> =
+                    weights.iter().map(|weight| weight * (tokens / sum)).collect();
                 let weights = engine::tensor(&[1, 3 * frames], &weights).expect("a tensor");
                 let difference = largest_difference(&weights, &expected.f32());
                 eprintln!("{model} {key}: {difference:.1e}");

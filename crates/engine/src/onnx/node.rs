@@ -90,12 +90,17 @@ impl OnnxNode {
     }
 
     pub(super) fn set_float(&mut self, attribute: &str, value: f32) {
-        self.proto.attribute.push(pb::AttributeProto {
-            name: attribute.to_owned(),
-            r#type: Type::Float as i32,
-            f: value,
-            ..Default::default()
-        });
+        let name = attribute.to_owned();
+        let attribute =
+            pb::AttributeProto { name, r#type: Type::Float as i32, f: value, ..Default::default() };
+        self.proto.attribute.push(attribute);
+    }
+
+    pub(super) fn set_int(&mut self, attribute: &str, value: i64) {
+        let name = attribute.to_owned();
+        let attribute =
+            pb::AttributeProto { name, r#type: Type::Int as i32, i: value, ..Default::default() };
+        self.proto.attribute.push(attribute);
     }
 
     fn attribute(&self, name: &str, kind: Type) -> Option<&pb::AttributeProto> {

@@ -10,7 +10,7 @@ use tract_onnx::{
 };
 
 use super::{
-    Dim, Given, Input, Onnx, OnnxNode,
+    Dim, Given, Input, Onnx, OnnxNode, fuse,
     graph::Graph,
     masks::{self, Known},
     operators,
@@ -79,6 +79,7 @@ pub(super) fn network(
     }
     masks::fold(&mut graph, &known);
     graph.prune(outputs);
+    fuse::fuse(&mut graph, outputs);
     let Graph { nodes, mut constants } = graph;
     for (name, length) in known.lengths {
         constants.insert(name.to_owned(), tensor1(&[length]).into_arc_tensor());
