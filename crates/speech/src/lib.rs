@@ -2,6 +2,7 @@
 
 pub mod compute;
 pub mod features;
+pub mod paraformer;
 pub mod pipeline;
 pub mod recognizer;
 pub mod segmenter;
@@ -9,4 +10,5 @@ pub mod vad;
 pub mod whisper;
 
 mod files;
+mod funasr;
 mod window;
