@@ -2,7 +2,9 @@
 
 pub mod compute;
 pub mod features;
+pub mod paraformer;
 pub mod pipeline;
+pub mod punctuation;
 pub mod recognizer;
 pub mod segmenter;
 pub mod speakers;
@@ -10,4 +12,5 @@ pub mod vad;
 pub mod whisper;
 
 mod files;
+mod funasr;
 mod window;
