@@ -4,6 +4,7 @@ pub mod compute;
 pub mod features;
 pub mod paraformer;
 pub mod pipeline;
+pub mod punctuation;
 pub mod recognizer;
 pub mod segmenter;
 pub mod vad;
