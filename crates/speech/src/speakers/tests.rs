@@ -1,4 +1,5 @@
-//! The encoder against ONNX Runtime. tests/fixtures/campplus/README.md tells of the files.
+//! The encoder against PyTorch's semantics by way of ONNX Runtime. The READMEs of
+//! tests/fixtures/campplus and tests/fixtures/speakers tell of the files.
 
 use std::{fs, io::Read, path::Path, time::Instant};
 
@@ -22,20 +23,28 @@ fn unpacked(name: &str, to: &str) -> TempDir {
     directory
 }
 
+/// What a test makes of a file in tests/fixtures/speakers.
+pub(super) fn speakers_fixture<T: serde::de::DeserializeOwned>(name: &str) -> T {
+    let path = fixture("../speakers").join(name);
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+/// In [-1, 1), from a whole number, as in the scripts that made the fixtures.
+pub(super) fn uniform(index: u64) -> f32 {
+    let mut mixed = index.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    mixed ^= mixed >> 32;
+    mixed = mixed.wrapping_mul(0xD6E8_FEB8_6659_FD93);
+    (mixed >> 40) as f32 / (1 << 23) as f32 - 1.0
+}
+
 /// As `features` in make.py: `[FRAMES, 80]`.
 fn features(item: u64) -> Vec<f32> {
-    let uniform = |index: u64| {
-        let mut mixed = index.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        mixed ^= mixed >> 32;
-        mixed = mixed.wrapping_mul(0xD6E8_FEB8_6659_FD93);
-        ((mixed >> 40) as f32 / (1 << 24) as f32 - 0.5) * 6.0
-    };
     let mut values = Vec::new();
     for frame in 0..FRAMES as u64 {
         for bin in 0..80 {
             let patch = (item * 100 + frame / 16) * 100 + bin / 8;
             let noise = (item * FRAMES as u64 + frame) * 80 + bin + 1_000_000;
-            values.push(uniform(patch) + uniform(noise) / 4.0);
+            values.push(3.0 * uniform(patch) + 3.0 * uniform(noise) / 4.0);
         }
     }
     values

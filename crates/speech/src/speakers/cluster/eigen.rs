@@ -196,7 +196,7 @@ impl Factors {
     fn new(spectrum: &Spectrum, value: f64) -> Self {
         let size = spectrum.diagonal.len();
         // What stands for zero: a pivot that small says that `value` is an eigenvalue.
-        let tiny = f64::EPSILON * spectrum.bound().max(f64::MIN_POSITIVE);
+        let tiny = f64::EPSILON * spectrum.bound().max(1e-100);
         let off = |i: usize| spectrum.off.get(i).copied().unwrap_or(0.0);
         let mut upper = Vec::with_capacity(size);
         let mut steps = Vec::with_capacity(size);

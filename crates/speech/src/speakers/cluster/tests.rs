@@ -1,0 +1,188 @@
+//! Against FunASR's own clustering, and SciPy's. tests/fixtures/speakers/README.md tells how.
+
+use std::time::Instant;
+
+use serde::Deserialize;
+
+use super::*;
+use crate::speakers::tests::{speakers_fixture, uniform};
+
+const DIMENSIONS: u64 = 24;
+
+#[derive(Deserialize)]
+pub(super) struct Case {
+    pub(super) name: String,
+    /// Windows, speakers, spread of a voice, windows per turn.
+    sizes: (u64, u64, f32, u64),
+    truth: Vec<usize>,
+    /// Row sums of the affinity.
+    pub(super) degrees: Vec<f64>,
+    pub(super) eigenvalues: Vec<f64>,
+    /// Speakers by the eigengap.
+    pub(super) count: usize,
+    pub(super) spectral: Vec<usize>,
+    /// After similar speakers were merged.
+    merged: Vec<usize>,
+    /// Told that there are three.
+    three: Vec<usize>,
+    /// SciPy's average linkage, cut where the mean cosine is 0.4, and at three clusters.
+    pub(super) average: Vec<usize>,
+    pub(super) average3: Vec<usize>,
+    #[serde(skip)]
+    embeddings: Vec<Vec<f32>>,
+}
+
+impl Case {
+    pub(super) fn rows(&self) -> impl Iterator<Item = &[f32]> {
+        self.embeddings.iter().map(|row| &**row)
+    }
+
+    fn windows(&self) -> Vec<Embedding> {
+        windows(&self.embeddings)
+    }
+}
+
+pub(super) fn cases() -> Vec<Case> {
+    let mut cases: Vec<Case> = speakers_fixture("clusters.json");
+    for (number, case) in cases.iter_mut().enumerate() {
+        let (who, embeddings) = voices(number as u64, case.sizes);
+        assert_eq!(who, case.truth, "the rules of the script and of this test differ");
+        case.embeddings = embeddings;
+    }
+    cases
+}
+
+/// As `voices` in make.py.
+fn voices(
+    case: u64,
+    (windows, speakers, spread, turn): (u64, u64, f32, u64),
+) -> (Vec<usize>, Vec<Vec<f32>>) {
+    let one = |at: u64| {
+        let draw = (uniform(case * 1_000_000 + at / turn) + 1.0) / 2.0;
+        let who = ((draw * speakers as f32) as u64).min(speakers - 1);
+        let value = |d: u64| {
+            let centre = uniform((case * 1000 + who) * 1000 + d);
+            let noise = uniform(500_000_000 + (case * 100_000 + at) * DIMENSIONS + d);
+            centre + spread * noise
+        };
+        (who as usize, (0..DIMENSIONS).map(value).collect())
+    };
+    (0..windows).map(one).unzip()
+}
+
+/// Windows one after the other, half overlapping.
+fn windows(vectors: &[Vec<f32>]) -> Vec<Embedding> {
+    let window = |(i, vector): (usize, &Vec<f32>)| Embedding {
+        start: i as f64 * 0.75,
+        end: i as f64 * 0.75 + 1.5,
+        vector: vector.clone(),
+    };
+    vectors.iter().enumerate().map(window).collect()
+}
+
+/// The same groups, whatever their names.
+pub(super) fn assert_same_partition(found: &[usize], expected: &[usize], case: &str) {
+    assert_eq!(found.len(), expected.len(), "{case}");
+    let mut names = std::collections::BTreeMap::new();
+    let mut taken = std::collections::BTreeMap::new();
+    for (i, (found, expected)) in found.iter().zip(expected).enumerate() {
+        assert_eq!(names.entry(found).or_insert(expected), &expected, "{case}: window {i}");
+        assert_eq!(taken.entry(expected).or_insert(found), &found, "{case}: window {i}");
+    }
+}
+
+/// The share of windows whose speaker is right, if each true speaker is the one found most for it.
+fn agreement(found: &[usize], truth: &[usize]) -> f64 {
+    let size = |labels: &[usize]| labels.iter().max().map_or(0, |label| label + 1);
+    let mut counts = vec![vec![0; size(found)]; size(truth)];
+    found.iter().zip(truth).for_each(|(&found, &truth)| counts[truth][found] += 1);
+    let right: usize = counts.iter().filter_map(|row| row.iter().max()).sum();
+    right as f64 / found.len() as f64
+}
+
+fn told(count: usize) -> SpeakerOptions {
+    SpeakerOptions { count: Some(count), ..SpeakerOptions::default() }
+}
+
+fn agglomerative() -> SpeakerOptions {
+    SpeakerOptions { method: Method::Agglomerative, ..SpeakerOptions::default() }
+}
+
+fn speakers(labels: &[usize]) -> usize {
+    labels.iter().collect::<std::collections::BTreeSet<_>>().len()
+}
+
+#[test]
+fn speakers_are_those_of_funasr() {
+    for case in cases() {
+        let windows = case.windows();
+        let found = cluster(&windows, &SpeakerOptions::default());
+        assert_same_partition(&found, &case.merged, &case.name);
+        // To make three of another number, a random start decides.
+        if case.count == 3 {
+            assert_same_partition(&cluster(&windows, &told(3)), &case.three, &case.name);
+        }
+    }
+}
+
+#[test]
+fn agglomerative_clustering_finds_the_speakers() {
+    for case in cases() {
+        let found = cluster(&case.windows(), &agglomerative());
+        let agreement = agreement(&found, &case.truth);
+        assert!(agreement > 0.98, "{}: {agreement}", case.name);
+    }
+}
+
+#[test]
+fn numbers_of_speakers_are_kept_to() {
+    for case in cases() {
+        let windows = case.windows();
+        for method in [Method::Spectral, Method::Agglomerative] {
+            let found = |count, min, max| {
+                speakers(&cluster(&windows, &SpeakerOptions { count, min, max, method }))
+            };
+            for count in [1, 2, 5] {
+                assert_eq!(found(Some(count), None, None), count, "{} {method:?}", case.name);
+            }
+            assert!(found(None, Some(3), None) >= 3, "{} {method:?}", case.name);
+            assert!(found(None, None, Some(2)) <= 2, "{} {method:?}", case.name);
+        }
+    }
+}
+
+#[test]
+fn odd_embeddings_do_no_harm() {
+    for options in [SpeakerOptions::default(), told(3), agglomerative()] {
+        assert!(cluster(&[], &options).is_empty());
+        assert_eq!(cluster(&windows(&[vec![0.5; 4]]), &options), [0]);
+        for vector in [vec![0.0; 4], vec![1.0; 4], vec![f32::NAN; 4], vec![f32::MAX; 4], vec![]] {
+            for count in [2, 3, 25] {
+                let labels = cluster(&windows(&vec![vector.clone(); count]), &options);
+                assert_eq!(labels.len(), count);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_few_windows_are_told_apart_if_one_says_that_they_are_several() {
+    let (truth, vectors) = voices(1, (8, 2, 0.4, 2));
+    assert_eq!(speakers(&truth), 2);
+    assert_same_partition(&cluster(&windows(&vectors), &told(2)), &truth, "eight windows");
+}
+
+/// A recording of ten hours.
+#[test]
+fn work_is_bounded() {
+    let (truth, vectors) = voices(4, (48_000, 5, 0.8, 9));
+    let windows = windows(&vectors);
+    for options in [SpeakerOptions::default(), agglomerative(), told(5)] {
+        let start = Instant::now();
+        let found = cluster(&windows, &options);
+        eprintln!("{:?} {:?}: {:?}", options.method, options.count, start.elapsed());
+        assert_eq!(speakers(&found), 5);
+        let agreement = agreement(&found, &truth);
+        assert!(agreement > 0.99, "{agreement}");
+    }
+}
