@@ -17,7 +17,7 @@ use speech::{
     punctuation::Punctuator,
     recognizer::{Error, Precision, Recognizer},
     sensevoice::{self, SenseVoice},
-    speakers::Diarizer,
+    speakers::{Diarizer, SpeakerEncoder},
     vad::FsmnVad,
     whisper::{self, Whisper},
 };
@@ -201,7 +201,8 @@ impl Loader {
             })?,
             diarizer: maybe(&parts.speakers, |model| {
                 once(&mut self.diarizers, &model.path, || {
-                    Diarizer::open(&model.path, &model.name).map(Arc::new)
+                    let encoder = SpeakerEncoder::open(&model.path, &model.name)?;
+                    Ok(Arc::new(Diarizer::new(Arc::new(encoder))))
                 })
             })?,
         })

@@ -137,7 +137,7 @@ impl<'a> Run<'a> {
             if let (Some(diarizer), Some(options)) =
                 (self.pipeline.diarizer(self.options), &self.options.speakers)
             {
-                let turns = diarizer.diarize(std::mem::take(&mut channel.embeddings), options)?;
+                let turns = diarizer.diarize(std::mem::take(&mut channel.embeddings), options);
                 // Whoever speaks on another channel is somebody else.
                 speakers += sentences::label(&mut of_channel, &turns, speakers);
             }

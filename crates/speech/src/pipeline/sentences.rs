@@ -76,7 +76,7 @@ fn punctuate_untimed(
     punctuator: &Punctuator,
 ) -> Result<Vec<Segment>, Error> {
     let units: Vec<Vec<&str>> =
-        segments.iter().map(|segment| punctuation::units(&segment.text)).collect();
+        segments.iter().map(|segment| punctuation::units(&segment.text).collect()).collect();
     let all: Vec<&str> = units.iter().flatten().copied().collect();
     let mut marks = punctuator.punctuate(&all)?.into_iter();
     let texts: Vec<String> = segments
@@ -171,7 +171,8 @@ impl Sentence {
 /// Says who speaks in each segment, and in each word where that is somebody else. Speakers are
 /// numbered from `first`; returns how many there are.
 pub(super) fn label(segments: &mut [Segment], turns: &[Turn], first: u32) -> u32 {
-    let speaker = |start, end| speakers::assign(turns, start, end).map(|speaker| first + speaker);
+    let number = |speaker: usize| first + u32::try_from(speaker).unwrap_or(u32::MAX - first);
+    let speaker = |start, end| speakers::assign(turns, start, end).map(number);
     for segment in segments {
         segment.speaker = speaker(segment.start, segment.end);
         for word in &mut segment.words {
@@ -179,7 +180,7 @@ pub(super) fn label(segments: &mut [Segment], turns: &[Turn], first: u32) -> u32
                 speaker(word.start, word.end).filter(|&other| Some(other) != segment.speaker);
         }
     }
-    turns.iter().map(|turn| turn.speaker + 1).max().unwrap_or(0)
+    turns.iter().map(|turn| number(turn.speaker) + 1 - first).max().unwrap_or(0)
 }
 
 #[cfg(test)]

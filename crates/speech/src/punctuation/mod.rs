@@ -17,6 +17,7 @@ use std::path::Path;
 use engine::OnnxFile;
 pub use live::{Live, Update};
 pub use mark::{Mark, Style, join};
+pub use units::units;
 
 use self::{network::Network, setup::Setup};
 use crate::{
