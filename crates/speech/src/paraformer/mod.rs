@@ -16,7 +16,10 @@ mod network;
 mod tests;
 mod timestamps;
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use engine::OnnxFile;
 
@@ -232,7 +235,7 @@ fn embedder(
     directory: &Path,
     precision: &str,
     networks: &Networks,
-) -> Result<(Embedder, std::path::PathBuf), Error> {
+) -> Result<(Embedder, PathBuf), Error> {
     let names: &[&str] = match precision {
         "int8" => &["model_eb_quant.onnx", "model_eb.onnx"],
         _ => &["model_eb.onnx"],
