@@ -239,9 +239,12 @@ impl Hotwords {
         let hidden = Input::new(&anchors.hidden, row(TOKENS, width));
         let all = Input::new(&anchors.all, row(HOTWORDS, width));
         let best = Input::new(&anchors.best, row(HOTWORDS, width));
+        // The graph takes the size of the batch from the list of all hotwords.
+        let batch = Input::new(&anchors.all, [1, 1, width].map(Dim::from));
+        let merge = [embeddings, plain, hidden.clone(), best, batch, tokens.clone()];
         Ok(Self {
-            scores: cut(&[hidden.clone(), all, tokens.clone()], &[&anchors.scores])?,
-            merge: cut(&[embeddings, plain, hidden, best, tokens], &[&anchors.logits])?,
+            scores: cut(&[hidden, all, tokens], &[&anchors.scores])?,
+            merge: cut(&merge, &[&anchors.logits])?,
             most: anchors.most,
         })
     }
@@ -273,7 +276,9 @@ impl Hotwords {
                 .collect();
             engine::tensor(&[1, self.most, width], &values).map_err(network)?
         };
-        let outputs = self.merge.run(vec![embeddings, plain, hidden, best]).map_err(network)?;
+        let batch = engine::tensor(&[1, 1, width], &vec![0f32; width]).map_err(network)?;
+        let inputs = vec![embeddings, plain, hidden, best, batch];
+        let outputs = self.merge.run(inputs).map_err(network)?;
         outputs.into_iter().next().ok_or_else(misshapen)
     }
 }
