@@ -1,6 +1,6 @@
 //! Every network and stage against ONNX Runtime's outputs.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, sync::Arc};
 
 use engine::OnnxFile;
 

@@ -66,7 +66,8 @@ fn hears_the_segments_of_a_long_recording() {
     }
 }
 
-/// The words were put together with silences between: each is found where it was put.
+/// The words were put together with silences between: each is found where it was put, as nearly as
+/// the weights tell, which lie somewhere in its first half.
 #[test]
 fn words_are_where_they_were_put() {
     for name in ["09_glued", "12_glued"] {
@@ -75,7 +76,7 @@ fn words_are_where_they_were_put() {
         let expected: Heard = serde_json::from_value(expected.clone()).unwrap();
         for (word, (text, start, end)) in heard.hypotheses[0].words.iter().zip(&expected.words) {
             assert_eq!(&word.text, text);
-            assert!((word.start - start).abs() < 0.15, "{word:?}: {start}");
+            assert!((word.start - start).abs() < 0.2, "{word:?}: {start}");
             assert!(word.end > (start + end) / 2.0, "{word:?}: {start} to {end}");
         }
     }
