@@ -103,4 +103,10 @@ impl Onnx {
     pub fn run(&self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, Error> {
         self.runner.run(inputs)
     }
+
+    /// What it consists of, in order, without inputs and constants.
+    #[cfg(test)]
+    fn operators(&self) -> Vec<String> {
+        self.runner.operators()
+    }
 }

@@ -47,6 +47,12 @@ impl Runner {
         (decoding.map(RefCell::into_inner).unwrap_or_default(), outputs)
     }
 
+    #[cfg(test)]
+    pub(crate) fn operators(&self) -> Vec<String> {
+        let names = self.plan.model().nodes().iter().map(|node| node.op.name().into_owned());
+        names.filter(|name| !matches!(name.as_str(), "Source" | "Const")).collect()
+    }
+
     fn turn(
         &self,
         state: &mut TypedSimpleState,
