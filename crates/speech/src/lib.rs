@@ -7,6 +7,7 @@ pub mod pipeline;
 pub mod punctuation;
 pub mod recognizer;
 pub mod segmenter;
+pub mod sensevoice;
 pub mod speakers;
 pub mod vad;
 pub mod whisper;

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, ops::Range, path::Path, sync::Arc};
 use proptest::prelude::*;
 use speech::{
     recognizer::Error,
-    vad::{FsmnVad, VadOptions},
+    vad::{FsmnVad, SilenceSchedule, VadOptions},
 };
 use vad_support::{assert_close, fixture, floats, model, speech_10s};
 
@@ -51,6 +51,23 @@ fn segments_are_funasrs_to_the_frame() {
     {
         let options = VadOptions { max_end_silence_ms: Some(end_silence), ..Default::default() };
         assert_eq!(vad.segments(&speech, &options).expect(case), expected(case), "{case}");
+    }
+}
+
+#[test]
+fn segments_by_a_schedule_are_those_of_funasrs_pytorch_code() {
+    let Some(vad) = model() else { return };
+    let options =
+        VadOptions { dynamic_silence: Some(SilenceSchedule::funasr()), ..Default::default() };
+    // By funasr 1.4.16, whose default this is, in milliseconds.
+    let cases: [(usize, &[[u64; 2]]); 2] = [
+        (1, &[[340, 9980]]),
+        (7, &[[340, 59_970], [60_340, 64_620], [65_860, 68_490], [68_490, 69_760]]),
+    ];
+    for (times, expected) in cases {
+        let segments = vad.segments(&speech_10s().repeat(times), &options).expect("segments");
+        let expected: Vec<_> = expected.iter().map(|[start, end]| start * 16..end * 16).collect();
+        assert_eq!(segments, expected, "{times}");
     }
 }
 

@@ -98,7 +98,7 @@ pub fn join(words: &[&str], marks: &[Mark], style: Style) -> String {
 
 /// Characters of scripts without spaces between words, and their marks: Han, kana, bopomofo and
 /// full-width forms.
-fn unspaced(character: char) -> bool {
+pub(crate) fn unspaced(character: char) -> bool {
     matches!(character,
         '\u{2E80}'..='\u{9FFF}' | '\u{F900}'..='\u{FAFF}' | '\u{FE30}'..='\u{FE4F}'
         | '\u{FF00}'..='\u{FFEF}' | '\u{20000}'..='\u{3FFFF}')

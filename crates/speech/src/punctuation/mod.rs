@@ -16,6 +16,7 @@ use std::path::Path;
 
 use engine::OnnxFile;
 pub use live::{Live, Update};
+pub(crate) use mark::unspaced;
 pub use mark::{Mark, Style, join};
 pub use units::units;
 

@@ -79,3 +79,52 @@ fn a_checkpoint_gives_the_same() {
     let encoder = SpeakerEncoder::open(directory.path(), "campplus").unwrap();
     assert_embeddings(&encoder);
 }
+
+#[test]
+fn what_is_no_speaker_model_is_told() {
+    let open = |directory: &TempDir| {
+        SpeakerEncoder::open(directory.path(), "campplus").err().unwrap().to_string()
+    };
+    let empty = tempfile::tempdir().unwrap();
+    assert!(open(&empty).contains("holds no speaker model"), "{}", open(&empty));
+    for name in ["a.onnx", "b.onnx"] {
+        fs::write(empty.path().join(name), "no model").unwrap();
+    }
+    assert!(open(&empty).contains("several models"), "{}", open(&empty));
+    fs::remove_file(empty.path().join("b.onnx")).unwrap();
+    assert!(open(&empty).contains("a.onnx"), "{}", open(&empty));
+    fs::rename(empty.path().join("a.onnx"), empty.path().join("campplus.pt")).unwrap();
+    assert!(open(&empty).contains("not a file of torch.save"), "{}", open(&empty));
+
+    let punctuation = unpacked("../funasr/ct-punc/model.onnx.gz", "model.onnx");
+    assert!(open(&punctuation).contains("no speaker encoder: it has 2 inputs"));
+}
+
+#[test]
+fn damaged_models_are_refused() {
+    let name = "campplus_cn_common.bin";
+    let directory = unpacked("campplus_cn_common.bin.gz", name);
+    let path = directory.path().join(name);
+    let whole = fs::read(&path).unwrap();
+    let refused = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        SpeakerEncoder::open(directory.path(), "campplus").err().map(|error| error.to_string())
+    };
+    // Cut off, another name for a parameter, another opcode, a weight that is no number.
+    assert!(refused(&whole[..whole.len() / 2]).is_some());
+    let replaced = |from: &[u8], to: &[u8]| {
+        let at = whole.windows(from.len()).position(|window| window == from).unwrap();
+        let mut bytes = whole.clone();
+        bytes[at..at + to.len()].copy_from_slice(to);
+        bytes
+    };
+    for (from, to) in [
+        (&b"head.conv1.weight"[..], &b"head.conv9.weight"[..]),
+        (b"torch._utils\n_rebuild_tensor_v2", b"posix\nsystem"),
+        (b"torch\nFloatStorage", b"torch\nBYTEStorage"),
+    ] {
+        // The archive's checksums notice, which is as good.
+        let message = refused(&replaced(from, to)).unwrap();
+        assert!(message.contains(name), "{message}");
+    }
+}

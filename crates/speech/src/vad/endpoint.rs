@@ -151,7 +151,7 @@ impl SlidingWindow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vad::config::{EndpointConfig, VadOptions};
+    use crate::vad::config::{DynamicEnding, EndpointConfig, VadOptions};
 
     fn segments(options: EndpointOptions, frames: impl IntoIterator<Item = f32>) -> Vec<[u64; 2]> {
         let mut endpointer = Endpointer::new(options);
@@ -209,6 +209,66 @@ mod tests {
         let options = EndpointOptions::new(&EndpointConfig::default(), &VadOptions::default());
         assert!(segments(options.clone(), [f32::NAN; 500]).is_empty());
         assert_eq!(segments(options, [0.0; 500]), [[0, 500]]);
+    }
+
+    /// Two seconds of silence, then speech in turn with ever longer silence: 500 ms, 600, ...
+    fn pauses(count: usize) -> impl Iterator<Item = f32> {
+        let runs = (0..count).flat_map(|pause| [(0.1, 300), (0.9, 50 + 10 * pause)]);
+        std::iter::once((0.9, 200))
+            .chain(runs)
+            .flat_map(|(silence, length)| std::iter::repeat_n(silence, length))
+    }
+
+    #[test]
+    fn the_older_a_segment_the_less_silence_ends_it() {
+        let dynamic = |json: &str| {
+            let user: VadOptions = serde_json::from_str(json).expect("options");
+            EndpointOptions::new(&EndpointConfig::default(), &user)
+        };
+        let fixed = |ms: u32| {
+            let user = VadOptions { max_end_silence_ms: Some(ms), ..Default::default() };
+            EndpointOptions { threshold: 0.5, ..EndpointOptions::new(&EndpointConfig::default(), &user) }
+        };
+        // A schedule of one silence is that silence.
+        let options = dynamic(r#"{"dynamic_silence": [[5, 700]], "dynamic_silence_step_ms": 10}"#);
+        assert_eq!(segments(options, pauses(9)), segments(fixed(700), pauses(9)));
+        // Pauses end after 5.5, 9.1, 12.8, ... seconds: the first is too short for a young segment,
+        // the second is enough for an older one.
+        let options = dynamic(
+            r#"{"dynamic_silence": [[6, 2000], [60, 500]], "dynamic_silence_step_ms": 10}"#,
+        );
+        assert_eq!(options.longest_lag(), 185 - 11);
+        let found = segments(options.clone(), pauses(9));
+        let ends: Vec<u64> = found.iter().map(|segment| segment[1] - segment[0]).collect();
+        assert!(ends[0] > 600 && ends[0] < 800, "{found:?}");
+        assert!(ends.windows(2).all(|pair| pair[1] < 800), "{found:?}");
+        // Looked up once a minute, it never comes to the second.
+        let minute = EndpointOptions {
+            dynamic: options.dynamic.clone().map(|dynamic| DynamicEnding { step: 6000, ..dynamic }),
+            ..options
+        };
+        assert_eq!(segments(minute, pauses(9)), segments(fixed(2000), pauses(9)));
+    }
+
+    #[test]
+    fn nonsense_in_a_schedule_is_refused() {
+        for (json, cause) in [
+            (r#"{"dynamic_silence": []}"#, "0 pairs"),
+            (r#"{"dynamic_silence": [[0, 100]]}"#, "must grow"),
+            (r#"{"dynamic_silence": [[5, 100], [5, 50]]}"#, "5 seconds after 5"),
+            (r#"{"dynamic_silence": [[-1, 100]]}"#, "must grow"),
+            (r#"{"dynamic_silence": [[1e9, 100]]}"#, "must grow"),
+            (r#"{"dynamic_silence": [[5, 100000]]}"#, "are more than 60000"),
+            (r#"{"dynamic_silence": [5, 100]}"#, "invalid type"),
+            (r#"{"dynamic_silence": [[5, -1]]}"#, "invalid value"),
+            (r#"{"dynamic_silence_step_ms": 5}"#, "less than a frame"),
+        ] {
+            let error = serde_json::from_str::<VadOptions>(json).expect_err(cause).to_string();
+            assert!(error.contains(cause), "{error}");
+        }
+        let json = r#"{"dynamic_silence":[[5.0,2000],[10.5,100]]}"#;
+        let options: VadOptions = serde_json::from_str(json).expect("sense");
+        assert!(serde_json::to_string(&options).expect("json").contains("[[5.0,2000],[10.5,100]]"));
     }
 
     #[test]

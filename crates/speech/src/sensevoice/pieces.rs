@@ -1,0 +1,172 @@
+//! What the network's classes stand for: pieces of a SentencePiece model, or a list of tokens.
+
+use std::{borrow::Cow, path::Path};
+
+use crate::{
+    files::{broken, find},
+    funasr::Tokens,
+    recognizer::Error,
+};
+
+/// SentencePiece's sign for a blank.
+const BLANK: &str = "\u{2581}";
+const MODELS: [&str; 2] = ["chn_jpn_yue_eng_ko_spectok.bpe.model", "bpe.model"];
+
+/// What a class stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Piece {
+    /// The beginning or end of a sentence, or anything unknown: not written.
+    Nothing,
+    /// What is between `<|` and `|>`: not text, but about it.
+    Tag(String),
+    /// UTF-8, perhaps only a part of a character.
+    Text(Vec<u8>),
+}
+
+/// The pieces of `directory`, by their ids, and the file that they are from.
+pub(super) fn open(directory: &Path) -> Result<(Vec<Piece>, std::path::PathBuf), Error> {
+    let Some(path) = find(directory, &MODELS) else {
+        let tokens = Tokens::open(directory).map_err(|error| match error {
+            Error::Model { path, message } if path == directory => {
+                broken(directory, format!("{message}, nor a {}", MODELS[0]))
+            }
+            error => error,
+        })?;
+        let pieces = tokens.symbols().iter().map(|symbol| Piece::from_symbol(symbol)).collect();
+        return Ok((pieces, tokens.path().to_owned()));
+    };
+    let bytes =
+        std::fs::read(&path).map_err(|error| broken(&path, format!("cannot be read: {error}")))?;
+    let pieces =
+        parse(&bytes).ok_or_else(|| broken(&path, "is no SentencePiece model, or cut off"))?;
+    if pieces.is_empty() {
+        return Err(broken(&path, "holds no pieces"));
+    }
+    Ok((pieces, path))
+}
+
+impl Piece {
+    fn from_symbol(symbol: &str) -> Self {
+        if let Some(tag) = symbol.strip_prefix("<|").and_then(|rest| rest.strip_suffix("|>")) {
+            Self::Tag(tag.to_owned())
+        } else if ["<unk>", "<s>", "</s>", "<blank>", "<pad>"].contains(&symbol) {
+            Self::Nothing
+        } else if let Some(byte) = byte(symbol) {
+            Self::Text(vec![byte])
+        } else {
+            Self::Text(symbol.replace(BLANK, " ").into_bytes())
+        }
+    }
+}
+
+/// `<0xE4>`: a byte of a character that has no piece.
+fn byte(symbol: &str) -> Option<u8> {
+    let digits = symbol.strip_prefix("<0x")?.strip_suffix('>')?;
+    u8::from_str_radix(digits, 16).ok().filter(|_| digits.len() == 2)
+}
+
+/// `ModelProto` of `sentencepiece_model.proto`: its first field is the pieces.
+fn parse(mut model: &[u8]) -> Option<Vec<Piece>> {
+    let mut pieces = Vec::new();
+    while !model.is_empty() {
+        if let (1, Value::Bytes(piece)) = field(&mut model)? {
+            pieces.push(parse_piece(piece)?);
+        }
+    }
+    Some(pieces)
+}
+
+/// `SentencePiece`: `piece = 1`, `score = 2`, `type = 3`.
+fn parse_piece(mut piece: &[u8]) -> Option<Piece> {
+    const UNKNOWN: u64 = 2;
+    const CONTROL: u64 = 3;
+    let (mut symbol, mut kind) = (Cow::Borrowed(""), 0);
+    while !piece.is_empty() {
+        match field(&mut piece)? {
+            (1, Value::Bytes(bytes)) => symbol = String::from_utf8_lossy(bytes),
+            (3, Value::Number(number)) => kind = number,
+            _ => {}
+        }
+    }
+    let piece = Piece::from_symbol(&symbol);
+    let hidden = matches!(kind, UNKNOWN | CONTROL) && !matches!(piece, Piece::Tag(_));
+    Some(if hidden { Piece::Nothing } else { piece })
+}
+
+enum Value<'a> {
+    Number(u64),
+    Bytes(&'a [u8]),
+    Other,
+}
+
+/// Takes a field of a protobuf message: its number and value. `None`: the message is broken.
+fn field<'a>(message: &mut &'a [u8]) -> Option<(u64, Value<'a>)> {
+    let key = varint(message)?;
+    let value = match key & 7 {
+        0 => Value::Number(varint(message)?),
+        1 => take(message, 8).map(|_| Value::Other)?,
+        2 => {
+            let length = varint(message)?.try_into().ok()?;
+            Value::Bytes(take(message, length)?)
+        }
+        5 => take(message, 4).map(|_| Value::Other)?,
+        _ => return None,
+    };
+    Some((key >> 3, value))
+}
+
+fn varint(message: &mut &[u8]) -> Option<u64> {
+    let mut number = 0;
+    for shift in (0..64).step_by(7) {
+        let byte = *message.split_off_first()?;
+        number |= u64::from(byte & 0x7F) << shift;
+        if byte < 0x80 {
+            return Some(number);
+        }
+    }
+    None
+}
+
+fn take<'a>(message: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
+    message.split_off(..length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> Piece {
+        Piece::Text(text.into())
+    }
+
+    #[test]
+    fn symbols_are_told_apart() {
+        for (symbol, piece) in [
+            ("<|zh|>", Piece::Tag("zh".into())),
+            ("<unk>", Piece::Nothing),
+            ("</s>", Piece::Nothing),
+            ("<0xE4>", Piece::Text(vec![0xE4])),
+            ("<0xE4", text("<0xE4")),
+            ("<0x+4>", text("<0x+4>")),
+            ("▁the", text(" the")),
+            ("▁", text(" ")),
+            ("你", text("你")),
+            ("<|", text("<|")),
+        ] {
+            assert_eq!(Piece::from_symbol(symbol), piece);
+        }
+    }
+
+    #[test]
+    fn a_broken_model_is_no_model() {
+        // Two pieces (score, type 3; no type), then a field of trainer settings.
+        let good = b"\x0a\x0c\x0a\x03<s>\x15\0\0\0\0\x18\x03\x0a\x05\x0a\x03\xe4\xbd\xa0\x12\x02\x08\x01";
+        assert_eq!(parse(good), Some(vec![Piece::Nothing, text("你")]));
+        for length in [1, 2, 5, 13, 16, 20, 22] {
+            assert_eq!(parse(&good[..length]), None, "{length}");
+        }
+        assert_eq!(parse(&[0xFF; 30]), None);
+        assert_eq!(parse(b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\x7f"), None);
+        assert_eq!(parse(b""), Some(vec![]));
+    }
+}

@@ -1,0 +1,307 @@
+//! Against ONNX Runtime and `funasr_onnx`; how the references were made is written beside them, in
+//! `tests/fixtures/funasr` and `tests/fixtures/sensevoice`.
+
+use std::{fs, io::Read, path::PathBuf};
+
+use serde::{Deserialize, de::DeserializeOwned};
+use tempfile::TempDir;
+
+use super::*;
+
+#[path = "../../../../tests/support/npz.rs"]
+mod npz;
+
+use npz::Npz;
+
+const BPE: &str = "chn_jpn_yue_eng_ko_spectok.bpe.model";
+const CONFIG: &str = "model: SenseVoiceSmall\nfrontend_conf: {fs: 16000, window: hamming, n_mels: \
+                      80, frame_length: 25, frame_shift: 10, lfr_m: 7, lfr_n: 6}\n";
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name)
+}
+
+fn cases<T: DeserializeOwned>(name: &str) -> Vec<T> {
+    let text = fs::read_to_string(fixture("sensevoice").join(name)).expect("fixture");
+    serde_json::from_str(&text).expect("fixture")
+}
+
+/// A model directory in FunASR's layout.
+fn directory() -> TempDir {
+    let directory = tempfile::tempdir().expect("directory");
+    let path = directory.path();
+    for name in ["model.onnx", "model_quant.onnx"] {
+        let packed = fs::read(fixture("funasr/sensevoice").join(format!("{name}.gz")));
+        let mut bytes = Vec::new();
+        flate2::read::GzDecoder::new(&*packed.expect("fixture"))
+            .read_to_end(&mut bytes)
+            .expect("gzip");
+        fs::write(path.join(name), bytes).expect("write");
+    }
+    fs::write(path.join("config.yaml"), CONFIG).expect("write");
+    fs::copy(fixture("frontend/paraformer.mvn"), path.join("am.mvn")).expect("copy");
+    fs::copy(fixture("sensevoice").join(BPE), path.join(BPE)).expect("copy");
+    directory
+}
+
+fn open(precision: Precision) -> SenseVoice {
+    SenseVoice::open(directory().path(), "sensevoice", Settings { precision }).expect("opens")
+}
+
+fn speech() -> Vec<f32> {
+    let mut wav = hound::WavReader::open(fixture("frontend/speech_10s.wav")).expect("wav");
+    wav.samples::<i16>().map(|sample| f32::from(sample.expect("sample")) / 32768.0).collect()
+}
+
+/// As `features` of `tests/fixtures/funasr/make.py`.
+fn features(frames: usize) -> Vec<f32> {
+    let scale = 3f32.sqrt();
+    (1..=frames as u64 * 560)
+        .map(|i| {
+            let mut z = i.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(frames as u64);
+            z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            z ^= z >> 31;
+            scale * (2.0 * ((z >> 40) as f32 * 2f32.powi(-24)) - 1.0)
+        })
+        .collect()
+}
+
+fn root_mean_square(a: &[f32], b: &[f32]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let sum: f64 = a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum();
+    (sum / a.len() as f64).sqrt()
+}
+
+#[test]
+fn logits_agree_with_onnx_runtime() {
+    let npz = Npz::open(&fixture("funasr/sensevoice/reference.npz"));
+    let (float, int8) = (open(Precision::F32), open(Precision::Int8));
+    let (mut own, mut theirs) = (Vec::new(), Vec::new());
+    for frames in [1, 7, 93, 200] {
+        let logits = float.network.logits(&features(frames), [0, 15]).expect("runs");
+        let expected = npz[format!("{frames}/f32/ctc_logits").as_str()].f32();
+        assert_eq!(logits.len(), (frames + PROMPT) * 48);
+        for (logit, expected) in logits.iter().zip(&expected) {
+            assert!((logit - expected).abs() < 1e-4, "{frames} frames: {logit}, not {expected}");
+        }
+        let ids = |logits: &[f32]| {
+            let tokens = greedy(logits, 48, 0).expect("numbers");
+            tokens.into_iter().map(|token| (token.id, token.frames)).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(&logits), ids(&expected));
+
+        // Random weights magnify the last bit of a quantized network: errors are compared.
+        let logits = int8.network.logits(&features(frames), [0, 15]).expect("runs");
+        let quantized = npz[format!("{frames}/int8/ctc_logits").as_str()].f32();
+        own.push(root_mean_square(&logits, &expected));
+        theirs.push(root_mean_square(&quantized, &expected));
+    }
+    let sum = |errors: &[f64]| errors.iter().sum::<f64>();
+    eprintln!("int8 is {own:.4?} from float, ONNX Runtime's {theirs:.4?}");
+    assert!(sum(&own) <= 1.1 * sum(&theirs), "{own:?} {theirs:?}");
+}
+
+#[derive(Deserialize)]
+struct Recognized {
+    precision: Precision,
+    start: usize,
+    end: usize,
+    language: String,
+    style: String,
+    ids: Vec<usize>,
+    /// With tags.
+    text: String,
+}
+
+/// Text without tags, and with single spaces.
+fn plain(mut text: &str) -> String {
+    let mut plain = String::new();
+    while let Some((before, rest)) = text.split_once("<|") {
+        plain.push_str(before);
+        text = rest.split_once("|>").expect("the end of a tag").1;
+    }
+    plain.push_str(text);
+    plain.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn recordings_give_funasrs_tokens_and_text() {
+    let samples = speech();
+    let models = [open(Precision::F32), open(Precision::Int8)];
+    let (mut same, mut total) = (0, 0);
+    for case in cases::<Recognized>("recognized.json") {
+        let int8 = case.precision == Precision::Int8;
+        let model = &models[usize::from(int8)];
+        let options = Options {
+            language: Some(case.language).filter(|code| code != "auto"),
+            normalize: case.style == "withitn",
+            ..Options::default()
+        };
+        let samples = &samples[case.start..case.end];
+        let tokens = model.tokens(samples, &options).expect("recognizes");
+        let ids: Vec<usize> = tokens.iter().map(|token| token.id).collect();
+        if int8 {
+            // Features differ in the last bits between filterbanks, and quantization magnifies it.
+            total += ids.len().max(case.ids.len());
+            same += ids.iter().zip(&case.ids).filter(|(a, b)| a == b).count();
+            continue;
+        }
+        assert_eq!(ids, case.ids, "{}..{}", case.start, case.end);
+        let seconds = samples.len() as f64 / SAMPLE_RATE;
+        let hypothesis = model.hypothesis(&tokens, seconds);
+        assert_eq!(hypothesis.text, plain(&case.text));
+        let mut before = 0.0;
+        for word in &hypothesis.words {
+            assert!(before <= word.start && word.start <= word.end && word.end <= seconds);
+            assert!(word.log_probability <= 0.0 && word.log_probability > -10.0);
+            before = word.start;
+        }
+        let words: String = hypothesis.words.iter().map(|word| word.text.as_str()).collect();
+        assert_eq!(words, hypothesis.text.replace(' ', ""));
+    }
+    eprintln!("int8: {same} of {total} tokens where funasr_onnx has them");
+    assert!(total > 500);
+}
+
+#[derive(Deserialize)]
+struct Cleaned {
+    raw: String,
+    text: String,
+}
+
+#[test]
+fn answers_are_cleaned_as_by_funasr() {
+    let mut model = open(Precision::F32);
+    for case in cases::<Cleaned>("cleaned.json") {
+        // Pieces are the tags and the texts between them.
+        let mut pieces = Vec::new();
+        for (index, part) in case.raw.split("<|").enumerate() {
+            let text = match part.split_once("|>") {
+                Some((tag, text)) if index > 0 => {
+                    pieces.push(Piece::Tag(tag.to_owned()));
+                    text
+                }
+                _ => part,
+            };
+            pieces.push(Piece::Text(text.as_bytes().to_vec()));
+        }
+        let token = |id| Token { id, frames: id + 4..id + 5, log_probability: -0.1 };
+        let tokens: Vec<Token> = (0..pieces.len()).map(token).collect();
+        model.pieces = pieces;
+        assert_eq!(model.hypothesis(&tokens, 10.0).text, case.text, "{}", case.raw);
+    }
+}
+
+#[test]
+fn tags_become_fields() {
+    let model = open(Precision::F32);
+    let id = |piece: Piece| model.pieces.iter().position(|p| *p == piece).expect("a piece");
+    let tag = |tag: &str| id(Piece::Tag(tag.into()));
+    let text = |text: &str| id(Piece::Text(text.as_bytes().to_vec()));
+    let answer = |ids: &[usize], options: &Options| {
+        let token = |(row, &id): (usize, &usize)| Token {
+            id,
+            frames: row..row + 1,
+            log_probability: -0.5,
+        };
+        let tokens: Vec<Token> = ids.iter().enumerate().map(token).collect();
+        model.recognition(&tokens, 3.0, options)
+    };
+    let auto = Options::default();
+    let chinese = Options { language: Some("zh".into()), ..Options::default() };
+    let ids = [tag("zh"), tag("HAPPY"), tag("BGM"), tag("withitn"), text("你"), text("好"), text("。")];
+
+    let heard = answer(&ids, &auto);
+    let guess = heard.guess.expect("a guess");
+    assert_eq!(guess.language, "zh");
+    assert!((guess.probability - 0.6065).abs() < 1e-3);
+    let [hypothesis] = &heard.hypotheses[..] else { panic!("{:?}", heard.hypotheses) };
+    assert_eq!(hypothesis.text, "你好。");
+    assert_eq!(hypothesis.emotion.as_deref(), Some("happy"));
+    assert_eq!(hypothesis.event.as_deref(), Some("bgm"));
+    assert_eq!(hypothesis.tokens, ids[4..].iter().map(|&id| id as u32).collect::<Vec<_>>());
+    assert!((hypothesis.log_probability + 0.5).abs() < 1e-6);
+    let times: Vec<_> = hypothesis.words.iter().map(|w| (w.text.as_str(), w.start, w.end)).collect();
+    let [first, second] = times[..] else { panic!("{times:?}") };
+    assert_eq!((first.0, first.1, second.0), ("你", 0.0, "好。"));
+    assert!((first.2 - 0.03).abs() < 1e-9 && (second.2 - 0.09).abs() < 1e-9, "{times:?}");
+    assert_eq!(answer(&ids, &chinese).guess, None);
+
+    let silent = answer(&[tag("nospeech"), tag("EMO_UNKNOWN"), tag("Speech"), text("你")], &auto);
+    assert_eq!(silent, Recognition::default());
+    let music = answer(&[tag("nospeech"), tag("HAPPY"), tag("BGM"), tag("woitn"), text("a")], &auto);
+    assert_eq!((music.guess, music.hypotheses.len()), (None, 1));
+    let music = &music.hypotheses[0];
+    assert_eq!((music.text.as_str(), music.event.as_deref()), ("", Some("bgm")));
+    assert_eq!((music.emotion.as_deref(), music.words.len(), music.end), (None, 0, 3.0));
+    assert_eq!(answer(&[], &auto), Recognition::default());
+}
+
+#[test]
+fn odd_inputs_are_no_errors() {
+    let model = open(Precision::Auto);
+    assert_eq!(model.description().precision, "int8");
+    assert_eq!(model.description().languages, ["zh", "en", "yue", "ja", "ko"]);
+    for samples in [vec![], vec![0.5; 399]] {
+        let heard = model.recognize(&samples, &Options::default()).expect("nothing");
+        assert_eq!(heard, Recognition::default());
+    }
+    for sample in [0.0, f32::NAN, f32::MAX] {
+        model.recognize(&[sample; 16_000], &Options::default()).expect("recognizes");
+    }
+    let german = Options { language: Some("de".into()), ..Options::default() };
+    let error = model.recognize(&[], &german).expect_err("unknown");
+    assert!(matches!(error, Error::UnknownLanguage(code) if code == "de"));
+}
+
+#[test]
+fn a_directory_that_does_not_fit_is_refused() {
+    let directory = directory();
+    let path = directory.path();
+    let open = || SenseVoice::open(path, "sensevoice", Settings { precision: Precision::F32 });
+    let refused = |cause: &str| {
+        let error = open().err().expect(cause);
+        assert!(matches!(error, Error::Model { .. }), "{error}");
+        assert!(error.to_string().contains(cause), "{error}");
+    };
+    let digest = open().expect("whole").description().digest.clone();
+
+    fs::remove_file(path.join(BPE)).expect("remove");
+    refused("no tokens.json or tokens.txt, nor a chn_jpn_yue_eng_ko_spectok.bpe.model");
+    let tokens = fs::read_to_string(fixture("sensevoice/tokens.txt")).expect("fixture");
+    fs::write(path.join("tokens.txt"), &tokens).expect("write");
+    let with_tokens = open().expect("whole");
+    assert_ne!(with_tokens.description().digest, digest);
+    let (short, _) = tokens.rsplit_once('<').expect("a tag at the end");
+    fs::write(path.join("tokens.txt"), short).expect("write");
+    refused("holds 47 pieces, but the network tells 48 apart");
+    fs::write(path.join("tokens.txt"), tokens).expect("write");
+
+    let model = fs::read(path.join("model.onnx")).expect("model");
+    let mut broken = model.clone();
+    let middle = broken.len() / 2;
+    broken[middle..middle + 4096].fill(0xFF);
+    fs::write(path.join("model.onnx"), broken).expect("write");
+    refused("model.onnx");
+    fs::write(path.join("model.onnx"), &model[..middle]).expect("write");
+    refused("model.onnx");
+    fs::write(path.join("model.onnx"), model).expect("write");
+
+    fs::write(path.join("config.yaml"), CONFIG.replace("lfr_m: 7", "lfr_m: 6")).expect("write");
+    refused("560 values");
+    fs::remove_file(path.join("config.yaml")).expect("remove");
+    refused("no `neg_mean` in its metadata, and no config.yaml");
+}
+
+#[test]
+fn another_model_is_refused() {
+    let directory = directory();
+    let packed = fs::read(fixture("funasr/paraformer/model.onnx.gz")).expect("fixture");
+    let mut bytes = Vec::new();
+    flate2::read::GzDecoder::new(&*packed).read_to_end(&mut bytes).expect("gzip");
+    fs::write(directory.path().join("model.onnx"), bytes).expect("write");
+    let settings = Settings { precision: Precision::F32 };
+    let error = SenseVoice::open(directory.path(), "sensevoice", settings).err().expect("refused");
+    assert!(error.to_string().contains("has 2 inputs, where SenseVoiceSmall has 4"), "{error}");
+}
