@@ -1,6 +1,21 @@
+//! ONNX files: read, cut, rewritten, and run.
+
+mod file;
+mod fuse;
+mod graph;
+mod masks;
+mod node;
+mod operators;
+#[cfg(test)]
+mod tests;
+mod translate;
+
 use std::path::Path;
 
 use tract_onnx::prelude::*;
+
+pub use file::{Element, OnnxFile, Port};
+pub use node::OnnxNode;
 
 use crate::{Error, runner::Runner};
 
@@ -24,6 +39,36 @@ impl From<&'static str> for Dim {
     }
 }
 
+/// Where a network is cut off from its surroundings: a tensor that is given.
+#[derive(Debug, Clone)]
+pub struct Input<'a> {
+    name: &'a str,
+    given: Given,
+}
+
+#[derive(Debug, Clone)]
+enum Given {
+    /// With every run, in this shape.
+    Tensor(Vec<Dim>),
+    /// By the axis of this name.
+    Length(&'static str),
+}
+
+impl<'a> Input<'a> {
+    /// The tensor `name`, given at every run. Its elements are of the type that the file says if it
+    /// is an input of the file, else f32.
+    pub fn new(name: &'a str, shape: impl IntoIterator<Item = Dim>) -> Self {
+        Self { name, given: Given::Tensor(shape.into_iter().collect()) }
+    }
+
+    /// The tensor `name`, of shape `[1]`, tells how much of an axis is no padding: all of it, since
+    /// a batch of one needs no padding. It is not given to the network, and masks that are made
+    /// from it vanish.
+    pub fn full_length(name: &'a str, axis: &'static str) -> Self {
+        Self { name, given: Given::Length(axis) }
+    }
+}
+
 /// A network from an ONNX file.
 #[derive(Debug)]
 pub struct Onnx {
@@ -31,99 +76,31 @@ pub struct Onnx {
 }
 
 impl Onnx {
-    /// Opens `path`. `inputs`: the shape of every input in the file's order, which overrides what
-    /// the file says; element types are the file's.
+    /// Opens `path`, from all its inputs to all its outputs. `inputs`: the shape of every input in
+    /// the file's order, which overrides what the file says; element types are the file's.
     ///
     /// # Errors
     /// [`Error::Model`] if the file cannot be read, is no ONNX model, or holds operators or shapes
-    /// that tract cannot work out.
+    /// that cannot be worked out.
     pub fn open(path: &Path, inputs: &[Vec<Dim>]) -> Result<Self, Error> {
-        let mut model =
-            tract_onnx::onnx().model_for_path(path).map_err(|error| Error::model(path, error))?;
-        let expected = model.inputs.len();
+        let file = OnnxFile::read(path)?;
+        let expected = file.inputs().len();
         if inputs.len() != expected {
             let message = format!("has {expected} inputs, not {}", inputs.len());
             return Err(Error::model(path, message));
         }
-        for (index, dims) in inputs.iter().enumerate() {
-            let shape: Vec<TDim> = dims
-                .iter()
-                .map(|dim| match dim {
-                    Dim::Fixed(length) => length.to_dim(),
-                    Dim::Symbol(name) => model.symbols.sym(name).to_dim(),
-                })
-                .collect();
-            model
-                .input_fact(index)
-                .map(|fact| fact.clone().with_shape(shape))
-                .and_then(|fact| model.set_input_fact(index, fact))
-                .map_err(|error| Error::model(path, error))?;
-        }
-        // Shapes that the exporter wrote down for the outputs may contradict those given.
-        for index in 0..model.outputs.len() {
-            model
-                .set_output_fact(index, Default::default())
-                .map_err(|error| Error::model(path, error))?;
-        }
-        let runner =
-            model.into_typed().and_then(Runner::new).map_err(|error| Error::model(path, error))?;
-        Ok(Self { runner })
+        let names = file.inputs().iter().map(|port| port.name.as_str());
+        let inputs: Vec<_> =
+            names.zip(inputs).map(|(name, shape)| Input::new(name, shape.clone())).collect();
+        let outputs: Vec<_> = file.outputs().iter().map(|port| port.name.as_str()).collect();
+        file.network(&inputs, &outputs)
     }
 
-    /// Runs the network on this thread. Tensors are in the file's order of inputs and outputs.
+    /// Runs the network on this thread. Tensors are in the order of its inputs and outputs.
     ///
     /// # Errors
     /// [`Error::Input`] and [`Error::Run`] if number, type or shape of the inputs do not fit.
     pub fn run(&self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, Error> {
         self.runner.run(inputs)
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_instance_serves_threads() {
-        // y = x + x over a symbolic axis, written by hand: ONNX's protobuf in the raw.
-        let directory = tempfile::tempdir().expect("temporary directory");
-        let path = directory.path().join("double.onnx");
-        std::fs::write(&path, DOUBLE).expect("write model");
-        let network = Onnx::open(&path, &[vec![2.into(), "n".into()]]).expect("open");
-        std::thread::scope(|scope| {
-            for length in 1..5 {
-                let network = &network;
-                scope.spawn(move || {
-                    let values = vec![length as f32; 2 * length];
-                    let input = crate::tensor(&[2, length], &values).expect("tensor");
-                    let output = network.run(vec![input]).expect("run");
-                    assert_eq!(output[0].shape(), [2, length]);
-                    let doubled = crate::values::<f32>(&output[0]).expect("f32");
-                    assert!(doubled.iter().all(|&value| value == 2.0 * length as f32));
-                });
-            }
-        });
-    }
-
-    #[test]
-    fn bad_input_is_an_error() {
-        let directory = tempfile::tempdir().expect("temporary directory");
-        let path = directory.path().join("double.onnx");
-        assert!(matches!(Onnx::open(&path, &[]), Err(Error::Model { .. })), "missing file");
-        std::fs::write(&path, b"no model").expect("write model");
-        assert!(matches!(Onnx::open(&path, &[]), Err(Error::Model { .. })), "no ONNX");
-        std::fs::write(&path, DOUBLE).expect("write model");
-        assert!(matches!(Onnx::open(&path, &[]), Err(Error::Model { .. })), "input not named");
-        let network = Onnx::open(&path, &[vec![2.into(), "n".into()]]).expect("open");
-        assert!(matches!(network.run(vec![]), Err(Error::Input(_))), "no input");
-        let wrong = crate::tensor(&[3, 1], &[0f32; 3]).expect("tensor");
-        assert!(matches!(network.run(vec![wrong]), Err(Error::Run(_))), "wrong shape");
-    }
-
-    /// ModelProto: ir 8, opset 14, graph `g` { y = Add(x, x); x, y: f32 of unknown shape }.
-    const DOUBLE: &[u8] = b"\x08\x08\x42\x04\x0a\x00\x10\x0e\x3a\x29\
-        \x0a\x0e\x0a\x01x\x0a\x01x\x12\x01y\x22\x03Add\
-        \x12\x01g\
-        \x5a\x09\x0a\x01x\x12\x04\x0a\x02\x08\x01\
-        \x62\x09\x0a\x01y\x12\x04\x0a\x02\x08\x01";
 }

@@ -139,7 +139,8 @@ unsafe fn int8_rows<const R: usize>(
             _mm256_storeu_si256(pairs.as_mut_ptr().add(8).cast(), sums[1]);
         }
         let products: [f32; 8] = std::array::from_fn(|i| {
-            let sum = pairs[2 * i] + pairs[2 * i + 1] + tile.corrections[column + i];
+            let sum = pairs[2 * i].wrapping_add(pairs[2 * i + 1]);
+            let sum = sum.wrapping_add(crate::plain::start(tile, row + r, column + i));
             sum as f32 * (tile.row_scales[row + r] * tile.scales[column + i])
         });
         let out = &mut out[(row + r) * tile.out_stride + column..];

@@ -110,8 +110,9 @@ pub(crate) unsafe fn int8_panel(tile: int8::Tile<'_>, out: &mut [f32]) {
 unsafe fn int8_rows<const R: usize>(tile: &int8::Tile<'_>, row: usize, out: &mut [f32]) {
     let masks = masks(tile.columns);
     // SAFETY: `Tile::check` saw that every row of `a` has `4 * quads` numbers, the panel
-    // `4 * quads * PANEL`, scales and corrections `PANEL`, there is a scale per row, the bias has
-    // `columns`, and every row of `out` too; loads and stores of the last two are masked.
+    // `4 * quads * PANEL`, scales, corrections and outer columns `PANEL`, there is a scale and an
+    // outer number per row, the bias has `columns`, and every row of `out` too; loads and stores of
+    // the last two are masked.
     unsafe {
         let a = tile.a.as_ptr().add(row * tile.a_stride);
         let mut panel = tile.panel.as_ptr();
@@ -119,6 +120,16 @@ unsafe fn int8_rows<const R: usize>(tile: &int8::Tile<'_>, row: usize, out: &mut
             _mm512_loadu_si512(tile.corrections.as_ptr().add(16 * i).cast())
         });
         let mut sums = [corrections; R];
+        if let Some((rows, columns)) = tile.outer {
+            let columns: [_; ACROSS] =
+                std::array::from_fn(|i| _mm512_loadu_si512(columns.as_ptr().add(16 * i).cast()));
+            unrolled!(r in R {
+                let of_row = _mm512_set1_epi32(*rows.as_ptr().add(row + r));
+                for (sum, of_column) in sums[r].iter_mut().zip(columns) {
+                    *sum = _mm512_add_epi32(*sum, _mm512_mullo_epi32(of_row, of_column));
+                }
+            });
+        }
         for quad in 0..tile.quads {
             let b: [_; ACROSS] =
                 std::array::from_fn(|i| _mm512_loadu_si512(panel.add(64 * i).cast()));

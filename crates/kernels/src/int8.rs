@@ -14,7 +14,7 @@ use std::cell::RefCell;
 use crate::{Epilogue, Finish, Isa, PANEL, aligned::Aligned, end_of_rows};
 
 /// Rows that go past all panels together: their inputs and outputs stay in the second-level cache.
-const ROW_BLOCK: usize = 96;
+pub(crate) const ROW_BLOCK: usize = 96;
 /// What activations are shifted by.
 const SHIFT: i32 = 128;
 /// The most inputs for which no sum, nor the correction that it starts from, leaves i32.
@@ -23,13 +23,11 @@ pub const MAX_INPUTS: usize = i32::MAX as usize / ((255 + 128) * 128);
 /// Packed weights of a linear layer.
 #[derive(Clone)]
 pub struct Weights {
-    panels: Aligned<i8>,
+    panels: Panels,
     /// Per output, filled up to whole panels: what one unit of a product with it is worth.
     scales: Aligned<f32>,
     /// Per output: `-128 Σ w`.
     corrections: Aligned<i32>,
-    inputs: usize,
-    outputs: usize,
 }
 
 /// A block of quantized rows and one panel.
@@ -42,8 +40,11 @@ pub(crate) struct Tile<'a> {
     /// `[quads][PANEL][4]`.
     pub(crate) panel: &'a [i8],
     pub(crate) scales: &'a [f32],
+    /// What the sum of each column starts from.
     pub(crate) corrections: &'a [i32],
     pub(crate) row_scales: &'a [f32],
+    /// What is added to the sums besides: the product of a number per row and a number per column.
+    pub(crate) outer: Option<(&'a [i32], &'a [i32])>,
     /// Columns of the panel in use.
     pub(crate) columns: usize,
     pub(crate) bias: Option<&'a [f32]>,
@@ -60,6 +61,9 @@ impl Tile<'_> {
         assert!(self.panel.len() >= depth * PANEL && self.row_scales.len() >= self.rows);
         assert!(self.scales.len() >= PANEL && self.corrections.len() >= PANEL);
         assert!(self.columns <= PANEL);
+        let outer =
+            |(rows, columns): (&[i32], &[i32])| rows.len() >= self.rows && columns.len() >= PANEL;
+        assert!(self.outer.is_none_or(outer));
         assert!(self.bias.is_none_or(|bias| bias.len() >= self.columns));
         assert!(out.len() >= end_of_rows(self.rows, self.out_stride, self.columns));
     }
@@ -104,28 +108,23 @@ impl Weights {
         assert!(inputs > 0 && inputs <= MAX_INPUTS, "{inputs} inputs");
         assert!(outputs > 0 && scales.len() == outputs, "scales of a linear layer");
         assert_eq!(weights.len(), outputs * inputs, "weights of a linear layer");
-        let padded = outputs.div_ceil(PANEL) * PANEL;
-        let size = inputs.div_ceil(4) * 4 * PANEL;
-        let mut panels = Aligned::<i8>::zeroed(padded / PANEL * size);
-        let mut corrections = Aligned::<i32>::zeroed(padded);
-        let mut worth = Aligned::<f32>::zeroed(padded);
+        let panels =
+            Panels::pack(inputs, outputs, |input, output| weights[output * inputs + input]);
+        let mut corrections = Aligned::<i32>::zeroed(panels.padded_outputs());
+        let mut worth = Aligned::<f32>::zeroed(panels.padded_outputs());
         for (output, row) in weights.chunks_exact(inputs).enumerate() {
-            let panel = &mut panels[output / PANEL * size..];
-            for (input, &weight) in row.iter().enumerate() {
-                panel[input / 4 * 4 * PANEL + output % PANEL * 4 + input % 4] = weight;
-            }
             corrections[output] = -SHIFT * row.iter().map(|&w| i32::from(w)).sum::<i32>();
             worth[output] = 1.0 / scales[output];
         }
-        Self { panels, scales: worth, corrections, inputs, outputs }
+        Self { panels, scales: worth, corrections }
     }
 
     pub fn inputs(&self) -> usize {
-        self.inputs
+        self.panels.inputs
     }
 
     pub fn outputs(&self) -> usize {
-        self.outputs
+        self.panels.outputs
     }
 
     /// The weights of one output, as floats.
@@ -133,11 +132,9 @@ impl Weights {
     /// # Panics
     /// If there is no such output.
     pub fn row(&self, output: usize, row: &mut [f32]) {
-        assert!(output < self.outputs, "output {output} of {}", self.outputs);
-        let panel = &self.panels[output / PANEL * self.panel_size()..];
-        for (input, weight) in row.iter_mut().enumerate().take(self.inputs) {
-            let q = panel[input / 4 * 4 * PANEL + output % PANEL * 4 + input % 4];
-            *weight = f32::from(q) * self.scales[output];
+        assert!(output < self.outputs(), "output {output} of {}", self.outputs());
+        for (input, weight) in row.iter_mut().enumerate().take(self.inputs()) {
+            *weight = f32::from(self.panels.weight(input, output)) * self.scales[output];
         }
     }
 
@@ -150,13 +147,14 @@ impl Weights {
     }
 
     pub(crate) fn apply_with(&self, isa: Isa, x: &[f32], epilogue: Epilogue<'_>, out: &mut [f32]) {
-        let rows = x.len() / self.inputs;
-        assert_eq!(x.len(), rows * self.inputs, "inputs of a linear layer");
-        assert_eq!(out.len(), rows * self.outputs, "outputs of a linear layer");
-        assert!(epilogue.bias.is_none_or(|bias| bias.len() == self.outputs), "biases");
+        let (inputs, outputs) = (self.inputs(), self.outputs());
+        let rows = x.len() / inputs;
+        assert_eq!(x.len(), rows * inputs, "inputs of a linear layer");
+        assert_eq!(out.len(), rows * outputs, "outputs of a linear layer");
+        assert!(epilogue.bias.is_none_or(|bias| bias.len() == outputs), "biases");
         SCRATCH.with_borrow_mut(|scratch| {
-            let outs = out.chunks_mut(ROW_BLOCK * self.outputs);
-            for (x, out) in x.chunks(ROW_BLOCK * self.inputs).zip(outs) {
+            let outs = out.chunks_mut(ROW_BLOCK * outputs);
+            for (x, out) in x.chunks(ROW_BLOCK * inputs).zip(outs) {
                 self.block(isa, x, epilogue, out, scratch);
             }
         });
@@ -170,37 +168,101 @@ impl Weights {
         out: &mut [f32],
         scratch: &mut Scratch,
     ) {
-        let quads = self.inputs.div_ceil(4);
-        let rows = x.len() / self.inputs;
-        scratch.rows.grow(rows * quads * 4);
+        let inputs = self.inputs();
+        let stride = inputs.next_multiple_of(4);
+        scratch.rows.grow(x.len() / inputs * stride);
         scratch.scales.clear();
-        for (x, row) in x.chunks_exact(self.inputs).zip(scratch.rows.chunks_exact_mut(quads * 4)) {
-            let scale = isa.quantize(x, &mut row[..self.inputs]);
+        for (x, row) in x.chunks_exact(inputs).zip(scratch.rows.chunks_exact_mut(stride)) {
+            let scale = isa.quantize(x, &mut row[..inputs]);
             scratch.scales.push(1.0 / scale);
         }
-        for (index, panel) in self.panels.chunks_exact(self.panel_size()).enumerate() {
+        let rows = Rows { values: &scratch.rows, scales: &scratch.scales, sums: None };
+        let columns = Columns { scales: &self.scales, starts: &self.corrections, zero_points: &[] };
+        self.panels.multiply(isa, rows, columns, epilogue, out);
+    }
+}
+
+/// Weights as kernels read them.
+#[derive(Clone)]
+pub(crate) struct Panels {
+    weights: Aligned<i8>,
+    pub(crate) inputs: usize,
+    pub(crate) outputs: usize,
+}
+
+/// Up to [`ROW_BLOCK`] quantized rows.
+pub(crate) struct Rows<'a> {
+    /// Each filled up to a multiple of four.
+    pub(crate) values: &'a [u8],
+    /// One per row.
+    pub(crate) scales: &'a [f32],
+    /// If weights have zero points: the sum of each row.
+    pub(crate) sums: Option<&'a [i32]>,
+}
+
+/// What goes with each output, filled up to whole panels.
+pub(crate) struct Columns<'a> {
+    pub(crate) scales: &'a [f32],
+    /// What sums start from.
+    pub(crate) starts: &'a [i32],
+    /// What the sum of a row is multiplied with, if the rows have sums.
+    pub(crate) zero_points: &'a [i32],
+}
+
+impl Panels {
+    pub(crate) fn pack(inputs: usize, outputs: usize, weight: impl Fn(usize, usize) -> i8) -> Self {
+        let size = inputs.next_multiple_of(4) * PANEL;
+        let mut weights = Aligned::<i8>::zeroed(outputs.div_ceil(PANEL) * size);
+        for input in 0..inputs {
+            for output in 0..outputs {
+                weights[Self::position(inputs, input, output)] = weight(input, output);
+            }
+        }
+        Self { weights, inputs, outputs }
+    }
+
+    fn position(inputs: usize, input: usize, output: usize) -> usize {
+        let panel = output / PANEL * inputs.next_multiple_of(4) * PANEL;
+        panel + input / 4 * 4 * PANEL + output % PANEL * 4 + input % 4
+    }
+
+    fn weight(&self, input: usize, output: usize) -> i8 {
+        self.weights[Self::position(self.inputs, input, output)]
+    }
+
+    pub(crate) fn padded_outputs(&self) -> usize {
+        self.outputs.next_multiple_of(PANEL)
+    }
+
+    pub(crate) fn multiply(
+        &self,
+        isa: Isa,
+        rows: Rows<'_>,
+        columns: Columns<'_>,
+        epilogue: Epilogue<'_>,
+        out: &mut [f32],
+    ) {
+        let stride = self.inputs.next_multiple_of(4);
+        for (index, panel) in self.weights.chunks_exact(stride * PANEL).enumerate() {
             let first = index * PANEL;
-            let columns = PANEL.min(self.outputs - first);
+            let used = PANEL.min(self.outputs - first);
             let tile = Tile {
-                a: &scratch.rows,
-                a_stride: quads * 4,
-                rows,
-                quads,
+                a: rows.values,
+                a_stride: stride,
+                rows: rows.scales.len(),
+                quads: stride / 4,
                 panel,
-                scales: &self.scales[first..first + PANEL],
-                corrections: &self.corrections[first..first + PANEL],
-                row_scales: &scratch.scales,
-                columns,
-                bias: epilogue.bias.map(|bias| &bias[first..first + columns]),
+                scales: &columns.scales[first..first + PANEL],
+                corrections: &columns.starts[first..first + PANEL],
+                row_scales: rows.scales,
+                outer: rows.sums.map(|sums| (sums, &columns.zero_points[first..first + PANEL])),
+                columns: used,
+                bias: epilogue.bias.map(|bias| &bias[first..first + used]),
                 out_stride: self.outputs,
                 add: epilogue.finish == Finish::Add,
             };
             isa.int8_panel(tile, &mut out[first..]);
         }
         isa.activate(out, epilogue.finish);
-    }
-
-    fn panel_size(&self) -> usize {
-        self.inputs.div_ceil(4) * 4 * PANEL
     }
 }

@@ -100,6 +100,23 @@ impl Isa {
         dispatch!(self, pointwise::exponentials_row, exponentials_row, (row, scale))
     }
 
+    /// The least and the greatest of the values and zero.
+    pub(crate) fn extremes(self, x: &[f32]) -> (f32, f32) {
+        dispatch!(self, pointwise::extremes_row, extremes_row, (x))
+    }
+
+    pub(crate) fn quantize_around(self, x: &[f32], scale: f32, zero_point: u8, out: &mut [u8]) {
+        dispatch!(self, pointwise::quantize_around, quantize_around, (x, scale, zero_point, out));
+    }
+
+    pub(crate) fn sum(self, x: &[u8]) -> i32 {
+        dispatch!(self, pointwise::sum_row, sum_row, (x))
+    }
+
+    pub(crate) fn lstm_cell(self, gates: &mut [f32], cell: &mut [f32], hidden: &mut [f32]) {
+        dispatch!(self, pointwise::lstm_cell, lstm_cell, (gates, cell, hidden));
+    }
+
     pub(crate) fn quantize(self, x: &[f32], quantized: &mut [u8]) -> f32 {
         dispatch!(self, pointwise::quantize_row, quantize_row, (x, quantized))
     }
@@ -117,6 +134,12 @@ macro_rules! compile_pointwise {
             @ $features, exponentials_row(row: &mut [f32], scale: f32) -> f32);
         crate::isa::compile_pointwise!(
             @ $features, quantize_row(x: &[f32], quantized: &mut [u8]) -> f32);
+        crate::isa::compile_pointwise!(@ $features, extremes_row(x: &[f32]) -> (f32, f32));
+        crate::isa::compile_pointwise!(@ $features, quantize_around(
+            x: &[f32], scale: f32, zero_point: u8, out: &mut [u8]));
+        crate::isa::compile_pointwise!(@ $features, sum_row(x: &[u8]) -> i32);
+        crate::isa::compile_pointwise!(@ $features, lstm_cell(
+            gates: &mut [f32], cell: &mut [f32], hidden: &mut [f32]));
     };
     (@ $features:literal, $name:ident($($argument:ident: $kind:ty),*) $(-> $result:ty)?) => {
         #[target_feature(enable = $features)]

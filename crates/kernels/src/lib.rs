@@ -2,7 +2,7 @@
 //! dispatch at run time.
 //!
 //! Matrices are row-major. Weights are packed once, when a model is loaded, into panels of
-//! [`PANEL`] columns (see [`float`] and [`int8`]); products then stream panels past blocks of rows.
+//! [`PANEL`] columns (see [`float`], [`int8`] and [`dynamic`]); products then stream panels past blocks of rows.
 //! Everything runs on the calling thread.
 
 mod aligned;
@@ -11,9 +11,11 @@ pub mod attention;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub mod dynamic;
 pub mod float;
 pub mod int8;
 mod isa;
+pub mod lstm;
 mod plain;
 pub mod pointwise;
 #[cfg(test)]

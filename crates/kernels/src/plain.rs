@@ -23,16 +23,24 @@ pub(crate) fn int8_panel(tile: int8::Tile<'_>, out: &mut [f32]) {
         let a = tile.a[row * tile.a_stride..][..4 * tile.quads].as_chunks::<4>().0;
         let mut products = [0f32; PANEL];
         for (column, product) in products.iter_mut().enumerate() {
-            let mut sum = tile.corrections[column];
+            let mut sum = start(&tile, row, column);
             for (a, b) in a.iter().zip(tile.panel.as_chunks::<{ 4 * PANEL }>().0) {
                 let b = &b[4 * column..4 * column + 4];
-                sum += a.iter().zip(b).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum::<i32>();
+                let four = a.iter().zip(b).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum();
+                sum = sum.wrapping_add(four);
             }
             *product = sum as f32 * (tile.row_scales[row] * tile.scales[column]);
         }
         let products = &products[..tile.columns];
         finish(products, tile.bias, tile.add, &mut out[row * tile.out_stride..]);
     }
+}
+
+/// What the sum of products starts from. Sums may leave i32 on their way; where they end is in it.
+#[inline(always)]
+pub(crate) fn start(tile: &int8::Tile<'_>, row: usize, column: usize) -> i32 {
+    let outer = tile.outer.map_or(0, |(rows, columns)| rows[row].wrapping_mul(columns[column]));
+    tile.corrections[column].wrapping_add(outer)
 }
 
 /// Adds the bias, and stores or adds to `products.len()` outputs.

@@ -1,4 +1,4 @@
-//! What goes over single rows: layer norm, activations, exponentials, quantization.
+//! What goes over single rows: layer norm, activations, exponentials, quantization, LSTM cells.
 //!
 //! The loops are written without intrinsics, sixteen lanes at a time and free of branches and
 //! calls, so that the compiler turns them into vectors of whatever width it may use; [`Isa`] has
@@ -107,6 +107,60 @@ pub(crate) fn quantize_row(x: &[f32], quantized: &mut [u8]) -> f32 {
         *q = (x * scale + (ROUND + 128.0)).to_bits() as u8;
     }
     scale
+}
+
+/// The least and the greatest of the values and zero.
+#[inline(always)]
+pub(crate) fn extremes_row(x: &[f32]) -> (f32, f32) {
+    (-max(x, 0.0, |x| -x), max(x, 0.0, |x| x))
+}
+
+/// `round(x / scale) + zero_point`, rounding half to even, from 0 to 255.
+#[inline(always)]
+pub(crate) fn quantize_around(x: &[f32], scale: f32, zero_point: u8, out: &mut [u8]) {
+    let (least, greatest) = (-f32::from(zero_point), 255.0 - f32::from(zero_point));
+    let offset = u32::from(zero_point).wrapping_sub(ROUND.to_bits());
+    for (q, x) in out.iter_mut().zip(x) {
+        let steps = x / scale;
+        let steps = if steps > least { steps } else { least };
+        let steps = if steps < greatest { steps } else { greatest };
+        *q = (steps + ROUND).to_bits().wrapping_add(offset) as u8;
+    }
+}
+
+#[inline(always)]
+pub(crate) fn sum_row(x: &[u8]) -> i32 {
+    x.iter().map(|&x| i32::from(x)).sum()
+}
+
+/// One step of an LSTM: `gates` are input, output, forget and candidate, before their activations.
+#[inline(always)]
+pub(crate) fn lstm_cell(gates: &mut [f32], cell: &mut [f32], hidden: &mut [f32]) {
+    let width = cell.len();
+    let (squashed, candidate) = gates.split_at_mut(3 * width);
+    squashed.iter_mut().for_each(|x| *x = sigmoid(*x));
+    candidate.iter_mut().for_each(|x| *x = tanh(*x));
+    let (input, rest) = squashed.split_at(width);
+    let (output, forget) = rest.split_at(width);
+    let gates = input.iter().zip(output).zip(forget).zip(candidate);
+    for ((((input, output), forget), candidate), (cell, hidden)) in
+        gates.zip(cell.iter_mut().zip(hidden))
+    {
+        *cell = forget * *cell + input * *candidate;
+        *hidden = output * tanh(*cell);
+    }
+}
+
+#[inline(always)]
+fn sigmoid(x: f32) -> f32 {
+    let e = exp(-x.abs());
+    (if x < 0.0 { e } else { 1.0 }) / (1.0 + e)
+}
+
+#[inline(always)]
+fn tanh(x: f32) -> f32 {
+    let e = exp(-2.0 * x.abs());
+    ((1.0 - e) / (1.0 + e)).copysign(x)
 }
 
 /// 1.5 * 2^23: floats of this size are whole numbers, so that adding it rounds half to even, and

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::{Epilogue, Finish, Isa, attention, float, int8};
+use crate::{Epilogue, Finish, Isa, attention, dynamic, float, int8};
 
 /// Numbers in [-1, 1) that follow from the seed.
 fn numbers(seed: u64, count: usize) -> Vec<f32> {
@@ -122,6 +122,84 @@ proptest! {
             let epilogue = Epilogue { bias: bias.as_deref(), finish };
             packed.apply_with(isa, &x, epilogue, &mut out);
             prop_assert_eq!(&out, &expected, "{:?}", isa);
+        }
+    }
+
+    /// As ONNX's operators are defined, for every instruction set to the bit.
+    #[test]
+    fn dynamic_products(
+        rows in 1usize..14, inputs in 1usize..80, outputs in 1usize..150, extreme: bool,
+        finish in prop_oneof![Just(Finish::Store), Just(Finish::Relu), Just(Finish::Add)],
+        biased: bool, seed: u64,
+    ) {
+        let byte = |x: f32| if extreme { if x < 0.0 { 0 } else { 255 } } else { (x * 127.5 + 127.5) as u8 };
+        let bytes = |seed, count| numbers(seed, count).into_iter().map(byte).collect::<Vec<_>>();
+        let (x, weights) = (bytes(seed, rows * inputs), bytes(seed ^ 1, inputs * outputs));
+        let zero_points = bytes(seed ^ 2, outputs);
+        let zero_point = bytes(seed ^ 3, 1)[0];
+        let scales = numbers(seed ^ 4, outputs);
+        let scale = numbers(seed ^ 5, 1)[0];
+        let bias = biased.then(|| numbers(seed ^ 6, outputs));
+        let before = numbers(seed ^ 7, rows * outputs);
+        let mut expected = before.clone();
+        for (x, out) in x.chunks(inputs).zip(expected.chunks_mut(outputs)) {
+            for (output, out) in out.iter_mut().enumerate() {
+                let sum: i64 = x.iter().zip(weights[output..].iter().step_by(outputs)).map(|(&x, &w)| {
+                    (i64::from(x) - i64::from(zero_point))
+                        * (i64::from(w) - i64::from(zero_points[output]))
+                }).sum();
+                let product = sum as f32 * (scale * scales[output]);
+                let product = product + bias.as_ref().map_or(0.0, |bias| bias[output]);
+                *out = match finish {
+                    Finish::Add => *out + product,
+                    Finish::Relu => product.max(0.0),
+                    _ => product,
+                };
+            }
+        }
+        let packed = dynamic::Weights::pack(&weights, &zero_points, &scales, inputs);
+        for &isa in Isa::available() {
+            let mut out = before.clone();
+            let x = dynamic::Quantized { values: &x, scale, zero_point };
+            packed.apply_with(isa, x, Epilogue { bias: bias.as_deref(), finish }, &mut out);
+            prop_assert_eq!(&out, &expected, "{:?}", isa);
+        }
+    }
+
+    #[test]
+    fn dynamic_quantization(
+        x in prop::collection::vec(prop_oneof![-3f32..9.0, -1e-30f32..1e-30, Just(0.0)], 0..90),
+    ) {
+        let max = x.iter().fold(0f32, |max, &x| max.max(x));
+        let min = x.iter().fold(0f32, |min, &x| min.min(x));
+        let scale = if max > min { (max - min) / 255.0 } else { 1.0 };
+        let zero_point = (-min / scale).round_ties_even();
+        let expected: Vec<u8> =
+            x.iter().map(|x| ((x / scale).round_ties_even() + zero_point) as u8).collect();
+        for &isa in Isa::available() {
+            let mut out = vec![0; x.len()];
+            let found = dynamic::quantize_with(isa, &x, &mut out);
+            prop_assert_eq!(found, (scale, zero_point as u8));
+            prop_assert_eq!(&out, &expected);
+        }
+    }
+
+    #[test]
+    fn lstm_cells(width in 1usize..40, spread in 0.1f32..30.0, seed: u64) {
+        let gates: Vec<f32> = numbers(seed, 4 * width).iter().map(|x| x * spread).collect();
+        let before = numbers(seed ^ 1, width);
+        let gate = |of: usize, i: usize| f64::from(gates[of * width + i]);
+        let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+        let cells: Vec<f64> = (0..width).map(|i| {
+            sigmoid(gate(2, i)) * f64::from(before[i]) + sigmoid(gate(0, i)) * gate(3, i).tanh()
+        }).collect();
+        let hiddens: Vec<f64> =
+            cells.iter().enumerate().map(|(i, cell)| sigmoid(gate(1, i)) * cell.tanh()).collect();
+        for &isa in Isa::available() {
+            let (mut cell, mut hidden) = (before.clone(), vec![0.0; width]);
+            isa.lstm_cell(&mut gates.clone(), &mut cell, &mut hidden);
+            assert_close(&cell, &cells, 5e-7);
+            assert_close(&hidden, &hiddens, 5e-7);
         }
     }
 
@@ -246,6 +324,7 @@ fn odd_values_do_no_harm() {
             let mut out = [1.0; 2];
             packed.apply_with(isa, &[x, 1.0], Epilogue::default(), &mut out);
             let mut row = [x, 1.0, x];
+            dynamic::quantize_with(isa, &row, &mut [0; 3]);
             isa.exponentials(&mut row, 1.0);
             isa.activate(&mut row, Finish::Gelu);
         }

@@ -114,6 +114,9 @@ pub enum Error {
     Model { path: PathBuf, message: String },
     #[error("the model knows no language `{0}`")]
     UnknownLanguage(String),
+    /// A word to expect that the model cannot take.
+    #[error("hotword `{hotword}` {message}")]
+    Hotword { hotword: String, message: String },
     #[error("network: {0}")]
     Network(String),
 }

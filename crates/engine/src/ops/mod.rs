@@ -3,14 +3,22 @@
 mod convolution;
 mod decoder;
 mod linear;
+mod lstm;
 mod norm;
+mod quantized;
 mod self_attention;
+mod top_k;
+mod truncate;
 
 pub(crate) use convolution::Convolution;
 pub(crate) use decoder::{CachedAttention, Embedding, LastPosition, MemoryAttention};
 pub(crate) use linear::Linear;
+pub(crate) use lstm::{Direction, Lstm};
 pub(crate) use norm::LayerNorm;
+pub(crate) use quantized::{DynamicQuantize, QuantizedLinear};
 pub(crate) use self_attention::SelfAttention;
+pub(crate) use top_k::TopK;
+pub(crate) use truncate::{Truncate, at_most};
 
 use tract_onnx::tract_core::internal::*;
 

@@ -1,0 +1,199 @@
+use std::{
+    collections::{HashMap, HashSet},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use tract_onnx::{pb, prelude::*};
+
+use super::{Input, Onnx, OnnxNode, graph::Graph, translate};
+use crate::Error;
+
+/// An ONNX file, read and not yet made into a network. Weights are held once, and shared with the
+/// networks that are cut from it.
+#[derive(Debug)]
+pub struct OnnxFile {
+    path: PathBuf,
+    metadata: HashMap<String, String>,
+    inputs: Vec<Port>,
+    outputs: Vec<Port>,
+    opsets: Vec<pb::OperatorSetIdProto>,
+    graph: Graph,
+    /// The node that makes a tensor.
+    producers: HashMap<String, usize>,
+    /// The nodes that take a tensor, in order.
+    consumers: HashMap<String, Vec<usize>>,
+}
+
+/// An input or output of a file's graph.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Port {
+    pub name: String,
+    pub element: Element,
+    /// `None`: any length.
+    pub shape: Vec<Option<usize>>,
+}
+
+/// Types of elements that speech models have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Element {
+    F32,
+    I32,
+    I64,
+    Other,
+}
+
+impl OnnxFile {
+    /// # Errors
+    /// [`Error::Model`] if the file cannot be read or is no ONNX model.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let model = tract_onnx::onnx()
+            .proto_model_for_path(path)
+            .map_err(|error| Error::model(path, format!("is no ONNX file: {error:#}")))?;
+        Self::new(path, model)
+    }
+
+    fn new(path: &Path, model: pb::ModelProto) -> Result<Self, Error> {
+        let mut proto = model.graph.ok_or_else(|| Error::model(path, "holds no graph"))?;
+        let constants = translate::constants(path, std::mem::take(&mut proto.initializer))
+            .map_err(|error| Error::model(path, error))?;
+        let nodes = std::mem::take(&mut proto.node).into_iter().map(OnnxNode::new).collect();
+        let graph = Graph::new(nodes, constants).map_err(|error| Error::model(path, error))?;
+        let mut producers = HashMap::new();
+        let mut consumers = HashMap::<String, Vec<usize>>::new();
+        for (index, node) in graph.nodes.iter().enumerate() {
+            for output in node.outputs().iter().filter(|output| !output.is_empty()) {
+                producers.insert(output.clone(), index);
+            }
+            for needed in node.needs().collect::<HashSet<_>>() {
+                consumers.entry(needed.to_owned()).or_default().push(index);
+            }
+        }
+        // Old exporters list weights among the inputs.
+        let inputs = proto.input.iter().filter(|port| !graph.constants.contains_key(&port.name));
+        Ok(Self {
+            path: path.to_owned(),
+            metadata: model.metadata_props.into_iter().map(|pair| (pair.key, pair.value)).collect(),
+            inputs: inputs.map(port).collect(),
+            outputs: proto.output.iter().map(port).collect(),
+            opsets: model.opset_import,
+            graph,
+            producers,
+            consumers,
+        })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A value that the exporter wrote down (sherpa-onnx keeps a model's constants here).
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        self.metadata.get(key).map(String::as_str)
+    }
+
+    pub fn inputs(&self) -> &[Port] {
+        &self.inputs
+    }
+
+    pub fn outputs(&self) -> &[Port] {
+        &self.outputs
+    }
+
+    /// All nodes, each after those that it depends on. Constants are not among them, nor what only
+    /// gives another name to a constant.
+    pub fn nodes(&self) -> &[OnnxNode] {
+        &self.graph.nodes
+    }
+
+    /// The value of a tensor that does not depend on the inputs.
+    pub fn constant(&self, tensor: &str) -> Option<&Tensor> {
+        self.graph.constants.get(tensor).map(Arc::as_ref)
+    }
+
+    /// The node that makes `tensor`: `None` for inputs and constants.
+    pub fn producer(&self, tensor: &str) -> Option<&OnnxNode> {
+        self.producers.get(tensor).map(|&index| &self.graph.nodes[index])
+    }
+
+    /// The nodes that take `tensor`, in order; those whose subgraphs take it too.
+    pub fn consumers(&self, tensor: &str) -> impl Iterator<Item = &OnnxNode> {
+        let indices = self.consumers.get(tensor).map_or(&[][..], Vec::as_slice);
+        indices.iter().map(|&index| &self.graph.nodes[index])
+    }
+
+    /// All nodes that `tensor` depends on, in order: its producer is the last.
+    pub fn upstream(&self, tensor: &str) -> Vec<&OnnxNode> {
+        let mut found = HashSet::new();
+        let mut open: Vec<usize> = self.producers.get(tensor).copied().into_iter().collect();
+        while let Some(index) = open.pop() {
+            if found.insert(index) {
+                let needs = self.graph.nodes[index].needs();
+                open.extend(needs.filter_map(|needed| self.producers.get(needed)));
+            }
+        }
+        self.in_order(found)
+    }
+
+    /// All nodes that depend on `tensor`, in order.
+    pub fn downstream(&self, tensor: &str) -> Vec<&OnnxNode> {
+        let mut found = HashSet::new();
+        let mut open = vec![tensor];
+        while let Some(tensor) = open.pop() {
+            for &index in self.consumers.get(tensor).map_or(&[][..], Vec::as_slice) {
+                if found.insert(index) {
+                    open.extend(self.graph.nodes[index].outputs().iter().map(String::as_str));
+                }
+            }
+        }
+        self.in_order(found)
+    }
+
+    fn in_order(&self, nodes: HashSet<usize>) -> Vec<&OnnxNode> {
+        let mut nodes: Vec<_> = nodes.into_iter().collect();
+        nodes.sort_unstable();
+        nodes.into_iter().map(|index| &self.graph.nodes[index]).collect()
+    }
+
+    /// The part of the graph between `inputs` and `outputs` as a network of its own; any tensor may
+    /// be an input or output, and what lies elsewhere need not be runnable. The network takes the
+    /// inputs in this order, without those that are [`Input::full_length`].
+    ///
+    /// # Errors
+    /// [`Error::Model`] if an output cannot be computed from the inputs, or holds operators or
+    /// shapes that cannot be worked out.
+    pub fn network(&self, inputs: &[Input<'_>], outputs: &[&str]) -> Result<Onnx, Error> {
+        let element = |name: &str| match self.inputs.iter().find(|port| port.name == name) {
+            Some(Port { element: Element::I32, .. }) => i32::datum_type(),
+            Some(Port { element: Element::I64, .. }) => i64::datum_type(),
+            _ => f32::datum_type(),
+        };
+        let cut =
+            self.graph.cut(inputs, outputs).map_err(|error| Error::model(&self.path, error))?;
+        translate::network(cut, inputs, outputs, element, &self.opsets)
+            .map_err(|error| Error::model(&self.path, error))
+    }
+}
+
+fn port(info: &pb::ValueInfoProto) -> Port {
+    let (mut element, mut shape) = (Element::Other, Vec::new());
+    let value = info.r#type.as_ref().and_then(|kind| kind.value.as_ref());
+    if let Some(pb::type_proto::Value::TensorType(tensor)) = value {
+        use pb::tensor_proto::DataType;
+        element = match DataType::try_from(tensor.elem_type) {
+            Ok(DataType::Float) => Element::F32,
+            Ok(DataType::Int32) => Element::I32,
+            Ok(DataType::Int64) => Element::I64,
+            _ => Element::Other,
+        };
+        let dims = tensor.shape.iter().flat_map(|shape| &shape.dim);
+        shape.extend(dims.map(|dim| match dim.value {
+            Some(pb::tensor_shape_proto::dimension::Value::DimValue(length)) => {
+                length.try_into().ok()
+            }
+            _ => None,
+        }));
+    }
+    Port { name: info.name.clone(), element, shape }
+}

@@ -1,0 +1,149 @@
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use tract_onnx::tract_core::internal::*;
+
+use super::{Input, OnnxNode, translate};
+
+/// Nodes, each after those that it depends on, and the constants that they take.
+#[derive(Debug, Default)]
+pub(super) struct Graph {
+    pub(super) nodes: Vec<OnnxNode>,
+    pub(super) constants: HashMap<String, Arc<Tensor>>,
+}
+
+impl Graph {
+    /// Sorts the nodes; those that only state or rename a constant become constants.
+    pub(super) fn new(
+        nodes: Vec<OnnxNode>,
+        mut constants: HashMap<String, Arc<Tensor>>,
+    ) -> TractResult<Self> {
+        let mut kept = Vec::with_capacity(nodes.len());
+        for node in sorted(nodes)? {
+            let constant = match node.op() {
+                "Constant" => translate::constant(&node)?.map(Arc::new),
+                "Identity" => node.input(0).and_then(|input| constants.get(input)).cloned(),
+                _ => None,
+            };
+            match constant {
+                Some(constant) => drop(constants.insert(node.output().to_owned(), constant)),
+                None => kept.push(node),
+            }
+        }
+        Ok(Self { nodes: kept, constants })
+    }
+
+    /// What is needed to compute `outputs` from `inputs`.
+    pub(super) fn cut(&self, inputs: &[Input<'_>], outputs: &[&str]) -> TractResult<Self> {
+        let given: HashSet<_> = inputs.iter().map(|input| input.name).collect();
+        ensure!(given.len() == inputs.len(), "an input is given twice");
+        let producers = self.producers();
+        for output in outputs {
+            ensure!(producers.contains_key(output), "no operator makes `{output}`");
+        }
+        let mut needed = vec![false; self.nodes.len()];
+        let mut constants = HashMap::new();
+        let mut open: Vec<usize> = outputs.iter().map(|&output| producers[output]).collect();
+        while let Some(index) = open.pop() {
+            if std::mem::replace(&mut needed[index], true) {
+                continue;
+            }
+            let node = &self.nodes[index];
+            for tensor in node.needs().filter(|tensor| !given.contains(tensor)) {
+                if let Some(constant) = self.constants.get(tensor) {
+                    constants.insert(tensor.to_owned(), constant.clone());
+                } else if let Some(&producer) = producers.get(tensor) {
+                    open.push(producer);
+                } else {
+                    bail!("`{}` depends on `{tensor}`, which is not given", node.name());
+                }
+            }
+        }
+        let nodes = self.nodes.iter().zip(needed).filter(|(_, needed)| *needed);
+        Ok(Self { nodes: nodes.map(|(node, _)| node.clone()).collect(), constants })
+    }
+
+    /// Drops what `outputs` do not depend on.
+    pub(super) fn prune(&mut self, outputs: &[&str]) {
+        let mut needed: HashSet<String> = outputs.iter().map(|&output| output.to_owned()).collect();
+        let mut kept = Vec::with_capacity(self.nodes.len());
+        while let Some(node) = self.nodes.pop() {
+            if node.outputs().iter().any(|output| needed.contains(output)) {
+                needed.extend(node.needs().map(str::to_owned));
+                kept.push(node);
+            }
+        }
+        kept.reverse();
+        self.nodes = kept;
+        self.constants.retain(|name, _| needed.contains(name));
+    }
+
+    /// The node that makes each tensor, by its index.
+    pub(super) fn producers(&self) -> HashMap<&str, usize> {
+        let mut producers = HashMap::with_capacity(self.nodes.len());
+        for (index, node) in self.nodes.iter().enumerate() {
+            let outputs = node.outputs().iter().filter(|output| !output.is_empty());
+            producers.extend(outputs.map(|output| (output.as_str(), index)));
+        }
+        producers
+    }
+
+    /// The nodes that take each tensor, by their index; a node that takes it twice is there twice.
+    pub(super) fn consumers(&self) -> HashMap<&str, Vec<usize>> {
+        let mut consumers = HashMap::<_, Vec<_>>::new();
+        for (index, node) in self.nodes.iter().enumerate() {
+            for needed in node.needs() {
+                consumers.entry(needed).or_default().push(index);
+            }
+        }
+        consumers
+    }
+}
+
+/// Each node after those that it depends on; otherwise in the order given.
+fn sorted(nodes: Vec<OnnxNode>) -> TractResult<Vec<OnnxNode>> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum State {
+        New,
+        /// What it depends on comes first.
+        Open,
+        Done,
+    }
+    let mut order = Vec::with_capacity(nodes.len());
+    {
+        let mut producers = HashMap::new();
+        for (index, node) in nodes.iter().enumerate() {
+            for output in node.outputs().iter().filter(|output| !output.is_empty()) {
+                let twice = producers.insert(output.as_str(), index).is_some();
+                ensure!(!twice, "two operators make `{output}`");
+            }
+        }
+        let mut states = vec![State::New; nodes.len()];
+        let mut stack = Vec::new();
+        for start in 0..nodes.len() {
+            stack.push(start);
+            while let Some(&index) = stack.last() {
+                if states[index] == State::New {
+                    states[index] = State::Open;
+                    for &producer in nodes[index].needs().filter_map(|name| producers.get(name)) {
+                        let cycle = states[producer] == State::Open;
+                        ensure!(!cycle, "`{}` depends on itself", nodes[index].name());
+                        if states[producer] == State::New {
+                            stack.push(producer);
+                        }
+                    }
+                    continue;
+                }
+                if states[index] == State::Open {
+                    states[index] = State::Done;
+                    order.push(index);
+                }
+                stack.pop();
+            }
+        }
+    }
+    let mut nodes: Vec<_> = nodes.into_iter().map(Some).collect();
+    Ok(order.into_iter().filter_map(|index| nodes[index].take()).collect())
+}

@@ -1,0 +1,125 @@
+//! From protobuf to tract.
+
+use std::{collections::HashMap, path::Path, sync::Arc};
+
+use tract_onnx::{
+    pb,
+    tensor::load_tensor,
+    tract_core::internal::*,
+    tract_hir::{internal::*, ops::konst::Const},
+};
+
+use super::{
+    Dim, Given, Input, Onnx, OnnxNode, fuse,
+    graph::Graph,
+    masks::{self, Known},
+    operators,
+};
+use crate::runner::Runner;
+
+/// The weights of a file. Each protobuf is dropped when its tensor is made, so that they are not in
+/// memory twice.
+pub(super) fn constants(
+    path: &Path,
+    initializers: Vec<pb::TensorProto>,
+) -> TractResult<HashMap<String, Arc<Tensor>>> {
+    let directory = path.parent().and_then(Path::to_str);
+    let mut constants = HashMap::with_capacity(initializers.len());
+    for mut proto in initializers {
+        let name = std::mem::take(&mut proto.name);
+        let tensor = tensor(&proto, directory).with_context(|| format!("weights `{name}`"))?;
+        constants.insert(name, Arc::new(tensor));
+    }
+    Ok(constants)
+}
+
+/// The value of a `Constant`; `None` if it is of a kind that only tract knows.
+pub(super) fn constant(node: &OnnxNode) -> TractResult<Option<Tensor>> {
+    if let Some(proto) = node.tensor("value") {
+        return tensor(proto, None).map(Some);
+    }
+    let scalar = node.float("value_float").map(tensor0);
+    Ok(scalar
+        .or_else(|| node.int("value_int").map(tensor0))
+        .or_else(|| node.ints("value_ints").map(tensor1)))
+}
+
+pub(super) fn tensor(proto: &pb::TensorProto, directory: Option<&str>) -> TractResult<Tensor> {
+    use pb::tensor_proto::DataType;
+    // tract panics on these when they are raw.
+    let text = proto.data_type == DataType::String as i32;
+    ensure!(!text || !proto.string_data.is_empty(), "text without a text");
+    load_tensor(&*tract_onnx::onnx().provider, proto, directory)
+}
+
+/// `graph` as a network.
+pub(super) fn network(
+    mut graph: Graph,
+    inputs: &[Input<'_>],
+    outputs: &[&str],
+    element: impl Fn(&str) -> DatumType,
+    opsets: &[pb::OperatorSetIdProto],
+) -> TractResult<Onnx> {
+    let template = InferenceModel::default();
+    let symbols = template.symbols.clone();
+    let dim = |dim: &Dim| match dim {
+        Dim::Fixed(length) => length.to_dim(),
+        Dim::Symbol(name) => symbols.sym(name).to_dim(),
+    };
+    let mut known = Known { lengths: HashMap::new(), shapes: HashMap::new() };
+    for input in inputs {
+        match &input.given {
+            Given::Length(axis) => {
+                known.lengths.insert(input.name, symbols.sym(axis).to_dim());
+            }
+            Given::Tensor(dims) => {
+                known.shapes.insert(input.name, dims.iter().map(dim).collect());
+            }
+        }
+    }
+    masks::fold(&mut graph, &known);
+    graph.prune(outputs);
+    fuse::fuse(&mut graph, outputs);
+    let Graph { nodes, mut constants } = graph;
+    for (name, length) in known.lengths {
+        constants.insert(name.to_owned(), tensor1(&[length]).into_arc_tensor());
+    }
+    let port = |name: &str| pb::ValueInfoProto { name: name.to_owned(), ..Default::default() };
+    let proto = pb::ModelProto {
+        opset_import: opsets.to_vec(),
+        graph: Some(pb::GraphProto {
+            node: nodes.into_iter().map(|node| node.proto).collect(),
+            output: outputs.iter().map(|&output| port(output)).collect(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let mut framework = tract_onnx::onnx();
+    operators::register(&mut framework.op_register);
+    let parsed = framework.parse_with_template(&proto, None, template)?;
+    drop(proto);
+    let mut model = parsed.model;
+    // What no node makes, tract takes for inputs. Constants are put in their place.
+    for name in &parsed.unresolved_inputs {
+        let Some(constant) = constants.remove(name) else { continue };
+        let outlet = parsed.outlets_by_name[name];
+        model.node_mut(outlet.node).op = Box::new(Const::new(constant.clone())?);
+        model.set_outlet_fact(outlet, constant.try_into()?)?;
+    }
+    drop(constants);
+    let mut given = Vec::new();
+    for input in inputs {
+        let Some(shape) = known.shapes.remove(input.name) else { continue };
+        let fact = InferenceFact::dt_shape(element(input.name), shape);
+        given.push(match parsed.outlets_by_name.get(input.name) {
+            Some(&outlet) => {
+                model.set_outlet_fact(outlet, fact)?;
+                outlet
+            }
+            None => model.add_source(input.name, fact)?,
+        });
+    }
+    model.set_input_outlets(&given)?;
+    let runner = model.into_typed().and_then(Runner::new)?;
+    Ok(Onnx { runner })
+}

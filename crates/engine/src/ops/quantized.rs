@@ -1,0 +1,100 @@
+//! ONNX's dynamic quantization.
+
+use kernels::{Epilogue, Finish, dynamic};
+use tract_onnx::tract_core::internal::*;
+
+use super::{floats, operator, zeros};
+
+/// `DynamicQuantizeLinear`: f32 to u8 of the same shape, its scale, its zero point.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DynamicQuantize;
+
+operator!(DynamicQuantize);
+
+impl EvalOp for DynamicQuantize {
+    op_out_of_plan!();
+
+    fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let mut out = Tensor::zero::<u8>(inputs[0].shape())?;
+        let (scale, zero_point) = dynamic::quantize(
+            floats(&inputs[0])?,
+            out.try_as_plain_ram_mut()?.as_slice_mut::<u8>()?,
+        );
+        Ok(tvec!(
+            out.into_tvalue(),
+            tensor0(scale).into_tvalue(),
+            tensor0(zero_point).into_tvalue()
+        ))
+    }
+}
+
+impl TypedOp for DynamicQuantize {
+    as_op!();
+
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        ensure!(inputs[0].datum_type == f32::datum_type(), "takes f32");
+        let scalar: [TDim; 0] = [];
+        let values = u8::fact(inputs[0].shape.clone());
+        Ok(tvec!(values, f32::fact(&scalar), u8::fact(&scalar)))
+    }
+}
+
+/// A linear layer over what [`DynamicQuantize`] gives, to f32.
+#[derive(Clone)]
+pub(crate) struct QuantizedLinear {
+    pub(crate) weights: Arc<dynamic::Weights>,
+    pub(crate) bias: Option<Arc<[f32]>>,
+    pub(crate) finish: Finish,
+}
+
+impl std::fmt::Debug for QuantizedLinear {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (inputs, outputs) = (self.weights.inputs(), self.weights.outputs());
+        write!(f, "QuantizedLinear({inputs} -> {outputs})")
+    }
+}
+
+impl PartialEq for QuantizedLinear {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.weights, &other.weights)
+            && self.bias.as_deref() == other.bias.as_deref()
+            && self.finish == other.finish
+    }
+}
+
+impl Eq for QuantizedLinear {}
+
+operator!(QuantizedLinear);
+
+impl EvalOp for QuantizedLinear {
+    op_out_of_plan!();
+
+    fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let mut shape: TVec<usize> = inputs[0].shape().into();
+        *shape.last_mut().context("takes at least one axis")? = self.weights.outputs();
+        let x = dynamic::Quantized {
+            values: inputs[0].try_as_plain_ram()?.as_slice::<u8>()?,
+            scale: inputs[1].cast_to_scalar()?,
+            zero_point: inputs[2].cast_to_scalar()?,
+        };
+        let mut out = zeros(&shape)?;
+        let epilogue = Epilogue { bias: self.bias.as_deref(), finish: self.finish };
+        self.weights.apply(x, epilogue, out.try_as_plain_ram_mut()?.as_slice_mut()?);
+        Ok(tvec!(out.into_tvalue()))
+    }
+}
+
+impl TypedOp for QuantizedLinear {
+    as_op!();
+
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        let [x, scale, zero_point] = inputs else { bail!("takes values, scale and zero point") };
+        ensure!(x.datum_type == u8::datum_type() && zero_point.datum_type == u8::datum_type());
+        ensure!(scale.datum_type == f32::datum_type());
+        let mut shape = x.shape.to_tvec();
+        let last = shape.last_mut().context("takes at least one axis")?;
+        ensure!(*last == self.weights.inputs().to_dim(), "{self:?} of {last} inputs");
+        *last = self.weights.outputs().to_dim();
+        Ok(tvec!(f32::fact(&*shape)))
+    }
+}

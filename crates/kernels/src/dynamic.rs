@@ -1,0 +1,178 @@
+//! `out = x W` with 8-bit integers, quantized as ONNX does it with `DynamicQuantizeLinear` and
+//! `MatMulInteger` and as FunASR's exporter therefore does: both sides unsigned with zero points,
+//! weights with one per column, activations with one for the whole tensor, found on the fly.
+//!
+//! Instructions multiply u8 by i8, so weights are shifted by 128, which their zero points follow.
+//! Zero points come out of the sum, `Σ (x - zx) (w - zw) = Σ x w - zw Σ x - zx Σ w + K zx zw`:
+//! `Σ w` is known when weights are packed, `Σ x` is one sum per row. All sums are exact in i32.
+//! What follows is in ONNX's order of operations, so that results are ONNX Runtime's to the bit:
+//! `f32(sum) * (scale of x * scale of column) + bias`, each rounded.
+
+use std::cell::RefCell;
+
+use crate::{
+    Epilogue, Isa,
+    aligned::Aligned,
+    int8::{Columns, Panels, ROW_BLOCK, Rows},
+};
+
+/// The most inputs for which no sum leaves i32.
+pub const MAX_INPUTS: usize = i32::MAX as usize / (255 * 255);
+
+/// Packed weights of a linear layer.
+#[derive(Clone)]
+pub struct Weights {
+    panels: Panels,
+    /// Per output, filled up to whole panels, as are the others.
+    scales: Aligned<f32>,
+    /// Of the shifted weights.
+    sums: Aligned<i32>,
+    /// Minus those of the shifted weights.
+    zero_points: Aligned<i32>,
+}
+
+/// A quantized tensor: a value is worth `(value - zero_point) * scale`.
+#[derive(Debug, Clone, Copy)]
+pub struct Quantized<'a> {
+    pub values: &'a [u8],
+    pub scale: f32,
+    pub zero_point: u8,
+}
+
+/// Quantizes all of `x` with one scale and zero point, which are returned.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn quantize(x: &[f32], out: &mut [u8]) -> (f32, u8) {
+    quantize_with(Isa::best(), x, out)
+}
+
+pub(crate) fn quantize_with(isa: Isa, x: &[f32], out: &mut [u8]) -> (f32, u8) {
+    assert_eq!(x.len(), out.len(), "quantization");
+    let (min, max) = isa.extremes(x);
+    let scale = (max - min) / 255.0;
+    let scale = if scale > 0.0 { scale } else { 1.0 };
+    let zero_point = (-min / scale).clamp(0.0, 255.0).round_ties_even() as u8;
+    isa.quantize_around(x, scale, zero_point, out);
+    (scale, zero_point)
+}
+
+/// What one product needs beside its operands; kept per thread.
+#[derive(Default)]
+struct Scratch {
+    rows: Aligned<u8>,
+    scales: Vec<f32>,
+    sums: Vec<i32>,
+    starts: Aligned<i32>,
+    column_scales: Aligned<f32>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+impl Weights {
+    /// Packs `weights`, row-major `[inputs, outputs]`; a weight is worth
+    /// `(weight - zero_point) * scale` of its column.
+    ///
+    /// # Panics
+    /// If there are not as many weights, zero points and scales as the shape says, or none, or more
+    /// inputs than [`MAX_INPUTS`].
+    pub fn pack(weights: &[u8], zero_points: &[u8], scales: &[f32], inputs: usize) -> Self {
+        let outputs = scales.len();
+        assert!(inputs > 0 && inputs <= MAX_INPUTS, "{inputs} inputs");
+        assert!(outputs > 0 && zero_points.len() == outputs, "zero points of a linear layer");
+        assert_eq!(weights.len(), inputs * outputs, "weights of a linear layer");
+        let shifted = |weight: u8| (weight ^ 0x80) as i8;
+        let panels = Panels::pack(inputs, outputs, |input, output| {
+            shifted(weights[input * outputs + output])
+        });
+        let padded = panels.padded_outputs();
+        let mut packed = Self {
+            panels,
+            scales: Aligned::zeroed(padded),
+            sums: Aligned::zeroed(padded),
+            zero_points: Aligned::zeroed(padded),
+        };
+        for row in weights.chunks_exact(outputs) {
+            for (sum, &weight) in packed.sums.iter_mut().zip(row) {
+                *sum += i32::from(shifted(weight));
+            }
+        }
+        packed.scales[..outputs].copy_from_slice(scales);
+        for (to, &zero_point) in packed.zero_points.iter_mut().zip(zero_points) {
+            *to = -i32::from(shifted(zero_point));
+        }
+        packed
+    }
+
+    pub fn inputs(&self) -> usize {
+        self.panels.inputs
+    }
+
+    pub fn outputs(&self) -> usize {
+        self.panels.outputs
+    }
+
+    /// Multiplies rows of [`Self::inputs`] numbers.
+    ///
+    /// # Panics
+    /// If the lengths do not fit together.
+    pub fn apply(&self, x: Quantized<'_>, epilogue: Epilogue<'_>, out: &mut [f32]) {
+        self.apply_with(Isa::best(), x, epilogue, out);
+    }
+
+    pub(crate) fn apply_with(
+        &self,
+        isa: Isa,
+        x: Quantized<'_>,
+        epilogue: Epilogue<'_>,
+        out: &mut [f32],
+    ) {
+        let (inputs, outputs) = (self.inputs(), self.outputs());
+        let rows = x.values.len() / inputs;
+        assert_eq!(x.values.len(), rows * inputs, "inputs of a linear layer");
+        assert_eq!(out.len(), rows * outputs, "outputs of a linear layer");
+        assert!(epilogue.bias.is_none_or(|bias| bias.len() == outputs), "biases");
+        let stride = inputs.next_multiple_of(4);
+        SCRATCH.with_borrow_mut(|scratch| {
+            let Scratch { rows: padded_rows, scales, sums, starts, column_scales } = scratch;
+            let padded = self.panels.padded_outputs();
+            starts.grow(padded);
+            column_scales.grow(padded);
+            let zero_point = i32::from(x.zero_point);
+            let depth = inputs as i32;
+            for (start, (sum, zero)) in
+                starts.iter_mut().zip(self.sums.iter().zip(self.zero_points.iter()))
+            {
+                *start = -zero_point * (sum + depth * zero);
+            }
+            // Scales of rows are one, so that a product meets `scale of x * scale of column`.
+            for (to, scale) in column_scales.iter_mut().zip(self.scales.iter()) {
+                *to = x.scale * scale;
+            }
+            let blocks = x.values.chunks(ROW_BLOCK * inputs);
+            for (block, out) in blocks.zip(out.chunks_mut(ROW_BLOCK * outputs)) {
+                scales.clear();
+                scales.resize(block.len() / inputs, 1.0);
+                sums.clear();
+                sums.extend(block.chunks_exact(inputs).map(|row| isa.sum(row)));
+                let values: &[u8] = if stride == inputs {
+                    block
+                } else {
+                    padded_rows.grow(ROW_BLOCK * stride);
+                    let to = padded_rows.chunks_exact_mut(stride);
+                    block
+                        .chunks_exact(inputs)
+                        .zip(to)
+                        .for_each(|(row, to)| to[..inputs].copy_from_slice(row));
+                    padded_rows
+                };
+                let columns =
+                    Columns { scales: column_scales, starts, zero_points: &self.zero_points };
+                let rows = Rows { values, scales, sums: Some(sums) };
+                self.panels.multiply(isa, rows, columns, epilogue, out);
+            }
+        });
+    }
+}
