@@ -110,8 +110,9 @@ async fn a_job_names_the_preset_that_it_wants() {
     let directory = tempfile::tempdir().unwrap();
     let mut worker = scriptorium.start(["worker"], &directory.path().join("log"));
 
+    let recordings = services.uri("in/");
     let submit = |out: &str, more: &[&str]| {
-        let arguments = [&["submit", &services.uri("in/"), "--out", out], more].concat();
+        let arguments = [&["submit", &recordings, "--out", out], more].concat();
         scriptorium.run(arguments.into_iter().chain(["--wait", "--json"]))
     };
     let out = services.uri("out");
