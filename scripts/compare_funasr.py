@@ -54,8 +54,13 @@ def main():
 
 def make_recordings(arguments, folder):
     """name -> (model directory, wavs)"""
-    small = sorted((arguments.small / "wavs").glob("*.wav"))
-    clips = []
+    import soundfile
+
+    small, clips = [], []
+    for path in sorted((arguments.small / "audio").glob("*.flac")):
+        samples, _ = soundfile.read(path, dtype="int16")
+        compare.write_samples(folder / f"{path.stem}.wav", samples.tobytes())
+        small.append(folder / f"{path.stem}.wav")
     for path in sorted((arguments.recordings / "librivox").glob("*.wav")):
         compare.write_samples(folder / path.name, compare.read_samples(path))
         clips.append(folder / path.name)
@@ -63,7 +68,7 @@ def make_recordings(arguments, folder):
     minutes = folder / "minutes.wav"
     compare.write_samples(minutes, b"".join(samples * 5))
     return {
-        "trained words": (arguments.small, small),
+        "trained words": (arguments.small / "model", small),
         "large, LibriVox": (arguments.large, clips),
         "large, minutes": (arguments.large, [minutes]),
     }
