@@ -4,9 +4,9 @@ use std::{
     sync::Arc,
 };
 
-use tract_onnx::{pb, prelude::*};
+use tract_onnx::{pb, prelude::*, tract_core::internal::TractError};
 
-use super::{Input, Onnx, OnnxNode, graph::Graph, translate};
+use super::{Input, Onnx, OnnxNode, fuse, graph::Graph, masks, translate};
 use crate::Error;
 
 /// An ONNX file, read and not yet made into a network. Weights are held once, and shared with the
@@ -54,7 +54,7 @@ impl OnnxFile {
         Self::new(path, model)
     }
 
-    fn new(path: &Path, model: pb::ModelProto) -> Result<Self, Error> {
+    pub(super) fn new(path: &Path, model: pb::ModelProto) -> Result<Self, Error> {
         let mut proto = model.graph.ok_or_else(|| Error::model(path, "holds no graph"))?;
         let constants = translate::constants(path, std::mem::take(&mut proto.initializer))
             .map_err(|error| Error::model(path, error))?;
@@ -164,15 +164,32 @@ impl OnnxFile {
     /// [`Error::Model`] if an output cannot be computed from the inputs, or holds operators or
     /// shapes that cannot be worked out.
     pub fn network(&self, inputs: &[Input<'_>], outputs: &[&str]) -> Result<Onnx, Error> {
+        self.network_with(inputs, outputs, true)
+    }
+
+    /// Without fused operators, for comparison, if not `fused`.
+    pub(super) fn network_with(
+        &self,
+        inputs: &[Input<'_>],
+        outputs: &[&str],
+        fused: bool,
+    ) -> Result<Onnx, Error> {
         let element = |name: &str| match self.inputs.iter().find(|port| port.name == name) {
             Some(Port { element: Element::I32, .. }) => i32::datum_type(),
             Some(Port { element: Element::I64, .. }) => i64::datum_type(),
             _ => f32::datum_type(),
         };
-        let cut =
-            self.graph.cut(inputs, outputs).map_err(|error| Error::model(&self.path, error))?;
-        translate::network(cut, inputs, outputs, element, &self.opsets)
-            .map_err(|error| Error::model(&self.path, error))
+        let translate = || {
+            let mut graph = self.graph.cut(inputs, outputs)?;
+            let (template, known) = translate::known(inputs);
+            masks::fold(&mut graph, &known, outputs);
+            graph.prune(outputs);
+            if fused {
+                fuse::fuse(&mut graph, outputs);
+            }
+            translate::network(graph, template, known, inputs, outputs, element, &self.opsets)
+        };
+        translate().map_err(|error: TractError| Error::model(&self.path, error))
     }
 }
 

@@ -1,24 +1,37 @@
 //! Operators that exporters take apart are put together again. Rules replace the last node of what
 //! they match; what is then not needed any more is pruned.
 
+mod attention;
+mod fsmn;
+
 use std::collections::HashMap;
 
 use tract_onnx::{pb, tract_core::internal::*};
 
+use self::{attention::attention, fsmn::fsmn};
 use super::{OnnxNode, graph::Graph};
 
 /// [`crate::ops::QuantizedLinear`].
 pub(super) const QUANTIZED_LINEAR: &str = "scriptorium.QuantizedLinear";
+/// Attribute of a linear layer that has a bias.
+pub(super) const BIASED: &str = "biased";
 /// Attribute of a linear layer that `Relu` follows.
 pub(super) const RELU: &str = "relu";
 /// [`crate::ops::LayerNorm`].
 pub(super) const LAYER_NORM: &str = "scriptorium.LayerNorm";
+/// [`crate::ops::Attention`].
+pub(super) const ATTENTION: &str = "scriptorium.Attention";
+pub(super) const HEADS: &str = "heads";
+/// [`crate::ops::Fsmn`].
+pub(super) const FSMN: &str = "scriptorium.Fsmn";
+/// Attribute of what is added to something.
+pub(super) const RESIDUAL: &str = "residual";
 /// [`crate::ops::Truncate`].
 pub(super) const TRUNCATE: &str = "scriptorium.Truncate";
 
 /// Puts together what it knows. `outputs` keep their names and values.
 pub(super) fn fuse(graph: &mut Graph, outputs: &[&str]) {
-    for rule in [quantized_linear, layer_norm, truncate] {
+    for rule in [quantized_linear, layer_norm, attention, fsmn, truncate] {
         let found = {
             let matcher = Matcher::new(graph, outputs);
             let indices = 0..graph.nodes.len();
@@ -92,7 +105,7 @@ impl<'a> Matcher<'a> {
 /// Where to put a node.
 type Found = Option<(usize, OnnxNode)>;
 
-/// `f32(MatMulInteger(xq, w, xz, wz)) * (xs * ws) [+ bias] [relu]`, with `xq, xs, xz` from
+/// `f32(MatMulInteger(xq, w, xz, wz)) * (xs * ws) [+ bias] [relu | + residual]`, with `xq, xs, xz` from
 /// `DynamicQuantizeLinear`.
 fn quantized_linear(matcher: &Matcher<'_>, index: usize) -> Found {
     let scaled = &matcher.graph.nodes[index];
@@ -137,9 +150,26 @@ fn quantized_linear(matcher: &Matcher<'_>, index: usize) -> Found {
     }
     let relu = matcher.consumer(matcher.graph.nodes[last].output(), "Relu");
     last = relu.unwrap_or(last);
+    let biased = inputs.len() > 6;
+    // Whether a residual has the shape of the product is seen when shapes are known.
+    let output = matcher.graph.nodes[last].output();
+    let residual = matcher.consumer(output, "Add").filter(|_| relu.is_none());
+    if let Some(add) = residual {
+        let is_data = |name: &str| name != output && matcher.constant(name).is_none();
+        if let Some((residual, _)) = matcher.operands(&matcher.graph.nodes[add], is_data) {
+            inputs.push(residual);
+            last = add;
+        }
+    }
     let mut node = OnnxNode::with(QUANTIZED_LINEAR, &inputs, matcher.graph.nodes[last].output());
-    if relu.is_some() {
-        node.set_int(RELU, 1);
+    for (flag, set) in [
+        (BIASED, biased),
+        (RELU, relu.is_some()),
+        (RESIDUAL, inputs.len() > 6 + usize::from(biased)),
+    ] {
+        if set {
+            node.set_int(flag, 1);
+        }
     }
     Some((last, node))
 }

@@ -1,4 +1,95 @@
+use tract_onnx::pb;
+
 use super::*;
+
+mod fused;
+mod parts;
+
+#[path = "../../../../tests/support/npz.rs"]
+mod npz;
+
+/// A file of these nodes and weights, that computes the last node's outputs.
+fn file(nodes: Vec<OnnxNode>, weights: Vec<(&str, Tensor)>) -> OnnxFile {
+    let graph = pb::GraphProto {
+        output: nodes
+            .last()
+            .map_or(&[][..], |node| node.outputs())
+            .iter()
+            .map(|name| port(name))
+            .collect(),
+        node: nodes.into_iter().map(|node| node.proto).collect(),
+        initializer: weights.iter().map(|(name, tensor)| proto(name, tensor)).collect(),
+        ..Default::default()
+    };
+    let opset = pb::OperatorSetIdProto { version: 14, ..Default::default() };
+    let metadata = pb::StringStringEntryProto { key: "vocab_size".into(), value: "7".into() };
+    let model = pb::ModelProto {
+        graph: Some(graph),
+        opset_import: vec![opset],
+        metadata_props: vec![metadata],
+        ..Default::default()
+    };
+    OnnxFile::new(Path::new("built.onnx"), model).expect("a file")
+}
+
+fn port(name: &str) -> pb::ValueInfoProto {
+    pb::ValueInfoProto { name: name.to_owned(), ..Default::default() }
+}
+
+fn proto(name: &str, tensor: &Tensor) -> pb::TensorProto {
+    use pb::tensor_proto::DataType;
+    let mut proto = pb::TensorProto {
+        name: name.to_owned(),
+        dims: tensor.shape().iter().map(|&dim| dim as i64).collect(),
+        ..Default::default()
+    };
+    let values = |data: &mut Vec<i32>| match crate::values::<u8>(tensor) {
+        Ok(bytes) => data.extend(bytes.iter().map(|&byte| i32::from(byte))),
+        Err(_) => data.extend(crate::values::<i32>(tensor).expect("numbers")),
+    };
+    proto.data_type = match tensor.datum_type() {
+        DatumType::F32 => {
+            proto.float_data = crate::values(tensor).expect("floats").to_vec();
+            DataType::Float
+        }
+        DatumType::I64 => {
+            proto.int64_data = crate::values(tensor).expect("numbers").to_vec();
+            DataType::Int64
+        }
+        DatumType::U8 => {
+            values(&mut proto.int32_data);
+            DataType::Uint8
+        }
+        _ => {
+            values(&mut proto.int32_data);
+            DataType::Int32
+        }
+    } as i32;
+    proto
+}
+
+fn node(op: &str, inputs: &[&str], outputs: &[&str]) -> OnnxNode {
+    let mut node = OnnxNode::with(op, inputs, outputs[0]);
+    node.proto.output = outputs.iter().map(|&output| output.to_owned()).collect();
+    node
+}
+
+/// With an attribute.
+fn with(mut node: OnnxNode, name: &str, value: &[i64]) -> OnnxNode {
+    use pb::attribute_proto::AttributeType;
+    let (kind, i) = match value {
+        [one] if name != "axes" => (AttributeType::Int, *one),
+        _ => (AttributeType::Ints, 0),
+    };
+    node.proto.attribute.push(pb::AttributeProto {
+        name: name.to_owned(),
+        r#type: kind as i32,
+        i,
+        ints: value.to_vec(),
+        ..Default::default()
+    });
+    node
+}
 
 #[test]
 fn one_instance_serves_threads() {

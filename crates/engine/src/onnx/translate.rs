@@ -5,17 +5,12 @@ use std::{collections::HashMap, path::Path, sync::Arc};
 use tract_onnx::{
     pb,
     tensor::load_tensor,
-    tract_core::internal::*,
+    tract_core::{internal::*, model::Rewriter},
     tract_hir::{internal::*, ops::konst::Const},
 };
 
-use super::{
-    Dim, Given, Input, Onnx, OnnxNode, fuse,
-    graph::Graph,
-    masks::{self, Known},
-    operators,
-};
-use crate::runner::Runner;
+use super::{Dim, Given, Input, Onnx, OnnxNode, graph::Graph, masks::Known, operators};
+use crate::{ops, runner::Runner};
 
 /// The weights of a file. Each protobuf is dropped when its tensor is made, so that they are not in
 /// memory twice.
@@ -52,34 +47,37 @@ pub(super) fn tensor(proto: &pb::TensorProto, directory: Option<&str>) -> TractR
     load_tensor(&*tract_onnx::onnx().provider, proto, directory)
 }
 
-/// `graph` as a network.
-pub(super) fn network(
-    mut graph: Graph,
-    inputs: &[Input<'_>],
-    outputs: &[&str],
-    element: impl Fn(&str) -> DatumType,
-    opsets: &[pb::OperatorSetIdProto],
-) -> TractResult<Onnx> {
+/// A model to translate into, and what `inputs` say in its symbols.
+pub(super) fn known<'a>(inputs: &[Input<'a>]) -> (InferenceModel, Known<'a>) {
     let template = InferenceModel::default();
-    let symbols = template.symbols.clone();
     let dim = |dim: &Dim| match dim {
         Dim::Fixed(length) => length.to_dim(),
-        Dim::Symbol(name) => symbols.sym(name).to_dim(),
+        Dim::Symbol(name) => template.symbols.sym(name).to_dim(),
     };
     let mut known = Known { lengths: HashMap::new(), shapes: HashMap::new() };
     for input in inputs {
         match &input.given {
             Given::Length(axis) => {
-                known.lengths.insert(input.name, symbols.sym(axis).to_dim());
+                known.lengths.insert(input.name, dim(&Dim::Symbol(axis)));
             }
             Given::Tensor(dims) => {
                 known.shapes.insert(input.name, dims.iter().map(dim).collect());
             }
         }
     }
-    masks::fold(&mut graph, &known);
-    graph.prune(outputs);
-    fuse::fuse(&mut graph, outputs);
+    (template, known)
+}
+
+/// `graph` as a network.
+pub(super) fn network(
+    graph: Graph,
+    template: InferenceModel,
+    mut known: Known<'_>,
+    inputs: &[Input<'_>],
+    outputs: &[&str],
+    element: impl Fn(&str) -> DatumType,
+    opsets: &[pb::OperatorSetIdProto],
+) -> TractResult<Onnx> {
     let Graph { nodes, mut constants } = graph;
     for (name, length) in known.lengths {
         constants.insert(name.to_owned(), tensor1(&[length]).into_arc_tensor());
@@ -120,6 +118,9 @@ pub(super) fn network(
         });
     }
     model.set_input_outlets(&given)?;
-    let runner = model.into_typed().and_then(Runner::new)?;
-    Ok(Onnx { runner })
+    let mut model = model.into_typed()?.into_decluttered()?;
+    let sums = Rewriter::default()
+        .with_rule_for("sum", |_: &(), model, node, _, op| ops::Sum::replace(model, node, op));
+    sums.rewrite(&(), &mut model)?;
+    Ok(Onnx { runner: Runner::new(model)? })
 }

@@ -1,22 +1,28 @@
 //! Operators that tract has not: they stand on `kernels`.
 
+mod attention;
 mod convolution;
 mod decoder;
+mod fsmn;
 mod linear;
 mod lstm;
 mod norm;
 mod quantized;
 mod self_attention;
+mod sum;
 mod top_k;
 mod truncate;
 
+pub(crate) use attention::Attention;
 pub(crate) use convolution::Convolution;
 pub(crate) use decoder::{CachedAttention, Embedding, LastPosition, MemoryAttention};
+pub(crate) use fsmn::Fsmn;
 pub(crate) use linear::Linear;
 pub(crate) use lstm::{Direction, Lstm};
 pub(crate) use norm::LayerNorm;
 pub(crate) use quantized::{DynamicQuantize, QuantizedLinear};
 pub(crate) use self_attention::SelfAttention;
+pub(crate) use sum::Sum;
 pub(crate) use top_k::TopK;
 pub(crate) use truncate::{Truncate, at_most};
 

@@ -1,0 +1,191 @@
+//! Fused operators against ONNX Runtime's numbers (`tests/fixtures/funasr/ops.py`), and against the
+//! graphs that they replace.
+
+use std::{io::Read, path::Path};
+
+use super::{npz::Npz, *};
+
+fn fixtures() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/funasr")
+}
+
+fn floats(npz: &Npz, name: &str) -> Tensor {
+    let array = &npz[name];
+    crate::tensor(&array.shape, &array.f32()).expect("floats")
+}
+
+fn bytes(npz: &Npz, name: &str) -> Tensor {
+    let array = &npz[name];
+    crate::tensor(&array.shape, &array.u8()).expect("bytes")
+}
+
+fn run(network: &Onnx, input: &Tensor) -> Vec<f32> {
+    let outputs = network.run(vec![input.clone()]).expect("runs");
+    crate::values::<f32>(&outputs[0]).expect("floats").to_vec()
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+#[test]
+fn quantization_is_onnx_runtimes() {
+    let npz = Npz::open(&fixtures().join("ops.npz"));
+    let file = file(vec![node("DynamicQuantizeLinear", &["x"], &["y", "s", "z"])], vec![]);
+    let names = npz.names().filter_map(|name| name.strip_prefix("dql/")?.strip_suffix("/x"));
+    let mut count = 0;
+    for name in names {
+        let x = floats(&npz, &format!("dql/{name}/x"));
+        let shape = x.shape().iter().map(|&dim| Dim::Fixed(dim));
+        let network = file.network(&[Input::new("x", shape)], &["y", "s", "z"]).expect("network");
+        let found = network.run(vec![x]).expect("runs");
+        let [y, scale, zero_point] = ["y", "scale", "zp"].map(|key| format!("dql/{name}/{key}"));
+        assert_eq!(crate::values::<u8>(&found[0]).expect("bytes"), npz[&*y].u8(), "{name}");
+        let found_scale = crate::values::<f32>(&found[1]).expect("a scale");
+        assert_eq!(bits(found_scale), bits(&npz[&*scale].f32()), "{name}");
+        assert_eq!(
+            crate::values::<u8>(&found[2]).expect("bytes"),
+            npz[&*zero_point].u8(),
+            "{name}"
+        );
+        count += 1;
+    }
+    assert_eq!(count, 9);
+}
+
+/// A quantized linear layer as `quantize_dynamic` writes it.
+fn linear(npz: &Npz, name: &str, relu: bool) -> OnnxFile {
+    let mut nodes = vec![
+        node("DynamicQuantizeLinear", &["x"], &["xq", "xs", "xz"]),
+        node("Mul", &["xs", "scale"], &["scales"]),
+        node("MatMulInteger", &["xq", "weights", "xz", "zero_points"], &["sum"]),
+        with(node("Cast", &["sum"], &["float"]), "to", &[1]),
+        node("Mul", &["float", "scales"], &["product"]),
+        node("Add", &["bias", "product"], &["y"]),
+    ];
+    if relu {
+        nodes.push(node("Relu", &["y"], &["positive"]));
+    }
+    let weights = vec![
+        ("weights", bytes(npz, &format!("qmatmul/{name}/Wq"))),
+        ("zero_points", bytes(npz, &format!("qmatmul/{name}/Wzp"))),
+        ("scale", floats(npz, &format!("qmatmul/{name}/Wscale"))),
+        ("bias", floats(npz, &format!("qmatmul/{name}/bias"))),
+    ];
+    file(nodes, weights)
+}
+
+#[test]
+fn quantized_layers_are_onnx_runtimes_to_the_bit() {
+    let npz = Npz::open(&fixtures().join("ops.npz"));
+    for name in ["a", "b", "c", "d"] {
+        let x = floats(&npz, &format!("qmatmul/{name}/x"));
+        let expected = npz[format!("qmatmul/{name}/y").as_str()].f32();
+        let shape = || ["rows".into(), Dim::Fixed(x.shape()[1])];
+        for relu in [false, true] {
+            let file = linear(&npz, name, relu);
+            let expected: Vec<f32> =
+                expected.iter().map(|&y| if relu { y.max(0.0) } else { y }).collect();
+            let output = [if relu { "positive" } else { "y" }];
+            let network = file.network(&[Input::new("x", shape())], &output).expect("network");
+            let operators = ["DynamicQuantize", "QuantizedLinear"];
+            assert_eq!(network.operators(), operators, "{name}");
+            assert_eq!(bits(&run(&network, &x)), bits(&expected), "{name}");
+        }
+    }
+}
+
+#[test]
+fn layer_norm_is_onnx_runtimes() {
+    let npz = Npz::open(&fixtures().join("ops.npz"));
+    let x = floats(&npz, "ln/x");
+    for epsilon in ["1e-12", "1e-05"] {
+        let nodes = vec![
+            with(node("ReduceMean", &["x"], &["mean"]), "axes", &[-1]),
+            node("Sub", &["x", "mean"], &["deviation"]),
+            node("Pow", &["deviation", "two"], &["square"]),
+            with(node("ReduceMean", &["square"], &["variance"]), "axes", &[-1]),
+            node("Add", &["variance", "epsilon"], &["safe"]),
+            node("Sqrt", &["safe"], &["spread"]),
+            node("Div", &["deviation", "spread"], &["normal"]),
+            node("Mul", &["normal", "gamma"], &["scaled"]),
+            node("Add", &["scaled", "beta"], &["y"]),
+        ];
+        let weights = vec![
+            ("two", crate::tensor(&[], &[2f32]).expect("a scalar")),
+            (
+                "epsilon",
+                crate::tensor(&[], &[epsilon.parse::<f32>().expect("a number")]).expect("a scalar"),
+            ),
+            ("gamma", floats(&npz, "ln/gamma")),
+            ("beta", floats(&npz, "ln/beta")),
+        ];
+        let file = file(nodes, weights);
+        let inputs = [Input::new("x", ["rows".into(), 64.into()])];
+        let network = file.network(&inputs, &["y"]).expect("network");
+        assert_eq!(network.operators(), ["LayerNorm"]);
+        let unfused = file.network_with(&inputs, &["y"], false).expect("network");
+        let expected = npz[format!("ln/{epsilon}/y").as_str()].f32();
+        for network in [network, unfused] {
+            let found = run(&network, &x);
+            let close = found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 2e-6);
+            assert!(close, "{found:?}\n{expected:?}");
+        }
+    }
+}
+
+/// Every quantized layer of the fixtures, given the same input, fused or not.
+#[test]
+fn quantized_layers_of_models() {
+    for (model, layers) in [("paraformer", 19), ("seaco", 40), ("sensevoice", 10), ("ct-punc", 8)] {
+        let packed =
+            std::fs::read(fixtures().join(model).join("model_quant.onnx.gz")).expect("read");
+        let mut bytes = Vec::new();
+        flate2::read::GzDecoder::new(&*packed).read_to_end(&mut bytes).expect("gzip");
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let path = directory.path().join("model.onnx");
+        std::fs::write(&path, bytes).expect("write model");
+        let file = OnnxFile::read(&path).expect("a model");
+        let products = file.nodes().iter().filter(|node| node.op() == "MatMulInteger");
+        let mut count = 0;
+        for (seed, product) in products.enumerate() {
+            let quantize = file.producer(product.input(0).expect("x")).expect("a quantizer");
+            let x = quantize.input(0).expect("x");
+            // The layer ends where it is f32 again and biased, if it is.
+            let mut last = product;
+            for op in ["Cast", "Mul", "Add", "Relu"] {
+                let mut next = file.consumers(last.output());
+                match (next.next(), next.next()) {
+                    (Some(node), None) if node.op() == op => last = node,
+                    _ => break,
+                }
+            }
+            if last.op() == "Add" && !last.inputs().iter().any(|name| file.constant(name).is_some())
+            {
+                last = file
+                    .producer(
+                        last.inputs()
+                            .iter()
+                            .find(|name| file.producer(name).is_some_and(|node| node.op() == "Mul"))
+                            .expect("a product"),
+                    )
+                    .expect("a product");
+            }
+            let width =
+                file.constant(product.input(1).expect("weights")).expect("weights").shape()[0];
+            let inputs = [Input::new(x, [1.into(), "time".into(), width.into()])];
+            let fused = file.network(&inputs, &[last.output()]).expect("fused");
+            let unfused = file.network_with(&inputs, &[last.output()], false).expect("unfused");
+            assert_eq!(fused.operators(), ["DynamicQuantize", "QuantizedLinear"]);
+            for time in [1, 5] {
+                let mut random = fastrand::Rng::with_seed(seed as u64);
+                let values: Vec<f32> =
+                    (0..time * width).map(|_| random.f32() * 5.0 - 2.0).collect();
+                let x = crate::tensor(&[1, time, width], &values).expect("a tensor");
+                assert_eq!(bits(&run(&fused, &x)), bits(&run(&unfused, &x)), "{}", last.name());
+            }
+            count += 1;
+        }
+        assert!(count >= layers, "{model}: {count}");
+    }
+}
