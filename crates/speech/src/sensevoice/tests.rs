@@ -200,17 +200,15 @@ fn tags_become_fields() {
     let tag = |tag: &str| id(Piece::Tag(tag.into()));
     let text = |text: &str| id(Piece::Text(text.as_bytes().to_vec()));
     let answer = |ids: &[usize], options: &Options| {
-        let token = |(row, &id): (usize, &usize)| Token {
-            id,
-            frames: row..row + 1,
-            log_probability: -0.5,
-        };
+        let token =
+            |(row, &id): (usize, &usize)| Token { id, frames: row..row + 1, log_probability: -0.5 };
         let tokens: Vec<Token> = ids.iter().enumerate().map(token).collect();
         model.recognition(&tokens, 3.0, options)
     };
     let auto = Options::default();
     let chinese = Options { language: Some("zh".into()), ..Options::default() };
-    let ids = [tag("zh"), tag("HAPPY"), tag("BGM"), tag("withitn"), text("你"), text("好"), text("。")];
+    let ids =
+        [tag("zh"), tag("HAPPY"), tag("BGM"), tag("withitn"), text("你"), text("好"), text("。")];
 
     let heard = answer(&ids, &auto);
     let guess = heard.guess.expect("a guess");
@@ -222,7 +220,8 @@ fn tags_become_fields() {
     assert_eq!(hypothesis.event.as_deref(), Some("bgm"));
     assert_eq!(hypothesis.tokens, ids[4..].iter().map(|&id| id as u32).collect::<Vec<_>>());
     assert!((hypothesis.log_probability + 0.5).abs() < 1e-6);
-    let times: Vec<_> = hypothesis.words.iter().map(|w| (w.text.as_str(), w.start, w.end)).collect();
+    let times: Vec<_> =
+        hypothesis.words.iter().map(|w| (w.text.as_str(), w.start, w.end)).collect();
     let [first, second] = times[..] else { panic!("{times:?}") };
     assert_eq!((first.0, first.1, second.0), ("你", 0.0, "好。"));
     assert!((first.2 - 0.03).abs() < 1e-9 && (second.2 - 0.09).abs() < 1e-9, "{times:?}");
@@ -230,7 +229,8 @@ fn tags_become_fields() {
 
     let silent = answer(&[tag("nospeech"), tag("EMO_UNKNOWN"), tag("Speech"), text("你")], &auto);
     assert_eq!(silent, Recognition::default());
-    let music = answer(&[tag("nospeech"), tag("HAPPY"), tag("BGM"), tag("woitn"), text("a")], &auto);
+    let music =
+        answer(&[tag("nospeech"), tag("HAPPY"), tag("BGM"), tag("woitn"), text("a")], &auto);
     assert_eq!((music.guess, music.hypotheses.len()), (None, 1));
     let music = &music.hypotheses[0];
     assert_eq!((music.text.as_str(), music.event.as_deref()), ("", Some("bgm")));
