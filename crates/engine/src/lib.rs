@@ -19,6 +19,7 @@ pub use error::Error;
 pub use linear::Linear;
 pub use network::{Finish, GraphBuilder, Network, Node};
 pub use onnx::{Dim, Element, Input, Onnx, OnnxFile, OnnxNode, Port};
+pub use runner::OperatorTime;
 /// An n-dimensional array; see [`tensor()`] and [`values`] for the way in and out.
 pub use tract_onnx::prelude::Tensor;
 

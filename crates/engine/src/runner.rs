@@ -1,11 +1,22 @@
 use std::{
     cell::RefCell,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
-use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::{internal::*, plan};
 
 use crate::{Error, decoding::Decoding};
+
+/// How long an operator took in one run.
+#[derive(Debug, Clone)]
+pub struct OperatorTime {
+    /// Its kind.
+    pub operator: String,
+    /// Its node.
+    pub name: String,
+    pub time: Duration,
+}
 
 /// A finished graph that many threads run at once: states (the buffers of one run) are lent to
 /// calls and come back, so that there are as many as there were calls at the same time.
@@ -47,6 +58,24 @@ impl Runner {
         (decoding.map(RefCell::into_inner).unwrap_or_default(), outputs)
     }
 
+    /// As [`Self::run`], and tells how long each operator took.
+    pub(crate) fn profile(
+        &self,
+        inputs: Vec<Tensor>,
+    ) -> Result<(Vec<Tensor>, Vec<OperatorTime>), Error> {
+        let mut times = Vec::with_capacity(self.plan.model().nodes().len());
+        let mut state = self.borrow_state()?;
+        let outputs = self.turn_with(&mut state, inputs, |context, state, node, inputs| {
+            let start = std::time::Instant::now();
+            let outputs = plan::eval(context, state, node, inputs);
+            let (operator, name) = (node.op.name().into_owned(), node.name.clone());
+            times.push(OperatorTime { operator, name, time: start.elapsed() });
+            outputs
+        })?;
+        self.give_back(state);
+        Ok((outputs, times))
+    }
+
     #[cfg(test)]
     pub(crate) fn operators(&self) -> Vec<String> {
         let names = self.plan.model().nodes().iter().map(|node| node.op.name().into_owned());
@@ -58,12 +87,28 @@ impl Runner {
         state: &mut TypedSimpleState,
         inputs: Vec<Tensor>,
     ) -> Result<Vec<Tensor>, Error> {
+        self.turn_with(state, inputs, plan::eval)
+    }
+
+    fn turn_with(
+        &self,
+        state: &mut TypedSimpleState,
+        inputs: Vec<Tensor>,
+        eval: impl FnMut(
+            &EvalContext<'_>,
+            Option<&mut (dyn OpState + 'static)>,
+            &TypedNode,
+            TVec<TValue>,
+        ) -> TractResult<TVec<TValue>>,
+    ) -> Result<Vec<Tensor>, Error> {
         let (given, taken) = (inputs.len(), self.plan.model().inputs.len());
         if given != taken {
             return Err(Error::Input(format!("{given} tensors for {taken} inputs")));
         }
         let inputs = inputs.into_iter().map(IntoTValue::into_tvalue).collect();
-        let outputs = state.run(inputs).map_err(|error| Error::Run(format!("{error:#}")))?;
+        let outputs = state
+            .run_plan_with_eval(inputs, eval)
+            .map_err(|error| Error::Run(format!("{error:#}")))?;
         Ok(outputs.into_iter().map(IntoTensor::into_tensor).collect())
     }
 

@@ -100,6 +100,14 @@ impl Isa {
         dispatch!(self, pointwise::exponentials_row, exponentials_row, (row, scale))
     }
 
+    pub(crate) fn weigh_rows(self, x: &[f32], weights: &[f32], out: &mut [f32]) {
+        dispatch!(self, pointwise::weigh_rows, weigh_rows, (x, weights, out));
+    }
+
+    pub(crate) fn add(self, x: &[f32], out: &mut [f32]) {
+        dispatch!(self, pointwise::add_all, add_all, (x, out));
+    }
+
     /// The least and the greatest of the values and zero.
     pub(crate) fn extremes(self, x: &[f32]) -> (f32, f32) {
         dispatch!(self, pointwise::extremes_row, extremes_row, (x))
@@ -134,6 +142,9 @@ macro_rules! compile_pointwise {
             @ $features, exponentials_row(row: &mut [f32], scale: f32) -> f32);
         crate::isa::compile_pointwise!(
             @ $features, quantize_row(x: &[f32], quantized: &mut [u8]) -> f32);
+        crate::isa::compile_pointwise!(@ $features, weigh_rows(
+            x: &[f32], weights: &[f32], out: &mut [f32]));
+        crate::isa::compile_pointwise!(@ $features, add_all(x: &[f32], out: &mut [f32]));
         crate::isa::compile_pointwise!(@ $features, extremes_row(x: &[f32]) -> (f32, f32));
         crate::isa::compile_pointwise!(@ $features, quantize_around(
             x: &[f32], scale: f32, zero_point: u8, out: &mut [u8]));

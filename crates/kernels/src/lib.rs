@@ -11,6 +11,7 @@ pub mod attention;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub mod depthwise;
 pub mod dynamic;
 pub mod float;
 pub mod int8;

@@ -22,6 +22,15 @@ pub fn layer_norm(x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32, out: &mu
     }
 }
 
+/// Adds `x` to `out`, number by number.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn add(x: &[f32], out: &mut [f32]) {
+    assert_eq!(x.len(), out.len(), "sums");
+    Isa::best().add(x, out);
+}
+
 /// Applies the activation of `finish` to every value.
 pub fn activate(values: &mut [f32], finish: Finish) {
     Isa::best().activate(values, finish);
@@ -107,6 +116,37 @@ pub(crate) fn quantize_row(x: &[f32], quantized: &mut [u8]) -> f32 {
         *q = (x * scale + (ROUND + 128.0)).to_bits() as u8;
     }
     scale
+}
+
+/// The sum of rows of `out.len()` numbers, each number times its weight.
+#[inline(always)]
+pub(crate) fn weigh_rows(x: &[f32], weights: &[f32], out: &mut [f32]) {
+    const BLOCK: usize = 4 * LANES;
+    let width = out.len();
+    for (index, out) in out.chunks_mut(BLOCK).enumerate() {
+        let mut sums = [0f32; BLOCK];
+        for (x, weights) in x.chunks_exact(width).zip(weights.chunks_exact(width)) {
+            let (x, weights) = (&x[index * BLOCK..], &weights[index * BLOCK..]);
+            match (x.first_chunk::<BLOCK>(), weights.first_chunk::<BLOCK>()) {
+                (Some(x), Some(weights)) => {
+                    for ((sum, x), weight) in sums.iter_mut().zip(x).zip(weights) {
+                        *sum += x * weight;
+                    }
+                }
+                _ => {
+                    for ((sum, x), weight) in sums.iter_mut().zip(x).zip(weights) {
+                        *sum += x * weight;
+                    }
+                }
+            }
+        }
+        out.copy_from_slice(&sums[..out.len()]);
+    }
+}
+
+#[inline(always)]
+pub(crate) fn add_all(x: &[f32], out: &mut [f32]) {
+    out.iter_mut().zip(x).for_each(|(out, x)| *out += x);
 }
 
 /// The least and the greatest of the values and zero.

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::{Epilogue, Finish, Isa, attention, dynamic, float, int8};
+use crate::{Epilogue, Finish, Isa, attention, depthwise, dynamic, float, int8};
 
 /// Numbers in [-1, 1) that follow from the seed.
 fn numbers(seed: u64, count: usize) -> Vec<f32> {
@@ -181,6 +181,29 @@ proptest! {
             let found = dynamic::quantize_with(isa, &x, &mut out);
             prop_assert_eq!(found, (scale, zero_point as u8));
             prop_assert_eq!(&out, &expected);
+        }
+    }
+
+    #[test]
+    fn filters_over_time(
+        time in 1usize..20, channels in 1usize..140, taps in 1usize..25, before in 0usize..25,
+        residual: bool, seed: u64,
+    ) {
+        let (x, weights) = (numbers(seed, time * channels), numbers(seed ^ 1, taps * channels));
+        let expected: Vec<f64> = (0..time * channels).map(|at| {
+            let (t, channel) = (at / channels, at % channels);
+            let tap = |tap: usize| {
+                let t = (t + tap).checked_sub(before).filter(|&t| t < time)?;
+                let weight = f64::from(weights[tap * channels + channel]);
+                Some(weight * f64::from(x[t * channels + channel]))
+            };
+            let sum = (0..taps).filter_map(tap).sum::<f64>();
+            sum + if residual { f64::from(x[at]) } else { 0.0 }
+        }).collect();
+        for &isa in Isa::available() {
+            let mut out = vec![f32::NAN; x.len()];
+            depthwise::filter_with(isa, &x, &weights, channels, before, residual, &mut out);
+            assert_close(&out, &expected, 2e-6);
         }
     }
 

@@ -182,7 +182,7 @@ impl OnnxFile {
         let translate = || {
             let mut graph = self.graph.cut(inputs, outputs)?;
             let (template, known) = translate::known(inputs);
-            masks::fold(&mut graph, &known);
+            masks::fold(&mut graph, &known, outputs);
             graph.prune(outputs);
             if fused {
                 fuse::fuse(&mut graph, outputs);

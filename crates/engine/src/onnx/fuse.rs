@@ -1,10 +1,14 @@
 //! Operators that exporters take apart are put together again. Rules replace the last node of what
 //! they match; what is then not needed any more is pruned.
 
+mod attention;
+mod fsmn;
+
 use std::collections::HashMap;
 
 use tract_onnx::{pb, tract_core::internal::*};
 
+use self::{attention::attention, fsmn::fsmn};
 use super::{OnnxNode, graph::Graph};
 
 /// [`crate::ops::QuantizedLinear`].
@@ -13,12 +17,18 @@ pub(super) const QUANTIZED_LINEAR: &str = "scriptorium.QuantizedLinear";
 pub(super) const RELU: &str = "relu";
 /// [`crate::ops::LayerNorm`].
 pub(super) const LAYER_NORM: &str = "scriptorium.LayerNorm";
+/// [`crate::ops::Attention`].
+pub(super) const ATTENTION: &str = "scriptorium.Attention";
+pub(super) const HEADS: &str = "heads";
+/// [`crate::ops::Fsmn`].
+pub(super) const FSMN: &str = "scriptorium.Fsmn";
+pub(super) const RESIDUAL: &str = "residual";
 /// [`crate::ops::Truncate`].
 pub(super) const TRUNCATE: &str = "scriptorium.Truncate";
 
 /// Puts together what it knows. `outputs` keep their names and values.
 pub(super) fn fuse(graph: &mut Graph, outputs: &[&str]) {
-    for rule in [quantized_linear, layer_norm, truncate] {
+    for rule in [quantized_linear, layer_norm, attention, fsmn, truncate] {
         let found = {
             let matcher = Matcher::new(graph, outputs);
             let indices = 0..graph.nodes.len();

@@ -2,9 +2,9 @@
 //!
 //! FunASR makes them by `Less(Range(0, max(lengths)), lengths)`, in floats, which leaves their
 //! shape to the data. Where the lengths are known to span their axis, that is a constant, and so is
-//! what follows from it (`(1 - mask) * -10000`). As far as masks only meet data by broadcasting,
-//! one element does: no axis has to be known, and `x * 1` and `x + 0` are then easily seen to be
-//! nothing at all. Padding masks never change the shape of what they mask.
+//! what follows from it (`(1 - mask) * -10000`). Padding masks never change the shape of what they
+//! mask: `x * 1`, `x + 0` and `Where(false, y, x)` are `x`, whatever its shape. Where a mask's own
+//! shape matters it stays, with a shape that is known.
 
 use std::collections::HashMap;
 
@@ -23,83 +23,90 @@ pub(super) struct Known<'a> {
     pub(super) shapes: HashMap<&'a str, TVec<TDim>>,
 }
 
-pub(super) fn fold(graph: &mut Graph, known: &Known<'_>) {
-    let full = full_masks(graph, known);
-    let mut twins: HashMap<String, String> = HashMap::new();
+pub(super) fn fold(graph: &mut Graph, known: &Known<'_>, outputs: &[&str]) {
+    let mut full = full_masks(graph, known).into_iter().peekable();
+    let mut folding = Folding::default();
     let nodes = std::mem::take(&mut graph.nodes);
-    let mut full = full.into_iter().peekable();
     for (index, mut node) in nodes.into_iter().enumerate() {
         if let Some((_, length)) = full.next_if(|(mask, _)| *mask == index) {
             let mask = node.output().to_owned();
             let shape = format!("{mask}@shape");
             let dims = tensor1(&[1.to_dim(), length]);
             graph.constants.insert(shape.clone(), dims.into_arc_tensor());
-            let twin = format!("{mask}@one");
-            graph.constants.insert(twin.clone(), tensor2(&[[true]]).into_arc_tensor());
             graph.nodes.push(OnnxNode::with(ALL_TRUE, &[&shape], &mask));
-            twins.insert(mask, twin);
+            folding.fills.insert(mask, 1.0);
             continue;
         }
-        match part(&node, &twins, &graph.constants) {
-            Part::None => {}
-            Part::Meets => {
-                for input in &mut node.proto.input {
-                    if let Some(twin) = twins.get(input) {
-                        input.clone_from(twin);
-                    }
-                }
+        for input in &mut node.proto.input {
+            if let Some(same) = folding.same.get(input) {
+                input.clone_from(same);
             }
-            Part::Mask => {
-                let mut twin = node.clone();
-                twin.proto.name.push_str("@one");
-                twin.proto.output[0].push_str("@one");
-                for input in &mut twin.proto.input {
-                    if let Some(of_input) = twins.get(input) {
-                        input.clone_from(of_input);
-                    }
-                }
-                twins.insert(node.output().to_owned(), twin.output().to_owned());
-                graph.nodes.push(twin);
+        }
+        if let Some(value) = folding.filled(&node, &graph.constants) {
+            folding.fills.insert(node.output().to_owned(), value);
+        } else if let Some(data) = folding.unmasked(&node, &graph.constants) {
+            let (name, data) = (node.output().to_owned(), data.to_owned());
+            if outputs.contains(&name.as_str()) {
+                node = OnnxNode::with("Identity", &[&data], &name);
+            } else {
+                folding.same.insert(name, data);
+                continue;
             }
         }
         graph.nodes.push(node);
     }
 }
 
-/// What a node has to do with masks.
-enum Part {
-    /// Nothing, or it looks at their shape.
-    None,
-    /// It turns a mask into another.
-    Mask,
-    /// A mask meets data.
-    Meets,
+#[derive(Default)]
+struct Folding {
+    /// Masks, and the number that fills them.
+    fills: HashMap<String, f64>,
+    /// Tensors that are another, unmasked.
+    same: HashMap<String, String>,
 }
 
-fn part(
-    node: &OnnxNode,
-    masks: &HashMap<String, String>,
-    constants: &HashMap<String, Arc<Tensor>>,
-) -> Part {
-    let is_mask = |name: &String| masks.contains_key(name);
-    if !node.inputs().iter().any(is_mask) || node.outputs().len() != 1 {
-        return Part::None;
-    }
-    let has_axes = || node.input(1).is_some() || node.ints("axes").is_some();
-    match node.op() {
-        "Cast" | "Identity" | "Neg" | "Not" | "Transpose" => Part::Mask,
-        "Squeeze" | "Unsqueeze" if has_axes() && is_mask(&node.inputs()[0]) => Part::Mask,
-        "Add" | "And" | "Div" | "Equal" | "Mul" | "Or" | "Sub" | "Where" => {
-            let mut others = node.inputs().iter().filter(|name| !is_mask(name)).peekable();
-            let one = |name: &String| constants.get(name).is_some_and(|value| value.len() == 1);
-            match () {
-                () if others.clone().all(one) => Part::Mask,
-                // Of another constant it is not known here whether it has the shape of the data.
-                () if others.any(|name| !constants.contains_key(name)) => Part::Meets,
-                () => Part::None,
-            }
+type Constants = HashMap<String, Arc<Tensor>>;
+
+impl Folding {
+    /// What fills the output of `node`, if it turns masks into another.
+    fn filled(&self, node: &OnnxNode, constants: &Constants) -> Option<f64> {
+        let fill = |index: usize| {
+            let name = node.input(index)?;
+            let one = |constant: &&Arc<Tensor>| constant.len() == 1;
+            let constant = || constants.get(name).filter(one)?.cast_to_scalar().ok();
+            self.fills.get(name).copied().or_else(constant)
+        };
+        let truth = |truth: bool| f64::from(u8::from(truth));
+        if !node.inputs().iter().any(|name| self.fills.contains_key(name)) {
+            return None;
         }
-        _ => Part::None,
+        Some(match node.op() {
+            "Cast" | "Expand" | "Identity" | "Reshape" | "Squeeze" | "Tile" | "Transpose"
+            | "Unsqueeze" => *self.fills.get(node.input(0)?)?,
+            "Neg" => -fill(0)?,
+            "Not" => 1.0 - fill(0)?,
+            "Add" => fill(0)? + fill(1)?,
+            "And" | "Mul" => fill(0)? * fill(1)?,
+            "Equal" => truth(fill(0)? == fill(1)?),
+            "Or" => fill(0)?.max(fill(1)?),
+            "Sub" => fill(0)? - fill(1)?,
+            _ => return None,
+        })
+    }
+
+    /// The data that comes out of `node` as it went in.
+    fn unmasked<'a>(&self, node: &'a OnnxNode, constants: &Constants) -> Option<&'a str> {
+        let (first, second) = (node.input(0)?, node.input(1)?);
+        let fill = |name: &str| self.fills.get(name).copied();
+        let data = match (node.op(), fill(first), fill(second)) {
+            ("Mul" | "And", Some(1.0), None) | ("Add", Some(0.0), None) => second,
+            ("Mul" | "And" | "Div", None, Some(1.0)) | ("Add" | "Sub", None, Some(0.0)) => first,
+            ("Where", Some(0.0), _) => node.input(2)?,
+            ("Where", Some(_), None) => second,
+            _ => return None,
+        };
+        // A constant may well have another shape than what comes out.
+        (!constants.contains_key(data) && fill(data).is_none()).then_some(data)
     }
 }
 

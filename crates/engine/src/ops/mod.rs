@@ -1,7 +1,9 @@
 //! Operators that tract has not: they stand on `kernels`.
 
+mod attention;
 mod convolution;
 mod decoder;
+mod fsmn;
 mod linear;
 mod lstm;
 mod norm;
@@ -10,8 +12,10 @@ mod self_attention;
 mod top_k;
 mod truncate;
 
+pub(crate) use attention::Attention;
 pub(crate) use convolution::Convolution;
 pub(crate) use decoder::{CachedAttention, Embedding, LastPosition, MemoryAttention};
+pub(crate) use fsmn::Fsmn;
 pub(crate) use linear::Linear;
 pub(crate) use lstm::{Direction, Lstm};
 pub(crate) use norm::LayerNorm;

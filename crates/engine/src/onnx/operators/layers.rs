@@ -1,0 +1,134 @@
+//! Layers that exporters take apart.
+
+use tract_onnx::{tract_core::internal::*, tract_hir::internal::*};
+
+use super::constant;
+use crate::ops;
+
+/// Takes x, gamma, beta: the last two constant.
+#[derive(Debug, Clone)]
+pub(super) struct LayerNorm {
+    pub(super) epsilon: f32,
+}
+
+impl Expansion for LayerNorm {
+    fn name(&self) -> StaticName {
+        "LayerNorm".into()
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        s: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        check_input_arity(inputs, 3)?;
+        check_output_arity(outputs, 1)?;
+        s.equals(&inputs[0].datum_type, f32::datum_type())?;
+        s.equals(&outputs[0].datum_type, f32::datum_type())?;
+        s.equals(&inputs[0].shape, &outputs[0].shape)
+    }
+
+    fn wire(
+        &self,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        let op = ops::LayerNorm {
+            gamma: constant(model, inputs[1])?.into(),
+            beta: constant(model, inputs[2])?.into(),
+            epsilon: self.epsilon,
+        };
+        model.wire_node(prefix, op, &inputs[..1])
+    }
+}
+
+/// Takes queries, keys and values, `[batch, rows, heads * width]`.
+#[derive(Debug, Clone)]
+pub(super) struct Attention {
+    pub(super) heads: usize,
+}
+
+impl Expansion for Attention {
+    fn name(&self) -> StaticName {
+        "Attention".into()
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        s: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        check_input_arity(inputs, 3)?;
+        check_output_arity(outputs, 1)?;
+        s.equals(&outputs[0].datum_type, f32::datum_type())?;
+        s.equals(&inputs[1].shape, &inputs[2].shape)?;
+        s.equals(&inputs[0].shape, &outputs[0].shape)
+    }
+
+    fn wire(
+        &self,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        model.wire_node(prefix, ops::Attention { heads: self.heads }, inputs)
+    }
+}
+
+/// Takes `[batch, time, channels]`, weights `[channels, 1, taps]`, pads of `[batch, channels,
+/// time]`: the last two constant.
+#[derive(Debug, Clone)]
+pub(super) struct Fsmn {
+    pub(super) residual: bool,
+}
+
+impl Expansion for Fsmn {
+    fn name(&self) -> StaticName {
+        "Fsmn".into()
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        s: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        check_input_arity(inputs, 3)?;
+        check_output_arity(outputs, 1)?;
+        s.equals(&inputs[0].datum_type, f32::datum_type())?;
+        s.equals(&outputs[0].datum_type, f32::datum_type())?;
+        s.equals(&inputs[0].rank, 3)?;
+        s.equals(&inputs[0].shape[2], &inputs[1].shape[0])?;
+        s.equals(&inputs[0].shape, &outputs[0].shape)
+    }
+
+    fn wire(
+        &self,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        let shape = model.outlet_fact(inputs[1])?.shape.as_concrete().map(<[usize]>::to_vec);
+        let Some(&[channels, 1, taps]) = shape.as_deref() else { bail!("weights {shape:?}") };
+        let pads = model.outlet_fact(inputs[2])?.konst.clone().context("pads depend on data")?;
+        let pads = pads.cast_to::<i64>()?;
+        let &[0, 0, before, 0, 0, after] = pads.try_as_plain_ram()?.as_slice::<i64>()? else {
+            bail!("pads {pads:?}")
+        };
+        let keeps = before >= 0 && after >= 0 && before + after + 1 == taps as i64;
+        ensure!(keeps, "{taps} taps with pads of {before} and {after} change the length");
+        let weights = constant::<f32>(model, inputs[1])?;
+        // Channels side by side, tap by tap.
+        let by_tap = (0..taps).flat_map(|tap| weights[tap..].iter().step_by(taps).copied());
+        let op = ops::Fsmn {
+            weights: by_tap.collect(),
+            channels,
+            before: before as usize,
+            residual: self.residual,
+        };
+        model.wire_node(prefix, op, &inputs[..1])
+    }
+}
