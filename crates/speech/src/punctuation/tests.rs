@@ -8,6 +8,11 @@ use tempfile::TempDir;
 
 use super::*;
 
+#[path = "../../../../tests/support/npz.rs"]
+mod npz;
+
+use npz::Npz;
+
 const CONFIG: &str =
     "model: CTTransformer\nmodel_conf:\n  punc_list: [<unk>, _, ',', 。, '?', 、]\n";
 const OFFLINE: &str = "funasr/ct-punc";
@@ -53,6 +58,23 @@ fn plain(text: &str) -> String {
 fn mark(class: usize) -> Mark {
     use Mark::*;
     [Unknown, None, Comma, Period, Question, Enumeration][class]
+}
+
+#[test]
+fn logits_are_onnx_runtimes() {
+    let npz = Npz::open(&fixture("funasr/ct-punc/reference.npz"));
+    for (precision, name) in [(Precision::F32, "f32"), (Precision::Int8, "int8")] {
+        let punctuator = open(OFFLINE, precision);
+        for length in [1, 20, 120] {
+            let ids = npz[format!("{length}/in/inputs").as_str()].i32();
+            let logits = punctuator.network.logits(&ids, 0).expect("runs");
+            let expected = npz[format!("{length}/{name}/logits").as_str()].f32();
+            assert_eq!(logits.len(), expected.len());
+            for (logit, expected) in logits.iter().zip(&expected) {
+                assert!((logit - expected).abs() < 1e-4, "{name} {length}: {logit}, {expected}");
+            }
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -222,14 +244,17 @@ fn a_directory_that_does_not_fit_is_refused() {
     write("config.yaml", CONFIG);
     let model = fs::read(path.join("model.onnx")).expect("model");
     fs::write(path.join("model.onnx"), &model[..model.len() / 2]).expect("write");
-    refused("");
-    // Every float of 64-bit pieces becomes NaN somewhere: the weights follow the graph.
+    refused("is no ONNX file");
+    // The name of a weight, and the 24 bytes of its values.
+    let name = b"decoder.bias\x4a\x18";
+    let at = model.windows(name.len()).position(|bytes| bytes == name).expect("a bias");
     let mut broken = model.clone();
-    for value in broken[model.len() / 2..].chunks_exact_mut(4096) {
-        value[2000..2064].fill(0xFF);
-    }
+    broken[at + name.len() + 8..][..4].fill(0xFF);
     fs::write(path.join("model.onnx"), broken).expect("write");
-    refused("");
+    refused("values that are no numbers");
+    fs::write(path.join("model.onnx"), inflated(&fixture("funasr/sensevoice/model.onnx.gz")))
+        .expect("write");
+    refused("does not begin with a table of words");
     fs::write(path.join("model.onnx"), model).expect("write");
     Punctuator::open(path, "ct-punc", Precision::F32).expect("whole again");
 }

@@ -20,7 +20,20 @@ pub fn units(text: &str) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn nothing_is_lost(text in any::<String>()) {
+            let joined: String = units(&text).collect();
+            prop_assert_eq!(joined, text.split_whitespace().collect::<String>());
+            for unit in units(&text) {
+                prop_assert!(unit.is_ascii() || unit.chars().count() == 1);
+            }
+        }
+    }
 
     #[test]
     fn characters_and_runs_of_ascii() {

@@ -52,7 +52,10 @@ impl Network {
             }
         }
         if values.iter().any(|value| !value.is_finite()) {
-            return Err(broken(path, "computes values that are no numbers: its weights are broken"));
+            return Err(broken(
+                path,
+                "computes values that are no numbers: its weights are broken",
+            ));
         }
         Ok(network)
     }

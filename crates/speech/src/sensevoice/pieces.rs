@@ -62,7 +62,8 @@ impl Piece {
 /// `<0xE4>`: a byte of a character that has no piece.
 fn byte(symbol: &str) -> Option<u8> {
     let digits = symbol.strip_prefix("<0x")?.strip_suffix('>')?;
-    u8::from_str_radix(digits, 16).ok().filter(|_| digits.len() == 2)
+    let is_byte = digits.len() == 2 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    u8::from_str_radix(digits, 16).ok().filter(|_| is_byte)
 }
 
 /// `ModelProto` of `sentencepiece_model.proto`: its first field is the pieces.
@@ -160,7 +161,8 @@ mod tests {
     #[test]
     fn a_broken_model_is_no_model() {
         // Two pieces (score, type 3; no type), then a field of trainer settings.
-        let good = b"\x0a\x0c\x0a\x03<s>\x15\0\0\0\0\x18\x03\x0a\x05\x0a\x03\xe4\xbd\xa0\x12\x02\x08\x01";
+        let good =
+            b"\x0a\x0c\x0a\x03<s>\x15\0\0\0\0\x18\x03\x0a\x05\x0a\x03\xe4\xbd\xa0\x12\x02\x08\x01";
         assert_eq!(parse(good), Some(vec![Piece::Nothing, text("你")]));
         for length in [1, 2, 5, 13, 16, 20, 22] {
             assert_eq!(parse(&good[..length]), None, "{length}");

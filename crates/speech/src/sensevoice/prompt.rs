@@ -88,9 +88,14 @@ mod tests {
             normalize,
             ..Options::default()
         };
-        for (language, row) in
-            [(None, 0), (Some("zh"), 3), (Some("en"), 4), (Some("yue"), 7), (Some("ja"), 11), (Some("ko"), 12)]
-        {
+        for (language, row) in [
+            (None, 0),
+            (Some("zh"), 3),
+            (Some("en"), 4),
+            (Some("yue"), 7),
+            (Some("ja"), 11),
+            (Some("ko"), 12),
+        ] {
             assert_eq!(prompt.numbers(&options(language, true)).expect("known"), [row, 14]);
             assert_eq!(prompt.numbers(&options(language, false)).expect("known"), [row, 15]);
         }
@@ -100,9 +105,11 @@ mod tests {
 
     #[test]
     fn metadata_goes_first() {
-        let metadata = [("lang_auto", "1"), ("lang_yue", "9"), ("with_itn", "5"), ("blank_id", "2")];
+        let metadata =
+            [("lang_auto", "1"), ("lang_yue", "9"), ("with_itn", "5"), ("blank_id", "2")];
         let read = |metadata: &[(&str, &'static str)]| {
-            let lookup = |key: &str| metadata.iter().find(|(name, _)| *name == key).map(|pair| pair.1);
+            let lookup =
+                |key: &str| metadata.iter().find(|(name, _)| *name == key).map(|pair| pair.1);
             Prompt::read(Path::new("model.onnx"), lookup).map_err(|error| error.to_string())
         };
         let expected = Prompt { any: 1, languages: [3, 4, 9, 11, 12], styles: [5, 15], blank: 2 };

@@ -4,17 +4,8 @@
 const EMOTIONS: [&str; 7] =
     ["NEUTRAL", "HAPPY", "SAD", "ANGRY", "FEARFUL", "DISGUSTED", "SURPRISED"];
 /// Sounds besides speech. `Speech`, `Event_UNK` and `GBG` tell nothing.
-const EVENTS: [&str; 9] = [
-    "BGM",
-    "Applause",
-    "Laughter",
-    "Cry",
-    "Sneeze",
-    "Breath",
-    "Cough",
-    "Sing",
-    "Speech_Noise",
-];
+const EVENTS: [&str; 9] =
+    ["BGM", "Applause", "Laughter", "Cry", "Sneeze", "Breath", "Cough", "Sing", "Speech_Noise"];
 pub(super) const LANGUAGES: [&str; 5] = ["zh", "en", "yue", "ja", "ko"];
 const NO_SPEECH: &str = "nospeech";
 

@@ -227,7 +227,10 @@ mod tests {
         };
         let fixed = |ms: u32| {
             let user = VadOptions { max_end_silence_ms: Some(ms), ..Default::default() };
-            EndpointOptions { threshold: 0.5, ..EndpointOptions::new(&EndpointConfig::default(), &user) }
+            EndpointOptions {
+                threshold: 0.5,
+                ..EndpointOptions::new(&EndpointConfig::default(), &user)
+            }
         };
         // A schedule of one silence is that silence.
         let options = dynamic(r#"{"dynamic_silence": [[5, 700]], "dynamic_silence_step_ms": 10}"#);
