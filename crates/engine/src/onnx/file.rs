@@ -54,6 +54,14 @@ impl OnnxFile {
         Self::new(path, model)
     }
 
+    /// As [`OnnxFile::read`], for a model that was put together in memory; errors name `path`.
+    pub fn parse(path: &Path, mut bytes: &[u8]) -> Result<Self, Error> {
+        let model = tract_onnx::onnx()
+            .proto_model_for_read(&mut bytes)
+            .map_err(|error| Error::model(path, format!("is no ONNX model: {error:#}")))?;
+        Self::new(path, model)
+    }
+
     fn new(path: &Path, model: pb::ModelProto) -> Result<Self, Error> {
         let mut proto = model.graph.ok_or_else(|| Error::model(path, "holds no graph"))?;
         let constants = translate::constants(path, std::mem::take(&mut proto.initializer))

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use engine::{Dim, Onnx};
+use engine::{Dim, Element, Input, Onnx, OnnxFile};
 
 use super::{campplus, checkpoint, chunks::WINDOW};
 use crate::{
@@ -17,6 +17,8 @@ use crate::{
 
 /// Mel bins of CAM++'s input.
 const BINS: usize = 80;
+/// The scale of 16-bit integers, in which some models were trained.
+const INT16_SCALE: f32 = 32768.0;
 /// Embeddings of published models have 192 to 512 values.
 const MOST_VALUES: usize = 4096;
 
@@ -24,6 +26,8 @@ const MOST_VALUES: usize = 4096;
 pub struct SpeakerEncoder {
     graph: Onnx,
     filterbank: Arc<Filterbank>,
+    /// Whether each bin's mean over time is subtracted.
+    centred: bool,
     width: usize,
     name: String,
     digest: String,
@@ -31,37 +35,50 @@ pub struct SpeakerEncoder {
 
 impl SpeakerEncoder {
     /// Opens a model directory that holds either an ONNX file as 3D-Speaker and sherpa-onnx export
-    /// it (`model.onnx`, `campplus*.onnx` or the only `*.onnx`; one input f32 `[1, frames, 80]`,
-    /// one output f32 `[1, values]`), or a checkpoint of CAM++ as ModelScope has it
-    /// (`campplus*.bin` or `campplus*.pt`).
+    /// it (`model.onnx`, `campplus*.onnx` or the only `*.onnx`; input f32 `[1, frames, 80]`, output
+    /// f32 `[1, values]`), or a checkpoint of CAM++ as ModelScope has it (`campplus*.bin` or
+    /// `campplus*.pt`). What sherpa-onnx wrote into a file's metadata is minded.
     ///
     /// # Errors
     /// [`Error::Model`] if there is no such file, or it is broken or another kind of network.
     pub fn open(directory: &Path, name: &str) -> Result<Self, Error> {
         let path = model_file(directory)?;
-        let frames = Filterbank::frames(WINDOW);
-        let inputs = [[1, frames, BINS].map(Dim::from).to_vec()];
+        let broken = |message: String| broken(&path, message);
         let is_onnx = path.extension().is_some_and(|extension| extension == "onnx");
-        let graph = if is_onnx {
-            Onnx::open(&path, &inputs)
+        let file = if is_onnx {
+            OnnxFile::read(&path)
         } else {
-            let model = checkpoint::read(&path).and_then(campplus::onnx);
-            Onnx::parse(&path, &model.map_err(|message| broken(&path, message))?, &inputs)
+            let model = checkpoint::read(&path).and_then(campplus::onnx).map_err(broken)?;
+            OnnxFile::parse(&path, &model)
         };
-        let options = FilterbankOptions { bins: BINS, window: Window::Povey, scale: 1.0 };
+        let file = file.map_err(|error| broken(error.to_string()))?;
+        let front = FrontEnd::of(&file).map_err(broken)?;
+        let (input, output) = ports(&file).map_err(broken)?;
+        let shape = [1, Filterbank::frames(WINDOW), BINS].map(Dim::from);
+        let graph = file
+            .network(&[Input::new(input, shape)], &[output])
+            .map_err(|error| broken(error.to_string()))?;
+        let options = FilterbankOptions { bins: BINS, window: Window::Povey, scale: front.scale };
         let mut encoder = Self {
-            graph: graph.map_err(|error| broken(&path, error))?,
+            graph,
             filterbank: Arc::new(Filterbank::new(options)),
+            centred: front.centred,
             width: 0,
             name: name.to_owned(),
             digest: files::digest(std::slice::from_ref(&path), "")?,
         };
         // A file that is another kind of network should fail here, not at the first recording.
         let noise: Vec<f32> = (0..WINDOW).map(|i| ((i * i) % 1009) as f32 / 1009.0 - 0.5).collect();
-        let values = encoder.run(&noise).map_err(|error| broken(&path, error))?;
+        let values = encoder.run(&noise).map_err(|error| broken(error.to_string()))?;
         if !(2..=MOST_VALUES).contains(&values.len()) || !values.iter().all(|v| v.is_finite()) {
             let message = "is no speaker encoder, or damaged: what it says of noise is no embedding";
-            return Err(broken(&path, message));
+            return Err(broken(message.to_owned()));
+        }
+        if let Some(width) = file.metadata("output_dim")
+            && width.parse() != Ok(values.len())
+        {
+            let values = values.len();
+            return Err(broken(format!("gives {values} values, but says that it gives {width}")));
         }
         encoder.width = values.len();
         Ok(encoder)
@@ -104,7 +121,9 @@ impl SpeakerEncoder {
         let mut frames = Vec::with_capacity(Filterbank::frames(WINDOW) * BINS);
         stream.push(samples, &mut frames);
         stream.push(&vec![0.0; WINDOW - samples.len()], &mut frames);
-        subtract_mean(&mut frames);
+        if self.centred {
+            subtract_mean(&mut frames);
+        }
         self.infer(&frames)
     }
 
@@ -124,6 +143,51 @@ impl SpeakerEncoder {
         }
         Ok(engine::values::<f32>(embedding).map_err(network)?.to_vec())
     }
+}
+
+/// How a model wants its features: what sherpa-onnx's exporters write into the file, else as CAM++.
+struct FrontEnd {
+    scale: f32,
+    centred: bool,
+}
+
+impl FrontEnd {
+    fn of(file: &OnnxFile) -> Result<Self, String> {
+        let refuse = |key: &str, value: &str| {
+            Err(format!("{key} is `{value}` in its metadata, which is not supported"))
+        };
+        if let Some(rate) = file.metadata("sample_rate").filter(|rate| *rate != "16000") {
+            return refuse("sample_rate", rate);
+        }
+        let scale = match file.metadata("normalize_samples") {
+            None | Some("1") => 1.0,
+            Some("0") => INT16_SCALE,
+            Some(other) => return refuse("normalize_samples", other),
+        };
+        let centred = match file.metadata("feature_normalize_type") {
+            None | Some("global-mean") => true,
+            Some("") => false,
+            Some(other) => return refuse("feature_normalize_type", other),
+        };
+        Ok(Self { scale, centred })
+    }
+}
+
+/// The names of the input and the output.
+fn ports(file: &OnnxFile) -> Result<(&str, &str), String> {
+    let ([input], [output]) = (file.inputs(), file.outputs()) else {
+        let (inputs, outputs) = (file.inputs().len(), file.outputs().len());
+        return Err(format!(
+            "is no speaker encoder: it has {inputs} inputs and {outputs} outputs, not one of each"
+        ));
+    };
+    if input.element != Element::F32 || !matches!(input.shape[..], [_, _, None | Some(BINS)]) {
+        return Err(format!(
+            "is no speaker encoder: its input is not f32 [1, frames, {BINS}] but {:?}",
+            input.shape
+        ));
+    }
+    Ok((&input.name, &output.name))
 }
 
 /// Subtracts each bin's mean over time: what the microphone adds to all frames is no voice.
