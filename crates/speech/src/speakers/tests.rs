@@ -1,12 +1,14 @@
 //! The encoder against PyTorch's semantics by way of ONNX Runtime. The READMEs of
 //! tests/fixtures/campplus and tests/fixtures/speakers tell of the files.
 
-use std::{fs, io::Read, path::Path, time::Instant};
+use std::{fs, io::Read, path::Path, sync::Arc, time::Instant};
 
 use flate2::read::GzDecoder;
 use tempfile::TempDir;
 
-use super::SpeakerEncoder;
+use super::{Diarizer, SpeakerEncoder, SpeakerOptions, Turn, WINDOW};
+
+mod mixtures;
 
 const FRAMES: usize = 148;
 
@@ -50,18 +52,26 @@ fn features(item: u64) -> Vec<f32> {
     values
 }
 
+/// Little-endian `f32`s.
+fn floats(name: &str) -> Vec<f32> {
+    let bytes = fs::read(fixture(name)).unwrap();
+    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+}
+
+/// Of two vectors, to the norm of the second.
+fn relative_difference(found: &[f32], expected: &[f32]) -> f32 {
+    assert_eq!(found.len(), expected.len());
+    let norm = expected.iter().map(|x| x * x).sum::<f32>().sqrt();
+    found.iter().zip(expected).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt() / norm
+}
+
 fn assert_embeddings(encoder: &SpeakerEncoder) {
-    let bytes = fs::read(fixture("embeddings.f32")).unwrap();
-    let expected: Vec<f32> =
-        bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-    for (item, expected) in expected.chunks_exact(192).enumerate() {
+    for (item, expected) in floats("embeddings.f32").chunks_exact(192).enumerate() {
         let start = Instant::now();
-        let embedding = encoder.infer(&features(item as u64)).unwrap();
-        eprintln!("one window: {:?}", start.elapsed());
-        let norm = expected.iter().map(|x| x * x).sum::<f32>().sqrt();
-        let difference = embedding.iter().zip(expected).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt();
-        eprintln!("relative difference: {:e}", difference / norm);
-        assert!(difference <= 1e-4 * norm, "input {item}: {difference} of {norm}");
+        let found = encoder.infer(&features(item as u64)).unwrap();
+        let difference = relative_difference(&found, expected);
+        eprintln!("one window: {:?}, relative difference: {difference:e}", start.elapsed());
+        assert!(difference <= 1e-4, "input {item}: {difference}");
     }
 }
 
@@ -78,6 +88,24 @@ fn a_checkpoint_gives_the_same() {
     let directory = unpacked("campplus_cn_common.bin.gz", "campplus_cn_common.bin");
     let encoder = SpeakerEncoder::open(directory.path(), "campplus").unwrap();
     assert_embeddings(&encoder);
+}
+
+#[test]
+fn odd_windows_have_a_voice_too() {
+    let directory = unpacked("model.onnx.gz", "campplus_en.onnx");
+    let encoder = Arc::new(SpeakerEncoder::open(directory.path(), "campplus").unwrap());
+    for samples in [&[][..], &[0.1], &[f32::NAN; 500], &[f32::INFINITY; 30], &[1e30; WINDOW]] {
+        let embedding = encoder.embed(samples).unwrap();
+        assert!(embedding.len() == 192 && embedding.iter().all(|value| value.is_finite()));
+    }
+    assert!(encoder.embed(&[0.0; WINDOW + 1]).is_err());
+
+    let diarizer = Diarizer::new(encoder);
+    assert_eq!(diarizer.embed_segment(1.0, &[]).unwrap(), []);
+    assert_eq!(diarizer.diarize(Vec::new(), &SpeakerOptions::default()), []);
+    let embeddings = diarizer.embed_segment(1.0, &[0.01; 16]).unwrap();
+    let turn = Turn { start: 1.0, end: 1.001, speaker: 0 };
+    assert_eq!(diarizer.diarize(embeddings, &SpeakerOptions::default()), [turn]);
 }
 
 #[test]

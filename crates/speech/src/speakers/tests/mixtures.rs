@@ -1,0 +1,163 @@
+//! Conversations put together from recordings of real people (Debian's pocketsphinx-testdata, which
+//! `make test` installs), told apart by the real model.
+
+use std::{fs, path::PathBuf, sync::Arc};
+
+use super::{fixture, floats, relative_difference};
+use crate::{
+    speakers::{Diarizer, Method, SpeakerEncoder, SpeakerOptions, Turn, WINDOW},
+    vad::{FsmnVad, VadOptions},
+};
+
+/// A woman who reads, a man who names cards, and a man who speaks commands and numbers.
+const VOICES: [&[&str]; 3] = [
+    &[
+        "librivox/sense_and_sensibility_01_austen_64kb-0870.wav",
+        "librivox/sense_and_sensibility_01_austen_64kb-0880.wav",
+        "librivox/sense_and_sensibility_01_austen_64kb-0890.wav",
+        "librivox/sense_and_sensibility_01_austen_64kb-0920.wav",
+        "librivox/sense_and_sensibility_01_austen_64kb-0930.wav",
+    ],
+    &["cards/001.wav", "cards/002.wav", "cards/003.wav", "cards/004.wav", "cards/005.wav"],
+    &["goforward.raw", "something.raw", "numbers.raw", "tidigits/dhd.2934z.raw"],
+];
+const RATE: f64 = 16_000.0;
+/// Around each change of speaker so many seconds are not scored, as is usual.
+const COLLAR: f64 = 0.25;
+/// Scored in steps of so many seconds.
+const STEP: f64 = 0.01;
+
+/// The models, if they are there: see tests/run.sh.
+fn models() -> Option<(Arc<FsmnVad>, Diarizer)> {
+    let directory = PathBuf::from(std::env::var_os("SCRIPTORIUM_TEST_MODELS")?);
+    if !directory.join("campplus").is_dir() {
+        return None;
+    }
+    let vad = FsmnVad::open(&directory.join("fsmn-vad")).unwrap();
+    let encoder = SpeakerEncoder::open(&directory.join("campplus"), "campplus").unwrap();
+    Some((Arc::new(vad), Diarizer::new(Arc::new(encoder))))
+}
+
+fn clip(name: &str) -> Vec<f32> {
+    let path = PathBuf::from("/usr/share/pocketsphinx/test/data").join(name);
+    let bytes = fs::read(path).unwrap();
+    // All are 16 kHz mono with 16 bits; the headers of the .wav files are of the shortest kind.
+    let samples = if name.ends_with(".wav") { &bytes[44..] } else { &bytes };
+    pcm(samples)
+}
+
+fn pcm(bytes: &[u8]) -> Vec<f32> {
+    let sample = |b: &[u8]| f32::from(i16::from_le_bytes([b[0], b[1]])) / 32768.0;
+    bytes.chunks_exact(2).map(sample).collect()
+}
+
+/// The clips of `voices` by turns, each once; and who speaks when.
+fn conversation(voices: &[usize]) -> (Vec<f32>, Vec<Turn>) {
+    let mut random = fastrand::Rng::with_seed(1);
+    let (mut samples, mut truth) = (vec![0.0; 4000], Vec::<Turn>::new());
+    for round in 0..5 {
+        for &speaker in voices {
+            let Some(name) = VOICES[speaker].get(round) else { continue };
+            let start = samples.len() as f64 / RATE;
+            samples.extend(clip(name));
+            truth.push(Turn { start, end: samples.len() as f64 / RATE, speaker });
+            samples.extend(vec![0.0; random.usize(1600..12_000)]);
+        }
+    }
+    (samples, truth)
+}
+
+fn speaker_at(turns: &[Turn], time: f64) -> Option<usize> {
+    turns.iter().find(|turn| turn.start <= time && time < turn.end).map(|turn| turn.speaker)
+}
+
+/// Of the speech that the voice activity detector found (and which is all that is told apart), the
+/// share that is given to the wrong speaker, or to nobody, with the best match of names.
+fn error_rate(found: &[Turn], truth: &[Turn], speech: &[(f64, f64)]) -> f64 {
+    let mut counts = vec![vec![0usize; 16]; VOICES.len()];
+    let mut total = 0;
+    for &(start, end) in speech {
+        for step in 0..((end - start) / STEP) as usize {
+            let time = start + step as f64 * STEP;
+            let near = |edge: f64| (edge - time).abs() < COLLAR;
+            if truth.iter().any(|turn| near(turn.start) || near(turn.end)) {
+                continue;
+            }
+            if let Some(speaker) = speaker_at(truth, time) {
+                total += 1;
+                if let Some(found) = speaker_at(found, time) {
+                    counts[speaker][found] += 1;
+                }
+            }
+        }
+    }
+    let pairs = |a: usize, b: usize, c: usize| counts[0][a] + counts[1][b] + counts[2][c];
+    let mut best = 0;
+    for a in 0..16 {
+        for b in (0..16).filter(|b| *b != a) {
+            for c in (0..16).filter(|c| *c != a && *c != b) {
+                best = best.max(pairs(a, b, c));
+            }
+        }
+    }
+    1.0 - best as f64 / f64::from(total)
+}
+
+/// tests/fixtures/campplus/README.md tells where the reference is from.
+#[test]
+fn the_trained_model_gives_what_pytorch_gives() {
+    let Some((_, diarizer)) = models() else {
+        eprintln!("passed over: SCRIPTORIUM_TEST_MODELS has no campplus");
+        return;
+    };
+    let bytes = fs::read(fixture("../frontend/speech_10s.wav")).unwrap();
+    let speech = pcm(&bytes[44..]);
+    let expected = floats("trained.f32");
+    for (start, expected) in [8000, 100_000].into_iter().zip(expected.chunks_exact(192)) {
+        let found = diarizer.encoder.embed(&speech[start..start + WINDOW]).unwrap();
+        let difference = relative_difference(&found, expected);
+        eprintln!("relative difference: {difference:e}");
+        assert!(difference < 1e-3);
+    }
+}
+
+#[test]
+fn real_voices_are_told_apart() {
+    let Some((vad, diarizer)) = models() else {
+        eprintln!("passed over: SCRIPTORIUM_TEST_MODELS has no campplus");
+        return;
+    };
+    let estimate = SpeakerOptions::default();
+    let told = |count| SpeakerOptions { count: Some(count), ..estimate.clone() };
+    let linkage = SpeakerOptions { method: Method::Agglomerative, ..estimate.clone() };
+    for voices in [&[0][..], &[0, 1], &[2, 0], &[0, 1, 2]] {
+        let (samples, truth) = conversation(voices);
+        let segments = vad.segments(&samples, &VadOptions::default()).unwrap();
+        let mut embeddings = Vec::new();
+        let mut speech = Vec::new();
+        for segment in segments {
+            let range = segment.start as usize..(segment.end as usize).min(samples.len());
+            speech.push((range.start as f64 / RATE, range.end as f64 / RATE));
+            // Later segments first: the order makes no difference.
+            let start = range.start as f64 / RATE;
+            embeddings.splice(0..0, diarizer.embed_segment(start, &samples[range]).unwrap());
+        }
+        for options in [estimate.clone(), told(voices.len()), linkage.clone()] {
+            let found = diarizer.diarize(embeddings.clone(), &options);
+            let error = error_rate(&found, &truth, &speech);
+            let speakers = found.iter().map(|turn| turn.speaker + 1).max().unwrap_or(0);
+            println!(
+                "{} voices, {:.0} s, {} windows, {:?}, told {:?}: {speakers} speakers, diarization \
+                 error rate {:.1} % (collar 0.25 s, within speech)",
+                voices.len(),
+                samples.len() as f64 / RATE,
+                embeddings.len(),
+                options.method,
+                options.count,
+                100.0 * error,
+            );
+            assert_eq!(speakers, voices.len());
+            assert!(error < 0.1, "{found:?}");
+        }
+    }
+}
