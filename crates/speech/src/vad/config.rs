@@ -52,7 +52,8 @@ pub struct SilenceSchedule(Vec<(f64, u32)>);
 impl SilenceSchedule {
     /// FunASR's for recordings (`DEFAULT_SILENCE_SCHEDULE` of version 1.4).
     pub fn funasr() -> Self {
-        let funasr = [(10, 2000), (20, 1000), (30, 800), (40, 600), (50, 400), (60, 200), (61, 100)];
+        let funasr =
+            [(10, 2000), (20, 1000), (30, 800), (40, 600), (50, 400), (60, 200), (61, 100)];
         Self(funasr.map(|(seconds, silence)| (f64::from(seconds), silence)).to_vec())
     }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use super::config::{EndpointOptions, Ending};
+use super::config::{Ending, EndpointOptions};
 
 /// A chunk of samples gives so many rows fewer than frames pass in it: the last frame is longer
 /// than the shift, and low frame rate stacking waits for two more.
