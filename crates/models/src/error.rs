@@ -7,8 +7,6 @@ pub enum Error {
     Catalogue(String),
     #[error("no model named `{name}`; known: {known} (or give the path of a model directory)")]
     Unknown { name: String, known: String },
-    #[error("no preset named `{name}`; known: {known}")]
-    UnknownPreset { name: String, known: String },
     #[error("model `{name}` is not installed; `scriptorium models pull {name}` fetches it")]
     NotInstalled { name: String },
     /// A file of a model that is missing or wrong.

@@ -34,6 +34,8 @@ pub enum Role {
 }
 
 impl Family {
+    pub const RECOGNIZERS: &[Self] = &[Self::Whisper, Self::Paraformer, Self::SenseVoice];
+
     /// As in the catalogue, and in JSON.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -30,8 +30,8 @@ fn default_vad() -> String {
 }
 
 impl Preset {
-    /// A recognizer, by name or directory, with the default VAD.
-    pub fn of(recognizer: &str) -> Self {
+    /// Around a recognizer, by its name or by its directory, with the default VAD.
+    pub fn of_model(recognizer: &str) -> Self {
         Self {
             name: recognizer.to_owned(),
             description: String::new(),
@@ -55,26 +55,16 @@ impl Preset {
 impl Catalogue {
     /// The preset of this name. A recognizer that no preset is named after is a preset of itself,
     /// with the default VAD: `whisper-small.en`.
-    ///
-    /// # Errors
-    /// [`Error::UnknownPreset`] with the names there are.
-    pub fn preset(&self, name: &str) -> Result<Preset, Error> {
+    pub fn preset(&self, name: &str) -> Option<Preset> {
         if let Some(preset) = self.presets.iter().find(|preset| preset.name == name) {
-            return Ok(preset.clone());
+            return Some(preset.clone());
         }
-        let recognizer =
-            self.get(name).ok().filter(|entry| entry.family.role() == Role::Recognizer);
-        match recognizer {
-            Some(entry) => Ok(Preset {
-                description: entry.description.clone(),
-                languages: entry.languages.clone(),
-                ..Preset::of(name)
-            }),
-            None => Err(Error::UnknownPreset {
-                name: name.to_owned(),
-                known: self.preset_names().join(", "),
-            }),
-        }
+        let entry = self.get(name).ok()?;
+        (entry.family.role() == Role::Recognizer).then(|| Preset {
+            description: entry.description.clone(),
+            languages: entry.languages.clone(),
+            ..Preset::of_model(name)
+        })
     }
 
     /// The names that [`Catalogue::preset`] knows.
@@ -141,14 +131,10 @@ mod tests {
     fn a_recognizer_is_a_preset_of_itself() {
         let catalogue = Catalogue::builtin();
         let preset = catalogue.preset("whisper-small.en").unwrap();
-        assert_eq!(
-            (preset.recognizer.as_str(), preset.vad.as_str()),
-            ("whisper-small.en", DEFAULT_VAD)
-        );
-        assert_eq!((preset.punctuation, preset.speakers), (None, None));
+        assert_eq!(preset.models(), ["whisper-small.en", DEFAULT_VAD]);
+        assert_eq!(preset.languages, ["en"]);
         for name in ["fsmn-vad", "nothing", ""] {
-            let error = catalogue.preset(name).unwrap_err().to_string();
-            assert!(error.contains("paraformer-zh") && error.contains("whisper-tiny"), "{error}");
+            assert_eq!(catalogue.preset(name), None, "{name}");
         }
     }
 

@@ -2,6 +2,7 @@
 
 pub mod compute;
 pub mod features;
+pub mod itn;
 pub mod paraformer;
 pub mod pipeline;
 pub mod punctuation;

@@ -63,7 +63,7 @@ pub struct Problem {
 
 impl Inspection {
     /// Whether nothing was found that keeps the model from working.
-    pub fn is_ready(&self) -> bool {
+    pub fn is_usable(&self) -> bool {
         self.problems.is_empty()
     }
 }

@@ -6,7 +6,7 @@ use super::Inspection;
 impl fmt::Display for Inspection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let variant = self.variant.map_or(String::new(), |v| format!(" ({})", v.as_str()));
-        let state = if self.is_ready() { "ready" } else { "not ready" };
+        let state = if self.is_usable() { "ready" } else { "not ready" };
         let layout = self.layout.as_str();
         writeln!(f, "{}: {}{variant}, {layout} layout, {state}", self.name, self.family)?;
         writeln!(f, "  path        {}", self.path.display())?;

@@ -84,7 +84,7 @@ fn knows_paraformer_in_all_its_variants() {
         .with("model.onnx", fixture("bicif/model.onnx"))
         .inspect();
     assert_eq!(both.precisions, [Precision::Int8, Precision::F32]);
-    assert!(both.is_ready());
+    assert!(both.is_usable());
 }
 
 #[test]
@@ -94,12 +94,12 @@ fn knows_the_older_names() {
         .without("am.mvn")
         .with("asr.yaml", format!("model: paraformer\n{FRONTEND}token_list: [a, 0, yes]\n"))
         .with("asr.mvn", statistics(560));
-    assert!(old.inspect().is_ready(), "{}", old.inspect());
+    assert!(old.inspect().is_usable(), "{}", old.inspect());
     let listed = old.without("tokens.json").inspect();
     assert_eq!(listed.problems[0].message, "3 tokens, but the network tells 32 apart");
     let numbered = (0..32).map(|id| format!("t{id} {id}\n")).collect::<String>();
     let named = paraformer("paraformer", "Paraformer").without("tokens.json");
-    assert!(named.with("tokens.txt", numbered).inspect().is_ready());
+    assert!(named.with("tokens.txt", numbered).inspect().is_usable());
     let vad = Model::new().with("vad.yaml", FRONTEND).with("vad.mvn", statistics(400)).inspect();
     assert_eq!(vad.family, Family::FsmnVad);
     assert_eq!(vad.problems.len(), 1, "the network: {vad}");
@@ -113,15 +113,15 @@ fn knows_the_others() {
         .with("config.yaml", format!("model: SenseVoiceSmall\n{FRONTEND}"))
         .with("tokens.json", tokens(48))
         .inspect();
-    assert!(sense_voice.is_ready(), "{sense_voice}");
+    assert!(sense_voice.is_usable(), "{sense_voice}");
     assert_eq!(sense_voice.languages, ["zh", "yue", "en", "ja", "ko"]);
     let marks = punctuation().inspect();
-    assert!(marks.is_ready(), "{marks}");
+    assert!(marks.is_usable(), "{marks}");
     assert_eq!((marks.family, marks.variant), (Family::CtTransformer, Some(Variant::Plain)));
     assert_eq!(marks.vocabulary, Some(9));
     let old =
         punctuation().without("config.yaml").with("punc.yaml", "punc_list: [1, 2, 3, 4, 5, 6]");
-    assert!(old.inspect().is_ready(), "{}", old.inspect());
+    assert!(old.inspect().is_usable(), "{}", old.inspect());
     let grammars = Model::new().with("zh_itn_tagger.fst", "x").inspect();
     assert_eq!(grammars.family, Family::TextNormalization);
     assert_eq!(grammars.problems[0].file, "verbalizer.fst");
@@ -135,7 +135,7 @@ fn a_sentencepiece_model_is_a_vocabulary_too() {
         .with("am.mvn", statistics(560))
         .with("config.yaml", FRONTEND)
         .with("chn_jpn_yue_eng_ko_spectok.bpe.model", pieces(48));
-    assert!(model.inspect().is_ready(), "{}", model.inspect());
+    assert!(model.inspect().is_usable(), "{}", model.inspect());
     let model = model.with("chn_jpn_yue_eng_ko_spectok.bpe.model", pieces(47));
     assert_eq!(model.inspect().problems[0].message, "47 tokens, but the network tells 48 apart");
     let model = model.with("chn_jpn_yue_eng_ko_spectok.bpe.model", "\x0a");
@@ -154,7 +154,7 @@ fn knows_what_sherpa_onnx_packs() {
     let model =
         Model::new().with("model.int8.onnx", metadata(&shift)).with("tokens.txt", symbols(32));
     let found = model.inspect();
-    assert!(found.is_ready(), "{found}");
+    assert!(found.is_usable(), "{found}");
     assert_eq!((found.family, found.layout), (Family::Paraformer, Layout::SherpaOnnx));
     assert_eq!(found.variant, Some(Variant::Timestamps));
 
@@ -169,7 +169,7 @@ fn knows_what_sherpa_onnx_packs() {
         let pairs = [("vocab_size", "3"), ("tokens", tokens), ("punctuations", "a|b|c|d|e|f")];
         Model::new().with("model.onnx", with_metadata(fixture("ct-punc/model.onnx"), &pairs))
     };
-    assert!(marks("x|y|z").inspect().is_ready());
+    assert!(marks("x|y|z").inspect().is_usable());
     assert_eq!(marks("x|y|z").inspect().layout, Layout::SherpaOnnx);
     assert_eq!(marks("x|y").inspect().problems.len(), 1);
 }
@@ -230,7 +230,7 @@ fn sees_what_does_not_fit() {
         assert_eq!(found.problems.len(), 1, "{message}: {found}");
         assert_eq!(found.problems[0].file, file, "{found}");
         assert!(found.problems[0].message.contains(message), "{found}");
-        assert!(!found.problems[0].remedy.is_empty() && !found.is_ready());
+        assert!(!found.problems[0].remedy.is_empty() && !found.is_usable());
     }
 }
 
@@ -267,7 +267,7 @@ fn reads_whispers_weights() {
         [(0, Precision::F32), (1, Precision::Int8), (4, Precision::F16), (5, Precision::Bf16)]
     {
         let found = model(kind, 8).inspect();
-        assert!(found.is_ready(), "{found}");
+        assert!(found.is_usable(), "{found}");
         assert_eq!((found.family, found.precisions), (Family::Whisper, vec![precision]));
         assert_eq!(found.languages, ["multilingual"]);
     }
