@@ -12,6 +12,7 @@ use anyhow::Context;
 use models::{Family, Library, ModelDirectory, Preset, Role};
 use speech::{
     compute::Compute,
+    itn::Normalizer,
     paraformer::{self, Paraformer},
     pipeline::{self, Pipeline},
     punctuation::Punctuator,
@@ -85,7 +86,7 @@ pub(crate) async fn engine(config: &Config, needs: Needs) -> anyhow::Result<Engi
 /// The preset of this name, or around the model that `name` is the name or directory of, with what
 /// the configuration puts in place of its parts.
 pub(crate) fn preset(config: &Config, library: &Library, name: &str) -> Preset {
-    let mut preset = library.catalogue().preset(name).unwrap_or_else(|_| Preset::of(name));
+    let mut preset = library.catalogue().preset(name).unwrap_or_else(|| Preset::of_model(name));
     if let Some(vad) = &config.models.vad {
         preset.vad.clone_from(vad);
     }
@@ -179,6 +180,7 @@ struct Loader {
     vads: Opened<FsmnVad>,
     punctuators: Opened<Punctuator>,
     diarizers: Opened<Diarizer>,
+    normalizers: Opened<Normalizer>,
 }
 
 type Opened<M> = BTreeMap<PathBuf, Arc<M>>;
@@ -203,6 +205,11 @@ impl Loader {
                 once(&mut self.diarizers, &model.path, || {
                     let encoder = SpeakerEncoder::open(&model.path, &model.name)?;
                     Ok(Arc::new(Diarizer::new(Arc::new(encoder))))
+                })
+            })?,
+            normalizer: maybe(&parts.normalization, |model| {
+                once(&mut self.normalizers, &model.path, || {
+                    Normalizer::open(&model.path).map(Arc::new)
                 })
             })?,
         })

@@ -128,7 +128,13 @@ fn run(
     };
     let vad = FsmnVad::open(&Path::new(&models).join("fsmn-vad")).unwrap();
     let (recognizer, options) = (Arc::clone(recognizer), options.clone());
-    let models = Models { vad: Arc::new(vad), recognizer, punctuator: None, diarizer: None };
+    let models = Models {
+        vad: Arc::new(vad),
+        recognizer,
+        punctuator: None,
+        diarizer: None,
+        normalizer: None,
+    };
     let pipeline = Pipeline::new(models, Settings::default(), Arc::new(AtOnce));
     let limits =
         Limits { max_bytes: 1 << 30, max_duration: Duration::from_secs(3600), max_channels: 2 };

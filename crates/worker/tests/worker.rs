@@ -103,6 +103,7 @@ impl Fleet {
             recognizer: Arc::new(Scripted::new(script)),
             punctuator: None,
             diarizer: None,
+            normalizer: None,
         };
         let pipeline = Pipeline::new(models, pipeline::Settings::default(), pool);
         let decoding = audio::Options {

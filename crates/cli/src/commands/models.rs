@@ -36,7 +36,7 @@ pub(crate) async fn run(config: &Config, args: ModelsArgs) -> anyhow::Result<u8>
 fn to_pull(config: &Config, library: &Library, names: Vec<String>) -> Vec<String> {
     let named = |name: &String| match library.catalogue().get(name) {
         Ok(_) => vec![name.clone()],
-        Err(_) => models_of(&library.catalogue().preset(name).unwrap_or_else(|_| Preset::of(name))),
+        Err(_) => models_of(&library.catalogue().preset(name).unwrap_or_else(|| Preset::of_model(name))),
     };
     let mut models: Vec<String> = if names.is_empty() {
         let recognizers = std::iter::once(&config.models.recognizer).chain(&config.models.also);

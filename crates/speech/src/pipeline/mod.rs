@@ -22,6 +22,7 @@ use transcript::{Segment, Stage};
 use self::run::Run;
 use crate::{
     compute::Compute,
+    itn::Normalizer,
     punctuation::Punctuator,
     recognizer::{self, Recognizer},
     segmenter,
@@ -43,6 +44,8 @@ pub struct Models {
     pub punctuator: Option<Arc<Punctuator>>,
     /// Tells speakers apart, where that is asked for.
     pub diarizer: Option<Arc<Diarizer>>,
+    /// Writes numbers as digits, where that is asked for and the recognizer does not.
+    pub normalizer: Option<Arc<Normalizer>>,
 }
 
 /// Of a pipeline, for all recordings that do not ask for something else.
@@ -183,6 +186,12 @@ impl Pipeline {
         options.normalize.unwrap_or(self.settings.normalize)
     }
 
+    /// The grammars, if they have anything to do. Who writes marks writes digits, too.
+    fn normalizer(&self, options: &Options) -> Option<&Arc<Normalizer>> {
+        let wanted = self.normalizes(options) && !self.models.recognizer.punctuates(true);
+        self.models.normalizer.as_ref().filter(|_| wanted)
+    }
+
     fn hotwords(&self, options: &Options) -> Arc<[String]> {
         if !self.models.recognizer.takes_hotwords() {
             return Arc::default();
@@ -195,7 +204,7 @@ impl Pipeline {
         let text = format!(
             "revision {REVISION}\nrecognizer {}\nvad {}\npunctuation {:?}\nspeakers {:?} {:?}\n\
              segmentation {:?}\nchannels {:?}\nallow_truncated {}\nlanguage {:?}\nhotwords {:?}\n\
-             normalize {}\n",
+             normalize {} {:?}\n",
             self.recognizer().digest,
             self.models.vad.digest(),
             self.punctuator(options).map(|punctuator| punctuator.digest()),
@@ -207,6 +216,7 @@ impl Pipeline {
             options.language,
             self.hotwords(options),
             self.normalizes(options),
+            self.normalizer(options).map(|normalizer| normalizer.digest()),
         );
         hex::encode(Sha256::digest(text))
     }

@@ -10,7 +10,7 @@ use transcript::{Segment, Stage};
 
 use super::{
     Control, Error, INTERRUPT_POLL, Options, Outcome, Pipeline, Progress,
-    sentences,
+    sentences::{self, Finisher},
     task::{Heard, Recognized, WindowTask, contained},
 };
 use crate::{
@@ -117,6 +117,10 @@ impl<'a> Run<'a> {
 
     /// What is done once all words are there: marks, digits, speakers.
     fn finish_segments(&mut self) -> Result<Vec<Segment>, Error> {
+        let finisher = Finisher {
+            punctuator: self.pipeline.punctuator(self.options).map(|p| &**p),
+            normalizer: self.pipeline.normalizer(self.options).map(|n| &**n),
+        };
         // Split channels are labelled, a mix is not.
         let labelled = self.channels.len() > 1;
         let mut segments = Vec::new();
@@ -125,9 +129,7 @@ impl<'a> Run<'a> {
             let mut of_channel = std::mem::take(&mut channel.segments);
             of_channel.sort_by(|a, b| a.start.total_cmp(&b.start));
             let start = thread_cpu_seconds();
-            if let Some(punctuator) = self.pipeline.punctuator(self.options) {
-                of_channel = sentences::punctuate(of_channel, punctuator)?;
-            }
+            of_channel = finisher.finish(of_channel)?;
             let punctuated = thread_cpu_seconds();
             self.seconds.punctuate += punctuated - start;
             if labelled {
@@ -149,10 +151,24 @@ impl<'a> Run<'a> {
     }
 
     fn warnings(&self) -> Vec<String> {
-        let ignored = !self.options.hotwords.is_empty() && self.hotwords.is_empty();
         let name = &self.pipeline.recognizer().name;
-        let warning = format!("hotwords are passed over: the model `{name}` has no use for them");
-        ignored.then_some(warning).into_iter().collect()
+        let mut warnings = Vec::new();
+        if !self.options.hotwords.is_empty() && self.hotwords.is_empty() {
+            warnings.push(format!(
+                "hotwords are passed over: the model `{name}` has no use for them"
+            ));
+        }
+        let recognizer = &self.pipeline.models.recognizer;
+        if self.options.normalize == Some(true)
+            && !recognizer.punctuates(true)
+            && self.pipeline.normalizer(self.options).is_none()
+        {
+            warnings.push(format!(
+                "numbers stay words: the model `{name}` writes none as digits, and no grammars are \
+                 loaded (`models.normalization` names them)"
+            ));
+        }
+        warnings
     }
 
     fn stages(&self) -> Vec<Stage> {
@@ -160,6 +176,7 @@ impl<'a> Run<'a> {
         let stage = |name: &str, seconds: f64| Stage { name: name.to_owned(), seconds };
         let mut stages =
             vec![stage("decode", decode), stage("vad", vad), stage("recognize", recognize)];
+        // Grammars are quick; a stage of their own would tell nobody anything.
         if self.pipeline.punctuator(self.options).is_some() {
             stages.push(stage("punctuate", punctuate));
         }

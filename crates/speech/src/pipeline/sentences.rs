@@ -5,6 +5,7 @@ use transcript::{Segment, Word};
 
 use super::Error;
 use crate::{
+    itn::Normalizer,
     punctuation::{self, Mark, Punctuator, Style},
     recognizer::Hypothesis,
     speakers::{self, Turn},
@@ -54,48 +55,128 @@ fn milliseconds(seconds: f64) -> f64 {
     (seconds * 1000.0).round() / 1000.0
 }
 
-/// Sets marks over the whole text of a channel, and cuts it into sentences where the words' times
-/// are known. FunASR's `timestamp_sentence` cuts at commas, too; readers are better served by
-/// sentences.
-pub(super) fn punctuate(
-    segments: Vec<Segment>,
-    punctuator: &Punctuator,
-) -> Result<Vec<Segment>, Error> {
-    if segments.iter().any(|segment| segment.words.is_empty()) {
-        return punctuate_untimed(segments, punctuator);
-    }
-    let words: Vec<&str> =
-        segments.iter().flat_map(|s| &s.words).map(|word| word.text.as_str()).collect();
-    let marks = punctuator.punctuate(&words)?;
-    Ok(sentences(segments, &marks))
+/// What is done to the words of a channel once all are there.
+pub(super) struct Finisher<'a> {
+    pub(super) punctuator: Option<&'a Punctuator>,
+    pub(super) normalizer: Option<&'a Normalizer>,
 }
 
-/// Segments stay as they are: nobody knows when a sentence inside of one ends.
-fn punctuate_untimed(
-    mut segments: Vec<Segment>,
-    punctuator: &Punctuator,
-) -> Result<Vec<Segment>, Error> {
-    let units: Vec<Vec<&str>> =
-        segments.iter().map(|segment| punctuation::units(&segment.text).collect()).collect();
-    let all: Vec<&str> = units.iter().flatten().copied().collect();
-    let mut marks = punctuator.punctuate(&all)?.into_iter();
-    let texts: Vec<String> = segments
-        .iter()
-        .zip(&units)
-        .map(|(segment, units)| {
-            let marks: Vec<Mark> = marks.by_ref().take(units.len()).collect();
-            let style = Style::of(segment.language.as_deref(), units);
-            punctuation::join(units, &marks, style)
-        })
-        .collect();
-    for (segment, text) in segments.iter_mut().zip(texts) {
-        segment.text = text;
+impl Finisher<'_> {
+    /// `segments` in order of start. With a punctuation model, marks are set over the whole text,
+    /// which is cut into sentences where the words' times are known. (FunASR's
+    /// `timestamp_sentence` cuts at commas, too; readers are better served by sentences.) Last,
+    /// numbers become digits.
+    pub(super) fn finish(&self, mut segments: Vec<Segment>) -> Result<Vec<Segment>, Error> {
+        if segments.iter().any(|segment| segment.words.is_empty()) {
+            return self.finish_untimed(segments);
+        }
+        if let Some(punctuator) = self.punctuator {
+            let words: Vec<&str> =
+                segments.iter().flat_map(|s| &s.words).map(|word| word.text.as_str()).collect();
+            let marks = punctuator.punctuate(&words)?;
+            return Ok(sentences(segments, &marks, self.normalizer));
+        }
+        if let Some(normalizer) = self.normalizer {
+            for segment in &mut segments {
+                segment.text = normalizer.normalize(&segment.text);
+                let marks = vec![Mark::None; segment.words.len()];
+                (segment.words, _) = rewrite(std::mem::take(&mut segment.words), marks, normalizer);
+            }
+        }
+        Ok(segments)
     }
-    Ok(segments)
+
+    /// Segments stay as they are: nobody knows when a sentence inside of one ends.
+    fn finish_untimed(&self, mut segments: Vec<Segment>) -> Result<Vec<Segment>, Error> {
+        if let Some(punctuator) = self.punctuator {
+            let units: Vec<Vec<&str>> =
+                segments.iter().map(|s| punctuation::units(&s.text).collect()).collect();
+            let all: Vec<&str> = units.iter().flatten().copied().collect();
+            let mut marks = punctuator.punctuate(&all)?.into_iter();
+            let texts: Vec<String> = segments
+                .iter()
+                .zip(&units)
+                .map(|(segment, units)| {
+                    let marks: Vec<Mark> = marks.by_ref().take(units.len()).collect();
+                    let style = Style::of(segment.language.as_deref(), units);
+                    punctuation::join(units, &marks, style)
+                })
+                .collect();
+            for (segment, text) in segments.iter_mut().zip(texts) {
+                segment.text = text;
+            }
+        }
+        if let Some(normalizer) = self.normalizer {
+            for segment in &mut segments {
+                segment.text = normalizer.normalize(&segment.text);
+            }
+        }
+        Ok(segments)
+    }
+}
+
+/// Puts what is written in place of words; marks inside of that go.
+fn rewrite(
+    words: Vec<Word>,
+    marks: Vec<Mark>,
+    normalizer: &Normalizer,
+) -> (Vec<Word>, Vec<Mark>) {
+    let mut rewrites = Vec::new();
+    let mut start = 0;
+    for (index, mark) in marks.iter().enumerate() {
+        if *mark != Mark::None || index + 1 == marks.len() {
+            let clause: Vec<&str> = words[start..=index].iter().map(|w| w.text.as_str()).collect();
+            let shifted = normalizer.rewrite(&clause).into_iter().map(|rewrite| {
+                (rewrite.words.start + start..rewrite.words.end + start, rewrite.text)
+            });
+            rewrites.extend(shifted);
+            start = index + 1;
+        }
+    }
+    let (mut written, mut of_written) = (Vec::new(), Vec::new());
+    let mut rewrites = rewrites.into_iter().peekable();
+    let mut index = 0;
+    while index < words.len() {
+        match rewrites.next_if(|(range, _)| range.start == index) {
+            Some((range, text)) => {
+                let replaced = &words[range.clone()];
+                written.push(Word {
+                    start: replaced[0].start,
+                    end: replaced[replaced.len() - 1].end,
+                    text,
+                    confidence: geometric_mean(replaced),
+                    speaker: None,
+                });
+                of_written.push(marks[range.end - 1]);
+                index = range.end;
+            }
+            None => {
+                written.push(words[index].clone());
+                of_written.push(marks[index]);
+                index += 1;
+            }
+        }
+    }
+    (written, of_written)
+}
+
+/// Of the words' probabilities, as a segment's confidence is that of its tokens; `None` if there is
+/// a word without one.
+fn geometric_mean(words: &[Word]) -> Option<f32> {
+    let mut sum = 0.0;
+    for word in words {
+        sum += word.confidence?.max(f32::MIN_POSITIVE).ln();
+    }
+    Some((sum / words.len().max(1) as f32).exp())
 }
 
 /// `marks`: one for each word of all segments.
-fn sentences(segments: Vec<Segment>, marks: &[Mark]) -> Vec<Segment> {
+fn sentences(
+    segments: Vec<Segment>,
+    marks: &[Mark],
+    normalizer: Option<&Normalizer>,
+) -> Vec<Segment> {
+    let finish = |sentence: Sentence| sentence.finish(normalizer);
     let mut sentences = Vec::new();
     let mut open: Option<Sentence> = None;
     let mut marks = marks.iter().copied();
@@ -106,17 +187,17 @@ fn sentences(segments: Vec<Segment>, marks: &[Mark]) -> Vec<Segment> {
             let sentence = match open.take() {
                 Some(sentence) if sentence.takes(&kind, &word) => open.insert(sentence),
                 ended => {
-                    sentences.extend(ended.map(Sentence::finish));
+                    sentences.extend(ended.map(finish));
                     open.insert(Sentence::new(&kind))
                 }
             };
             sentence.push(word, mark);
             if mark.ends_sentence() {
-                sentences.extend(open.take().map(Sentence::finish));
+                sentences.extend(open.take().map(finish));
             }
         }
     }
-    sentences.extend(open.map(Sentence::finish));
+    sentences.extend(open.map(finish));
     sentences
 }
 
@@ -147,22 +228,21 @@ impl Sentence {
         self.marks.push(mark);
     }
 
-    fn finish(self) -> Segment {
-        let texts: Vec<&str> = self.words.iter().map(|word| word.text.as_str()).collect();
+    fn finish(self, normalizer: Option<&Normalizer>) -> Segment {
+        let confidence = geometric_mean(&self.words).unwrap_or(self.kind.confidence);
+        let (words, marks) = match normalizer {
+            Some(normalizer) => rewrite(self.words, self.marks, normalizer),
+            None => (self.words, self.marks),
+        };
+        let texts: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
         let style = Style::of(self.kind.language.as_deref(), &texts);
-        let text = punctuation::join(&texts, &self.marks, style);
-        // Geometric mean, as of tokens.
-        let logarithms: f32 = self
-            .words
-            .iter()
-            .map(|word| word.confidence.unwrap_or(self.kind.confidence).max(f32::MIN_POSITIVE).ln())
-            .sum();
+        let text = punctuation::join(&texts, &marks, style);
         Segment {
-            start: self.words.first().map_or(self.kind.start, |word| word.start),
-            end: self.words.last().map_or(self.kind.end, |word| word.end),
+            start: words.first().map_or(self.kind.start, |word| word.start),
+            end: words.last().map_or(self.kind.end, |word| word.end),
             text,
-            confidence: (logarithms / self.words.len().max(1) as f32).exp(),
-            words: self.words,
+            confidence,
+            words,
             ..self.kind
         }
     }
@@ -215,7 +295,7 @@ mod tests {
             segment("en", vec![word(2.0, "hear", 1.0), word(2.5, "you", 1.0)]),
         ];
         let marks = [Mark::Period, Mark::None, Mark::None, Mark::None, Mark::Question];
-        let sentences = sentences(segments, &marks);
+        let sentences = sentences(segments, &marks, None);
         assert_eq!(texts(&sentences), ["Yes.", "I do hear you?"]);
         assert_eq!((sentences[1].start, sentences[1].end), (0.5, 2.9));
         assert_eq!(sentences[1].words.len(), 4);
@@ -229,8 +309,8 @@ mod tests {
             segment("en", vec![word(3.5, "well", 1.0)]),
         ];
         let marks = [Mark::Comma, Mark::None, Mark::Period];
-        assert_eq!(texts(&sentences(segments, &marks)), ["你，", "好", "Well."]);
-        assert_eq!(sentences(Vec::new(), &[]), []);
+        assert_eq!(texts(&sentences(segments, &marks, None)), ["你，", "好", "Well."]);
+        assert_eq!(sentences(Vec::new(), &[], None), []);
     }
 
     #[test]
