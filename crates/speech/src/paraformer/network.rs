@@ -207,8 +207,10 @@ impl Networks {
                 tokens: 2,
                 fires: vec![2, 4],
             };
-            let none = Embeddings { values: vec![0.5; self.width], count: 1 };
-            let logits = self.decode(&encoded, &fired, Some(&none))?;
+            // One hotword too many, so that the best are chosen too.
+            let count = self.hotwords.as_ref().map_or(1, |hotwords| hotwords.most + 1);
+            let given = Embeddings { values: vec![0.5; count * self.width], count };
+            let logits = self.decode(&encoded, &fired, Some(&given))?;
             let upsampled = self.upsampled(&encoded, fired.tokens)?.unwrap_or_default();
             let all = encoded.weights.iter().chain(hidden).chain(&logits.values).chain(&upsampled);
             let finite = all.into_iter().all(|value| value.is_finite());
