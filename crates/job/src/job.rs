@@ -10,6 +10,11 @@ use crate::{BatchId, records, strict, uri::Uri, words::words};
 pub const SCHEMA_VERSION: u32 = 1;
 /// A job message larger than this is refused unread.
 pub const MAX_JOB_BYTES: usize = 64 * 1024;
+/// So many hotwords a job may name, each no longer than that.
+pub const MAX_HOTWORDS: usize = 1000;
+pub const MAX_HOTWORD_CHARACTERS: usize = 64;
+/// More speakers than this nobody tells apart.
+pub const MAX_SPEAKERS: u32 = 64;
 
 /// One recording to transcribe: the message in the job queue.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -46,7 +51,7 @@ pub struct Options {
     /// Renderings to write beside the JSON, which is always written.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty", deserialize_with = "strict::set")]
     pub formats: BTreeSet<OutputFormat>,
-    /// Name of the model, which the worker must have loaded.
+    /// Name of the preset, or of the recognizer's model, which the worker must have loaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"))]
     pub model: Option<String>,
@@ -57,6 +62,38 @@ pub struct Options {
     /// What to do with the channels of a recording that has several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<ChannelMode>,
+    /// Words and names to expect, besides the worker's own: what sounds like one of them is more
+    /// likely to be written as it. Models that cannot make use of them pass them over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MAX_HOTWORDS), inner(length(min = 1, max = MAX_HOTWORD_CHARACTERS)))]
+    pub hotwords: Vec<String>,
+    /// Whether a model without marks of its own gets them from a punctuation model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub punctuate: Option<bool>,
+    /// Whether numbers, dates and amounts are written as digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normalize: Option<bool>,
+    /// Tell speakers apart; absent: they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "strict::some")]
+    pub speakers: Option<Speakers>,
+}
+
+/// How many speakers there are; what is absent is estimated.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Speakers {
+    /// Exactly so many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = MAX_SPEAKERS))]
+    pub count: Option<u32>,
+    /// At least so many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = MAX_SPEAKERS))]
+    pub min: Option<u32>,
+    /// At most so many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = MAX_SPEAKERS))]
+    pub max: Option<u32>,
 }
 
 /// A rendering of the transcript.
@@ -201,6 +238,40 @@ impl Options {
                 && language.chars().all(|c| c.is_ascii_lowercase()))
         {
             return Err(format!("language {language:?} is not a code such as \"en\" or \"yue\""));
+        }
+        if self.hotwords.len() > MAX_HOTWORDS {
+            let count = self.hotwords.len();
+            return Err(format!("{count} hotwords, the limit is {MAX_HOTWORDS}"));
+        }
+        if let Some(word) = self.hotwords.iter().find(|word| !is_hotword(word)) {
+            return Err(format!(
+                "hotword {word:?} is empty, longer than {MAX_HOTWORD_CHARACTERS} characters, or \
+                 holds control characters"
+            ));
+        }
+        self.speakers.map_or(Ok(()), Speakers::check)
+    }
+}
+
+fn is_hotword(word: &str) -> bool {
+    !word.trim().is_empty()
+        && word.chars().count() <= MAX_HOTWORD_CHARACTERS
+        && !word.contains(char::is_control)
+}
+
+impl Speakers {
+    fn check(self) -> Result<(), String> {
+        let Self { count, min, max } = self;
+        if [count, min, max].into_iter().flatten().any(|n| !(1..=MAX_SPEAKERS).contains(&n)) {
+            return Err(format!("numbers of speakers go from 1 to {MAX_SPEAKERS}"));
+        }
+        if count.is_some() && (min.is_some() || max.is_some()) {
+            return Err("speakers: `count` leaves nothing to `min` and `max`".to_owned());
+        }
+        if let (Some(min), Some(max)) = (min, max)
+            && min > max
+        {
+            return Err(format!("at least {min} and at most {max} speakers contradict each other"));
         }
         Ok(())
     }

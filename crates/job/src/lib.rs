@@ -13,6 +13,7 @@ mod words;
 pub use batch::{Batch, BatchId};
 pub use failure::{Failure, FailureCode, FailureKind};
 pub use job::{
-    ChannelMode, InvalidJob, Job, MAX_JOB_BYTES, Options, OutputFormat, SCHEMA_VERSION, json_schema,
+    ChannelMode, InvalidJob, Job, MAX_HOTWORD_CHARACTERS, MAX_HOTWORDS, MAX_JOB_BYTES,
+    MAX_SPEAKERS, Options, OutputFormat, SCHEMA_VERSION, Speakers, json_schema,
 };
 pub use records::{Done, Failed, InvalidRecord, Records, Running};

@@ -39,6 +39,15 @@ where
     deserializer.deserialize_map(ObjectVisitor(PhantomData))
 }
 
+/// For `deserialize_with`: an object that is there, see [`Object`].
+pub(crate) fn some<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    object(deserializer).map(Some)
+}
+
 /// For `deserialize_with`: a set in which nothing is named twice.
 pub(crate) fn set<'de, T, D>(deserializer: D) -> Result<BTreeSet<T>, D::Error>
 where

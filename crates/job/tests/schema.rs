@@ -2,7 +2,7 @@
 
 use std::{error::Error, fs};
 
-use job::{BatchId, ChannelMode, Job, MAX_JOB_BYTES, Options, OutputFormat, Records};
+use job::{BatchId, ChannelMode, Job, MAX_JOB_BYTES, Options, OutputFormat, Records, Speakers};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -37,6 +37,10 @@ fn example() -> Job {
             model: Some("whisper-tiny.en".to_owned()),
             language: Some("en".to_owned()),
             channels: Some(ChannelMode::Split),
+            hotwords: vec!["Scriptorium".to_owned(), "北京".to_owned()],
+            punctuate: Some(true),
+            normalize: Some(false),
+            speakers: Some(Speakers { min: Some(1), max: Some(4), ..Speakers::default() }),
         },
     )
 }
@@ -106,6 +110,16 @@ fn what_is_wrong_is_refused_with_its_reason() -> Result<(), Box<dyn Error>> {
         ("/options/formats", json!(["srt", "srt"]), true, "srt is named twice"),
         ("/options/formats", json!(["doc"]), true, "unknown format \"doc\", known are json, srt"),
         ("/options/formats", json!([{ "srt": null }]), true, "expected a"),
+        ("/options/hotwords", json!(["a", ""]), true, "hotword \"\" is empty"),
+        ("/options/hotwords", json!(["a\nb"]), false, "control characters"),
+        ("/options/hotwords", json!(["a".repeat(65)]), true, "longer than 64 characters"),
+        ("/options/hotwords", json!(vec!["a"; 1001]), true, "1001 hotwords, the limit is 1000"),
+        ("/options/normalize", json!("yes"), true, "expected a boolean"),
+        ("/options/speakers", json!(2), true, "expected an object"),
+        ("/options/speakers", json!({ "most": 2 }), true, "unknown field `most`"),
+        ("/options/speakers", json!({ "count": 0 }), true, "from 1 to 64"),
+        ("/options/speakers", json!({ "count": 2, "max": 3 }), false, "leaves nothing to"),
+        ("/options/speakers", json!({ "min": 3, "max": 2 }), false, "contradict each other"),
         ("/options/model", json!("../model"), true, "is not the name of a model"),
         ("/options/model", json!(""), true, "is not the name of a model"),
         ("/options/language", json!("English"), true, "is not a code such as"),
@@ -158,18 +172,35 @@ fn options() -> impl Strategy<Value = Options> {
     let formats = proptest::sample::subsequence(OutputFormat::ALL.to_vec(), 0..=4);
     let channels =
         proptest::sample::select(vec![None, Some(ChannelMode::Mix), Some(ChannelMode::Split)]);
+    let flag = || proptest::option::of(any::<bool>());
+    let speakers = (1..=64_u32, 0..64_u32).prop_map(|(min, more)| Speakers {
+        min: Some(min),
+        max: Some((min + more).min(64)),
+        ..Speakers::default()
+    });
     (
         formats,
         proptest::option::of("[A-Za-z0-9][A-Za-z0-9._-]{0,20}"),
         proptest::option::of("[a-z]{2,3}"),
         channels,
+        proptest::collection::vec("[^\\p{Cc}]{0,63}[a-z北]", 0..20),
+        (flag(), flag()),
+        proptest::option::of(speakers),
     )
-        .prop_map(|(formats, model, language, channels)| Options {
-            formats: formats.into_iter().collect(),
-            model,
-            language,
-            channels,
-        })
+        .prop_map(
+            |(formats, model, language, channels, hotwords, (punctuate, normalize), speakers)| {
+                Options {
+                    formats: formats.into_iter().collect(),
+                    model,
+                    language,
+                    channels,
+                    hotwords,
+                    punctuate,
+                    normalize,
+                    speakers,
+                }
+            },
+        )
 }
 
 proptest! {

@@ -2,11 +2,14 @@
 
 pub mod compute;
 pub mod features;
+pub mod paraformer;
 pub mod pipeline;
+pub mod punctuation;
 pub mod recognizer;
 pub mod segmenter;
 pub mod vad;
 pub mod whisper;
 
 mod files;
+mod funasr;
 mod window;

@@ -449,6 +449,7 @@ fn to_segment(
             end: milliseconds(end),
             text: word.text.clone(),
             confidence: Some(word.log_probability.exp()),
+            speaker: None,
         }
     });
     Some(Segment {
@@ -459,6 +460,9 @@ fn to_segment(
         text: text.to_owned(),
         confidence: hypothesis.log_probability.exp().clamp(0.0, 1.0),
         words: words.collect(),
+        emotion: hypothesis.emotion,
+        event: hypothesis.event,
+        ..Segment::default()
     })
 }
 

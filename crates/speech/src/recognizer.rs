@@ -16,6 +16,15 @@ pub trait Recognizer: Send + Sync {
     /// joining into one window of [`Recognizer::max_seconds`] (Whisper).
     fn fixed_window(&self) -> bool;
 
+    /// Whether its text comes with punctuation and digits as people write them, so that no other
+    /// model need add them. `normalize`: as in [`Options::normalize`].
+    fn punctuates(&self, normalize: bool) -> bool;
+
+    /// Whether [`Options::hotwords`] makes a difference.
+    fn takes_hotwords(&self) -> bool {
+        false
+    }
+
     /// Recognizes one window or segment of 16 kHz mono PCM in [-1, 1).
     fn recognize(&self, samples: &[f32], options: &Options) -> Result<Recognition, Error>;
 }
@@ -105,6 +114,9 @@ pub enum Error {
     Model { path: PathBuf, message: String },
     #[error("the model knows no language `{0}`")]
     UnknownLanguage(String),
+    /// A word to expect that the model cannot take.
+    #[error("hotword `{hotword}` {message}")]
+    Hotword { hotword: String, message: String },
     #[error("network: {0}")]
     Network(String),
 }

@@ -70,6 +70,10 @@ impl Recognizer for Guessing {
         self.fixed_window
     }
 
+    fn punctuates(&self, _: bool) -> bool {
+        true
+    }
+
     fn recognize(
         &self,
         samples: &[f32],

@@ -20,12 +20,13 @@ pub(crate) struct Cue {
     /// Milliseconds from the start of the recording.
     pub(crate) start: u64,
     pub(crate) end: u64,
-    pub(crate) channel: Option<u32>,
+    /// Who speaks, if it is known.
+    pub(crate) voice: Option<String>,
     /// One or two, cleaned, none empty.
     pub(crate) lines: Vec<String>,
 }
 
-/// Whether the channel's name takes room on a cue's first line.
+/// Whether the speaker's name takes room on a cue's first line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Label {
     InText,
@@ -33,8 +34,8 @@ pub(crate) enum Label {
 }
 
 /// Before the text of a cue or a paragraph.
-pub(crate) fn label_in_text(channel: Option<u32>) -> String {
-    channel.map_or_else(String::new, |c| format!("{}: ", Segment::channel_label(c)))
+pub(crate) fn label_in_text(voice: Option<&str>) -> String {
+    voice.map_or_else(String::new, |voice| format!("{voice}: "))
 }
 
 /// All cues in order of start. Those of one channel do not overlap, and each ends after its start.
@@ -55,8 +56,9 @@ fn segment_cues(segment: &Segment, label: Label) -> Vec<Cue> {
     let clean = text::clean(&segment.text);
     let measured = Measured::new(&clean);
     let timeline = Timeline::new(segment, &measured);
+    let voice = segment.voice();
     let label_cells = match label {
-        Label::InText => text::width(&label_in_text(segment.channel)),
+        Label::InText => text::width(&label_in_text(voice.as_deref())),
         Label::Apart => 0,
     };
     Layout::new(&measured, label_cells)
@@ -65,7 +67,7 @@ fn segment_cues(segment: &Segment, label: Label) -> Vec<Cue> {
         .map(|caption| Cue {
             start: timeline.start_at(caption.text.start),
             end: timeline.end_at(caption.text.end),
-            channel: segment.channel,
+            voice: voice.clone(),
             lines: caption.lines.into_iter().map(|line| clean[line].to_owned()).collect(),
         })
         .collect()
@@ -96,7 +98,7 @@ mod tests {
     use super::*;
 
     fn cue(start: u64, end: u64, text: &str) -> Cue {
-        Cue { start, end, channel: None, lines: vec![text.to_owned()] }
+        Cue { start, end, voice: None, lines: vec![text.to_owned()] }
     }
 
     fn settled(mut cues: Vec<Cue>) -> Vec<(u64, u64)> {

@@ -240,15 +240,8 @@ mod tests {
     /// Captions of `text` said in `seconds`, lines joined by `/`.
     fn captions(text: &str, seconds: f64, label: usize) -> Vec<String> {
         let measured = Measured::new(text);
-        let segment = Segment {
-            start: 0.0,
-            end: seconds,
-            channel: None,
-            language: None,
-            text: text.to_owned(),
-            confidence: 1.0,
-            words: Vec::new(),
-        };
+        let segment =
+            Segment { end: seconds, text: text.to_owned(), confidence: 1.0, ..Segment::default() };
         let timeline = Timeline::new(&segment, &measured);
         let captions = Layout::new(&measured, label).captions(&timeline);
         let lines = |caption: Caption| {

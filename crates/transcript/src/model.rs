@@ -53,6 +53,12 @@ pub struct Pipeline {
     pub recognizer: String,
     /// Name of the voice activity model, e.g. `fsmn-vad`.
     pub vad: String,
+    /// Name of the punctuation model, if one set the marks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub punctuation: Option<String>,
+    /// Name of the speaker model, if speakers were told apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speakers: Option<String>,
     /// `f32`, `int8`, ...
     pub precision: String,
     /// Digest over models, precision, options and the revision of the pipeline's code.
@@ -60,7 +66,7 @@ pub struct Pipeline {
 }
 
 /// A stretch of speech by one channel.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Segment {
     /// Seconds from the start of the recording.
@@ -74,6 +80,9 @@ pub struct Segment {
     /// 0-based; absent when the channels were mixed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<u32>,
+    /// Who speaks, in order of first appearance: 0-based; absent when speakers were not told apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speaker: Option<u32>,
     /// ISO 639-1 or -3 code, e.g. `en`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
@@ -82,13 +91,19 @@ pub struct Segment {
     #[serde(serialize_with = "number::probability")]
     #[schemars(with = "f32", range(min = 0, max = 1))]
     pub confidence: f32,
+    /// How the speaker sounds, e.g. `happy`, where the model tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emotion: Option<String>,
+    /// What is heard besides speech, e.g. `laughter`, where the model tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<String>,
     /// In order; absent when the recognizer gives no times of words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub words: Vec<Word>,
 }
 
 /// A word of a segment, or a character in scripts that do not separate words.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Word {
     /// Seconds from the start of the recording.
@@ -108,6 +123,9 @@ pub struct Word {
     )]
     #[schemars(with = "Option<f32>", range(min = 0, max = 1))]
     pub confidence: Option<f32>,
+    /// Who speaks, where that differs from the segment's speaker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speaker: Option<u32>,
 }
 
 /// What the transcription took.
@@ -129,7 +147,8 @@ pub struct Processing {
     #[serde(serialize_with = "number::thousandths")]
     #[schemars(with = "f64", range(min = 0))]
     pub audio_seconds_per_core_second: f64,
-    /// Seconds of one core per stage, in order of the pipeline: decode, vad, recognize.
+    /// Seconds of one core per stage, in order of the pipeline: decode, vad, recognize, and
+    /// punctuate, speakers where these were done.
     pub stages: Vec<Stage>,
 }
 
@@ -144,8 +163,14 @@ pub struct Stage {
 }
 
 impl Segment {
-    /// How renderings for people name the speaker, if the channels were kept apart: from 1.
-    pub(crate) fn channel_label(channel: u32) -> String {
-        format!("Channel {}", u64::from(channel) + 1)
+    /// How renderings for people name who speaks, counted from 1: by channel if the channels were
+    /// kept apart, by speaker if speakers were told apart.
+    pub(crate) fn voice(&self) -> Option<String> {
+        let channel = self.channel.map(|channel| format!("Channel {}", u64::from(channel) + 1));
+        let speaker = self.speaker.map(|speaker| format!("Speaker {}", u64::from(speaker) + 1));
+        match (channel, speaker) {
+            (Some(channel), Some(speaker)) => Some(format!("{channel}, {speaker}")),
+            (channel, speaker) => channel.or(speaker),
+        }
     }
 }

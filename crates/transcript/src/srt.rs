@@ -13,7 +13,7 @@ pub(crate) fn render(transcript: &Transcript) -> String {
     for (index, cue) in cues(transcript, Label::InText).into_iter().enumerate() {
         // There is no escape for what readers take for a line of times.
         let text = cue.lines.join("\n").replace("-->", "→");
-        let label = label_in_text(cue.channel);
+        let label = label_in_text(cue.voice.as_deref());
         let (start, end) = (timestamp(cue.start), timestamp(cue.end));
         let separator = if index == 0 { "" } else { "\n" };
         let _infallible =

@@ -102,8 +102,6 @@ mod tests {
         Segment {
             start: 1.0,
             end: 5.0,
-            channel: None,
-            language: None,
             text: text.to_owned(),
             confidence: 1.0,
             words: words
@@ -112,9 +110,10 @@ mod tests {
                     start,
                     end,
                     text: text.to_owned(),
-                    confidence: None,
+                    ..Word::default()
                 })
                 .collect(),
+            ..Segment::default()
         }
     }
 

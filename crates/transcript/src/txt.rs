@@ -17,7 +17,7 @@ pub(crate) fn render(transcript: &Transcript) -> String {
         if silent_since.is_some_and(|since| start > since + PAUSE) {
             txt.push('\n');
         }
-        txt.push_str(&label_in_text(segment.channel));
+        txt.push_str(&label_in_text(segment.voice().as_deref()));
         txt.push_str(&line);
         txt.push('\n');
         silent_since = silent_since.max(Some(end));

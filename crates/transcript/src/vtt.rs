@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::{
-    Segment, Transcript,
+    Transcript,
     cue::{Label, cues},
 };
 
@@ -12,8 +12,7 @@ pub(crate) fn render(transcript: &Transcript) -> String {
     for (index, cue) in cues(transcript, Label::Apart).into_iter().enumerate() {
         let text = escape(&cue.lines.join("\n"));
         // The end tag may be left out where one voice speaks the whole cue.
-        let voice =
-            cue.channel.map_or_else(String::new, |c| format!("<v {}>", Segment::channel_label(c)));
+        let voice = cue.voice.map_or_else(String::new, |voice| format!("<v {voice}>"));
         let separator = if index == 0 { "" } else { "\n" };
         let (start, end) = (timestamp(cue.start), timestamp(cue.end));
         let _infallible = write!(vtt, "{separator}{start} --> {end}\n{voice}{text}\n");

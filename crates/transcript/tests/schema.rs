@@ -38,6 +38,8 @@ fn example() -> Value {
             "version": "scriptorium 0.1.0",
             "recognizer": "whisper-tiny.en",
             "vad": "fsmn-vad",
+            "punctuation": "ct-punc",
+            "speakers": "campplus",
             "precision": "int8",
             "fingerprint": "5f70bf18a086007016e948b04aed3b82"
         },
@@ -45,10 +47,15 @@ fn example() -> Value {
             "start": 0.38,
             "end": 1.9,
             "channel": 0,
+            "speaker": 1,
             "language": "en",
             "text": "Hello.",
             "confidence": 0.9731,
-            "words": [{ "start": 0.4, "end": 0.8, "text": "Hello.", "confidence": 0.5 }]
+            "emotion": "happy",
+            "event": "laughter",
+            "words": [
+                { "start": 0.4, "end": 0.8, "text": "Hello.", "confidence": 0.5, "speaker": 0 }
+            ]
         }],
         "processing": {
             "finished_at": "2026-11-22T07:38:18Z",
@@ -83,9 +90,14 @@ fn an_example_is_valid_and_reads_back_the_same() -> Result<(), Box<dyn Error>> {
 fn what_is_optional_may_be_left_out() -> Result<(), Box<dyn Error>> {
     let validator = jsonschema::validator_for(&transcript::json_schema())?;
     let mut sparse = example();
-    for pointer in ["/source", "/segments/0"] {
+    let optional = [
+        ("/source", &["warnings"][..]),
+        ("/pipeline", &["punctuation", "speakers"]),
+        ("/segments/0", &["channel", "speaker", "language", "emotion", "event", "words"]),
+    ];
+    for (pointer, names) in optional {
         let object = sparse.pointer_mut(pointer).and_then(Value::as_object_mut).ok_or(pointer)?;
-        object.retain(|name, _| !["warnings", "channel", "language", "words"].contains(&&**name));
+        object.retain(|name, _| !names.contains(&&**name));
     }
     assert!(validator.is_valid(&sparse));
     assert_eq!(serde_json::to_value(read(&sparse)?)?, sparse);

@@ -101,6 +101,8 @@ fn transcript(segments: Vec<Segment>) -> Transcript {
             version: "scriptorium 0.1.0".to_owned(),
             recognizer: "whisper-tiny.en".to_owned(),
             vad: "fsmn-vad".to_owned(),
+            punctuation: None,
+            speakers: None,
             precision: "f32".to_owned(),
             fingerprint: "0".to_owned(),
         },
@@ -116,15 +118,7 @@ fn transcript(segments: Vec<Segment>) -> Transcript {
 }
 
 fn segment(start: f64, end: f64, text: &str) -> Segment {
-    Segment {
-        start,
-        end,
-        channel: None,
-        language: None,
-        text: text.to_owned(),
-        confidence: 1.0,
-        words: Vec::new(),
-    }
+    Segment { start, end, text: text.to_owned(), confidence: 1.0, ..Segment::default() }
 }
 
 /// Pieces that break careless writers, between arbitrary characters.
@@ -169,7 +163,7 @@ fn hostile_segment() -> impl Strategy<Value = Segment> {
                             start,
                             end,
                             text: word.to_owned(),
-                            confidence: None,
+                            ..Word::default()
                         })
                         .collect::<Vec<_>>()
                 })
@@ -251,6 +245,16 @@ fn vtt_escapes_its_markup() {
 }
 
 #[test]
+fn speakers_are_named_by_number_and_channel() {
+    let of = |channel, speaker| {
+        let segment = Segment { channel, speaker, ..segment(0.0, 2.0, "Well.") };
+        transcript(vec![segment]).render(Format::Txt)
+    };
+    assert_eq!(of(None, Some(0)), "Speaker 1: Well.\n");
+    assert_eq!(of(Some(1), Some(2)), "Channel 2, Speaker 3: Well.\n");
+}
+
+#[test]
 fn channels_may_speak_at_once() -> Result<(), Box<dyn Error>> {
     let left = Segment { channel: Some(0), ..segment(0.0, 5.0, "How can I help you?") };
     let right = Segment { channel: Some(1), ..segment(2.0, 3.0, "Well.") };
@@ -274,7 +278,7 @@ fn words_time_the_cues_of_a_long_segment() -> Result<(), Box<dyn Error>> {
         .enumerate()
         .map(|(index, word)| {
             let start = if index < 12 { 0.2 } else { 5.6 } + 0.25 * index as f64;
-            Word { start, end: start + 0.2, text: format!(" {word}"), confidence: None }
+            Word { start, end: start + 0.2, text: format!(" {word}"), ..Word::default() }
         })
         .collect();
     let cues = read_srt(&transcript(vec![long]).render(Format::Srt))?;

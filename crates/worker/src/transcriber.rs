@@ -284,6 +284,8 @@ fn describe(
             version: concat!("scriptorium ", env!("CARGO_PKG_VERSION")).to_owned(),
             recognizer: recognizer.name.clone(),
             vad: pipeline.vad_name().to_owned(),
+            punctuation: None,
+            speakers: None,
             precision: recognizer.precision.to_owned(),
             fingerprint,
         },

@@ -61,6 +61,10 @@ impl<F: Fn(usize) + Send + Sync> Recognizer for Scripted<F> {
         true
     }
 
+    fn punctuates(&self, _: bool) -> bool {
+        true
+    }
+
     fn recognize(
         &self,
         samples: &[f32],

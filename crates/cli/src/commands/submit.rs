@@ -83,6 +83,7 @@ impl Submission {
             model: args.model.clone(),
             language: args.recordings.language.clone(),
             channels: args.recordings.channels.map(Into::into),
+            ..Options::default()
         };
         let sources = args.recordings.paths.clone();
         Ok(Self {

@@ -12,6 +12,14 @@ pub struct Cmvn {
 }
 
 impl Cmvn {
+    /// One shift and one scale per value of a frame, both finite.
+    pub fn new(shift: Vec<f32>, scale: Vec<f32>) -> Result<Self, String> {
+        if shift.len() != scale.len() {
+            return Err(format!("{} shifts, but {} scales", shift.len(), scale.len()));
+        }
+        Ok(Self { shift, scale })
+    }
+
     /// Reads a Kaldi "nnet" of the components `<AddShift>` and `<Rescale>`, each followed by
     /// `<LearnRateCoef> 0 [ values ]`.
     pub fn open(path: &Path) -> Result<Self, Error> {
@@ -21,11 +29,7 @@ impl Cmvn {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let (shift, scale) = (component(text, "<AddShift>")?, component(text, "<Rescale>")?);
-        if shift.len() != scale.len() {
-            return Err(format!("{} shifts, but {} scales", shift.len(), scale.len()));
-        }
-        Ok(Self { shift, scale })
+        Self::new(component(text, "<AddShift>")?, component(text, "<Rescale>")?)
     }
 
     /// Values per frame.

@@ -8,6 +8,13 @@ use crate::{features::FrontendConfig, recognizer::Error};
 
 /// Milliseconds from one frame to the next.
 const FRAME_MS: u32 = 10;
+/// Bounds on a schedule of silences.
+const MOST_PAIRS: usize = 100;
+const LONGEST_SECONDS: f64 = 86_400.0;
+const LONGEST_SILENCE_MS: u32 = 60_000;
+/// As FunASR has it wherever it follows a schedule.
+const DYNAMIC_THRESHOLD: f32 = 0.5;
+const DYNAMIC_STEP_MS: u32 = 60_000;
 /// Settings at and below this level have no effect: nothing is that quiet.
 const OFF_DB: f32 = -100.0;
 
@@ -27,12 +34,71 @@ pub struct VadOptions {
     pub lookahead_ms: Option<u32>,
     /// Length at which speech is cut, be it in mid-word: 60000 in the published model.
     pub max_segment_ms: Option<u32>,
+    /// The longer a segment has lasted, the less silence ends it: takes the place of
+    /// `max_end_silence_ms`. Off unless it is set; [`SilenceSchedule::funasr`] is FunASR's.
+    pub dynamic_silence: Option<SilenceSchedule>,
+    /// How often the schedule is looked up, 10 at least: 60000 as in FunASR, which looks once in
+    /// every 60 seconds of a recording and takes a segment that is open then for 60 seconds older.
+    #[serde(deserialize_with = "step")]
+    pub dynamic_silence_step_ms: Option<u32>,
+}
+
+/// By the age of a segment, the silence that ends it: `[seconds, milliseconds]` pairs, each for
+/// segments up to this age, the last one for all that are older.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<(f64, u32)>", into = "Vec<(f64, u32)>")]
+pub struct SilenceSchedule(Vec<(f64, u32)>);
+
+impl SilenceSchedule {
+    /// FunASR's for recordings (`DEFAULT_SILENCE_SCHEDULE` of version 1.4).
+    pub fn funasr() -> Self {
+        let funasr = [(10, 2000), (20, 1000), (30, 800), (40, 600), (50, 400), (60, 200), (61, 100)];
+        Self(funasr.map(|(seconds, silence)| (f64::from(seconds), silence)).to_vec())
+    }
+}
+
+impl TryFrom<Vec<(f64, u32)>> for SilenceSchedule {
+    type Error = String;
+
+    fn try_from(pairs: Vec<(f64, u32)>) -> Result<Self, String> {
+        if !(1..=MOST_PAIRS).contains(&pairs.len()) {
+            return Err(format!("{} pairs, not 1 to {MOST_PAIRS}", pairs.len()));
+        }
+        let mut before = 0.0;
+        for &(seconds, silence) in &pairs {
+            if !(seconds > before && seconds <= LONGEST_SECONDS) {
+                return Err(format!(
+                    "{seconds} seconds after {before}: they must grow, up to {LONGEST_SECONDS}"
+                ));
+            }
+            if silence > LONGEST_SILENCE_MS {
+                return Err(format!("{silence} ms of silence are more than {LONGEST_SILENCE_MS}"));
+            }
+            before = seconds;
+        }
+        Ok(Self(pairs))
+    }
+}
+
+impl From<SilenceSchedule> for Vec<(f64, u32)> {
+    fn from(schedule: SilenceSchedule) -> Self {
+        schedule.0
+    }
 }
 
 fn probability<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f32>, D::Error> {
     match Option::<f32>::deserialize(deserializer)? {
         Some(value) if !(0.0..=1.0).contains(&value) => {
             Err(D::Error::custom(format!("{value} is not between 0 and 1")))
+        }
+        value => Ok(value),
+    }
+}
+
+fn step<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    match Option::<u32>::deserialize(deserializer)? {
+        Some(value) if value < FRAME_MS => {
+            Err(D::Error::custom(format!("{value} ms are less than a frame of {FRAME_MS} ms")))
         }
         value => Ok(value),
     }
@@ -146,10 +212,10 @@ pub(super) struct EndpointOptions {
     pub(super) to_speech: usize,
     /// ... and with no more than this, speech turns into silence.
     pub(super) to_silence: usize,
-    /// Silence after that turn which ends the segment.
-    pub(super) end_silence: u64,
-    /// How far before the frame that ends it a segment ends.
-    pub(super) end_lag: u64,
+    /// How segments end.
+    pub(super) ending: Ending,
+    /// How they end by their age, if that makes a difference.
+    pub(super) dynamic: Option<DynamicEnding>,
     /// How far before the frame that opens it a segment starts.
     pub(super) start_lag: u64,
     pub(super) max_segment: u64,
@@ -157,24 +223,74 @@ pub(super) struct EndpointOptions {
     pub(super) threshold: f32,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Ending {
+    /// Silence, after the window turned silent, which ends the segment.
+    pub(super) silence: u64,
+    /// How far before the frame that ends it a segment ends.
+    pub(super) lag: u64,
+}
+
+/// Endings by age, looked up every `step` frames.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct DynamicEnding {
+    pub(super) step: u64,
+    /// Each up to an age, the last for all that are older. Not empty.
+    pub(super) endings: Vec<(u64, Ending)>,
+}
+
 impl EndpointOptions {
     pub(super) fn new(config: &EndpointConfig, user: &VadOptions) -> Self {
         let frames = |ms: u32| u64::from(ms / FRAME_MS);
-        let max_end_silence = user.max_end_silence_ms.unwrap_or(config.max_end_silence_time);
-        // The window takes a while to turn silent: that much of the silence has passed by then.
-        let remaining = max_end_silence.saturating_sub(config.speech_to_sil_time_thres);
         let lookahead = frames(user.lookahead_ms.unwrap_or(config.lookahead_time_end_point));
+        let ending = |max_end_silence: u32| {
+            // The window takes a while to turn silent: that much of the silence has passed by then.
+            let remaining = max_end_silence.saturating_sub(config.speech_to_sil_time_thres);
+            Ending {
+                silence: u64::from(remaining.div_ceil(FRAME_MS)),
+                lag: frames(remaining).saturating_sub(lookahead + 1),
+            }
+        };
+        let dynamic = user.dynamic_silence.as_ref().map(|schedule| DynamicEnding {
+            step: frames(user.dynamic_silence_step_ms.unwrap_or(DYNAMIC_STEP_MS)).max(1),
+            endings: schedule
+                .0
+                .iter()
+                .map(|&(seconds, silence)| {
+                    ((seconds * 1000.0) as u64 / u64::from(FRAME_MS), ending(silence))
+                })
+                .collect(),
+        });
+        let threshold =
+            if dynamic.is_some() { DYNAMIC_THRESHOLD } else { config.speech_noise_thres };
         let lookback = frames(user.lookback_ms.unwrap_or(config.lookback_time_start_point));
         let window = frames(config.window_size_ms);
         Self {
             window: window as usize,
             to_speech: frames(config.sil_to_speech_time_thres) as usize,
             to_silence: frames(config.speech_to_sil_time_thres) as usize,
-            end_silence: u64::from(remaining.div_ceil(FRAME_MS)),
-            end_lag: frames(remaining).saturating_sub(lookahead + 1),
+            ending: ending(user.max_end_silence_ms.unwrap_or(config.max_end_silence_time)),
+            dynamic,
             start_lag: window + lookback,
             max_segment: frames(user.max_segment_ms.unwrap_or(config.max_single_segment_time)),
-            threshold: user.speech_noise_threshold.unwrap_or(config.speech_noise_thres),
+            threshold: user.speech_noise_threshold.unwrap_or(threshold),
+        }
+    }
+
+    /// How a segment ends that is `age` frames old.
+    pub(super) fn ending(&self, age: u64) -> Ending {
+        let Some(DynamicEnding { endings, .. }) = &self.dynamic else { return self.ending };
+        let pair = endings.iter().find(|(limit, _)| age <= *limit).or(endings.last());
+        pair.map_or(self.ending, |&(_, ending)| ending)
+    }
+
+    /// The furthest that an end may lie before the frame that makes it known.
+    pub(super) fn longest_lag(&self) -> u64 {
+        match &self.dynamic {
+            Some(DynamicEnding { endings, .. }) => {
+                endings.iter().map(|(_, ending)| ending.lag).max().unwrap_or(0)
+            }
+            None => self.ending.lag,
         }
     }
 

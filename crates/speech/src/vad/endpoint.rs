@@ -6,7 +6,11 @@
 
 use std::collections::VecDeque;
 
-use super::config::EndpointOptions;
+use super::config::{EndpointOptions, Ending};
+
+/// A chunk of samples gives so many rows fewer than frames pass in it: the last frame is longer
+/// than the shift, and low frame rate stacking waits for two more.
+const CHUNK_DELAY: u64 = 4;
 
 /// Where a segment begins or ends, in frames from the start of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,16 +32,22 @@ pub(super) struct Endpointer {
     silence: u64,
     /// Where the last segment ended: the next one starts no earlier.
     ended: u64,
+    /// Age of the open segment as the schedule counts it.
+    age: u64,
+    /// How a segment ends that is this old.
+    ending: Ending,
 }
 
 impl Endpointer {
     pub(super) fn new(options: EndpointOptions) -> Self {
         let window = SlidingWindow::new(&options);
-        Self { options, window, frames: 0, start: None, silence: 0, ended: 0 }
+        let ending = options.ending(0);
+        Self { options, window, frames: 0, start: None, silence: 0, ended: 0, age: 0, ending }
     }
 
     /// Takes the silence probability of the next frame.
     pub(super) fn push(&mut self, silence: f32) -> Option<Boundary> {
+        self.grow_older();
         let turned = self.window.push(self.options.is_speech(silence));
         let silent = !self.window.in_speech;
         let frame = self.frames;
@@ -46,12 +56,24 @@ impl Endpointer {
             return turned.then(|| self.open(frame));
         };
         self.silence = if silent && !turned { self.silence + 1 } else { 0 };
-        if silent && !turned && self.silence >= self.options.end_silence {
-            Some(self.close(frame - self.options.end_lag + 1))
+        if silent && !turned && self.silence >= self.ending.silence {
+            Some(self.close(frame - self.ending.lag + 1))
         } else if frame - start + 1 > self.options.max_segment {
             Some(self.close(frame + 1))
         } else {
             None
+        }
+    }
+
+    /// Looks up how segments end, when it is time.
+    fn grow_older(&mut self) {
+        if let Some(dynamic) = &self.options.dynamic
+            && (self.frames + CHUNK_DELAY).is_multiple_of(dynamic.step)
+        {
+            if self.start.is_some() {
+                self.age += dynamic.step;
+            }
+            self.ending = self.options.ending(self.age);
         }
     }
 
@@ -67,7 +89,7 @@ impl Endpointer {
 
     /// How many frames an end may lie before the frame with which it is known.
     pub(super) fn end_lag(&self) -> u64 {
-        self.options.end_lag
+        self.options.longest_lag()
     }
 
     /// Where a segment starts that `frame` opens.
@@ -84,6 +106,7 @@ impl Endpointer {
 
     fn close(&mut self, end: u64) -> Boundary {
         self.start = None;
+        self.age = 0;
         self.ended = end;
         self.window = SlidingWindow::new(&self.options);
         Boundary::End(end)
@@ -200,8 +223,8 @@ mod tests {
             window: 20,
             to_speech: 15,
             to_silence: 15,
-            end_silence: 15,
-            end_lag: 9,
+            ending: Ending { silence: 15, lag: 9 },
+            dynamic: None,
             start_lag: 20,
             max_segment: 200,
             threshold: 0.9,

@@ -9,7 +9,7 @@ mod network;
 
 use std::{ops::Range, path::Path, sync::Arc};
 
-pub use config::VadOptions;
+pub use config::{SilenceSchedule, VadOptions};
 pub use endpoint::Boundary;
 
 use crate::{
@@ -30,14 +30,14 @@ pub struct FsmnVad {
 }
 
 impl FsmnVad {
-    /// Opens a FunASR model directory: `model.onnx`, `config.yaml` (or `vad.yaml`) and `am.mvn` (or
-    /// `vad.mvn`).
+    /// Opens a FunASR model directory: `model.onnx` (or, where there is none, `model_quant.onnx`),
+    /// `config.yaml` (or `vad.yaml`) and `am.mvn` (or `vad.mvn`).
     ///
     /// # Errors
     /// [`Error::Model`] if a file is missing, broken, does not fit the others, or asks for what is
     /// not supported.
     pub fn open(directory: &Path) -> Result<Self, Error> {
-        let model_path = files::need(directory, &["model.onnx"])?;
+        let model_path = files::need(directory, &["model.onnx", "model_quant.onnx"])?;
         let config_path = files::need(directory, &["config.yaml", "vad.yaml"])?;
         let cmvn_path = files::need(directory, &["am.mvn", "vad.mvn"])?;
         let config = ModelConfig::open(&config_path)?;

@@ -159,6 +159,10 @@ impl Recognizer for Whisper {
         true
     }
 
+    fn punctuates(&self, _normalize: bool) -> bool {
+        true
+    }
+
     /// Audio of any length; without a language a multilingual model goes by its own guess.
     fn recognize(&self, samples: &[f32], options: &Options) -> Result<Recognition, Error> {
         let told = match &options.language {

@@ -172,12 +172,15 @@ fn the_same_audio_gives_the_same_text_at_any_temperature() {
     assert_eq!(hear(&whisper, &samples), hear(&whisper, &samples));
 }
 
+fn options(language: &str) -> Options {
+    Options { language: Some(language.into()), ..Options::default() }
+}
+
 #[test]
 fn knows_its_languages() {
     let Some(whisper) = open("whisper-tiny.en", Settings::default()) else { return };
     assert_eq!(whisper.description().languages, ["en"]);
     assert_eq!(whisper.recognize(&clip("0930"), &Options::default()).unwrap().guess, None);
-    let options = |code: &str| Options { language: Some(code.into()) };
     assert!(whisper.recognize(&[], &options("en")).is_ok());
     let error = whisper.recognize(&[], &options("de")).unwrap_err();
     assert!(matches!(error, Error::UnknownLanguage(code) if code == "de"));
@@ -196,11 +199,11 @@ fn a_multilingual_model_tells_the_language() {
         assert!((guess.probability - expected).abs() < 2e-3, "{number}: {guess:?}");
     }
     let samples = clip("0880");
-    let told = whisper.recognize(&samples, &Options { language: Some("en".into()) }).unwrap();
+    let told = whisper.recognize(&samples, &options("en")).unwrap();
     assert_eq!(told.guess, None);
     assert_eq!(text(&told.hypotheses), "He was not an ill-disposed young man.");
     assert_eq!(told.hypotheses, hear(&whisper, &samples));
-    let error = whisper.recognize(&samples, &Options { language: Some("tlh".into()) });
+    let error = whisper.recognize(&samples, &options("tlh"));
     assert!(matches!(error, Err(Error::UnknownLanguage(_))));
 }
 

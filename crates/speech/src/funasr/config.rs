@@ -1,0 +1,233 @@
+//! Settings of FunASR's recognizers: `config.yaml` with `am.mvn`, or metadata of the ONNX file.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::{
+    features::{Cmvn, Frontend, FrontendConfig, Window},
+    files::{self, broken, find},
+    recognizer::Error,
+};
+
+/// What is needed of `config.yaml`; the rest differs between releases and is passed over.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(crate) struct Config {
+    pub(crate) frontend_conf: FrontendConfig,
+    #[serde(default)]
+    pub(crate) model_conf: ModelConfig,
+    #[serde(default)]
+    pub(crate) predictor_conf: PredictorConfig,
+    /// Class of the model, e.g. `Paraformer`; absent in old files.
+    #[serde(default)]
+    pub(crate) model: Option<String>,
+    /// E.g. `zh-cn`, `en`, or `en-bpe` for SentencePiece tokens.
+    #[serde(default)]
+    pub(crate) lang: Option<String>,
+    /// The vocabulary, in files from before it had a file of its own.
+    #[serde(default)]
+    pub(crate) token_list: Option<Vec<String>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ModelConfig {
+    /// Tokens that the predictor counts beyond those of the text: 1, for the end of the sentence.
+    pub(crate) predictor_bias: usize,
+}
+
+/// Of `CifPredictorV2` and its kin.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default)]
+pub(crate) struct PredictorConfig {
+    /// Weight at which a token fires.
+    pub(crate) threshold: f32,
+    /// Weight of the frame that is added after the last.
+    pub(crate) tail_threshold: Option<f32>,
+}
+
+impl Default for PredictorConfig {
+    fn default() -> Self {
+        Self { threshold: 1.0, tail_threshold: None }
+    }
+}
+
+/// Settings and front end of a model.
+pub(crate) struct Setup {
+    pub(crate) config: Config,
+    pub(crate) frontend: Frontend,
+    /// The files read besides the ONNX file.
+    pub(crate) files: Vec<PathBuf>,
+}
+
+impl Config {
+    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| broken(path, format!("cannot be read: {error}")))?;
+        serde_saphyr::from_str(&text)
+            .map_err(|error| broken(path, format!("is not a model's configuration: {error}")))
+    }
+}
+
+impl Setup {
+    /// Reads `config.yaml` and `am.mvn` of `directory`, or, where there is none, what sherpa-onnx's
+    /// scripts put into the `metadata` of the ONNX file `model`.
+    pub(crate) fn open<'a>(
+        directory: &Path,
+        model: &Path,
+        metadata: impl Fn(&str) -> Option<&'a str>,
+    ) -> Result<Self, Error> {
+        let Some(config_path) = find(directory, &["config.yaml", "asr.yaml"]) else {
+            return Self::from_metadata(model, metadata);
+        };
+        let cmvn_path = files::need(directory, &["am.mvn", "asr.mvn"])?;
+        let config = Config::open(&config_path)?;
+        let frontend = Frontend::new(&config.frontend_conf, Some(Cmvn::open(&cmvn_path)?))
+            .map_err(|message| broken(&config_path, message))?;
+        Ok(Self { config, frontend, files: vec![config_path, cmvn_path] })
+    }
+
+    fn from_metadata<'a>(
+        model: &Path,
+        metadata: impl Fn(&str) -> Option<&'a str>,
+    ) -> Result<Self, Error> {
+        let need = |key: &str| {
+            metadata(key).ok_or_else(|| {
+                let message = format!(
+                    "has no `{key}` in its metadata, and no config.yaml lies beside it: one of the \
+                     two must say how the features are made"
+                );
+                broken(model, message)
+            })
+        };
+        let number = |key: &str| {
+            let value = need(key)?;
+            let number: usize = value.trim().parse().map_err(|_| {
+                broken(model, format!("`{key}` in its metadata is no number: `{value}`"))
+            })?;
+            Ok::<_, Error>(number)
+        };
+        let numbers = |key: &str| {
+            let wrong = |value: &str| {
+                broken(model, format!("`{key}` in its metadata: `{value}` is no finite number"))
+            };
+            let values = need(key)?.split(',').map(|value| match value.trim().parse::<f32>() {
+                Ok(number) if number.is_finite() => Ok(number),
+                _ => Err(wrong(value)),
+            });
+            values.collect::<Result<Vec<_>, _>>()
+        };
+        let shift = numbers("neg_mean")?;
+        let lfr_m = number("lfr_window_size")?;
+        let frontend_conf = FrontendConfig {
+            fs: 16_000,
+            window: Window::Hamming,
+            n_mels: shift.len().checked_div(lfr_m).unwrap_or_default(),
+            frame_length: 25,
+            frame_shift: 10,
+            lfr_m,
+            lfr_n: number("lfr_window_shift")?,
+        };
+        let frontend = Cmvn::new(shift, numbers("inv_stddev")?)
+            .and_then(|cmvn| Frontend::new(&frontend_conf, Some(cmvn)))
+            .map_err(|message| broken(model, format!("its metadata: {message}")))?;
+        let config = Config {
+            frontend_conf,
+            // That of all Paraformers published; sherpa-onnx does not say.
+            model_conf: ModelConfig { predictor_bias: 1 },
+            predictor_conf: PredictorConfig::default(),
+            model: metadata("model_type").map(str::to_owned),
+            lang: None,
+            token_list: None,
+        };
+        Ok(Self { config, frontend, files: Vec::new() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const YAML: &str = "model: Paraformer\nmodel_conf:\n  ctc_weight: 0.0\n  predictor_bias: 1\n\
+        predictor_conf:\n  idim: 512\n  threshold: 1.0\n  tail_threshold: 0.45\n\
+        frontend: WavFrontend\nfrontend_conf:\n  fs: 16000\n  window: hamming\n  n_mels: 80\n  \
+        frame_length: 25\n  frame_shift: 10\n  lfr_m: 7\n  lfr_n: 6\nnormalize: null\n";
+
+    fn mvn(width: usize) -> String {
+        let row = |value: &str| format!("<LearnRateCoef> 0 [ {}]\n", value.repeat(width));
+        format!("<AddShift> 1 1\n{}<Rescale> 1 1\n{}", row("-1 "), row("2 "))
+    }
+
+    fn open(files: &[(&str, &str)], metadata: &[(&str, &str)]) -> Result<Setup, String> {
+        let directory = tempfile::tempdir().expect("directory");
+        for (name, text) in files {
+            fs::write(directory.path().join(name), text).expect("write");
+        }
+        let lookup =
+            |key: &str| metadata.iter().find(|(name, _)| *name == key).map(|&(_, value)| value);
+        Setup::open(directory.path(), &directory.path().join("model.onnx"), lookup)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn old_and_new_names() {
+        let mvn = mvn(560);
+        for names in [("config.yaml", "am.mvn"), ("asr.yaml", "asr.mvn")] {
+            let setup = open(&[(names.0, YAML), (names.1, &mvn)], &[]).expect("opens");
+            assert_eq!(setup.frontend.width(), 560);
+            assert_eq!(setup.files.len(), 2);
+            assert_eq!(setup.config.model_conf.predictor_bias, 1);
+            assert_eq!(setup.config.predictor_conf.tail_threshold, Some(0.45));
+            assert_eq!((setup.config.lang, setup.config.token_list), (None, None));
+        }
+    }
+
+    #[test]
+    fn metadata_says_the_same() {
+        let values = |value: &str| vec![value; 560].join(",");
+        let (shift, scale) = (values("-1"), values("2"));
+        let metadata = [
+            ("lfr_window_size", "7"),
+            ("lfr_window_shift", "6"),
+            ("neg_mean", shift.as_str()),
+            ("inv_stddev", scale.as_str()),
+            ("vocab_size", "8404"),
+        ];
+        let setup = open(&[], &metadata).expect("opens");
+        let mvn = mvn(560);
+        let other = open(&[("config.yaml", YAML), ("am.mvn", &mvn)], &[]).expect("opens");
+        assert_eq!(setup.config.frontend_conf, other.config.frontend_conf);
+        let samples: Vec<f32> = (0..3200).map(|i| (i as f32 * 0.1).sin() * 0.1).collect();
+        assert_eq!(setup.frontend.rows(&samples), other.frontend.rows(&samples));
+
+        for (index, value, cause) in [
+            (0, "x", "`lfr_window_size` in its metadata is no number: `x`"),
+            (0, "0", "0 mel bins"),
+            (0, "6", "93 x 6"),
+            (2, "1,nan", "`nan` is no finite number"),
+            (3, "1,2", "560 shifts, but 2 scales"),
+        ] {
+            let mut metadata = metadata;
+            metadata[index].1 = value;
+            let message = open(&[], &metadata).err().expect(cause);
+            assert!(message.contains(cause), "{message}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let (mvn, short) = (mvn(560), mvn(400));
+        for (files, cause) in [
+            (vec![], "no `neg_mean` in its metadata, and no config.yaml"),
+            (vec![("config.yaml", YAML)], "no am.mvn or asr.mvn"),
+            (vec![("config.yaml", "model: [}"), ("am.mvn", &mvn)], "is not a model's"),
+            (vec![("config.yaml", "model: Paraformer\n"), ("am.mvn", &mvn)], "frontend_conf"),
+            (vec![("config.yaml", YAML), ("am.mvn", &short)], "400 values"),
+        ] {
+            let message = open(&files, &[]).err().expect(cause);
+            assert!(message.contains(cause), "{message}");
+        }
+    }
+}

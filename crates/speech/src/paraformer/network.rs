@@ -1,0 +1,331 @@
+//! A Paraformer's networks, cut from one ONNX file: encoder with predictor, decoder, second
+//! predictor, and SeACo's decoder for hotwords.
+
+use std::path::Path;
+
+use engine::{Dim, Input, Onnx, OnnxFile, Tensor};
+
+use super::{
+    anchors::{Anchors, HotwordAnchors},
+    cif::{Fired, Style},
+    hotwords::Embeddings,
+};
+use crate::{files::broken, recognizer::Error};
+
+/// Axes of any length.
+const FRAMES: &str = "frames";
+const TOKENS: &str = "tokens";
+const HOTWORDS: &str = "hotwords";
+/// Steps of the second predictor per frame.
+const UPSAMPLING: usize = 3;
+
+/// All networks of a model; they share their weights with nobody and each other.
+pub(super) struct Networks {
+    encoder: Onnx,
+    style: Style,
+    decoder: Onnx,
+    timestamps: Option<Onnx>,
+    hotwords: Option<Hotwords>,
+    /// Values per row of features.
+    features: usize,
+    /// Values per embedding.
+    width: usize,
+    vocabulary: usize,
+    /// Weight of the frame after the last.
+    tail: f32,
+}
+
+struct Hotwords {
+    scores: Onnx,
+    merge: Onnx,
+    /// Hotwords that `merge` takes at most.
+    most: usize,
+}
+
+/// What the encoder makes of a segment.
+pub(super) struct Encoded {
+    /// `[1, frames, width]`.
+    hidden: Tensor,
+    /// One per frame and one for the tail.
+    pub(super) weights: Vec<f32>,
+}
+
+/// Log-probabilities, row-major `[tokens, vocabulary]`.
+pub(super) struct Logits {
+    pub(super) values: Vec<f32>,
+    pub(super) vocabulary: usize,
+}
+
+impl Networks {
+    /// `features`: values per row that the front end makes.
+    pub(super) fn open(file: &OnnxFile, features: usize) -> Result<Self, Error> {
+        let path = file.path();
+        let anchors = Anchors::find(file).map_err(|cause| {
+            broken(path, format!("is no Paraformer as FunASR exports it: {cause}"))
+        })?;
+        if let Some(Some(expected)) = file.inputs().first().and_then(|port| port.shape.get(2))
+            && *expected != features
+        {
+            let message =
+                format!("takes {expected} values per frame, but the features have {features}");
+            return Err(broken(path, message));
+        }
+        check_weights(file)?;
+        let cut = |inputs: &[Input<'_>], outputs: &[&str]| {
+            file.network(inputs, outputs).map_err(|error| broken(path, error))
+        };
+        let lengths = || Input::full_length(&anchors.lengths, FRAMES);
+        let speech = Input::new(&anchors.speech, row(FRAMES, features));
+        let encoder = cut(&[speech, lengths()], &[&anchors.encoder, &anchors.weights])?;
+        let width = encoder_width(&encoder, features).map_err(|error| broken(path, error))?;
+
+        let tokens = || Input::full_length(&anchors.token_num, TOKENS);
+        let embeddings = || Input::new(&anchors.embeddings, row(TOKENS, width));
+        let hidden = Input::new(&anchors.encoder, row(FRAMES, width));
+        let mut outputs = vec![anchors.logits.as_str()];
+        outputs.extend(anchors.hotwords.as_ref().map(|hotwords| hotwords.hidden.as_str()));
+        let decoder = cut(&[embeddings(), hidden.clone(), tokens(), lengths()], &outputs)?;
+        let timestamps = match &anchors.upsampled {
+            Some(upsampled) => {
+                let count = Input::new(&anchors.token_num, [Dim::from(1)]);
+                Some(cut(&[hidden, count, lengths()], &[upsampled])?)
+            }
+            None => None,
+        };
+        let mut networks = Self {
+            encoder,
+            style: anchors.style,
+            decoder,
+            timestamps,
+            hotwords: None,
+            features,
+            width,
+            vocabulary: 0,
+            tail: 0.0,
+        };
+        (networks.vocabulary, networks.tail) = networks.probe(path)?;
+        if let Some(hotwords) = &anchors.hotwords {
+            let plain = Input::new(&anchors.logits, row(TOKENS, networks.vocabulary));
+            networks.hotwords =
+                Some(Hotwords::open(&cut, hotwords, [embeddings(), plain, tokens()], width)?);
+            networks.probe(path)?;
+        }
+        Ok(networks)
+    }
+
+    pub(super) fn width(&self) -> usize {
+        self.width
+    }
+
+    pub(super) fn vocabulary(&self) -> usize {
+        self.vocabulary
+    }
+
+    pub(super) fn tail(&self) -> f32 {
+        self.tail
+    }
+
+    pub(super) fn takes_hotwords(&self) -> bool {
+        self.hotwords.is_some()
+    }
+
+    /// Encodes `rows` of features, row-major `[frames, features]`, at least one.
+    pub(super) fn encode(&self, rows: &[f32]) -> Result<Encoded, Error> {
+        let frames = rows.len() / self.features;
+        let speech = engine::tensor(&[1, frames, self.features], rows).map_err(network)?;
+        let outputs = self.encoder.run(vec![speech]).map_err(network)?;
+        let [hidden, weights] = <[Tensor; 2]>::try_from(outputs).map_err(|_| misshapen())?;
+        if hidden.shape() != [1, frames, self.width] || weights.shape() != [1, frames + 1] {
+            return Err(misshapen());
+        }
+        let weights = engine::values::<f32>(&weights).map_err(network)?.to_vec();
+        Ok(Encoded { hidden, weights })
+    }
+
+    /// The embeddings of the tokens that were said.
+    pub(super) fn integrate(&self, encoded: &Encoded) -> Result<Fired, Error> {
+        let hidden = engine::values::<f32>(&encoded.hidden).map_err(network)?;
+        Ok(self.style.integrate(hidden, &encoded.weights, self.width))
+    }
+
+    /// Decodes at least one token; `hotwords` only if the model takes them.
+    pub(super) fn decode(
+        &self,
+        encoded: &Encoded,
+        fired: &Fired,
+        hotwords: Option<&Embeddings>,
+    ) -> Result<Logits, Error> {
+        let shape = [1, fired.tokens, self.width];
+        let embeddings = engine::tensor(&shape, &fired.embeddings).map_err(network)?;
+        let inputs = vec![embeddings.clone(), encoded.hidden.clone()];
+        let mut outputs = self.decoder.run(inputs).map_err(network)?.into_iter();
+        let mut logits = outputs.next().ok_or_else(misshapen)?;
+        if let (Some(network), Some(given)) = (&self.hotwords, hotwords) {
+            let hidden = outputs.next().ok_or_else(misshapen)?;
+            logits = network.run(embeddings, logits, hidden, given, self.width)?;
+        }
+        match *logits.shape() {
+            [1, tokens, vocabulary] if tokens == fired.tokens && vocabulary > 0 => {
+                let values = engine::values::<f32>(&logits).map_err(network)?.to_vec();
+                if values.iter().any(|value| value.is_nan()) {
+                    return Err(Error::Network("the log-probabilities are no numbers".into()));
+                }
+                Ok(Logits { values, vocabulary })
+            }
+            _ => Err(misshapen()),
+        }
+    }
+
+    /// The weights of the second predictor, three per frame; `None` for models without.
+    pub(super) fn upsampled(
+        &self,
+        encoded: &Encoded,
+        tokens: usize,
+    ) -> Result<Option<Vec<f32>>, Error> {
+        let Some(timestamps) = &self.timestamps else { return Ok(None) };
+        let count = engine::tensor(&[1], &[tokens as f32]).map_err(network)?;
+        let outputs = timestamps.run(vec![encoded.hidden.clone(), count]).map_err(network)?;
+        let steps = UPSAMPLING * (encoded.weights.len() - 1);
+        match outputs.as_slice() {
+            [weights] if weights.shape() == [1, steps] => engine::values::<f32>(weights)
+                .map(|weights| Some(weights.to_vec()))
+                .map_err(network),
+            _ => Err(misshapen()),
+        }
+    }
+
+    /// Runs all networks once, so that one that does not work fails when it is opened. Gives the
+    /// size of the vocabulary, and the weight of the tail.
+    fn probe(&self, path: &Path) -> Result<(usize, f32), Error> {
+        const FRAMES: usize = 7;
+        let run = || {
+            // Not all the same, and no number special.
+            let rows: Vec<f32> = (0..FRAMES * self.features)
+                .map(|i| ((i * 7919) % 1009) as f32 / 504.5 - 1.0)
+                .collect();
+            let encoded = self.encode(&rows)?;
+            let hidden = engine::values::<f32>(&encoded.hidden).map_err(network)?;
+            let fired = Fired {
+                embeddings: hidden[..2 * self.width].to_vec(),
+                tokens: 2,
+                fires: vec![2, 4],
+            };
+            let none = Embeddings { values: vec![0.5; self.width], count: 1 };
+            let logits = self.decode(&encoded, &fired, Some(&none))?;
+            let upsampled = self.upsampled(&encoded, fired.tokens)?.unwrap_or_default();
+            let all = encoded.weights.iter().chain(hidden).chain(&logits.values).chain(&upsampled);
+            let finite = all.into_iter().all(|value| value.is_finite());
+            let tail = encoded.weights.last().copied().unwrap_or_default();
+            Ok::<_, Error>(((logits.vocabulary, tail), finite))
+        };
+        match run() {
+            Ok((found, true)) => Ok(found),
+            Ok((_, false)) => Err(broken(
+                path,
+                "is damaged: what it computes are no finite numbers; fetch it anew",
+            )),
+            Err(error) => Err(broken(path, format!("does not run: {error}"))),
+        }
+    }
+}
+
+impl Hotwords {
+    fn open(
+        cut: &dyn Fn(&[Input<'_>], &[&str]) -> Result<Onnx, Error>,
+        anchors: &HotwordAnchors,
+        [embeddings, plain, tokens]: [Input<'_>; 3],
+        width: usize,
+    ) -> Result<Self, Error> {
+        let hidden = Input::new(&anchors.hidden, row(TOKENS, width));
+        let all = Input::new(&anchors.all, row(HOTWORDS, width));
+        let best = Input::new(&anchors.best, row(HOTWORDS, width));
+        // The graph takes the size of the batch from the list of all hotwords.
+        let batch = Input::new(&anchors.all, [1, 1, width].map(Dim::from));
+        let merge = [embeddings, plain, hidden.clone(), best, batch, tokens.clone()];
+        Ok(Self {
+            scores: cut(&[hidden, all, tokens], &[&anchors.scores])?,
+            merge: cut(&merge, &[&anchors.logits])?,
+            most: anchors.most,
+        })
+    }
+
+    /// The plain log-probabilities, but where a hotword was heard, those of the hotword's tokens.
+    fn run(
+        &self,
+        embeddings: Tensor,
+        plain: Tensor,
+        hidden: Tensor,
+        given: &Embeddings,
+        width: usize,
+    ) -> Result<Tensor, Error> {
+        let all = engine::tensor(&[1, given.count, width], &given.values).map_err(network)?;
+        let best = if given.count <= self.most {
+            // The export sorts them even so; their order has no effect.
+            all
+        } else {
+            let outputs = self.scores.run(vec![hidden.clone(), all]).map_err(network)?;
+            let scores = outputs.first().ok_or_else(misshapen)?;
+            let scores = engine::values::<f32>(scores).map_err(network)?;
+            if scores.len() != given.count {
+                return Err(misshapen());
+            }
+            let values: Vec<f32> = best(scores, self.most)
+                .into_iter()
+                .flat_map(|index| &given.values[index * width..][..width])
+                .copied()
+                .collect();
+            engine::tensor(&[1, self.most, width], &values).map_err(network)?
+        };
+        let batch = engine::tensor(&[1, 1, width], &vec![0f32; width]).map_err(network)?;
+        let inputs = vec![embeddings, plain, hidden, best, batch];
+        let outputs = self.merge.run(inputs).map_err(network)?;
+        outputs.into_iter().next().ok_or_else(misshapen)
+    }
+}
+
+/// The indices of the `most` highest scores, highest first.
+fn best(scores: &[f32], most: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+    order.truncate(most);
+    order
+}
+
+fn row(axis: &'static str, width: usize) -> [Dim; 3] {
+    [1.into(), axis.into(), width.into()]
+}
+
+/// Runs the encoder once to see how wide its output is.
+fn encoder_width(encoder: &Onnx, features: usize) -> Result<usize, Error> {
+    let speech = engine::tensor(&[1, 1, features], &vec![0f32; features]).map_err(network)?;
+    let outputs = encoder.run(vec![speech]).map_err(network)?;
+    match outputs.first().map(Tensor::shape) {
+        Some(&[1, 1, width]) if width > 0 => Ok(width),
+        _ => Err(misshapen()),
+    }
+}
+
+/// A weight that is no number need not show in what a network computes: ReLU swallows it.
+fn check_weights(file: &OnnxFile) -> Result<(), Error> {
+    for node in file.nodes() {
+        for tensor in node.inputs() {
+            let Some(Ok(values)) = file.constant(tensor).map(engine::values::<f32>) else {
+                continue;
+            };
+            if values.iter().any(|value| value.is_nan()) {
+                let message =
+                    format!("is damaged: a weight of `{tensor}` is no number; fetch it anew");
+                return Err(broken(file.path(), message));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn network(error: engine::Error) -> Error {
+    Error::Network(error.to_string())
+}
+
+fn misshapen() -> Error {
+    Error::Network("the outputs of the Paraformer have unexpected shapes".to_owned())
+}

@@ -1,0 +1,199 @@
+//! Model directories: what is taken and what is refused, and why.
+
+use std::{fs, path::Path};
+
+use super::{clip, fixtures, unpacked};
+use crate::{
+    funasr::Tokens,
+    paraformer::{Paraformer, Settings},
+    recognizer::{Error, Options, Precision, Recognizer},
+};
+
+/// A directory in FunASR's layout with one of the small models.
+fn directory(model: &str, change: impl Fn(&Path)) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| fs::write(directory.path().join(name), bytes).unwrap();
+    let words = fixtures().join("words/model");
+    for name in ["am.mvn", "config.yaml"] {
+        write(name, &fs::read(words.join(name)).unwrap());
+    }
+    let config = fs::read_to_string(words.join("config.yaml")).unwrap();
+    write("config.yaml", config.replace("lang: en\n", "").as_bytes());
+    write("model.onnx", &unpacked(model, "model.onnx"));
+    write("tokens.json", &fs::read(fixtures().join("funasr/tokens.json")).unwrap());
+    if model == "seaco" {
+        write("model_eb.onnx", &unpacked(model, "model_eb.onnx"));
+    }
+    change(directory.path());
+    directory
+}
+
+fn open(model: &str, change: impl Fn(&Path)) -> Result<Paraformer, String> {
+    let directory = directory(model, change);
+    Paraformer::open(directory.path(), model, Settings::default())
+        .map_err(|error| error.to_string())
+}
+
+#[test]
+fn hotwords_change_what_is_heard() {
+    let seaco = open("seaco", |_| ()).unwrap();
+    assert!(seaco.takes_hotwords());
+    assert_eq!(seaco.description().languages, ["zh", "en"]);
+    let samples = clip("01_phrase");
+    let with = |words: &[&str]| {
+        let hotwords = words.iter().map(|&word| word.to_owned()).collect();
+        seaco.recognize(&samples, &Options { hotwords, ..Options::default() })
+    };
+    let none = with(&[]).unwrap();
+    assert_ne!(none, with(&["丂七", "hello"]).unwrap());
+    // More than the 51 that are attended to.
+    let many: Vec<String> =
+        (0..300u32).map(|i| char::from_u32(0x4e00 + i % 20).unwrap().to_string()).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    assert!(!with(&many).unwrap().hypotheses.is_empty());
+    let error = with(&["一丁丂七丄丅丆万丈三上"]).unwrap_err();
+    assert!(
+        matches!(&error, Error::Hotword { hotword, .. } if hotword.starts_with("一丁")),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_does_not_fit_fails_at_open() {
+    let edit = |name: &'static str, from: &'static str, to: &'static str| {
+        move |directory: &Path| {
+            let path = directory.join(name);
+            let text = fs::read_to_string(&path).unwrap();
+            assert!(text.contains(from));
+            fs::write(path, text.replace(from, to)).unwrap();
+        }
+    };
+    let remove =
+        |name: &'static str| move |directory: &Path| fs::remove_file(directory.join(name)).unwrap();
+    type Change = Box<dyn Fn(&Path)>;
+    let cases: [(&str, Change, &str); 11] = [
+        (
+            "bicif",
+            Box::new(edit("tokens.json", "\"a\", ", "")),
+            "tokens.json: holds 31 tokens, but the network tells 32",
+        ),
+        (
+            "bicif",
+            Box::new(edit("config.yaml", "tail_threshold: 0.45", "tail_threshold: 0.3")),
+            "its configuration says 0.3",
+        ),
+        (
+            "bicif",
+            Box::new(edit("config.yaml", "threshold: 1.0", "threshold: 0.9")),
+            "fires at 0.9",
+        ),
+        (
+            "bicif",
+            Box::new(edit("config.yaml", "lfr_m: 7", "lfr_m: 6")),
+            "560 values, but a frame has 80 x 6",
+        ),
+        (
+            "bicif",
+            Box::new(remove("model.onnx")),
+            "no model_quant.onnx or model.int8.onnx or model.onnx",
+        ),
+        ("bicif", Box::new(remove("am.mvn")), "no am.mvn"),
+        ("bicif", Box::new(remove("tokens.json")), "no tokens.json or tokens.txt"),
+        (
+            "bicif",
+            Box::new(remove("config.yaml")),
+            "no `neg_mean` in its metadata, and no config.yaml",
+        ),
+        ("seaco", Box::new(remove("model_eb.onnx")), "no model_eb.onnx"),
+        ("sensevoice", Box::new(|_| ()), "is no Paraformer"),
+        (
+            "bicif",
+            Box::new(|directory| fs::write(directory.join("model.onnx"), "no").unwrap()),
+            "model.onnx: ",
+        ),
+    ];
+    for (model, change, cause) in cases {
+        let message = open(model, change).err().expect(cause);
+        assert!(message.contains(cause), "{message}");
+    }
+    let directory = directory("bicif", |_| ());
+    let int8 = Settings { precision: Precision::Int8 };
+    let message = Paraformer::open(directory.path(), "x", int8).err().unwrap().to_string();
+    assert!(message.contains("no model_quant.onnx"), "{message}");
+}
+
+#[test]
+fn a_weight_that_is_no_number_fails_at_open() {
+    let message = open("paraformer", |directory| {
+        let path = directory.join("model.onnx");
+        let mut bytes = fs::read(&path).unwrap();
+        // The bias of the predictor's last layer, by its name; its four bytes follow.
+        let name = b"predictor.cif_output.bias";
+        let at = bytes.windows(name.len()).rposition(|window| window == name).unwrap();
+        let start = at + name.len() + 2;
+        bytes[start..start + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+        fs::write(path, bytes).unwrap();
+    });
+    let message = message.err().expect("refused");
+    assert!(message.contains("is damaged"), "{message}");
+}
+
+#[test]
+fn both_layouts_are_one_model() {
+    let plain = open("paraformer", |_| ()).unwrap();
+    let sherpa = open("paraformer", |directory| {
+        let mvn = fs::read_to_string(directory.join("am.mvn")).unwrap();
+        let rows: Vec<&str> =
+            mvn.lines().filter(|line| line.starts_with("<LearnRateCoef>")).collect();
+        let values = |row: &str| {
+            let fields: Vec<&str> = row.split_whitespace().collect();
+            fields[3..fields.len() - 1].join(",")
+        };
+        let metadata = [
+            ("vocab_size", "32".to_owned()),
+            ("lfr_window_size", "7".to_owned()),
+            ("lfr_window_shift", "6".to_owned()),
+            ("neg_mean", values(rows[0])),
+            ("inv_stddev", values(rows[1])),
+        ];
+        let path = directory.join("model.onnx");
+        let mut model = fs::read(&path).unwrap();
+        for (key, value) in metadata {
+            append_metadata(&mut model, key, &value);
+        }
+        fs::remove_file(path).unwrap();
+        fs::write(directory.join("model.int8.onnx"), model).unwrap();
+        let tokens = Tokens::open(directory).unwrap();
+        let lines =
+            tokens.symbols().iter().enumerate().map(|(id, symbol)| format!("{symbol} {id}\n"));
+        fs::write(directory.join("tokens.txt"), lines.collect::<String>()).unwrap();
+        for name in ["am.mvn", "config.yaml", "tokens.json"] {
+            fs::remove_file(directory.join(name)).unwrap();
+        }
+    })
+    .unwrap();
+    assert_eq!(sherpa.description().precision, "int8");
+    assert_eq!(sherpa.description().languages, plain.description().languages);
+    let samples = clip("01_phrase");
+    let [a, b] =
+        [&plain, &sherpa].map(|model| model.recognize(&samples, &Options::default()).unwrap());
+    assert_eq!(a, b);
+    assert!(!a.hypotheses.is_empty());
+}
+
+/// Field 14 of ONNX's `ModelProto`: a key (1) and its value (2).
+fn append_metadata(model: &mut Vec<u8>, key: &str, value: &str) {
+    let field = |tag: u8, bytes: &[u8]| {
+        let mut field = vec![tag << 3 | 2];
+        let mut length = bytes.len();
+        while length > 127 {
+            field.push(length as u8 | 128);
+            length >>= 7;
+        }
+        field.push(length as u8);
+        field.extend_from_slice(bytes);
+        field
+    };
+    let pair = [field(1, key.as_bytes()), field(2, value.as_bytes())].concat();
+    model.extend(field(14, &pair));
+}

@@ -1,0 +1,190 @@
+//! Every network and stage against ONNX Runtime's outputs.
+
+use std::{fs, path::Path, sync::Arc};
+
+use engine::OnnxFile;
+
+use super::{fixtures, unpacked};
+use crate::{
+    funasr::Tokens,
+    paraformer::{
+        anchors::Anchors,
+        cif::{Fired, Style},
+        hotwords::{Embedder, Embeddings, Speller},
+        network::Networks,
+    },
+};
+
+#[path = "../../../../../tests/support/npz.rs"]
+mod npz;
+
+use npz::Npz;
+
+const MODELS: [&str; 4] = ["paraformer", "paraformer-loop", "bicif", "seaco"];
+const FRAMES: [usize; 4] = [1, 7, 93, 200];
+const PRECISIONS: [(&str, &str); 2] = [("f32", "model.onnx"), ("int8", "model_quant.onnx")];
+
+fn open_file(model: &str, file: &str) -> OnnxFile {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(file);
+    fs::write(&path, unpacked(model, file)).unwrap();
+    OnnxFile::read(&path).unwrap()
+}
+
+fn reference(model: &str) -> Npz {
+    Npz::open(&fixtures().join("funasr").join(model).join("reference.npz"))
+}
+
+/// As `features` of `make.py`.
+fn features(frames: usize) -> Vec<f32> {
+    let scale = 3f32.sqrt();
+    (1..=frames as u64 * 560)
+        .map(|i| {
+            let mut z = i.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(frames as u64);
+            z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            z ^= z >> 31;
+            scale * (2.0 * ((z >> 40) as f32 * 2f32.powi(-24)) - 1.0)
+        })
+        .collect()
+}
+
+fn largest_difference(actual: &[f32], expected: &[f32]) -> f32 {
+    assert_eq!(actual.len(), expected.len());
+    actual.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, |most, difference| {
+        assert!(difference.is_finite());
+        f32::max(most, difference)
+    })
+}
+
+fn ids(logits: &[f32]) -> Vec<usize> {
+    let best = |row: &[f32]| (0..32).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap();
+    logits.chunks(32).map(best).collect()
+}
+
+/// The hotwords that `make.py` gave.
+fn hotwords(npz: &Npz, frames: usize) -> Option<Embeddings> {
+    let given = npz.get(&format!("{frames}/in/bias_embed"))?;
+    Some(Embeddings { values: given.f32(), count: given.shape[1] })
+}
+
+/// From features to log-probabilities, weights of the second predictor, and what was integrated.
+fn run(
+    networks: &Networks,
+    npz: &Npz,
+    frames: usize,
+) -> (Fired, Option<Vec<f32>>, Option<Vec<f32>>) {
+    let encoded = networks.encode(&features(frames)).unwrap();
+    let fired = networks.integrate(&encoded).unwrap();
+    if fired.tokens == 0 {
+        return (fired, None, None);
+    }
+    let given = hotwords(npz, frames);
+    let logits = networks.decode(&encoded, &fired, given.as_ref()).unwrap();
+    let upsampled = networks.upsampled(&encoded, fired.tokens).unwrap();
+    (fired, Some(logits.values), upsampled)
+}
+
+#[test]
+fn anchors_are_found_by_topology() {
+    for model in MODELS {
+        for (precision, name) in PRECISIONS {
+            let anchors = Anchors::find(&open_file(model, name)).expect(model);
+            let cumulative = model == "paraformer";
+            let style = if cumulative { Style::Cumulative } else { Style::Sequential };
+            assert_eq!(anchors.style, style, "{model} {precision}");
+            assert_eq!(anchors.upsampled.is_some(), matches!(model, "bicif" | "seaco"));
+            assert_eq!(
+                anchors.hotwords.as_ref().map(|hotwords| hotwords.most),
+                (model == "seaco").then_some(51)
+            );
+        }
+    }
+    for other in ["ct-punc", "sensevoice"] {
+        Anchors::find(&open_file(other, "model.onnx")).expect_err(other);
+    }
+}
+
+#[test]
+fn floats_agree_with_onnx_runtime() {
+    for model in MODELS {
+        let npz = reference(model);
+        let networks = Networks::open(&open_file(model, "model.onnx"), 560).unwrap();
+        assert_eq!(networks.vocabulary(), 32);
+        for frames in FRAMES {
+            let (fired, logits, upsampled) = run(&networks, &npz, frames);
+            let key = format!("{frames}/f32");
+            // ONNX Runtime fails where there is no token, and so has no outputs.
+            let Some(expected) = npz.get(&format!("{key}/logits")) else {
+                assert_eq!(fired.tokens, 0, "{model} {key}");
+                continue;
+            };
+            assert_eq!(npz[format!("{key}/token_num").as_str()].i32(), [fired.tokens as i32]);
+            let embeddings = npz[format!("{key}/embeddings").as_str()].f32();
+            assert!(largest_difference(&fired.embeddings, &embeddings) < 1e-4, "{model} {key}");
+            let (logits, expected) = (logits.unwrap(), expected.f32());
+            assert_eq!(ids(&logits), ids(&expected), "{model} {key}");
+            assert!(largest_difference(&logits, &expected) < 1e-3, "{model} {key}");
+            let Some(expected) = npz.get(&format!("{key}/us_alphas")) else { continue };
+            let upsampled = upsampled.unwrap();
+            assert!(largest_difference(&upsampled, &expected.f32()) < 1e-4, "{model} {key}");
+        }
+    }
+}
+
+/// Quantized networks magnify the last bit of a float, and these have random weights: ONNX Runtime
+/// disagrees with itself (with other optimizations, by 0.3). So we compare errors, not values.
+#[test]
+fn int8_is_as_near_to_float_as_onnx_runtimes() {
+    for model in MODELS {
+        let npz = reference(model);
+        let networks = Networks::open(&open_file(model, "model_quant.onnx"), 560).unwrap();
+        let (mut own, mut theirs, mut between) = (0f64, 0f64, 0f64);
+        let mut count = 0;
+        for frames in FRAMES {
+            let (_, logits, _) = run(&networks, &npz, frames);
+            let of = |precision| npz.get(&format!("{frames}/{precision}/logits"));
+            let (Some(float), Some(int8), Some(logits)) = (of("f32"), of("int8"), logits) else {
+                continue;
+            };
+            let (float, int8) = (float.f32(), int8.f32());
+            if float.len() != int8.len() || float.len() != logits.len() {
+                // Another number of tokens.
+                continue;
+            }
+            let squares = |a: &[f32], b: &[f32]| -> f64 {
+                a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum()
+            };
+            own += squares(&logits, &float);
+            theirs += squares(&int8, &float);
+            between += squares(&logits, &int8);
+            count += logits.len();
+        }
+        assert!(count > 1000, "{model}: {count}");
+        let [own, theirs, between] = [own, theirs, between].map(|sum| (sum / count as f64).sqrt());
+        eprintln!("{model}: {own:.4} from float, ONNX Runtime {theirs:.4}, {between:.4} from it");
+        assert!(own <= 1.1 * theirs, "{model}: {own} > {theirs}");
+    }
+}
+
+#[test]
+fn hotwords_are_embedded_as_by_onnx_runtime() {
+    let npz = reference("seaco");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("model_eb.onnx");
+    fs::write(&path, unpacked("seaco", "model_eb.onnx")).unwrap();
+    let embedder = Embedder::open(&path, 64, 32).unwrap();
+    let tokens = Tokens::read(&fixtures().join("funasr/tokens.json")).unwrap();
+    let speller = Speller::new(Arc::new(tokens), None).unwrap();
+    // The first two rows of `hotwords/in`, in which the third is what ends every list.
+    let list: Arc<[String]> = ["丂七丄", "丆万"].map(str::to_owned).into();
+    let embeddings = embedder.list(&list, &speller).unwrap();
+    assert!(Arc::ptr_eq(&embeddings, &embedder.list(&list, &speller).unwrap()), "kept");
+    let states = npz["hotwords/out"].f32();
+    let expected: Vec<f32> = [(2, 0), (1, 1), (0, 2)]
+        .into_iter()
+        .flat_map(|(last, word)| states[(last * 3 + word) * 64..][..64].to_vec())
+        .collect();
+    assert_eq!(embeddings.count, 3);
+    assert!(largest_difference(&embeddings.values, &expected) < 1e-5);
+}

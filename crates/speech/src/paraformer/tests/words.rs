@@ -1,0 +1,127 @@
+//! The trained model: recordings to words, as `funasr_onnx` hears them.
+
+use std::{fs, sync::LazyLock};
+
+use serde::Deserialize;
+
+use super::{clip, fixtures};
+use crate::{
+    paraformer::{Paraformer, Settings},
+    recognizer::{Error, Options, Recognition, Recognizer},
+};
+
+/// What `funasr_onnx` heard.
+#[derive(Deserialize)]
+struct Heard {
+    text: String,
+    /// Of all rows.
+    token_ids: Vec<u32>,
+    log_probabilities: Vec<f32>,
+    #[serde(default)]
+    words: Vec<(String, f64, f64)>,
+}
+
+static EXPECTED: LazyLock<serde_json::Value> = LazyLock::new(|| {
+    serde_json::from_slice(&fs::read(fixtures().join("words/expected.json")).unwrap()).unwrap()
+});
+
+static WORDS: LazyLock<Paraformer> = LazyLock::new(|| {
+    Paraformer::open(&fixtures().join("words/model"), "words", Settings::default()).unwrap()
+});
+
+fn agrees(heard: &Recognition, expected: &serde_json::Value) {
+    let expected: Heard = serde_json::from_value(expected.clone()).unwrap();
+    let [hypothesis] = heard.hypotheses.as_slice() else { panic!("{heard:?}") };
+    assert_eq!(hypothesis.text, expected.text);
+    let (&end, ids) = expected.token_ids.split_last().unwrap();
+    assert_eq!((end, hypothesis.tokens.as_slice()), (2, ids));
+    let words = &hypothesis.words;
+    assert_eq!(words.len(), ids.len(), "every token is a word");
+    for (word, expected) in words.iter().zip(&expected.log_probabilities) {
+        let difference = (word.log_probability - expected).abs();
+        assert!(difference < 0.02 + 0.2 * expected.abs(), "{word:?}: {expected}");
+    }
+    assert!(words.iter().all(|word| word.start < word.end), "{words:?}");
+    assert!(words.is_sorted_by(|a, b| a.end <= b.start), "{words:?}");
+}
+
+#[test]
+fn hears_the_words() {
+    for name in ["01_phrase", "03_phrase", "05_phrase", "08_phrase", "09_glued", "12_glued"] {
+        let (samples, expected) = (clip(name), &EXPECTED[name]);
+        agrees(&WORDS.recognize(&samples, &Options::default()).unwrap(), expected);
+    }
+}
+
+#[test]
+fn hears_the_segments_of_a_long_recording() {
+    let (samples, expected) = (clip("long"), &EXPECTED["long"]);
+    let segments = expected["segments"].as_array().unwrap();
+    assert_eq!(segments.len(), 10);
+    for segment in segments {
+        let [start, end]: [usize; 2] =
+            serde_json::from_value(segment["milliseconds"].clone()).unwrap();
+        let samples = &samples[start * 16..(end * 16).min(samples.len())];
+        agrees(&WORDS.recognize(samples, &Options::default()).unwrap(), segment);
+    }
+}
+
+/// The words were put together with silences between: each is found where it was put.
+#[test]
+fn words_are_where_they_were_put() {
+    for name in ["09_glued", "12_glued"] {
+        let (samples, expected) = (clip(name), &EXPECTED[name]);
+        let heard = WORDS.recognize(&samples, &Options::default()).unwrap();
+        let expected: Heard = serde_json::from_value(expected.clone()).unwrap();
+        for (word, (text, start, end)) in heard.hypotheses[0].words.iter().zip(&expected.words) {
+            assert_eq!(&word.text, text);
+            assert!((word.start - start).abs() < 0.15, "{word:?}: {start}");
+            assert!(word.end > (start + end) / 2.0, "{word:?}: {start} to {end}");
+        }
+    }
+}
+
+#[test]
+fn little_or_odd_sound_is_no_error() {
+    let options = Options::default();
+    let noise: Vec<f32> = (0..32_000).map(|i| ((i * 7919) % 1009) as f32 / 504.5 - 1.0).collect();
+    for (samples, most) in [
+        (vec![], 0),
+        (vec![0.5], 0),
+        (vec![0.1; 399], 0),
+        (vec![0.0; 400], 0),
+        (vec![0.0; 16_000], 1),
+        (noise, 1),
+        (vec![f32::NAN; 4000], 1),
+        (vec![f32::INFINITY; 4000], 1),
+        (vec![1e30; 4000], 1),
+    ] {
+        let heard = WORDS.recognize(&samples, &options).unwrap();
+        assert!(heard.hypotheses.len() <= most, "{} samples: {heard:?}", samples.len());
+        let seconds = samples.len() as f64 / 16_000.0;
+        for hypothesis in heard.hypotheses {
+            assert!(hypothesis.end <= seconds && hypothesis.log_probability <= 0.0);
+        }
+    }
+}
+
+#[test]
+fn a_minute_is_heard() {
+    let samples = clip("long");
+    let minute: Vec<f32> = samples.iter().copied().cycle().take(60 * 16_000).collect();
+    let heard = WORDS.recognize(&minute, &Options::default()).unwrap();
+    assert!(heard.hypotheses[0].words.len() > 60);
+    assert_eq!(WORDS.max_seconds(), 60.0);
+}
+
+#[test]
+fn knows_its_language_and_precision() {
+    let description = WORDS.description();
+    assert_eq!(
+        (description.precision, description.languages.as_slice()),
+        ("int8", &["en".to_owned()][..])
+    );
+    let told = |code: &str| Options { language: Some(code.into()), ..Options::default() };
+    assert!(WORDS.recognize(&[], &told("en")).is_ok());
+    assert!(matches!(WORDS.recognize(&[], &told("zh")), Err(Error::UnknownLanguage(_))));
+}
