@@ -13,6 +13,8 @@ use super::{OnnxNode, graph::Graph};
 
 /// [`crate::ops::QuantizedLinear`].
 pub(super) const QUANTIZED_LINEAR: &str = "scriptorium.QuantizedLinear";
+/// Attribute of a linear layer that has a bias.
+pub(super) const BIASED: &str = "biased";
 /// Attribute of a linear layer that `Relu` follows.
 pub(super) const RELU: &str = "relu";
 /// [`crate::ops::LayerNorm`].
@@ -22,6 +24,7 @@ pub(super) const ATTENTION: &str = "scriptorium.Attention";
 pub(super) const HEADS: &str = "heads";
 /// [`crate::ops::Fsmn`].
 pub(super) const FSMN: &str = "scriptorium.Fsmn";
+/// Attribute of what is added to something.
 pub(super) const RESIDUAL: &str = "residual";
 /// [`crate::ops::Truncate`].
 pub(super) const TRUNCATE: &str = "scriptorium.Truncate";
@@ -102,7 +105,7 @@ impl<'a> Matcher<'a> {
 /// Where to put a node.
 type Found = Option<(usize, OnnxNode)>;
 
-/// `f32(MatMulInteger(xq, w, xz, wz)) * (xs * ws) [+ bias] [relu]`, with `xq, xs, xz` from
+/// `f32(MatMulInteger(xq, w, xz, wz)) * (xs * ws) [+ bias] [relu | + residual]`, with `xq, xs, xz` from
 /// `DynamicQuantizeLinear`.
 fn quantized_linear(matcher: &Matcher<'_>, index: usize) -> Found {
     let scaled = &matcher.graph.nodes[index];
@@ -147,9 +150,26 @@ fn quantized_linear(matcher: &Matcher<'_>, index: usize) -> Found {
     }
     let relu = matcher.consumer(matcher.graph.nodes[last].output(), "Relu");
     last = relu.unwrap_or(last);
+    let biased = inputs.len() > 6;
+    // Whether a residual has the shape of the product is seen when shapes are known.
+    let output = matcher.graph.nodes[last].output();
+    let residual = matcher.consumer(output, "Add").filter(|_| relu.is_none());
+    if let Some(add) = residual {
+        let is_data = |name: &str| name != output && matcher.constant(name).is_none();
+        if let Some((residual, _)) = matcher.operands(&matcher.graph.nodes[add], is_data) {
+            inputs.push(residual);
+            last = add;
+        }
+    }
     let mut node = OnnxNode::with(QUANTIZED_LINEAR, &inputs, matcher.graph.nodes[last].output());
-    if relu.is_some() {
-        node.set_int(RELU, 1);
+    for (flag, set) in [
+        (BIASED, biased),
+        (RELU, relu.is_some()),
+        (RESIDUAL, inputs.len() > 6 + usize::from(biased)),
+    ] {
+        if set {
+            node.set_int(flag, 1);
+        }
     }
     Some((last, node))
 }

@@ -5,7 +5,6 @@ mod lstm;
 mod quantized;
 mod select;
 
-use kernels::Finish;
 use tract_onnx::{
     model::OnnxOpRegister,
     tract_core::internal::*,
@@ -28,9 +27,10 @@ pub(super) fn register(register: &mut OnnxOpRegister) {
     });
     register.insert("DynamicQuantizeLinear", |_, _| Ok((expand(DynamicQuantize), vec![])));
     register.insert(fuse::QUANTIZED_LINEAR, |_, node| {
-        let relu = node.get_attr_opt::<i64>(fuse::RELU)?.is_some();
-        let finish = if relu { Finish::Relu } else { Finish::Store };
-        Ok((expand(QuantizedLinear { biased: node.input.len() > 6, finish }), vec![]))
+        let has = |name: &str| node.attribute.iter().any(|attribute| attribute.name == name);
+        let (biased, residual) = (has(fuse::BIASED), has(fuse::RESIDUAL));
+        let relu = has(fuse::RELU);
+        Ok((expand(QuantizedLinear { biased, relu, residual }), vec![]))
     });
     register.insert(fuse::LAYER_NORM, |_, node| {
         Ok((expand(LayerNorm { epsilon: node.get_attr("epsilon")? }), vec![]))

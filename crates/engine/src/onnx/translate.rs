@@ -5,12 +5,12 @@ use std::{collections::HashMap, path::Path, sync::Arc};
 use tract_onnx::{
     pb,
     tensor::load_tensor,
-    tract_core::internal::*,
+    tract_core::{internal::*, model::Rewriter},
     tract_hir::{internal::*, ops::konst::Const},
 };
 
 use super::{Dim, Given, Input, Onnx, OnnxNode, graph::Graph, masks::Known, operators};
-use crate::runner::Runner;
+use crate::{ops, runner::Runner};
 
 /// The weights of a file. Each protobuf is dropped when its tensor is made, so that they are not in
 /// memory twice.
@@ -118,6 +118,9 @@ pub(super) fn network(
         });
     }
     model.set_input_outlets(&given)?;
-    let runner = model.into_typed().and_then(Runner::new)?;
-    Ok(Onnx { runner })
+    let mut model = model.into_typed()?.into_decluttered()?;
+    let sums = Rewriter::default()
+        .with_rule_for("sum", |_: &(), model, node, _, op| ops::Sum::replace(model, node, op));
+    sums.rewrite(&(), &mut model)?;
+    Ok(Onnx { runner: Runner::new(model)? })
 }

@@ -9,6 +9,7 @@ mod lstm;
 mod norm;
 mod quantized;
 mod self_attention;
+mod sum;
 mod top_k;
 mod truncate;
 
@@ -21,6 +22,7 @@ pub(crate) use lstm::{Direction, Lstm};
 pub(crate) use norm::LayerNorm;
 pub(crate) use quantized::{DynamicQuantize, QuantizedLinear};
 pub(crate) use self_attention::SelfAttention;
+pub(crate) use sum::Sum;
 pub(crate) use top_k::TopK;
 pub(crate) use truncate::{Truncate, at_most};
 

@@ -39,7 +39,7 @@ impl TypedOp for DynamicQuantize {
     }
 }
 
-/// A linear layer over what [`DynamicQuantize`] gives, to f32.
+/// A linear layer over what [`DynamicQuantize`] gives, to f32; and the residual if `finish` adds.
 #[derive(Clone)]
 pub(crate) struct QuantizedLinear {
     pub(crate) weights: Arc<dynamic::Weights>,
@@ -69,15 +69,19 @@ operator!(QuantizedLinear);
 impl EvalOp for QuantizedLinear {
     op_out_of_plan!();
 
-    fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+    fn eval(&self, _: &EvalContext, mut inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let mut shape: TVec<usize> = inputs[0].shape().into();
         *shape.last_mut().context("takes at least one axis")? = self.weights.outputs();
+        let residual = (self.finish == Finish::Add).then(|| inputs.pop()).flatten();
         let x = dynamic::Quantized {
             values: inputs[0].try_as_plain_ram()?.as_slice::<u8>()?,
             scale: inputs[1].cast_to_scalar()?,
             zero_point: inputs[2].cast_to_scalar()?,
         };
-        let mut out = zeros(&shape)?;
+        let mut out = match residual {
+            Some(residual) => residual.into_tensor(),
+            None => zeros(&shape)?,
+        };
         let epilogue = Epilogue { bias: self.bias.as_deref(), finish: self.finish };
         self.weights.apply(x, epilogue, out.try_as_plain_ram_mut()?.as_slice_mut()?);
         Ok(tvec!(out.into_tvalue()))
@@ -88,13 +92,19 @@ impl TypedOp for QuantizedLinear {
     as_op!();
 
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        let [x, scale, zero_point] = inputs else { bail!("takes values, scale and zero point") };
+        let (&[x, scale, zero_point], residual) =
+            inputs.split_first_chunk().context("takes values, scale and zero point")?;
         ensure!(x.datum_type == u8::datum_type() && zero_point.datum_type == u8::datum_type());
         ensure!(scale.datum_type == f32::datum_type());
         let mut shape = x.shape.to_tvec();
         let last = shape.last_mut().context("takes at least one axis")?;
         ensure!(*last == self.weights.inputs().to_dim(), "{self:?} of {last} inputs");
         *last = self.weights.outputs().to_dim();
+        match residual {
+            [] => ensure!(self.finish != Finish::Add, "takes a residual"),
+            [residual] => ensure!(self.finish == Finish::Add && *residual.shape == *shape),
+            _ => bail!("takes one residual"),
+        }
         Ok(tvec!(f32::fact(&*shape)))
     }
 }

@@ -1,4 +1,5 @@
-//! What FunASR's models have in common: their directories, settings and tokens.
+//! What FunASR's models have in common: their directories, settings and tokens, and the text that
+//! tokens make.
 //!
 //! Two layouts are read. FunASR's own has `model_quant.onnx` or `model.onnx`, `config.yaml` (once
 //! `asr.yaml`), `am.mvn` (once `asr.mvn`) and `tokens.json` (once `tokens.txt`). sherpa-onnx's has

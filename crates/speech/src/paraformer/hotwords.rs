@@ -26,7 +26,12 @@ pub(super) struct Embedder {
     network: Onnx,
     width: usize,
     /// The last lists, the latest last.
-    kept: Mutex<Vec<(Arc<[String]>, Arc<Embeddings>)>>,
+    kept: Mutex<Vec<Kept>>,
+}
+
+struct Kept {
+    list: Arc<[String]>,
+    embeddings: Arc<Embeddings>,
 }
 
 /// One embedding per hotword, and a last one for none of them. Row-major `[count, width]`.
@@ -68,15 +73,15 @@ impl Embedder {
         speller: &Speller,
     ) -> Result<Arc<Embeddings>, Error> {
         let lock = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, found)) = lock().iter().find(|(list, _)| list == hotwords) {
-            return Ok(found.clone());
+        if let Some(found) = lock().iter().find(|kept| kept.list == *hotwords) {
+            return Ok(found.embeddings.clone());
         }
         let embeddings = Arc::new(self.embed(&speller.spell_all(hotwords)?)?);
         let mut kept = lock();
         if kept.len() >= KEPT {
             kept.remove(0);
         }
-        kept.push((hotwords.clone(), embeddings.clone()));
+        kept.push(Kept { list: hotwords.clone(), embeddings: embeddings.clone() });
         Ok(embeddings)
     }
 

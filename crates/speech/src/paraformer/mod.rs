@@ -16,7 +16,10 @@ mod network;
 mod tests;
 mod timestamps;
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use engine::OnnxFile;
 
@@ -84,7 +87,11 @@ impl Paraformer {
         tokens.fit(networks.vocabulary())?;
         let tokens = Arc::new(tokens);
 
-        let mut files = vec![weights.path.clone(), tokens.path().to_owned()];
+        let mut files = vec![weights.path.clone()];
+        files.extend(setup.files);
+        if !files.iter().any(|path| path == tokens.path()) {
+            files.push(tokens.path().to_owned());
+        }
         let hotwords = if networks.takes_hotwords() {
             let (embedder, path) = embedder(directory, weights.precision, &networks)?;
             let seg_dict = find(directory, &["seg_dict"]);
@@ -95,8 +102,6 @@ impl Paraformer {
         } else {
             None
         };
-        files.extend(setup.files);
-        files.dedup();
         Ok(Self {
             description: Description {
                 name: name.to_owned(),
@@ -120,6 +125,13 @@ impl Paraformer {
         samples: &[f32],
         options: &Options,
     ) -> Result<Vec<(Token, timestamps::Span)>, Error> {
+        // First, so that a hotword is refused whatever is heard.
+        let hotwords = match &self.hotwords {
+            Some((embedder, speller)) if !options.hotwords.is_empty() => {
+                Some(embedder.list(&options.hotwords, speller)?)
+            }
+            _ => None,
+        };
         let rows = self.frontend.rows(samples);
         if rows.is_empty() {
             return Ok(Vec::new());
@@ -129,12 +141,6 @@ impl Paraformer {
         if fired.tokens == 0 {
             return Ok(Vec::new());
         }
-        let hotwords = match &self.hotwords {
-            Some((embedder, speller)) if !options.hotwords.is_empty() => {
-                Some(embedder.list(&options.hotwords, speller)?)
-            }
-            _ => None,
-        };
         let logits = self.networks.decode(&encoded, &fired, hotwords.as_deref())?;
         let tokens = greedy(&logits, self.bias);
         let mut spans = match self.networks.upsampled(&encoded, fired.tokens)? {
@@ -228,7 +234,7 @@ fn embedder(
     directory: &Path,
     precision: &str,
     networks: &Networks,
-) -> Result<(Embedder, std::path::PathBuf), Error> {
+) -> Result<(Embedder, PathBuf), Error> {
     let names: &[&str] = match precision {
         "int8" => &["model_eb_quant.onnx", "model_eb.onnx"],
         _ => &["model_eb.onnx"],

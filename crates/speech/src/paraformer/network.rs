@@ -71,12 +71,9 @@ impl Networks {
             return Err(broken(path, message));
         }
         check_weights(file)?;
-        let cut = |inputs: &[Input<'_>], outputs: &[&str]| {
-            file.network(inputs, outputs).map_err(|error| broken(path, error))
-        };
         let lengths = || Input::full_length(&anchors.lengths, FRAMES);
         let speech = Input::new(&anchors.speech, row(FRAMES, features));
-        let encoder = cut(&[speech, lengths()], &[&anchors.encoder, &anchors.weights])?;
+        let encoder = cut(file, &[speech, lengths()], &[&anchors.encoder, &anchors.weights])?;
         let width = encoder_width(&encoder, features).map_err(|error| broken(path, error))?;
 
         let tokens = || Input::full_length(&anchors.token_num, TOKENS);
@@ -84,11 +81,11 @@ impl Networks {
         let hidden = Input::new(&anchors.encoder, row(FRAMES, width));
         let mut outputs = vec![anchors.logits.as_str()];
         outputs.extend(anchors.hotwords.as_ref().map(|hotwords| hotwords.hidden.as_str()));
-        let decoder = cut(&[embeddings(), hidden.clone(), tokens(), lengths()], &outputs)?;
+        let decoder = cut(file, &[embeddings(), hidden.clone(), tokens(), lengths()], &outputs)?;
         let timestamps = match &anchors.upsampled {
             Some(upsampled) => {
                 let count = Input::new(&anchors.token_num, [Dim::from(1)]);
-                Some(cut(&[hidden, count, lengths()], &[upsampled])?)
+                Some(cut(file, &[hidden, count, lengths()], &[upsampled])?)
             }
             None => None,
         };
@@ -107,7 +104,7 @@ impl Networks {
         if let Some(hotwords) = &anchors.hotwords {
             let plain = Input::new(&anchors.logits, row(TOKENS, networks.vocabulary));
             networks.hotwords =
-                Some(Hotwords::open(&cut, hotwords, [embeddings(), plain, tokens()], width)?);
+                Some(Hotwords::open(file, hotwords, [embeddings(), plain, tokens()], width)?);
             networks.probe(path)?;
         }
         Ok(networks)
@@ -231,7 +228,7 @@ impl Networks {
 
 impl Hotwords {
     fn open(
-        cut: &dyn Fn(&[Input<'_>], &[&str]) -> Result<Onnx, Error>,
+        file: &OnnxFile,
         anchors: &HotwordAnchors,
         [embeddings, plain, tokens]: [Input<'_>; 3],
         width: usize,
@@ -243,8 +240,8 @@ impl Hotwords {
         let batch = Input::new(&anchors.all, [1, 1, width].map(Dim::from));
         let merge = [embeddings, plain, hidden.clone(), best, batch, tokens.clone()];
         Ok(Self {
-            scores: cut(&[hidden, all, tokens], &[&anchors.scores])?,
-            merge: cut(&merge, &[&anchors.logits])?,
+            scores: cut(file, &[hidden, all, tokens], &[&anchors.scores])?,
+            merge: cut(file, &merge, &[&anchors.logits])?,
             most: anchors.most,
         })
     }
@@ -281,6 +278,10 @@ impl Hotwords {
         let outputs = self.merge.run(inputs).map_err(network)?;
         outputs.into_iter().next().ok_or_else(misshapen)
     }
+}
+
+fn cut(file: &OnnxFile, inputs: &[Input<'_>], outputs: &[&str]) -> Result<Onnx, Error> {
+    file.network(inputs, outputs).map_err(|error| broken(file.path(), error))
 }
 
 /// The indices of the `most` highest scores, highest first.

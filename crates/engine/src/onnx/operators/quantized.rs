@@ -47,11 +47,12 @@ impl Expansion for DynamicQuantize {
 }
 
 /// Takes values, scale, zero point; weights `[inputs, outputs]`, their zero points and scales, a
-/// bias: the last four constant.
+/// bias if `biased`, all constant; and what is added.
 #[derive(Debug, Clone)]
 pub(super) struct QuantizedLinear {
     pub(super) biased: bool,
-    pub(super) finish: Finish,
+    pub(super) relu: bool,
+    pub(super) residual: bool,
 }
 
 impl Expansion for QuantizedLinear {
@@ -65,13 +66,18 @@ impl Expansion for QuantizedLinear {
         inputs: &'p [TensorProxy],
         outputs: &'p [TensorProxy],
     ) -> InferenceResult {
-        check_input_arity(inputs, if self.biased { 7 } else { 6 })?;
+        check_input_arity(inputs, 6 + usize::from(self.biased) + usize::from(self.residual))?;
         check_output_arity(outputs, 1)?;
         s.equals(&outputs[0].datum_type, f32::datum_type())?;
-        s.given_2(&inputs[0].shape, &inputs[3].shape, |s, mut shape, weights| {
+        let residual = self.residual.then(|| inputs.len() - 1);
+        s.given_2(&inputs[0].shape, &inputs[3].shape, move |s, mut shape, weights| {
             ensure!(weights.len() == 2, "weights {weights:?}");
             *shape.last_mut().context("takes at least one axis")? = weights[1].clone();
-            s.equals(&outputs[0].shape, shape)
+            let Some(residual) = residual else { return s.equals(&outputs[0].shape, shape) };
+            s.given(&inputs[residual].shape, move |s, other| {
+                let sum = tract_onnx::tract_core::broadcast::multi_broadcast(&[&shape, &other])?;
+                s.equals(&outputs[0].shape, sum)
+            })
         })
     }
 
@@ -106,11 +112,25 @@ impl Expansion for QuantizedLinear {
         let weights = dynamic::Weights::pack(&weights, &zero_points, &scales, depth);
         let bias = self.biased.then(|| constant::<f32>(model, inputs[6])).transpose()?;
         ensure!(bias.as_ref().is_none_or(|bias| bias.len() == outputs), "a bias of {outputs}");
-        let op = ops::QuantizedLinear {
+        let mut op = ops::QuantizedLinear {
             weights: Arc::new(weights),
             bias: bias.map(Into::into),
-            finish: self.finish,
+            finish: if self.relu { Finish::Relu } else { Finish::Store },
         };
-        model.wire_node(prefix, op, &inputs[..3])
+        let Some(&residual) = inputs.last().filter(|_| self.residual) else {
+            return model.wire_node(prefix, op, &inputs[..3]);
+        };
+        let mut shape = model.outlet_fact(inputs[0])?.shape.to_tvec();
+        *shape.last_mut().context("takes at least one axis")? = outputs.to_dim();
+        let mut taken: TVec<_> = inputs[..3].into();
+        if *model.outlet_fact(residual)?.shape == *shape {
+            op.finish = Finish::Add;
+            taken.push(residual);
+            return model.wire_node(prefix, op, &taken);
+        }
+        let product = model.wire_node(format!("{prefix}.product"), op, &taken)?[0];
+        let sum = [product, residual];
+        let sum = tract_onnx::tract_hir::ops::binary::wire_rank_broadcast(prefix, model, &sum)?;
+        model.wire_node(prefix, tract_onnx::tract_core::ops::math::add(), &sum)
     }
 }

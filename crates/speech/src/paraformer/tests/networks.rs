@@ -3,6 +3,7 @@
 use std::{fs, sync::Arc};
 
 use engine::OnnxFile;
+use serde::Deserialize;
 
 use super::{fixtures, unpacked};
 use crate::{
@@ -10,8 +11,10 @@ use crate::{
     paraformer::{
         anchors::Anchors,
         cif::{Fired, Style},
+        decode::greedy,
         hotwords::{Embedder, Embeddings, Speller},
         network::Networks,
+        timestamps::by_predictor,
     },
 };
 
@@ -187,4 +190,42 @@ fn hotwords_are_embedded_as_by_onnx_runtime() {
         .collect();
     assert_eq!(embeddings.count, 3);
     assert!(largest_difference(&embeddings.values, &expected) < 1e-5);
+}
+
+/// Tokens and times by FunASR's own code, from the outputs of ONNX Runtime.
+#[derive(Deserialize)]
+struct Export {
+    model: String,
+    frames: usize,
+    tokens: Vec<u32>,
+    times: Vec<[i64; 2]>,
+}
+
+#[test]
+fn tokens_and_times_are_funasrs() {
+    let exports = fs::read(fixtures().join("funasr-text/exports.json")).unwrap();
+    let exports: Vec<Export> = serde_json::from_slice(&exports).unwrap();
+    assert!(exports.len() > 3);
+    for Export { model, frames, tokens, times } in exports {
+        let networks = Networks::open(&open_file(&model, "model.onnx"), 560).unwrap();
+        let npz = reference(&model);
+        let encoded = networks.encode(&features(frames)).unwrap();
+        let fired = networks.integrate(&encoded).unwrap();
+        let given = hotwords(&npz, frames);
+        let logits = networks.decode(&encoded, &fired, given.as_ref()).unwrap();
+        let heard: Vec<u32> = greedy(&logits, 1).into_iter().map(|token| token.id).collect();
+        assert_eq!(heard, tokens, "{model} {frames}");
+        let weights = networks.upsampled(&encoded, fired.tokens).unwrap().unwrap();
+        let spans = by_predictor(&weights, tokens.len());
+        for (span, expected) in spans.iter().zip(&times) {
+            // A fire that is on the border of two steps may come out a step off.
+            let [start, end] = [span.start, span.end].map(|time| (time * 1000.0) as i64);
+            let [first, last] = expected;
+            assert!(
+                (start - first).abs() <= 20 && (end - last).abs() <= 20,
+                "{span:?} {expected:?}"
+            );
+        }
+        assert_eq!(spans.len(), times.len());
+    }
 }
