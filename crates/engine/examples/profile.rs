@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     };
     for argument in given {
-        if let Some((name, shape)) = argument.split_once(':') {
+        if let Some((name, shape)) = argument.rsplit_once(':') {
             let dims: Vec<Dim> = shape
                 .split(',')
                 .map(|dim| dim.parse().map_or(Dim::Symbol(dim), Dim::Fixed))

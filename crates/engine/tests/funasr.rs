@@ -67,6 +67,18 @@ fn largest_difference(actual: &Tensor, expected: &[f32]) -> f32 {
     })
 }
 
+/// End to end, int8 is chaotic: one step of one activation, and ONNX Runtime disagrees with itself.
+/// So it may be as far from f32 as ONNX Runtime's int8 is, not farther.
+fn assert_as_near(ours: &Tensor, theirs: &[f32], exact: &[f32], what: &str) {
+    let distance = |values: &[f32]| {
+        let squares = values.iter().zip(exact).map(|(a, b)| f64::from(a - b).powi(2));
+        (squares.sum::<f64>() / exact.len() as f64).sqrt()
+    };
+    let ours = distance(engine::values(ours).expect("floats"));
+    let theirs = distance(theirs);
+    assert!(ours <= 1.15 * theirs + 1e-6, "{what}: {ours:.1e} from f32, not {theirs:.1e}");
+}
+
 fn argmax(rows: &[f32], width: usize) -> Vec<usize> {
     let best = |row: &[f32]| (0..width).max_by(|&a, &b| row[a].total_cmp(&row[b])).expect("a row");
     rows.chunks(width).map(best).collect()
@@ -115,14 +127,16 @@ fn encoders_and_predictors() {
                 let outputs = network.run(vec![features(frames)]).expect("runs");
                 assert_eq!(outputs[0].shape(), [1, frames, anchors.width]);
                 assert_eq!(outputs[1].shape(), [1, frames, 1]);
-                let allowed = if precision == "f32" { 1e-4 } else { 0.1 };
+                let allowed = if precision == "f32" { 1e-4 } else { 0.05 };
                 for (name, output) in [("encoder", &outputs[0]), ("cif_logits", &outputs[1])] {
                     let Some(expected) = npz.get(&format!("{frames}/{precision}/{name}")) else {
                         continue;
                     };
                     let difference = largest_difference(output, &expected.f32());
-                    eprintln!("{model} {precision} {frames} {name}: {difference:.1e}");
-                    assert!(difference < allowed, "{model} {precision} {frames} {name}");
+                    let what = format!("{model} {precision} {frames} {name}");
+                    assert!(difference < allowed, "{what}: {difference}");
+                    let exact = npz[format!("{frames}/f32/{name}").as_str()].f32();
+                    assert_as_near(output, &expected.f32(), &exact, &what);
                 }
             }
         }
@@ -154,7 +168,6 @@ fn decoders() {
                 assert_eq!(outputs[0].shape(), expected.shape);
                 let expected = expected.f32();
                 let difference = largest_difference(&outputs[0], &expected);
-                eprintln!("{model} {key}: {difference:.1e}");
                 let tokens = argmax(engine::values(&outputs[0]).expect("floats"), 32);
                 if precision == "f32" {
                     assert!(difference < 1e-3, "{model} {key}: {difference}");
@@ -198,8 +211,7 @@ fn timestamps() {
                     weights.iter().map(|weight| weight * (tokens / sum)).collect();
                 let weights = engine::tensor(&[1, 3 * frames], &weights).expect("a tensor");
                 let difference = largest_difference(&weights, &expected.f32());
-                eprintln!("{model} {key}: {difference:.1e}");
-                assert!(difference < if precision == "f32" { 1e-4 } else { 0.05 });
+                assert!(difference < if precision == "f32" { 1e-6 } else { 1e-3 }, "{model} {key}");
             }
         }
     }
@@ -231,7 +243,6 @@ fn hotword_decoder() {
             assert_eq!(outputs[0].shape(), expected.shape);
             let expected = expected.f32();
             let difference = largest_difference(&outputs[0], &expected);
-            eprintln!("seaco {key}: {difference:.1e}");
             assert!(difference < if precision == "f32" { 1e-3 } else { 0.2 }, "{key}");
             if precision == "f32" {
                 let tokens = argmax(engine::values(&outputs[0]).expect("floats"), 32);
@@ -271,8 +282,10 @@ fn sensevoice() {
             let expected = &npz[format!("{frames}/{precision}/ctc_logits").as_str()];
             assert_eq!(outputs[0].shape(), expected.shape);
             let difference = largest_difference(&outputs[0], &expected.f32());
-            eprintln!("sensevoice {precision} {frames}: {difference:.1e}");
-            assert!(difference < if precision == "f32" { 1e-4 } else { 0.2 });
+            let what = format!("sensevoice {precision} {frames}");
+            assert!(difference < if precision == "f32" { 1e-4 } else { 0.1 }, "{what}");
+            let exact = npz[format!("{frames}/f32/ctc_logits").as_str()].f32();
+            assert_as_near(&outputs[0], &expected.f32(), &exact, &what);
         }
     }
 }
@@ -294,8 +307,28 @@ fn punctuation() {
             let expected = &npz[format!("{words}/{precision}/logits").as_str()];
             assert_eq!(outputs[0].shape(), expected.shape);
             let difference = largest_difference(&outputs[0], &expected.f32());
-            eprintln!("ct-punc {precision} {words}: {difference:.1e}");
-            assert!(difference < if precision == "f32" { 1e-4 } else { 0.1 });
+            assert!(difference < 1e-4, "ct-punc {precision} {words}: {difference}");
+        }
+    }
+}
+
+#[test]
+fn odd_inputs_do_no_harm() {
+    for (_, file) in PRECISIONS {
+        let file = open("paraformer", file);
+        let anchors = anchors(&file);
+        let network = encoder(&file, &anchors);
+        for value in [0.0, f32::NAN, f32::INFINITY, f32::MAX, 1e-40] {
+            let mut values = vec![value; 3 * 560];
+            values[7] = 1.0;
+            let x = engine::tensor(&[1, 3, 560], &values).expect("a tensor");
+            assert_eq!(network.run(vec![x]).expect("runs")[0].shape(), [1, 3, anchors.width]);
+        }
+        // Nothing at all may fail, but not bring the process down.
+        let _ = network.run(vec![engine::tensor::<f32>(&[1, 0, 560], &[]).expect("a tensor")]);
+        for wrong in [&[2, 3, 560][..], &[1, 3, 559], &[3, 560]] {
+            let x = engine::tensor(wrong, &vec![0f32; wrong.iter().product()]).expect("a tensor");
+            assert!(network.run(vec![x]).is_err(), "{wrong:?}");
         }
     }
 }

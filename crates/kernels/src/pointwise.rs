@@ -22,6 +22,21 @@ pub fn layer_norm(x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32, out: &mu
     }
 }
 
+/// `ln(softmax(x))` over rows of `width` numbers, which stay finite where `softmax` is zero.
+///
+/// # Panics
+/// If the lengths do not fit together.
+pub fn log_softmax(x: &[f32], width: usize, out: &mut [f32]) {
+    assert!(width > 0 && x.len().is_multiple_of(width) && x.len() == out.len(), "broken rows");
+    let isa = Isa::best();
+    for (x, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+        out.copy_from_slice(x);
+        let sum = isa.exponentials(out, 1.0);
+        let (max, log) = (max(x, f32::NEG_INFINITY, |x| x), sum.ln());
+        out.iter_mut().zip(x).for_each(|(out, x)| *out = x - max - log);
+    }
+}
+
 /// Adds `x` to `out`, number by number.
 ///
 /// # Panics

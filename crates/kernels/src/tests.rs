@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::{Epilogue, Finish, Isa, attention, depthwise, dynamic, float, int8};
+use crate::{Epilogue, Finish, Isa, attention, depthwise, dynamic, float, int8, pointwise};
 
 /// Numbers in [-1, 1) that follow from the seed.
 fn numbers(seed: u64, count: usize) -> Vec<f32> {
@@ -290,6 +290,16 @@ proptest! {
             }
             assert_close(&[sum], &[expected.iter().sum()], 1e-6);
         }
+    }
+
+    #[test]
+    fn log_softmax(x in prop::collection::vec(-150f32..150.0, 1..80)) {
+        let max = f64::from(x.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+        let sum: f64 = x.iter().map(|&x| (f64::from(x) - max).exp()).sum();
+        let expected: Vec<f64> = x.iter().map(|&x| f64::from(x) - max - sum.ln()).collect();
+        let mut out = vec![f32::NAN; x.len()];
+        pointwise::log_softmax(&x, x.len(), &mut out);
+        assert_close(&out, &expected, 1e-6);
     }
 
     #[test]

@@ -6,13 +6,14 @@ mod quantized;
 mod select;
 
 use tract_onnx::{
-    model::OnnxOpRegister,
+    model::{OnnxOpRegister, ParsingContext},
+    pb::NodeProto,
     tract_core::internal::*,
     tract_hir::{internal::*, ops::array::ConstantOfShape},
 };
 
 use self::{
-    layers::{Attention, Fsmn, LayerNorm},
+    layers::{Attention, Fsmn, LayerNorm, log_softmax_or_tracts},
     lstm::lstm_or_tracts,
     quantized::{DynamicQuantize, QuantizedLinear},
     select::{Truncate, top_k_or_tracts},
@@ -46,8 +47,17 @@ pub(super) fn register(register: &mut OnnxOpRegister) {
         let (axis, length) = (node.get_attr("axis")?, node.get_attr("length")?);
         Ok((expand(Truncate { axis, length }), vec![]))
     });
+    register.insert("LogSoftmax", log_softmax_or_tracts);
     register.insert("LSTM", lstm_or_tracts);
     register.insert("TopK", top_k_or_tracts);
+}
+
+/// What tract makes of a node.
+fn tracts(op: &str, context: &ParsingContext<'_>, node: &NodeProto) -> Built {
+    match tract_onnx::onnx().op_register.0.get(op) {
+        Some(build) => build(context, node),
+        None => bail!("{op} of an unusual kind"),
+    }
 }
 
 fn constant<T: Datum + Copy>(model: &TypedModel, outlet: OutletId) -> TractResult<Vec<T>> {

@@ -1,8 +1,10 @@
 //! Layers that exporters take apart.
 
-use tract_onnx::{tract_core::internal::*, tract_hir::internal::*};
+use tract_onnx::{
+    model::ParsingContext, pb::NodeProto, tract_core::internal::*, tract_hir::internal::*,
+};
 
-use super::constant;
+use super::{Built, constant, tracts};
 use crate::ops;
 
 /// Takes x, gamma, beta: the last two constant.
@@ -41,6 +43,45 @@ impl Expansion for LayerNorm {
             epsilon: self.epsilon,
         };
         model.wire_node(prefix, op, &inputs[..1])
+    }
+}
+
+/// Of the last axis.
+#[derive(Debug, Clone)]
+struct LogSoftmax;
+
+pub(super) fn log_softmax_or_tracts(context: &ParsingContext<'_>, node: &NodeProto) -> Built {
+    if node.get_attr_opt::<i64>("axis")? == Some(-1) {
+        return Ok((expand(LogSoftmax), vec![]));
+    }
+    tracts("LogSoftmax", context, node)
+}
+
+impl Expansion for LogSoftmax {
+    fn name(&self) -> StaticName {
+        "LogSoftmax".into()
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        s: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        check_input_arity(inputs, 1)?;
+        check_output_arity(outputs, 1)?;
+        s.equals(&inputs[0].datum_type, f32::datum_type())?;
+        s.equals(&outputs[0].datum_type, f32::datum_type())?;
+        s.equals(&inputs[0].shape, &outputs[0].shape)
+    }
+
+    fn wire(
+        &self,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        model.wire_node(prefix, ops::LogSoftmax, inputs)
     }
 }
 

@@ -6,7 +6,7 @@ use tract_onnx::{
     tract_hir::internal::*,
 };
 
-use super::{Built, constant};
+use super::{Built, constant, tracts};
 use crate::ops;
 
 /// An LSTM as exporters write it, the others as tract runs them: with given lengths, other
@@ -21,7 +21,7 @@ pub(super) fn lstm_or_tracts(context: &ParsingContext<'_>, node: &NodeProto) -> 
         || layout != 0
         || node.attribute.iter().any(|attribute| unusual.contains(&attribute.name.as_str()))
     {
-        return tract_onnx::ops::rec::lstm::lstm(context, node);
+        return tracts("LSTM", context, node);
     }
     let outputs = node.output.iter().enumerate().filter(|(_, name)| !name.is_empty());
     let lstm = Lstm {

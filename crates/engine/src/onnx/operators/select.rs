@@ -4,7 +4,7 @@ use tract_onnx::{
     model::ParsingContext, pb::NodeProto, tract_core::internal::*, tract_hir::internal::*,
 };
 
-use super::Built;
+use super::{Built, tracts};
 use crate::ops;
 
 pub(super) fn top_k_or_tracts(context: &ParsingContext<'_>, node: &NodeProto) -> Built {
@@ -13,10 +13,7 @@ pub(super) fn top_k_or_tracts(context: &ParsingContext<'_>, node: &NodeProto) ->
     if last && node.output.iter().all(|output| !output.is_empty()) && node.output.len() == 2 {
         return Ok((expand(TopK { largest }), vec![]));
     }
-    match tract_onnx::onnx().op_register.0.get("TopK") {
-        Some(build) => build(context, node),
-        None => bail!("TopK over another axis than the last"),
-    }
+    tracts("TopK", context, node)
 }
 
 fn scalar(value: &Tensor) -> TractResult<TDim> {
