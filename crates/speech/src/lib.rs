@@ -15,4 +15,7 @@ pub mod whisper;
 
 mod files;
 mod funasr;
+#[cfg(test)]
+#[path = "../../../tests/support/npz.rs"]
+mod npz;
 mod window;

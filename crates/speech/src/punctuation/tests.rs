@@ -7,11 +7,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use tempfile::TempDir;
 
 use super::*;
-
-#[path = "../../../../tests/support/npz.rs"]
-mod npz;
-
-use npz::Npz;
+use crate::npz::Npz;
 
 const CONFIG: &str =
     "model: CTTransformer\nmodel_conf:\n  punc_list: [<unk>, _, ',', 。, '?', 、]\n";

@@ -7,11 +7,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use tempfile::TempDir;
 
 use super::*;
-
-#[path = "../../../../tests/support/npz.rs"]
-mod npz;
-
-use npz::Npz;
+use crate::npz::Npz;
 
 const BPE: &str = "chn_jpn_yue_eng_ko_spectok.bpe.model";
 const CONFIG: &str = "model: SenseVoiceSmall\nfrontend_conf: {fs: 16000, window: hamming, n_mels: \

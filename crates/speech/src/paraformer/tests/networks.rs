@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::{fixtures, unpacked};
 use crate::{
     funasr::Tokens,
+    npz::Npz,
     paraformer::{
         anchors::Anchors,
         cif::{Fired, Style},
@@ -17,11 +18,6 @@ use crate::{
         timestamps::by_predictor,
     },
 };
-
-#[path = "../../../../../tests/support/npz.rs"]
-mod npz;
-
-use npz::Npz;
 
 const MODELS: [&str; 4] = ["paraformer", "paraformer-loop", "bicif", "seaco"];
 const FRAMES: [usize; 4] = [1, 7, 93, 200];
