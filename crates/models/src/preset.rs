@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Catalogue, DEFAULT_VAD, Error, Role};
+use crate::{Catalogue, DEFAULT_VAD, Role};
 
 /// Models that make a transcript together, under one name.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]

@@ -9,9 +9,9 @@ use speech::{pipeline, recognizer};
 pub fn failure_of(error: &pipeline::Error, source: &str) -> Failure {
     match error {
         pipeline::Error::Audio(error) => audio_failure(error, source),
-        pipeline::Error::Recognizer(error @ recognizer::Error::UnknownLanguage(_)) => {
-            failure(FailureCode::JobInvalid, source, error)
-        }
+        pipeline::Error::Recognizer(
+            error @ (recognizer::Error::UnknownLanguage(_) | recognizer::Error::Hotword { .. }),
+        ) => failure(FailureCode::JobInvalid, source, error),
         // Other workers of the queue may have what is missing here, or may get it.
         pipeline::Error::Unsupported(_) => failure(FailureCode::ModelUnavailable, source, error),
         pipeline::Error::Interrupted => failure(FailureCode::Interrupted, source, error),

@@ -65,7 +65,7 @@ fn inspect(library: &Library, model: &str, json: bool) -> anyhow::Result<u8> {
     } else {
         print_line(inspection.to_string().trim_end());
     }
-    Ok(if inspection.is_ready() { exit::SUCCESS } else { exit::FAILURE })
+    Ok(if inspection.is_usable() { exit::SUCCESS } else { exit::FAILURE })
 }
 
 fn is_installed(library: &Library, entry: &Entry) -> bool {
