@@ -1,0 +1,288 @@
+//! What the pipeline does once all words are there, with a recognizer that always hears the same:
+//! punctuation, digits and speakers by models as FunASR exports them (`tests/fixtures`).
+
+#![allow(clippy::print_stdout, clippy::unwrap_used)]
+
+use std::{
+    fs,
+    io::{Cursor, Read},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use audio::{ChannelMode, Decoder, Limits};
+use flate2::read::GzDecoder;
+use speech::{
+    compute::{Compute, Task},
+    itn::Normalizer,
+    pipeline::{Control, Error, Models, Options, Outcome, Pipeline, Settings},
+    punctuation::Punctuator,
+    recognizer::{self, Description, Hypothesis, Precision, Recognition, Recognizer, Word},
+    speakers::{Diarizer, SpeakerEncoder, SpeakerOptions},
+    vad::FsmnVad,
+};
+
+/// Runs everything at once, on the calling thread.
+struct AtOnce;
+
+impl Compute for AtOnce {
+    fn width(&self) -> usize {
+        1
+    }
+
+    fn spawn(&self, _: f64, task: Task) {
+        task();
+    }
+
+    fn run(&self, work: &mut dyn FnMut()) {
+        work();
+    }
+}
+
+const WORDS: [&str; 6] = ["我", "有", "二", "十", "三", "个"];
+
+/// Hears [`WORDS`], evenly over every segment, and writes no marks.
+struct Steady {
+    description: Description,
+    timed: bool,
+}
+
+impl Recognizer for Steady {
+    fn description(&self) -> &Description {
+        &self.description
+    }
+
+    fn max_seconds(&self) -> f64 {
+        30.0
+    }
+
+    fn fixed_window(&self) -> bool {
+        false
+    }
+
+    fn punctuates(&self, _: bool) -> bool {
+        false
+    }
+
+    fn recognize(
+        &self,
+        samples: &[f32],
+        _: &recognizer::Options,
+    ) -> Result<Recognition, recognizer::Error> {
+        let seconds = samples.len() as f64 / 16_000.0;
+        let each = seconds / WORDS.len() as f64;
+        let word = |(index, text): (usize, &&str)| Word {
+            start: each * index as f64,
+            end: each * (index + 1) as f64,
+            text: (*text).to_owned(),
+            log_probability: -0.1,
+        };
+        let hypothesis = Hypothesis {
+            end: seconds,
+            text: WORDS.concat(),
+            log_probability: -0.1,
+            words: if self.timed { WORDS.iter().enumerate().map(word).collect() } else { vec![] },
+            ..Hypothesis::default()
+        };
+        Ok(Recognition { hypotheses: vec![hypothesis], guess: None })
+    }
+}
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name)
+}
+
+/// A model directory of files from the fixtures, unpacked.
+fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, from) in files {
+        let mut bytes = fs::read(fixture(from)).unwrap();
+        if from.ends_with(".gz") {
+            let packed = std::mem::take(&mut bytes);
+            GzDecoder::new(&packed[..]).read_to_end(&mut bytes).unwrap();
+        }
+        fs::write(directory.path().join(name), bytes).unwrap();
+    }
+    directory
+}
+
+fn punctuator() -> Punctuator {
+    let directory = directory(&[
+        ("model.onnx", "funasr/ct-punc/model.onnx.gz"),
+        ("tokens.json", "punctuation/tokens.json"),
+    ]);
+    let config = "model: CTTransformer\nmodel_conf:\n  punc_list: [<unk>, _, ',', 。, '?', 、]\n";
+    fs::write(directory.path().join("config.yaml"), config).unwrap();
+    Punctuator::open(directory.path(), "ct-punc", Precision::F32).unwrap()
+}
+
+fn normalizer() -> Normalizer {
+    let directory = directory(&[
+        ("zh_itn_tagger.fst", "itn/zh_itn_tagger.fst.gz"),
+        ("zh_itn_verbalizer.fst", "itn/zh_itn_verbalizer.fst.gz"),
+    ]);
+    Normalizer::open(directory.path()).unwrap()
+}
+
+fn diarizer() -> Diarizer {
+    let directory = directory(&[("model.onnx", "campplus/model.onnx.gz")]);
+    Diarizer::new(Arc::new(SpeakerEncoder::open(directory.path(), "campplus").unwrap()))
+}
+
+/// Ten sentences by one reader, with pauses; on two channels the same.
+fn recording(channels: u16) -> Vec<u8> {
+    let sentence = fs::read(fixture("speech/sentence.wav")).unwrap()[44..].to_vec();
+    let mut data = Vec::new();
+    for _ in 0..10 {
+        for sample in sentence.chunks_exact(2).chain([&[0u8, 0][..]; 24_000]) {
+            (0..channels).for_each(|_| data.extend(sample));
+        }
+    }
+    let mut wav = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0".to_vec();
+    wav.extend(channels.to_le_bytes());
+    wav.extend(16_000u32.to_le_bytes());
+    wav.extend((32_000 * u32::from(channels)).to_le_bytes());
+    wav.extend((2 * channels).to_le_bytes());
+    wav.extend(*b"\x10\0data");
+    wav.extend(u32::try_from(data.len()).unwrap().to_le_bytes());
+    wav.extend(data);
+    wav
+}
+
+/// `None` where the voice activity model is not there.
+fn pipeline(timed: bool) -> Option<Pipeline> {
+    let Some(models) = std::env::var_os("SCRIPTORIUM_TEST_MODELS") else {
+        println!("skipped: SCRIPTORIUM_TEST_MODELS is not set; run `make test`");
+        return None;
+    };
+    let description = Description {
+        name: "steady".to_owned(),
+        family: "test",
+        precision: "f32",
+        digest: "0".to_owned(),
+        languages: vec!["zh".to_owned()],
+    };
+    let models = Models {
+        vad: Arc::new(FsmnVad::open(&Path::new(&models).join("fsmn-vad")).unwrap()),
+        recognizer: Arc::new(Steady { description, timed }),
+        punctuator: Some(Arc::new(punctuator())),
+        diarizer: Some(Arc::new(diarizer())),
+        normalizer: Some(Arc::new(normalizer())),
+    };
+    Some(Pipeline::new(models, Settings::default(), Arc::new(AtOnce)))
+}
+
+fn decoding(channels: ChannelMode) -> audio::Options {
+    let limits =
+        Limits { max_bytes: 1 << 30, max_duration: Duration::from_secs(3600), max_channels: 2 };
+    audio::Options { limits, channels, allow_truncated: false }
+}
+
+fn run(pipeline: &Pipeline, channels: u16, options: &Options) -> Result<Outcome, Error> {
+    let mode = if channels > 1 { ChannelMode::Split } else { ChannelMode::Mix };
+    let recording = Box::new(Cursor::new(recording(channels)));
+    let decoder = Decoder::open(recording, &decoding(mode)).unwrap();
+    pipeline.transcribe(decoder, options, &Arc::new(Control::default()))
+}
+
+fn letters(outcome: &Outcome) -> String {
+    let texts = outcome.segments.iter().flat_map(|segment| segment.text.chars());
+    texts.filter(|letter| letter.is_alphanumeric()).collect()
+}
+
+#[test]
+fn words_become_sentences_with_marks() {
+    let Some(pipeline) = pipeline(true) else { return };
+    let outcome = run(&pipeline, 1, &Options::default()).unwrap();
+    assert_eq!(letters(&outcome), WORDS.concat().repeat(10));
+    let last = outcome.segments.last().unwrap();
+    assert!(last.text.ends_with(['。', '？']), "{last:?}");
+    // A sentence ends with a mark, or where a pause of more than two seconds follows.
+    for segment in &outcome.segments {
+        let inner = segment.text.trim_end_matches(['。', '？']);
+        assert!(!inner.contains(['。', '？']), "{segment:?}");
+        assert_eq!(segment.start, segment.words[0].start);
+        assert_eq!(segment.end, segment.words[segment.words.len() - 1].end);
+        assert_eq!(segment.speaker, None);
+        assert!((segment.confidence - (-0.1_f32).exp()).abs() < 1e-3);
+    }
+    assert_eq!(outcome.punctuation.as_deref(), Some("ct-punc"));
+    assert_eq!(outcome.speakers, None);
+    let stages: Vec<_> = outcome.stages.iter().map(|stage| stage.name.as_str()).collect();
+    assert_eq!(stages, ["decode", "vad", "recognize", "punctuate"]);
+
+    let bare = Options { punctuate: Some(false), ..Options::default() };
+    let outcome = run(&pipeline, 1, &bare).unwrap();
+    assert_eq!(outcome.segments.len(), 10);
+    assert!(outcome.segments.iter().all(|segment| segment.text == WORDS.concat()));
+    assert_eq!(outcome.punctuation, None);
+}
+
+#[test]
+fn numbers_become_digits_and_keep_their_times() {
+    let Some(pipeline) = pipeline(true) else { return };
+    let options =
+        Options { punctuate: Some(false), normalize: Some(true), ..Options::default() };
+    let outcome = run(&pipeline, 1, &options).unwrap();
+    assert_eq!(outcome.segments.len(), 10);
+    for segment in &outcome.segments {
+        assert_eq!(segment.text, "我有23个");
+        let texts: Vec<_> = segment.words.iter().map(|word| word.text.as_str()).collect();
+        assert_eq!(texts, ["我", "有", "23", "个"]);
+        let each = (segment.end - segment.start) / 6.0;
+        let number = &segment.words[2];
+        assert!((number.start - segment.start - 2.0 * each).abs() < 2e-3, "{number:?}");
+        assert!((number.end - segment.start - 5.0 * each).abs() < 2e-3, "{number:?}");
+    }
+    assert!(outcome.warnings.is_empty());
+}
+
+#[test]
+fn text_without_times_is_punctuated_where_it_stands() {
+    let Some(pipeline) = pipeline(false) else { return };
+    let options = Options { normalize: Some(true), ..Options::default() };
+    let outcome = run(&pipeline, 1, &options).unwrap();
+    assert_eq!(outcome.segments.len(), 10);
+    assert!(outcome.segments[9].text.ends_with(['。', '？']), "{:?}", outcome.segments[9]);
+    assert_eq!(letters(&outcome).replace("二十三", "23"), "我有23个".repeat(10));
+}
+
+#[test]
+fn speakers_are_told_apart_channel_by_channel() {
+    let Some(pipeline) = pipeline(true) else { return };
+    let speakers = SpeakerOptions { count: Some(2), ..SpeakerOptions::default() };
+    let options = Options { speakers: Some(speakers), ..Options::default() };
+    let outcome = run(&pipeline, 2, &options).unwrap();
+    assert_eq!(outcome.speakers.as_deref(), Some("campplus"));
+    assert!(outcome.stages.iter().any(|stage| stage.name == "speakers" && stage.seconds > 0.0));
+    for segment in &outcome.segments {
+        let speaker = segment.speaker.unwrap();
+        let first = 2 * segment.channel.unwrap();
+        assert!((first..first + 2).contains(&speaker), "{segment:?}");
+    }
+
+    let nonsense = SpeakerOptions { min: Some(3), max: Some(2), ..SpeakerOptions::default() };
+    let options = Options { speakers: Some(nonsense), ..Options::default() };
+    assert!(matches!(run(&pipeline, 1, &options), Err(Error::Unsupported(_))));
+}
+
+#[test]
+fn what_changes_the_text_changes_the_fingerprint() {
+    let Some(pipeline) = pipeline(true) else { return };
+    let of = |options: &Options| pipeline.fingerprint(&decoding(ChannelMode::Mix), options);
+    let plain = of(&Options::default());
+    assert_eq!(plain, of(&Options { punctuate: Some(true), ..Options::default() }));
+    // The recognizer has no use for them, so that they change nothing.
+    let hotwords = vec!["word".to_owned()];
+    assert_eq!(plain, of(&Options { hotwords, ..Options::default() }));
+    let speakers = Some(SpeakerOptions::default());
+    for other in [
+        Options { punctuate: Some(false), ..Options::default() },
+        Options { normalize: Some(true), ..Options::default() },
+        Options { speakers, ..Options::default() },
+        Options { language: Some("zh".to_owned()), ..Options::default() },
+    ] {
+        assert_ne!(plain, of(&other), "{other:?}");
+    }
+}
