@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Catalogue, DEFAULT_VAD, Error, Role};
+use crate::{Catalogue, DEFAULT_VAD, Role};
 
 /// Models that make a transcript together, under one name.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
@@ -110,7 +110,7 @@ impl Catalogue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Family;
+    use crate::{Error, Family};
 
     #[test]
     fn presets_name_models_of_the_catalogue() {

@@ -121,7 +121,7 @@ impl Normalizer {
     fn rewrite_clause(&self, words: &[&str], clause: Range<usize>, rewrites: &mut Vec<Rewrite>) {
         let cores: Vec<&str> = words[clause.clone()].iter().map(|word| bare(word)).collect();
         let source = join(&cores).to_lowercase();
-        let Some(written) = self.apply(&source) else { return };
+        let Some(written) = self.apply(&source).filter(|_| !source.is_empty()) else { return };
         let (from, to) = (split(&source), split(&written));
         // For each piece of the source, the word that it is of.
         let owners: Vec<usize> =
@@ -131,9 +131,15 @@ impl Normalizer {
         }
         let [source, target] =
             [&from, &to].map(|pieces| pieces.iter().map(|piece| piece.text).collect::<Vec<_>>());
-        let mut changes = align::changes(&source, &target);
-        changes.retain(|change| !stays(&source, &change.words));
-        for change in whole_words(changes, &owners) {
+        let changes = align::changes(&source, &target);
+        let mut done = 0;
+        for change in changes.iter().filter(|change| !stays(&source, &change.words)) {
+            let change = whole_words(change, &changes, &owners);
+            // Several changes of one word are one.
+            if change.words.start < done {
+                continue;
+            }
+            done = change.words.end;
             let (first, last) = (owners[change.words.start], owners[change.words.end - 1]);
             let (first, last) = (clause.start + first, clause.start + last);
             let mut text = String::new();
@@ -165,31 +171,31 @@ fn stays(source: &[&str], changed: &Range<usize>) -> bool {
     }
 }
 
-/// Changes of pieces, widened to the words that these are of.
-fn whole_words(changes: Vec<Change>, owners: &[usize]) -> Vec<Change> {
-    let mut whole: Vec<Change> = Vec::new();
-    for mut change in changes {
-        let before = whole.last().map_or(0, |last| last.words.end);
-        // What lies between two changes is the same on both sides, piece by piece.
-        while change.words.start > before
-            && owners[change.words.start - 1] == owners[change.words.start]
-        {
-            change.words.start -= 1;
-            change.tokens.start -= 1;
-        }
-        while change.words.end < owners.len()
-            && owners[change.words.end] == owners[change.words.end - 1]
-        {
-            change.words.end += 1;
-            change.tokens.end += 1;
-        }
-        match whole.last_mut() {
-            Some(last) if owners[last.words.end - 1] >= owners[change.words.start] => {
-                last.words.end = last.words.end.max(change.words.end);
-                last.tokens.end = last.tokens.end.max(change.tokens.end);
+/// A change of pieces, widened to the words that these are of, and to what else changes in them.
+fn whole_words(change: &Change, changes: &[Change], owners: &[usize]) -> Change {
+    let mut words = change.words.clone();
+    loop {
+        let owner = owners[words.start];
+        words.start -= owners[..words.start].iter().rev().take_while(|o| **o == owner).count();
+        let owner = owners[words.end - 1];
+        words.end += owners[words.end..].iter().take_while(|o| **o == owner).count();
+        match (boundary(changes, words.start), boundary(changes, words.end)) {
+            (Ok(start), Ok(end)) => return Change { words, tokens: start..end },
+            (start, end) => {
+                words.start = start.map_or_else(|inside| inside.words.start, |_| words.start);
+                words.end = end.map_or_else(|inside| inside.words.end, |_| words.end);
             }
-            _ => whole.push(change),
         }
     }
-    whole
+}
+
+/// Where among the tokens the boundary before a piece lies, or the change that it is inside of.
+fn boundary(changes: &[Change], piece: usize) -> Result<usize, &Change> {
+    let before = changes.iter().take_while(|change| change.words.start < piece).last();
+    match before {
+        None => Ok(piece),
+        Some(change) if piece < change.words.end => Err(change),
+        // What lies between two changes is the same on both sides, piece by piece.
+        Some(change) => Ok(change.tokens.end + piece - change.words.end),
+    }
 }
