@@ -78,7 +78,8 @@ fn what_is_no_number_stays() {
         assert_eq!(normalizer.normalize(text), text.trim(), "{text}");
     }
     let long = "二十三".repeat(1000);
-    assert!(normalizer.normalize(&long).len() < long.len(), "long clauses are cut, not refused");
+    assert!(normalizer.normalize(&long).len() < long.len(), "endless numbers are cut, not refused");
+    assert_eq!(normalizer.normalize(&"等了二十三人".repeat(500)), "等了23人".repeat(500));
 }
 
 #[test]
@@ -102,6 +103,7 @@ fn words_keep_their_places() {
     );
     assert_eq!(rewrite(&["一百", "。"]), expected(&[(0, 1, "100")]));
     assert_eq!(rewrite(&["百分之", "二十。"]), expected(&[(0, 2, "20%。")]));
+    assert_eq!(rewrite(&["好", &"二十三".repeat(5000)]), [], "no word is so long");
     assert_eq!(rewrite(&[]), []);
     assert_eq!(rewrite(&["", "，", ""]), []);
 }
