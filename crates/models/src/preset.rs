@@ -110,7 +110,7 @@ impl Catalogue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Family;
+    use crate::{Error, Family};
 
     #[test]
     fn presets_name_models_of_the_catalogue() {

@@ -78,6 +78,7 @@ impl<'a> Checks<'a> {
                 return self.report(&network.file, cause.clone(), remedy);
             }
         };
+        self.check_name(&network.file);
         let precision = network::precision(graph);
         self.inspection.precisions.push(precision);
         if precision == Precision::F16 {
@@ -101,6 +102,21 @@ impl<'a> Checks<'a> {
                 let message = format!("not a {family} network: its inputs and outputs are others");
                 self.report(&network.file, message, SAME_RELEASE);
             }
+        }
+    }
+
+    /// Only speaker models, which are one file, go by any name.
+    fn check_name(&mut self, file: &str) {
+        if network::NAMES.contains(&file) {
+            return;
+        }
+        let networks = self.directory.files().filter(|(name, _)| name.ends_with(".onnx")).count();
+        if self.inspection.family != Family::CamPlusPlus {
+            let message = "not a name that is looked for".into();
+            self.report(file, message, "rename it to model.onnx (int8: model_quant.onnx)");
+        } else if networks > 1 {
+            let message = format!("one of {networks} networks, none of which is named model.onnx");
+            self.report(file, message, "leave one, or name it model.onnx");
         }
     }
 

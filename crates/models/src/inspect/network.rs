@@ -3,7 +3,7 @@ use crate::family::{Family, Precision, Variant};
 use crate::onnx::Graph;
 
 /// Names that exporters give the network, the one with integers first.
-const NAMES: [&str; 4] = ["model_quant.onnx", "model.int8.onnx", "model.onnx", "model.fp32.onnx"];
+pub(super) const NAMES: [&str; 3] = ["model_quant.onnx", "model.int8.onnx", "model.onnx"];
 
 /// An ONNX file of a directory.
 pub(super) struct Network {

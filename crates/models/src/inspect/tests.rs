@@ -235,6 +235,44 @@ fn sees_what_does_not_fit() {
 }
 
 #[test]
+fn networks_have_their_names() {
+    let model = fixture("paraformer/model_quant.onnx");
+    let named = paraformer("paraformer", "Paraformer").without("model_quant.onnx");
+    let found = named.with("best.onnx", &model).inspect();
+    assert_eq!(found.problems.len(), 1, "{found}");
+    assert!(found.problems[0].remedy.contains("rename it to model.onnx"), "{found}");
+    // Any network will do: its ports are read, not its weights.
+    let speakers = |name| {
+        let graph = speaker_network();
+        Model::new().with("configuration.json", "{}").with(name, graph)
+    };
+    let found = speakers("3dspeaker_campplus.onnx").inspect();
+    assert!(found.is_usable(), "{found}");
+    assert_eq!(found.family, Family::CamPlusPlus);
+    let several = speakers("a.onnx").with("b.onnx", speaker_network());
+    assert!(several.inspect().problems[0].message.contains("one of 2 networks"));
+    assert!(several.with("model.onnx", speaker_network()).inspect().is_usable());
+}
+
+/// A graph of one node between `feature` [1, 80] and `embedding` [1, 192].
+fn speaker_network() -> Vec<u8> {
+    let field = |number: u8, bytes: &[u8]| {
+        let mut field = vec![number << 3 | 2, bytes.len() as u8];
+        field.extend(bytes);
+        field
+    };
+    let port = |number, name: &str, width: u8| {
+        // As a varint of two bytes, whatever the value.
+        let sizes = [1, width].map(|size: u8| field(1, &[8, size | 0x80, size >> 7]));
+        let shape = field(2, &sizes.concat());
+        let kind = field(2, &field(1, &shape));
+        field(number, &[field(1, name.as_bytes()), kind].concat())
+    };
+    let node = field(1, &field(4, b"Gemm"));
+    field(7, &[node, port(11, "feature", 80), port(12, "embedding", 192)].concat())
+}
+
+#[test]
 fn says_what_it_cannot_run() {
     let streaming = Model::new()
         .with("config.yaml", "model: ParaformerStreaming")

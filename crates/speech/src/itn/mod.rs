@@ -24,8 +24,12 @@ use align::Change;
 use fst::Fst;
 use pieces::{Piece, bare, join, split};
 
-/// Words at a time: a clause longer than this is cut.
+/// Words at a time: of a longer clause, what is found in the last `MARGIN` of so many is looked for
+/// again with what follows, lest a number be cut.
 const LONGEST: usize = 200;
+const MARGIN: usize = 40;
+/// Pieces of a window, where words are whole sentences: finding what changed takes their square.
+const PIECES: usize = 2000;
 /// English ordinals below ten stay words when they stand alone, as the numbers below ten do: in "a
 /// second" there is nothing to count.
 const SMALL_ORDINALS: [&str; 9] =
@@ -81,19 +85,38 @@ impl Normalizer {
         let mut rewrites = Vec::new();
         let mut start = 0;
         for (index, word) in words.iter().enumerate() {
-            let ends = bare(word).len() < word.len() || index + 1 == words.len();
             // Quotes would break the language between the grammars.
             let unfit = word.contains(['"', '\\']);
-            if unfit {
-                self.rewrite_clause(words, start..index, &mut rewrites);
-            } else if ends || index + 1 - start == LONGEST {
-                self.rewrite_clause(words, start..index + 1, &mut rewrites);
-            } else {
-                continue;
+            let ends = bare(word).len() < word.len() || index + 1 == words.len();
+            if unfit || ends {
+                let end = if unfit { index } else { index + 1 };
+                self.rewrite_clause(words, start..end, &mut rewrites);
+                start = index + 1;
             }
-            start = index + 1;
         }
         rewrites
+    }
+
+    /// One clause: words between which there is no punctuation.
+    fn rewrite_clause(
+        &self,
+        words: &[&str],
+        mut clause: Range<usize>,
+        rewrites: &mut Vec<Rewrite>,
+    ) {
+        while clause.len() > LONGEST {
+            let window = clause.start..clause.start + LONGEST;
+            let safe = window.end - MARGIN;
+            let found = self.rewrite_window(words, window.clone());
+            let late = found.iter().find(|rewrite| rewrite.words.end > safe);
+            clause.start = match late.map_or(safe, |late| late.words.start.min(safe)) {
+                next if next > window.start => next,
+                // No number is so long: let it be cut.
+                _ => window.end,
+            };
+            rewrites.extend(found.into_iter().filter(|found| found.words.end <= clause.start));
+        }
+        rewrites.extend(self.rewrite_window(words, clause));
     }
 
     /// As [`Normalizer::rewrite`], for a text. Runs of spaces become single ones.
@@ -117,23 +140,31 @@ impl Normalizer {
         written
     }
 
-    /// One clause: words between which there is no punctuation.
-    fn rewrite_clause(&self, words: &[&str], clause: Range<usize>, rewrites: &mut Vec<Rewrite>) {
+    fn rewrite_window(&self, words: &[&str], clause: Range<usize>) -> Vec<Rewrite> {
+        let mut rewrites = Vec::new();
         let cores: Vec<&str> = words[clause.clone()].iter().map(|word| bare(word)).collect();
         let source = join(&cores).to_lowercase();
-        let Some(written) = self.apply(&source) else { return };
+        let Some(written) = self.apply(&source).filter(|_| !source.is_empty()) else {
+            return rewrites;
+        };
         let (from, to) = (split(&source), split(&written));
         // For each piece of the source, the word that it is of.
         let owners: Vec<usize> =
             (0..).zip(&cores).flat_map(|(i, core)| vec![i; split(core).len()]).collect();
-        if from == to || owners.len() != from.len() {
-            return;
+        if from == to || owners.len() != from.len() || from.len().max(to.len()) > PIECES {
+            return rewrites;
         }
         let [source, target] =
             [&from, &to].map(|pieces| pieces.iter().map(|piece| piece.text).collect::<Vec<_>>());
-        let mut changes = align::changes(&source, &target);
-        changes.retain(|change| !stays(&source, &change.words));
-        for change in whole_words(changes, &owners) {
+        let changes = align::changes(&source, &target);
+        let mut done = 0;
+        for change in changes.iter().filter(|change| !stays(&source, &change.words)) {
+            let change = whole_words(change, &changes, &owners);
+            // Several changes of one word are one.
+            if change.words.start < done {
+                continue;
+            }
+            done = change.words.end;
             let (first, last) = (owners[change.words.start], owners[change.words.end - 1]);
             let (first, last) = (clause.start + first, clause.start + last);
             let mut text = String::new();
@@ -143,6 +174,7 @@ impl Normalizer {
                 rewrites.push(Rewrite { words: first..last + 1, text });
             }
         }
+        rewrites
     }
 
     /// What the grammars make of a clause.
@@ -165,31 +197,31 @@ fn stays(source: &[&str], changed: &Range<usize>) -> bool {
     }
 }
 
-/// Changes of pieces, widened to the words that these are of.
-fn whole_words(changes: Vec<Change>, owners: &[usize]) -> Vec<Change> {
-    let mut whole: Vec<Change> = Vec::new();
-    for mut change in changes {
-        let before = whole.last().map_or(0, |last| last.words.end);
-        // What lies between two changes is the same on both sides, piece by piece.
-        while change.words.start > before
-            && owners[change.words.start - 1] == owners[change.words.start]
-        {
-            change.words.start -= 1;
-            change.tokens.start -= 1;
-        }
-        while change.words.end < owners.len()
-            && owners[change.words.end] == owners[change.words.end - 1]
-        {
-            change.words.end += 1;
-            change.tokens.end += 1;
-        }
-        match whole.last_mut() {
-            Some(last) if owners[last.words.end - 1] >= owners[change.words.start] => {
-                last.words.end = last.words.end.max(change.words.end);
-                last.tokens.end = last.tokens.end.max(change.tokens.end);
+/// A change of pieces, widened to the words that these are of, and to what else changes in them.
+fn whole_words(change: &Change, changes: &[Change], owners: &[usize]) -> Change {
+    let mut words = change.words.clone();
+    loop {
+        let owner = owners[words.start];
+        words.start -= owners[..words.start].iter().rev().take_while(|o| **o == owner).count();
+        let owner = owners[words.end - 1];
+        words.end += owners[words.end..].iter().take_while(|o| **o == owner).count();
+        match (boundary(changes, words.start), boundary(changes, words.end)) {
+            (Ok(start), Ok(end)) => return Change { words, tokens: start..end },
+            (start, end) => {
+                words.start = start.map_or_else(|inside| inside.words.start, |_| words.start);
+                words.end = end.map_or_else(|inside| inside.words.end, |_| words.end);
             }
-            _ => whole.push(change),
         }
     }
-    whole
+}
+
+/// Where among the tokens the boundary before a piece lies, or the change that it is inside of.
+fn boundary(changes: &[Change], piece: usize) -> Result<usize, &Change> {
+    let before = changes.iter().take_while(|change| change.words.start < piece).last();
+    match before {
+        None => Ok(piece),
+        Some(change) if piece < change.words.end => Err(change),
+        // What lies between two changes is the same on both sides, piece by piece.
+        Some(change) => Ok(change.tokens.end + piece - change.words.end),
+    }
 }

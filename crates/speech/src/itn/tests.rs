@@ -78,7 +78,8 @@ fn what_is_no_number_stays() {
         assert_eq!(normalizer.normalize(text), text.trim(), "{text}");
     }
     let long = "二十三".repeat(1000);
-    assert!(normalizer.normalize(&long).len() < long.len(), "long clauses are cut, not refused");
+    assert!(normalizer.normalize(&long).len() < long.len(), "endless numbers are cut, not refused");
+    assert_eq!(normalizer.normalize(&"等了二十三人".repeat(500)), "等了23人".repeat(500));
 }
 
 #[test]
@@ -95,27 +96,54 @@ fn words_keep_their_places() {
     assert_eq!(rewrite(&one_a_word), expected(&[(1, 4, "23"), (6, 8, "50")]));
     // A word of several characters is written whole.
     assert_eq!(rewrite(&["共二", "十三人", "ok"]), expected(&[(0, 2, "共23人")]));
+    assert_eq!(rewrite(&["共二十三和五十人ok"]), expected(&[(0, 1, "共23和50人ok")]));
+    assert_eq!(
+        rewrite(&["二十", "三和百", "分之五和一千", "零五，", "好"]),
+        expected(&[(0, 4, "23和5%和1005，")])
+    );
     assert_eq!(rewrite(&["一百", "。"]), expected(&[(0, 1, "100")]));
     assert_eq!(rewrite(&["百分之", "二十。"]), expected(&[(0, 2, "20%。")]));
+    assert_eq!(rewrite(&["好", &"二十三".repeat(5000)]), [], "no word is so long");
     assert_eq!(rewrite(&[]), []);
     assert_eq!(rewrite(&["", "，", ""]), []);
 }
 
 #[test]
-fn every_rewrite_is_in_order_and_inside() {
+fn words_of_several_changes_are_rewritten_once() {
+    let change = |words: Range<usize>, tokens: Range<usize>| Change { words, tokens };
+    let changes = [change(1..4, 1..2), change(5..6, 3..6), change(8..9, 8..9)];
+    let owners = [0, 0, 1, 1, 2, 2, 3, 4, 5];
+    let widened = |index: usize| whole_words(&changes[index], &changes, &owners);
+    assert_eq!(widened(0), change(0..4, 0..2));
+    assert_eq!(widened(1), change(4..6, 2..6));
+    assert_eq!(widened(2), changes[2]);
+    let owners = [0, 0, 1, 1, 1, 1, 1, 1, 1];
+    assert_eq!(whole_words(&changes[2], &changes, &owners), change(0..9, 0..9));
+}
+
+#[test]
+fn however_the_words_are_cut_the_text_is_the_same() {
     let normalizer = chinese();
     for (text, _) in pairs(&fixture("zh.json")) {
-        for size in 1..4 {
-            let characters: Vec<char> = text.chars().filter(|c| !c.is_whitespace()).collect();
+        let characters: Vec<char> = text.chars().filter(|c| !c.is_whitespace()).collect();
+        let joined: String = characters.iter().collect();
+        let whole = normalizer.normalize(&joined);
+        for size in 1..6 {
             let words: Vec<String> = characters.chunks(size).map(|c| c.iter().collect()).collect();
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
-            let mut end = 0;
+            let (mut end, mut written) = (0, String::new());
             for rewrite in normalizer.rewrite(&words) {
                 assert!(rewrite.words.start >= end && !rewrite.words.is_empty(), "{text}");
                 assert!(!rewrite.text.is_empty());
+                written += &words[end..rewrite.words.start].concat();
+                written += &rewrite.text;
                 end = rewrite.words.end;
             }
-            assert!(end <= words.len());
+            written += &words[end..].concat();
+            // Latin words would be cut in the middle, and punctuation not be at the end of a word.
+            if characters.iter().all(|c| ('\u{4e00}'..='\u{9fff}').contains(c)) {
+                assert_eq!(written, whole, "{words:?}");
+            }
         }
     }
 }
