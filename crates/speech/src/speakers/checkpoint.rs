@@ -146,7 +146,8 @@ impl Tensor {
 
 /// Runs the pickle program, and returns the dict that it leaves.
 fn state_dict(program: &[u8]) -> Result<Vec<(String, Value)>, String> {
-    let mut machine = Machine { rest: program, stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() };
+    let mut machine =
+        Machine { rest: program, stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() };
     match machine.run()? {
         Value::Dict(items) => Ok(items
             .into_iter()
