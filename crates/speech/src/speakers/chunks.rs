@@ -38,9 +38,14 @@ mod tests {
     #[test]
     fn windows_are_those_of_funasr() {
         let edges = [0, SHIFT, WINDOW, WINDOW + SHIFT, 3 * WINDOW, 960_000];
-        for length in edges.iter().flat_map(|&edge: &usize| [edge.saturating_sub(1), edge, edge + 1]) {
+        for length in
+            edges.iter().flat_map(|&edge: &usize| [edge.saturating_sub(1), edge, edge + 1])
+        {
             assert_eq!(windows(length).collect::<Vec<_>>(), reference(length), "{length} samples");
         }
-        assert_eq!(windows(40_000).collect::<Vec<_>>(), [0..24_000, 12_000..36_000, 16_000..40_000]);
+        assert_eq!(
+            windows(40_000).collect::<Vec<_>>(),
+            [0..24_000, 12_000..36_000, 16_000..40_000]
+        );
     }
 }

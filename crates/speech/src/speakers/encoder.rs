@@ -71,7 +71,8 @@ impl SpeakerEncoder {
         let noise: Vec<f32> = (0..WINDOW).map(|i| ((i * i) % 1009) as f32 / 1009.0 - 0.5).collect();
         let values = encoder.run(&noise).map_err(|error| broken(error.to_string()))?;
         if !(2..=MOST_VALUES).contains(&values.len()) || !values.iter().all(|v| v.is_finite()) {
-            let message = "is no speaker encoder, or damaged: what it says of noise is no embedding";
+            let message =
+                "is no speaker encoder, or damaged: what it says of noise is no embedding";
             return Err(broken(message.to_owned()));
         }
         if let Some(width) = file.metadata("output_dim")

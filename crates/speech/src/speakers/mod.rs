@@ -3,7 +3,8 @@
 //!
 //! Windows are 1.5 s long and start every 0.75 s of each segment of speech. Their embeddings are
 //! kept until the recording ends: 800 bytes per window, 40 MB for ten hours of speech. Clustering
-//! then takes at most a few seconds of one core, however long the recording (see `cluster`).
+//! then takes at most a few seconds of one core, however long the recording (see `cluster`). What
+//! costs is the network: 0.7 G multiplications and additions per window.
 
 mod campplus;
 mod checkpoint;
@@ -11,6 +12,7 @@ mod chunks;
 mod cluster;
 mod encoder;
 mod options;
+mod pickle;
 #[cfg(test)]
 mod tests;
 mod turns;

@@ -19,7 +19,8 @@ pub struct Turn {
 /// `windows`: start, end and label of each window, in order of time. Neighbours of one label become
 /// one turn; where windows of two speakers overlap, the middle of the overlap parts them.
 pub(super) fn turns(windows: impl IntoIterator<Item = (f64, f64, usize)>) -> Vec<Turn> {
-    let mut turns = join(windows.into_iter().map(|(start, end, speaker)| Turn { start, end, speaker }));
+    let mut turns =
+        join(windows.into_iter().map(|(start, end, speaker)| Turn { start, end, speaker }));
     for i in 1..turns.len() {
         if turns[i - 1].end > turns[i].start + TOLERANCE {
             let middle = (turns[i].start + turns[i - 1].end) / 2.0;
@@ -130,13 +131,16 @@ mod tests {
                     (start + window.start as f64 / 16e3, start + window.end as f64 / 16e3)
                 })
             });
-            let windows: Vec<_> =
-                windows.zip(&case.labels).map(|((start, end), &label)| (start, end, label)).collect();
+            let windows: Vec<_> = windows
+                .zip(&case.labels)
+                .map(|((start, end), &label)| (start, end, label))
+                .collect();
             assert_eq!(windows.len(), case.labels.len());
             let found = turns(windows);
             assert_eq!(found.len(), case.turns.len());
             // FunASR numbers before it smooths, and may thus lose a number.
-            let expected = case.turns.iter().map(|&(start, end, speaker)| Turn { start, end, speaker });
+            let expected =
+                case.turns.iter().map(|&(start, end, speaker)| Turn { start, end, speaker });
             for (found, expected) in found.iter().zip(number(expected.collect())) {
                 assert_eq!(found.speaker, expected.speaker);
                 assert!((found.start - expected.start).abs() < 1e-9, "{found:?} {expected:?}");

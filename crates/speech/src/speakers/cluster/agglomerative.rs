@@ -93,7 +93,8 @@ fn dendrogram(vectors: &Vectors) -> Vec<Merge> {
         let (a, b) = (members[into], members[from]);
         members[into] = a + b;
         for &other in alive.iter().filter(|&&other| other != into) {
-            let mean = (a * similarities[into * size + other] + b * similarities[from * size + other])
+            let mean = (a * similarities[into * size + other]
+                + b * similarities[from * size + other])
                 / (a + b);
             similarities[into * size + other] = mean;
             similarities[other * size + into] = mean;

@@ -119,9 +119,11 @@ impl Spectrum {
     /// Largest absolute row sum: no eigenvalue is larger.
     fn bound(&self) -> f64 {
         let off = |i: usize| self.off.get(i).map_or(0.0, |value| value.abs());
-        let sums = self.diagonal.iter().enumerate().map(|(i, value)| {
-            value.abs() + off(i) + i.checked_sub(1).map_or(0.0, off)
-        });
+        let sums = self
+            .diagonal
+            .iter()
+            .enumerate()
+            .map(|(i, value)| value.abs() + off(i) + i.checked_sub(1).map_or(0.0, off));
         sums.fold(0.0, f64::max)
     }
 
@@ -161,8 +163,7 @@ impl Spectrum {
         let factors = Factors::new(self, value);
         // Any start will do that is not by chance orthogonal to what is sought.
         let mut random = fastrand::Rng::with_seed(seed);
-        let mut vector: Vec<f64> =
-            self.diagonal.iter().map(|_| random.f64() - 0.5).collect();
+        let mut vector: Vec<f64> = self.diagonal.iter().map(|_| random.f64() - 0.5).collect();
         for _ in 0..5 {
             // Twice, because once leaves what rounding left.
             for _ in 0..2 {

@@ -9,7 +9,8 @@ use crate::{
     vad::{FsmnVad, VadOptions},
 };
 
-/// A woman who reads, a man who names cards, and a man who speaks commands and numbers.
+/// One who reads a novel, one who names cards, and one who speaks commands and numbers. (Between the
+/// three the trained model's cosines are below 0.35, within each of them mostly above 0.55.)
 const VOICES: [&[&str]; 3] = [
     &[
         "librivox/sense_and_sensibility_01_austen_64kb-0870.wav",
