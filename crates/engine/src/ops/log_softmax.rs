@@ -15,9 +15,8 @@ impl EvalOp for LogSoftmax {
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let width = *inputs[0].shape().last().context("takes an axis")?;
         let mut out = zeros(inputs[0].shape())?;
-        let mut view = out.try_as_plain_ram_mut()?;
-        pointwise::log_softmax(floats(&inputs[0])?, width, view.as_slice_mut()?);
-        drop(view);
+        let values = floats(&inputs[0])?;
+        pointwise::log_softmax(values, width, out.try_as_plain_ram_mut()?.as_slice_mut()?);
         Ok(tvec!(out.into_tvalue()))
     }
 }
