@@ -34,9 +34,11 @@ pub(crate) async fn run(config: &Config, args: ModelsArgs) -> anyhow::Result<u8>
 /// The models of the presets and models named, each once; without names, those that are used when
 /// nothing else is asked for.
 fn to_pull(config: &Config, library: &Library, names: Vec<String>) -> Vec<String> {
-    let named = |name: &String| match library.catalogue().get(name) {
-        Ok(_) => vec![name.clone()],
-        Err(_) => models_of(&library.catalogue().preset(name).unwrap_or_else(|| Preset::of_model(name))),
+    // A preset of another name than its recognizer's stands for all its models; a recognizer is a
+    // preset of itself, and comes with the VAD.
+    let named = |name: &String| match library.catalogue().preset(name) {
+        Some(preset) => models_of(&preset),
+        None => vec![name.clone()],
     };
     let mut models: Vec<String> = if names.is_empty() {
         let recognizers = std::iter::once(&config.models.recognizer).chain(&config.models.also);
