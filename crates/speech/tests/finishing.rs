@@ -133,7 +133,7 @@ fn diarizer() -> Diarizer {
 /// Ten sentences by one reader, with pauses; on two channels the same.
 fn recording(channels: u16) -> Vec<u8> {
     let sentence = fs::read(fixture("speech/sentence.wav")).unwrap()[44..].to_vec();
-    let mut data = Vec::new();
+    let mut data = Vec::<u8>::new();
     for _ in 0..10 {
         for sample in sentence.chunks_exact(2).chain([&[0u8, 0][..]; 24_000]) {
             (0..channels).for_each(|_| data.extend(sample));
