@@ -94,7 +94,8 @@ fn complete_texts_get_funasrs_marks() {
             let marks = punctuator.punctuate(&units).expect("punctuates");
             let expected: Vec<Mark> = case.marks.iter().map(|&class| mark(class)).collect();
             assert_eq!(marks, expected, "{precision:?} {}", case.text);
-            if case.text.is_ascii() || case.text.contains('一') {
+            // Units of a word that is not all ASCII are no words of a text.
+            if !case.text.contains('ï') {
                 let text = join(&units, &marks, Style::Chinese);
                 assert_eq!(plain(&text), plain(&case.out));
             }
