@@ -98,6 +98,48 @@ fn quantized_layers_are_onnx_runtimes_to_the_bit() {
     }
 }
 
+#[test]
+fn float_layers_take_in_what_follows() {
+    let numbers = |count: usize, step: usize| -> Vec<f32> {
+        (0..count).map(|i| (i * step % 101) as f32 / 50.0 - 1.0).collect()
+    };
+    let tensor = |shape: &[usize], step| {
+        crate::tensor(shape, &numbers(shape.iter().product(), step)).expect("numbers")
+    };
+    let layer = || {
+        let nodes =
+            vec![node("MatMul", &["x", "w"], &["product"]), node("Add", &["b", "product"], &["y"])];
+        (nodes, vec![("w", tensor(&[6, 70], 7)), ("b", tensor(&[70], 3))])
+    };
+    let x = tensor(&[1, 5, 6], 13);
+    for (last, other, operators) in [
+        (node("Relu", &["y"], &["z"]), None, &["Linear"][..]),
+        (node("Add", &["y", "other"], &["z"]), Some(tensor(&[1, 5, 70], 11)), &["Linear"]),
+        // It is broadcast: added in place it would not fit.
+        (node("Add", &["other", "y"], &["z"]), Some(tensor(&[3, 1, 70], 11)), &["Linear", "Add"]),
+    ] {
+        let (mut nodes, constants) = layer();
+        nodes.push(last);
+        let file = file(nodes, constants);
+        let mut inputs = vec![Input::new("x", [1.into(), "n".into(), 6.into()])];
+        if let Some(other) = &other {
+            let n = if other.shape()[1] == 1 { Dim::Fixed(1) } else { "n".into() };
+            inputs.push(Input::new("other", [other.shape()[0].into(), n, 70.into()]));
+        }
+        let given: Vec<_> = std::iter::once(x.clone()).chain(other).collect();
+        let fused = file.network(&inputs, &["z"]).expect("network");
+        let unfused = file.network_with(&inputs, &["z"], false).expect("network");
+        assert!(fused.operators().iter().any(|op| op == "Linear"), "{operators:?}");
+        assert_eq!(fused.operators().len(), operators.len(), "{:?}", fused.operators());
+        let [fused, unfused] =
+            [fused, unfused].map(|network| network.run(given.clone()).expect("runs").remove(0));
+        assert_eq!(fused.shape(), unfused.shape());
+        let [fused, unfused] =
+            [&fused, &unfused].map(|tensor| crate::values::<f32>(tensor).expect("floats"));
+        assert!(fused.iter().zip(unfused).all(|(a, b)| (a - b).abs() < 1e-5));
+    }
+}
+
 /// Other exporters than FunASR's choose signed weights, or one scale for all columns.
 #[test]
 fn other_kinds_of_weights() {
