@@ -64,13 +64,19 @@ unsafe fn float_rows<const R: usize>(tile: &float::Tile<'_>, row: usize, out: &m
         let mut panel = tile.panel.as_ptr();
         let mut sums = [[_mm512_setzero_ps(); ACROSS]; R];
         for depth in 0..tile.depth {
-            let b: [_; ACROSS] = std::array::from_fn(|i| _mm512_loadu_ps(panel.add(16 * i)));
-            for (r, sums) in sums.iter_mut().enumerate() {
+            let b = [
+                _mm512_loadu_ps(panel),
+                _mm512_loadu_ps(panel.add(16)),
+                _mm512_loadu_ps(panel.add(32)),
+                _mm512_loadu_ps(panel.add(48)),
+            ];
+            unrolled!(r in R {
                 let a = _mm512_set1_ps(*a.add(r * tile.a_stride + depth));
-                for (sum, b) in sums.iter_mut().zip(b) {
-                    *sum = _mm512_fmadd_ps(a, b, *sum);
-                }
-            }
+                sums[r][0] = _mm512_fmadd_ps(a, b[0], sums[r][0]);
+                sums[r][1] = _mm512_fmadd_ps(a, b[1], sums[r][1]);
+                sums[r][2] = _mm512_fmadd_ps(a, b[2], sums[r][2]);
+                sums[r][3] = _mm512_fmadd_ps(a, b[3], sums[r][3]);
+            });
             panel = panel.add(PANEL);
         }
         unrolled!(r in R {
@@ -131,15 +137,20 @@ unsafe fn int8_rows<const R: usize>(tile: &int8::Tile<'_>, row: usize, out: &mut
             });
         }
         for quad in 0..tile.quads {
-            let b: [_; ACROSS] =
-                std::array::from_fn(|i| _mm512_loadu_si512(panel.add(64 * i).cast()));
-            for (r, sums) in sums.iter_mut().enumerate() {
+            let b = [
+                _mm512_loadu_si512(panel.cast()),
+                _mm512_loadu_si512(panel.add(64).cast()),
+                _mm512_loadu_si512(panel.add(128).cast()),
+                _mm512_loadu_si512(panel.add(192).cast()),
+            ];
+            unrolled!(r in R {
                 let a = a.add(r * tile.a_stride + 4 * quad).cast::<i32>().read_unaligned();
                 let a = _mm512_set1_epi32(a);
-                for (sum, b) in sums.iter_mut().zip(b) {
-                    *sum = _mm512_dpbusd_epi32(*sum, a, b);
-                }
-            }
+                sums[r][0] = _mm512_dpbusd_epi32(sums[r][0], a, b[0]);
+                sums[r][1] = _mm512_dpbusd_epi32(sums[r][1], a, b[1]);
+                sums[r][2] = _mm512_dpbusd_epi32(sums[r][2], a, b[2]);
+                sums[r][3] = _mm512_dpbusd_epi32(sums[r][3], a, b[3]);
+            });
             panel = panel.add(4 * PANEL);
         }
         let scales: [_; ACROSS] =

@@ -11,6 +11,8 @@ use tract_onnx::{pb, tract_core::internal::*};
 use self::{attention::attention, fsmn::fsmn};
 use super::{OnnxNode, graph::Graph};
 
+/// [`crate::ops::Linear`].
+pub(super) const LINEAR: &str = "scriptorium.Linear";
 /// [`crate::ops::QuantizedLinear`].
 pub(super) const QUANTIZED_LINEAR: &str = "scriptorium.QuantizedLinear";
 /// Attribute of a linear layer that has a bias.
@@ -31,7 +33,7 @@ pub(super) const TRUNCATE: &str = "scriptorium.Truncate";
 
 /// Puts together what it knows. `outputs` keep their names and values.
 pub(super) fn fuse(graph: &mut Graph, outputs: &[&str]) {
-    for rule in [quantized_linear, layer_norm, attention, fsmn, truncate] {
+    for rule in [quantized_linear, linear, layer_norm, attention, fsmn, truncate] {
         let found = {
             let matcher = Matcher::new(graph, outputs);
             let indices = 0..graph.nodes.len();
@@ -139,39 +141,59 @@ fn quantized_linear(matcher: &Matcher<'_>, index: usize) -> Found {
     if values != x || zero != zero_point || outputs == 0 {
         return None;
     }
-    let mut inputs = vec![x, scale_of_x, zero_point, weights, weight_zero_points, weight_scales];
-    let mut last = index;
-    if let Some(add) = matcher.consumer(scaled.output(), "Add") {
+    let inputs = vec![x, scale_of_x, zero_point, weights, weight_zero_points, weight_scales];
+    Some(finished(matcher, QUANTIZED_LINEAR, inputs, outputs, index))
+}
+
+/// `x w [+ bias] [relu | + residual]`
+fn linear(matcher: &Matcher<'_>, index: usize) -> Found {
+    let product = &matcher.graph.nodes[index];
+    let (x, weights) = (product.input(0)?, product.input(1)?);
+    let constant = matcher.constant(weights)?;
+    let &[inputs, outputs] = constant.shape() else { return None };
+    let float = constant.datum_type() == f32::datum_type();
+    let fits = product.op() == "MatMul" && matcher.constant(x).is_none() && float;
+    if !fits || inputs == 0 || outputs == 0 {
+        return None;
+    }
+    Some(finished(matcher, LINEAR, vec![x, weights], outputs, index))
+}
+
+/// A linear layer `op` in the place of the node at `index` and of what follows it: a bias, then an
+/// activation or a residual.
+fn finished<'a>(
+    matcher: &Matcher<'a>,
+    op: &str,
+    mut inputs: Vec<&'a str>,
+    outputs: usize,
+    index: usize,
+) -> (usize, OnnxNode) {
+    let nodes = &matcher.graph.nodes;
+    let (mut last, mut flags) = (index, Vec::new());
+    if let Some(add) = matcher.consumer(nodes[last].output(), "Add") {
         let is_bias = |name: &str| matcher.vector(name).is_some_and(|bias| bias.len() == outputs);
-        if let Some((bias, _)) = matcher.operands(&matcher.graph.nodes[add], is_bias) {
+        if let Some((bias, _)) = matcher.operands(&nodes[add], is_bias) {
             inputs.push(bias);
+            flags.push(BIASED);
             last = add;
         }
     }
-    let relu = matcher.consumer(matcher.graph.nodes[last].output(), "Relu");
-    last = relu.unwrap_or(last);
-    let biased = inputs.len() > 6;
-    // Whether a residual has the shape of the product is seen when shapes are known.
-    let output = matcher.graph.nodes[last].output();
-    let residual = matcher.consumer(output, "Add").filter(|_| relu.is_none());
-    if let Some(add) = residual {
+    let output = nodes[last].output();
+    if let Some(relu) = matcher.consumer(output, "Relu") {
+        flags.push(RELU);
+        last = relu;
+    } else if let Some(add) = matcher.consumer(output, "Add") {
+        // Whether it has the shape of the product is seen when shapes are known.
         let is_data = |name: &str| name != output && matcher.constant(name).is_none();
-        if let Some((residual, _)) = matcher.operands(&matcher.graph.nodes[add], is_data) {
+        if let Some((residual, _)) = matcher.operands(&nodes[add], is_data) {
             inputs.push(residual);
+            flags.push(RESIDUAL);
             last = add;
         }
     }
-    let mut node = OnnxNode::with(QUANTIZED_LINEAR, &inputs, matcher.graph.nodes[last].output());
-    for (flag, set) in [
-        (BIASED, biased),
-        (RELU, relu.is_some()),
-        (RESIDUAL, inputs.len() > 6 + usize::from(biased)),
-    ] {
-        if set {
-            node.set_int(flag, 1);
-        }
-    }
-    Some((last, node))
+    let mut node = OnnxNode::with(op, &inputs, nodes[last].output());
+    flags.into_iter().for_each(|flag| node.set_int(flag, 1));
+    (last, node)
 }
 
 /// `(x - mean) / sqrt(mean((x - mean)²) + epsilon) * gamma + beta`: before opset 17 there is no

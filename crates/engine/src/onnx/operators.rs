@@ -1,8 +1,8 @@
 //! What is registered with tract beside its own operators, and in the place of some.
 
 mod layers;
+mod linear;
 mod lstm;
-mod quantized;
 mod select;
 
 use tract_onnx::{
@@ -14,8 +14,8 @@ use tract_onnx::{
 
 use self::{
     layers::{Attention, Fsmn, LayerNorm, log_softmax_or_tracts},
+    linear::{After, DynamicQuantize, Linear, QuantizedLinear},
     lstm::lstm_or_tracts,
-    quantized::{DynamicQuantize, QuantizedLinear},
     select::{Truncate, top_k_or_tracts},
 };
 use super::{fuse, masks};
@@ -28,11 +28,9 @@ pub(super) fn register(register: &mut OnnxOpRegister) {
     });
     register.insert("DynamicQuantizeLinear", |_, _| Ok((expand(DynamicQuantize), vec![])));
     register.insert(fuse::QUANTIZED_LINEAR, |_, node| {
-        let has = |name: &str| node.attribute.iter().any(|attribute| attribute.name == name);
-        let (biased, residual) = (has(fuse::BIASED), has(fuse::RESIDUAL));
-        let relu = has(fuse::RELU);
-        Ok((expand(QuantizedLinear { biased, relu, residual }), vec![]))
+        Ok((expand(QuantizedLinear(After::of(node))), vec![]))
     });
+    register.insert(fuse::LINEAR, |_, node| Ok((expand(Linear(After::of(node))), vec![])));
     register.insert(fuse::LAYER_NORM, |_, node| {
         Ok((expand(LayerNorm { epsilon: node.get_attr("epsilon")? }), vec![]))
     });

@@ -60,6 +60,11 @@ fn proto(name: &str, tensor: &Tensor) -> pb::TensorProto {
             values(&mut proto.int32_data);
             DataType::Uint8
         }
+        DatumType::I8 => {
+            let bytes = crate::values::<i8>(tensor).expect("bytes");
+            proto.int32_data = bytes.iter().map(|&byte| i32::from(byte)).collect();
+            DataType::Int8
+        }
         _ => {
             values(&mut proto.int32_data);
             DataType::Int32

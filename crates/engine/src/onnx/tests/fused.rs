@@ -54,7 +54,7 @@ fn quantization_is_onnx_runtimes() {
 }
 
 /// A quantized linear layer as `quantize_dynamic` writes it.
-fn linear(npz: &Npz, name: &str, relu: bool) -> OnnxFile {
+fn linear(weights: Vec<(&str, Tensor)>, relu: bool) -> OnnxFile {
     let mut nodes = vec![
         node("DynamicQuantizeLinear", &["x"], &["xq", "xs", "xz"]),
         node("Mul", &["xs", "scale"], &["scales"]),
@@ -66,13 +66,16 @@ fn linear(npz: &Npz, name: &str, relu: bool) -> OnnxFile {
     if relu {
         nodes.push(node("Relu", &["y"], &["positive"]));
     }
-    let weights = vec![
+    file(nodes, weights)
+}
+
+fn weights(npz: &Npz, name: &str) -> Vec<(&'static str, Tensor)> {
+    vec![
         ("weights", bytes(npz, &format!("qmatmul/{name}/Wq"))),
         ("zero_points", bytes(npz, &format!("qmatmul/{name}/Wzp"))),
         ("scale", floats(npz, &format!("qmatmul/{name}/Wscale"))),
         ("bias", floats(npz, &format!("qmatmul/{name}/bias"))),
-    ];
-    file(nodes, weights)
+    ]
 }
 
 #[test]
@@ -83,7 +86,7 @@ fn quantized_layers_are_onnx_runtimes_to_the_bit() {
         let expected = npz[format!("qmatmul/{name}/y").as_str()].f32();
         let shape = || ["rows".into(), Dim::Fixed(x.shape()[1])];
         for relu in [false, true] {
-            let file = linear(&npz, name, relu);
+            let file = linear(weights(&npz, name), relu);
             let expected: Vec<f32> =
                 expected.iter().map(|&y| if relu { y.max(0.0) } else { y }).collect();
             let output = [if relu { "positive" } else { "y" }];
@@ -93,6 +96,116 @@ fn quantized_layers_are_onnx_runtimes_to_the_bit() {
             assert_eq!(bits(&run(&network, &x)), bits(&expected), "{name}");
         }
     }
+}
+
+#[test]
+fn float_layers_take_in_what_follows() {
+    let numbers = |count: usize, step: usize| -> Vec<f32> {
+        (0..count).map(|i| (i * step % 101) as f32 / 50.0 - 1.0).collect()
+    };
+    let tensor = |shape: &[usize], step| {
+        crate::tensor(shape, &numbers(shape.iter().product(), step)).expect("numbers")
+    };
+    let layer = || {
+        let nodes =
+            vec![node("MatMul", &["x", "w"], &["product"]), node("Add", &["b", "product"], &["y"])];
+        (nodes, vec![("w", tensor(&[6, 70], 7)), ("b", tensor(&[70], 3))])
+    };
+    let x = tensor(&[1, 5, 6], 13);
+    for (last, other, operators) in [
+        (node("Relu", &["y"], &["z"]), None, &["Linear"][..]),
+        (node("Add", &["y", "other"], &["z"]), Some(tensor(&[1, 5, 70], 11)), &["Linear"]),
+        // It is broadcast: added in place it would not fit.
+        (node("Add", &["other", "y"], &["z"]), Some(tensor(&[3, 1, 70], 11)), &["Linear", "Add"]),
+    ] {
+        let (mut nodes, constants) = layer();
+        nodes.push(last);
+        let file = file(nodes, constants);
+        let mut inputs = vec![Input::new("x", [1.into(), "n".into(), 6.into()])];
+        if let Some(other) = &other {
+            let n = if other.shape()[1] == 1 { Dim::Fixed(1) } else { "n".into() };
+            inputs.push(Input::new("other", [other.shape()[0].into(), n, 70.into()]));
+        }
+        let given: Vec<_> = std::iter::once(x.clone()).chain(other).collect();
+        let fused = file.network(&inputs, &["z"]).expect("network");
+        let unfused = file.network_with(&inputs, &["z"], false).expect("network");
+        assert!(fused.operators().iter().any(|op| op == "Linear"), "{operators:?}");
+        assert_eq!(fused.operators().len(), operators.len(), "{:?}", fused.operators());
+        let [fused, unfused] =
+            [fused, unfused].map(|network| network.run(given.clone()).expect("runs").remove(0));
+        assert_eq!(fused.shape(), unfused.shape());
+        let [fused, unfused] =
+            [&fused, &unfused].map(|tensor| crate::values::<f32>(tensor).expect("floats"));
+        assert!(fused.iter().zip(unfused).all(|(a, b)| (a - b).abs() < 1e-5));
+    }
+}
+
+/// Other exporters than FunASR's choose signed weights, or one scale for all columns.
+#[test]
+fn other_kinds_of_weights() {
+    let npz = Npz::open(&fixtures().join("ops.npz"));
+    let x = floats(&npz, "qmatmul/b/x");
+    let inputs = [Input::new("x", ["rows".into(), 64.into()])];
+    let unsigned = linear(weights(&npz, "b"), false).network(&inputs, &["y"]).expect("network");
+    let mut signed = weights(&npz, "b");
+    for (_, tensor) in &mut signed[..2] {
+        let shifted: Vec<i8> =
+            crate::values::<u8>(tensor).expect("bytes").iter().map(|w| (w ^ 0x80) as i8).collect();
+        *tensor = crate::tensor(tensor.shape(), &shifted).expect("bytes");
+    }
+    let network = linear(signed, false).network(&inputs, &["y"]).expect("network");
+    assert_eq!(network.operators(), ["DynamicQuantize", "QuantizedLinear"]);
+    assert_eq!(bits(&run(&network, &x)), bits(&run(&unsigned, &x)));
+
+    let mut one = weights(&npz, "b");
+    one[1].1 = crate::tensor(&[], &[117u8]).expect("a scalar");
+    one[2].1 = crate::tensor(&[], &[0.01f32]).expect("a scalar");
+    let file = linear(one, false);
+    let network = file.network(&inputs, &["y"]).expect("network");
+    assert_eq!(network.operators(), ["DynamicQuantize", "QuantizedLinear"]);
+    let unfused = file.network_with(&inputs, &["y"], false).expect("network");
+    assert_eq!(bits(&run(&network, &x)), bits(&run(&unfused, &x)));
+}
+
+#[test]
+fn products_that_no_rule_knows_still_run() {
+    let npz = Npz::open(&fixtures().join("ops.npz"));
+    let nodes = vec![
+        node("DynamicQuantizeLinear", &["x"], &["xq", "xs", "xz"]),
+        node("MatMulInteger", &["xq", "weights", "xz", "zero_points"], &["sum"]),
+        with(node("Cast", &["sum"], &["y"]), "to", &[1]),
+    ];
+    let file = file(nodes, weights(&npz, "b"));
+    let inputs = [Input::new("x", ["rows".into(), 64.into()])];
+    let network = file.network(&inputs, &["y"]).expect("network");
+    let sums = run(&network, &floats(&npz, "qmatmul/b/x"));
+    assert_eq!(sums.len(), 26 * 33);
+    assert!(sums.iter().all(|sum| sum.fract() == 0.0) && sums.iter().any(|&sum| sum != 0.0));
+}
+
+#[test]
+fn the_greatest_in_order() {
+    let nodes = vec![
+        node("Shape", &["x"], &["shape"]),
+        node("Gather", &["shape", "last"], &["k"]),
+        node("TopK", &["x", "k"], &["values", "indices"]),
+        node("Slice", &["indices", "zero", "three", "zero"], &["first"]),
+    ];
+    let number = |n: i64| crate::tensor(&[1], &[n]).expect("a number");
+    let constants = vec![("last", number(-1)), ("zero", number(0)), ("three", number(3))];
+    let file = file(nodes, constants);
+    let network =
+        file.network(&[Input::new("x", ["n".into()])], &["values", "first"]).expect("network");
+    for (x, greatest, at) in [
+        (&[1f32, 5.0, 5.0, -2.0, 3.0][..], &[5f32, 5.0, 3.0, 1.0, -2.0][..], &[1i64, 2, 4][..]),
+        (&[1.0, 2.0], &[2.0, 1.0], &[1, 0]),
+    ] {
+        let outputs = network.run(vec![crate::tensor(&[x.len()], x).expect("x")]).expect("runs");
+        assert_eq!(crate::values::<f32>(&outputs[0]).expect("floats"), greatest);
+        assert_eq!(crate::values::<i64>(&outputs[1]).expect("indices"), at);
+    }
+    let odd = crate::tensor(&[3], &[f32::NAN, f32::INFINITY, -0.0]).expect("x");
+    network.run(vec![odd]).expect("runs");
 }
 
 #[test]

@@ -1,0 +1,209 @@
+//! Linear layers, those in ONNX's dynamic quantization too.
+
+use kernels::{Finish, dynamic};
+use tract_onnx::{pb::NodeProto, tract_core::internal::*, tract_hir::internal::*};
+
+use super::constant;
+use crate::{onnx::fuse, ops};
+
+#[derive(Debug, Clone)]
+pub(super) struct DynamicQuantize;
+
+impl Expansion for DynamicQuantize {
+    fn name(&self) -> StaticName {
+        "DynamicQuantizeLinear".into()
+    }
+
+    fn nboutputs(&self) -> TractResult<usize> {
+        Ok(3)
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        s: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        check_input_arity(inputs, 1)?;
+        check_output_arity(outputs, 3)?;
+        s.equals(&inputs[0].datum_type, f32::datum_type())?;
+        s.equals(&inputs[0].shape, &outputs[0].shape)?;
+        let kinds = [u8::datum_type(), f32::datum_type(), u8::datum_type()];
+        for (output, kind) in outputs.iter().zip(kinds) {
+            s.equals(&output.datum_type, kind)?;
+        }
+        s.equals(&outputs[1].rank, 0)?;
+        s.equals(&outputs[2].rank, 0)
+    }
+
+    fn wire(
+        &self,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        model.wire_node(prefix, ops::DynamicQuantize, inputs)
+    }
+}
+
+/// What follows a product.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct After {
+    pub(super) biased: bool,
+    pub(super) relu: bool,
+    pub(super) residual: bool,
+}
+
+impl After {
+    pub(super) fn of(node: &NodeProto) -> Self {
+        let has = |name: &str| node.attribute.iter().any(|attribute| attribute.name == name);
+        let (biased, relu, residual) = (has(fuse::BIASED), has(fuse::RELU), has(fuse::RESIDUAL));
+        Self { biased, relu, residual }
+    }
+
+    /// The output is of the shape of the first input but for its last axis, which is that of the
+    /// weights.
+    fn rules<'r, 'p: 'r>(
+        self,
+        s: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        weights: usize,
+        given: usize,
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        check_input_arity(inputs, given + usize::from(self.biased) + usize::from(self.residual))?;
+        check_output_arity(outputs, 1)?;
+        s.equals(&outputs[0].datum_type, f32::datum_type())?;
+        let residual = self.residual.then(|| inputs.len() - 1);
+        s.given_2(&inputs[0].shape, &inputs[weights].shape, move |s, mut shape, weights| {
+            ensure!(weights.len() == 2, "weights {weights:?}");
+            *shape.last_mut().context("takes at least one axis")? = weights[1].clone();
+            let Some(residual) = residual else { return s.equals(&outputs[0].shape, shape) };
+            s.given(&inputs[residual].shape, move |s, other| {
+                let sum = tract_onnx::tract_core::broadcast::multi_broadcast(&[&shape, &other])?;
+                s.equals(&outputs[0].shape, sum)
+            })
+        })
+    }
+
+    /// Wires the operator that `of` makes for a finish, over `taken`.
+    fn wire<O: Into<Box<dyn TypedOp>>>(
+        self,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+        taken: usize,
+        outputs: usize,
+        of: impl FnOnce(Finish) -> O,
+    ) -> TractResult<TVec<OutletId>> {
+        let mut taken: TVec<_> = inputs[..taken].into();
+        let Some(&residual) = inputs.last().filter(|_| self.residual) else {
+            return model.wire_node(
+                prefix,
+                of(if self.relu { Finish::Relu } else { Finish::Store }),
+                &taken,
+            );
+        };
+        let mut shape = model.outlet_fact(inputs[0])?.shape.to_tvec();
+        *shape.last_mut().context("takes at least one axis")? = outputs.to_dim();
+        if *model.outlet_fact(residual)?.shape == *shape {
+            taken.push(residual);
+            return model.wire_node(prefix, of(Finish::Add), &taken);
+        }
+        let product = model.wire_node(format!("{prefix}.product"), of(Finish::Store), &taken)?[0];
+        let sum = [product, residual];
+        let sum = tract_onnx::tract_hir::ops::binary::wire_rank_broadcast(prefix, model, &sum)?;
+        model.wire_node(prefix, tract_onnx::tract_core::ops::math::add(), &sum)
+    }
+}
+
+/// Takes values, scale, zero point; weights `[inputs, outputs]`, their zero points and scales, a
+/// bias if there is one, all constant; and what is added.
+#[derive(Debug, Clone)]
+pub(super) struct QuantizedLinear(pub(super) After);
+
+impl Expansion for QuantizedLinear {
+    fn name(&self) -> StaticName {
+        "QuantizedLinear".into()
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        s: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        self.0.rules(s, inputs, 3, 6, outputs)
+    }
+
+    fn wire(
+        &self,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        // Signed weights are the unsigned ones shifted, zero points too.
+        let bytes = |outlet| match model.outlet_fact(outlet)?.datum_type {
+            DatumType::I8 => {
+                Ok(constant::<i8>(model, outlet)?.into_iter().map(|w| w as u8 ^ 0x80).collect())
+            }
+            _ => constant::<u8>(model, outlet),
+        };
+        let (weights, mut zero_points) = (bytes(inputs[3])?, bytes(inputs[4])?);
+        let mut scales = constant::<f32>(model, inputs[5])?;
+        let depth = model.outlet_fact(inputs[3])?.shape[0].to_usize()?;
+        ensure!((1..=dynamic::MAX_INPUTS).contains(&depth), "{depth} inputs");
+        let outputs = weights.len() / depth;
+        // One for all columns.
+        for parameter in [zero_points.len(), scales.len()] {
+            ensure!(parameter == 1 || parameter == outputs, "{parameter} for {outputs} columns");
+        }
+        if zero_points.len() == 1 {
+            zero_points = vec![zero_points[0]; outputs];
+        }
+        if scales.len() == 1 {
+            scales = vec![scales[0]; outputs];
+        }
+        let weights = dynamic::Weights::pack(&weights, &zero_points, &scales, depth);
+        let bias = self.0.biased.then(|| constant::<f32>(model, inputs[6])).transpose()?;
+        ensure!(bias.as_ref().is_none_or(|bias| bias.len() == outputs), "a bias of {outputs}");
+        let (weights, bias) = (Arc::new(weights), bias.map(Into::into));
+        let of = |finish| ops::QuantizedLinear { weights, bias, finish };
+        self.0.wire(prefix, model, inputs, 3, outputs, of)
+    }
+}
+
+/// Takes x; weights `[inputs, outputs]`, a bias if there is one, both constant; and what is added.
+#[derive(Debug, Clone)]
+pub(super) struct Linear(pub(super) After);
+
+impl Expansion for Linear {
+    fn name(&self) -> StaticName {
+        "Linear".into()
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        s: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        self.0.rules(s, inputs, 1, 2, outputs)
+    }
+
+    fn wire(
+        &self,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        let weights = constant::<f32>(model, inputs[1])?;
+        let outputs = model.outlet_fact(inputs[1])?.shape[1].to_usize()?;
+        let bias = self.0.biased.then(|| constant::<f32>(model, inputs[2])).transpose()?;
+        let by_output =
+            (0..outputs).flat_map(|output| weights[output..].iter().step_by(outputs).copied());
+        let layer = crate::Linear::float(&by_output.collect::<Vec<_>>(), outputs, bias)?;
+        let layer = Arc::new(layer);
+        self.0.wire(prefix, model, inputs, 1, outputs, |finish| ops::Linear { layer, finish })
+    }
+}
