@@ -53,7 +53,7 @@ install_packages() {
 
 pull_models() {
     SCRIPTORIUM__MODELS__DIRECTORY=$SCRIPTORIUM_TEST_MODELS \
-        "${CARGO_TARGET_DIR:-target}/debug/scriptorium" models pull whisper-tiny.en fsmn-vad
+        "${CARGO_TARGET_DIR:-target}/debug/scriptorium" models pull whisper-tiny.en fsmn-vad campplus
 }
 
 start_services() {

@@ -188,3 +188,53 @@ fn a_directory_says_what_it_is() {
     let error = inspect(nothing.path().to_str().unwrap()).expect_code(1).stderr;
     assert!(error.contains(nothing.path().to_str().unwrap()), "{error}");
 }
+
+/// Who spoke when, with the trained CAM++ and recordings of real people.
+#[test]
+fn speakers_of_a_conversation_are_told_apart() {
+    let Some(models) = models() else { return };
+    let data = Path::new("/usr/share/pocketsphinx/test/data");
+    if !models.join("campplus").exists() || !data.exists() {
+        // Some platforms have no package with the weights.
+        eprintln!("skipped: no campplus in SCRIPTORIUM_TEST_MODELS, or no pocketsphinx-testdata");
+        return;
+    }
+    // A reader, and somebody who gives commands, in turns.
+    let mut samples = Vec::new();
+    let mut say = |name: &str| {
+        let bytes = fs::read(data.join(name)).unwrap();
+        let start = if name.ends_with(".wav") { 44 } else { 0 };
+        let said = bytes[start..].chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]]));
+        let begin = samples.len();
+        samples.extend(said);
+        let middle = (begin + samples.len()) as f64 / 2.0 / 16_000.0;
+        samples.extend([0; 16_000]);
+        middle
+    };
+    let clip = |number| format!("librivox/sense_and_sensibility_01_austen_64kb-{number}.wav");
+    let (first, second) = (say(&clip("0870")), say("goforward.raw"));
+    let (third, fourth) = (say(&clip("0920")), say("something.raw"));
+    let directory = tempfile::tempdir().unwrap();
+    let wav = directory.path().join("conversation.wav");
+    let bytes = u32::try_from(2 * samples.len()).unwrap();
+    crate::support::write_wav(&wav, 16_000, 1, bytes, samples.into_iter());
+
+    let arguments = ["transcribe", wav.to_str().unwrap(), "--format", "json"];
+    let more = ["--speaker-model", "campplus", "--speakers=2"];
+    let transcript = Scriptorium::new(&models)
+        // Whisper packs pieces of speech into one window, and may write a sentence over two.
+        .with("SCRIPTORIUM__MODELS__RECOGNIZER", &words_model())
+        .run(arguments.into_iter().chain(more))
+        .expect_code(0)
+        .json();
+    assert_eq!(transcript["pipeline"]["speakers"], "campplus");
+    let speaker_at = |seconds: f64| {
+        let segments = transcript["segments"].as_array().unwrap();
+        let covers = |s: &&Value| {
+            s["start"].as_f64().unwrap() <= seconds && seconds <= s["end"].as_f64().unwrap()
+        };
+        segments.iter().find(covers).map(|segment| segment["speaker"].as_u64().unwrap())
+    };
+    let found = [first, second, third, fourth].map(speaker_at);
+    assert_eq!(found, [Some(0), Some(1), Some(0), Some(1)], "{transcript:#}");
+}

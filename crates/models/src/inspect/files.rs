@@ -208,6 +208,11 @@ fn count_pieces(path: &Path) -> Result<u64, String> {
     Ok(pieces)
 }
 
+/// CAM++ as ModelScope has it, in PyTorch's own format.
+pub(super) fn is_checkpoint(name: &str) -> bool {
+    name.starts_with("campplus") && (name.ends_with(".bin") || name.ends_with(".pt"))
+}
+
 fn purpose(name: &str) -> Option<&'static str> {
     Some(match name {
         "model_eb.onnx" | "model_eb_quant.onnx" => "network that embeds hotwords",
@@ -222,6 +227,7 @@ fn purpose(name: &str) -> Option<&'static str> {
         "config.json" => "settings",
         "tokenizer.json" => "tokenizer",
         "vocabulary.txt" | "vocabulary.json" => "vocabulary",
+        _ if is_checkpoint(name) => "weights (PyTorch)",
         _ if name.ends_with("tagger.fst") => "grammar that finds numbers and dates",
         _ if name.ends_with("verbalizer.fst") => "grammar that writes them",
         _ => return None,

@@ -106,8 +106,15 @@ pub fn inspect(path: &Path) -> Result<Inspection, Error> {
         return Ok(inspection);
     }
 
-    let config = directory.config();
     let networks = Network::all(&directory);
+    // What ModelScope has of it is no ONNX file; a checkpoint is only read by loading it.
+    if networks.is_empty() && directory.files().any(|(name, _)| files::is_checkpoint(name)) {
+        inspection.family = Family::CamPlusPlus;
+        inspection.layout = Layout::Funasr;
+        inspection.precisions = vec![Precision::F32];
+        return Ok(inspection);
+    }
+    let config = directory.config();
     let parsed = config.as_ref().and_then(|(_, config)| config.as_ref().ok());
     let Some((family, variant)) = recognize(&directory, parsed, &networks) else {
         return Err(Error::NotAModel { path, message: unrecognized(parsed, &networks) });

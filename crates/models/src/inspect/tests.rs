@@ -249,6 +249,8 @@ fn networks_have_their_names() {
     let found = speakers("3dspeaker_campplus.onnx").inspect();
     assert!(found.is_usable(), "{found}");
     assert_eq!(found.family, Family::CamPlusPlus);
+    let checkpoint = Model::new().with("campplus_cn_common.bin", "weights").inspect();
+    assert_eq!((checkpoint.family, checkpoint.is_usable()), (Family::CamPlusPlus, true));
     let several = speakers("a.onnx").with("b.onnx", speaker_network());
     assert!(several.inspect().problems[0].message.contains("one of 2 networks"));
     assert!(several.with("model.onnx", speaker_network()).inspect().is_usable());
