@@ -100,12 +100,7 @@ impl Default for Models {
 
 impl Default for Recognizer {
     fn default() -> Self {
-        Self {
-            precision: Precision::Auto,
-            beam_size: 1,
-            hotwords: Vec::new(),
-            normalize: false,
-        }
+        Self { precision: Precision::Auto, beam_size: 1, hotwords: Vec::new(), normalize: false }
     }
 }
 

@@ -120,9 +120,8 @@ impl Parts {
         needs: Needs,
     ) -> anyhow::Result<Self> {
         let preset = preset(config, library, name);
-        let find = async |name: &str, role: Role| {
-            directory(config, library, name, role, needs.pull).await
-        };
+        let find =
+            async |name: &str, role: Role| directory(config, library, name, role, needs.pull).await;
         let maybe = async |name: Option<String>, needed: bool, role: Role| match name {
             Some(name) if needed => find(&name, role).await.map(Some),
             _ => Ok(None),
@@ -130,7 +129,11 @@ impl Parts {
         let recognizer = find(&preset.recognizer, Role::Recognizer).await?;
         Ok(Self {
             // A directory goes by its own name.
-            name: if preset.name == preset.recognizer { recognizer.name.clone() } else { preset.name },
+            name: if preset.name == preset.recognizer {
+                recognizer.name.clone()
+            } else {
+                preset.name
+            },
             recognizer,
             vad: find(&preset.vad, Role::VoiceActivity).await?,
             punctuation: maybe(preset.punctuation, needs.punctuation, Role::Punctuation).await?,

@@ -46,6 +46,7 @@ fn stages(vad: &Arc<FsmnVad>, model: &Paraformer, file: &str) -> Result<Value, B
         tokens.push(heard.hypotheses.into_iter().flat_map(|h| h.tokens).collect::<Vec<_>>());
     }
     let frontend = model.frontend();
-    let features: Vec<_> = frontend.rows(&samples).chunks(frontend.width()).map(Value::from).collect();
+    let features: Vec<_> =
+        frontend.rows(&samples).chunks(frontend.width()).map(Value::from).collect();
     Ok(json!({ "segments": segments, "tokens": tokens, "features": features }))
 }

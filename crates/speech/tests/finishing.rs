@@ -223,8 +223,7 @@ fn words_become_sentences_with_marks() {
 #[test]
 fn numbers_become_digits_and_keep_their_times() {
     let Some(pipeline) = pipeline(true) else { return };
-    let options =
-        Options { punctuate: Some(false), normalize: Some(true), ..Options::default() };
+    let options = Options { punctuate: Some(false), normalize: Some(true), ..Options::default() };
     let outcome = run(&pipeline, 1, &options).unwrap();
     assert_eq!(outcome.segments.len(), 10);
     for segment in &outcome.segments {
@@ -247,8 +246,7 @@ fn text_without_times_is_punctuated_where_it_stands() {
     assert!(outcome.segments[9].text.ends_with(['。', '？']), "{:?}", outcome.segments[9]);
     assert_eq!(letters(&outcome), WORDS.concat().repeat(10));
 
-    let options =
-        Options { punctuate: Some(false), normalize: Some(true), ..Options::default() };
+    let options = Options { punctuate: Some(false), normalize: Some(true), ..Options::default() };
     let outcome = run(&pipeline, 1, &options).unwrap();
     assert!(outcome.segments.iter().all(|segment| segment.text == "我有23个"));
 }

@@ -123,7 +123,8 @@ impl Fleet {
             retry_delays: vec![0, 0],
             ..worker::Options::default()
         };
-        let transcriber = Transcriber::new(stores, vec![("scripted".to_owned(), pipeline)], decoding);
+        let transcriber =
+            Transcriber::new(stores, vec![("scripted".to_owned(), pipeline)], decoding);
         let worker = Worker::new(Arc::new(queue.clone()), transcriber, options, 1);
         let root = tempfile::tempdir().unwrap();
         Some(Self { root, queue, worker, submitted: AtomicUsize::new(0) })

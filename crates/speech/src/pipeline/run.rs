@@ -146,7 +146,8 @@ impl<'a> Run<'a> {
             self.seconds.speakers += thread_cpu_seconds() - punctuated;
             segments.extend(of_channel);
         }
-        segments.sort_by(|a, b| a.start.total_cmp(&b.start).then_with(|| a.channel.cmp(&b.channel)));
+        segments
+            .sort_by(|a, b| a.start.total_cmp(&b.start).then_with(|| a.channel.cmp(&b.channel)));
         Ok(segments)
     }
 
@@ -154,9 +155,8 @@ impl<'a> Run<'a> {
         let name = &self.pipeline.recognizer().name;
         let mut warnings = Vec::new();
         if !self.options.hotwords.is_empty() && self.hotwords.is_empty() {
-            warnings.push(format!(
-                "hotwords are passed over: the model `{name}` has no use for them"
-            ));
+            warnings
+                .push(format!("hotwords are passed over: the model `{name}` has no use for them"));
         }
         let recognizer = &self.pipeline.models.recognizer;
         if self.options.normalize == Some(true)

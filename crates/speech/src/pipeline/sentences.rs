@@ -116,11 +116,7 @@ impl Finisher<'_> {
 }
 
 /// Puts what is written in place of words; marks inside of that go.
-fn rewrite(
-    words: Vec<Word>,
-    marks: Vec<Mark>,
-    normalizer: &Normalizer,
-) -> (Vec<Word>, Vec<Mark>) {
+fn rewrite(words: Vec<Word>, marks: Vec<Mark>, normalizer: &Normalizer) -> (Vec<Word>, Vec<Mark>) {
     let mut rewrites = Vec::new();
     let mut start = 0;
     for (index, mark) in marks.iter().enumerate() {
