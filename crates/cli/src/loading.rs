@@ -62,6 +62,13 @@ pub(crate) async fn engine(config: &Config, needs: Needs) -> anyhow::Result<Engi
     })
     .await??;
 
+    for (name, models) in &loaded {
+        // Said here rather than by every job.
+        models.recognizer.check_hotwords(&config.recognizer.hotwords).map_err(|error| {
+            UsageError(format!("recognizer.hotwords, for the preset `{name}`: {error}"))
+        })?;
+    }
+
     // `available_parallelism` heeds the cgroup's quota.
     let cores = match config.compute.threads {
         0 => thread::available_parallelism().map_or(1, usize::from),

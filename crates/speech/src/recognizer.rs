@@ -25,6 +25,20 @@ pub trait Recognizer: Send + Sync {
         false
     }
 
+    /// Whether all of `hotwords` can be expected.
+    ///
+    /// # Errors
+    /// [`Error::Hotword`] names the first that cannot.
+    fn check_hotwords(&self, _hotwords: &[String]) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Whether what a channel's first speech is taken for goes for the rest of it, too: better than
+    /// guessing anew where a guess costs time, or is poor on short speech.
+    fn keeps_language(&self) -> bool {
+        false
+    }
+
     /// Recognizes one window or segment of 16 kHz mono PCM in [-1, 1).
     fn recognize(&self, samples: &[f32], options: &Options) -> Result<Recognition, Error>;
 }

@@ -23,6 +23,8 @@ const PATIENCE: u64 = 100;
 const SILENCE_BONUS_DB: f32 = 20.0;
 /// Mean power that counts as digital silence: -100 dB.
 const SILENT_POWER: f32 = 1e-10;
+/// `max_seconds` where nobody sets it.
+const USUAL_SECONDS: f64 = 30.0;
 /// Shortest and longest `max_seconds`.
 const MAX_SECONDS: Range<f64> = 1.0..3600.0;
 
@@ -34,29 +36,24 @@ pub struct Segment {
     pub samples: Vec<f32>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
     /// Unless it is set, `vad.max_segment_ms` is without limit here: the segmenter cuts better.
     pub vad: VadOptions,
     /// Longest segment, in seconds (1 to 3600). Longer speech is cut at its quietest point.
+    /// Unless it is set, what the recognizer takes (Whisper and SenseVoice 30, Paraformer 60).
     #[serde(deserialize_with = "max_seconds")]
-    pub max_seconds: f64,
+    pub max_seconds: Option<f64>,
 }
 
-impl Default for Options {
-    fn default() -> Self {
-        Self { vad: VadOptions::default(), max_seconds: 30.0 }
-    }
-}
-
-fn max_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    let value = f64::deserialize(deserializer)?;
-    if (MAX_SECONDS.start..=MAX_SECONDS.end).contains(&value) {
-        Ok(value)
-    } else {
-        let (least, most) = (MAX_SECONDS.start, MAX_SECONDS.end);
-        Err(D::Error::custom(format!("{value} seconds are not between {least} and {most}")))
+fn max_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    match Option::<f64>::deserialize(deserializer)? {
+        Some(value) if !(MAX_SECONDS.start..=MAX_SECONDS.end).contains(&value) => {
+            let (least, most) = (MAX_SECONDS.start, MAX_SECONDS.end);
+            Err(D::Error::custom(format!("{value} seconds are not between {least} and {most}")))
+        }
+        value => Ok(value),
     }
 }
 
@@ -88,7 +85,8 @@ impl Segmenter {
         options.vad.max_segment_ms.get_or_insert(u32::MAX);
         // `clamp` would let a NaN through.
         #[allow(clippy::manual_clamp)]
-        let max_seconds = options.max_seconds.max(MAX_SECONDS.start).min(MAX_SECONDS.end);
+        let max_seconds = options.max_seconds.unwrap_or(USUAL_SECONDS);
+        let max_seconds = max_seconds.max(MAX_SECONDS.start).min(MAX_SECONDS.end);
         let vad = vad.stream(&options.vad);
         Self {
             patience: vad.end_lag().clamp(CUT_CONTEXT, PATIENCE),

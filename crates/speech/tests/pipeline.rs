@@ -73,6 +73,10 @@ impl Recognizer for Guessing {
         true
     }
 
+    fn keeps_language(&self) -> bool {
+        true
+    }
+
     fn recognize(
         &self,
         samples: &[f32],

@@ -21,7 +21,7 @@ fn segments(vad: &Arc<FsmnVad>, options: &Options, samples: &[f32]) -> Vec<Segme
 /// Never lets go, so that all speech is one segment for the VAD.
 fn patient(max_seconds: f64) -> Options {
     let vad = VadOptions { max_end_silence_ms: Some(100_000), ..Default::default() };
-    Options { vad, max_seconds }
+    Options { vad, max_seconds: Some(max_seconds) }
 }
 
 fn assert_sound(segments: &[Segment], recording: &[f32], max_seconds: f64) {
@@ -125,7 +125,7 @@ fn options_are_checked_when_read() {
     let options: Options =
         serde_json::from_str(r#"{"max_seconds": 20, "vad": {"max_end_silence_ms": 500}}"#)
             .expect("options");
-    assert_eq!(options.max_seconds, 20.0);
+    assert_eq!(options.max_seconds, Some(20.0));
     assert_eq!(options.vad.max_end_silence_ms, Some(500));
     assert_eq!(serde_json::from_str::<Options>("{}").expect("defaults"), Options::default());
     for bad in [r#"{"max_seconds": 0}"#, r#"{"max_seconds": 1e9}"#, r#"{"seconds": 20}"#] {
@@ -143,7 +143,10 @@ proptest! {
     ) {
         let Some(vad) = model() else { return Ok(()) };
         let speech = speech_10s();
-        for options in [patient(max_seconds), Options { max_seconds, ..Default::default() }] {
+        for options in [
+            patient(max_seconds),
+            Options { max_seconds: Some(max_seconds), ..Default::default() },
+        ] {
             let mut segmenter = Segmenter::new(Arc::clone(&vad), options.clone());
             let (mut out, mut rest) = (Vec::new(), &speech[..]);
             for &cut in &cuts {

@@ -138,7 +138,7 @@ impl Speller {
     }
 
     /// All hotwords of a list, and the one that is none of them.
-    fn spell_all(&self, hotwords: &[String]) -> Result<Vec<Vec<u32>>, Error> {
+    pub(super) fn spell_all(&self, hotwords: &[String]) -> Result<Vec<Vec<u32>>, Error> {
         if hotwords.len() > MOST {
             let message = format!("and {} more: at most {MOST} can be given", hotwords.len() - 1);
             return Err(refused(&hotwords[0], message));

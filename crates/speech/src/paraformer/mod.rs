@@ -188,6 +188,13 @@ impl Recognizer for Paraformer {
         self.hotwords.is_some()
     }
 
+    fn check_hotwords(&self, hotwords: &[String]) -> Result<(), Error> {
+        match &self.hotwords {
+            Some((_, speller)) if !hotwords.is_empty() => speller.spell_all(hotwords).map(drop),
+            _ => Ok(()),
+        }
+    }
+
     /// One hypothesis at most; none where nothing is said. The model knows its languages by itself:
     /// to name one of them has no effect.
     fn recognize(&self, samples: &[f32], options: &Options) -> Result<Recognition, Error> {

@@ -157,8 +157,9 @@ impl Control {
 impl Pipeline {
     pub fn new(models: Models, settings: Settings, compute: Arc<dyn Compute>) -> Self {
         let longest = models.recognizer.max_seconds();
+        let wanted = settings.segmentation.max_seconds.unwrap_or(longest);
         let mut settings = settings;
-        settings.segmentation.max_seconds = settings.segmentation.max_seconds.min(longest);
+        settings.segmentation.max_seconds = Some(wanted.min(longest));
         Self { models, settings, compute }
     }
 
@@ -182,8 +183,17 @@ impl Pipeline {
         self.models.diarizer.as_ref().filter(|_| options.speakers.is_some())
     }
 
+    /// Where a recognizer sets marks only together with digits, and nobody else sets any, marks
+    /// that are wanted bring digits with them.
     fn normalizes(&self, options: &Options) -> bool {
-        options.normalize.unwrap_or(self.settings.normalize)
+        let recognizer = &self.models.recognizer;
+        let for_marks = || {
+            options.punctuate.unwrap_or(true)
+                && self.models.punctuator.is_none()
+                && recognizer.punctuates(true)
+                && !recognizer.punctuates(false)
+        };
+        options.normalize.unwrap_or_else(|| self.settings.normalize || for_marks())
     }
 
     /// The grammars, if they have anything to do. Who writes marks writes digits, too.
@@ -239,6 +249,7 @@ impl Pipeline {
         {
             return Err(recognizer::Error::UnknownLanguage(language.clone()).into());
         }
+        self.models.recognizer.check_hotwords(&self.hotwords(options))?;
         if let Some(speakers) = &options.speakers {
             speakers.check().map_err(Error::Unsupported)?;
             if self.models.diarizer.is_none() {

@@ -52,8 +52,6 @@ struct Channel {
     segmenter: Segmenter,
     packer: Packer,
     language: Option<String>,
-    /// Whether the window that may tell the language has been sent.
-    begun: bool,
     /// As recognized, in the order in which they came from the pool.
     segments: Vec<Segment>,
     embeddings: Vec<Embedding>,
@@ -73,7 +71,6 @@ impl<'a> Run<'a> {
                 segmenter: Segmenter::new(Arc::clone(&models.vad), settings.segmentation.clone()),
                 packer: Packer::new(recognizer.max_seconds(), recognizer.fixed_window()),
                 language: options.language.clone(),
-                begun: false,
                 segments: Vec::new(),
                 embeddings: Vec::new(),
             })
@@ -120,6 +117,7 @@ impl<'a> Run<'a> {
         let finisher = Finisher {
             punctuator: self.pipeline.punctuator(self.options).map(|p| &**p),
             normalizer: self.pipeline.normalizer(self.options).map(|n| &**n),
+            control: self.control,
         };
         // Split channels are labelled, a mix is not.
         let labelled = self.channels.len() > 1;
@@ -148,6 +146,7 @@ impl<'a> Run<'a> {
         }
         segments
             .sort_by(|a, b| a.start.total_cmp(&b.start).then_with(|| a.channel.cmp(&b.channel)));
+        sentences::number_speakers(&mut segments);
         Ok(segments)
     }
 
@@ -159,7 +158,17 @@ impl<'a> Run<'a> {
                 .push(format!("hotwords are passed over: the model `{name}` has no use for them"));
         }
         let recognizer = &self.pipeline.models.recognizer;
-        if self.options.normalize == Some(true)
+        let normalizes = self.pipeline.normalizes(self.options);
+        if self.options.punctuate == Some(true)
+            && !recognizer.punctuates(normalizes)
+            && self.pipeline.punctuator(self.options).is_none()
+        {
+            warnings.push(format!(
+                "there is no punctuation: the model `{name}` writes none, and no punctuation model \
+                 is loaded (`models.punctuation` names it)"
+            ));
+        }
+        if normalizes
             && !recognizer.punctuates(true)
             && self.pipeline.normalizer(self.options).is_none()
         {
@@ -243,10 +252,10 @@ impl<'a> Run<'a> {
 
     /// Sends a window to the pool, waiting while too many are there.
     fn submit(&mut self, channel: usize, window: Window) -> Result<(), Error> {
-        // A channel's first window tells the language of those after it.
-        let first = !std::mem::replace(&mut self.channels[channel].begun, true)
-            && self.channels[channel].language.is_none()
-            && self.pipeline.recognizer().languages.len() > 1;
+        // Until one tells the language, windows go one by one: which of several is heard first
+        // must not decide.
+        let asking = self.pipeline.models.recognizer.keeps_language()
+            && self.channels[channel].language.is_none();
         // One waits for the core that is free next.
         while self.in_flight > self.pipeline.compute.width() {
             self.receive()?;
@@ -269,7 +278,7 @@ impl<'a> Run<'a> {
         self.windows += 1;
         self.in_flight += 1;
         self.pipeline.compute.spawn(self.cost, Box::new(move || task.run()));
-        if first {
+        if asking {
             while self.in_flight > 0 {
                 self.receive()?;
             }
@@ -291,7 +300,7 @@ impl<'a> Run<'a> {
         self.seconds.speakers += recognized.speakers_seconds;
         let Heard { hypotheses, language, embeddings } = recognized.result?;
         let channel = &mut self.channels[recognized.channel];
-        if channel.language.is_none() {
+        if channel.language.is_none() && self.pipeline.models.recognizer.keeps_language() {
             channel.language.clone_from(&language);
         }
         channel.embeddings.extend(embeddings);

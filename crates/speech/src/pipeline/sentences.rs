@@ -1,9 +1,11 @@
 //! From what was recognized, stretch by stretch, to the segments of a transcript: sentences where
 //! marks are set here, each with who said it.
 
+use std::collections::HashMap;
+
 use transcript::{Segment, Word};
 
-use super::Error;
+use super::{Control, Error};
 use crate::{
     itn::Normalizer,
     punctuation::{self, Mark, Punctuator, Style},
@@ -16,14 +18,14 @@ use crate::{
 /// the screen what is said after it.
 const LONG_PAUSE: f64 = 2.0;
 
-/// A hypothesis at its place in the recording; `None` if it holds no text.
+/// A hypothesis at its place in the recording; `None` if it holds neither text nor an event.
 pub(super) fn place(
     hypothesis: Hypothesis,
     window: &Window,
     language: Option<String>,
 ) -> Option<Segment> {
     let text = hypothesis.text.trim();
-    if text.is_empty() {
+    if text.is_empty() && hypothesis.event.is_none() {
         return None;
     }
     let (start, end) = window.to_recording(hypothesis.start, hypothesis.end);
@@ -59,25 +61,29 @@ fn milliseconds(seconds: f64) -> f64 {
 pub(super) struct Finisher<'a> {
     pub(super) punctuator: Option<&'a Punctuator>,
     pub(super) normalizer: Option<&'a Normalizer>,
+    pub(super) control: &'a Control,
 }
 
 impl Finisher<'_> {
     /// `segments` in order of start. With a punctuation model, marks are set over the whole text,
-    /// which is cut into sentences where the words' times are known. (FunASR's
-    /// `timestamp_sentence` cuts at commas, too; readers are better served by sentences.) Last,
-    /// numbers become digits.
+    /// which is cut into sentences by the words' times. (FunASR's `timestamp_sentence` cuts at
+    /// commas, too; readers are better served by sentences.) Last, numbers become digits.
+    ///
+    /// Recognizers that set no marks of their own give words. Were there text without, it would be
+    /// left as it is: nobody knows when a sentence inside of it ends.
     pub(super) fn finish(&self, mut segments: Vec<Segment>) -> Result<Vec<Segment>, Error> {
-        if segments.iter().any(|segment| segment.words.is_empty()) {
-            return self.finish_untimed(segments);
-        }
-        if let Some(punctuator) = self.punctuator {
+        let timed = |segment: &Segment| segment.text.is_empty() || !segment.words.is_empty();
+        if let Some(punctuator) = self.punctuator
+            && segments.iter().all(timed)
+        {
             let words: Vec<&str> =
                 segments.iter().flat_map(|s| &s.words).map(|word| word.text.as_str()).collect();
-            let marks = punctuator.punctuate(&words)?;
-            return Ok(sentences(segments, &marks, self.normalizer));
+            let marks = punctuator.punctuate_while(&words, || self.go_on())?;
+            return sentences(segments, &marks, self.normalizer, || self.go_on());
         }
         if let Some(normalizer) = self.normalizer {
             for segment in &mut segments {
+                self.go_on()?;
                 segment.text = normalizer.normalize(&segment.text);
                 let marks = vec![Mark::None; segment.words.len()];
                 (segment.words, _) = rewrite(std::mem::take(&mut segment.words), marks, normalizer);
@@ -86,32 +92,8 @@ impl Finisher<'_> {
         Ok(segments)
     }
 
-    /// Segments stay as they are: nobody knows when a sentence inside of one ends.
-    fn finish_untimed(&self, mut segments: Vec<Segment>) -> Result<Vec<Segment>, Error> {
-        if let Some(punctuator) = self.punctuator {
-            let units: Vec<Vec<&str>> =
-                segments.iter().map(|s| punctuation::units(&s.text).collect()).collect();
-            let all: Vec<&str> = units.iter().flatten().copied().collect();
-            let mut marks = punctuator.punctuate(&all)?.into_iter();
-            let texts: Vec<String> = segments
-                .iter()
-                .zip(&units)
-                .map(|(segment, units)| {
-                    let marks: Vec<Mark> = marks.by_ref().take(units.len()).collect();
-                    let style = Style::of(segment.language.as_deref(), units);
-                    punctuation::join(units, &marks, style)
-                })
-                .collect();
-            for (segment, text) in segments.iter_mut().zip(texts) {
-                segment.text = text;
-            }
-        }
-        if let Some(normalizer) = self.normalizer {
-            for segment in &mut segments {
-                segment.text = normalizer.normalize(&segment.text);
-            }
-        }
-        Ok(segments)
+    fn go_on(&self) -> Result<(), Error> {
+        if self.control.is_interrupted() { Err(Error::Interrupted) } else { Ok(()) }
     }
 }
 
@@ -171,12 +153,19 @@ fn sentences(
     segments: Vec<Segment>,
     marks: &[Mark],
     normalizer: Option<&Normalizer>,
-) -> Vec<Segment> {
+    go_on: impl Fn() -> Result<(), Error>,
+) -> Result<Vec<Segment>, Error> {
     let finish = |sentence: Sentence| sentence.finish(normalizer);
     let mut sentences = Vec::new();
     let mut open: Option<Sentence> = None;
     let mut marks = marks.iter().copied();
     for segment in segments {
+        go_on()?;
+        // An event without speech.
+        if segment.words.is_empty() {
+            sentences.push(segment);
+            continue;
+        }
         let kind = Segment { words: Vec::new(), text: String::new(), ..segment };
         for word in segment.words {
             let mark = marks.next().unwrap_or_default();
@@ -194,7 +183,7 @@ fn sentences(
         }
     }
     sentences.extend(open.map(finish));
-    sentences
+    Ok(sentences)
 }
 
 /// Words on their way to a segment of the transcript.
@@ -259,6 +248,21 @@ pub(super) fn label(segments: &mut [Segment], turns: &[Turn], first: u32) -> u32
     turns.iter().map(|turn| number(turn.speaker) + 1 - first).max().unwrap_or(0)
 }
 
+/// Numbers the speakers of all channels from 0 by first appearance. `segments` in order of start.
+pub(super) fn number_speakers(segments: &mut [Segment]) {
+    let mut numbers = HashMap::new();
+    let mut number = |speaker: &mut Option<u32>| {
+        if let Some(speaker) = speaker {
+            let next = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
+            *speaker = *numbers.entry(*speaker).or_insert(next);
+        }
+    };
+    for segment in segments {
+        number(&mut segment.speaker);
+        segment.words.iter_mut().for_each(|word| number(&mut word.speaker));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -291,7 +295,7 @@ mod tests {
             segment("en", vec![word(2.0, "hear", 1.0), word(2.5, "you", 1.0)]),
         ];
         let marks = [Mark::Period, Mark::None, Mark::None, Mark::None, Mark::Question];
-        let sentences = sentences(segments, &marks, None);
+        let sentences = sentences(segments, &marks, None, || Ok(())).unwrap();
         assert_eq!(texts(&sentences), ["Yes.", "I do hear you?"]);
         assert_eq!((sentences[1].start, sentences[1].end), (0.5, 2.9));
         assert_eq!(sentences[1].words.len(), 4);
@@ -305,8 +309,36 @@ mod tests {
             segment("en", vec![word(3.5, "well", 1.0)]),
         ];
         let marks = [Mark::Comma, Mark::None, Mark::Period];
-        assert_eq!(texts(&sentences(segments, &marks, None)), ["你，", "好", "Well."]);
-        assert_eq!(sentences(Vec::new(), &[], None), []);
+        assert_eq!(
+            texts(&sentences(segments, &marks, None, || Ok(())).unwrap()),
+            ["你，", "好", "Well."]
+        );
+        assert_eq!(sentences(Vec::new(), &[], None, || Ok(())).unwrap(), []);
+    }
+
+    #[test]
+    fn events_between_words_stay() {
+        let event = Segment { event: Some("laughter".to_owned()), ..Segment::default() };
+        let segments = vec![
+            segment("zh", vec![word(0.0, "你", 1.0)]),
+            event.clone(),
+            segment("zh", vec![word(0.5, "好", 1.0)]),
+        ];
+        let found = sentences(segments, &[Mark::None, Mark::Period], None, || Ok(())).unwrap();
+        assert!(found.contains(&event), "{found:?}");
+        assert!(texts(&found).contains(&"你好。"), "{found:?}");
+    }
+
+    #[test]
+    fn speakers_are_numbered_by_first_appearance() {
+        let mut second = segment("en", vec![word(0.0, "w", 1.0)]);
+        second.words[0].speaker = Some(2);
+        let of = |speaker| Segment { speaker: Some(speaker), ..Segment::default() };
+        let mut segments = vec![of(5), Segment { speaker: Some(0), ..second }, of(2), of(5)];
+        number_speakers(&mut segments);
+        let found: Vec<_> = segments.iter().map(|segment| segment.speaker).collect();
+        assert_eq!(found, [Some(0), Some(1), Some(2), Some(0)]);
+        assert_eq!(segments[1].words[0].speaker, Some(2));
     }
 
     #[test]

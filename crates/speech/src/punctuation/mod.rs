@@ -18,7 +18,6 @@ use engine::OnnxFile;
 pub use live::{Live, Update};
 pub(crate) use mark::unspaced;
 pub use mark::{Mark, Style, join};
-pub use units::units;
 
 use self::{network::Network, setup::Setup};
 use crate::{
@@ -87,8 +86,21 @@ impl Punctuator {
     /// The mark after each word of a text that is complete: after the last one, a full stop or
     /// question mark in any case. Words are as the text's spaces separate them, or characters.
     pub fn punctuate(&self, words: &[&str]) -> Result<Vec<Mark>, Error> {
+        self.punctuate_while(words, || Ok::<(), Error>(()))
+    }
+
+    /// As [`Punctuator::punctuate`]; ends with the error of `go_on`, which is called before each
+    /// window of the text.
+    pub fn punctuate_while<E: From<Error>>(
+        &self,
+        words: &[&str],
+        go_on: impl Fn() -> Result<(), E>,
+    ) -> Result<Vec<Mark>, E> {
         let (ids, ends) = self.ids(words);
-        let mut marks = window::over(ids.len(), |window| self.marks(&ids[window], 0))?;
+        let mut marks = window::over(ids.len(), |window| {
+            go_on()?;
+            self.marks(&ids[window], 0).map_err(E::from)
+        })?;
         if let Some(last) = marks.last_mut()
             && !last.ends_sentence()
         {

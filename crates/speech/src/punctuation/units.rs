@@ -2,7 +2,7 @@
 
 /// The units of a text: every character that is not ASCII, and every run of those that are, parted
 /// by white space. FunASR's `code_mix_split_words`.
-pub fn units(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn units(text: &str) -> impl Iterator<Item = &str> {
     text.split_whitespace().flat_map(|mut rest| {
         std::iter::from_fn(move || {
             let first = rest.chars().next()?;

@@ -163,6 +163,10 @@ impl Recognizer for Whisper {
         true
     }
 
+    fn keeps_language(&self) -> bool {
+        self.multilingual
+    }
+
     /// Audio of any length; without a language a multilingual model goes by its own guess.
     fn recognize(&self, samples: &[f32], options: &Options) -> Result<Recognition, Error> {
         let told = match &options.language {
