@@ -6,8 +6,8 @@ usage: inflate_paraformer.py FIXTURE OUT   (needs onnx 1.17, onnxruntime 1.20.1,
 Weights are centre + scale * uniform(-1, 1), by splitmix64 from each tensor's seed.
 """
 
-import gzip
 import json
+import lzma
 import pathlib
 import shutil
 import sys
@@ -90,7 +90,7 @@ def quantize(source, target):
 def main():
     fixture, out = map(pathlib.Path, sys.argv[1:])
     out.mkdir(parents=True, exist_ok=True)
-    skeleton = gzip.decompress((fixture / "paraformer-large.skeleton.onnx.gz").read_bytes())
+    skeleton = lzma.decompress((fixture / "paraformer-large.skeleton.onnx.xz").read_bytes())
     model = onnx.ModelProto.FromString(skeleton)
     inflate(model)
     (out / "model.onnx").write_bytes(model.SerializeToString())
