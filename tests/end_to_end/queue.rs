@@ -287,3 +287,29 @@ async fn sigterm_gives_long_jobs_back() {
     assert_eq!((depth.ready, depth.delayed, depth.dead), (1, 0, 0));
     queue.destroy().await.unwrap();
 }
+
+/// Two recordings must not share a transcript, nor one recording make two jobs, for which `--wait`
+/// would wait for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_submission_has_one_job_for_each_transcript() {
+    let (Some(models), Some(services)) = (models(), Services::of_test("twice")) else { return };
+    let bucket = services.bucket().await;
+    let sentence = fs::read(speech("sentence.opus")).unwrap();
+    for name in ["a/x.opus", "b/x.opus"] {
+        bucket.put(name, sentence.clone()).await;
+    }
+    let scriptorium = services.scriptorium(&models);
+    let (first, second) = (services.uri("a/x.opus"), services.uri("b/x.opus"));
+    let out = services.uri("out/");
+    let submit = |paths: &[&str]| {
+        let arguments = [&["submit"], paths, &["--out", &out, "--json"]].concat();
+        scriptorium.run(arguments)
+    };
+    let clash = submit(&[&first, &second]).expect_code(1);
+    let submitted = clash.json();
+    assert_eq!((&submitted["jobs"], &submitted["failed"]), (&1.into(), &1.into()), "{submitted}");
+    assert!(clash.stderr.contains("would replace that of"), "{}", clash.stderr);
+    let submitted = submit(&[&services.uri("a/"), &first]).expect_code(0).json();
+    assert_eq!((&submitted["jobs"], &submitted["failed"]), (&1.into(), &0.into()), "{submitted}");
+    services.queue().await.destroy().await.unwrap();
+}

@@ -204,3 +204,26 @@ fn an_interrupted_run_says_so_and_goes_on_where_it_was() {
     assert!(summary["skipped"].as_u64().unwrap() >= done as u64, "{summary}");
     assert_eq!(summary["done"].as_u64().unwrap() + summary["skipped"].as_u64().unwrap(), 40);
 }
+
+#[test]
+fn a_recording_named_twice_is_done_once_and_two_never_share_a_transcript() {
+    let Some(models) = models() else { return };
+    let root = tempfile::tempdir().unwrap();
+    let [a, b] = ["a", "b"].map(|name| root.path().join(name));
+    for folder in [&a, &b] {
+        fs::create_dir(folder).unwrap();
+        fs::copy(speech("sentence.opus"), folder.join("x.opus")).unwrap();
+    }
+    let text = |path: &std::path::Path| path.to_str().unwrap().to_owned();
+    let out = text(&root.path().join("out"));
+    let paths = [text(&a), text(&a.join("x.opus")), text(&b.join("x.opus")), text(&b)];
+    let ran = Scriptorium::new(&models)
+        .run(["transcribe", "--out", &out, "--json"].into_iter().chain(paths.iter().map(|p| &**p)))
+        .expect_code(1);
+    let summary = ran.json();
+    let counts = ["done", "skipped", "failed"].map(|name| summary[name].as_u64().unwrap());
+    // The other recording fails as often as it is named, and never gets in.
+    assert_eq!(counts, [1, 0, 2], "{summary}");
+    let transcript = read_json(&root.path().join("out/x.opus.json"));
+    assert!(transcript["source"]["uri"].as_str().unwrap().ends_with("/a/x.opus"), "{transcript}");
+}

@@ -1,6 +1,7 @@
 //! The command line of Scriptorium.
 
 mod args;
+mod claims;
 mod commands;
 mod config;
 mod history;

@@ -15,6 +15,7 @@ use worker::convert;
 use crate::{
     UsageError,
     args::SubmitArgs,
+    claims::{self, Claim, Claims},
     commands::{print_json, print_line, status},
     config::Config,
     exit, history,
@@ -67,6 +68,7 @@ struct Submission {
     sources: Vec<String>,
     options: Options,
     submitted_at: String,
+    claims: Claims,
 }
 
 struct Published {
@@ -86,6 +88,7 @@ impl Submission {
         let sources = args.recordings.paths.clone();
         Ok(Self {
             records: Records::under(&output.to_string(), &batch),
+            claims: Claims::below(&sources),
             batch,
             output,
             sources,
@@ -131,7 +134,8 @@ impl Submission {
             .try_for_each_concurrent(PUBLISHED_AT_A_TIME, async |found| {
                 match found {
                     Found::Recording(item) => match self.job(&item) {
-                        Ok(job) => {
+                        Ok(None) => {}
+                        Ok(Some(job)) => {
                             let message = Message {
                                 id: job.id.clone(),
                                 body: job.to_vec().into(),
@@ -171,18 +175,20 @@ impl Submission {
         Ok(published)
     }
 
-    fn job(&self, item: &Item) -> Result<Job, UsageError> {
+    /// The job of a recording; none if the recording was named before.
+    fn job(&self, item: &Item) -> Result<Option<Job>, UsageError> {
         let output =
             self.output.join(&item.relative).map_err(|error| UsageError(error.to_string()))?;
-        let job = Job::new(
-            self.batch.clone(),
-            item.source.to_string(),
-            output.to_string(),
-            self.records.prefix().to_owned(),
-            self.options.clone(),
-        );
+        let (source, output) = (item.source.to_string(), output.to_string());
+        match self.claims.claim(&output, &source) {
+            Claim::Granted => {}
+            Claim::Repeated => return Ok(None),
+            Claim::Taken(by) => return Err(UsageError(claims::taken(&by))),
+        }
+        let records = self.records.prefix().to_owned();
+        let job = Job::new(self.batch.clone(), source, output, records, self.options.clone());
         // Refused here rather than by the worker that leases it.
         job.validate().map_err(|error| UsageError(error.to_string()))?;
-        Ok(job)
+        Ok(Some(job))
     }
 }

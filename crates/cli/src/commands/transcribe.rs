@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::BTreeSet,
     fmt::Write,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -18,6 +18,7 @@ use worker::{Assignment, Completed, Transcriber, Transcription, convert};
 use crate::{
     UsageError,
     args::TranscribeArgs,
+    claims::{self, Claim, Claims},
     commands::print_json,
     config::Config,
     exit,
@@ -58,8 +59,7 @@ pub(crate) async fn run(config: &Config, args: TranscribeArgs) -> anyhow::Result
         options: convert::pipeline_options(&options),
         channels: options.channels.map(convert::channel_mode),
         summary: Mutex::default(),
-        outputs: Mutex::default(),
-        several_roots: args.recordings.paths.len() > 1,
+        claims: Claims::below(&args.recordings.paths),
         labelled: sources::may_be_several(&args.recordings.paths),
         stop,
     });
@@ -107,9 +107,7 @@ struct Batch {
     options: speech::pipeline::Options,
     channels: Option<audio::ChannelMode>,
     summary: Mutex<Summary>,
-    /// Which recording claimed which output; only needed if there are several roots.
-    outputs: Mutex<HashMap<String, String>>,
-    several_roots: bool,
+    claims: Claims,
     /// Several transcripts may go to standard output: each is headed by its recording.
     labelled: bool,
     stop: CancellationToken,
@@ -135,6 +133,14 @@ struct Listed {
     #[serde(flatten)]
     failure: Failure,
     remedy: &'static str,
+}
+
+/// Where the transcript of a recording goes.
+enum Claimed {
+    /// `None`: to standard output.
+    Output(Option<Location>),
+    /// The recording was named before.
+    Repeated,
 }
 
 impl Batch {
@@ -179,7 +185,14 @@ impl Batch {
         }
         let control = Arc::new(Control::default());
         self.progress.begin(&control, item.size);
-        let result = self.transcribe(&item, &control).await;
+        let result = match self.claim(&item) {
+            Ok(Claimed::Output(output)) => self.transcribe(&item, output, &control).await,
+            Ok(Claimed::Repeated) => {
+                self.progress.end(&control, item.size, None);
+                return None;
+            }
+            Err(failure) => Err(failure),
+        };
         let seconds = match &result {
             Ok(Transcription { completed: Completed::Transcribed, transcript }) => {
                 Some(transcript.source.duration)
@@ -200,11 +213,12 @@ impl Batch {
     async fn transcribe(
         &self,
         item: &Item,
+        output: Option<Location>,
         control: &Arc<Control>,
     ) -> Result<Transcription, Failure> {
         let assignment = Assignment {
             source: item.source.clone(),
-            output: self.output.as_ref().map(|prefix| self.claim(prefix, item)).transpose()?,
+            output,
             formats: self.formats.clone(),
             preset: None,
             channels: self.channels,
@@ -222,7 +236,8 @@ impl Batch {
     }
 
     /// The output of a recording, which no other recording of this run has.
-    fn claim(&self, prefix: &Location, item: &Item) -> Result<Location, Failure> {
+    fn claim(&self, item: &Item) -> Result<Claimed, Failure> {
+        let Some(prefix) = &self.output else { return Ok(Claimed::Output(None)) };
         let source = item.source.to_string();
         let invalid = |message: String| Failure {
             code: FailureCode::OutputDenied,
@@ -230,15 +245,11 @@ impl Batch {
             message,
         };
         let output = prefix.join(&item.relative).map_err(|error| invalid(error.to_string()))?;
-        if self.several_roots {
-            let mut outputs = self.outputs.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(other) = outputs.insert(output.to_string(), source.clone())
-                && other != source
-            {
-                return Err(invalid(format!("its transcript would replace that of {other}")));
-            }
+        match self.claims.claim(&output.to_string(), &source) {
+            Claim::Granted => Ok(Claimed::Output(Some(output))),
+            Claim::Repeated => Ok(Claimed::Repeated),
+            Claim::Taken(by) => Err(invalid(claims::taken(&by))),
         }
-        Ok(output)
     }
 
     fn succeed(&self, item: &Item, transcription: &Transcription) -> Option<String> {
