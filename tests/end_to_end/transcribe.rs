@@ -67,7 +67,13 @@ fn a_second_run_skips_what_is_up_to_date_and_redoes_what_changed() {
     // A rendering that was not asked for before needs no second transcription.
     let more = scriptorium.run(arguments(&["--format", "srt"])).expect_code(0);
     assert_eq!(counts(&more), (0, 2));
-    assert!(out.join("sub/b.mp3.srt").is_file());
+    let srt = fs::read(out.join("sub/b.mp3.srt")).unwrap();
+
+    // Nor does one that an earlier transcript left behind; it is not taken for this one's.
+    fs::write(out.join("sub/b.mp3.srt"), "what another model heard").unwrap();
+    let again = scriptorium.run(arguments(&["--format", "srt"])).expect_code(0);
+    assert_eq!(counts(&again), (0, 2));
+    assert_eq!(fs::read(out.join("sub/b.mp3.srt")).unwrap(), srt);
 
     // Another recording under the same name.
     let mut louder = sentence_samples();

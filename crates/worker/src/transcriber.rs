@@ -127,7 +127,7 @@ impl Transcriber {
         let standing = output.standing(&fingerprint, &meta.etag).await?;
         let stale = match standing {
             Standing::UpToDate(transcript) => {
-                output.render_missing(&transcript, &assignment.formats).await?;
+                output.render(&transcript, &assignment.formats).await?;
                 return Ok(Transcription {
                     transcript: *transcript,
                     completed: Completed::UpToDate,
@@ -363,22 +363,21 @@ impl Output<'_> {
         })
     }
 
-    /// Adds renderings that were not asked for when the transcript was made.
-    async fn render_missing(
+    /// Sees to it that the renderings beside an up-to-date transcript are its own: some were not
+    /// asked for when it was made, and may be missing, or left over from an earlier transcript.
+    async fn render(
         &self,
         transcript: &Transcript,
         formats: &BTreeSet<Format>,
     ) -> Result<(), Failure> {
-        for &format in formats {
-            match self.store.head(&self.key(format)).await {
+        for &format in formats.iter().filter(|&&format| format != Format::Json) {
+            match self.store.get(&self.key(format), MAX_TRANSCRIPT_BYTES).await {
+                Ok((_, body)) if body == transcript.render(format).as_bytes() => continue,
                 Ok(_) => {}
-                Err(error) if error.kind == Kind::NotFound => {
-                    self.put(transcript, format, Condition::Always)
-                        .await
-                        .map_err(|e| self.failed(&e))?;
-                }
+                Err(error) if matches!(error.kind, Kind::NotFound | Kind::TooLarge) => {}
                 Err(error) => return Err(self.failed(&error)),
             }
+            self.put(transcript, format, Condition::Always).await.map_err(|e| self.failed(&e))?;
         }
         Ok(())
     }
