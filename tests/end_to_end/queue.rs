@@ -313,3 +313,29 @@ async fn a_submission_has_one_job_for_each_transcript() {
     assert_eq!((&submitted["jobs"], &submitted["failed"]), (&1.into(), &0.into()), "{submitted}");
     services.queue().await.destroy().await.unwrap();
 }
+
+/// What failed and is submitted again within its batch is waited for, whatever became of it before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_is_history_once_its_job_is_submitted_again() {
+    let (Some(models), Some(services)) = (models(), Services::of_test("again")) else { return };
+    let bucket = services.bucket().await;
+    bucket.put("in/a.opus", b"not yet uploaded".to_vec()).await;
+    let scriptorium = services.scriptorium(&models);
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("log");
+    let mut worker = scriptorium.start(["worker"], &log);
+    let (recordings, out) = (services.uri("in/"), services.uri("out/"));
+    let base = ["submit", &recordings, "--out", &out, "--wait", "--json"];
+    let failed = scriptorium.run(base).expect_code(1).json();
+    assert_eq!((&failed["done"], &failed["failed"]), (&0.into(), &1.into()), "{failed}");
+    assert!(bucket.names("out/").await.contains(&"a.opus.error.json".to_owned()));
+
+    bucket.put("in/a.opus", fs::read(speech("sentence.opus")).unwrap()).await;
+    let batch = failed["batch"].as_str().unwrap();
+    let again = scriptorium.run(base.into_iter().chain(["--batch", batch])).expect_code(0).json();
+    assert_eq!((&again["done"], &again["failed"]), (&1.into(), &0.into()), "{again}");
+    assert!(!bucket.names("out/").await.contains(&"a.opus.error.json".to_owned()));
+    worker.signal("TERM");
+    assert_eq!(worker.wait(), Some(0));
+    services.queue().await.destroy().await.unwrap();
+}

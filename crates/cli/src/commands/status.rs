@@ -81,15 +81,26 @@ impl Tally {
         let (store, key) = stores.open(&records.batch().parse()?)?;
         let (_, body) = store.get(&key, MAX_RECORD_BYTES).await?;
         let jobs = serde_json::from_slice::<Batch>(&body)?.jobs;
-        // What is done is listed last: a job that moves on meanwhile is counted where it went.
+        // In the order in which jobs move on: one that does meanwhile is counted where it went.
         let running = names(stores, &records.all_running()).await?;
         let failed = names(stores, &records.all_failed()).await?;
         let done = names(stores, &records.all_done()).await?;
-        let failed = failed.difference(&done).count() as u64;
-        let running = running.difference(&done).count() as u64;
+        Ok(Self::count(jobs, &running, &failed, &done))
+    }
+
+    /// Every job once: done counts before failed, and failed before running.
+    fn count(
+        jobs: Option<u64>,
+        running: &BTreeSet<String>,
+        failed: &BTreeSet<String>,
+        done: &BTreeSet<String>,
+    ) -> Self {
+        let over = |job: &&String| failed.contains(*job) || done.contains(*job);
+        let running = running.iter().filter(|job| !over(job)).count() as u64;
+        let failed = failed.difference(done).count() as u64;
         let done = done.len() as u64;
         let queued = jobs.unwrap_or(0).saturating_sub(done + failed + running);
-        Ok(Self { jobs, queued, running, done, failed })
+        Self { jobs, queued, running, done, failed }
     }
 
     fn is_over(&self) -> bool {
@@ -162,4 +173,20 @@ async fn failures(
         Ok::<_, anyhow::Error>(serde_json::from_slice::<Failed>(&body)?)
     });
     read.buffered(CONCURRENT_READS).try_collect().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_counts_once_as_what_became_of_it() {
+        let set = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        // A worker that dies, or cannot reach the store any more, leaves its mark behind.
+        let (running, failed, done) = (set(&["a", "b", "c"]), set(&["b", "c", "d"]), set(&["c"]));
+        let tally = Tally::count(Some(6), &running, &failed, &done);
+        let expected = Tally { jobs: Some(6), queued: 2, running: 1, done: 1, failed: 2 };
+        assert_eq!(tally, expected);
+        assert!(!tally.is_over());
+    }
 }

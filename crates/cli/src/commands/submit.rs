@@ -136,14 +136,11 @@ impl Submission {
                     Found::Recording(item) => match self.job(&item) {
                         Ok(None) => {}
                         Ok(Some(job)) => {
-                            let message = Message {
-                                id: job.id.clone(),
-                                body: job.to_vec().into(),
-                                attempt: 0,
-                            };
-                            queue.publish(message).await.with_context(|| {
-                                format!("submission cut off; go on with --batch {}", self.batch)
-                            })?;
+                            self.submit(stores, queue, &job, args.batch.is_some())
+                                .await
+                                .with_context(|| {
+                                    format!("submission cut off; go on with --batch {}", self.batch)
+                                })?;
                             jobs.fetch_add(1, Ordering::Relaxed);
                         }
                         Err(error) => {
@@ -173,6 +170,25 @@ impl Submission {
             published.jobs, published.ignored, published.failed
         ));
         Ok(published)
+    }
+
+    /// Publishes one job. Where the batch was submitted before, the job may have failed then: that
+    /// is history now, and must not be taken for the outcome.
+    async fn submit(
+        &self,
+        stores: &Stores,
+        queue: &AmqpQueue,
+        job: &Job,
+        again: bool,
+    ) -> anyhow::Result<()> {
+        if again {
+            for uri in [self.records.failed(&job.id), job.error_record()] {
+                let (store, key) = stores.open(&uri.parse()?)?;
+                store.delete(&key).await.context("cannot delete the record of a failure")?;
+            }
+        }
+        let message = Message { id: job.id.clone(), body: job.to_vec().into(), attempt: 0 };
+        Ok(queue.publish(message).await?)
     }
 
     /// The job of a recording; none if the recording was named before.
