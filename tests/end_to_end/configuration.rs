@@ -1,8 +1,8 @@
 //! Usage, configuration and models, as far as they need neither services nor pulled models.
 
-use std::fs;
+use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt};
 
-use crate::support::Scriptorium;
+use crate::support::{Ran, Scriptorium};
 
 fn scriptorium() -> (tempfile::TempDir, Scriptorium) {
     let directory = tempfile::tempdir().unwrap();
@@ -61,6 +61,18 @@ fn a_model_that_is_not_installed_is_named_with_the_remedy() {
     let names: Vec<_> =
         list.as_array().unwrap().iter().map(|m| m["name"].as_str().unwrap()).collect();
     assert!(names.contains(&"whisper-tiny.en") && names.contains(&"fsmn-vad"), "{names:?}");
+}
+
+#[test]
+fn an_environment_that_is_not_text_matters_only_where_it_is_ours() {
+    let (_directory, scriptorium) = scriptorium();
+    let latin1 = OsStr::from_bytes(b"caf\xe9");
+    let run =
+        |name: &str| Ran::from(scriptorium.command(["config"]).env(name, latin1).output().unwrap());
+    run("SOMEBODY_ELSES").expect_code(0);
+    let ran = run("SCRIPTORIUM__WORKER__NAME").expect_code(2);
+    assert!(ran.stderr.contains("SCRIPTORIUM__WORKER__NAME"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("UTF-8"), "{}", ran.stderr);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     fmt::Write,
     path::{Path, PathBuf},
 };
@@ -30,8 +31,29 @@ pub(crate) struct Layered {
 
 /// Reads all layers. Every error is a [`UsageError`] that names key and origin.
 pub(crate) fn load(arguments: &Arguments) -> anyhow::Result<Layered> {
-    load_from(file_of(arguments)?.as_deref(), std::env::vars(), &flags_of(&arguments.command))
+    let file = file_of(arguments)?;
+    environment(std::env::vars_os())
+        .and_then(|variables| {
+            let flags = flags_of(&arguments.command);
+            load_from(file.as_deref(), variables.into_iter(), &flags)
+        })
         .map_err(|error| UsageError(format!("configuration: {error:#}")).into())
+}
+
+/// The variables that are ours. What others put into the environment need not be text.
+fn environment(
+    variables: impl Iterator<Item = (OsString, OsString)>,
+) -> anyhow::Result<Vec<(String, String)>> {
+    variables
+        .filter(|(name, _)| name.as_encoded_bytes().starts_with(PREFIX.as_bytes()))
+        .map(|(name, value)| {
+            let wrong = |what: &str| {
+                anyhow::anyhow!("environment variable {}: its {what} is not UTF-8", name.display())
+            };
+            let text = value.to_str().ok_or_else(|| wrong("value"))?.to_owned();
+            Ok((name.to_str().ok_or_else(|| wrong("name"))?.to_owned(), text))
+        })
+        .collect()
 }
 
 fn load_from(
