@@ -117,7 +117,8 @@ fn list(library: &Library, json: bool) -> anyhow::Result<u8> {
 fn verify(library: &Library, names: &[String]) -> anyhow::Result<u8> {
     let catalogue = library.catalogue();
     let entries = if names.is_empty() {
-        catalogue.models.iter().filter(|entry| is_installed(library, entry)).collect()
+        // Not those that open: the damaged ones are what this is for.
+        catalogue.models.iter().filter(|entry| library.directory(entry).is_dir()).collect()
     } else {
         names.iter().map(|name| catalogue.get(name)).collect::<Result<Vec<_>, Error>>()?
     };
