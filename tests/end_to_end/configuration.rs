@@ -1,6 +1,6 @@
 //! Usage, configuration and models, as far as they need neither services nor pulled models.
 
-use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt};
+use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt, process::Stdio};
 
 use crate::support::{Ran, Scriptorium};
 
@@ -22,6 +22,49 @@ fn wrong_usage_is_2_and_names_the_problem() {
     assert!(ran.stderr.contains("--out"), "{}", ran.stderr);
     let ran = scriptorium.run(["transcribe", "x.wav", "--out", "gs://b/k"]).expect_code(2);
     assert!(ran.stderr.contains("gs://"), "{}", ran.stderr);
+}
+
+#[test]
+fn wrong_values_are_2_and_name_their_key() {
+    let wrong = |name: &str, value: &str, arguments: &[&str], words: &[&str]| {
+        let (_directory, scriptorium) = scriptorium();
+        let ran = scriptorium.with(name, value).run(arguments).expect_code(2);
+        for word in words {
+            assert!(ran.stderr.contains(word), "{word}: {}", ran.stderr);
+        }
+    };
+    wrong("SCRIPTORIUM__LOG__LEVEL", "a=b=c", &["models", "list"], &["log.level", "a=b=c"]);
+    let submit = ["submit", "/in/", "--out", "/out/"];
+    wrong("SCRIPTORIUM__QUEUE__PREFIX", "", &submit, &["queue", "prefix"]);
+    let delays = "SCRIPTORIUM__QUEUE__RETRY_DELAYS_SECONDS";
+    wrong(delays, "", &["worker"], &["retry_delays_seconds"]);
+    let unknown = "whisper-tny.en";
+    let transcribe = ["transcribe", "x.wav"];
+    wrong("SCRIPTORIUM__MODELS__RECOGNIZER", unknown, &transcribe, &[unknown, "whisper-tiny.en"]);
+    let flag = ["transcribe", "x.wav", "--model", unknown];
+    wrong("SCRIPTORIUM__COMPUTE__THREADS", "1", &flag, &[unknown]);
+}
+
+/// As `head` does when it has seen enough.
+#[test]
+fn a_reader_that_leaves_ends_the_command_quietly() {
+    let (_directory, scriptorium) = scriptorium();
+    for arguments in [&["models", "list"][..], &["config"], &["completions", "bash"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let ran = Ran::from(scriptorium.command(arguments).stdout(writer).output().unwrap());
+        assert_eq!(ran.expect_code(0).stderr, "", "{arguments:?}");
+        // Nor is standard error needed.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut nowhere = scriptorium.command(["models", "path", "nonesuch"]);
+        let status = nowhere.stdout(Stdio::null()).stderr(writer).status().unwrap();
+        assert_eq!(status.code(), Some(1));
+    }
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let ran = Ran::from(scriptorium.command(["config"]).stdout(full).output().unwrap());
+    let ran = ran.expect_code(1);
+    assert!(ran.stderr.contains("standard output"), "{}", ran.stderr);
 }
 
 #[test]

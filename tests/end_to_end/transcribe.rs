@@ -116,6 +116,23 @@ fn without_out_the_transcript_goes_to_standard_output() {
     assert_eq!(text_of(&transcript), SENTENCE);
 }
 
+/// As `transcribe recordings/ | head -1`: what nobody reads is not transcribed.
+#[test]
+fn a_reader_that_leaves_ends_the_run_quietly() {
+    let Some(models) = models() else { return };
+    let root = tempfile::tempdir().unwrap();
+    for index in 0..40 {
+        fs::copy(speech("sentence.opus"), root.path().join(format!("{index:02}.opus"))).unwrap();
+    }
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let scriptorium = Scriptorium::new(&models);
+    let mut command = scriptorium.command(["transcribe", root.path().to_str().unwrap()]);
+    let ran = crate::support::Ran::from(command.stdout(writer).output().unwrap()).expect_code(0);
+    assert!(!ran.stderr.contains("transcribed"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
+}
+
 #[test]
 fn channels_are_mixed_or_transcribed_on_their_own() {
     let Some(models) = models() else { return };

@@ -178,6 +178,9 @@ async fn directory(
         Err(models::Error::NotInstalled { .. }) if pull && config.models.auto_pull => {
             wiring::pull(library, library.catalogue().get(name)?).await?
         }
+        Err(unknown @ models::Error::Unknown { .. }) => {
+            return Err(UsageError(unknown.to_string()).into());
+        }
         opened => opened?,
     };
     if opened.family.role() != role {

@@ -18,13 +18,13 @@ pub(crate) async fn run(config: &Config, args: ModelsArgs) -> anyhow::Result<u8>
             for name in to_pull(config, &library, names) {
                 let entry = library.catalogue().get(&name)?;
                 let directory = wiring::pull(&library, entry).await?;
-                print_line(&format!("{name}\t{}", directory.path.display()));
+                print_line(&format!("{name}\t{}", directory.path.display()))?;
             }
             Ok(exit::SUCCESS)
         }
         ModelsCommand::Verify { names } => verify(&library, &names),
         ModelsCommand::Path { name } => {
-            print_line(&library.open(&name)?.path.display().to_string());
+            print_line(&library.open(&name)?.path.display().to_string())?;
             Ok(exit::SUCCESS)
         }
         ModelsCommand::Inspect { model, json } => inspect(&library, &model, json),
@@ -65,7 +65,7 @@ fn inspect(library: &Library, model: &str, json: bool) -> anyhow::Result<u8> {
     if json {
         print_json(&inspection)?;
     } else {
-        print_line(inspection.to_string().trim_end());
+        print_line(inspection.to_string().trim_end())?;
     }
     Ok(if inspection.is_usable() { exit::SUCCESS } else { exit::FAILURE })
 }
@@ -110,7 +110,7 @@ fn list(library: &Library, json: bool) -> anyhow::Result<u8> {
         let with = preset.models()[1..].join(", ");
         writeln!(table, "{:<24} {:<24} {with}", preset.name, preset.recognizer)?;
     }
-    print_line(table.trim_end());
+    print_line(table.trim_end())?;
     Ok(exit::SUCCESS)
 }
 
@@ -125,9 +125,9 @@ fn verify(library: &Library, names: &[String]) -> anyhow::Result<u8> {
     let mut code = exit::SUCCESS;
     for entry in entries {
         match library.verify(entry) {
-            Ok(()) => print_line(&format!("{}: ok", entry.name)),
+            Ok(()) => print_line(&format!("{}: ok", entry.name))?,
             Err(error) => {
-                print_line(&format!("{}: {error}", entry.name));
+                print_line(&format!("{}: {error}", entry.name))?;
                 code = exit::FAILURE;
             }
         }

@@ -130,15 +130,15 @@ impl Status {
         if json {
             print_json(self)?;
         } else {
-            print_line(&self.tally.to_string());
+            print_line(&self.tally.to_string())?;
             for record in &self.failures {
                 let Failed { failure, remedy, attempts, .. } = record;
-                print_line(&format!("\n{}\n  {failure}", failure.source));
-                print_line(&format!("  {remedy} (attempts: {attempts})"));
+                print_line(&format!("\n{}\n  {failure}", failure.source))?;
+                print_line(&format!("  {remedy} (attempts: {attempts})"))?;
             }
             let unlisted = self.tally.failed.saturating_sub(self.failures.len() as u64);
             if unlisted > 0 {
-                print_line(&format!("\nand {unlisted} failures more"));
+                print_line(&format!("\nand {unlisted} failures more"))?;
             }
         }
         Ok(if self.tally.failed > 0 { exit::FAILURE } else { exit::SUCCESS })

@@ -30,7 +30,7 @@ const PUBLISHED_AT_A_TIME: usize = 512;
 pub(crate) async fn run(config: &Config, args: SubmitArgs) -> anyhow::Result<u8> {
     let output = wiring::output_prefix(&args.out)?;
     let stores = wiring::stores(config)?;
-    let queue = AmqpQueue::connect(config.queue.clone()).await?;
+    let queue = AmqpQueue::connect(wiring::queue(config)?).await?;
     let submission = Submission::new(&args, output)?;
 
     submission.write_batch(&stores, None).await?;
@@ -48,7 +48,7 @@ pub(crate) async fn run(config: &Config, args: SubmitArgs) -> anyhow::Result<u8>
             "out": submission.output.to_string(),
         }))?;
     } else if !args.json {
-        print_line(batch.as_str());
+        print_line(batch.as_str())?;
     }
     // Nothing found is a failure too: a mistyped prefix must not pass for work done.
     let complete = published.failed == 0 && published.jobs > 0;

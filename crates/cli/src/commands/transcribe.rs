@@ -4,7 +4,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use job::{Failure, FailureCode};
 use serde::Serialize;
 use speech::pipeline::Control;
@@ -75,9 +75,12 @@ pub(crate) async fn run(config: &Config, args: TranscribeArgs) -> anyhow::Result
         async move { batch.take(found).await }
     });
     if batch.ordered {
-        work.buffered(cores + 1).for_each(|text| batch.show(text)).await;
+        // What cannot be printed need not be made: the rest is dropped where it is.
+        let texts = work.buffered(cores + 1).map(Ok);
+        texts.try_for_each(async |text| batch.show(text)).await?;
     } else {
-        work.buffer_unordered(cores + 1).for_each(|text| batch.show(text)).await;
+        let texts = work.buffer_unordered(cores + 1).map(Ok);
+        texts.try_for_each(async |text| batch.show(text)).await?;
     }
     listing.await?;
     batch.report(args.json)
@@ -291,10 +294,8 @@ impl Batch {
         self.summary.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn show(&self, text: Option<String>) {
-        if let Some(text) = text {
-            self.progress.print(&text);
-        }
+    fn show(&self, text: Option<String>) -> anyhow::Result<()> {
+        text.map_or(Ok(()), |text| self.progress.print(&text))
     }
 
     fn report(&self, json: bool) -> anyhow::Result<u8> {

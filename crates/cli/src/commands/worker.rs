@@ -14,6 +14,8 @@ use crate::{
 
 /// Runs until SIGTERM; then drains.
 pub(crate) async fn run(config: &Config) -> anyhow::Result<u8> {
+    // Before the models, which take a while.
+    let queue = wiring::queue(config)?;
     let drain = wiring::termination()?;
     let engine = loading::engine(config, needs(config)).await?;
     for prefix in &config.worker.probe {
@@ -27,7 +29,7 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<u8> {
         tracing::info!(%location, ?capabilities, "store probed");
     }
     let queue = tokio::select! {
-        queue = AmqpQueue::connect(config.queue.clone()) => queue?,
+        queue = AmqpQueue::connect(queue) => queue?,
         () = drain.cancelled() => return Ok(exit::SUCCESS),
     };
     let mut options = config.worker.clone();
