@@ -2,7 +2,7 @@
 
 use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt, process::Stdio};
 
-use crate::support::{Ran, Scriptorium};
+use crate::support::{Ran, Scriptorium, fixture};
 
 fn scriptorium() -> (tempfile::TempDir, Scriptorium) {
     let directory = tempfile::tempdir().unwrap();
@@ -116,6 +116,36 @@ fn an_environment_that_is_not_text_matters_only_where_it_is_ours() {
     let ran = run("SCRIPTORIUM__WORKER__NAME").expect_code(2);
     assert!(ran.stderr.contains("SCRIPTORIUM__WORKER__NAME"), "{}", ran.stderr);
     assert!(ran.stderr.contains("UTF-8"), "{}", ran.stderr);
+}
+
+/// Directories of one's own stand beside what can be pulled.
+#[test]
+fn pull_leaves_directories_alone_and_inspect_finds_them_by_name() {
+    let (directory, scriptorium) = scriptorium();
+    let words = fixture("words/model");
+    let mine = directory.path().join("mine");
+    fs::create_dir(&mine).unwrap();
+    for entry in fs::read_dir(&words).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), mine.join(entry.file_name())).unwrap();
+    }
+    let inspected = scriptorium.run(["models", "inspect", "mine", "--json"]).expect_code(0).json();
+    assert_eq!(inspected["family"], "paraformer", "{inspected:#}");
+    let ran = scriptorium.run(["models", "inspect", "whisper-tiny.en"]).expect_code(1);
+    assert!(ran.stderr.contains("scriptorium models pull whisper-tiny.en"), "{}", ran.stderr);
+
+    // Everything that is used is there: nothing to fetch, and nobody is asked.
+    let words = words.to_str().unwrap();
+    let scriptorium = scriptorium
+        .with("SCRIPTORIUM__MODELS__RECOGNIZER", words)
+        .with("SCRIPTORIUM__MODELS__ALSO", "mine")
+        .with("SCRIPTORIUM__MODELS__VAD", words);
+    let ran = scriptorium.run(["models", "pull"]).expect_code(0);
+    assert_eq!(ran.stdout, "", "{}", ran.stderr);
+    // What is not there is named.
+    let scriptorium = scriptorium.with("SCRIPTORIUM__MODELS__ALSO", "/nowhere/at/all");
+    let ran = scriptorium.run(["models", "pull"]).expect_code(1);
+    assert!(ran.stderr.contains("/nowhere/at/all"), "{}", ran.stderr);
 }
 
 #[test]

@@ -45,7 +45,7 @@ pub struct Assignment {
     pub output: Option<Location>,
     /// Renderings beside the JSON, which is always written.
     pub formats: BTreeSet<Format>,
-    /// Name of a loaded preset; `None`: the default.
+    /// Name of a loaded preset, or of a recognizer's model that one preset has; `None`: the default.
     pub preset: Option<String>,
     pub channels: Option<audio::ChannelMode>,
     pub options: pipeline::Options,
@@ -148,13 +148,30 @@ impl Transcriber {
         Ok(Transcription { transcript, completed })
     }
 
-    fn pipeline(&self, preset: Option<&str>, uri: &str) -> Result<Arc<Pipeline>, Failure> {
-        let name = preset.unwrap_or(&self.default_preset);
-        self.pipelines.get(name).cloned().ok_or_else(|| {
-            let loaded = self.pipelines.keys().cloned().collect::<Vec<_>>().join(", ");
-            let message = format!("preset `{name}` is not loaded here; loaded: {loaded}");
-            failure(FailureCode::ModelUnavailable, uri, message)
-        })
+    /// The pipeline of a preset, or the only one around the recognizer's model of this name.
+    fn pipeline(&self, name: Option<&str>, uri: &str) -> Result<Arc<Pipeline>, Failure> {
+        let name = name.unwrap_or(&self.default_preset);
+        if let Some(pipeline) = self.pipelines.get(name) {
+            return Ok(Arc::clone(pipeline));
+        }
+        let mut around =
+            self.pipelines.iter().filter(|(_, pipeline)| pipeline.recognizer().name == name);
+        let list = |names: Vec<&String>| {
+            names.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+        };
+        let message = match (around.next(), around.next()) {
+            (Some((_, pipeline)), None) => return Ok(Arc::clone(pipeline)),
+            (Some((first, _)), Some((second, _))) => {
+                let presets = [first, second].into_iter().chain(around.map(|(preset, _)| preset));
+                let presets = list(presets.collect());
+                format!("model `{name}` is in several presets: name one of them: {presets}")
+            }
+            (None, _) => {
+                let loaded = list(self.pipelines.keys().collect());
+                format!("preset `{name}` is not loaded here; loaded: {loaded}")
+            }
+        };
+        Err(failure(FailureCode::ModelUnavailable, uri, message))
     }
 
     fn check_size(&self, meta: &ObjectMeta, uri: &str) -> Result<(), Failure> {

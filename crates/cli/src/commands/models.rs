@@ -1,4 +1,4 @@
-use std::fmt::Write;
+use std::{fmt::Write, path::PathBuf};
 
 use models::{Entry, Error, Library, Preset};
 use serde_json::json;
@@ -42,7 +42,11 @@ fn to_pull(config: &Config, library: &Library, names: Vec<String>) -> Vec<String
     };
     let mut models: Vec<String> = if names.is_empty() {
         let recognizers = std::iter::once(&config.models.recognizer).chain(&config.models.also);
-        recognizers.flat_map(|name| models_of(&loading::preset(config, library, name))).collect()
+        let used = recognizers.flat_map(|name| models_of(&loading::preset(config, library, name)));
+        // Directories that are there need no pull, and have no source.
+        let to_be_had =
+            |name: &String| library.catalogue().get(name).is_ok() || library.open(name).is_err();
+        used.filter(to_be_had).collect()
     } else {
         names.iter().flat_map(named).collect()
     };
@@ -57,17 +61,25 @@ fn models_of(preset: &Preset) -> Vec<String> {
 
 /// Looks at a directory, installed or not; one that cannot be used is a failure.
 fn inspect(library: &Library, model: &str, json: bool) -> anyhow::Result<u8> {
-    let path = match library.catalogue().get(model) {
-        Ok(entry) => library.directory(entry),
-        Err(_) => model.into(),
-    };
-    let inspection = models::inspect(&path)?;
+    let inspection = models::inspect(&inspected(library, model)?)?;
     if json {
         print_json(&inspection)?;
     } else {
         print_line(inspection.to_string().trim_end())?;
     }
     Ok(if inspection.is_usable() { exit::SUCCESS } else { exit::FAILURE })
+}
+
+/// The directory that `model` names, as [`Library::open`] finds it, but in whatever state.
+fn inspected(library: &Library, model: &str) -> Result<PathBuf, Error> {
+    if let Ok(entry) = library.catalogue().get(model) {
+        let directory = library.directory(entry);
+        let missing = || Error::NotInstalled { name: entry.name.clone() };
+        return directory.is_dir().then_some(directory).ok_or_else(missing);
+    }
+    let is_name = !model.starts_with('.') && !model.contains(std::path::is_separator);
+    let inside = library.root().join(model);
+    Ok(if is_name && inside.is_dir() { inside } else { model.into() })
 }
 
 fn is_installed(library: &Library, entry: &Entry) -> bool {
