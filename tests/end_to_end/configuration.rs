@@ -149,6 +149,21 @@ fn pull_leaves_directories_alone_and_inspect_finds_them_by_name() {
 }
 
 #[test]
+fn the_record_of_a_batch_that_is_not_one_is_named() {
+    let (directory, scriptorium) = scriptorium();
+    let batch = "0199d2c8-3a5f-7c63-9d0e-8f1f3b0c2a11";
+    let records = directory.path().join("out/.scriptorium").join(batch);
+    fs::create_dir_all(&records).unwrap();
+    let out = directory.path().join("out");
+    for text in [r#"{"version": 2, "jobs": 1}"#, "no JSON"] {
+        fs::write(records.join("batch.json"), text).unwrap();
+        let ran = scriptorium.run(["status", batch, "--out", out.to_str().unwrap()]).expect_code(1);
+        assert!(ran.stderr.contains("/batch.json"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("version"), "{}", ran.stderr);
+    }
+}
+
+#[test]
 fn completions_and_help_are_there() {
     let (_directory, scriptorium) = scriptorium();
     for shell in ["bash", "zsh", "fish"] {

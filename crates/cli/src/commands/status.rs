@@ -1,5 +1,6 @@
 use std::{collections::BTreeSet, time::Duration};
 
+use anyhow::Context;
 use futures::{StreamExt, TryStreamExt};
 use job::{Batch, BatchId, Failed, Records};
 use serde::Serialize;
@@ -78,9 +79,7 @@ struct Status {
 impl Tally {
     async fn read(stores: &Stores, output: &Location, batch: &BatchId) -> anyhow::Result<Self> {
         let records = Records::under(&output.to_string(), batch);
-        let (store, key) = stores.open(&records.batch().parse()?)?;
-        let (_, body) = store.get(&key, MAX_RECORD_BYTES).await?;
-        let jobs = serde_json::from_slice::<Batch>(&body)?.jobs;
+        let jobs = read_batch(stores, &records).await?.jobs;
         // In the order in which jobs move on: one that does meanwhile is counted where it went.
         let running = names(stores, &records.all_running()).await?;
         let failed = names(stores, &records.all_failed()).await?;
@@ -145,6 +144,16 @@ impl Status {
     }
 }
 
+/// The record of the batch's submission.
+pub(super) async fn read_batch(stores: &Stores, records: &Records) -> anyhow::Result<Batch> {
+    let uri = records.batch();
+    let (store, key) = stores.open(&uri.parse()?)?;
+    let (_, body) = store.get(&key, MAX_RECORD_BYTES).await?;
+    Batch::from_slice(&body).with_context(|| {
+        format!("{uri} was written by another version of scriptorium, or is damaged")
+    })
+}
+
 /// Names of the jobs that have a record under the prefix `uri`.
 async fn names(stores: &Stores, uri: &str) -> anyhow::Result<BTreeSet<String>> {
     let (store, prefix) = stores.open(&uri.parse()?)?;
@@ -170,7 +179,8 @@ async fn failures(
     let store = &store;
     let read = futures::stream::iter(keys).map(async |key| {
         let (_, body) = store.get(&key, MAX_RECORD_BYTES).await?;
-        Ok::<_, anyhow::Error>(serde_json::from_slice::<Failed>(&body)?)
+        let record = serde_json::from_slice::<Failed>(&body);
+        record.with_context(|| format!("{key} is no record of a failure"))
     });
     read.buffered(CONCURRENT_READS).try_collect().await
 }
