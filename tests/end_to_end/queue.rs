@@ -151,13 +151,21 @@ async fn hostile_keys_are_data() {
         assert_eq!(transcript["source"]["uri"], services.uri(&format!("in/{name}")));
     }
     // A second submission finds everything done, and does nothing twice.
+    let first = bucket.get("out/with space.opus.json").await;
     let again = scriptorium
         .run(["submit", &services.uri("in/"), "--out", &services.uri("out"), "--wait", "--json"])
         .expect_code(0)
         .json();
     assert_eq!(again["done"], names.len(), "{again}");
-    let first = bucket.get("out/with space.opus.json").await;
     assert_eq!(bucket.get("out/with space.opus.json").await, first);
+    let records = format!("out/.scriptorium/{}/done/", again["batch"].as_str().unwrap());
+    let done = bucket.names(&records).await;
+    assert_eq!(done.len(), names.len());
+    for name in done {
+        let record = bucket.get(&format!("{records}{name}")).await;
+        let record: Value = serde_json::from_slice(&record).unwrap();
+        assert_eq!(record["up_to_date"], true, "{record}");
+    }
     worker.signal("TERM");
     assert_eq!(worker.wait(), Some(0));
     services.queue().await.destroy().await.unwrap();
