@@ -242,6 +242,9 @@ fn a_damaged_model_is_refused_with_the_file_named() {
         .unwrap()
         .set_len(1000)
         .unwrap();
+    let verified = scriptorium.run(["models", "verify"]).expect_code(1);
+    assert!(verified.stdout.contains("model.bin"), "{}", verified.stdout);
+    assert!(verified.stdout.contains("fsmn-vad: ok"), "{}", verified.stdout);
     let path = speech("sentence.wav");
     let ran = scriptorium.run(["transcribe", path.to_str().unwrap()]).expect_code(1);
     assert!(ran.stderr.contains("model.bin"), "{}", ran.stderr);

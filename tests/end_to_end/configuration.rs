@@ -1,8 +1,8 @@
 //! Usage, configuration and models, as far as they need neither services nor pulled models.
 
-use std::fs;
+use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt, process::Stdio};
 
-use crate::support::Scriptorium;
+use crate::support::{Ran, Scriptorium, fixture};
 
 fn scriptorium() -> (tempfile::TempDir, Scriptorium) {
     let directory = tempfile::tempdir().unwrap();
@@ -22,6 +22,49 @@ fn wrong_usage_is_2_and_names_the_problem() {
     assert!(ran.stderr.contains("--out"), "{}", ran.stderr);
     let ran = scriptorium.run(["transcribe", "x.wav", "--out", "gs://b/k"]).expect_code(2);
     assert!(ran.stderr.contains("gs://"), "{}", ran.stderr);
+}
+
+#[test]
+fn wrong_values_are_2_and_name_their_key() {
+    let wrong = |name: &str, value: &str, arguments: &[&str], words: &[&str]| {
+        let (_directory, scriptorium) = scriptorium();
+        let ran = scriptorium.with(name, value).run(arguments).expect_code(2);
+        for word in words {
+            assert!(ran.stderr.contains(word), "{word}: {}", ran.stderr);
+        }
+    };
+    wrong("SCRIPTORIUM__LOG__LEVEL", "a=b=c", &["models", "list"], &["log.level", "a=b=c"]);
+    let submit = ["submit", "/in/", "--out", "/out/"];
+    wrong("SCRIPTORIUM__QUEUE__PREFIX", "", &submit, &["queue", "prefix"]);
+    let delays = "SCRIPTORIUM__QUEUE__RETRY_DELAYS_SECONDS";
+    wrong(delays, "", &["worker"], &["retry_delays_seconds"]);
+    let unknown = "whisper-tny.en";
+    let transcribe = ["transcribe", "x.wav"];
+    wrong("SCRIPTORIUM__MODELS__RECOGNIZER", unknown, &transcribe, &[unknown, "whisper-tiny.en"]);
+    let flag = ["transcribe", "x.wav", "--model", unknown];
+    wrong("SCRIPTORIUM__COMPUTE__THREADS", "1", &flag, &[unknown]);
+}
+
+/// As `head` does when it has seen enough.
+#[test]
+fn a_reader_that_leaves_ends_the_command_quietly() {
+    let (_directory, scriptorium) = scriptorium();
+    for arguments in [&["models", "list"][..], &["config"], &["completions", "bash"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let ran = Ran::from(scriptorium.command(arguments).stdout(writer).output().unwrap());
+        assert_eq!(ran.expect_code(0).stderr, "", "{arguments:?}");
+        // Nor is standard error needed.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut nowhere = scriptorium.command(["models", "path", "nonesuch"]);
+        let status = nowhere.stdout(Stdio::null()).stderr(writer).status().unwrap();
+        assert_eq!(status.code(), Some(1));
+    }
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let ran = Ran::from(scriptorium.command(["config"]).stdout(full).output().unwrap());
+    let ran = ran.expect_code(1);
+    assert!(ran.stderr.contains("standard output"), "{}", ran.stderr);
 }
 
 #[test]
@@ -61,6 +104,63 @@ fn a_model_that_is_not_installed_is_named_with_the_remedy() {
     let names: Vec<_> =
         list.as_array().unwrap().iter().map(|m| m["name"].as_str().unwrap()).collect();
     assert!(names.contains(&"whisper-tiny.en") && names.contains(&"fsmn-vad"), "{names:?}");
+}
+
+#[test]
+fn an_environment_that_is_not_text_matters_only_where_it_is_ours() {
+    let (_directory, scriptorium) = scriptorium();
+    let latin1 = OsStr::from_bytes(b"caf\xe9");
+    let run =
+        |name: &str| Ran::from(scriptorium.command(["config"]).env(name, latin1).output().unwrap());
+    run("SOMEBODY_ELSES").expect_code(0);
+    let ran = run("SCRIPTORIUM__WORKER__NAME").expect_code(2);
+    assert!(ran.stderr.contains("SCRIPTORIUM__WORKER__NAME"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("UTF-8"), "{}", ran.stderr);
+}
+
+/// Directories of one's own stand beside what can be pulled.
+#[test]
+fn pull_leaves_directories_alone_and_inspect_finds_them_by_name() {
+    let (directory, scriptorium) = scriptorium();
+    let words = fixture("words/model");
+    let mine = directory.path().join("mine");
+    fs::create_dir(&mine).unwrap();
+    for entry in fs::read_dir(&words).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), mine.join(entry.file_name())).unwrap();
+    }
+    let inspected = scriptorium.run(["models", "inspect", "mine", "--json"]).expect_code(0).json();
+    assert_eq!(inspected["family"], "paraformer", "{inspected:#}");
+    let ran = scriptorium.run(["models", "inspect", "whisper-tiny.en"]).expect_code(1);
+    assert!(ran.stderr.contains("scriptorium models pull whisper-tiny.en"), "{}", ran.stderr);
+
+    // Everything that is used is there: nothing to fetch, and nobody is asked.
+    let words = words.to_str().unwrap();
+    let scriptorium = scriptorium
+        .with("SCRIPTORIUM__MODELS__RECOGNIZER", words)
+        .with("SCRIPTORIUM__MODELS__ALSO", "mine")
+        .with("SCRIPTORIUM__MODELS__VAD", words);
+    let ran = scriptorium.run(["models", "pull"]).expect_code(0);
+    assert_eq!(ran.stdout, "", "{}", ran.stderr);
+    // What is not there is named.
+    let scriptorium = scriptorium.with("SCRIPTORIUM__MODELS__ALSO", "/nowhere/at/all");
+    let ran = scriptorium.run(["models", "pull"]).expect_code(1);
+    assert!(ran.stderr.contains("/nowhere/at/all"), "{}", ran.stderr);
+}
+
+#[test]
+fn the_record_of_a_batch_that_is_not_one_is_named() {
+    let (directory, scriptorium) = scriptorium();
+    let batch = "0199d2c8-3a5f-7c63-9d0e-8f1f3b0c2a11";
+    let records = directory.path().join("out/.scriptorium").join(batch);
+    fs::create_dir_all(&records).unwrap();
+    let out = directory.path().join("out");
+    for text in [r#"{"version": 2, "jobs": 1}"#, "no JSON"] {
+        fs::write(records.join("batch.json"), text).unwrap();
+        let ran = scriptorium.run(["status", batch, "--out", out.to_str().unwrap()]).expect_code(1);
+        assert!(ran.stderr.contains("/batch.json"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("version"), "{}", ran.stderr);
+    }
 }
 
 #[test]

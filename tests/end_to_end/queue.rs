@@ -151,13 +151,21 @@ async fn hostile_keys_are_data() {
         assert_eq!(transcript["source"]["uri"], services.uri(&format!("in/{name}")));
     }
     // A second submission finds everything done, and does nothing twice.
+    let first = bucket.get("out/with space.opus.json").await;
     let again = scriptorium
         .run(["submit", &services.uri("in/"), "--out", &services.uri("out"), "--wait", "--json"])
         .expect_code(0)
         .json();
     assert_eq!(again["done"], names.len(), "{again}");
-    let first = bucket.get("out/with space.opus.json").await;
     assert_eq!(bucket.get("out/with space.opus.json").await, first);
+    let records = format!("out/.scriptorium/{}/done/", again["batch"].as_str().unwrap());
+    let done = bucket.names(&records).await;
+    assert_eq!(done.len(), names.len());
+    for name in done {
+        let record = bucket.get(&format!("{records}{name}")).await;
+        let record: Value = serde_json::from_slice(&record).unwrap();
+        assert_eq!(record["up_to_date"], true, "{record}");
+    }
     worker.signal("TERM");
     assert_eq!(worker.wait(), Some(0));
     services.queue().await.destroy().await.unwrap();
@@ -286,4 +294,56 @@ async fn sigterm_gives_long_jobs_back() {
     let depth = queue.depth().await.unwrap();
     assert_eq!((depth.ready, depth.delayed, depth.dead), (1, 0, 0));
     queue.destroy().await.unwrap();
+}
+
+/// Two recordings must not share a transcript, nor one recording make two jobs, for which `--wait`
+/// would wait for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_submission_has_one_job_for_each_transcript() {
+    let (Some(models), Some(services)) = (models(), Services::of_test("twice")) else { return };
+    let bucket = services.bucket().await;
+    let sentence = fs::read(speech("sentence.opus")).unwrap();
+    for name in ["a/x.opus", "b/x.opus"] {
+        bucket.put(name, sentence.clone()).await;
+    }
+    let scriptorium = services.scriptorium(&models);
+    let (first, second) = (services.uri("a/x.opus"), services.uri("b/x.opus"));
+    let out = services.uri("out/");
+    let submit = |paths: &[&str]| {
+        let arguments = [&["submit"], paths, &["--out", &out, "--json"]].concat();
+        scriptorium.run(arguments)
+    };
+    let clash = submit(&[&first, &second]).expect_code(1);
+    let submitted = clash.json();
+    assert_eq!((&submitted["jobs"], &submitted["failed"]), (&1.into(), &1.into()), "{submitted}");
+    assert!(clash.stderr.contains("would replace that of"), "{}", clash.stderr);
+    let submitted = submit(&[&services.uri("a/"), &first]).expect_code(0).json();
+    assert_eq!((&submitted["jobs"], &submitted["failed"]), (&1.into(), &0.into()), "{submitted}");
+    services.queue().await.destroy().await.unwrap();
+}
+
+/// What failed and is submitted again within its batch is waited for, whatever became of it before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_is_history_once_its_job_is_submitted_again() {
+    let (Some(models), Some(services)) = (models(), Services::of_test("again")) else { return };
+    let bucket = services.bucket().await;
+    bucket.put("in/a.opus", b"not yet uploaded".to_vec()).await;
+    let scriptorium = services.scriptorium(&models);
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("log");
+    let mut worker = scriptorium.start(["worker"], &log);
+    let (recordings, out) = (services.uri("in/"), services.uri("out/"));
+    let base = ["submit", &recordings, "--out", &out, "--wait", "--json"];
+    let failed = scriptorium.run(base).expect_code(1).json();
+    assert_eq!((&failed["done"], &failed["failed"]), (&0.into(), &1.into()), "{failed}");
+    assert!(bucket.names("out/").await.contains(&"a.opus.error.json".to_owned()));
+
+    bucket.put("in/a.opus", fs::read(speech("sentence.opus")).unwrap()).await;
+    let batch = failed["batch"].as_str().unwrap();
+    let again = scriptorium.run(base.into_iter().chain(["--batch", batch])).expect_code(0).json();
+    assert_eq!((&again["done"], &again["failed"]), (&1.into(), &0.into()), "{again}");
+    assert!(!bucket.names("out/").await.contains(&"a.opus.error.json".to_owned()));
+    worker.signal("TERM");
+    assert_eq!(worker.wait(), Some(0));
+    services.queue().await.destroy().await.unwrap();
 }

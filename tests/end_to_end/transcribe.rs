@@ -67,7 +67,13 @@ fn a_second_run_skips_what_is_up_to_date_and_redoes_what_changed() {
     // A rendering that was not asked for before needs no second transcription.
     let more = scriptorium.run(arguments(&["--format", "srt"])).expect_code(0);
     assert_eq!(counts(&more), (0, 2));
-    assert!(out.join("sub/b.mp3.srt").is_file());
+    let srt = fs::read(out.join("sub/b.mp3.srt")).unwrap();
+
+    // Nor does one that an earlier transcript left behind; it is not taken for this one's.
+    fs::write(out.join("sub/b.mp3.srt"), "what another model heard").unwrap();
+    let again = scriptorium.run(arguments(&["--format", "srt"])).expect_code(0);
+    assert_eq!(counts(&again), (0, 2));
+    assert_eq!(fs::read(out.join("sub/b.mp3.srt")).unwrap(), srt);
 
     // Another recording under the same name.
     let mut louder = sentence_samples();
@@ -108,6 +114,23 @@ fn without_out_the_transcript_goes_to_standard_output() {
     let transcript = ran.json();
     assert_eq!(transcript["source"]["codec"], "opus");
     assert_eq!(text_of(&transcript), SENTENCE);
+}
+
+/// As `transcribe recordings/ | head -1`: what nobody reads is not transcribed.
+#[test]
+fn a_reader_that_leaves_ends_the_run_quietly() {
+    let Some(models) = models() else { return };
+    let root = tempfile::tempdir().unwrap();
+    for index in 0..40 {
+        fs::copy(speech("sentence.opus"), root.path().join(format!("{index:02}.opus"))).unwrap();
+    }
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let scriptorium = Scriptorium::new(&models);
+    let mut command = scriptorium.command(["transcribe", root.path().to_str().unwrap()]);
+    let ran = crate::support::Ran::from(command.stdout(writer).output().unwrap()).expect_code(0);
+    assert!(!ran.stderr.contains("transcribed"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
 }
 
 #[test]
@@ -203,4 +226,27 @@ fn an_interrupted_run_says_so_and_goes_on_where_it_was() {
     let summary = scriptorium.run(arguments).expect_code(0).json();
     assert!(summary["skipped"].as_u64().unwrap() >= done as u64, "{summary}");
     assert_eq!(summary["done"].as_u64().unwrap() + summary["skipped"].as_u64().unwrap(), 40);
+}
+
+#[test]
+fn a_recording_named_twice_is_done_once_and_two_never_share_a_transcript() {
+    let Some(models) = models() else { return };
+    let root = tempfile::tempdir().unwrap();
+    let [a, b] = ["a", "b"].map(|name| root.path().join(name));
+    for folder in [&a, &b] {
+        fs::create_dir(folder).unwrap();
+        fs::copy(speech("sentence.opus"), folder.join("x.opus")).unwrap();
+    }
+    let text = |path: &std::path::Path| path.to_str().unwrap().to_owned();
+    let out = text(&root.path().join("out"));
+    let paths = [text(&a), text(&a.join("x.opus")), text(&b.join("x.opus")), text(&b)];
+    let ran = Scriptorium::new(&models)
+        .run(["transcribe", "--out", &out, "--json"].into_iter().chain(paths.iter().map(|p| &**p)))
+        .expect_code(1);
+    let summary = ran.json();
+    let counts = ["done", "skipped", "failed"].map(|name| summary[name].as_u64().unwrap());
+    // The other recording fails as often as it is named, and never gets in.
+    assert_eq!(counts, [1, 0, 2], "{summary}");
+    let transcript = read_json(&root.path().join("out/x.opus.json"));
+    assert!(transcript["source"]["uri"].as_str().unwrap().ends_with("/a/x.opus"), "{transcript}");
 }

@@ -50,7 +50,7 @@ pub(crate) async fn engine(config: &Config, needs: Needs) -> anyhow::Result<Engi
     let library = wiring::library(config)?;
     let mut parts = Vec::new();
     for name in std::iter::once(&config.models.recognizer).chain(&config.models.also) {
-        parts.push(Parts::find(config, &library, name, needs).await?);
+        add(&mut parts, Parts::find(config, &library, name, needs).await?)?;
     }
     let recognizer = config.recognizer.clone();
     let loaded = tokio::task::spawn_blocking(move || {
@@ -108,7 +108,26 @@ pub(crate) fn preset(config: &Config, library: &Library, name: &str) -> Preset {
     preset
 }
 
+/// Adds a preset, unless it is there already. Jobs name presets: two cannot share a name.
+fn add(all: &mut Vec<Parts>, parts: Parts) -> Result<(), UsageError> {
+    match all.iter().find(|other| other.name == parts.name) {
+        None => all.push(parts),
+        Some(other) if *other == parts => {}
+        Some(other) => {
+            return Err(UsageError(format!(
+                "models.recognizer and models.also: {} and {} would both be called `{}`; rename one \
+                 of the directories, or leave one out",
+                other.recognizer.path.display(),
+                parts.recognizer.path.display(),
+                parts.name,
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// Where the models of a preset are.
+#[derive(Debug, PartialEq, Eq)]
 struct Parts {
     /// What jobs call it.
     name: String,
@@ -165,6 +184,9 @@ async fn directory(
     let opened = match library.open(name) {
         Err(models::Error::NotInstalled { .. }) if pull && config.models.auto_pull => {
             wiring::pull(library, library.catalogue().get(name)?).await?
+        }
+        Err(unknown @ models::Error::Unknown { .. }) => {
+            return Err(UsageError(unknown.to_string()).into());
         }
         opened => opened?,
     };
@@ -271,4 +293,39 @@ fn maybe<T, M>(
     open: impl FnOnce(&T) -> Result<M, Error>,
 ) -> Result<Option<M>, Error> {
     model.as_ref().map(open).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(name: &str, path: &str) -> Parts {
+        let model = |name: &str, family, path: &str| ModelDirectory {
+            name: name.to_owned(),
+            family,
+            path: path.into(),
+        };
+        Parts {
+            name: name.to_owned(),
+            recognizer: model(name, Family::Paraformer, path),
+            vad: model("fsmn-vad", Family::FsmnVad, "/m/fsmn-vad"),
+            punctuation: None,
+            speakers: None,
+            normalization: None,
+        }
+    }
+
+    #[test]
+    fn two_presets_of_one_name_are_refused_with_both_directories() {
+        let mut all = Vec::new();
+        add(&mut all, parts("model", "/m/v2/model")).unwrap();
+        add(&mut all, parts("other", "/m/other")).unwrap();
+        // Named twice, but one and the same.
+        add(&mut all, parts("model", "/m/v2/model")).unwrap();
+        assert_eq!(all.len(), 2);
+        let error = add(&mut all, parts("model", "/m/v1/model")).unwrap_err().to_string();
+        for word in ["/m/v2/model", "/m/v1/model", "`model`"] {
+            assert!(error.contains(word), "{error}");
+        }
+    }
 }

@@ -1,8 +1,9 @@
 use std::io::{self, IsTerminal};
 
-use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
+
+use crate::UsageError;
 
 /// What is logged, and how. Logs go to standard error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,10 +31,17 @@ impl Default for Options {
 
 pub(crate) fn init(options: &Options) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&options.level)
-        .with_context(|| format!("log.level: not a level or a filter: `{}`", options.level))?
+        .map_err(|error| {
+            let level = &options.level;
+            UsageError(format!("log.level: not a level or a filter: `{level}`: {error}"))
+        })?
         // Says at `warn` what `queue` says itself, and quotes whole messages.
         .add_directive("lapin=off".parse()?);
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        // It would panic where nobody reads standard error any more.
+        .log_internal_errors(false);
     let json = match options.format {
         Format::Auto => !io::stderr().is_terminal(),
         Format::Pretty => false,

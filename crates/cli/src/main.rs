@@ -1,11 +1,13 @@
 //! The command line of Scriptorium.
 
 mod args;
+mod claims;
 mod commands;
 mod config;
 mod history;
 mod loading;
 mod logging;
+mod output;
 mod progress;
 mod sources;
 mod wiring;
@@ -37,11 +39,11 @@ fn main() -> ExitCode {
     ExitCode::from(match run(arguments) {
         Ok(code) => code,
         Err(error) => {
-            // One line with the whole chain: causes are part of the message.
-            #[allow(clippy::print_stderr)]
-            {
-                eprintln!("error: {error:#}");
+            if error.is::<output::Closed>() {
+                return ExitCode::from(exit::SUCCESS);
             }
+            // One line with the whole chain: causes are part of the message.
+            output::say(&format!("error: {error:#}"));
             if error.is::<UsageError>() { exit::USAGE } else { exit::FAILURE }
         }
     })
@@ -49,8 +51,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> anyhow::Result<u8> {
     if let Command::Completions(completions) = &arguments.command {
-        commands::completions::run(completions);
-        return Ok(exit::SUCCESS);
+        return commands::completions::run(completions);
     }
     let layered = config::load(&arguments)?;
     logging::init(&layered.config.log)?;

@@ -1,8 +1,6 @@
 //! How far long work has come: a bar on a terminal, a line now and then elsewhere. On standard
 //! error, so that standard output stays for results.
 
-#![allow(clippy::print_stderr)]
-
 use std::{
     io::{self, IsTerminal},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -12,6 +10,8 @@ use std::{
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use speech::pipeline::Control;
 use tokio_util::task::AbortOnDropHandle;
+
+use crate::output;
 
 const REDRAW: Duration = Duration::from_millis(200);
 const LINE_EVERY: Duration = Duration::from_secs(15);
@@ -97,17 +97,16 @@ impl Progress {
     /// Prints a line above the bar.
     pub(crate) fn say(&self, line: &str) {
         match &self.shared.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{line}")),
-            None => eprintln!("{line}"),
+            Some(bar) => bar.suspend(|| output::say(line)),
+            None => output::say(line),
         }
     }
 
     /// Prints a result to standard output without tearing the bar.
-    #[allow(clippy::print_stdout)]
-    pub(crate) fn print(&self, text: &str) {
+    pub(crate) fn print(&self, text: &str) -> anyhow::Result<()> {
         match &self.shared.bar {
-            Some(bar) => bar.suspend(|| print!("{text}")),
-            None => print!("{text}"),
+            Some(bar) => bar.suspend(|| output::write(text)),
+            None => output::write(text),
         }
     }
 
@@ -137,7 +136,7 @@ impl Shared {
                 bar.set_position(snapshot.bytes_done);
                 bar.set_message(snapshot.line);
             }
-            None => eprintln!("{}", snapshot.line),
+            None => output::say(&snapshot.line),
         }
     }
 }
@@ -191,7 +190,7 @@ impl Counter {
         }
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if *last != text {
-            eprintln!("{text}");
+            output::say(text);
             text.clone_into(&mut last);
         }
     }

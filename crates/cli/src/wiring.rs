@@ -26,6 +26,12 @@ pub(crate) fn stores(config: &Config) -> anyhow::Result<Arc<Stores>> {
     Ok(Arc::new(stores.map_err(|error| UsageError(format!("store: {error}")))?))
 }
 
+/// How to reach the queue, with values that make sense.
+pub(crate) fn queue(config: &Config) -> Result<queue::AmqpConfig, UsageError> {
+    config.queue.validate().map_err(|error| UsageError(format!("queue: {error}")))?;
+    Ok(config.queue.clone())
+}
+
 /// Pulls one model with a progress bar.
 pub(crate) async fn pull(
     library: &Library,

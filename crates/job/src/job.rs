@@ -180,6 +180,11 @@ impl Job {
         Ok(job)
     }
 
+    /// Where the [`crate::Failed`] lies that stands beside where the transcript would be.
+    pub fn error_record(&self) -> String {
+        format!("{}.error.json", self.output)
+    }
+
     /// Checks what a submitter should know before a worker says it: names, limits, identity.
     pub fn validate(&self) -> Result<(), InvalidJob> {
         if self.version != SCHEMA_VERSION {

@@ -45,7 +45,7 @@ pub struct Assignment {
     pub output: Option<Location>,
     /// Renderings beside the JSON, which is always written.
     pub formats: BTreeSet<Format>,
-    /// Name of a loaded preset; `None`: the default.
+    /// Name of a loaded preset, or of a recognizer's model that one preset has; `None`: the default.
     pub preset: Option<String>,
     pub channels: Option<audio::ChannelMode>,
     pub options: pipeline::Options,
@@ -127,7 +127,7 @@ impl Transcriber {
         let standing = output.standing(&fingerprint, &meta.etag).await?;
         let stale = match standing {
             Standing::UpToDate(transcript) => {
-                output.render_missing(&transcript, &assignment.formats).await?;
+                output.render(&transcript, &assignment.formats).await?;
                 return Ok(Transcription {
                     transcript: *transcript,
                     completed: Completed::UpToDate,
@@ -148,13 +148,30 @@ impl Transcriber {
         Ok(Transcription { transcript, completed })
     }
 
-    fn pipeline(&self, preset: Option<&str>, uri: &str) -> Result<Arc<Pipeline>, Failure> {
-        let name = preset.unwrap_or(&self.default_preset);
-        self.pipelines.get(name).cloned().ok_or_else(|| {
-            let loaded = self.pipelines.keys().cloned().collect::<Vec<_>>().join(", ");
-            let message = format!("preset `{name}` is not loaded here; loaded: {loaded}");
-            failure(FailureCode::ModelUnavailable, uri, message)
-        })
+    /// The pipeline of a preset, or the only one around the recognizer's model of this name.
+    fn pipeline(&self, name: Option<&str>, uri: &str) -> Result<Arc<Pipeline>, Failure> {
+        let name = name.unwrap_or(&self.default_preset);
+        if let Some(pipeline) = self.pipelines.get(name) {
+            return Ok(Arc::clone(pipeline));
+        }
+        let mut around =
+            self.pipelines.iter().filter(|(_, pipeline)| pipeline.recognizer().name == name);
+        let list = |names: Vec<&String>| {
+            names.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+        };
+        let message = match (around.next(), around.next()) {
+            (Some((_, pipeline)), None) => return Ok(Arc::clone(pipeline)),
+            (Some((first, _)), Some((second, _))) => {
+                let presets = [first, second].into_iter().chain(around.map(|(preset, _)| preset));
+                let presets = list(presets.collect());
+                format!("model `{name}` is in several presets: name one of them: {presets}")
+            }
+            (None, _) => {
+                let loaded = list(self.pipelines.keys().collect());
+                format!("preset `{name}` is not loaded here; loaded: {loaded}")
+            }
+        };
+        Err(failure(FailureCode::ModelUnavailable, uri, message))
     }
 
     fn check_size(&self, meta: &ObjectMeta, uri: &str) -> Result<(), Failure> {
@@ -363,22 +380,21 @@ impl Output<'_> {
         })
     }
 
-    /// Adds renderings that were not asked for when the transcript was made.
-    async fn render_missing(
+    /// Sees to it that the renderings beside an up-to-date transcript are its own: some were not
+    /// asked for when it was made, and may be missing, or left over from an earlier transcript.
+    async fn render(
         &self,
         transcript: &Transcript,
         formats: &BTreeSet<Format>,
     ) -> Result<(), Failure> {
-        for &format in formats {
-            match self.store.head(&self.key(format)).await {
+        for &format in formats.iter().filter(|&&format| format != Format::Json) {
+            match self.store.get(&self.key(format), MAX_TRANSCRIPT_BYTES).await {
+                Ok((_, body)) if body == transcript.render(format).as_bytes() => continue,
                 Ok(_) => {}
-                Err(error) if error.kind == Kind::NotFound => {
-                    self.put(transcript, format, Condition::Always)
-                        .await
-                        .map_err(|e| self.failed(&e))?;
-                }
+                Err(error) if matches!(error.kind, Kind::NotFound | Kind::TooLarge) => {}
                 Err(error) => return Err(self.failed(&error)),
             }
+            self.put(transcript, format, Condition::Always).await.map_err(|e| self.failed(&e))?;
         }
         Ok(())
     }

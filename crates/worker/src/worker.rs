@@ -293,8 +293,7 @@ impl Shared {
         let done = self.done_record(job, &output, &transcription);
         self.put_record(&records.done(&job.id), &done).await.map_err(invalid)?;
         // A failure of an earlier attempt, or of an earlier submission, is history now.
-        let stale =
-            [records.running(&job.id), records.failed(&job.id), error_record_of(&job.output)];
+        let stale = [records.running(&job.id), records.failed(&job.id), job.error_record()];
         for uri in &stale {
             if let Err(error) = self.delete_record(uri).await {
                 tracing::warn!(%error, "cannot delete a record that is out of date");
@@ -340,7 +339,7 @@ impl Shared {
 
     async fn record_failure(&self, job: &Job, record: &Failed) -> Result<(), store::Error> {
         let records = Records::at(job.records.clone());
-        self.put_record(&error_record_of(&job.output), record).await?;
+        self.put_record(&job.error_record(), record).await?;
         self.put_record(&records.failed(&job.id), record).await?;
         self.delete_record(&records.running(&job.id)).await
     }
@@ -377,11 +376,6 @@ impl Verdict {
     fn dead(code: FailureCode, detail: impl ToString) -> Self {
         Self::Dead(Reason { code: code.as_str().to_owned(), detail: detail.to_string() })
     }
-}
-
-/// Where the error record lies: beside where the transcript would be.
-fn error_record_of(output: &str) -> String {
-    format!("{output}.error.json")
 }
 
 fn log_panic(ended: Result<(), tokio::task::JoinError>) {

@@ -123,8 +123,7 @@ impl Fleet {
             retry_delays: vec![0, 0],
             ..worker::Options::default()
         };
-        let transcriber =
-            Transcriber::new(stores, vec![("scripted".to_owned(), pipeline)], decoding);
+        let transcriber = Transcriber::new(stores, vec![("preset".to_owned(), pipeline)], decoding);
         let worker = Worker::new(Arc::new(queue.clone()), transcriber, options, 1);
         let root = tempfile::tempdir().unwrap();
         Some(Self { root, queue, worker, submitted: AtomicUsize::new(0) })
@@ -139,10 +138,14 @@ impl Fleet {
     }
 
     async fn submit(&self, name: &str) -> Job {
+        self.submit_with(name, Options::default()).await
+    }
+
+    async fn submit_with(&self, name: &str, options: Options) -> Job {
         let batch = BatchId::generate();
         let records = Records::under(&self.uri("out"), &batch).prefix().to_owned();
         let output = self.uri(&format!("out/{name}"));
-        let job = Job::new(batch, self.uri(name), output, records, Options::default());
+        let job = Job::new(batch, self.uri(name), output, records, options);
         let message = Message { id: job.id.clone(), body: job.to_vec().into(), attempt: 0 };
         self.queue.publish(message).await.unwrap();
         self.submitted.fetch_add(1, Ordering::SeqCst);
@@ -269,4 +272,20 @@ async fn a_job_done_before_is_done_at_once() {
     assert_eq!(summary.done, 2);
     assert!(root.path().join("out/a.wav.json").is_file());
     assert_eq!(calls.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_names_a_preset_or_the_model_that_it_is_made_around() {
+    let Some(fleet) = Fleet::new(|_| {}) else { return };
+    for (file, model) in [("a.wav", "preset"), ("b.wav", "scripted"), ("c.wav", "nonesuch")] {
+        write_speech(&fleet.path(file), 3);
+        let options = Options { model: Some(model.to_owned()), ..Options::default() };
+        fleet.submit_with(file, options).await;
+    }
+    let (summary, queue, root) = fleet.run().await;
+    assert_eq!((summary.done, summary.failed), (2, 1));
+    assert_eq!(read(&root.path().join("out/b.wav.json")).segments[0].text, "word");
+    let letters = queue.take_dead_letters(10).await.unwrap();
+    assert_eq!(letters[0].reason.code, "model_unavailable");
+    assert!(letters[0].reason.detail.contains("loaded: preset"), "{:?}", letters[0].reason);
 }

@@ -15,13 +15,13 @@ pub(crate) fn run(layered: &Layered, args: &ConfigArgs) -> anyhow::Result<u8> {
         let (parent, name) = key.rsplit_once('.').unwrap_or(("", key));
         if parent != section {
             section = parent;
-            super::print_line(&format!("\n[{section}]"));
+            super::print_line(&format!("\n[{section}]"))?;
         }
         // JSON scalars and lists of them are TOML, save null, which TOML leaves out.
         super::print_line(&match value {
             serde_json::Value::Null => format!("# {name} is not set"),
             value => format!("{name} = {value}  # {origin}"),
-        });
+        })?;
     }
     Ok(exit::SUCCESS)
 }

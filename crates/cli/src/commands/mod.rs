@@ -8,15 +8,14 @@ pub(crate) mod worker;
 
 use serde::Serialize;
 
+use crate::output;
+
 /// Prints a result for scripts.
-#[allow(clippy::print_stdout)]
 fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
-    Ok(())
+    print_line(&serde_json::to_string_pretty(value)?)
 }
 
 /// Prints a result for people.
-#[allow(clippy::print_stdout)]
-fn print_line(line: &str) {
-    println!("{line}");
+fn print_line(line: &str) -> anyhow::Result<()> {
+    output::write(&format!("{line}\n"))
 }

@@ -1,4 +1,4 @@
-use std::fmt::Write;
+use std::{fmt::Write, path::PathBuf};
 
 use models::{Entry, Error, Library, Preset};
 use serde_json::json;
@@ -18,13 +18,13 @@ pub(crate) async fn run(config: &Config, args: ModelsArgs) -> anyhow::Result<u8>
             for name in to_pull(config, &library, names) {
                 let entry = library.catalogue().get(&name)?;
                 let directory = wiring::pull(&library, entry).await?;
-                print_line(&format!("{name}\t{}", directory.path.display()));
+                print_line(&format!("{name}\t{}", directory.path.display()))?;
             }
             Ok(exit::SUCCESS)
         }
         ModelsCommand::Verify { names } => verify(&library, &names),
         ModelsCommand::Path { name } => {
-            print_line(&library.open(&name)?.path.display().to_string());
+            print_line(&library.open(&name)?.path.display().to_string())?;
             Ok(exit::SUCCESS)
         }
         ModelsCommand::Inspect { model, json } => inspect(&library, &model, json),
@@ -42,7 +42,11 @@ fn to_pull(config: &Config, library: &Library, names: Vec<String>) -> Vec<String
     };
     let mut models: Vec<String> = if names.is_empty() {
         let recognizers = std::iter::once(&config.models.recognizer).chain(&config.models.also);
-        recognizers.flat_map(|name| models_of(&loading::preset(config, library, name))).collect()
+        let used = recognizers.flat_map(|name| models_of(&loading::preset(config, library, name)));
+        // Directories that are there need no pull, and have no source.
+        let to_be_had =
+            |name: &String| library.catalogue().get(name).is_ok() || library.open(name).is_err();
+        used.filter(to_be_had).collect()
     } else {
         names.iter().flat_map(named).collect()
     };
@@ -57,17 +61,25 @@ fn models_of(preset: &Preset) -> Vec<String> {
 
 /// Looks at a directory, installed or not; one that cannot be used is a failure.
 fn inspect(library: &Library, model: &str, json: bool) -> anyhow::Result<u8> {
-    let path = match library.catalogue().get(model) {
-        Ok(entry) => library.directory(entry),
-        Err(_) => model.into(),
-    };
-    let inspection = models::inspect(&path)?;
+    let inspection = models::inspect(&inspected(library, model)?)?;
     if json {
         print_json(&inspection)?;
     } else {
-        print_line(inspection.to_string().trim_end());
+        print_line(inspection.to_string().trim_end())?;
     }
     Ok(if inspection.is_usable() { exit::SUCCESS } else { exit::FAILURE })
+}
+
+/// The directory that `model` names, as [`Library::open`] finds it, but in whatever state.
+fn inspected(library: &Library, model: &str) -> Result<PathBuf, Error> {
+    if let Ok(entry) = library.catalogue().get(model) {
+        let directory = library.directory(entry);
+        let missing = || Error::NotInstalled { name: entry.name.clone() };
+        return directory.is_dir().then_some(directory).ok_or_else(missing);
+    }
+    let is_name = !model.starts_with('.') && !model.contains(std::path::is_separator);
+    let inside = library.root().join(model);
+    Ok(if is_name && inside.is_dir() { inside } else { model.into() })
 }
 
 fn is_installed(library: &Library, entry: &Entry) -> bool {
@@ -110,23 +122,24 @@ fn list(library: &Library, json: bool) -> anyhow::Result<u8> {
         let with = preset.models()[1..].join(", ");
         writeln!(table, "{:<24} {:<24} {with}", preset.name, preset.recognizer)?;
     }
-    print_line(table.trim_end());
+    print_line(table.trim_end())?;
     Ok(exit::SUCCESS)
 }
 
 fn verify(library: &Library, names: &[String]) -> anyhow::Result<u8> {
     let catalogue = library.catalogue();
     let entries = if names.is_empty() {
-        catalogue.models.iter().filter(|entry| is_installed(library, entry)).collect()
+        // Not those that open: the damaged ones are what this is for.
+        catalogue.models.iter().filter(|entry| library.directory(entry).is_dir()).collect()
     } else {
         names.iter().map(|name| catalogue.get(name)).collect::<Result<Vec<_>, Error>>()?
     };
     let mut code = exit::SUCCESS;
     for entry in entries {
         match library.verify(entry) {
-            Ok(()) => print_line(&format!("{}: ok", entry.name)),
+            Ok(()) => print_line(&format!("{}: ok", entry.name))?,
             Err(error) => {
-                print_line(&format!("{}: {error}", entry.name));
+                print_line(&format!("{}: {error}", entry.name))?;
                 code = exit::FAILURE;
             }
         }

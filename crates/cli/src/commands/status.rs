@@ -1,5 +1,6 @@
 use std::{collections::BTreeSet, time::Duration};
 
+use anyhow::Context;
 use futures::{StreamExt, TryStreamExt};
 use job::{Batch, BatchId, Failed, Records};
 use serde::Serialize;
@@ -78,18 +79,27 @@ struct Status {
 impl Tally {
     async fn read(stores: &Stores, output: &Location, batch: &BatchId) -> anyhow::Result<Self> {
         let records = Records::under(&output.to_string(), batch);
-        let (store, key) = stores.open(&records.batch().parse()?)?;
-        let (_, body) = store.get(&key, MAX_RECORD_BYTES).await?;
-        let jobs = serde_json::from_slice::<Batch>(&body)?.jobs;
-        // What is done is listed last: a job that moves on meanwhile is counted where it went.
+        let jobs = read_batch(stores, &records).await?.jobs;
+        // In the order in which jobs move on: one that does meanwhile is counted where it went.
         let running = names(stores, &records.all_running()).await?;
         let failed = names(stores, &records.all_failed()).await?;
         let done = names(stores, &records.all_done()).await?;
-        let failed = failed.difference(&done).count() as u64;
-        let running = running.difference(&done).count() as u64;
+        Ok(Self::count(jobs, &running, &failed, &done))
+    }
+
+    /// Every job once: done counts before failed, and failed before running.
+    fn count(
+        jobs: Option<u64>,
+        running: &BTreeSet<String>,
+        failed: &BTreeSet<String>,
+        done: &BTreeSet<String>,
+    ) -> Self {
+        let over = |job: &&String| failed.contains(*job) || done.contains(*job);
+        let running = running.iter().filter(|job| !over(job)).count() as u64;
+        let failed = failed.difference(done).count() as u64;
         let done = done.len() as u64;
         let queued = jobs.unwrap_or(0).saturating_sub(done + failed + running);
-        Ok(Self { jobs, queued, running, done, failed })
+        Self { jobs, queued, running, done, failed }
     }
 
     fn is_over(&self) -> bool {
@@ -119,19 +129,29 @@ impl Status {
         if json {
             print_json(self)?;
         } else {
-            print_line(&self.tally.to_string());
+            print_line(&self.tally.to_string())?;
             for record in &self.failures {
                 let Failed { failure, remedy, attempts, .. } = record;
-                print_line(&format!("\n{}\n  {failure}", failure.source));
-                print_line(&format!("  {remedy} (attempts: {attempts})"));
+                print_line(&format!("\n{}\n  {failure}", failure.source))?;
+                print_line(&format!("  {remedy} (attempts: {attempts})"))?;
             }
             let unlisted = self.tally.failed.saturating_sub(self.failures.len() as u64);
             if unlisted > 0 {
-                print_line(&format!("\nand {unlisted} failures more"));
+                print_line(&format!("\nand {unlisted} failures more"))?;
             }
         }
         Ok(if self.tally.failed > 0 { exit::FAILURE } else { exit::SUCCESS })
     }
+}
+
+/// The record of the batch's submission.
+pub(super) async fn read_batch(stores: &Stores, records: &Records) -> anyhow::Result<Batch> {
+    let uri = records.batch();
+    let (store, key) = stores.open(&uri.parse()?)?;
+    let (_, body) = store.get(&key, MAX_RECORD_BYTES).await?;
+    Batch::from_slice(&body).with_context(|| {
+        format!("{uri} was written by another version of scriptorium, or is damaged")
+    })
 }
 
 /// Names of the jobs that have a record under the prefix `uri`.
@@ -159,7 +179,24 @@ async fn failures(
     let store = &store;
     let read = futures::stream::iter(keys).map(async |key| {
         let (_, body) = store.get(&key, MAX_RECORD_BYTES).await?;
-        Ok::<_, anyhow::Error>(serde_json::from_slice::<Failed>(&body)?)
+        let record = serde_json::from_slice::<Failed>(&body);
+        record.with_context(|| format!("{key} is no record of a failure"))
     });
     read.buffered(CONCURRENT_READS).try_collect().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_counts_once_as_what_became_of_it() {
+        let set = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        // A worker that dies, or cannot reach the store any more, leaves its mark behind.
+        let (running, failed, done) = (set(&["a", "b", "c"]), set(&["b", "c", "d"]), set(&["c"]));
+        let tally = Tally::count(Some(6), &running, &failed, &done);
+        let expected = Tally { jobs: Some(6), queued: 2, running: 1, done: 1, failed: 2 };
+        assert_eq!(tally, expected);
+        assert!(!tally.is_over());
+    }
 }

@@ -3,11 +3,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::Context;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
-use job::{Batch, BatchId, Job, Options, Records};
+use job::{Batch, Job, Options, Records};
 use queue::{AmqpQueue, Message, Queue};
 use serde_json::json;
 use store::{Location, PutOptions, Stores};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use worker::convert;
@@ -15,6 +14,7 @@ use worker::convert;
 use crate::{
     UsageError,
     args::SubmitArgs,
+    claims::{self, Claim, Claims},
     commands::{print_json, print_line, status},
     config::Config,
     exit, history,
@@ -29,25 +29,26 @@ const PUBLISHED_AT_A_TIME: usize = 512;
 pub(crate) async fn run(config: &Config, args: SubmitArgs) -> anyhow::Result<u8> {
     let output = wiring::output_prefix(&args.out)?;
     let stores = wiring::stores(config)?;
-    let queue = AmqpQueue::connect(config.queue.clone()).await?;
-    let submission = Submission::new(&args, output)?;
+    let queue = AmqpQueue::connect(wiring::queue(config)?).await?;
+    let mut submission = Submission::new(&args, output, &stores).await?;
 
-    submission.write_batch(&stores, None).await?;
-    history::remember(&submission.batch, &submission.output.to_string());
+    submission.write_batch(&stores).await?;
+    history::remember(&submission.batch.id, &submission.batch.output);
     let published = submission.publish(&stores, &queue, &args).await?;
-    submission.write_batch(&stores, Some(published.jobs)).await?;
+    submission.batch.jobs = Some(published.jobs);
+    submission.write_batch(&stores).await?;
 
-    let batch = &submission.batch;
+    let batch = &submission.batch.id;
     if args.json && !args.wait {
         print_json(&json!({
             "batch": batch,
             "jobs": published.jobs,
             "ignored": published.ignored,
             "failed": published.failed,
-            "out": submission.output.to_string(),
+            "out": submission.batch.output,
         }))?;
     } else if !args.json {
-        print_line(batch.as_str());
+        print_line(batch.as_str())?;
     }
     // Nothing found is a failure too: a mistyped prefix must not pass for work done.
     let complete = published.failed == 0 && published.jobs > 0;
@@ -61,12 +62,15 @@ pub(crate) async fn run(config: &Config, args: SubmitArgs) -> anyhow::Result<u8>
 
 /// One batch on its way into the queue.
 struct Submission {
-    batch: BatchId,
+    batch: Batch,
     output: Location,
     records: Records,
-    sources: Vec<String>,
     options: Options,
-    submitted_at: String,
+    claims: Claims,
+}
+
+fn is_missing(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<store::Error>().is_some_and(|error| error.kind == store::Kind::NotFound)
 }
 
 struct Published {
@@ -76,35 +80,32 @@ struct Published {
 }
 
 impl Submission {
-    fn new(args: &SubmitArgs, output: Location) -> anyhow::Result<Self> {
-        let batch = args.batch.clone().unwrap_or_else(BatchId::generate);
+    async fn new(args: &SubmitArgs, output: Location, stores: &Stores) -> anyhow::Result<Self> {
         let options = Options {
             formats: args.format.iter().copied().map(convert::output_format).collect(),
             model: args.model.clone(),
             ..args.recordings.options()?
         };
-        let sources = args.recordings.paths.clone();
-        Ok(Self {
-            records: Records::under(&output.to_string(), &batch),
-            batch,
-            output,
-            sources,
-            options,
-            submitted_at: OffsetDateTime::now_utc().format(&Rfc3339)?,
-        })
+        let mut batch = Batch::new(args.recordings.paths.clone(), output.to_string());
+        if let Some(id) = &args.batch {
+            batch.id = id.clone();
+        }
+        let records = Records::under(&batch.output, &batch.id);
+        if args.batch.is_some() {
+            // It began when it was submitted first. One of another version is not overwritten.
+            match status::read_batch(stores, &records).await {
+                Ok(begun) => batch.submitted_at = begun.submitted_at,
+                Err(error) if is_missing(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let claims = Claims::below(&batch.sources);
+        Ok(Self { batch, output, records, options, claims })
     }
 
-    async fn write_batch(&self, stores: &Stores, jobs: Option<u64>) -> anyhow::Result<()> {
-        let batch = Batch {
-            version: job::SCHEMA_VERSION,
-            id: self.batch.clone(),
-            sources: self.sources.clone(),
-            output: self.output.to_string(),
-            jobs,
-            submitted_at: self.submitted_at.clone(),
-        };
+    async fn write_batch(&self, stores: &Stores) -> anyhow::Result<()> {
         let (store, key) = stores.open(&self.records.batch().parse()?)?;
-        let body = Bytes::from(serde_json::to_vec_pretty(&batch)?);
+        let body = Bytes::from(self.batch.to_vec());
         let options =
             PutOptions { content_type: Some("application/json"), ..PutOptions::default() };
         store.put(&key, body, options).await.context("cannot write the batch's record")?;
@@ -121,7 +122,7 @@ impl Submission {
         let progress = Progress::start();
         let (sender, receiver) = mpsc::channel(PUBLISHED_AT_A_TIME);
         let listing = tokio::spawn({
-            let (stores, paths) = (stores.clone(), self.sources.clone());
+            let (stores, paths) = (stores.clone(), self.batch.sources.clone());
             let all_files = args.recordings.all_files;
             async move { sources::list(&stores, &paths, all_files, &sender).await }
         });
@@ -131,15 +132,16 @@ impl Submission {
             .try_for_each_concurrent(PUBLISHED_AT_A_TIME, async |found| {
                 match found {
                     Found::Recording(item) => match self.job(&item) {
-                        Ok(job) => {
-                            let message = Message {
-                                id: job.id.clone(),
-                                body: job.to_vec().into(),
-                                attempt: 0,
-                            };
-                            queue.publish(message).await.with_context(|| {
-                                format!("submission cut off; go on with --batch {}", self.batch)
-                            })?;
+                        Ok(None) => {}
+                        Ok(Some(job)) => {
+                            self.submit(stores, queue, &job, args.batch.is_some())
+                                .await
+                                .with_context(|| {
+                                    format!(
+                                        "submission cut off; go on with --batch {}",
+                                        self.batch.id
+                                    )
+                                })?;
                             jobs.fetch_add(1, Ordering::Relaxed);
                         }
                         Err(error) => {
@@ -171,18 +173,39 @@ impl Submission {
         Ok(published)
     }
 
-    fn job(&self, item: &Item) -> Result<Job, UsageError> {
+    /// Publishes one job. Where the batch was submitted before, the job may have failed then: that
+    /// is history now, and must not be taken for the outcome.
+    async fn submit(
+        &self,
+        stores: &Stores,
+        queue: &AmqpQueue,
+        job: &Job,
+        again: bool,
+    ) -> anyhow::Result<()> {
+        if again {
+            for uri in [self.records.failed(&job.id), job.error_record()] {
+                let (store, key) = stores.open(&uri.parse()?)?;
+                store.delete(&key).await.context("cannot delete the record of a failure")?;
+            }
+        }
+        let message = Message { id: job.id.clone(), body: job.to_vec().into(), attempt: 0 };
+        Ok(queue.publish(message).await?)
+    }
+
+    /// The job of a recording; none if the recording was named before.
+    fn job(&self, item: &Item) -> Result<Option<Job>, UsageError> {
         let output =
             self.output.join(&item.relative).map_err(|error| UsageError(error.to_string()))?;
-        let job = Job::new(
-            self.batch.clone(),
-            item.source.to_string(),
-            output.to_string(),
-            self.records.prefix().to_owned(),
-            self.options.clone(),
-        );
+        let (source, output) = (item.source.to_string(), output.to_string());
+        match self.claims.claim(&output, &source) {
+            Claim::Granted => {}
+            Claim::Repeated => return Ok(None),
+            Claim::Taken(by) => return Err(UsageError(claims::taken(&by))),
+        }
+        let records = self.records.prefix().to_owned();
+        let job = Job::new(self.batch.id.clone(), source, output, records, self.options.clone());
         // Refused here rather than by the worker that leases it.
         job.validate().map_err(|error| UsageError(error.to_string()))?;
-        Ok(job)
+        Ok(Some(job))
     }
 }

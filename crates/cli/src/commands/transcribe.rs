@@ -1,10 +1,10 @@
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::BTreeSet,
     fmt::Write,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use job::{Failure, FailureCode};
 use serde::Serialize;
 use speech::pipeline::Control;
@@ -18,6 +18,7 @@ use worker::{Assignment, Completed, Transcriber, Transcription, convert};
 use crate::{
     UsageError,
     args::TranscribeArgs,
+    claims::{self, Claim, Claims},
     commands::print_json,
     config::Config,
     exit,
@@ -58,8 +59,7 @@ pub(crate) async fn run(config: &Config, args: TranscribeArgs) -> anyhow::Result
         options: convert::pipeline_options(&options),
         channels: options.channels.map(convert::channel_mode),
         summary: Mutex::default(),
-        outputs: Mutex::default(),
-        several_roots: args.recordings.paths.len() > 1,
+        claims: Claims::below(&args.recordings.paths),
         labelled: sources::may_be_several(&args.recordings.paths),
         stop,
     });
@@ -75,9 +75,12 @@ pub(crate) async fn run(config: &Config, args: TranscribeArgs) -> anyhow::Result
         async move { batch.take(found).await }
     });
     if batch.ordered {
-        work.buffered(cores + 1).for_each(|text| batch.show(text)).await;
+        // What cannot be printed need not be made: the rest is dropped where it is.
+        let texts = work.buffered(cores + 1).map(Ok);
+        texts.try_for_each(async |text| batch.show(text)).await?;
     } else {
-        work.buffer_unordered(cores + 1).for_each(|text| batch.show(text)).await;
+        let texts = work.buffer_unordered(cores + 1).map(Ok);
+        texts.try_for_each(async |text| batch.show(text)).await?;
     }
     listing.await?;
     batch.report(args.json)
@@ -107,9 +110,7 @@ struct Batch {
     options: speech::pipeline::Options,
     channels: Option<audio::ChannelMode>,
     summary: Mutex<Summary>,
-    /// Which recording claimed which output; only needed if there are several roots.
-    outputs: Mutex<HashMap<String, String>>,
-    several_roots: bool,
+    claims: Claims,
     /// Several transcripts may go to standard output: each is headed by its recording.
     labelled: bool,
     stop: CancellationToken,
@@ -135,6 +136,14 @@ struct Listed {
     #[serde(flatten)]
     failure: Failure,
     remedy: &'static str,
+}
+
+/// Where the transcript of a recording goes.
+enum Claimed {
+    /// `None`: to standard output.
+    Output(Option<Location>),
+    /// The recording was named before.
+    Repeated,
 }
 
 impl Batch {
@@ -179,7 +188,14 @@ impl Batch {
         }
         let control = Arc::new(Control::default());
         self.progress.begin(&control, item.size);
-        let result = self.transcribe(&item, &control).await;
+        let result = match self.claim(&item) {
+            Ok(Claimed::Output(output)) => self.transcribe(&item, output, &control).await,
+            Ok(Claimed::Repeated) => {
+                self.progress.end(&control, item.size, None);
+                return None;
+            }
+            Err(failure) => Err(failure),
+        };
         let seconds = match &result {
             Ok(Transcription { completed: Completed::Transcribed, transcript }) => {
                 Some(transcript.source.duration)
@@ -200,11 +216,12 @@ impl Batch {
     async fn transcribe(
         &self,
         item: &Item,
+        output: Option<Location>,
         control: &Arc<Control>,
     ) -> Result<Transcription, Failure> {
         let assignment = Assignment {
             source: item.source.clone(),
-            output: self.output.as_ref().map(|prefix| self.claim(prefix, item)).transpose()?,
+            output,
             formats: self.formats.clone(),
             preset: None,
             channels: self.channels,
@@ -222,7 +239,8 @@ impl Batch {
     }
 
     /// The output of a recording, which no other recording of this run has.
-    fn claim(&self, prefix: &Location, item: &Item) -> Result<Location, Failure> {
+    fn claim(&self, item: &Item) -> Result<Claimed, Failure> {
+        let Some(prefix) = &self.output else { return Ok(Claimed::Output(None)) };
         let source = item.source.to_string();
         let invalid = |message: String| Failure {
             code: FailureCode::OutputDenied,
@@ -230,15 +248,11 @@ impl Batch {
             message,
         };
         let output = prefix.join(&item.relative).map_err(|error| invalid(error.to_string()))?;
-        if self.several_roots {
-            let mut outputs = self.outputs.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(other) = outputs.insert(output.to_string(), source.clone())
-                && other != source
-            {
-                return Err(invalid(format!("its transcript would replace that of {other}")));
-            }
+        match self.claims.claim(&output.to_string(), &source) {
+            Claim::Granted => Ok(Claimed::Output(Some(output))),
+            Claim::Repeated => Ok(Claimed::Repeated),
+            Claim::Taken(by) => Err(invalid(claims::taken(&by))),
         }
-        Ok(output)
     }
 
     fn succeed(&self, item: &Item, transcription: &Transcription) -> Option<String> {
@@ -280,10 +294,8 @@ impl Batch {
         self.summary.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn show(&self, text: Option<String>) {
-        if let Some(text) = text {
-            self.progress.print(&text);
-        }
+    fn show(&self, text: Option<String>) -> anyhow::Result<()> {
+        text.map_or(Ok(()), |text| self.progress.print(&text))
     }
 
     fn report(&self, json: bool) -> anyhow::Result<u8> {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     fmt::Write,
     path::{Path, PathBuf},
 };
@@ -30,8 +31,29 @@ pub(crate) struct Layered {
 
 /// Reads all layers. Every error is a [`UsageError`] that names key and origin.
 pub(crate) fn load(arguments: &Arguments) -> anyhow::Result<Layered> {
-    load_from(file_of(arguments)?.as_deref(), std::env::vars(), &flags_of(&arguments.command))
+    let file = file_of(arguments)?;
+    environment(std::env::vars_os())
+        .and_then(|variables| {
+            let flags = flags_of(&arguments.command);
+            load_from(file.as_deref(), variables.into_iter(), &flags)
+        })
         .map_err(|error| UsageError(format!("configuration: {error:#}")).into())
+}
+
+/// The variables that are ours. What others put into the environment need not be text.
+fn environment(
+    variables: impl Iterator<Item = (OsString, OsString)>,
+) -> anyhow::Result<Vec<(String, String)>> {
+    variables
+        .filter(|(name, _)| name.as_encoded_bytes().starts_with(PREFIX.as_bytes()))
+        .map(|(name, value)| {
+            let wrong = |what: &str| {
+                anyhow::anyhow!("environment variable {}: its {what} is not UTF-8", name.display())
+            };
+            let text = value.to_str().ok_or_else(|| wrong("value"))?.to_owned();
+            Ok((name.to_str().ok_or_else(|| wrong("name"))?.to_owned(), text))
+        })
+        .collect()
 }
 
 fn load_from(
@@ -222,15 +244,23 @@ fn shown(key: &str, value: &Value) -> serde_json::Value {
     if secret && !text.is_empty() { "***".into() } else { without_password(&text).into() }
 }
 
-/// `scheme://user:password@host` with the password replaced.
+/// `scheme://user:password@host` with the password replaced, as often as it occurs: a mirror is two
+/// addresses. A password may hold an `@`: the last one before the path ends it.
 fn without_password(text: &str) -> String {
-    let hidden = || {
-        let (scheme, rest) = text.split_once("://")?;
-        let (userinfo, host) = rest.split_once('@')?;
-        let (user, _) = userinfo.split_once(':')?;
-        Some(format!("{scheme}://{user}:***@{host}"))
-    };
-    hidden().unwrap_or_else(|| text.to_owned())
+    let mut parts = text.split("://");
+    let mut hidden = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (authority, path) = part.split_at(part.find(['/', '?', '#']).unwrap_or(part.len()));
+        let userinfo = authority.rsplit_once('@');
+        let user = userinfo.and_then(|(info, host)| Some((info.split_once(':')?.0, host)));
+        hidden.push_str("://");
+        match user {
+            Some((user, host)) => hidden.extend([user, ":***@", host]),
+            None => hidden.push_str(authority),
+        }
+        hidden.push_str(path);
+    }
+    hidden
 }
 
 #[cfg(test)]
@@ -311,5 +341,14 @@ mod tests {
         let printed = format!("{:?}", layered.values);
         assert!(!printed.contains("hunter"), "{printed}");
         assert_eq!(layered.values["queue.url"].0, "amqp://me:***@broker:5672/vhost");
+        for (text, shown) in [
+            ("amqp://me:p@ss:w@broker/a@b", "amqp://me:***@broker/a@b"),
+            ("https://hub/=https://me:p@ss@mirror", "https://hub/=https://me:***@mirror"),
+            ("http://me@host:9000/x", "http://me@host:9000/x"),
+            ("s3://bucket/a:b@c", "s3://bucket/a:b@c"),
+            ("info,lapin=warn", "info,lapin=warn"),
+        ] {
+            assert_eq!(without_password(text), shown);
+        }
     }
 }

@@ -48,7 +48,8 @@ impl Default for AmqpConfig {
 }
 
 impl AmqpConfig {
-    pub(super) fn validate(&self) -> Result<(), Error> {
+    /// Says what is wrong with the values, which [`crate::AmqpQueue::connect`] would refuse.
+    pub fn validate(&self) -> Result<(), Error> {
         let complaint = if self.prefix.is_empty() {
             "queue prefix must not be empty"
         } else if self.prefix.len() > LONGEST_PREFIX {
