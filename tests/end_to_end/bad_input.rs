@@ -245,6 +245,11 @@ fn a_damaged_model_is_refused_with_the_file_named() {
     let verified = scriptorium.run(["models", "verify"]).expect_code(1);
     assert!(verified.stdout.contains("model.bin"), "{}", verified.stdout);
     assert!(verified.stdout.contains("fsmn-vad: ok"), "{}", verified.stdout);
+    // It is no less damaged when nobody reads so.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let status = scriptorium.command(["models", "verify"]).stdout(writer).status().unwrap();
+    assert_eq!(status.code(), Some(1));
     let path = speech("sentence.wav");
     let ran = scriptorium.run(["transcribe", path.to_str().unwrap()]).expect_code(1);
     assert!(ran.stderr.contains("model.bin"), "{}", ran.stderr);

@@ -39,6 +39,7 @@ fn main() -> ExitCode {
     ExitCode::from(match run(arguments) {
         Ok(code) => code,
         Err(error) => {
+            // What was printed was enough.
             if error.is::<output::Closed>() {
                 return ExitCode::from(exit::SUCCESS);
             }

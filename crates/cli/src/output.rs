@@ -1,5 +1,5 @@
 //! Standard output, for results. Whoever reads it may stop reading at any time, as `head` does: that
-//! is no fault, and ends the command quietly.
+//! is no fault, and what was to be printed next is not missed.
 
 use std::io::{self, Write};
 

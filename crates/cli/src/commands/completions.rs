@@ -2,12 +2,13 @@ use clap::CommandFactory;
 
 use crate::{
     args::{Arguments, CompletionsArgs},
-    exit, output,
+    commands::print_line,
+    exit,
 };
 
 pub(crate) fn run(args: &CompletionsArgs) -> anyhow::Result<u8> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Arguments::command(), "scriptorium", &mut script);
-    output::write(&String::from_utf8_lossy(&script))?;
+    print_line(String::from_utf8_lossy(&script).trim_end())?;
     Ok(exit::SUCCESS)
 }

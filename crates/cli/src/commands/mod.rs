@@ -15,7 +15,11 @@ fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     print_line(&serde_json::to_string_pretty(value)?)
 }
 
-/// Prints a result for people.
+/// Prints a result for people. A reader that has left changes nothing about what the command does,
+/// nor about its exit code.
 fn print_line(line: &str) -> anyhow::Result<()> {
-    output::write(&format!("{line}\n"))
+    match output::write(&format!("{line}\n")) {
+        Err(error) if error.is::<output::Closed>() => Ok(()),
+        written => written,
+    }
 }
