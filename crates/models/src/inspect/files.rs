@@ -9,6 +9,7 @@ use super::ModelFile;
 use crate::Error;
 use crate::family::{Family, Variant};
 use crate::protobuf::{Payload, Walker};
+use crate::yaml;
 
 /// Names that FunASR's releases give a model's settings, newest first.
 pub(super) const CONFIGS: [&str; 4] = ["config.yaml", "asr.yaml", "vad.yaml", "punc.yaml"];
@@ -78,8 +79,7 @@ impl Directory {
     pub(super) fn config(&self) -> Option<(&'static str, Result<Config, String>)> {
         let name = self.find(&CONFIGS)?;
         let parsed = self.text(name).and_then(|text| {
-            serde_saphyr::from_str(&text)
-                .map_err(|error| format!("not a model's configuration: {error}"))
+            yaml::parse(&text).map_err(|error| format!("not a model's configuration: {error}"))
         });
         Some((name, parsed))
     }
