@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use engine::OnnxFile;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
@@ -39,6 +40,23 @@ pub(crate) fn settings<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
         serde_saphyr::budget! { max_nodes: MOST_YAML_NODES, max_events: 2 * MOST_YAML_NODES };
     serde_saphyr::from_str_with_options(&text, serde_saphyr::options! { budget: budget })
         .map_err(|error| broken(path, format!("is not a model's configuration: {error}")))
+}
+
+/// A weight that is no number need not show in what a network computes: ReLU swallows it.
+pub(crate) fn check_weights(file: &OnnxFile) -> Result<(), Error> {
+    for node in file.nodes() {
+        for tensor in node.inputs() {
+            let Some(Ok(values)) = file.constant(tensor).map(engine::values::<f32>) else {
+                continue;
+            };
+            if values.iter().any(|value| value.is_nan()) {
+                let message =
+                    format!("is damaged: a weight of `{tensor}` is no number; fetch it anew");
+                return Err(broken(file.path(), message));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A model's identity, for fingerprints: lower-case hexadecimal SHA-256 over the lengths and bytes of
