@@ -64,7 +64,7 @@ impl OnnxFile {
 
     pub(super) fn new(path: &Path, model: pb::ModelProto) -> Result<Self, Error> {
         let mut proto = model.graph.ok_or_else(|| Error::model(path, "holds no graph"))?;
-        let constants = translate::constants(path, std::mem::take(&mut proto.initializer))
+        let constants = translate::constants(std::mem::take(&mut proto.initializer))
             .map_err(|error| Error::model(path, error))?;
         let nodes = std::mem::take(&mut proto.node).into_iter().map(OnnxNode::new).collect();
         let graph = Graph::new(nodes, constants).map_err(|error| Error::model(path, error))?;

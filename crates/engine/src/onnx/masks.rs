@@ -225,7 +225,7 @@ impl<'a> Values<'a> {
                 }
             }
             "ConstantOfShape" => Some(Number::new(match node.tensor("value") {
-                Some(proto) => whole(&super::translate::tensor(proto, None).ok()?)?,
+                Some(proto) => whole(&super::translate::tensor(proto).ok()?)?,
                 None => 0.to_dim(),
             })),
             "Gather" => {
