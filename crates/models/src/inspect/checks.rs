@@ -206,7 +206,13 @@ impl<'a> Checks<'a> {
 
     fn check_hotwords(&mut self, settings: Option<(&'static str, &Config)>) {
         if self.inspection.variant == Some(Variant::Hotwords) {
-            if let Some(file) = self.need(&["model_eb.onnx"], "the network that embeds hotwords")
+            // As the recognizer looks for it: the quantized one is taken with its like only.
+            let quantized = self.inspection.precisions.contains(&Precision::Int8);
+            let quantized = quantized.then(|| self.directory.find(&["model_eb_quant.onnx"]));
+            let found = quantized
+                .flatten()
+                .or_else(|| self.need(&["model_eb.onnx"], "the network that embeds hotwords"));
+            if let Some(file) = found
                 && let Err(cause) = Graph::open(&self.directory.path(file))
             {
                 self.report(file, cause, SAME_RELEASE);
