@@ -71,7 +71,6 @@ fn knows_paraformer_in_all_its_variants() {
         ("paraformer-loop", "paraformer", Variant::Plain),
         ("bicif", "BiCifParaformer", Variant::Timestamps),
         ("seaco", "SeacoParaformer", Variant::Hotwords),
-        ("seaco", "ContextualParaformer", Variant::Hotwords),
     ] {
         let found = paraformer(name, class).inspect();
         assert_eq!(found.problems, []);
@@ -86,6 +85,7 @@ fn knows_paraformer_in_all_its_variants() {
     assert_eq!(both.precisions, [Precision::Int8, Precision::F32]);
     assert!(both.is_usable());
 }
+
 #[test]
 fn hotwords_are_embedded_by_either_network() {
     let embedder = fixture("seaco/model_eb.onnx");
@@ -113,7 +113,6 @@ fn weights_lie_in_the_networks_file() {
     assert_eq!(found.problems.len(), 1, "{found}");
     assert!(found.problems[0].message.contains("another file, w.data"), "{found}");
 }
-
 
 #[test]
 fn knows_the_older_names() {
@@ -309,6 +308,8 @@ fn says_what_it_cannot_run() {
         .with("model_quant.onnx", "x")
         .error();
     assert!(streaming.contains("ParaformerStreaming"), "{streaming}");
+    let contextual = paraformer("seaco", "ContextualParaformer").error();
+    assert!(contextual.contains("only SeACo"), "{contextual}");
     let broken = Model::new().with("model.onnx", "x").error();
     assert!(broken.contains("model.onnx: not an ONNX model"), "{broken}");
     let other = Model::new().with("model.onnx", fixture("seaco/model_eb.onnx")).error();
