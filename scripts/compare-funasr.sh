@@ -8,6 +8,13 @@ cd "$(dirname "$0")/.."
 # shellcheck source=scripts/packages.sh
 source scripts/packages.sh
 
+# Somebody's own model is never filled up with random weights.
+if [ -n "${PARAFORMER_DIR:-}" ] && [ ! -e "$PARAFORMER_DIR/model_quant.onnx" ]; then
+    echo "no model_quant.onnx in $PARAFORMER_DIR: export the model quantized, or unset" \
+        "PARAFORMER_DIR for one with random weights" >&2
+    exit 1
+fi
+
 cache=.cache/compare-funasr
 venv=$cache/venv
 clips=/usr/share/pocketsphinx/test/data

@@ -3,7 +3,8 @@
 
 usage: inflate_paraformer.py FIXTURE OUT   (needs onnx 1.17, onnxruntime 1.20.1, numpy)
 
-Weights are centre + scale * uniform(-1, 1), by splitmix64 from each tensor's seed.
+Weights are centre + scale * uniform(-1, 1), by splitmix64 from each tensor's seed. OUT must be new,
+empty, or what an earlier run left unfinished: nobody's model is overwritten.
 """
 
 import json
@@ -35,6 +36,18 @@ frontend_conf:
   lfr_n: 6
 lang: zh-cn
 """
+
+
+# Is there from the first to the last moment of a run.
+UNFINISHED = "inflate_paraformer.unfinished"
+
+
+def claim(out):
+    """Begins an export in `out`; refuses a directory that holds anything else."""
+    out.mkdir(parents=True, exist_ok=True)
+    if any(out.iterdir()) and not (out / UNFINISHED).exists():
+        sys.exit(f"{out} holds files that this script did not leave unfinished: name a new directory")
+    (out / UNFINISHED).touch()
 
 
 def uniform(seed, count, centre, scale):
@@ -89,7 +102,7 @@ def quantize(source, target):
 
 def main():
     fixture, out = map(pathlib.Path, sys.argv[1:])
-    out.mkdir(parents=True, exist_ok=True)
+    claim(out)
     skeleton = lzma.decompress((fixture / "paraformer-large.skeleton.onnx.xz").read_bytes())
     model = onnx.ModelProto.FromString(skeleton)
     inflate(model)
@@ -101,6 +114,7 @@ def main():
     # Last, and in one step: what is there is whole.
     quantize(str(out / "model.onnx"), str(out / "model_quant.onnx.part"))
     (out / "model_quant.onnx.part").rename(out / "model_quant.onnx")
+    (out / UNFINISHED).unlink()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 //! FunASR's family: a small Paraformer that was truly trained, from the directory that FunASR's own
 //! exporter wrote, on what its own runtime made of the same recordings.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
 use serde_json::Value;
 
@@ -165,14 +165,36 @@ fn a_broken_model_directory_is_named_with_its_fault() {
         move |model: &Path| fs::write(model.join(name), text).unwrap()
     };
     for (stderr, file, fault) in [
-        (broken(&write("tokens.json", r#"["<blank>", "<s>", "</s>"]"#)), "tokens.json", "3"),
-        (broken(&write("config.yaml", "frontend_conf: [")), "config.yaml", ""),
-        (broken(&write("am.mvn", "<Nnet>")), "am.mvn", ""),
-        (broken(&write("model_quant.onnx", "no model")), "model_quant.onnx", ""),
+        (broken(&write("tokens.json", r#"["<blank>", "<s>", "</s>"]"#)), "tokens.json", "3 tokens"),
+        (
+            broken(&write("config.yaml", "frontend_conf: [")),
+            "config.yaml",
+            "not a model's configuration",
+        ),
+        (broken(&write("am.mvn", "<Nnet>")), "am.mvn", "<AddShift>"),
+        (broken(&write("model_quant.onnx", "no model")), "model_quant.onnx", "not an ONNX model"),
         (broken(&|model| fs::remove_file(model.join("am.mvn")).unwrap()), "am.mvn", "missing"),
     ] {
         assert!(stderr.contains(file) && stderr.contains(fault), "{file}: {stderr}");
     }
+}
+
+/// Most punctuation models are published in int8 only; that is no reason not to have f32 elsewhere.
+#[test]
+fn the_recognizers_precision_is_its_own() {
+    let Some(models) = models() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let compressed = fixture("funasr/ct-punc/model_quant.onnx.gz");
+    let unpacked = Command::new("gzip").arg("-dc").arg(compressed).output().unwrap();
+    fs::write(directory.path().join("model_quant.onnx"), unpacked.stdout).unwrap();
+    let config = "model: CTTransformer\nmodel_conf:\n  punc_list: [<unk>, _, ',', 。, '?', 、]\n";
+    fs::write(directory.path().join("config.yaml"), config).unwrap();
+    let tokens = directory.path().join("tokens.json");
+    fs::copy(fixture("punctuation/tokens.json"), tokens).unwrap();
+    let wav = fixture("words/audio/01_phrase.flac");
+    let punctuation = ["--punctuation-model", directory.path().to_str().unwrap()];
+    let arguments = ["transcribe", wav.to_str().unwrap(), "--precision", "f32"];
+    Scriptorium::new(&models).run(arguments.into_iter().chain(punctuation)).expect_code(0);
 }
 
 #[test]

@@ -219,7 +219,6 @@ type Opened<M> = BTreeMap<PathBuf, Arc<M>>;
 
 impl Loader {
     fn models(&mut self, parts: &Parts) -> Result<pipeline::Models, Error> {
-        let precision = self.config.precision;
         let recognizer = &parts.recognizer;
         Ok(pipeline::Models {
             recognizer: once(&mut self.recognizers, &recognizer.path, || {
@@ -230,7 +229,9 @@ impl Loader {
             })?,
             punctuator: maybe(&parts.punctuation, |model| {
                 once(&mut self.punctuators, &model.path, || {
-                    Punctuator::open(&model.path, &model.name, precision).map(Arc::new)
+                    // `recognizer.precision` is the recognizer's alone: most punctuation models
+                    // are published in one precision only.
+                    Punctuator::open(&model.path, &model.name, Precision::Auto).map(Arc::new)
                 })
             })?,
             diarizer: maybe(&parts.speakers, |model| {

@@ -83,17 +83,7 @@ impl Onnx {
     /// [`Error::Model`] if the file cannot be read, is no ONNX model, or holds operators or shapes
     /// that cannot be worked out.
     pub fn open(path: &Path, inputs: &[Vec<Dim>]) -> Result<Self, Error> {
-        let file = OnnxFile::read(path)?;
-        let expected = file.inputs().len();
-        if inputs.len() != expected {
-            let message = format!("has {expected} inputs, not {}", inputs.len());
-            return Err(Error::model(path, message));
-        }
-        let names = file.inputs().iter().map(|port| port.name.as_str());
-        let inputs: Vec<_> =
-            names.zip(inputs).map(|(name, shape)| Input::new(name, shape.clone())).collect();
-        let outputs: Vec<_> = file.outputs().iter().map(|port| port.name.as_str()).collect();
-        file.network(&inputs, &outputs)
+        OnnxFile::read(path)?.whole(inputs)
     }
 
     /// Runs the network on this thread. Tensors are in the order of its inputs and outputs.

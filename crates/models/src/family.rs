@@ -10,7 +10,7 @@ pub enum Family {
     Whisper,
     /// FunASR's FSMN voice activity detector.
     FsmnVad,
-    /// FunASR's Paraformer, plain or with timestamps (BiCif) or hotwords (SeACo, contextual).
+    /// FunASR's Paraformer, plain or with timestamps (BiCif) or hotwords (SeACo).
     Paraformer,
     /// SenseVoice-Small: five languages, emotions and events.
     SenseVoice,
@@ -73,7 +73,7 @@ pub enum Variant {
     Plain,
     /// Paraformer with a second predictor for the times of tokens (BiCif).
     Timestamps,
-    /// Paraformer that takes hotwords (SeACo with times, or contextual).
+    /// Paraformer that takes hotwords (SeACo).
     Hotwords,
     /// CT-Transformer that looks no further than what has been said (vadrealtime).
     Realtime,

@@ -24,6 +24,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod wheel;
+mod yaml;
 
 pub use catalogue::{Catalogue, Entry, FileEntry};
 pub use directory::ModelDirectory;

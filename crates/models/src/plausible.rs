@@ -4,6 +4,7 @@ use std::path::Path;
 use serde::de::IgnoredAny;
 
 use crate::onnx::Graph;
+use crate::yaml;
 
 /// Whether a file could be what its name says: the least to ask of one whose checksum nobody knows,
 /// before its own is written down for good. A login page with status 200 is not.
@@ -18,7 +19,7 @@ pub(crate) fn check(name: &str, path: &Path) -> Result<(), String> {
         Some("json") => serde_json::from_str::<IgnoredAny>(&text()?)
             .map(drop)
             .map_err(|error| format!("not JSON: {error}")),
-        Some("yaml") => serde_saphyr::from_str::<IgnoredAny>(&text()?)
+        Some("yaml") => yaml::parse::<IgnoredAny>(&text()?)
             .map(drop)
             .map_err(|error| format!("not YAML: {error}")),
         Some("mvn") if !text()?.contains("<AddShift>") => {

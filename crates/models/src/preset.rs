@@ -67,17 +67,6 @@ impl Catalogue {
         })
     }
 
-    /// The names that [`Catalogue::preset`] knows.
-    pub fn preset_names(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = self.presets.iter().map(|preset| preset.name.as_str()).collect();
-        for entry in &self.models {
-            if entry.family.role() == Role::Recognizer && !names.contains(&entry.name.as_str()) {
-                names.push(&entry.name);
-            }
-        }
-        names
-    }
-
     /// Whether every preset names models that there are, for what they are.
     pub(crate) fn check_presets(&self) -> Result<(), String> {
         for (index, preset) in self.presets.iter().enumerate() {
@@ -122,8 +111,8 @@ mod tests {
         let speakers = catalogue.get(preset.speakers.as_deref().unwrap()).unwrap();
         assert_eq!(speakers.family, Family::CamPlusPlus);
         assert_eq!(preset.models()[..2], [preset.recognizer.as_str(), DEFAULT_VAD]);
-        for name in catalogue.preset_names() {
-            assert_eq!(catalogue.preset(name).unwrap().name, name);
+        for preset in &catalogue.presets {
+            assert_eq!(catalogue.preset(&preset.name).as_ref(), Some(preset));
         }
     }
 

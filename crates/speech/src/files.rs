@@ -6,9 +6,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use engine::OnnxFile;
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use crate::recognizer::Error;
+
+/// Old settings of a punctuation model hold its vocabulary of up to 471,067 words; by itself the
+/// parser gives up at 250,000 nodes.
+const MOST_YAML_NODES: usize = 2_000_000;
 
 /// The first of `names` that is in `directory`: exporters and releases differ.
 pub(crate) fn find(directory: &Path, names: &[&str]) -> Option<PathBuf> {
@@ -24,6 +30,33 @@ pub(crate) fn need(directory: &Path, names: &[&str]) -> Result<PathBuf, Error> {
 /// A file of a model is not as it should be.
 pub(crate) fn broken(path: &Path, message: impl ToString) -> Error {
     Error::Model { path: path.to_owned(), message: message.to_string() }
+}
+
+/// A model's settings, in YAML.
+pub(crate) fn settings<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| broken(path, format!("cannot be read: {error}")))?;
+    let budget =
+        serde_saphyr::budget! { max_nodes: MOST_YAML_NODES, max_events: 2 * MOST_YAML_NODES };
+    serde_saphyr::from_str_with_options(&text, serde_saphyr::options! { budget: budget })
+        .map_err(|error| broken(path, format!("is not a model's configuration: {error}")))
+}
+
+/// A weight that is no number need not show in what a network computes: ReLU swallows it.
+pub(crate) fn check_weights(file: &OnnxFile) -> Result<(), Error> {
+    for node in file.nodes() {
+        for tensor in node.inputs() {
+            let Some(Ok(values)) = file.constant(tensor).map(engine::values::<f32>) else {
+                continue;
+            };
+            if values.iter().any(|value| value.is_nan()) {
+                let message =
+                    format!("is damaged: a weight of `{tensor}` is no number; fetch it anew");
+                return Err(broken(file.path(), message));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A model's identity, for fingerprints: lower-case hexadecimal SHA-256 over the lengths and bytes of

@@ -130,6 +130,17 @@ fn a_model_directory_that_is_not_whole_is_refused() {
     refused("the normalization has 560 values");
     std::fs::copy(good.join("am.mvn"), bad.join("vad.mvn")).expect("copy");
     FsmnVad::open(bad).expect("whole, under the other names");
+    // Its ReLUs would make numbers of it, and silence of every recording.
+    let whole = std::fs::read(bad.join("model.onnx")).expect("model");
+    // The bias of the first layer, by its name; then come a tag and a length of two bytes.
+    let name = b"encoder.in_linear1.linear.bias";
+    let at = whole.windows(name.len()).rposition(|window| window == name).expect("a bias");
+    let raw = at + name.len() + 3;
+    let mut damaged = whole.clone();
+    damaged[raw..raw + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    std::fs::write(bad.join("model.onnx"), damaged).expect("write");
+    refused("is damaged: a weight of `");
+    std::fs::write(bad.join("model.onnx"), whole).expect("write");
     std::fs::rename(bad.join("model.onnx"), bad.join("model_quant.onnx")).expect("rename");
     FsmnVad::open(bad).expect("a quantized one, where there is no other");
     std::fs::rename(bad.join("model_quant.onnx"), bad.join("model.onnx")).expect("rename");

@@ -6,7 +6,7 @@ use std::{
 
 use tract_onnx::{pb, prelude::*, tract_core::internal::TractError};
 
-use super::{Input, Onnx, OnnxNode, fuse, graph::Graph, masks, translate};
+use super::{Dim, Input, Onnx, OnnxNode, fuse, graph::Graph, masks, translate};
 use crate::Error;
 
 /// An ONNX file, read and not yet made into a network. Weights are held once, and shared with the
@@ -64,7 +64,7 @@ impl OnnxFile {
 
     pub(super) fn new(path: &Path, model: pb::ModelProto) -> Result<Self, Error> {
         let mut proto = model.graph.ok_or_else(|| Error::model(path, "holds no graph"))?;
-        let constants = translate::constants(path, std::mem::take(&mut proto.initializer))
+        let constants = translate::constants(std::mem::take(&mut proto.initializer))
             .map_err(|error| Error::model(path, error))?;
         let nodes = std::mem::take(&mut proto.node).into_iter().map(OnnxNode::new).collect();
         let graph = Graph::new(nodes, constants).map_err(|error| Error::model(path, error))?;
@@ -162,6 +162,24 @@ impl OnnxFile {
         let mut nodes: Vec<_> = nodes.into_iter().collect();
         nodes.sort_unstable();
         nodes.into_iter().map(|index| &self.graph.nodes[index]).collect()
+    }
+
+    /// All of the graph, as [`Onnx::open`].
+    ///
+    /// # Errors
+    /// [`Error::Model`] if there is not a shape for every input, or a shape or an operator cannot be
+    /// worked out.
+    pub fn whole(&self, shapes: &[Vec<Dim>]) -> Result<Onnx, Error> {
+        let expected = self.inputs.len();
+        if shapes.len() != expected {
+            let message = format!("has {expected} inputs, not {}", shapes.len());
+            return Err(Error::model(&self.path, message));
+        }
+        let names = self.inputs.iter().map(|port| port.name.as_str());
+        let inputs: Vec<_> =
+            names.zip(shapes).map(|(name, shape)| Input::new(name, shape.clone())).collect();
+        let outputs: Vec<_> = self.outputs.iter().map(|port| port.name.as_str()).collect();
+        self.network(&inputs, &outputs)
     }
 
     /// The part of the graph between `inputs` and `outputs` as a network of its own; any tensor may

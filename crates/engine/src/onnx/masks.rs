@@ -6,7 +6,7 @@
 //! mask: `x * 1`, `x + 0` and `Where(false, y, x)` are `x`, whatever its shape. Where a mask's own
 //! shape matters it stays, with a shape that is known.
 
-use std::collections::HashMap;
+use std::{cell::RefCell, collections::HashMap};
 
 use tract_onnx::tract_core::internal::*;
 
@@ -14,6 +14,14 @@ use super::{OnnxNode, graph::Graph};
 
 /// The operator that makes a mask of a given shape.
 pub(super) const ALL_TRUE: &str = "scriptorium.AllTrue";
+
+/// How many operators may lie between a number and what it is computed from. Exports have a dozen;
+/// recursion is not to overflow the stack, whatever the file.
+const DEEPEST: usize = 64;
+/// Two numbers below it multiply without overflow.
+const LARGEST: f64 = 1e9;
+/// The same for what depends on an axis, whose expression may grow with it.
+const LARGEST_OF_AXES: f64 = 1024.0;
 
 /// What is known before the graph runs.
 pub(super) struct Known<'a> {
@@ -112,7 +120,8 @@ impl Folding {
 
 /// The masks that are all true, by the index of their node, and their lengths.
 fn full_masks(graph: &Graph, known: &Known<'_>) -> Vec<(usize, TDim)> {
-    let values = Values { graph, producers: graph.producers(), known };
+    let found = RefCell::default();
+    let values = Values { graph, producers: graph.producers(), known, found };
     let nodes = graph.nodes.iter().enumerate();
     nodes.filter_map(|(index, node)| Some((index, values.full_mask(node)?))).collect()
 }
@@ -121,6 +130,15 @@ struct Values<'a> {
     graph: &'a Graph,
     producers: HashMap<&'a str, usize>,
     known: &'a Known<'a>,
+    /// By tensor, if it is known.
+    found: RefCell<HashMap<String, Option<Number>>>,
+}
+
+#[derive(Clone)]
+struct Number {
+    value: TDim,
+    /// Bounds the sum of its coefficients.
+    size: f64,
 }
 
 impl<'a> Values<'a> {
@@ -161,33 +179,61 @@ impl<'a> Values<'a> {
 
     /// The number that fills `tensor`, if it is known.
     fn value(&self, tensor: &str) -> Option<TDim> {
+        self.number(tensor, DEEPEST).map(|number| number.value)
+    }
+
+    /// Each tensor is looked at once: with two inputs to each operator, ways to it are many.
+    fn number(&self, tensor: &str, depth: usize) -> Option<Number> {
+        if let Some(found) = self.found.borrow().get(tensor) {
+            return found.clone();
+        }
+        let number = depth.checked_sub(1).and_then(|depth| self.compute(tensor, depth));
+        let number = number.filter(|number| {
+            let is_known = number.value.as_i64().is_some();
+            number.size < if is_known { LARGEST } else { LARGEST_OF_AXES }
+        });
+        self.found.borrow_mut().insert(tensor.to_owned(), number.clone());
+        number
+    }
+
+    /// `depth`: how much further it may go.
+    fn compute(&self, tensor: &str, depth: usize) -> Option<Number> {
         if let Some(length) = self.known.lengths.get(tensor) {
-            return Some(length.clone());
+            return Some(Number::new(length.clone()));
         }
         if let Some(constant) = self.graph.constants.get(tensor) {
-            return whole(constant);
+            return whole(constant).map(Number::new);
         }
         let node = self.producer(tensor)?;
-        let input = |index| self.value(node.input(index)?);
+        let input = |index| self.number(node.input(index)?, depth);
         match node.op() {
             "Cast" | "Expand" | "Identity" | "ReduceMax" | "ReduceMin" | "Reshape" | "Squeeze"
             | "Tile" | "Unsqueeze" => input(0),
-            "Add" => Some(input(0)? + input(1)?),
-            "Sub" => Some(input(0)? - input(1)?),
-            "Mul" => match (input(0)?, input(1)?) {
-                (TDim::Val(factor), other) | (other, TDim::Val(factor)) => Some(other * factor),
-                _ => None,
-            },
-            "ConstantOfShape" => match node.tensor("value") {
-                Some(proto) => whole(&super::translate::tensor(proto, None).ok()?),
-                None => Some(0.to_dim()),
-            },
+            "Add" | "Sub" => {
+                let (a, b) = (input(0)?, input(1)?);
+                let value = if node.op() == "Add" { a.value + b.value } else { a.value - b.value };
+                Some(Number { value, size: a.size + b.size })
+            }
+            "Mul" => {
+                let (a, b) = (input(0)?, input(1)?);
+                let size = a.size * b.size;
+                match (a.value, b.value) {
+                    (TDim::Val(factor), other) | (other, TDim::Val(factor)) => {
+                        Some(Number { value: other * factor, size })
+                    }
+                    _ => None,
+                }
+            }
+            "ConstantOfShape" => Some(Number::new(match node.tensor("value") {
+                Some(proto) => whole(&super::translate::tensor(proto).ok()?)?,
+                None => 0.to_dim(),
+            })),
             "Gather" => {
                 let shape = self.producer(node.input(0)?).filter(|node| node.op() == "Shape")?;
                 let dims = self.known.shapes.get(shape.input(0)?)?;
-                let axis = input(1)?.to_i64().ok()?;
+                let axis = input(1)?.value.to_i64().ok()?;
                 let axis = if axis < 0 { axis + dims.len() as i64 } else { axis };
-                dims.get(usize::try_from(axis).ok()?).cloned()
+                dims.get(usize::try_from(axis).ok()?).cloned().map(Number::new)
             }
             _ => None,
         }
@@ -198,8 +244,52 @@ impl<'a> Values<'a> {
     }
 }
 
+impl Number {
+    /// A constant, or a symbol.
+    fn new(value: TDim) -> Self {
+        let size = value.as_i64().map_or(1.0, |value| value.abs() as f64);
+        Self { value, size }
+    }
+}
+
 /// The whole number that fills a constant.
 fn whole(constant: &Tensor) -> Option<TDim> {
     let value = constant.as_uniform()?.cast_to_scalar::<f64>().ok()?;
-    (value.fract() == 0.0 && value.abs() < 1e9).then(|| (value as i64).to_dim())
+    (value.fract() == 0.0 && value.abs() < LARGEST).then(|| (value as i64).to_dim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A mask of `lengths`, worked out by way of `count` operators that take `inputs` times the one
+    /// before. Whether it was found all true.
+    fn is_folded(op: &str, count: usize, inputs: usize) -> bool {
+        let names: Vec<String> = (0..=count).map(|index| format!("t{index}")).collect();
+        let mut nodes = vec![OnnxNode::with("Cast", &["lengths"], &names[0])];
+        for pair in names.windows(2) {
+            nodes.push(OnnxNode::with(op, &vec![pair[0].as_str(); inputs], &pair[1]));
+        }
+        nodes.push(OnnxNode::with("Unsqueeze", &[&names[count], "last"], "column"));
+        nodes.push(OnnxNode::with("Range", &["zero", &names[count], "one"], "positions"));
+        nodes.push(OnnxNode::with("Less", &["positions", "column"], "mask"));
+        let constants =
+            [("zero", tensor0(0i64)), ("one", tensor0(1i64)), ("last", tensor1(&[-1i64]))];
+        let constants =
+            constants.map(|(name, value)| (name.to_owned(), value.into_arc_tensor())).into();
+        let mut graph = Graph::new(nodes, constants).expect("a graph");
+        let scope = SymbolScope::default();
+        let length = scope.sym("n").to_dim();
+        let known = Known { lengths: HashMap::from([("lengths", length)]), shapes: HashMap::new() };
+        fold(&mut graph, &known, &["mask"]);
+        graph.nodes.iter().any(|node| node.op() == ALL_TRUE)
+    }
+
+    /// Nobody exports such graphs, but a file may hold them.
+    #[test]
+    fn numbers_are_worked_out_in_bounded_time_and_depth() {
+        assert!(is_folded("Cast", 10, 1) && is_folded("Add", 5, 2));
+        assert!(!is_folded("Add", 60, 2), "too large a number, by 2^60 ways");
+        assert!(!is_folded("Cast", 100_000, 1), "too deep");
+    }
 }

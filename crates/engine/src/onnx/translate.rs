@@ -1,6 +1,6 @@
 //! From protobuf to tract.
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use tract_onnx::{
     pb,
@@ -15,14 +15,12 @@ use crate::{ops, runner::Runner};
 /// The weights of a file. Each protobuf is dropped when its tensor is made, so that they are not in
 /// memory twice.
 pub(super) fn constants(
-    path: &Path,
     initializers: Vec<pb::TensorProto>,
 ) -> TractResult<HashMap<String, Arc<Tensor>>> {
-    let directory = path.parent().and_then(Path::to_str);
     let mut constants = HashMap::with_capacity(initializers.len());
     for mut proto in initializers {
         let name = std::mem::take(&mut proto.name);
-        let tensor = tensor(&proto, directory).with_context(|| format!("weights `{name}`"))?;
+        let tensor = tensor(&proto).with_context(|| format!("weights `{name}`"))?;
         constants.insert(name, Arc::new(tensor));
     }
     Ok(constants)
@@ -31,7 +29,7 @@ pub(super) fn constants(
 /// The value of a `Constant`; `None` if it is of a kind that only tract knows.
 pub(super) fn constant(node: &OnnxNode) -> TractResult<Option<Tensor>> {
     if let Some(proto) = node.tensor("value") {
-        return tensor(proto, None).map(Some);
+        return tensor(proto).map(Some);
     }
     let scalar = node.float("value_float").map(tensor0);
     Ok(scalar
@@ -39,12 +37,22 @@ pub(super) fn constant(node: &OnnxNode) -> TractResult<Option<Tensor>> {
         .or_else(|| node.ints("value_ints").map(tensor1)))
 }
 
-pub(super) fn tensor(proto: &pb::TensorProto, directory: Option<&str>) -> TractResult<Tensor> {
-    use pb::tensor_proto::DataType;
+/// Values in another file are refused: what a model computes must hang on the bytes of its file, by
+/// which it is known.
+pub(super) fn tensor(proto: &pb::TensorProto) -> TractResult<Tensor> {
+    use pb::tensor_proto::{DataLocation, DataType};
+    if proto.data_location == Some(DataLocation::External as i32) {
+        let location = proto.external_data.iter().find(|entry| entry.key == "location");
+        bail!(
+            "the values lie in another file (`{}`): save the model as one, in Python: \
+             onnx.save(onnx.load(\"model.onnx\"), \"single.onnx\")",
+            location.map_or("", |entry| &entry.value)
+        );
+    }
     // tract panics on these when they are raw.
     let text = proto.data_type == DataType::String as i32;
     ensure!(!text || !proto.string_data.is_empty(), "text without a text");
-    load_tensor(&*tract_onnx::onnx().provider, proto, directory)
+    load_tensor(&*tract_onnx::onnx().provider, proto, None)
 }
 
 /// A model to translate into, and what `inputs` say in its symbols.

@@ -85,11 +85,12 @@ impl<'a> Checks<'a> {
             let remedy = "use the export in f32, or the one quantized to int8";
             self.report(&network.file, "its weights are 16-bit floats".into(), remedy);
         }
-        for external in &graph.external {
-            if !self.directory.has(external) {
-                let message = format!("its weights lie in {external}, which is missing");
-                self.report(&network.file, message, "copy that file too, beside this one");
-            }
+        // Of an export in hundreds of files, one tells enough.
+        if let Some(external) = graph.external.first() {
+            let message = format!("its weights lie in another file, {external}");
+            let remedy = "save the model as one file, in Python: onnx.save(onnx.load(\"model.onnx\"), \
+                          \"single.onnx\")";
+            self.report(&network.file, message, remedy);
         }
         let family = self.inspection.family;
         match network::recognize(graph) {
@@ -205,7 +206,13 @@ impl<'a> Checks<'a> {
 
     fn check_hotwords(&mut self, settings: Option<(&'static str, &Config)>) {
         if self.inspection.variant == Some(Variant::Hotwords) {
-            if let Some(file) = self.need(&["model_eb.onnx"], "the network that embeds hotwords")
+            // As the recognizer looks for it: the quantized one is taken with its like only.
+            let quantized = self.inspection.precisions.contains(&Precision::Int8);
+            let quantized = quantized.then(|| self.directory.find(&["model_eb_quant.onnx"]));
+            let found = quantized
+                .flatten()
+                .or_else(|| self.need(&["model_eb.onnx"], "the network that embeds hotwords"));
+            if let Some(file) = found
                 && let Err(cause) = Graph::open(&self.directory.path(file))
             {
                 self.report(file, cause, SAME_RELEASE);

@@ -9,6 +9,7 @@ use super::ModelFile;
 use crate::Error;
 use crate::family::{Family, Variant};
 use crate::protobuf::{Payload, Walker};
+use crate::yaml;
 
 /// Names that FunASR's releases give a model's settings, newest first.
 pub(super) const CONFIGS: [&str; 4] = ["config.yaml", "asr.yaml", "vad.yaml", "punc.yaml"];
@@ -78,8 +79,7 @@ impl Directory {
     pub(super) fn config(&self) -> Option<(&'static str, Result<Config, String>)> {
         let name = self.find(&CONFIGS)?;
         let parsed = self.text(name).and_then(|text| {
-            serde_saphyr::from_str(&text)
-                .map_err(|error| format!("not a model's configuration: {error}"))
+            yaml::parse(&text).map_err(|error| format!("not a model's configuration: {error}"))
         });
         Some((name, parsed))
     }
@@ -177,15 +177,22 @@ impl Config {
         in_model.or(self.punc_list.as_ref()).map(|list| list.len() as u64)
     }
 
-    /// Classes by their names in FunASR, old (`bicif_paraformer`) and new (`BiCifParaformer`).
+    /// The class in one spelling of FunASR's old (`bicif_paraformer`) and new (`BiCifParaformer`).
+    fn class(&self) -> Option<String> {
+        Some(self.model.as_deref()?.to_ascii_lowercase().replace(['_', '-'], ""))
+    }
+
+    /// It takes hotwords in a way that was given up for SeACo's.
+    pub(super) fn is_contextual(&self) -> bool {
+        let class = self.class();
+        matches!(class.as_deref(), Some("contextualparaformer" | "neatcontextualparaformer"))
+    }
+
     pub(super) fn family(&self) -> Option<(Family, Option<Variant>)> {
-        let name = self.model.as_deref()?.to_ascii_lowercase().replace(['_', '-'], "");
-        Some(match name.as_str() {
+        Some(match self.class()?.as_str() {
             "paraformer" => (Family::Paraformer, Some(Variant::Plain)),
             "bicifparaformer" => (Family::Paraformer, Some(Variant::Timestamps)),
-            "contextualparaformer" | "neatcontextualparaformer" | "seacoparaformer" => {
-                (Family::Paraformer, Some(Variant::Hotwords))
-            }
+            "seacoparaformer" => (Family::Paraformer, Some(Variant::Hotwords)),
             "sensevoicesmall" | "sensevoice" => (Family::SenseVoice, None),
             "cttransformer" => (Family::CtTransformer, Some(Variant::Plain)),
             "cttransformerstreaming" => (Family::CtTransformer, Some(Variant::Realtime)),

@@ -116,12 +116,19 @@ pub fn inspect(path: &Path) -> Result<Inspection, Error> {
     }
     let config = directory.config();
     let parsed = config.as_ref().and_then(|(_, config)| config.as_ref().ok());
+    let graphs = || networks.iter().filter_map(Network::graph);
+    if parsed.is_some_and(Config::is_contextual) || graphs().any(network::is_contextual) {
+        let message = "it is a contextual Paraformer, which is not supported: of those that take \
+                       hotwords, only SeACo (`SeacoParaformer`) is"
+            .into();
+        return Err(Error::NotAModel { path, message });
+    }
     let Some((family, variant)) = recognize(&directory, parsed, &networks) else {
         return Err(Error::NotAModel { path, message: unrecognized(parsed, &networks) });
     };
     inspection.family = family;
     inspection.variant = variant;
-    inspection.layout = match networks.iter().find_map(Network::graph) {
+    inspection.layout = match graphs().next() {
         Some(graph) if config.is_none() && network::is_sherpa(graph) => Layout::SherpaOnnx,
         _ => Layout::Funasr,
     };

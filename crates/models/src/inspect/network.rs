@@ -83,6 +83,11 @@ pub(super) fn recognize(graph: &Graph) -> Option<(Family, Option<Variant>)> {
     None
 }
 
+/// A Paraformer that takes hotwords, but not as SeACo does: that one gives times besides.
+pub(super) fn is_contextual(graph: &Graph) -> bool {
+    graph.input("bias_embed").is_some() && graph.output("us_cif_peak").is_none()
+}
+
 /// The width of what the network reads: values per frame of features.
 pub(super) fn features(graph: &Graph) -> Option<u64> {
     let port = ["speech", "x", "feature"].iter().find_map(|name| graph.input(name))?;

@@ -71,7 +71,6 @@ fn knows_paraformer_in_all_its_variants() {
         ("paraformer-loop", "paraformer", Variant::Plain),
         ("bicif", "BiCifParaformer", Variant::Timestamps),
         ("seaco", "SeacoParaformer", Variant::Hotwords),
-        ("seaco", "ContextualParaformer", Variant::Hotwords),
     ] {
         let found = paraformer(name, class).inspect();
         assert_eq!(found.problems, []);
@@ -85,6 +84,34 @@ fn knows_paraformer_in_all_its_variants() {
         .inspect();
     assert_eq!(both.precisions, [Precision::Int8, Precision::F32]);
     assert!(both.is_usable());
+}
+
+#[test]
+fn hotwords_are_embedded_by_either_network() {
+    let embedder = fixture("seaco/model_eb.onnx");
+    let quantized = || {
+        let model = paraformer("seaco", "SeacoParaformer").without("model_eb.onnx");
+        model.with("model_eb_quant.onnx", &embedder)
+    };
+    assert!(quantized().inspect().is_usable(), "{}", quantized().inspect());
+    // The f32 recognizer takes the f32 one only.
+    let plain = quantized().without("model_quant.onnx");
+    let plain = plain.with("model.onnx", fixture("seaco/model.onnx")).inspect();
+    assert_eq!(plain.problems[0].file, "model_eb.onnx", "{plain}");
+}
+
+#[test]
+fn weights_lie_in_the_networks_file() {
+    // graph { initializer { dims: 1, data_type: FLOAT, name: "w", external_data { .. }, .. } }
+    let external =
+        b"\x3a\x1f\x2a\x1d\x08\x01\x10\x01\x42\x01w\x6a\x12\x0a\x08location\x12\x06w.data\x70\x01";
+    let model = [&fixture("paraformer/model_quant.onnx")[..], external].concat();
+    let found = paraformer("paraformer", "Paraformer")
+        .with("model_quant.onnx", model)
+        .with("w.data", [0; 4])
+        .inspect();
+    assert_eq!(found.problems.len(), 1, "{found}");
+    assert!(found.problems[0].message.contains("another file, w.data"), "{found}");
 }
 
 #[test]
@@ -281,6 +308,8 @@ fn says_what_it_cannot_run() {
         .with("model_quant.onnx", "x")
         .error();
     assert!(streaming.contains("ParaformerStreaming"), "{streaming}");
+    let contextual = paraformer("seaco", "ContextualParaformer").error();
+    assert!(contextual.contains("only SeACo"), "{contextual}");
     let broken = Model::new().with("model.onnx", "x").error();
     assert!(broken.contains("model.onnx: not an ONNX model"), "{broken}");
     let other = Model::new().with("model.onnx", fixture("seaco/model_eb.onnx")).error();

@@ -62,10 +62,7 @@ pub(crate) struct Setup {
 
 impl Config {
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| broken(path, format!("cannot be read: {error}")))?;
-        serde_saphyr::from_str(&text)
-            .map_err(|error| broken(path, format!("is not a model's configuration: {error}")))
+        files::settings(path)
     }
 }
 

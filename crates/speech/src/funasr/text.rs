@@ -2,12 +2,14 @@
 
 use std::ops::Range;
 
+use crate::punctuation::unspaced;
+
 /// What becomes of a sequence of tokens.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Text {
     /// Chinese without spaces, other words apart by one.
     pub(crate) sentence: String,
-    /// The words of `sentence`; a Chinese character is one.
+    /// The words of `sentence`, as it parts them; a Chinese character is one.
     pub(crate) words: Vec<Word>,
 }
 
@@ -101,10 +103,22 @@ fn finish(items: Vec<Item>) -> Text {
     for item in items {
         match item {
             Item::Blank => text.sentence.push(' '),
+            Item::Word(word) if word.text.is_empty() => {}
             Item::Word(word) => {
+                // Digits and `@` are set without a blank. FunASR counts them as words even so, and
+                // makes `1 2 3 4` of 1234 where it sets punctuation between words.
+                let glued = text.words.last().is_some_and(|last| {
+                    text.sentence.ends_with(&last.text)
+                        && !last.text.ends_with(unspaced)
+                        && !word.text.starts_with(unspaced)
+                });
                 text.sentence.push_str(&word.text);
-                if !word.text.is_empty() {
-                    text.words.push(word);
+                match text.words.last_mut() {
+                    Some(last) if glued => {
+                        last.text.push_str(&word.text);
+                        last.tokens.end = word.tokens.end;
+                    }
+                    _ => text.words.push(word),
                 }
             }
         }
@@ -155,6 +169,7 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
+    use crate::punctuation::{self, Style};
 
     /// Cases by FunASR's own functions; see the README beside the file.
     #[derive(Deserialize)]
@@ -171,10 +186,12 @@ mod tests {
             let tokens: Vec<&str> = case.tokens.iter().map(String::as_str).collect();
             let text = join(&tokens);
             assert_eq!(text.sentence, case.text, "{tokens:?}");
+            let own: Vec<_> = text.words.iter().map(|word| word.text.as_str()).collect();
             if let Some(words) = &case.words {
-                let own: Vec<_> = text.words.iter().map(|word| word.text.as_str()).collect();
-                assert_eq!(&own, words, "{tokens:?}");
+                assert_eq!(own.concat(), words.concat(), "{tokens:?}");
             }
+            let joined = punctuation::join(&own, &[], Style::Chinese);
+            assert_eq!(joined, without_blanks_beside_chinese(&case.text), "{tokens:?}");
             let mut end = 0;
             for word in &text.words {
                 assert!(
@@ -185,6 +202,12 @@ mod tests {
             }
             assert!(end <= tokens.len());
         }
+    }
+
+    /// Which FunASR leaves where a piece of a word is taken for the word before.
+    fn without_blanks_beside_chinese(text: &str) -> String {
+        let parts: Vec<&str> = text.split(' ').collect();
+        punctuation::join(&parts, &[], Style::Chinese)
     }
 
     #[test]
@@ -217,6 +240,12 @@ mod tests {
         assert_eq!(spans(&["hel@@", "你", "lo"]), expected(&[("你", 1..2), ("hello", 2..3)]));
         assert_eq!(spans(&["a", "#", "你"]), expected(&[("a", 0..1), ("#", 1..2), ("你", 2..3)]));
         assert_eq!(join(&["a", "#", "你"]).sentence, "a #你");
+        // What the sentence does not part is one word.
+        assert_eq!(
+            spans(&["1", "2", "<unk>", "3", "年"]),
+            expected(&[("123", 0..4), ("年", 4..5)])
+        );
+        assert_eq!(spans(&["b", "2", "b", "二"]), expected(&[("b2b", 0..3), ("二", 3..4)]));
         assert_eq!(join(&[]), Text::default());
         assert_eq!(join(&["<s>", "wor@@"]), Text::default());
         assert_eq!(join_pieces(&["▁", "▁a"]).words.len(), 1);

@@ -10,7 +10,10 @@ use super::{
     cif::{Fired, Style},
     hotwords::Embeddings,
 };
-use crate::{files::broken, recognizer::Error};
+use crate::{
+    files::{broken, check_weights},
+    recognizer::Error,
+};
 
 /// Axes of any length.
 const FRAMES: &str = "frames";
@@ -136,6 +139,10 @@ impl Networks {
             return Err(misshapen());
         }
         let weights = engine::values::<f32>(&weights).map_err(network)?.to_vec();
+        // Their sum would be no number of tokens, and the segment one without words.
+        if weights.iter().any(|weight| !weight.is_finite()) {
+            return Err(Error::Network("the weights of the frames are no finite numbers".into()));
+        }
         Ok(Encoded { hidden, weights })
     }
 
@@ -306,23 +313,6 @@ fn encoder_width(encoder: &Onnx, features: usize) -> Result<usize, Error> {
         Some(&[1, 1, width]) if width > 0 => Ok(width),
         _ => Err(misshapen()),
     }
-}
-
-/// A weight that is no number need not show in what a network computes: ReLU swallows it.
-fn check_weights(file: &OnnxFile) -> Result<(), Error> {
-    for node in file.nodes() {
-        for tensor in node.inputs() {
-            let Some(Ok(values)) = file.constant(tensor).map(engine::values::<f32>) else {
-                continue;
-            };
-            if values.iter().any(|value| value.is_nan()) {
-                let message =
-                    format!("is damaged: a weight of `{tensor}` is no number; fetch it anew");
-                return Err(broken(file.path(), message));
-            }
-        }
-    }
-    Ok(())
 }
 
 fn network(error: engine::Error) -> Error {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::Mark;
 use crate::{
-    files::{broken, find},
+    files::{self, broken, find},
     funasr::Tokens,
     recognizer::Error,
 };
@@ -52,7 +52,7 @@ impl Setup {
         let Some(config_path) = find(directory, &CONFIG) else {
             return Self::from_metadata(model, metadata);
         };
-        let config = read(&config_path)?;
+        let config: Config = files::settings(&config_path)?;
         let symbols = config.model_conf.punc_list.or(config.punc_list).ok_or_else(|| {
             broken(&config_path, "has no `punc_list`: it is not the configuration of a punctuator")
         })?;
@@ -120,13 +120,6 @@ impl Setup {
     }
 }
 
-fn read(path: &Path) -> Result<Config, Error> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| broken(path, format!("cannot be read: {error}")))?;
-    serde_saphyr::from_str(&text)
-        .map_err(|error| broken(path, format!("is not a model's configuration: {error}")))
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -168,6 +161,14 @@ mod tests {
             assert_eq!(setup.marks, [Unknown, None, Comma, Period, Question, Enumeration]);
             assert_eq!(setup.files.len(), files.len());
         }
+    }
+
+    #[test]
+    fn a_vocabulary_in_the_settings_may_be_large() {
+        let words: String = (0..300_000).map(|id| format!("- w{id}\n")).collect();
+        let yaml = format!("punc_list: ['<unk>', _, 。]\ntoken_list:\n{words}- <unk>\n");
+        let setup = open(&[("punc.yaml", &yaml)], &[]).expect("opens");
+        assert_eq!((setup.id("w299999"), setup.unknown), (299_999, 300_000));
     }
 
     #[test]

@@ -248,7 +248,7 @@ fn a_directory_that_does_not_fit_is_refused() {
     let mut broken = model.clone();
     broken[at + name.len() + 8..][..4].fill(0xFF);
     fs::write(path.join("model.onnx"), broken).expect("write");
-    refused("values that are no numbers");
+    refused("a weight of `decoder.bias` is no number");
     fs::write(path.join("model.onnx"), inflated(&fixture("funasr/sensevoice/model.onnx.gz")))
         .expect("write");
     refused("does not begin with a table of words");

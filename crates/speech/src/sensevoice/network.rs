@@ -2,7 +2,10 @@
 
 use engine::{Input, Onnx, OnnxFile, Tensor};
 
-use crate::{files::broken, recognizer::Error};
+use crate::{
+    files::{broken, check_weights},
+    recognizer::Error,
+};
 
 /// Name of the axis of rows.
 const LENGTH: &str = "rows";
@@ -38,6 +41,7 @@ impl Network {
             Input::new(language, [1.into()]),
             Input::new(style, [1.into()]),
         ];
+        check_weights(file)?;
         let graph = file.network(&inputs, &[&output.name]).map_err(|error| broken(path, error))?;
         let mut network = Self { graph, width, classes: 0 };
         let probe = network

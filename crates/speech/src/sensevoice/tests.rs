@@ -295,7 +295,7 @@ fn a_directory_that_does_not_fit_is_refused() {
     let mut broken = model.clone();
     broken[at + name.len() + 40..][..4].fill(0xFF);
     fs::write(path.join("model.onnx"), broken).expect("write");
-    refused("its weights are broken");
+    refused("is damaged: a weight of `");
     fs::write(path.join("model.onnx"), &model[..model.len() / 2]).expect("write");
     refused("is no ONNX file");
     fs::write(path.join("model.onnx"), model).expect("write");

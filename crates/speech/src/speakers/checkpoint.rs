@@ -7,8 +7,9 @@
 use std::{
     borrow::Cow,
     fs::File,
-    io::{BufReader, Read},
+    io::{BufReader, Read, Seek},
     path::Path,
+    rc::Rc,
 };
 
 use zip::ZipArchive;
@@ -16,8 +17,9 @@ use zip::ZipArchive;
 use super::pickle::{Value, state_dict};
 
 /// More would not be a speaker model.
-const LARGEST_PICKLE: u64 = 16 << 20;
+const LARGEST_PICKLE: u64 = 4 << 20;
 const MOST_VALUES: usize = 1 << 28;
+const MOST_BYTES: u64 = 4 * MOST_VALUES as u64;
 
 /// A parameter of a network.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,6 +47,8 @@ pub(super) fn read(path: &Path) -> Result<Vec<Parameter>, String> {
     let program = member(&mut archive, &pickle, LARGEST_PICKLE)?;
     let root = pickle.trim_end_matches("data.pkl");
     let mut room = MOST_VALUES;
+    let mut storages =
+        Storages { archive, root: format!("{root}data/"), last: None, room: MOST_BYTES };
     let mut parameters = Vec::new();
     for (name, value) in state_dict(&program)? {
         let Value::Tensor(tensor) = value else { continue };
@@ -56,9 +60,8 @@ pub(super) fn read(path: &Path) -> Result<Vec<Parameter>, String> {
         room = room.checked_sub(count).ok_or("is too large for a speaker model")?;
         let end = tensor.offset.checked_add(count).filter(|&end| end <= MOST_VALUES);
         let end = end.ok_or_else(|| format!("{name} reaches beyond its storage"))?;
-        let storage = format!("{root}data/{}", tensor.storage.key);
-        let bytes = member(&mut archive, &storage, (MOST_VALUES * 4) as u64)?;
-        let bytes = bytes
+        let bytes = storages
+            .read(&tensor.storage.key)?
             .get(tensor.offset * width..end * width)
             .ok_or_else(|| format!("{name} reaches beyond its storage"))?;
         let values = match width {
@@ -71,12 +74,37 @@ pub(super) fn read(path: &Path) -> Result<Vec<Parameter>, String> {
                 .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
                 .collect(),
         };
-        parameters.push(Parameter { name, shape: tensor.shape, values });
+        parameters.push(Parameter { name: name.to_string(), shape: tensor.shape, values });
     }
     Ok(parameters)
 }
 
-fn member<R: Read + std::io::Seek>(
+/// The raw values of tensors. Any number of tensors may lie in one storage, which is unpacked once
+/// for those that follow one another; in all, not more is unpacked than a model may have.
+struct Storages<R> {
+    archive: ZipArchive<R>,
+    root: String,
+    last: Option<(Rc<str>, Vec<u8>)>,
+    /// Bytes.
+    room: u64,
+}
+
+impl<R: Read + Seek> Storages<R> {
+    fn read(&mut self, key: &Rc<str>) -> Result<&[u8], String> {
+        let bytes = match self.last.take() {
+            Some((last, bytes)) if last == *key => bytes,
+            _ => {
+                let name = format!("{}{key}", self.root);
+                let bytes = member(&mut self.archive, &name, self.room)?;
+                self.room -= bytes.len() as u64;
+                bytes
+            }
+        };
+        Ok(&self.last.insert((Rc::clone(key), bytes)).1)
+    }
+}
+
+fn member<R: Read + Seek>(
     archive: &mut ZipArchive<R>,
     name: &str,
     most: u64,
@@ -97,5 +125,31 @@ fn width(kind: &str) -> Option<usize> {
         "torch FloatStorage" => Some(4),
         "torch HalfStorage" => Some(2),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Cursor, Write};
+
+    use zip::{ZipWriter, write::SimpleFileOptions};
+
+    use super::*;
+
+    #[test]
+    fn storages_are_not_unpacked_for_every_view() {
+        let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+        for name in ["a/data/0", "a/data/1"] {
+            writer.start_file(name, SimpleFileOptions::default()).unwrap();
+            writer.write_all(&[1; 1000]).unwrap();
+        }
+        let archive = ZipArchive::new(writer.finish().unwrap()).unwrap();
+        let mut storages = Storages { archive, root: "a/data/".to_owned(), last: None, room: 3000 };
+        let [first, second] = ["0", "1"].map(Rc::<str>::from);
+        for key in [&first, &first, &first, &second, &second, &first, &first] {
+            assert_eq!(storages.read(key).unwrap(), [1; 1000]);
+        }
+        assert_eq!(storages.room, 0);
+        assert!(storages.read(&second).unwrap_err().contains("too large"));
     }
 }

@@ -1,16 +1,25 @@
 //! Python's pickle protocol 2, as far as `torch.save` makes use of it for tensors.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, rc::Rc};
 
-/// What a pickle program works with.
+/// Tuples in tuples: those of a tensor are two deep. A thousand times more would overflow the stack
+/// when they are dropped.
+const DEEPEST: u8 = 8;
+/// Bytes: a longer text is no tensor's name.
+const LONGEST_TEXT: usize = 1024;
+const MOST_AXES: usize = 8;
+
+/// What a pickle program works with. Copies cost no memory, of whatever size the value is: a program
+/// may ask for any number of them, with two bytes each.
 #[derive(Debug, Clone)]
 pub(super) enum Value {
     Int(i64),
-    Text(String),
-    Tuple(Vec<Value>),
+    Text(Rc<str>),
+    Tuple(Tuple),
+    /// Is never copied, nor in another value.
     Dict(Vec<(Value, Value)>),
     /// A class or function, by module and name.
-    Global(String),
+    Global(Rc<str>),
     Storage(Storage),
     Tensor(Tensor),
     /// What nobody asks for.
@@ -18,10 +27,17 @@ pub(super) enum Value {
 }
 
 #[derive(Debug, Clone)]
+pub(super) struct Tuple {
+    items: Rc<[Value]>,
+    /// How many tuples lie in one another, with this one.
+    depth: u8,
+}
+
+#[derive(Debug, Clone)]
 pub(super) struct Storage {
     /// `torch FloatStorage`, ...
-    pub(super) kind: String,
-    pub(super) key: String,
+    pub(super) kind: Rc<str>,
+    pub(super) key: Rc<str>,
 }
 
 #[derive(Debug, Clone)]
@@ -51,7 +67,7 @@ impl Tensor {
 }
 
 /// Runs the pickle program, and returns the dict that it leaves, less what has no name.
-pub(super) fn state_dict(program: &[u8]) -> Result<Vec<(String, Value)>, String> {
+pub(super) fn state_dict(program: &[u8]) -> Result<Vec<(Rc<str>, Value)>, String> {
     let mut machine =
         Machine { rest: program, stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() };
     match machine.run()? {
@@ -82,7 +98,7 @@ impl<'a> Machine<'a> {
                 0x80 => drop(self.take::<1>()?),
                 b'.' => return self.pop(),
                 b'(' => self.marks.push(self.stack.len()),
-                b')' => self.stack.push(Value::Tuple(Vec::new())),
+                b')' => self.push_tuple(Vec::new())?,
                 b'}' => self.stack.push(Value::Dict(Vec::new())),
                 b']' | b'N' | 0x88 | 0x89 => self.stack.push(Value::Other),
                 b'J' => {
@@ -105,11 +121,15 @@ impl<'a> Machine<'a> {
                 b'X' => {
                     let length = u32::from_le_bytes(self.take()?) as usize;
                     let text = self.bytes(length)?;
-                    self.stack.push(Value::Text(String::from_utf8_lossy(text).into_owned()));
+                    self.stack.push(if length > LONGEST_TEXT {
+                        Value::Other
+                    } else {
+                        Value::Text(String::from_utf8_lossy(text).into())
+                    });
                 }
                 b'c' => {
                     let (module, name) = (self.line()?, self.line()?);
-                    self.stack.push(Value::Global(format!("{module} {name}")));
+                    self.stack.push(Value::Global(format!("{module} {name}").into()));
                 }
                 b'q' => {
                     let [slot] = self.take()?;
@@ -129,13 +149,13 @@ impl<'a> Machine<'a> {
                 }
                 b't' => {
                     let items = self.since_mark()?;
-                    self.stack.push(Value::Tuple(items));
+                    self.push_tuple(items)?;
                 }
                 0x85..=0x87 => {
                     let count = usize::from(opcode - 0x84);
                     let at = self.stack.len().checked_sub(count).ok_or_else(damaged)?;
                     let items = self.stack.split_off(at);
-                    self.stack.push(Value::Tuple(items));
+                    self.push_tuple(items)?;
                 }
                 b's' => {
                     let (value, key) = (self.pop()?, self.pop()?);
@@ -204,6 +224,20 @@ impl<'a> Machine<'a> {
         Ok(self.stack.split_off(mark))
     }
 
+    fn push_tuple(&mut self, items: Vec<Value>) -> Result<(), String> {
+        let depths = items.iter().map(|item| match item {
+            Value::Tuple(tuple) => tuple.depth,
+            _ => 0,
+        });
+        let depth = 1 + depths.max().unwrap_or(0);
+        if depth > DEEPEST {
+            return Err(damaged());
+        }
+        let items = items.into_iter().map(part).collect();
+        self.stack.push(Value::Tuple(Tuple { items, depth }));
+        Ok(())
+    }
+
     fn remember(&mut self, slot: u32) -> Result<(), String> {
         // A dict is remembered before it is filled, and never asked for again.
         let value = match self.stack.last().ok_or_else(damaged)? {
@@ -223,16 +257,25 @@ impl<'a> Machine<'a> {
         let Some(Value::Dict(dict)) = self.stack.last_mut() else { return Err(damaged()) };
         let mut items = items.into_iter();
         while let (Some(key), Some(value)) = (items.next(), items.next()) {
-            dict.push((key, value));
+            dict.push((part(key), part(value)));
         }
         Ok(())
+    }
+}
+
+/// `value` as part of another. Of dicts within others nothing is needed, and without them nothing
+/// nests deeper than tuples may.
+fn part(value: Value) -> Value {
+    match value {
+        Value::Dict(_) => Value::Other,
+        value => value,
     }
 }
 
 /// `("storage", kind, key, device, count)`.
 fn storage(id: Value) -> Result<Value, String> {
     let Value::Tuple(parts) = id else { return Err(damaged()) };
-    match parts.as_slice() {
+    match &*parts.items {
         [_, Value::Global(kind), Value::Text(key), ..] => {
             Ok(Value::Storage(Storage { kind: kind.clone(), key: key.clone() }))
         }
@@ -244,7 +287,7 @@ fn call(function: Value, arguments: Value) -> Result<Value, String> {
     let (Value::Global(function), Value::Tuple(arguments)) = (function, arguments) else {
         return Err(damaged());
     };
-    match (function.as_str(), arguments.as_slice()) {
+    match (&*function, &*arguments.items) {
         ("collections OrderedDict", []) => Ok(Value::Dict(Vec::new())),
         (
             "torch._utils _rebuild_tensor_v2",
@@ -260,7 +303,10 @@ fn call(function: Value, arguments: Value) -> Result<Value, String> {
 }
 
 fn lengths(tuple: &Value) -> Result<Vec<usize>, String> {
-    let Value::Tuple(items) = tuple else { return Err(damaged()) };
+    let Value::Tuple(Tuple { items, .. }) = tuple else { return Err(damaged()) };
+    if items.len() > MOST_AXES {
+        return Err(damaged());
+    }
     let length = |item: &Value| match item {
         Value::Int(length) => usize::try_from(*length).map_err(|_| damaged()),
         _ => Err(damaged()),
@@ -270,4 +316,51 @@ fn lengths(tuple: &Value) -> Result<Vec<usize>, String> {
 
 fn damaged() -> String {
     "is damaged: its data.pkl makes no sense".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(program: &[u8]) -> String {
+        state_dict(program).expect_err("a state dict")
+    }
+
+    /// The tuple on the stack, remembered, `copies` times in a tuple; and so on.
+    fn nested(levels: u8, copies: usize) -> Vec<u8> {
+        let mut program = vec![b')'];
+        for level in 0..levels {
+            program.extend([b'q', level, b'(']);
+            program.extend([b'h', level].repeat(copies));
+            program.push(b't');
+        }
+        program.push(b'.');
+        program
+    }
+
+    #[test]
+    fn copies_cost_nothing() {
+        // 1000 ^ 7 empty tuples.
+        assert!(error(&nested(7, 1000)).contains("no state dict"));
+        assert_eq!(error(&nested(200, 2)), damaged());
+    }
+
+    /// Dropping it would overflow the stack.
+    #[test]
+    fn nothing_nests_deep() {
+        let tuples = [&b")"[..], &[0x85].repeat(1_000_000), b"."].concat();
+        assert_eq!(error(&tuples), damaged());
+        let dicts = [b"}", &b"K\x01}".repeat(500_000)[..], &b"s".repeat(500_000), b"."].concat();
+        assert!(state_dict(&dicts).expect("a dict").is_empty());
+    }
+
+    #[test]
+    fn what_is_no_name_is_passed_over() {
+        let named = |length: usize| {
+            let size = u32::try_from(length).expect("small").to_le_bytes();
+            [&b"}X"[..], &size, &b"n".repeat(length), b"K\x01s."].concat()
+        };
+        assert_eq!(state_dict(&named(LONGEST_TEXT)).expect("a dict").len(), 1);
+        assert_eq!(state_dict(&named(LONGEST_TEXT + 1)).expect("a dict").len(), 0);
+    }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
-use crate::{features::FrontendConfig, recognizer::Error};
+use crate::{features::FrontendConfig, files, recognizer::Error};
 
 /// Milliseconds from one frame to the next.
 const FRAME_MS: u32 = 10;
@@ -171,8 +171,7 @@ impl Default for EndpointConfig {
 impl ModelConfig {
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
         let model = |message: String| Error::Model { path: path.to_owned(), message };
-        let text = std::fs::read_to_string(path).map_err(|e| model(e.to_string()))?;
-        let config: Self = serde_saphyr::from_str(&text).map_err(|e| model(e.to_string()))?;
+        let config: Self = files::settings(path)?;
         config.check().map_err(model)?;
         Ok(config)
     }

@@ -2,10 +2,10 @@
 
 use std::{fmt::Display, path::Path};
 
-use engine::{Onnx, Tensor};
+use engine::{Onnx, OnnxFile, Tensor};
 
 use super::config::ModelConfig;
-use crate::recognizer::Error;
+use crate::{files::check_weights, recognizer::Error};
 
 /// Rows per run. More cost memory and latency, fewer cost speed: the graph's fixed costs are shared
 /// by the rows of a run, until their activations no longer fit the cache.
@@ -39,8 +39,10 @@ impl Network {
         let model =
             |e: &dyn Display| Error::Model { path: path.to_owned(), message: e.to_string() };
         let zeros = vec![0f32; cache_shape.iter().product()];
+        let file = OnnxFile::read(path).map_err(|e| model(&e))?;
+        check_weights(&file)?;
         let network = Self {
-            graph: Onnx::open(path, &inputs).map_err(|e| model(&e))?,
+            graph: file.whole(&inputs).map_err(|e| model(&e))?,
             width,
             classes: encoder.output_dim,
             silence_classes: config.model_conf.sil_pdf_ids.clone(),
@@ -49,7 +51,10 @@ impl Network {
         };
         // A model that does not fit its configuration should fail here, not at the first recording.
         let rows = vec![0.0; CHUNK * width];
-        network.run(&mut network.start(), &rows, &mut Vec::new()).map_err(|e| model(&e))?;
+        // And one with weights that are no numbers would find silence everywhere.
+        network
+            .run(&mut network.start(), &rows, &mut Vec::new())
+            .map_err(|e| model(&format!("does not run, or is damaged ({e}): fetch it anew")))?;
         Ok(network)
     }
 
@@ -87,12 +92,15 @@ impl Network {
         }
         state.caches = outputs.split_off(1);
         let posteriors = engine::values::<f32>(&outputs[0]).map_err(network)?;
-        silence.extend(
-            posteriors
-                .chunks_exact(self.classes)
-                .take(count)
-                .map(|row| self.silence_classes.iter().map(|&class| row[class]).sum::<f32>()),
-        );
+        for row in posteriors.chunks_exact(self.classes).take(count) {
+            let sum = self.silence_classes.iter().map(|&class| row[class]).sum::<f32>();
+            // Everything else would take it for silence, and the recording for one without words.
+            if !sum.is_finite() {
+                let message = "what the VAD computes are no finite numbers".to_owned();
+                return Err(Error::Network(message));
+            }
+            silence.push(sum);
+        }
         Ok(())
     }
 }
