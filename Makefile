@@ -13,11 +13,11 @@ help:
 demo:
 	@scripts/demo.sh
 
-compare-funasr:
-	@scripts/compare-funasr.sh
-
 compare:
 	@scripts/compare.sh
+
+compare-funasr:
+	@scripts/compare-funasr.sh
 
 test:
 	@tests/run.sh
