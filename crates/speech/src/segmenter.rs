@@ -86,7 +86,7 @@ impl Segmenter {
         // `clamp` would let a NaN through.
         #[allow(clippy::manual_clamp)]
         let max_seconds = options.max_seconds.unwrap_or(USUAL_SECONDS);
-        let max_seconds = max_seconds.max(MAX_SECONDS.start).min(MAX_SECONDS.end);
+        let max_seconds = max_seconds.clamp(MAX_SECONDS.start, MAX_SECONDS.end);
         let vad = vad.stream(&options.vad);
         Self {
             patience: vad.end_lag().clamp(CUT_CONTEXT, PATIENCE),
