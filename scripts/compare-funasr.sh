@@ -31,8 +31,8 @@ fi
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
     funasr_onnx==0.4.3 onnxruntime==1.20.1 onnx==1.17.0 'numpy<2'
 
-cargo build --locked -p cli
-cargo build --locked -p speech --example funasr_stages
+# At once: one by one, what both need would be compiled twice.
+cargo build --locked -p cli --bin scriptorium -p speech --example funasr_stages
 "$target/scriptorium" models pull fsmn-vad
 vad=$("$target/scriptorium" models path fsmn-vad)
 large=${PARAFORMER_DIR:-$cache/paraformer-large}
