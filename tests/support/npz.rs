@@ -1,9 +1,24 @@
-//! Reads NumPy's `.npz` in tests: `#[path = "../../../tests/support/npz.rs"] mod npz;`, with `zip`
+//! References that `tests/fixtures/*/make.py` wrote, and the inputs that they are for. Reads NumPy's
+//! `.npz`: `#[path = "../../../tests/support/npz.rs"] mod npz;`, with `zip`
 //! among the dev-dependencies. (The crate `npyz` would bring a second `zip` with bzip2 and zstd.)
 
 #![allow(dead_code, unreachable_pub)] // Each test takes what it needs.
 
 use std::{collections::HashMap, fs::File, io::Read, path::Path};
+
+/// `[frames, 560]`: as `features` of `tests/fixtures/funasr/make.py`.
+pub fn features(frames: usize) -> Vec<f32> {
+    let scale = 3f32.sqrt();
+    (1..=frames as u64 * 560)
+        .map(|i| {
+            let mut z = i.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(frames as u64);
+            z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            z ^= z >> 31;
+            scale * (2.0 * ((z >> 40) as f32 * 2f32.powi(-24)) - 1.0)
+        })
+        .collect()
+}
 
 /// An archive of arrays, by name.
 pub struct Npz(HashMap<String, Array>);

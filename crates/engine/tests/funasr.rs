@@ -33,19 +33,8 @@ fn reference(model: &str) -> Npz {
     Npz::open(&folder(model).join("reference.npz"))
 }
 
-/// As `features` of `make.py`.
 fn features(frames: usize) -> Tensor {
-    let scale = 3f32.sqrt();
-    let values: Vec<f32> = (1..=frames as u64 * 560)
-        .map(|i| {
-            let mut z = i.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(frames as u64);
-            z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-            z ^= z >> 31;
-            scale * (2.0 * ((z >> 40) as f32 * 2f32.powi(-24)) - 1.0)
-        })
-        .collect();
-    engine::tensor(&[1, frames, 560], &values).expect("features")
+    engine::tensor(&[1, frames, 560], &npz::features(frames)).expect("features")
 }
 
 fn tensor(npz: &Npz, name: &str) -> Tensor {

@@ -42,6 +42,23 @@ pub(crate) fn settings<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
         .map_err(|error| broken(path, format!("is not a model's configuration: {error}")))
 }
 
+/// What looks up keys of `model`'s metadata that must be there, because no config.yaml says `what`.
+pub(crate) fn needed<'a>(
+    model: &Path,
+    metadata: impl Fn(&str) -> Option<&'a str>,
+    what: &str,
+) -> impl Fn(&str) -> Result<&'a str, Error> {
+    move |key| {
+        metadata(key).ok_or_else(|| {
+            let message = format!(
+                "has no `{key}` in its metadata, and no config.yaml lies beside it: one of the two \
+                 must say {what}"
+            );
+            broken(model, message)
+        })
+    }
+}
+
 /// A weight that is no number need not show in what a network computes: ReLU swallows it.
 pub(crate) fn check_weights(file: &OnnxFile) -> Result<(), Error> {
     for node in file.nodes() {

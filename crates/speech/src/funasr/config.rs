@@ -88,15 +88,7 @@ impl Setup {
         model: &Path,
         metadata: impl Fn(&str) -> Option<&'a str>,
     ) -> Result<Self, Error> {
-        let need = |key: &str| {
-            metadata(key).ok_or_else(|| {
-                let message = format!(
-                    "has no `{key}` in its metadata, and no config.yaml lies beside it: one of the \
-                     two must say how the features are made"
-                );
-                broken(model, message)
-            })
-        };
+        let need = files::needed(model, &metadata, "how the features are made");
         let number = |key: &str| {
             let value = need(key)?;
             let number: usize = value.trim().parse().map_err(|_| {

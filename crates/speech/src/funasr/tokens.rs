@@ -11,6 +11,7 @@ use crate::{
     recognizer::Error,
 };
 
+const NAMES: [&str; 2] = ["tokens.json", "tokens.txt"];
 /// No vocabulary is larger; a broken file should not take all memory.
 const MOST: usize = 1 << 20;
 
@@ -27,11 +28,22 @@ impl Tokens {
     /// Opens `tokens.json` (a list of symbols) or `tokens.txt` (`symbol id`, or a symbol a line) of
     /// a directory.
     pub(crate) fn open(directory: &Path) -> Result<Self, Error> {
-        Self::read(&files::need(directory, &["tokens.json", "tokens.txt"])?)
+        Self::read(&files::need(directory, &NAMES)?)
     }
 
-    /// As [`Self::open`], for a file that is known.
-    pub(crate) fn read(path: &Path) -> Result<Self, Error> {
+    /// As [`Self::open`]; where there is no such file, the list that old settings hold, in `config`.
+    pub(crate) fn open_or(
+        directory: &Path,
+        listed: Option<Vec<String>>,
+        config: &Path,
+    ) -> Result<Self, Error> {
+        match listed {
+            Some(list) if files::find(directory, &NAMES).is_none() => Self::new(list, config),
+            _ => Self::open(directory),
+        }
+    }
+
+    fn read(path: &Path) -> Result<Self, Error> {
         let text = fs::read_to_string(path)
             .map_err(|error| broken(path, format!("cannot be read: {error}")))?;
         let text = text.trim_start_matches('\u{feff}');

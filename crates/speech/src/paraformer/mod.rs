@@ -78,12 +78,9 @@ impl Paraformer {
         let setup = Setup::open(directory, &weights.path, |key| file.metadata(key))?;
         let networks = Networks::open(&file, setup.frontend.width())?;
         check_predictor(&setup.config, &networks, &weights.path)?;
-        let tokens = match &setup.config.token_list {
-            Some(list) if find(directory, &TOKENS).is_none() => {
-                Tokens::new(list.clone(), &setup.files[0])?
-            }
-            _ => Tokens::open(directory)?,
-        };
+        // Settings from metadata hold no list.
+        let config_path = setup.files.first().unwrap_or(&weights.path);
+        let tokens = Tokens::open_or(directory, setup.config.token_list.clone(), config_path)?;
         tokens.fit(networks.vocabulary())?;
         let tokens = Arc::new(tokens);
 
@@ -233,8 +230,6 @@ impl Recognizer for Paraformer {
         Ok(Recognition { hypotheses: vec![hypothesis], guess: None })
     }
 }
-
-const TOKENS: [&str; 2] = ["tokens.json", "tokens.txt"];
 
 fn mean(tokens: &[(Token, timestamps::Span)]) -> f32 {
     tokens.iter().map(|(token, _)| token.log_probability).sum::<f32>() / tokens.len() as f32

@@ -12,7 +12,6 @@ use crate::{
 };
 
 const CONFIG: [&str; 2] = ["config.yaml", "punc.yaml"];
-const TOKENS: [&str; 2] = ["tokens.json", "tokens.txt"];
 
 /// What is needed of `config.yaml`; the rest differs between releases and is passed over.
 #[derive(Debug, Default, Deserialize)]
@@ -56,18 +55,11 @@ impl Setup {
         let symbols = config.model_conf.punc_list.or(config.punc_list).ok_or_else(|| {
             broken(&config_path, "has no `punc_list`: it is not the configuration of a punctuator")
         })?;
+        let tokens = Tokens::open_or(directory, config.token_list, &config_path)?;
         let mut files = vec![config_path.clone()];
-        let tokens = match (find(directory, &TOKENS), config.token_list) {
-            (Some(path), _) => {
-                files.push(path.clone());
-                Tokens::read(&path)?
-            }
-            (None, Some(list)) => Tokens::new(list, &config_path)?,
-            (None, None) => {
-                let message = "the directory holds no tokens.json or tokens.txt";
-                return Err(broken(directory, message));
-            }
-        };
+        if tokens.path() != config_path {
+            files.push(tokens.path().to_owned());
+        }
         // FunASR takes the last, whatever it is called.
         let unknown = tokens.symbols().len() - 1;
         Self::new(tokens, unknown, &symbols, &config_path, files)
@@ -77,15 +69,7 @@ impl Setup {
         model: &Path,
         metadata: impl Fn(&str) -> Option<&'a str>,
     ) -> Result<Self, Error> {
-        let need = |key: &str| {
-            metadata(key).ok_or_else(|| {
-                let message = format!(
-                    "has no `{key}` in its metadata, and no config.yaml lies beside it: one of the \
-                     two must say which words and marks the network knows"
-                );
-                broken(model, message)
-            })
-        };
+        let need = files::needed(model, metadata, "which words and marks the network knows");
         let list = |key: &str| Ok::<_, Error>(need(key)?.split('|').map(str::to_owned).collect());
         let tokens = Tokens::new(list("tokens")?, model)?;
         let symbols: Vec<String> = list("punctuations")?;

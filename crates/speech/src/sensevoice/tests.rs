@@ -7,7 +7,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use tempfile::TempDir;
 
 use super::*;
-use crate::npz::Npz;
+use crate::npz::{Npz, features};
 
 const BPE: &str = "chn_jpn_yue_eng_ko_spectok.bpe.model";
 const CONFIG: &str = "model: SenseVoiceSmall\nfrontend_conf: {fs: 16000, window: hamming, n_mels: \
@@ -47,20 +47,6 @@ fn open(precision: Precision) -> SenseVoice {
 fn speech() -> Vec<f32> {
     let mut wav = hound::WavReader::open(fixture("frontend/speech_10s.wav")).expect("wav");
     wav.samples::<i16>().map(|sample| f32::from(sample.expect("sample")) / 32768.0).collect()
-}
-
-/// As `features` of `tests/fixtures/funasr/make.py`.
-fn features(frames: usize) -> Vec<f32> {
-    let scale = 3f32.sqrt();
-    (1..=frames as u64 * 560)
-        .map(|i| {
-            let mut z = i.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(frames as u64);
-            z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-            z ^= z >> 31;
-            scale * (2.0 * ((z >> 40) as f32 * 2f32.powi(-24)) - 1.0)
-        })
-        .collect()
 }
 
 fn root_mean_square(a: &[f32], b: &[f32]) -> f64 {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{fixtures, unpacked};
 use crate::{
     funasr::Tokens,
-    npz::Npz,
+    npz::{Npz, features},
     paraformer::{
         anchors::Anchors,
         cif::{Fired, Style},
@@ -32,20 +32,6 @@ fn open_file(model: &str, file: &str) -> OnnxFile {
 
 fn reference(model: &str) -> Npz {
     Npz::open(&fixtures().join("funasr").join(model).join("reference.npz"))
-}
-
-/// As `features` of `make.py`.
-fn features(frames: usize) -> Vec<f32> {
-    let scale = 3f32.sqrt();
-    (1..=frames as u64 * 560)
-        .map(|i| {
-            let mut z = i.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(frames as u64);
-            z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-            z ^= z >> 31;
-            scale * (2.0 * ((z >> 40) as f32 * 2f32.powi(-24)) - 1.0)
-        })
-        .collect()
 }
 
 fn largest_difference(actual: &[f32], expected: &[f32]) -> f32 {
@@ -173,7 +159,7 @@ fn hotwords_are_embedded_as_by_onnx_runtime() {
     let path = directory.path().join("model_eb.onnx");
     fs::write(&path, unpacked("seaco", "model_eb.onnx")).unwrap();
     let embedder = Embedder::open(&path, 64, 32).unwrap();
-    let tokens = Tokens::read(&fixtures().join("funasr/tokens.json")).unwrap();
+    let tokens = Tokens::open(&fixtures().join("funasr")).unwrap();
     let speller = Speller::new(Arc::new(tokens), None).unwrap();
     // The first two rows of `hotwords/in`, in which the third is what ends every list.
     let list: Arc<[String]> = ["丂七丄", "丆万"].map(str::to_owned).into();
