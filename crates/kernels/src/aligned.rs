@@ -14,6 +14,7 @@ impl Number for f32 {}
 impl Number for i32 {}
 impl Number for i8 {}
 impl Number for u8 {}
+impl Number for u16 {}
 
 /// A zeroed, growable, 64-byte aligned `[T]`.
 #[derive(Clone)]

@@ -4,7 +4,7 @@
 
 use std::arch::x86_64::*;
 
-use crate::{PANEL, float, int8};
+use crate::{PANEL, bf16, float, int8};
 
 crate::isa::compile_pointwise!("avx2,fma");
 
@@ -73,6 +73,12 @@ unsafe fn float_rows<const R: usize>(
         let bias = tile.bias.map(|bias| &bias[column..]);
         crate::plain::finish(&products[..columns], bias, tile.add, out);
     }
+}
+
+/// One panel of bfloat16, multiplied as f32.
+#[target_feature(enable = "avx2,fma")]
+pub(crate) fn bf16_panel_in_f32(tile: bf16::Tile<'_>, out: &mut [f32]) {
+    crate::plain::bf16_panel(tile, out);
 }
 
 /// One panel of quantized weights.
