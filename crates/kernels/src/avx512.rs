@@ -27,6 +27,33 @@ macro_rules! unrolled {
     };
 }
 
+/// What a tile of rows brings into the second-level cache of the panel that follows, as most weights
+/// come from memory: hardware prefetches no further than to the end of a page.
+struct Next {
+    start: *const i8,
+    lines: usize,
+}
+
+impl Next {
+    /// `steps`: of the product, each of [`ACROSS`] cache lines. The tiles of a panel share the lines
+    /// of the next one out evenly.
+    #[inline(always)]
+    fn panel<T>(panel: &[T], steps: usize, row: usize, rows: usize) -> Self {
+        let lines = (ACROSS * steps).div_ceil(rows.div_ceil(ROWS));
+        let start = panel.as_ptr_range().end.cast::<i8>();
+        Self { start: start.wrapping_add(64 * (row / ROWS) * lines), lines }
+    }
+
+    /// A line, if there is one left at this step.
+    #[inline(always)]
+    fn prefetch(&self, step: usize) {
+        if step < self.lines {
+            // SAFETY: x86-64 has SSE; a prefetch may name any address.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(self.start.wrapping_add(64 * step)) }
+        }
+    }
+}
+
 /// One float panel.
 ///
 /// # Safety
@@ -63,7 +90,9 @@ unsafe fn float_rows<const R: usize>(tile: &float::Tile<'_>, row: usize, out: &m
         let a = tile.a.as_ptr().add(row * tile.a_stride);
         let mut panel = tile.panel.as_ptr();
         let mut sums = [[_mm512_setzero_ps(); ACROSS]; R];
+        let next = Next::panel(tile.panel, tile.depth, row, tile.rows);
         for depth in 0..tile.depth {
+            next.prefetch(depth);
             let b = [
                 _mm512_loadu_ps(panel),
                 _mm512_loadu_ps(panel.add(16)),
@@ -122,7 +151,9 @@ unsafe fn bf16_rows<const R: usize>(tile: &bf16::Tile<'_>, row: usize, out: &mut
         let a = tile.a.as_ptr().add(row * tile.a_stride);
         let mut panel = tile.panel.as_ptr();
         let mut sums = [[_mm512_setzero_ps(); ACROSS]; R];
+        let next = Next::panel(tile.panel, tile.pairs, row, tile.rows);
         for pair in 0..tile.pairs {
+            next.prefetch(pair);
             let load = |at: usize| transmute(_mm512_loadu_si512(panel.add(at).cast()));
             let b: [__m512bh; ACROSS] = [load(0), load(32), load(64), load(96)];
             unrolled!(r in R {
@@ -198,7 +229,9 @@ unsafe fn int8_rows<const R: usize>(tile: &int8::Tile<'_>, row: usize, out: &mut
                 }
             });
         }
+        let next = Next::panel(tile.panel, tile.quads, row, tile.rows);
         for quad in 0..tile.quads {
+            next.prefetch(quad);
             let b = [
                 _mm512_loadu_si512(panel.cast()),
                 _mm512_loadu_si512(panel.add(64).cast()),
