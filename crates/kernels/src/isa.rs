@@ -4,7 +4,11 @@
 
 use std::sync::OnceLock;
 
-use crate::{Finish, bf16, float, int8, plain, pointwise};
+use crate::{
+    Finish, bf16, float, int8,
+    layout::{self, Layout},
+    plain, pointwise,
+};
 #[cfg(target_arch = "x86_64")]
 use crate::{avx2, avx512};
 
@@ -67,6 +71,15 @@ impl Isa {
         &[Self(Set::Plain)]
     }
 
+    /// How 8-bit operands lie for its kernels.
+    pub(crate) fn layout(self) -> &'static Layout {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => &avx2::LAYOUT,
+            _ => &layout::QUADS,
+        }
+    }
+
     pub(crate) fn float_panel(self, tile: float::Tile<'_>, out: &mut [f32]) {
         tile.check(out);
         dispatch!(self, plain::float_panel, float_panel, (tile, out));
@@ -92,7 +105,7 @@ impl Isa {
     }
 
     pub(crate) fn int8_panel(self, tile: int8::Tile<'_>, out: &mut [f32]) {
-        tile.check(out);
+        tile.check(self.layout(), out);
         dispatch!(self, plain::int8_panel, int8_panel, (tile, out));
     }
 

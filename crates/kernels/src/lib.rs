@@ -18,6 +18,7 @@ pub mod dynamic;
 pub mod float;
 pub mod int8;
 mod isa;
+mod layout;
 pub mod lstm;
 mod plain;
 pub mod pointwise;

@@ -146,12 +146,12 @@ proptest! {
                 *out = if add { *out + product } else { product };
             }
         }
-        let packed = int8::Weights::pack(&weights, &scales, outputs, inputs);
         for &isa in Isa::available() {
+            let packed = int8::Weights::pack_for(isa, &weights, &scales, outputs, inputs);
             let mut out = before.clone();
             let finish = if add { Finish::Add } else { Finish::Store };
             let epilogue = Epilogue { bias: bias.as_deref(), finish };
-            packed.apply_with(isa, &x, epilogue, &mut out);
+            packed.apply(&x, epilogue, &mut out);
             prop_assert_eq!(&out, &expected, "{:?}", isa);
         }
     }
@@ -188,11 +188,11 @@ proptest! {
                 };
             }
         }
-        let packed = dynamic::Weights::pack(&weights, &zero_points, &scales, inputs);
         for &isa in Isa::available() {
+            let packed = dynamic::Weights::pack_for(isa, &weights, &zero_points, &scales, inputs);
             let mut out = before.clone();
             let x = dynamic::Quantized { values: &x, scale, zero_point };
-            packed.apply_with(isa, x, Epilogue { bias: bias.as_deref(), finish }, &mut out);
+            packed.apply(x, Epilogue { bias: bias.as_deref(), finish }, &mut out);
             prop_assert_eq!(&out, &expected, "{:?}", isa);
         }
     }
@@ -380,23 +380,25 @@ fn nearest_bf16(x: f32) -> f64 {
 
 #[test]
 fn quantized_weights_are_close_to_the_floats() {
-    let weights = numbers(7, 5 * 33);
-    let packed = int8::Weights::quantize(&weights, 5, 33);
-    let mut row = vec![0.0; 33];
-    for (output, weights) in weights.chunks(33).enumerate() {
-        packed.row(output, &mut row);
-        let step = weights.iter().fold(0f32, |max, w| max.max(w.abs())) / 127.0;
-        assert!(row.iter().zip(weights).all(|(q, w)| (q - w).abs() <= step * 0.5001));
+    let weights = numbers(7, 70 * 33);
+    for &isa in Isa::available() {
+        let packed = int8::Weights::quantize_for(isa, &weights, 70, 33);
+        let mut row = vec![0.0; 33];
+        for (output, weights) in weights.chunks(33).enumerate() {
+            packed.row(output, &mut row);
+            let step = weights.iter().fold(0f32, |max, w| max.max(w.abs())) / 127.0;
+            assert!(row.iter().zip(weights).all(|(q, w)| (q - w).abs() <= step * 0.5001));
+        }
     }
 }
 
 #[test]
 fn odd_values_do_no_harm() {
     for x in [0.0, f32::NAN, f32::INFINITY, f32::MIN_POSITIVE / 2.0, f32::MAX] {
-        let packed = int8::Weights::quantize(&[1.0, -1.0, x, 0.5], 2, 2);
         for &isa in Isa::available() {
             let mut out = [1.0; 2];
-            packed.apply_with(isa, &[x, 1.0], Epilogue::default(), &mut out);
+            let packed = int8::Weights::quantize_for(isa, &[1.0, -1.0, x, 0.5], 2, 2);
+            packed.apply(&[x, 1.0], Epilogue::default(), &mut out);
             let mut row = [x, 1.0, x];
             dynamic::quantize_with(isa, &row, &mut [0; 3]);
             isa.exponentials(&mut row, 1.0);
