@@ -6,7 +6,9 @@
 
 use std::cell::RefCell;
 
-use crate::{Epilogue, Finish, Isa, PANEL, aligned::Aligned, end_of_rows};
+use crate::{
+    Epilogue, Isa, PANEL, aligned::Aligned, attention::Rows, end_of_rows, product::Product,
+};
 
 /// Rows that go past all panels together: their inputs and outputs stay in the second-level cache.
 const ROW_BLOCK: usize = 96;
@@ -66,17 +68,9 @@ impl Weights {
     pub fn pack(weights: &[f32], outputs: usize, inputs: usize) -> Self {
         assert_eq!(weights.len(), outputs * inputs, "weights of a linear layer");
         assert!(!weights.is_empty(), "a linear layer without weights");
-        let isa = Isa::best();
-        let size = inputs.next_multiple_of(2) * PANEL;
-        let mut panels = Aligned::zeroed(outputs.div_ceil(PANEL) * size);
-        let mut rounded = vec![0; inputs];
-        for (output, row) in weights.chunks_exact(inputs).enumerate() {
-            isa.round_to_bf16(row, &mut rounded);
-            let panel = &mut panels[output / PANEL * size + 2 * (output % PANEL)..];
-            for (pair, to) in rounded.chunks(2).zip(panel.chunks_mut(2 * PANEL)) {
-                to[..pair.len()].copy_from_slice(pair);
-            }
-        }
+        let mut panels = Aligned::default();
+        let rows = Rows { values: weights, stride: inputs, count: outputs };
+        pack_outputs(Isa::best(), rows, inputs, &mut panels);
         Self { panels, inputs, outputs }
     }
 
@@ -94,7 +88,7 @@ impl Weights {
     /// If there is no such output.
     pub fn row(&self, output: usize, row: &mut [f32]) {
         assert!(output < self.outputs, "output {output} of {}", self.outputs);
-        let panel = &self.panels[output / PANEL * self.inputs.next_multiple_of(2) * PANEL..];
+        let panel = &self.panels[output / PANEL * PANEL * depth(self.inputs)..];
         for (input, weight) in row.iter_mut().enumerate().take(self.inputs) {
             let position = input / 2 * 2 * PANEL + 2 * (output % PANEL) + input % 2;
             *weight = widened(panel[position]);
@@ -129,40 +123,91 @@ impl Weights {
         assert_eq!(out.len(), rows * self.outputs, "outputs of a linear layer");
         assert!(x.len() >= end_of_rows(rows, stride, self.inputs), "inputs of a linear layer");
         assert!(epilogue.bias.is_none_or(|bias| bias.len() == self.outputs), "biases");
-        let depth = self.inputs.next_multiple_of(2);
+        let depth = depth(self.inputs);
         ROWS.with_borrow_mut(|rounded| {
             rounded.grow(ROW_BLOCK * depth);
             for (block, out) in out.chunks_mut(ROW_BLOCK * self.outputs).enumerate() {
-                let rows = out.len() / self.outputs;
-                for (index, to) in rounded.chunks_exact_mut(depth).enumerate().take(rows) {
-                    let x = &x[(block * ROW_BLOCK + index) * stride..][..self.inputs];
-                    isa.round_to_bf16(x, &mut to[..self.inputs]);
-                    to[self.inputs..].fill(0);
-                }
-                self.block(isa, rounded, rows, epilogue, out);
+                let values = &x[block * ROW_BLOCK * stride..];
+                let rows = Rows { values, stride, count: out.len() / self.outputs };
+                round_rows(isa, rows, self.inputs, rounded);
+                let product = Product {
+                    a: rounded,
+                    a_stride: depth,
+                    rows: rows.count,
+                    depth,
+                    panels: &self.panels,
+                    outputs: self.outputs,
+                    epilogue,
+                    out_stride: self.outputs,
+                };
+                product.multiply(isa, out);
+                isa.activate(out, epilogue.finish);
             }
         });
     }
+}
 
-    fn block(&self, isa: Isa, a: &[u16], rows: usize, epilogue: Epilogue<'_>, out: &mut [f32]) {
-        let depth = self.inputs.next_multiple_of(2);
-        for (index, panel) in self.panels.chunks_exact(PANEL * depth).enumerate() {
-            let first = index * PANEL;
-            let columns = PANEL.min(self.outputs - first);
-            let tile = Tile {
-                a,
-                a_stride: depth,
-                rows,
-                pairs: depth / 2,
-                panel,
-                columns,
-                bias: epilogue.bias.map(|bias| &bias[first..first + columns]),
-                out_stride: self.outputs,
-                add: epilogue.finish == Finish::Add,
-            };
-            isa.bf16_panel(tile, &mut out[first..]);
+/// `inputs`, filled up.
+pub(crate) fn depth(inputs: usize) -> usize {
+    inputs.next_multiple_of(2)
+}
+
+/// Rounds rows of `inputs` numbers, each filled up with zeros to its [`depth`].
+pub(crate) fn round_rows(isa: Isa, rows: Rows<'_>, inputs: usize, rounded: &mut [u16]) {
+    for (index, to) in rounded.chunks_exact_mut(depth(inputs)).enumerate().take(rows.count) {
+        let (to, rest) = to.split_at_mut(inputs);
+        isa.round_to_bf16(rows.row(index, inputs), to);
+        rest.fill(0);
+    }
+}
+
+/// Packs a matrix with a row of `inputs` numbers for each output.
+pub(crate) fn pack_outputs(isa: Isa, rows: Rows<'_>, inputs: usize, panels: &mut Aligned<u16>) {
+    let size = depth(inputs) * PANEL;
+    let size_of_all = rows.count.div_ceil(PANEL) * size;
+    panels.grow(size_of_all);
+    let mut rounded = vec![0; depth(inputs)];
+    for (index, panel) in panels[..size_of_all].chunks_exact_mut(size).enumerate() {
+        let count = PANEL.min(rows.count - index * PANEL);
+        if count < PANEL {
+            panel.fill(0);
         }
-        isa.activate(out, epilogue.finish);
+        for column in 0..count {
+            isa.round_to_bf16(rows.row(index * PANEL + column, inputs), &mut rounded[..inputs]);
+            let pairs = rounded.as_chunks::<2>().0;
+            for (pair, to) in pairs.iter().zip(panel.as_chunks_mut::<{ 2 * PANEL }>().0) {
+                to[2 * column..2 * column + 2].copy_from_slice(pair);
+            }
+        }
+    }
+}
+
+/// Packs a matrix with a row of `outputs` numbers for each input.
+pub(crate) fn pack_inputs(isa: Isa, rows: Rows<'_>, outputs: usize, panels: &mut Aligned<u16>) {
+    let size = depth(rows.count) * PANEL;
+    let size_of_all = outputs.div_ceil(PANEL) * size;
+    panels.grow(size_of_all);
+    let mut rounded = [[0; PANEL]; 2];
+    for (index, panel) in panels[..size_of_all].chunks_exact_mut(size).enumerate() {
+        let first = index * PANEL;
+        let columns = PANEL.min(outputs - first);
+        let pairs = panel.as_chunks_mut::<{ 2 * PANEL }>().0;
+        for (pair, to) in pairs.iter_mut().enumerate() {
+            for (place, rounded) in rounded.iter_mut().enumerate() {
+                match 2 * pair + place {
+                    input if input < rows.count => {
+                        let row = &rows.row(input, outputs)[first..first + columns];
+                        isa.round_to_bf16(row, &mut rounded[..columns]);
+                    }
+                    _ => rounded.fill(0),
+                }
+            }
+            for (to, (&even, &odd)) in
+                to.as_chunks_mut::<2>().0.iter_mut().zip(rounded[0].iter().zip(&rounded[1]))
+            {
+                *to = [even, odd];
+            }
+        }
     }
 }
 

@@ -22,6 +22,7 @@ mod layout;
 pub mod lstm;
 mod plain;
 pub mod pointwise;
+mod product;
 #[cfg(test)]
 mod tests;
 
