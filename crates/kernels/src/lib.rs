@@ -26,6 +26,7 @@ mod product;
 #[cfg(test)]
 mod tests;
 
+pub use aligned::Aligned as Buffer;
 use isa::Isa;
 
 /// Output columns of one packed panel: four AVX-512 registers of 32-bit numbers.
