@@ -9,11 +9,12 @@ use std::ops::{Deref, DerefMut};
 struct Line([u8; 64]);
 
 /// Numbers that are valid for every pattern of bits.
-pub(crate) trait Number: Copy + 'static {}
+pub(crate) trait Number: Copy + Default + 'static {}
 impl Number for f32 {}
 impl Number for i32 {}
 impl Number for i8 {}
 impl Number for u8 {}
+impl Number for u16 {}
 
 /// A zeroed, growable, 64-byte aligned `[T]`.
 #[derive(Clone)]

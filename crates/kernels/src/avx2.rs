@@ -5,7 +5,7 @@
 use std::arch::x86_64::*;
 
 use crate::{
-    PANEL, float, int8,
+    PANEL, bf16, float, int8,
     layout::{Layout, RowLayout},
 };
 
@@ -13,7 +13,7 @@ crate::isa::compile_pointwise!("avx2,fma");
 
 /// Eight columns fill two registers once they are widened to 16 bits.
 pub(crate) static LAYOUT: Layout =
-    Layout { columns: 8, group: 4, step: 4, shift: 0, rows: RowLayout::Bytes }.check();
+    Layout { columns: 8, group: 4, step: 4, shift: 0, rows: RowLayout::Straight }.check();
 
 /// Columns of a tile: two registers.
 const COLUMNS: usize = 16;
@@ -80,6 +80,12 @@ unsafe fn float_rows<const R: usize>(
         let bias = tile.bias.map(|bias| &bias[column..]);
         crate::plain::finish(&products[..columns], bias, tile.add, out);
     }
+}
+
+/// One panel of bfloat16, multiplied as f32.
+#[target_feature(enable = "avx2,fma")]
+pub(crate) fn bf16_panel_in_f32(tile: bf16::Tile<'_>, out: &mut [f32]) {
+    crate::plain::bf16_panel(tile, out);
 }
 
 /// One panel of quantized weights.

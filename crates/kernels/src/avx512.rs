@@ -2,9 +2,9 @@
 
 #![allow(unsafe_code)]
 
-use std::arch::x86_64::*;
+use std::{arch::x86_64::*, mem::transmute};
 
-use crate::{PANEL, float, int8};
+use crate::{PANEL, bf16, float, int8};
 
 crate::isa::compile_pointwise!("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma");
 
@@ -84,6 +84,68 @@ unsafe fn float_rows<const R: usize>(tile: &float::Tile<'_>, row: usize, out: &m
             finish(sums[r], tile.bias, tile.add, masks, out);
         });
     }
+}
+
+/// One panel of bfloat16.
+///
+/// # Safety
+/// The machine has AVX-512 F and BF16; `tile` passed [`bf16::Tile::check`] with `out`.
+#[target_feature(enable = "avx512f,avx512bf16")]
+pub(crate) unsafe fn bf16_panel(tile: bf16::Tile<'_>, out: &mut [f32]) {
+    let mut row = 0;
+    while row < tile.rows {
+        // SAFETY: `bf16_rows` asks for what this function asks for, and for `row + R <= rows`.
+        unsafe {
+            match tile.rows - row {
+                1 => bf16_rows::<1>(&tile, row, out),
+                2 => bf16_rows::<2>(&tile, row, out),
+                3 => bf16_rows::<3>(&tile, row, out),
+                4 => bf16_rows::<4>(&tile, row, out),
+                5 => bf16_rows::<5>(&tile, row, out),
+                _ => bf16_rows::<ROWS>(&tile, row, out),
+            }
+        }
+        row += ROWS;
+    }
+}
+
+/// # Safety
+/// As [`bf16_panel`], and `row + R <= tile.rows`.
+#[target_feature(enable = "avx512f,avx512bf16")]
+#[inline]
+unsafe fn bf16_rows<const R: usize>(tile: &bf16::Tile<'_>, row: usize, out: &mut [f32]) {
+    let masks = masks(tile.columns);
+    // SAFETY: `Tile::check` saw that every row of `a` has `2 * pairs` numbers, the panel
+    // `2 * pairs * PANEL`, the bias `columns`, and every row of `out` `columns`; loads and stores
+    // of the last two are masked to `columns`. Any bits are bfloat16.
+    unsafe {
+        let a = tile.a.as_ptr().add(row * tile.a_stride);
+        let mut panel = tile.panel.as_ptr();
+        let mut sums = [[_mm512_setzero_ps(); ACROSS]; R];
+        for pair in 0..tile.pairs {
+            let load = |at: usize| transmute(_mm512_loadu_si512(panel.add(at).cast()));
+            let b: [__m512bh; ACROSS] = [load(0), load(32), load(64), load(96)];
+            unrolled!(r in R {
+                let a = a.add(r * tile.a_stride + 2 * pair).cast::<i32>().read_unaligned();
+                let a: __m512bh = transmute(_mm512_set1_epi32(a));
+                sums[r][0] = _mm512_dpbf16_ps(sums[r][0], a, b[0]);
+                sums[r][1] = _mm512_dpbf16_ps(sums[r][1], a, b[1]);
+                sums[r][2] = _mm512_dpbf16_ps(sums[r][2], a, b[2]);
+                sums[r][3] = _mm512_dpbf16_ps(sums[r][3], a, b[3]);
+            });
+            panel = panel.add(2 * PANEL);
+        }
+        unrolled!(r in R {
+            let out = out.as_mut_ptr().add((row + r) * tile.out_stride);
+            finish(sums[r], tile.bias, tile.add, masks, out);
+        });
+    }
+}
+
+/// One panel of bfloat16, multiplied as f32.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+pub(crate) fn bf16_panel_in_f32(tile: bf16::Tile<'_>, out: &mut [f32]) {
+    crate::plain::bf16_panel(tile, out);
 }
 
 /// One panel of quantized weights.

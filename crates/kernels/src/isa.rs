@@ -5,7 +5,7 @@
 use std::sync::OnceLock;
 
 use crate::{
-    Finish, float, int8,
+    Finish, bf16, float, int8,
     layout::{self, Layout},
     plain, pointwise,
 };
@@ -80,9 +80,33 @@ impl Isa {
         }
     }
 
+    /// How bfloat16 operands lie for its kernels.
+    pub(crate) fn bf16_layout(self) -> &'static Layout {
+        &layout::PAIRS
+    }
+
     pub(crate) fn float_panel(self, tile: float::Tile<'_>, out: &mut [f32]) {
         tile.check(out);
         dispatch!(self, plain::float_panel, float_panel, (tile, out));
+    }
+
+    /// Whether it has products of bfloat16, and is no slower with them than with f32.
+    pub(crate) fn multiplies_bf16(self) -> bool {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => is_x86_feature_detected!("avx512bf16"),
+            _ => false,
+        }
+    }
+
+    pub(crate) fn bf16_panel(self, tile: bf16::Tile<'_>, out: &mut [f32]) {
+        tile.check(self.bf16_layout(), out);
+        match self.0 {
+            // SAFETY: the machine has what was asked for.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 if self.multiplies_bf16() => unsafe { avx512::bf16_panel(tile, out) },
+            _ => dispatch!(self, plain::bf16_panel, bf16_panel_in_f32, (tile, out)),
+        }
     }
 
     pub(crate) fn int8_panel(self, tile: int8::Tile<'_>, out: &mut [f32]) {
@@ -119,6 +143,10 @@ impl Isa {
 
     pub(crate) fn add(self, x: &[f32], out: &mut [f32]) {
         dispatch!(self, pointwise::add_all, add_all, (x, out));
+    }
+
+    pub(crate) fn round_to_bf16(self, x: &[f32], out: &mut [u16]) {
+        dispatch!(self, pointwise::round_to_bf16, round_to_bf16, (x, out));
     }
 
     /// The least and the greatest of the values and zero.
@@ -158,6 +186,7 @@ macro_rules! compile_pointwise {
         crate::isa::compile_pointwise!(@ $features, weigh_rows(
             x: &[f32], weights: &[f32], out: &mut [f32]));
         crate::isa::compile_pointwise!(@ $features, add_all(x: &[f32], out: &mut [f32]));
+        crate::isa::compile_pointwise!(@ $features, round_to_bf16(x: &[f32], out: &mut [u16]));
         crate::isa::compile_pointwise!(@ $features, extremes_row(x: &[f32]) -> (f32, f32));
         crate::isa::compile_pointwise!(@ $features, quantize_around(
             x: &[f32], scale: f32, zero_point: u8, out: &mut [u8]));

@@ -164,6 +164,16 @@ pub(crate) fn add_all(x: &[f32], out: &mut [f32]) {
     out.iter_mut().zip(x).for_each(|(out, x)| *out += x);
 }
 
+/// To bfloat16, half to even; NaN stays NaN.
+#[inline(always)]
+pub(crate) fn round_to_bf16(x: &[f32], out: &mut [u16]) {
+    for (out, x) in out.iter_mut().zip(x) {
+        let bits = x.to_bits();
+        let rounded = bits.wrapping_add(0x7FFF + (bits >> 16 & 1));
+        *out = ((if x.is_nan() { bits | 0x0040_0000 } else { rounded }) >> 16) as u16;
+    }
+}
+
 /// The least and the greatest of the values and zero.
 #[inline(always)]
 pub(crate) fn extremes_row(x: &[f32]) -> (f32, f32) {

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::{Epilogue, Finish, Isa, attention, depthwise, dynamic, float, int8, pointwise};
+use crate::{Epilogue, Finish, Isa, attention, bf16, depthwise, dynamic, float, int8, pointwise};
 
 /// Numbers in [-1, 1) that follow from the seed.
 fn numbers(seed: u64, count: usize) -> Vec<f32> {
@@ -57,7 +57,7 @@ proptest! {
 
     #[test]
     fn float_products(
-        rows in 1usize..14, inputs in 1usize..80, outputs in 1usize..150, stride in 1usize..90,
+        rows in 1usize..30, inputs in 1usize..80, outputs in 1usize..150, stride in 1usize..90,
         finish in finishes(), biased: bool, seed: u64,
     ) {
         let x = numbers(seed, (rows - 1) * stride + inputs);
@@ -82,10 +82,41 @@ proptest! {
         prop_assert_eq!(&row, &weights[(outputs - 1) * inputs..]);
     }
 
+    /// Close to what the rounded operands give in f64: sums are f32 and in any order.
+    #[test]
+    fn bf16_products(
+        rows in 1usize..30, inputs in 1usize..80, outputs in 1usize..150, stride in 1usize..90,
+        finish in finishes(), biased: bool, seed: u64,
+    ) {
+        let x = numbers(seed, (rows - 1) * stride + inputs);
+        let weights = numbers(seed ^ 1, outputs * inputs);
+        let bias = biased.then(|| numbers(seed ^ 2, outputs));
+        let before = numbers(seed ^ 3, rows * outputs);
+        let expected: Vec<f64> = (0..rows * outputs).map(|at| {
+            let (row, output) = (at / outputs, at % outputs);
+            let x = x[row * stride..][..inputs].iter().map(|&x| nearest_bf16(x));
+            let weights = weights[output * inputs..].iter().map(|&w| nearest_bf16(w));
+            let product = x.zip(weights).map(|(x, w)| x * w).sum::<f64>()
+                + bias.as_ref().map_or(0.0, |bias| f64::from(bias[output]));
+            finished(product, before[at], finish)
+        }).collect();
+        for &isa in Isa::available() {
+            let packed = bf16::Weights::pack_for(isa, &weights, outputs, inputs);
+            let mut out = before.clone();
+            let epilogue = Epilogue { bias: bias.as_deref(), finish };
+            packed.apply(&x, stride, rows, epilogue, &mut out);
+            assert_close(&out, &expected, 1e-5);
+            let mut row = vec![0.0; inputs];
+            packed.row(outputs - 1, &mut row);
+            let expected = weights[(outputs - 1) * inputs..].iter().map(|&w| nearest_bf16(w));
+            prop_assert!(row.iter().map(|&w| f64::from(w)).eq(expected));
+        }
+    }
+
     /// All instruction sets give the same bits: sums are integers, and what follows is in one order.
     #[test]
     fn int8_products(
-        rows in 1usize..14, inputs in 1usize..80, outputs in 1usize..150, extreme: bool,
+        rows in 1usize..30, inputs in 1usize..80, outputs in 1usize..150, extreme: bool,
         add: bool, biased: bool, seed: u64,
     ) {
         let mut x = numbers(seed, rows * inputs);
@@ -128,7 +159,7 @@ proptest! {
     /// As ONNX's operators are defined, for every instruction set to the bit.
     #[test]
     fn dynamic_products(
-        rows in 1usize..14, inputs in 1usize..80, outputs in 1usize..150, extreme: bool,
+        rows in 1usize..30, inputs in 1usize..80, outputs in 1usize..150, extreme: bool,
         finish in prop_oneof![Just(Finish::Store), Just(Finish::Relu), Just(Finish::Add)],
         biased: bool, seed: u64,
     ) {
@@ -337,6 +368,16 @@ fn naive_attention(query: &[f32], keys: &[f32], values: &[f32], stride: usize) -
     out
 }
 
+/// The nearest number of 8 significant bits; of two, that with an even last bit.
+fn nearest_bf16(x: f32) -> f64 {
+    let x = f64::from(x);
+    if x == 0.0 {
+        return 0.0;
+    }
+    let unit = (x.abs().log2().floor() - 7.0).exp2();
+    (x / unit).round_ties_even() * unit
+}
+
 #[test]
 fn quantized_weights_are_close_to_the_floats() {
     let weights = numbers(7, 70 * 33);
@@ -362,6 +403,10 @@ fn odd_values_do_no_harm() {
             dynamic::quantize_with(isa, &row, &mut [0; 3]);
             isa.exponentials(&mut row, 1.0);
             isa.activate(&mut row, Finish::Gelu);
+            let mut rounded = [0; 1];
+            isa.round_to_bf16(&[x], &mut rounded);
+            let (worth, overflows) = (bf16::widened(rounded[0]), x == f32::MAX);
+            assert!(worth == x || x.is_nan() && worth.is_nan() || overflows && worth > x);
         }
     }
     let zero = int8::Weights::quantize(&[1.0, 1.0], 1, 2);
