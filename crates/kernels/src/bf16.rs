@@ -7,10 +7,8 @@
 use std::cell::RefCell;
 
 use crate::{
-    Epilogue, Finish, Isa, PANEL,
-    aligned::Aligned,
-    end_of_rows,
-    layout::{Layout, Straight},
+    Epilogue, Isa, PANEL, aligned::Aligned, attention::Rows, end_of_rows, layout::Layout,
+    product::Product,
 };
 
 /// Rows that go past all panels together: their inputs and outputs stay in the second-level cache.
@@ -60,8 +58,8 @@ impl Tile<'_> {
 }
 
 thread_local! {
-    /// Rows while they are multiplied: rounded, and then as the instruction set wants them.
-    static ROWS: RefCell<[Aligned<u16>; 2]> = RefCell::default();
+    /// Rows while they are multiplied.
+    static ROWS: RefCell<Aligned<u16>> = RefCell::default();
 }
 
 impl Weights {
@@ -76,18 +74,9 @@ impl Weights {
     pub(crate) fn pack_for(isa: Isa, weights: &[f32], outputs: usize, inputs: usize) -> Self {
         assert_eq!(weights.len(), outputs * inputs, "weights of a linear layer");
         assert!(!weights.is_empty(), "a linear layer without weights");
-        let layout = isa.bf16_layout();
-        let size = layout.depth(inputs) * PANEL;
-        let mut panels = Aligned::zeroed(outputs.div_ceil(PANEL) * size);
-        let mut rounded = vec![0; inputs];
-        for (output, row) in weights.chunks_exact(inputs).enumerate() {
-            isa.round_to_bf16(row, &mut rounded);
-            let strip = &mut panels[layout.position(inputs, 0, output)..];
-            let groups = strip.chunks_mut(layout.columns * layout.group);
-            for (group, to) in rounded.chunks(layout.group).zip(groups) {
-                to[..group.len()].copy_from_slice(group);
-            }
-        }
+        let mut panels = Aligned::default();
+        let rows = Rows { values: weights, stride: inputs, count: outputs };
+        pack_outputs(isa, rows, inputs, &mut panels);
         Self { isa, panels, inputs, outputs }
     }
 
@@ -127,43 +116,128 @@ impl Weights {
         assert_eq!(out.len(), rows * self.outputs, "outputs of a linear layer");
         assert!(x.len() >= end_of_rows(rows, stride, self.inputs), "inputs of a linear layer");
         assert!(epilogue.bias.is_none_or(|bias| bias.len() == self.outputs), "biases");
-        // Filled up already, for layouts that ask for no more.
-        let depth = self.isa.bf16_layout().depth(self.inputs);
-        ROWS.with_borrow_mut(|[rounded, room]| {
+        let (isa, depth) = (self.isa, depth(self.isa, self.inputs));
+        ROWS.with_borrow_mut(|rounded| {
             rounded.grow(ROW_BLOCK * depth);
             for (block, out) in out.chunks_mut(ROW_BLOCK * self.outputs).enumerate() {
-                let rows = out.len() / self.outputs;
-                for (index, to) in rounded.chunks_exact_mut(depth).enumerate().take(rows) {
-                    let x = &x[(block * ROW_BLOCK + index) * stride..][..self.inputs];
-                    self.isa.round_to_bf16(x, &mut to[..self.inputs]);
-                    to[self.inputs..].fill(0);
-                }
-                let straight = Straight { values: rounded, stride: depth, rows };
-                let a = self.isa.bf16_layout().lay(straight, self.inputs, room, |x| x);
-                self.block(a, rows, epilogue, out);
+                let values = &x[block * ROW_BLOCK * stride..];
+                let rows = Rows { values, stride, count: out.len() / self.outputs };
+                round_rows(isa, rows, self.inputs, rounded);
+                let product = Product {
+                    a: rounded,
+                    a_stride: depth,
+                    rows: rows.count,
+                    depth,
+                    panels: &self.panels,
+                    outputs: self.outputs,
+                    epilogue,
+                    out_stride: self.outputs,
+                };
+                product.multiply(isa, out);
+                isa.activate(out, epilogue.finish);
             }
         });
     }
+}
 
-    fn block(&self, a: &[u16], rows: usize, epilogue: Epilogue<'_>, out: &mut [f32]) {
-        let (isa, depth) = (self.isa, self.isa.bf16_layout().depth(self.inputs));
-        for (index, panel) in self.panels.chunks_exact(PANEL * depth).enumerate() {
-            let first = index * PANEL;
-            let columns = PANEL.min(self.outputs - first);
-            let tile = Tile {
-                a,
-                a_stride: depth,
-                rows,
-                pairs: depth / 2,
-                panel,
-                columns,
-                bias: epilogue.bias.map(|bias| &bias[first..first + columns]),
-                out_stride: self.outputs,
-                add: epilogue.finish == Finish::Add,
-            };
-            isa.bf16_panel(tile, &mut out[first..]);
+/// `inputs`, filled up.
+pub(crate) fn depth(isa: Isa, inputs: usize) -> usize {
+    isa.bf16_layout().depth(inputs)
+}
+
+/// Rounds rows of `inputs` numbers, each filled up with zeros to its [`depth`].
+pub(crate) fn round_rows(isa: Isa, rows: Rows<'_>, inputs: usize, rounded: &mut [u16]) {
+    for (index, to) in rounded.chunks_exact_mut(depth(isa, inputs)).enumerate().take(rows.count) {
+        let (to, rest) = to.split_at_mut(inputs);
+        isa.round_to_bf16(rows.row(index, inputs), to);
+        rest.fill(0);
+    }
+}
+
+/// Packs a matrix with a row of `inputs` numbers for each output.
+pub(crate) fn pack_outputs(isa: Isa, rows: Rows<'_>, inputs: usize, panels: &mut Aligned<u16>) {
+    // Widths as constants make a group one register.
+    match isa.bf16_layout() {
+        Layout { group: 2, columns: PANEL, .. } => {
+            pack_outputs_in::<2, { 2 * PANEL }>(isa, rows, inputs, panels);
         }
-        isa.activate(out, epilogue.finish);
+        Layout { group: 4, columns: 8, .. } => {
+            pack_outputs_in::<4, 32>(isa, rows, inputs, panels);
+        }
+        layout => unreachable!("{layout:?}"),
+    }
+}
+
+/// `ACROSS`: numbers in one group of all columns of a strip.
+fn pack_outputs_in<const GROUP: usize, const ACROSS: usize>(
+    isa: Isa,
+    rows: Rows<'_>,
+    inputs: usize,
+    panels: &mut Aligned<u16>,
+) {
+    let (depth, columns) = (depth(isa, inputs), ACROSS / GROUP);
+    let size_of_all = rows.count.next_multiple_of(PANEL) * depth;
+    panels.grow(size_of_all);
+    let mut rounded = vec![0; depth];
+    for (index, strip) in panels[..size_of_all].chunks_exact_mut(columns * depth).enumerate() {
+        let count = columns.min(rows.count.saturating_sub(index * columns));
+        if count < columns {
+            strip.fill(0);
+        }
+        for column in 0..count {
+            isa.round_to_bf16(rows.row(index * columns + column, inputs), &mut rounded[..inputs]);
+            let groups = rounded.as_chunks::<GROUP>().0;
+            for (group, to) in groups.iter().zip(strip.as_chunks_mut::<ACROSS>().0) {
+                to[GROUP * column..GROUP * (column + 1)].copy_from_slice(group);
+            }
+        }
+    }
+}
+
+/// Packs a matrix with a row of `outputs` numbers for each input.
+pub(crate) fn pack_inputs(isa: Isa, rows: Rows<'_>, outputs: usize, panels: &mut Aligned<u16>) {
+    match isa.bf16_layout() {
+        Layout { group: 2, columns: PANEL, .. } => {
+            pack_inputs_in::<2, { 2 * PANEL }>(isa, rows, outputs, panels);
+        }
+        Layout { group: 4, columns: 8, .. } => {
+            pack_inputs_in::<4, 32>(isa, rows, outputs, panels);
+        }
+        layout => unreachable!("{layout:?}"),
+    }
+}
+
+fn pack_inputs_in<const GROUP: usize, const ACROSS: usize>(
+    isa: Isa,
+    rows: Rows<'_>,
+    outputs: usize,
+    panels: &mut Aligned<u16>,
+) {
+    let (depth, columns) = (depth(isa, rows.count), ACROSS / GROUP);
+    let size = depth * PANEL;
+    let size_of_all = outputs.div_ceil(PANEL) * size;
+    panels.grow(size_of_all);
+    let mut rounded = [[0; PANEL]; GROUP];
+    for (index, panel) in panels[..size_of_all].chunks_exact_mut(size).enumerate() {
+        let first = index * PANEL;
+        let used = PANEL.min(outputs - first);
+        for group in 0..depth / GROUP {
+            for (place, rounded) in rounded.iter_mut().enumerate() {
+                match GROUP * group + place {
+                    input if input < rows.count => {
+                        let row = &rows.row(input, outputs)[first..first + used];
+                        isa.round_to_bf16(row, &mut rounded[..used]);
+                    }
+                    _ => rounded.fill(0),
+                }
+            }
+            for (strip, to) in panel.chunks_exact_mut(columns * depth).enumerate() {
+                let Some(to) = to[group * ACROSS..].first_chunk_mut::<ACROSS>() else { continue };
+                for (column, to) in to.as_chunks_mut::<GROUP>().0.iter_mut().enumerate() {
+                    *to = rounded.each_ref().map(|row| row[strip * columns + column]);
+                }
+            }
+        }
     }
 }
 

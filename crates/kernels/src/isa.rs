@@ -192,6 +192,23 @@ impl Isa {
         dispatch!(self, pointwise::exponentials_row, exponentials_row, (row, scale))
     }
 
+    /// As [`Self::exponentials`], rounded into `out`; what is in `row` then is not defined.
+    pub(crate) fn exponentials_in_bf16(self, row: &mut [f32], scale: f32, out: &mut [u16]) -> f32 {
+        assert_eq!(row.len(), out.len(), "exponentials");
+        match self.0 {
+            // SAFETY: the machine has what was asked for.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 if self.multiplies_bf16() => unsafe {
+                avx512::exponentials_in_bf16(row, scale, out)
+            },
+            _ => {
+                let sum = self.exponentials(row, scale);
+                self.round_to_bf16(row, out);
+                sum
+            }
+        }
+    }
+
     pub(crate) fn weigh_rows(self, x: &[f32], weights: &[f32], out: &mut [f32]) {
         dispatch!(self, pointwise::weigh_rows, weigh_rows, (x, weights, out));
     }

@@ -24,6 +24,7 @@ pub mod lstm;
 mod neon;
 mod plain;
 pub mod pointwise;
+mod product;
 #[cfg(test)]
 mod tests;
 

@@ -2,7 +2,11 @@
 
 use proptest::prelude::*;
 
-use crate::{Epilogue, Finish, Isa, attention, bf16, depthwise, dynamic, float, int8, pointwise};
+use crate::{
+    Epilogue, Finish, Isa,
+    attention::{self, Products, Rows},
+    bf16, depthwise, dynamic, float, int8, pointwise,
+};
 
 /// Numbers in [-1, 1) that follow from the seed.
 fn numbers(seed: u64, count: usize) -> Vec<f32> {
@@ -270,12 +274,33 @@ proptest! {
             .chunks(stride)
             .flat_map(|query| naive_attention(&query[..width], &keys, &values, stride))
             .collect();
-        let memory = attention::Memory::pack(&keys, &values, stride, length, width);
+        let (keys, values) = (rows_of(&keys, stride, length), rows_of(&values, stride, length));
+        let queries = rows_of(&queries, stride, rows);
         for &isa in Isa::available() {
-            let mut out = vec![f32::NAN; rows * stride];
-            memory.attend_with(isa, &queries, stride, rows, &mut out, stride);
-            let out: Vec<f32> = out.chunks(stride).flat_map(|row| &row[..width]).copied().collect();
-            assert_close(&out, &expected, 2e-5);
+            for (products, tolerance) in [(Products::Float, 2e-5), (Products::Bf16, 0.2)] {
+                let memory = attention::Memory::pack_for(isa, keys, values, width, products);
+                let mut out = vec![f32::NAN; rows * stride];
+                memory.attend_with(isa, queries, &mut out, stride);
+                let out: Vec<f32> =
+                    out.chunks(stride).flat_map(|row| &row[..width]).copied().collect();
+                assert_close(&out, &expected, tolerance);
+            }
+        }
+    }
+
+    /// Where softmax is a choice of few, rounding is all that makes a difference.
+    #[test]
+    fn attention_in_bf16(length in 1usize..200, width in 1usize..70, seed: u64) {
+        let scaled = |seed, count| numbers(seed, count).iter().map(|x| nearest_bf16(x * 2.0) as f32).collect::<Vec<_>>();
+        let (query, keys) = (scaled(seed, width), scaled(seed ^ 1, length * width));
+        let values = scaled(seed ^ 2, length * width);
+        let expected = naive_attention(&query, &keys, &values, width);
+        let (keys, values) = (rows_of(&keys, width, length), rows_of(&values, width, length));
+        for &isa in Isa::available() {
+            let memory = attention::Memory::pack_for(isa, keys, values, width, Products::Bf16);
+            let mut out = vec![f32::NAN; width];
+            memory.attend_with(isa, rows_of(&query, width, 1), &mut out, width);
+            assert_close(&out, &expected, 2f64.powi(-7));
         }
     }
 
@@ -320,6 +345,13 @@ proptest! {
                 prop_assert!(difference <= 3e-7 * expected + 1e-37, "{out} is not {expected}");
             }
             assert_close(&[sum], &[expected.iter().sum()], 1e-6);
+            let mut rounded = vec![0; row.len()];
+            let sum = isa.exponentials_in_bf16(&mut row.clone(), scale, &mut rounded);
+            for (&out, &expected) in rounded.iter().zip(&expected) {
+                let difference = (f64::from(bf16::widened(out)) - expected).abs();
+                prop_assert!(difference <= expected / 255.0 + 1e-37, "{out} is not {expected}");
+            }
+            assert_close(&[sum], &[expected.iter().sum()], 1e-6);
         }
     }
 
@@ -344,6 +376,10 @@ proptest! {
             }
         }
     }
+}
+
+fn rows_of(values: &[f32], stride: usize, count: usize) -> Rows<'_> {
+    Rows { values, stride, count }
 }
 
 fn naive_attention(query: &[f32], keys: &[f32], values: &[f32], stride: usize) -> Vec<f64> {
