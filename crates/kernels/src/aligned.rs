@@ -9,7 +9,7 @@ use std::ops::{Deref, DerefMut};
 struct Line([u8; 64]);
 
 /// Numbers that are valid for every pattern of bits.
-pub trait Number: Copy + 'static {}
+pub trait Number: Copy + Default + 'static {}
 impl Number for f32 {}
 impl Number for i32 {}
 impl Number for i8 {}

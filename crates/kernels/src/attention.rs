@@ -245,7 +245,8 @@ impl Memory {
     ) -> [f32; QUERY_BLOCK] {
         let Scratch { scores, rounded } = scratch;
         let padded = self.length.next_multiple_of(PANEL);
-        let (of_queries, of_weights) = (bf16::depth(self.width), bf16::depth(self.length));
+        let (of_queries, of_weights) =
+            (bf16::depth(isa, self.width), bf16::depth(isa, self.length));
         rounded.grow(QUERY_BLOCK * of_queries.max(of_weights));
         bf16::round_rows(isa, queries, self.width, rounded);
         let product = Product {

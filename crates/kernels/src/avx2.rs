@@ -13,7 +13,7 @@ crate::isa::compile_pointwise!("avx2,fma");
 
 /// Eight columns fill two registers once they are widened to 16 bits.
 pub(crate) static LAYOUT: Layout =
-    Layout { columns: 8, group: 4, step: 4, shift: 0, rows: RowLayout::Bytes }.check();
+    Layout { columns: 8, group: 4, step: 4, shift: 0, rows: RowLayout::Straight }.check();
 
 /// Columns of a tile: two registers.
 const COLUMNS: usize = 16;

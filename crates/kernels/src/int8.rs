@@ -15,7 +15,7 @@ use crate::{
     Epilogue, Finish, Isa, PANEL,
     aligned::Aligned,
     end_of_rows,
-    layout::{Layout, Plain},
+    layout::{Layout, Straight},
 };
 
 /// Rows that go past all panels together: their inputs and outputs stay in the second-level cache.
@@ -263,9 +263,10 @@ impl Panels {
         room: &mut Aligned<u8>,
     ) {
         let Rows { values, stride, scales: row_scales, sums } = rows;
-        let plain = Plain { values, stride, rows: row_scales.len() };
-        let a = self.isa.layout().lay(plain, self.inputs, room);
-        let depth = self.depth();
+        let (layout, depth) = (self.isa.layout(), self.depth());
+        let straight = Straight { values, stride, rows: row_scales.len() };
+        let shift = layout.shift as u8;
+        let a = layout.lay(straight, self.inputs, room, |x| x.wrapping_sub(shift));
         for (index, panel) in self.weights.chunks_exact(depth * PANEL).enumerate() {
             let first = index * PANEL;
             let used = PANEL.min(self.outputs - first);

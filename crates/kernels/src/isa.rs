@@ -2,8 +2,12 @@
 
 #![allow(unsafe_code)]
 
+#[cfg(target_arch = "aarch64")]
+use std::arch::is_aarch64_feature_detected;
 use std::sync::OnceLock;
 
+#[cfg(target_arch = "aarch64")]
+use crate::neon;
 use crate::{
     Finish, bf16, float, int8,
     layout::{self, Layout},
@@ -26,6 +30,15 @@ enum Set {
     /// AVX-512 F, BW, VL, DQ and VNNI (Ice Lake, Zen 4 and later).
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    /// What every aarch64 has.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+    /// NEON with products of four bytes each (Neoverse N1, Cortex-A76 and later).
+    #[cfg(target_arch = "aarch64")]
+    DotProd,
+    /// NEON with products of 8-bit matrices (Neoverse N2, V1 and later).
+    #[cfg(target_arch = "aarch64")]
+    I8mm,
 }
 
 /// Calls the loop of the set. The unsafe calls are sound because only [`Isa::available`] makes an
@@ -40,6 +53,9 @@ macro_rules! dispatch {
             // SAFETY: see above.
             #[cfg(target_arch = "x86_64")]
             Set::Avx512 => unsafe { avx512::$name($($argument),*) },
+            // Rust without intrinsics is compiled for NEON as it is.
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon | Set::DotProd | Set::I8mm => $plain($($argument),*),
         }
     };
 }
@@ -53,22 +69,30 @@ impl Isa {
 
     /// All that this machine has, from plain to best.
     pub(crate) fn available() -> &'static [Self] {
-        #[cfg(target_arch = "x86_64")]
-        {
-            let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-            let avx512 = is_x86_feature_detected!("avx512f")
-                && is_x86_feature_detected!("avx512bw")
-                && is_x86_feature_detected!("avx512dq")
-                && is_x86_feature_detected!("avx512vl")
-                && is_x86_feature_detected!("avx512vnni");
-            if avx2 && avx512 {
-                return &[Self(Set::Plain), Self(Set::Avx2), Self(Set::Avx512)];
-            }
-            if avx2 {
-                return &[Self(Set::Plain), Self(Set::Avx2)];
-            }
-        }
-        &[Self(Set::Plain)]
+        static AVAILABLE: OnceLock<Vec<Isa>> = OnceLock::new();
+        AVAILABLE.get_or_init(|| {
+            let sets = [
+                (Set::Plain, true),
+                #[cfg(target_arch = "x86_64")]
+                (Set::Avx2, is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")),
+                #[cfg(target_arch = "x86_64")]
+                (
+                    Set::Avx512,
+                    is_x86_feature_detected!("avx512f")
+                        && is_x86_feature_detected!("avx512bw")
+                        && is_x86_feature_detected!("avx512dq")
+                        && is_x86_feature_detected!("avx512vl")
+                        && is_x86_feature_detected!("avx512vnni"),
+                ),
+                #[cfg(target_arch = "aarch64")]
+                (Set::Neon, is_aarch64_feature_detected!("neon")),
+                #[cfg(target_arch = "aarch64")]
+                (Set::DotProd, is_aarch64_feature_detected!("dotprod")),
+                #[cfg(target_arch = "aarch64")]
+                (Set::I8mm, is_aarch64_feature_detected!("i8mm")),
+            ];
+            sets.into_iter().filter(|(_, there)| *there).map(|(set, _)| Self(set)).collect()
+        })
     }
 
     /// How 8-bit operands lie for its kernels.
@@ -76,13 +100,33 @@ impl Isa {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Set::Avx2 => &avx2::LAYOUT,
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon => &neon::LAYOUT,
+            #[cfg(target_arch = "aarch64")]
+            Set::DotProd => &neon::DOTPROD_LAYOUT,
+            #[cfg(target_arch = "aarch64")]
+            Set::I8mm => &neon::I8MM_LAYOUT,
             _ => &layout::QUADS,
+        }
+    }
+
+    /// How bfloat16 operands lie for its kernels.
+    pub(crate) fn bf16_layout(self) -> &'static Layout {
+        match self.0 {
+            #[cfg(target_arch = "aarch64")]
+            Set::I8mm if self.multiplies_bf16() => &neon::BF16_LAYOUT,
+            _ => &layout::PAIRS,
         }
     }
 
     pub(crate) fn float_panel(self, tile: float::Tile<'_>, out: &mut [f32]) {
         tile.check(out);
-        dispatch!(self, plain::float_panel, float_panel, (tile, out));
+        match self.0 {
+            // SAFETY: the machine has what was asked for.
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon | Set::DotProd | Set::I8mm => unsafe { neon::float_panel(tile, out) },
+            _ => dispatch!(self, plain::float_panel, float_panel, (tile, out)),
+        }
     }
 
     /// Whether it has products of bfloat16, and is no slower with them than with f32.
@@ -90,23 +134,39 @@ impl Isa {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Set::Avx512 => is_x86_feature_detected!("avx512bf16"),
+            #[cfg(target_arch = "aarch64")]
+            Set::I8mm => is_aarch64_feature_detected!("bf16"),
             _ => false,
         }
     }
 
     pub(crate) fn bf16_panel(self, tile: bf16::Tile<'_>, out: &mut [f32]) {
-        tile.check(out);
+        tile.check(self.bf16_layout(), out);
         match self.0 {
             // SAFETY: the machine has what was asked for.
             #[cfg(target_arch = "x86_64")]
             Set::Avx512 if self.multiplies_bf16() => unsafe { avx512::bf16_panel(tile, out) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Set::I8mm if self.multiplies_bf16() => unsafe { neon::bf16_panel_bfmmla(tile, out) },
             _ => dispatch!(self, plain::bf16_panel, bf16_panel_in_f32, (tile, out)),
         }
     }
 
     pub(crate) fn int8_panel(self, tile: int8::Tile<'_>, out: &mut [f32]) {
         tile.check(self.layout(), out);
-        dispatch!(self, plain::int8_panel, int8_panel, (tile, out));
+        match self.0 {
+            // SAFETY: the machine has what was asked for.
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon => unsafe { neon::int8_panel(tile, out) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Set::DotProd => unsafe { neon::int8_panel_dotprod(tile, out) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Set::I8mm => unsafe { neon::int8_panel_i8mm(tile, out) },
+            _ => dispatch!(self, plain::int8_panel, int8_panel, (tile, out)),
+        }
     }
 
     pub(crate) fn activate(self, values: &mut [f32], finish: Finish) {

@@ -20,6 +20,8 @@ pub mod int8;
 mod isa;
 mod layout;
 pub mod lstm;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod plain;
 pub mod pointwise;
 mod product;

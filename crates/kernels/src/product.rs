@@ -1,4 +1,11 @@
-use crate::{Epilogue, Finish, Isa, PANEL, bf16, float};
+use std::cell::RefCell;
+
+use crate::{Epilogue, Finish, Isa, PANEL, aligned::Aligned, bf16, float, layout::Straight};
+
+thread_local! {
+    /// Rows as the instruction set wants them.
+    static LAID: RefCell<Aligned<u16>> = RefCell::default();
+}
 
 /// Rows times packed panels.
 #[derive(Clone, Copy)]
@@ -50,10 +57,18 @@ impl Product<'_, f32> {
 impl Product<'_, u16> {
     /// Everything but the activation of the epilogue.
     pub(crate) fn multiply(self, isa: Isa, out: &mut [f32]) {
+        let straight = Straight { values: self.a, stride: self.a_stride, rows: self.rows };
+        LAID.with_borrow_mut(|room| {
+            let a = isa.bf16_layout().lay(straight, self.depth, room, |x| x);
+            self.multiply_laid(isa, a, out);
+        });
+    }
+
+    fn multiply_laid(self, isa: Isa, a: &[u16], out: &mut [f32]) {
         for (first, columns, panel) in self.panels() {
             let tile = bf16::Tile {
-                a: self.a,
-                a_stride: self.a_stride,
+                a,
+                a_stride: self.depth,
                 rows: self.rows,
                 pairs: self.depth / 2,
                 panel,
