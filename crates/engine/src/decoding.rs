@@ -125,6 +125,8 @@ impl Shape {
 pub struct Memories {
     /// Per layer and head.
     layers: Vec<Vec<Memory>>,
+    /// Positions of the last layer that was added; all have the same in a model.
+    length: usize,
 }
 
 impl Memories {
@@ -143,7 +145,13 @@ impl Memories {
             Memory::pack(keys, values, stride, time, width)
         });
         self.layers.push(layer.collect());
+        self.length = time;
         Ok(())
+    }
+
+    /// Positions that can be attended to.
+    pub(crate) fn length(&self) -> usize {
+        self.length
     }
 
     pub(crate) fn heads(&self, layer: usize) -> Option<&[Memory]> {

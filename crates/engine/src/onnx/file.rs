@@ -215,7 +215,11 @@ impl OnnxFile {
             }
             translate::network(graph, template, known, inputs, outputs, element, &self.opsets)
         };
-        translate().map_err(|error: TractError| Error::model(&self.path, error))
+        let network = translate().map_err(|error: TractError| Error::model(&self.path, error))?;
+        if fused {
+            crate::profile::warn_if_generic(&self.path, network.runner.model());
+        }
+        Ok(network)
     }
 }
 

@@ -1,7 +1,7 @@
 use kernels::attention::Memory;
-use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::{internal::*, ops::Cost};
 
-use super::{floats, last_axis, operator, zeros};
+use super::{float_products, floats, last_axis, operator, zeros};
 
 /// Multi-head attention without a mask: queries `[batch, rows, width]`, keys and values
 /// `[batch, length, width]`.
@@ -48,5 +48,9 @@ impl TypedOp for Attention {
         let width = last_axis(inputs[0])?;
         ensure!(self.heads > 0 && width > 0 && width % self.heads == 0, "{} heads", self.heads);
         Ok(tvec!(f32::fact(inputs[0].shape.clone())))
+    }
+
+    fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
+        Ok(float_products(inputs[0].shape.volume() * &inputs[1].shape[1] * 2))
     }
 }

@@ -1,7 +1,7 @@
 use kernels::depthwise;
-use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::{internal::*, ops::Cost};
 
-use super::{floats, last_axis, operator, zeros};
+use super::{float_products, floats, last_axis, operator, zeros};
 
 /// The memory block of FSMN (Zhang et al. 2018): each channel of `[batch, time, channels]` is
 /// filtered over time, to the same length.
@@ -46,5 +46,9 @@ impl TypedOp for Fsmn {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         ensure!(inputs[0].rank() == 3 && last_axis(inputs[0])? == self.channels, "channels");
         Ok(tvec!(f32::fact(inputs[0].shape.clone())))
+    }
+
+    fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
+        Ok(float_products(inputs[0].shape.volume() * (self.weights.len() / self.channels)))
     }
 }

@@ -1,9 +1,9 @@
 //! ONNX's dynamic quantization.
 
 use kernels::{Epilogue, Finish, dynamic};
-use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::{internal::*, ops::Cost};
 
-use super::{floats, operator, zeros};
+use super::{floats, int8_products, operator, zeros};
 
 /// `DynamicQuantizeLinear`: f32 to u8 of the same shape, its scale, its zero point.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,5 +106,9 @@ impl TypedOp for QuantizedLinear {
             _ => bail!("takes one residual"),
         }
         Ok(tvec!(f32::fact(&*shape)))
+    }
+
+    fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
+        Ok(int8_products(inputs[0].shape.volume() * self.weights.outputs()))
     }
 }

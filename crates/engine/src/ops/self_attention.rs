@@ -1,7 +1,7 @@
 use kernels::attention::Memory;
-use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::{internal::*, ops::Cost};
 
-use super::{floats, last_axis, operator, with_last_axis, zeros};
+use super::{float_products, floats, last_axis, operator, with_last_axis, zeros};
 
 /// Multi-head attention of every position to all, without a mask.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,5 +41,10 @@ impl TypedOp for SelfAttention {
         ensure!(inputs[0].rank() == 2 && self.heads > 0, "takes [time, 3 * width]");
         ensure!(stride > 0 && stride % (3 * self.heads) == 0, "{} heads of {stride}", self.heads);
         Ok(tvec!(with_last_axis(inputs[0], stride / 3)?))
+    }
+
+    fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
+        let time = inputs[0].shape[0].clone();
+        Ok(float_products(inputs[0].shape.volume() * time * 2 / 3))
     }
 }
