@@ -301,8 +301,8 @@ unsafe fn finish(
 /// `out = exp(scale * (row - max(row)))` in bfloat16; returns the sum before rounding.
 ///
 /// # Safety
-/// The machine has AVX-512 F, BW, VL and BF16; `out` is as long as `row`.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+/// The machine has AVX-512 F, BW, DQ, VL and BF16; `out` is as long as `row`.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
 pub(crate) unsafe fn exponentials_in_bf16(row: &[f32], scale: f32, out: &mut [u16]) -> f32 {
     let (chunks, rest) = row.as_chunks::<16>();
     let tail: __mmask16 = (1 << rest.len()) - 1;
@@ -314,18 +314,18 @@ pub(crate) unsafe fn exponentials_in_bf16(row: &[f32], scale: f32, out: &mut [u1
         for chunk in chunks {
             max = _mm512_max_ps(max, _mm512_loadu_ps(chunk.as_ptr()));
         }
-        let scale = _mm512_set1_ps(scale);
-        let max = _mm512_set1_ps(_mm512_reduce_max_ps(max));
-        // Not x * scale - max * scale, whose rounding would be that of large numbers.
-        let below = |x| _mm512_mul_ps(_mm512_sub_ps(x, max), scale);
+        // Powers of two; far below, x * scale - max * scale is less exact, and matters less.
+        let scale = _mm512_set1_ps(scale * std::f32::consts::LOG2_E);
+        let max = _mm512_mul_ps(_mm512_set1_ps(_mm512_reduce_max_ps(max)), scale);
+        let below = |x| _mm512_fmsub_ps(x, scale, max);
         let mut sum = _mm512_setzero_ps();
         let (outs, out_of_rest) = out.as_chunks_mut::<16>();
         for (chunk, out) in chunks.iter().zip(outs) {
-            let e = exp(below(_mm512_loadu_ps(chunk.as_ptr())));
+            let e = exp2(below(_mm512_loadu_ps(chunk.as_ptr())));
             sum = _mm512_add_ps(sum, e);
             _mm256_storeu_si256(out.as_mut_ptr().cast(), narrowed(e));
         }
-        let e = _mm512_maskz_mov_ps(tail, exp(below(rest)));
+        let e = _mm512_maskz_mov_ps(tail, exp2(below(rest)));
         let rounded = narrowed(e);
         _mm256_mask_storeu_epi16(out_of_rest.as_mut_ptr().cast(), tail, rounded);
         _mm512_reduce_add_ps(_mm512_add_ps(sum, e))
@@ -526,27 +526,20 @@ fn narrowed(x: __m512) -> __m256i {
     unsafe { transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(x)) }
 }
 
-/// e^x for x <= 0, to about two units in the last place; zero far below.
-#[target_feature(enable = "avx512f")]
+/// 2^x for x <= 0, to about one part in a million; zero far below.
+#[target_feature(enable = "avx512f,avx512dq")]
 #[inline]
-fn exp(x: __m512) -> __m512 {
-    const LN2_HIGH: f32 = 0.693_359_4;
-    const LN2_LOW: f32 = -2.121_944_4e-4;
+fn exp2(x: __m512) -> __m512 {
     let all = _mm512_set1_ps;
     // So far below that powers of two leave f32, but -inf does not become NaN.
     let x = _mm512_max_ps(x, all(-200.0));
-    let n = _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT }>(_mm512_mul_ps(
-        x,
-        all(std::f32::consts::LOG2_E),
-    ));
-    let r = _mm512_fnmadd_ps(n, all(LN2_HIGH), x);
-    let r = _mm512_fnmadd_ps(n, all(LN2_LOW), r);
-    // The polynomial of `pointwise::exp`.
-    let p = _mm512_fmadd_ps(all(1.987_569_1e-4), r, all(1.398_2e-3));
-    let p = _mm512_fmadd_ps(p, r, all(8.333_452e-3));
-    let p = _mm512_fmadd_ps(p, r, all(4.166_579_6e-2));
-    let p = _mm512_fmadd_ps(p, r, all(1.666_666_5e-1));
-    let p = _mm512_fmadd_ps(p, r, all(0.5));
-    let p = _mm512_fmadd_ps(_mm512_mul_ps(r, r), p, _mm512_add_ps(r, all(1.0)));
-    _mm512_scalef_ps(p, n)
+    // What is left when rounded down to whole powers.
+    let r = _mm512_reduce_ps::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(x);
+    // The polynomial of degree 5 with the least relative error from 0 to 1.
+    let p = _mm512_fmadd_ps(all(1.877_576_7e-3), r, all(8.989_341e-3));
+    let p = _mm512_fmadd_ps(p, r, all(5.582_631_8e-2));
+    let p = _mm512_fmadd_ps(p, r, all(2.401_536_1e-1));
+    let p = _mm512_fmadd_ps(p, r, all(6.931_531e-1));
+    let p = _mm512_fmadd_ps(p, r, all(0.999_999_94));
+    _mm512_scalef_ps(p, x)
 }

@@ -369,9 +369,9 @@ proptest! {
             let sum = isa.exponentials_in_bf16(&mut row.clone(), scale, &mut rounded);
             for (&out, &expected) in rounded.iter().zip(&expected) {
                 let difference = (f64::from(bf16::widened(out)) - expected).abs();
-                prop_assert!(difference <= expected / 255.0 + 1e-37, "{out} is not {expected}");
+                prop_assert!(difference <= expected / 250.0 + 1e-37, "{out} is not {expected}");
             }
-            assert_close(&[sum], &[expected.iter().sum()], 1e-6);
+            assert_close(&[sum], &[expected.iter().sum()], 2e-5);
         }
     }
 
