@@ -14,19 +14,25 @@ use crate::{
     plain, pointwise,
 };
 #[cfg(target_arch = "x86_64")]
-use crate::{avx2, avx512};
+use crate::{avx_vnni, avx2, avx512};
+
+/// Asks for another instruction set than the best, to compare them.
+const VARIABLE: &str = "SCRIPTORIUM_KERNELS";
 
 /// Instruction sets that there are kernels for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Isa(Set);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Set {
     /// Rust without intrinsics, on every machine: the reference.
     Plain,
     /// AVX2 and FMA (x86-64-v3).
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    /// AVX2 with VNNI on 256 bits (Alder Lake, Zen 5 and later).
+    #[cfg(target_arch = "x86_64")]
+    AvxVnni,
     /// AVX-512 F, BW, VL, DQ and VNNI (Ice Lake, Zen 4 and later).
     #[cfg(target_arch = "x86_64")]
     Avx512,
@@ -41,6 +47,43 @@ enum Set {
     I8mm,
 }
 
+/// `SCRIPTORIUM_KERNELS` asks for an instruction set that this machine has not, or that there is
+/// not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{VARIABLE}={asked}: this machine has {}", available.join(", "))]
+pub struct NoSuchSet {
+    pub asked: String,
+    pub available: Vec<&'static str>,
+}
+
+/// The instruction sets that products are made with, as in "avx512 and bf16".
+///
+/// # Errors
+/// If the environment asks for one that cannot be had. Products are then made with the best.
+pub fn instruction_sets() -> Result<&'static str, NoSuchSet> {
+    if let Err(asked) = choice() {
+        let available = Isa::available().iter().map(|isa| isa.name()).collect();
+        return Err(NoSuchSet { asked, available });
+    }
+    let best = Isa::best();
+    Ok(match best.0 {
+        #[cfg(target_arch = "x86_64")]
+        Set::Avx512 if best.multiplies_bf16() => "avx512 and bf16",
+        #[cfg(target_arch = "aarch64")]
+        Set::I8mm if best.multiplies_bf16() => "i8mm and bf16",
+        _ => best.name(),
+    })
+}
+
+/// What the environment asks for, if anything; its words if this machine has no such thing.
+fn choice() -> Result<Option<Isa>, String> {
+    let Some(asked) = std::env::var_os(VARIABLE).filter(|asked| !asked.is_empty()) else {
+        return Ok(None);
+    };
+    let found = Isa::available().iter().find(|isa| *isa.name() == asked);
+    found.copied().map(Some).ok_or_else(|| asked.to_string_lossy().into_owned())
+}
+
 /// Calls the loop of the set. The unsafe calls are sound because only [`Isa::available`] makes an
 /// `Isa`, and it makes none that the machine has not.
 macro_rules! dispatch {
@@ -49,7 +92,7 @@ macro_rules! dispatch {
             Set::Plain => $plain($($argument),*),
             // SAFETY: see above.
             #[cfg(target_arch = "x86_64")]
-            Set::Avx2 => unsafe { avx2::$name($($argument),*) },
+            Set::Avx2 | Set::AvxVnni => unsafe { avx2::$name($($argument),*) },
             // SAFETY: see above.
             #[cfg(target_arch = "x86_64")]
             Set::Avx512 => unsafe { avx512::$name($($argument),*) },
@@ -61,24 +104,49 @@ macro_rules! dispatch {
 }
 
 impl Isa {
-    /// The best this machine has.
+    /// The best this machine has, or what the environment asks for.
     pub(crate) fn best() -> Self {
         static BEST: OnceLock<Isa> = OnceLock::new();
-        *BEST.get_or_init(|| Self::available().last().copied().unwrap_or(Self(Set::Plain)))
+        *BEST.get_or_init(|| {
+            let best = Self::available().last().copied().unwrap_or(Self(Set::Plain));
+            choice().ok().flatten().unwrap_or(best)
+        })
+    }
+
+    fn name(self) -> &'static str {
+        match self.0 {
+            Set::Plain => "plain",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Set::AvxVnni => "avx-vnni",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => "avx512",
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon => "neon",
+            #[cfg(target_arch = "aarch64")]
+            Set::DotProd => "dotprod",
+            #[cfg(target_arch = "aarch64")]
+            Set::I8mm => "i8mm",
+        }
     }
 
     /// All that this machine has, from plain to best.
     pub(crate) fn available() -> &'static [Self] {
         static AVAILABLE: OnceLock<Vec<Isa>> = OnceLock::new();
         AVAILABLE.get_or_init(|| {
+            #[cfg(target_arch = "x86_64")]
+            let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
             let sets = [
                 (Set::Plain, true),
                 #[cfg(target_arch = "x86_64")]
-                (Set::Avx2, is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")),
+                (Set::Avx2, avx2),
+                #[cfg(target_arch = "x86_64")]
+                (Set::AvxVnni, avx2 && is_x86_feature_detected!("avxvnni")),
                 #[cfg(target_arch = "x86_64")]
                 (
                     Set::Avx512,
-                    is_x86_feature_detected!("avx512f")
+                    avx2 && is_x86_feature_detected!("avx512f")
                         && is_x86_feature_detected!("avx512bw")
                         && is_x86_feature_detected!("avx512dq")
                         && is_x86_feature_detected!("avx512vl")
@@ -100,6 +168,8 @@ impl Isa {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Set::Avx2 => &avx2::LAYOUT,
+            #[cfg(target_arch = "x86_64")]
+            Set::AvxVnni => &avx_vnni::LAYOUT,
             #[cfg(target_arch = "aarch64")]
             Set::Neon => &neon::LAYOUT,
             #[cfg(target_arch = "aarch64")]
@@ -157,6 +227,9 @@ impl Isa {
         tile.check(self.layout(), out);
         match self.0 {
             // SAFETY: the machine has what was asked for.
+            #[cfg(target_arch = "x86_64")]
+            Set::AvxVnni => unsafe { avx_vnni::int8_panel(tile, out) },
+            // SAFETY: as above.
             #[cfg(target_arch = "aarch64")]
             Set::Neon => unsafe { neon::int8_panel(tile, out) },
             // SAFETY: as above.
