@@ -5,7 +5,7 @@
 use std::arch::x86_64::*;
 
 use crate::{
-    int8,
+    avx2, int8,
     layout::{Layout, RowLayout},
 };
 
@@ -67,17 +67,15 @@ unsafe fn int8_rows<const R: usize>(
             }
         }
     }
-    let columns = COLUMNS.min(tile.columns - column);
     for (r, sums) in sums.into_iter().enumerate() {
-        let mut numbers = [0i32; COLUMNS];
-        // SAFETY: there is room for two registers.
-        unsafe {
-            _mm256_storeu_si256(numbers.as_mut_ptr().cast(), sums[0]);
-            _mm256_storeu_si256(numbers.as_mut_ptr().add(8).cast(), sums[1]);
+        let out = &mut out[(row + r) * tile.out_stride..];
+        for (half, sums) in sums.into_iter().enumerate() {
+            let column = column + 8 * half;
+            if column < tile.columns {
+                // SAFETY: rows and columns are those of the tile.
+                let products = unsafe { avx2::scaled(tile, row + r, column, sums) };
+                avx2::finish(products, tile.bias, tile.add, column, tile.columns, out);
+            }
         }
-        let products = crate::plain::scaled(tile, row + r, column, numbers);
-        let out = &mut out[(row + r) * tile.out_stride + column..];
-        let bias = tile.bias.map(|bias| &bias[column..]);
-        crate::plain::finish(&products[..columns], bias, tile.add, out);
     }
 }
