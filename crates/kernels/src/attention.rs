@@ -8,8 +8,9 @@ use crate::{Epilogue, Isa, PANEL, aligned::Aligned, bf16, end_of_rows, float, pr
 const QUERY_BLOCK: usize = 24;
 
 /// What queries, keys, values and the weights of values are multiplied as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Products {
+    #[default]
     Float,
     /// Rounded to bfloat16, with sums in f32.
     Bf16,
@@ -35,7 +36,7 @@ impl<'a> Rows<'a> {
         &self.values[index * self.stride..][..width]
     }
 
-    fn holds(&self, width: usize) -> bool {
+    pub(crate) fn holds(&self, width: usize) -> bool {
         self.values.len() >= end_of_rows(self.count, self.stride, width)
     }
 }

@@ -323,13 +323,21 @@ pub(crate) unsafe fn exponentials_in_bf16(row: &[f32], scale: f32, out: &mut [u1
         for (chunk, out) in chunks.iter().zip(outs) {
             let e = exp(below(_mm512_loadu_ps(chunk.as_ptr())));
             sum = _mm512_add_ps(sum, e);
-            _mm256_storeu_si256(out.as_mut_ptr().cast(), transmute(_mm512_cvtneps_pbh(e)));
+            _mm256_storeu_si256(out.as_mut_ptr().cast(), narrowed(e));
         }
         let e = _mm512_maskz_mov_ps(tail, exp(below(rest)));
-        let rounded = transmute(_mm512_cvtneps_pbh(e));
+        let rounded = narrowed(e);
         _mm256_mask_storeu_epi16(out_of_rest.as_mut_ptr().cast(), tail, rounded);
         _mm512_reduce_add_ps(_mm512_add_ps(sum, e))
     }
+}
+
+/// As [`crate::pointwise::round_to_bf16`].
+#[target_feature(enable = "avx512f,avx512bf16")]
+#[inline]
+fn narrowed(x: __m512) -> __m256i {
+    // SAFETY: both are 256 bits.
+    unsafe { transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(x)) }
 }
 
 /// e^x for x <= 0, to about two units in the last place; zero far below.

@@ -282,8 +282,8 @@ impl Isa {
         }
     }
 
-    pub(crate) fn weigh_rows(self, x: &[f32], weights: &[f32], out: &mut [f32]) {
-        dispatch!(self, pointwise::weigh_rows, weigh_rows, (x, weights, out));
+    pub(crate) fn weigh_rows(self, x: &[f32], stride: usize, weights: &[f32], out: &mut [f32]) {
+        dispatch!(self, pointwise::weigh_rows, weigh_rows, (x, stride, weights, out));
     }
 
     pub(crate) fn add(self, x: &[f32], out: &mut [f32]) {
@@ -329,7 +329,7 @@ macro_rules! compile_pointwise {
         crate::isa::compile_pointwise!(
             @ $features, quantize_row(x: &[f32], quantized: &mut [u8]) -> f32);
         crate::isa::compile_pointwise!(@ $features, weigh_rows(
-            x: &[f32], weights: &[f32], out: &mut [f32]));
+            x: &[f32], stride: usize, weights: &[f32], out: &mut [f32]));
         crate::isa::compile_pointwise!(@ $features, add_all(x: &[f32], out: &mut [f32]));
         crate::isa::compile_pointwise!(@ $features, round_to_bf16(x: &[f32], out: &mut [u16]));
         crate::isa::compile_pointwise!(@ $features, extremes_row(x: &[f32]) -> (f32, f32));

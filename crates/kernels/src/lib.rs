@@ -30,6 +30,7 @@ mod product;
 #[cfg(test)]
 mod tests;
 
+pub use aligned::Aligned as Buffer;
 use isa::Isa;
 pub use isa::{NoSuchSet, instruction_sets};
 

@@ -222,22 +222,24 @@ proptest! {
     #[test]
     fn filters_over_time(
         time in 1usize..20, channels in 1usize..140, taps in 1usize..25, before in 0usize..25,
-        residual: bool, seed: u64,
+        residual: bool, gap in 0usize..9, seed: u64,
     ) {
-        let (x, weights) = (numbers(seed, time * channels), numbers(seed ^ 1, taps * channels));
+        let stride = channels + gap;
+        let (x, weights) = (numbers(seed, time * stride), numbers(seed ^ 1, taps * channels));
         let expected: Vec<f64> = (0..time * channels).map(|at| {
             let (t, channel) = (at / channels, at % channels);
             let tap = |tap: usize| {
                 let t = (t + tap).checked_sub(before).filter(|&t| t < time)?;
                 let weight = f64::from(weights[tap * channels + channel]);
-                Some(weight * f64::from(x[t * channels + channel]))
+                Some(weight * f64::from(x[t * stride + channel]))
             };
             let sum = (0..taps).filter_map(tap).sum::<f64>();
-            sum + if residual { f64::from(x[at]) } else { 0.0 }
+            sum + if residual { f64::from(x[t * stride + channel]) } else { 0.0 }
         }).collect();
         for &isa in Isa::available() {
-            let mut out = vec![f32::NAN; x.len()];
-            depthwise::filter_with(isa, &x, &weights, channels, before, residual, &mut out);
+            let mut out = vec![f32::NAN; time * channels];
+            let x = rows_of(&x, stride, time);
+            depthwise::filter_with(isa, x, &weights, channels, before, residual, &mut out);
             assert_close(&out, &expected, 2e-6);
         }
     }
