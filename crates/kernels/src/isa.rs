@@ -61,10 +61,7 @@ pub struct NoSuchSet {
 /// # Errors
 /// If the environment asks for one that cannot be had. Products are then made with the best.
 pub fn instruction_sets() -> Result<&'static str, NoSuchSet> {
-    if let Err(asked) = choice() {
-        let available = Isa::available().iter().map(|isa| isa.name()).collect();
-        return Err(NoSuchSet { asked, available });
-    }
+    chosen()?;
     let best = Isa::best();
     Ok(match best.0 {
         #[cfg(target_arch = "x86_64")]
@@ -75,13 +72,10 @@ pub fn instruction_sets() -> Result<&'static str, NoSuchSet> {
     })
 }
 
-/// What the environment asks for, if anything; its words if this machine has no such thing.
-fn choice() -> Result<Option<Isa>, String> {
-    let Some(asked) = std::env::var_os(VARIABLE).filter(|asked| !asked.is_empty()) else {
-        return Ok(None);
-    };
-    let found = Isa::available().iter().find(|isa| *isa.name() == asked);
-    found.copied().map(Some).ok_or_else(|| asked.to_string_lossy().into_owned())
+/// What the environment asks for, if anything.
+fn chosen() -> Result<Option<Isa>, NoSuchSet> {
+    let asked = std::env::var_os(VARIABLE).filter(|asked| !asked.is_empty());
+    asked.map(|asked| Isa::named(&asked.to_string_lossy())).transpose()
 }
 
 /// Calls the loop of the set. The unsafe calls are sound because only [`Isa::available`] makes an
@@ -109,7 +103,15 @@ impl Isa {
         static BEST: OnceLock<Isa> = OnceLock::new();
         *BEST.get_or_init(|| {
             let best = Self::available().last().copied().unwrap_or(Self(Set::Plain));
-            choice().ok().flatten().unwrap_or(best)
+            chosen().ok().flatten().unwrap_or(best)
+        })
+    }
+
+    fn named(asked: &str) -> Result<Self, NoSuchSet> {
+        let available = Self::available();
+        available.iter().copied().find(|isa| isa.name() == asked).ok_or_else(|| NoSuchSet {
+            asked: asked.to_owned(),
+            available: available.iter().map(|isa| isa.name()).collect(),
         })
     }
 
@@ -348,3 +350,20 @@ macro_rules! compile_pointwise {
 }
 #[cfg(target_arch = "x86_64")]
 pub(crate) use compile_pointwise;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_have_names() {
+        for &isa in Isa::available() {
+            assert_eq!(Isa::named(isa.name()), Ok(isa));
+        }
+        let error = Isa::named("avx1024").expect_err("no such set").to_string();
+        assert!(
+            error.starts_with("SCRIPTORIUM_KERNELS=avx1024: this machine has plain"),
+            "{error}"
+        );
+    }
+}
