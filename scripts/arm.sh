@@ -41,12 +41,13 @@ install_packages() {
 
 # The same packages and kinds of targets each time: then features are the same, and nothing is
 # compiled twice.
-chosen=(--locked -p kernels -p engine -p cli --lib --test funasr)
+chosen=(--locked --profile emulated -p kernels -p engine -p cli --lib --test funasr)
 
 build() { arm_cargo build "${chosen[@]}" --bins; }
 
 run_tests() {
-    local processor
+    local processor binary=$CARGO_TARGET_DIR/$target/emulated/scriptorium
+    QEMU_CPU=max timeout 60 qemu-aarch64-static "$binary" --version
     for processor in "${processors[@]}"; do
         printf '\n-- %s\n' "$processor"
         # What Cargo runs is in .cargo/arm.toml, with a timeout.
@@ -58,7 +59,7 @@ count_cycles() {
     # As it is built, but by itself, and in one piece.
     local assembly=$CARGO_TARGET_DIR/kernels.s
     mkdir -p "$CARGO_TARGET_DIR"
-    arm_cargo rustc --locked --quiet -p kernels --lib -- -C codegen-units=1 "--emit=asm=$assembly"
+    arm_cargo rustc --locked --quiet --profile emulated -p kernels --lib -- -C codegen-units=1 "--emit=asm=$assembly"
     python3 scripts/mca.py "$assembly"
 }
 
