@@ -125,6 +125,8 @@ impl Shape {
 pub struct Memories {
     /// Per layer and head.
     layers: Vec<Vec<Memory>>,
+    /// Positions of the last layer that was added; all have the same in a model.
+    length: usize,
 }
 
 impl Memories {
@@ -148,7 +150,13 @@ impl Memories {
             Memory::pack(from(head * width), from(stride / 2 + head * width), width, products)
         });
         self.layers.push(layer.collect());
+        self.length = time;
         Ok(())
+    }
+
+    /// Positions that can be attended to.
+    pub(crate) fn length(&self) -> usize {
+        self.length
     }
 
     pub(crate) fn heads(&self, layer: usize) -> Option<&[Memory]> {

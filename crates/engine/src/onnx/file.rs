@@ -240,7 +240,11 @@ impl OnnxFile {
             }
             Ok(Onnx { runner: Runner::new(model)? })
         };
-        translate().map_err(|error: TractError| Error::model(&self.path, error))
+        let network = translate().map_err(|error: TractError| Error::model(&self.path, error))?;
+        if fused == Fused::All {
+            crate::profile::warn_if_generic(&self.path, network.runner.model());
+        }
+        Ok(network)
     }
 }
 

@@ -1,8 +1,8 @@
 use kernels::attention::{Products, Rows, attend};
-use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::{internal::*, ops::Cost};
 
 use super::{
-    floats, last_axis, operator,
+    bf16_products, float_products, floats, last_axis, operator,
     quantize::{Fill, filled},
     with_last_axis,
 };
@@ -62,6 +62,10 @@ impl TypedOp for Attention {
         ensure!(self.heads > 0 && width > 0 && width % self.heads == 0, "{} heads", self.heads);
         Ok(tvec!(f32::fact(inputs[0].shape.clone())))
     }
+
+    fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
+        Ok(cost(self.products, inputs[0].shape.volume() * &inputs[1].shape[1] * 2))
+    }
 }
 
 /// Multi-head attention of every position to all, without a mask: `[..., time, 3 * width]`, queries,
@@ -112,6 +116,18 @@ impl TypedOp for SelfAttention {
         ensure!(inputs[0].rank() >= 2 && self.heads > 0, "takes [time, 3 * width]");
         ensure!(stride > 0 && stride % (3 * self.heads) == 0, "{} heads of {stride}", self.heads);
         Ok(tvec!(with_last_axis(inputs[0], stride / 3)?))
+    }
+
+    fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
+        let time = &inputs[0].shape[inputs[0].rank() - 2];
+        Ok(cost(self.products, inputs[0].shape.volume() * time * 2 / 3))
+    }
+}
+
+fn cost(products: Products, count: TDim) -> TVec<(Cost, TDim)> {
+    match products {
+        Products::Float => float_products(count),
+        Products::Bf16 => bf16_products(count),
     }
 }
 

@@ -1,7 +1,7 @@
 use kernels::{attention::Rows, depthwise};
-use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::{internal::*, ops::Cost};
 
-use super::{floats, last_axis, operator, with_last_axis, zeros};
+use super::{float_products, floats, last_axis, operator, with_last_axis, zeros};
 
 /// The memory block of FSMN (Zhang et al. 2018): each of the channels from `first` on of
 /// `[batch, time, channels in all]` is filtered over time, to `[batch, time, channels]`.
@@ -49,5 +49,10 @@ impl TypedOp for Fsmn {
         ensure!(inputs[0].rank() == 3, "takes [batch, time, channels]");
         ensure!(last_axis(inputs[0])? >= self.first + self.channels, "too few channels");
         Ok(tvec!(with_last_axis(inputs[0], self.channels)?))
+    }
+
+    fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
+        let positions = inputs[0].shape[0].clone() * &inputs[0].shape[1];
+        Ok(float_products(positions * self.weights.len()))
     }
 }

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use kernels::{Buffer, dynamic};
-use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::{internal::*, ops::Cost};
 
 use super::{Attention, LayerNorm, QuantizedLinear, SelfAttention};
 
@@ -72,6 +72,10 @@ impl Op for ThenQuantize {
         format!("{} + DynamicQuantize", self.op().name()).into()
     }
 
+    fn info(&self) -> TractResult<Vec<String>> {
+        self.op().info()
+    }
+
     op_as_typed_op!();
 }
 
@@ -103,5 +107,9 @@ impl TypedOp for ThenQuantize {
         let facts = self.op().output_facts(inputs)?;
         let scalar: [TDim; 0] = [];
         Ok(tvec!(u8::fact(facts[0].shape.clone()), f32::fact(&scalar), u8::fact(&scalar)))
+    }
+
+    fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
+        self.op().cost(inputs)
     }
 }

@@ -1,10 +1,10 @@
 //! ONNX's dynamic quantization.
 
 use kernels::{Epilogue, Finish, dynamic};
-use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::{internal::*, ops::Cost};
 
 use super::{
-    floats, operator,
+    floats, int8_products, operator,
     quantize::{Fill, filled},
 };
 
@@ -125,5 +125,9 @@ impl TypedOp for QuantizedLinear {
             _ => bail!("takes one residual"),
         }
         Ok(tvec!(f32::fact(&*shape)))
+    }
+
+    fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
+        Ok(int8_products(inputs[0].shape.volume() * self.weights.outputs()))
     }
 }
