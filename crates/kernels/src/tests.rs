@@ -470,3 +470,39 @@ fn odd_values_do_no_harm() {
     zero.apply(&[0.0, 0.0], Epilogue::default(), &mut out);
     assert_eq!(out, [0.0]);
 }
+
+/// Rows go past the weights in blocks, of which the last is not full.
+#[test]
+fn many_rows() {
+    let (rows, inputs, outputs) = (203, 37, 70);
+    let byte = |x: &f32| (x * 127.5 + 127.5) as u8;
+    let bytes = |seed, count| numbers(seed, count).iter().map(byte).collect::<Vec<_>>();
+    let (values, weights) = (bytes(1, rows * inputs), bytes(2, inputs * outputs));
+    let (zero_points, scales) = (bytes(3, outputs), numbers(4, outputs));
+    let products: Vec<Vec<f32>> = Isa::available()
+        .iter()
+        .map(|&isa| {
+            let packed = dynamic::Weights::pack_for(isa, &weights, &zero_points, &scales, inputs);
+            let x = dynamic::Quantized { values: &values, scale: 0.1, zero_point: 77 };
+            let mut out = vec![f32::NAN; rows * outputs];
+            packed.apply(x, Epilogue::default(), &mut out);
+            out
+        })
+        .collect();
+    assert!(products.iter().all(|other| *other == products[0]));
+
+    let (x, weights) = (numbers(5, rows * inputs), numbers(6, inputs * outputs));
+    let rounded = |row: &[f32]| row.iter().map(|&x| nearest_bf16(x)).collect::<Vec<_>>();
+    let product = |x: &[f64], w: &[f64]| x.iter().zip(w).map(|(x, w)| x * w).sum::<f64>();
+    let (rounded_x, rounded_weights) = (rounded(&x), rounded(&weights));
+    let expected: Vec<f64> = rounded_x
+        .chunks(inputs)
+        .flat_map(|x| rounded_weights.chunks(inputs).map(move |w| product(x, w)))
+        .collect();
+    for &isa in Isa::available() {
+        let packed = bf16::Weights::pack_for(isa, &weights, outputs, inputs);
+        let mut out = vec![f32::NAN; rows * outputs];
+        packed.apply(&x, inputs, rows, Epilogue::default(), &mut out);
+        assert_close(&out, &expected, 1e-5);
+    }
+}
