@@ -250,7 +250,7 @@ fn pack_inputs_in<const GROUP: usize, const ACROSS: usize>(
                     &zeros[..used]
                 };
                 let to = &mut panel[group * ACROSS..][..ACROSS];
-                if isa.pair_in_bf16(a, b, to) {
+                if isa.pair_in_bf16(a, b, 8 * rows.stride, to) {
                     to[2 * used..].fill(0);
                     continue;
                 }
