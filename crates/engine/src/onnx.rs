@@ -6,6 +6,10 @@ mod graph;
 mod masks;
 mod node;
 mod operators;
+mod quantize;
+mod scan;
+mod source;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod translate;
@@ -14,7 +18,7 @@ use std::path::Path;
 
 use tract_onnx::prelude::*;
 
-pub use file::{Element, OnnxFile, Port};
+pub use file::{Element, OnnxFile, Port, Products};
 pub use node::OnnxNode;
 
 use crate::{Error, OperatorTime, runner::Runner};

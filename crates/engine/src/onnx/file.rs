@@ -1,12 +1,20 @@
 use std::{
     collections::{HashMap, HashSet},
+    ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use tract_onnx::{pb, prelude::*, tract_core::internal::TractError};
 
-use super::{Dim, Input, Onnx, OnnxNode, fuse, graph::Graph, masks, translate};
+use super::{
+    Dim, Input, Onnx, OnnxNode, fuse,
+    graph::Graph,
+    masks, operators, quantize,
+    scan::{Scanned, scan},
+    source::Source,
+    translate,
+};
 use crate::Error;
 
 /// An ONNX file, read and not yet made into a network. Weights are held once, and shared with the
@@ -18,11 +26,23 @@ pub struct OnnxFile {
     inputs: Vec<Port>,
     outputs: Vec<Port>,
     opsets: Vec<pb::OperatorSetIdProto>,
+    products: Products,
     graph: Graph,
     /// The node that makes a tensor.
     producers: HashMap<String, usize>,
     /// The nodes that take a tensor, in order.
     consumers: HashMap<String, Vec<usize>>,
+}
+
+/// How the linear layers of a file are multiplied whose weights are f32; others as the file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Products {
+    #[default]
+    F32,
+    /// Both sides rounded to bfloat16, sums in f32.
+    Bf16,
+    /// Quantized as FunASR's exporter does it, which leaves out some layers.
+    Int8,
 }
 
 /// An input or output of a file's graph.
@@ -45,26 +65,38 @@ pub enum Element {
 }
 
 impl OnnxFile {
+    /// Reads the graph. Large weights stay in the file, which is kept open, until a network is made
+    /// that packs them.
+    ///
     /// # Errors
-    /// [`Error::Model`] if the file cannot be read or is no ONNX model.
+    /// [`Error::Model`] if the file cannot be read, is no ONNX model, or a weight is no number.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let model = tract_onnx::onnx()
-            .proto_model_for_path(path)
-            .map_err(|error| Error::model(path, format!("is no ONNX file: {error:#}")))?;
-        Self::new(path, model)
+        let source = Source::open(path)
+            .map_err(|error| Error::model(path, format!("cannot be read: {error}")))?;
+        Self::open(path, source)
     }
 
     /// As [`OnnxFile::read`], for a model that was put together in memory; errors name `path`.
-    pub fn parse(path: &Path, mut bytes: &[u8]) -> Result<Self, Error> {
-        let model = tract_onnx::onnx()
-            .proto_model_for_read(&mut bytes)
-            .map_err(|error| Error::model(path, format!("is no ONNX model: {error:#}")))?;
-        Self::new(path, model)
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
+        Self::open(path, Source::Memory(bytes.into()))
     }
 
-    pub(super) fn new(path: &Path, model: pb::ModelProto) -> Result<Self, Error> {
+    fn open(path: &Path, source: Source) -> Result<Self, Error> {
+        let Scanned { model, raw } = scan(&source)
+            .map_err(|error| Error::model(path, format!("is no ONNX file: {error}")))?;
+        Self::new(path, model, &raw, source)
+    }
+
+    /// `raw`: where in `source` the values of the model's initializers lie that have none.
+    pub(super) fn new(
+        path: &Path,
+        model: pb::ModelProto,
+        raw: &[Option<Range<u64>>],
+        source: Source,
+    ) -> Result<Self, Error> {
         let mut proto = model.graph.ok_or_else(|| Error::model(path, "holds no graph"))?;
-        let constants = translate::constants(std::mem::take(&mut proto.initializer))
+        let initializers = std::mem::take(&mut proto.initializer);
+        let constants = translate::constants(initializers, raw, &Arc::new(source))
             .map_err(|error| Error::model(path, error))?;
         let nodes = std::mem::take(&mut proto.node).into_iter().map(OnnxNode::new).collect();
         let graph = Graph::new(nodes, constants).map_err(|error| Error::model(path, error))?;
@@ -86,10 +118,17 @@ impl OnnxFile {
             inputs: inputs.map(port).collect(),
             outputs: proto.output.iter().map(port).collect(),
             opsets: model.opset_import,
+            products: Products::default(),
             graph,
             producers,
             consumers,
         })
+    }
+
+    /// Networks that are made from now on multiply in this way.
+    pub fn with(mut self, products: Products) -> Self {
+        self.products = products;
+        self
     }
 
     pub fn path(&self) -> &Path {
@@ -115,7 +154,8 @@ impl OnnxFile {
         &self.graph.nodes
     }
 
-    /// The value of a tensor that does not depend on the inputs.
+    /// The value of a tensor that does not depend on the inputs. Large ones are read when their values
+    /// are looked at, and kept.
     pub fn constant(&self, tensor: &str) -> Option<&Tensor> {
         self.graph.constants.get(tensor).map(Arc::as_ref)
     }
@@ -210,8 +250,15 @@ impl OnnxFile {
             let (template, known) = translate::known(inputs);
             masks::fold(&mut graph, &known, outputs);
             graph.prune(outputs);
+            if self.products == Products::Int8 {
+                quantize::quantize(&mut graph);
+                graph.prune(outputs);
+            }
             if fused {
                 fuse::fuse(&mut graph, outputs);
+            }
+            if self.products == Products::Bf16 {
+                operators::round_products(&mut graph.nodes);
             }
             translate::network(graph, template, known, inputs, outputs, element, &self.opsets)
         };

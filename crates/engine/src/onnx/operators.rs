@@ -18,7 +18,8 @@ use self::{
     lstm::lstm_or_tracts,
     select::{Truncate, top_k_or_tracts},
 };
-use super::{fuse, masks};
+use super::{OnnxNode, fuse, masks, stored};
+use crate::ops;
 
 type Built = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
 
@@ -58,7 +59,48 @@ fn tracts(op: &str, context: &ParsingContext<'_>, node: &NodeProto) -> Built {
     }
 }
 
+/// Whether an operator reads its weights only to pack them, when it is made.
+pub(super) fn packs(node: &OnnxNode) -> bool {
+    node.op().starts_with("scriptorium.")
+}
+
+/// Weights that [`constant`] reads.
+#[derive(Debug, Clone)]
+pub(super) struct Late(pub(super) Arc<Tensor>);
+
+impl Expansion for Late {
+    fn name(&self) -> StaticName {
+        "Weights".into()
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        s: &mut Solver<'r>,
+        _: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        s.equals(&outputs[0].datum_type, self.0.datum_type())?;
+        s.equals(&outputs[0].shape, ShapeFactoid::from(self.0.shape()))
+    }
+
+    fn wire(
+        &self,
+        prefix: &str,
+        model: &mut TypedModel,
+        _: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        model.wire_node(prefix, ops::Weights(self.0.clone()), &[])
+    }
+}
+
+/// A constant in memory.
+fn loaded(model: &TypedModel, outlet: OutletId) -> TractResult<Arc<Tensor>> {
+    if let Some(ops::Weights(late)) = model.node(outlet.node).op_as::<ops::Weights>() {
+        return stored::load(late);
+    }
+    model.outlet_fact(outlet)?.konst.clone().context("is not constant")
+}
+
 fn constant<T: Datum + Copy>(model: &TypedModel, outlet: OutletId) -> TractResult<Vec<T>> {
-    let value = model.outlet_fact(outlet)?.konst.clone().context("is not constant")?;
-    Ok(value.try_as_plain_ram()?.as_slice::<T>()?.to_vec())
+    Ok(loaded(model, outlet)?.try_as_plain_ram()?.as_slice::<T>()?.to_vec())
 }

@@ -29,7 +29,8 @@ fn file(nodes: Vec<OnnxNode>, weights: Vec<(&str, Tensor)>) -> OnnxFile {
         metadata_props: vec![metadata],
         ..Default::default()
     };
-    OnnxFile::new(Path::new("built.onnx"), model).expect("a file")
+    let source = super::source::Source::Memory(Box::default());
+    OnnxFile::new(Path::new("built.onnx"), model, &[], source).expect("a file")
 }
 
 fn port(name: &str) -> pb::ValueInfoProto {

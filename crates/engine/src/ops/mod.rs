@@ -13,6 +13,7 @@ mod self_attention;
 mod sum;
 mod top_k;
 mod truncate;
+mod weights;
 
 pub(crate) use attention::Attention;
 pub(crate) use convolution::Convolution;
@@ -27,6 +28,7 @@ pub(crate) use self_attention::SelfAttention;
 pub(crate) use sum::Sum;
 pub(crate) use top_k::TopK;
 pub(crate) use truncate::{Truncate, at_most};
+pub(crate) use weights::Weights;
 
 use tract_onnx::tract_core::internal::*;
 
