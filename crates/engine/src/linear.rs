@@ -10,6 +10,7 @@ pub struct Linear {
 #[derive(Clone)]
 enum Weights {
     Float(kernels::float::Weights),
+    Bf16(kernels::bf16::Weights),
     Int8(kernels::int8::Weights),
 }
 
@@ -19,6 +20,28 @@ impl Linear {
         let inputs = inputs(weights.len(), outputs, bias.as_deref())?;
         let weights = Weights::Float(kernels::float::Weights::pack(weights, outputs, inputs));
         Ok(Self { weights, bias: bias.map(Into::into) })
+    }
+
+    /// Rounds `weights`, row-major `[outputs, inputs]`, to bfloat16; see [`kernels::bf16`].
+    pub fn bf16(weights: &[f32], outputs: usize, bias: Option<Vec<f32>>) -> Result<Self, Error> {
+        let inputs = inputs(weights.len(), outputs, bias.as_deref())?;
+        let weights = Weights::Bf16(kernels::bf16::Weights::pack(weights, outputs, inputs));
+        Ok(Self { weights, bias: bias.map(Into::into) })
+    }
+
+    /// `weights`: row-major `[inputs, outputs]`, as ONNX has them.
+    pub(crate) fn by_input(
+        weights: &[f32],
+        outputs: usize,
+        bias: Option<Vec<f32>>,
+        rounded: bool,
+    ) -> Result<Self, Error> {
+        let inputs = inputs(weights.len(), outputs, bias.as_deref())?;
+        if rounded {
+            return Self::bf16(&transposed(weights, outputs), outputs, bias);
+        }
+        let weights = kernels::float::Weights::pack_by_input(weights, outputs, inputs);
+        Ok(Self { weights: Weights::Float(weights), bias: bias.map(Into::into) })
     }
 
     /// Quantizes `weights`, row-major `[outputs, inputs]`; see [`kernels::int8`].
@@ -43,6 +66,7 @@ impl Linear {
     pub fn inputs(&self) -> usize {
         match &self.weights {
             Weights::Float(weights) => weights.inputs(),
+            Weights::Bf16(weights) => weights.inputs(),
             Weights::Int8(weights) => weights.inputs(),
         }
     }
@@ -50,6 +74,7 @@ impl Linear {
     pub fn outputs(&self) -> usize {
         match &self.weights {
             Weights::Float(weights) => weights.outputs(),
+            Weights::Bf16(weights) => weights.outputs(),
             Weights::Int8(weights) => weights.outputs(),
         }
     }
@@ -58,6 +83,7 @@ impl Linear {
     pub(crate) fn row(&self, output: usize, row: &mut [f32]) {
         match &self.weights {
             Weights::Float(weights) => weights.row(output, row),
+            Weights::Bf16(weights) => weights.row(output, row),
             Weights::Int8(weights) => weights.row(output, row),
         }
     }
@@ -68,6 +94,7 @@ impl Linear {
         let rows = x.len() / self.inputs();
         match &self.weights {
             Weights::Float(weights) => weights.apply(x, self.inputs(), rows, epilogue, out),
+            Weights::Bf16(weights) => weights.apply(x, self.inputs(), rows, epilogue, out),
             Weights::Int8(weights) => weights.apply(x, epilogue, out),
         }
     }
@@ -77,6 +104,23 @@ impl std::fmt::Debug for Linear {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Linear({} -> {})", self.inputs(), self.outputs())
     }
+}
+
+/// `[rows, columns]` as `[columns, rows]`, in blocks that stay in the first-level cache.
+fn transposed(values: &[f32], columns: usize) -> Vec<f32> {
+    const BLOCK: usize = 16;
+    let rows = values.len() / columns;
+    let mut out = vec![0.0; values.len()];
+    for row in (0..rows).step_by(BLOCK) {
+        for column in (0..columns).step_by(BLOCK) {
+            for column in column..columns.min(column + BLOCK) {
+                for row in row..rows.min(row + BLOCK) {
+                    out[column * rows + row] = values[row * columns + column];
+                }
+            }
+        }
+    }
+    out
 }
 
 fn inputs(weights: usize, outputs: usize, bias: Option<&[f32]>) -> Result<usize, Error> {

@@ -15,6 +15,7 @@ use crate::{
     Epilogue, Isa,
     aligned::Aligned,
     int8::{Columns, Panels, ROW_BLOCK, Rows},
+    layout::shifted,
 };
 
 /// The most inputs for which no sum leaves i32.
@@ -58,6 +59,53 @@ pub(crate) fn quantize_with(isa: Isa, x: &[f32], out: &mut [u8]) -> (f32, u8) {
     (scale, zero_point)
 }
 
+/// Weights `[inputs, outputs]` as [`Weights::pack`] takes them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QuantizedColumns {
+    pub values: Vec<u8>,
+    pub zero_points: Vec<u8>,
+    pub scales: Vec<f32>,
+}
+
+/// Quantizes `weights`, row-major `[inputs, outputs]`, with a scale and a zero point per column, to the
+/// bit as ONNX Runtime's `quantize_dynamic` does with `per_channel=True` and `QuantType.QUInt8`
+/// (`onnxruntime/quantization/quant_utils.py`).
+///
+/// # Panics
+/// If there are no outputs, or weights are no multiple of them.
+pub fn quantize_columns(weights: &[f32], outputs: usize) -> QuantizedColumns {
+    assert!(outputs > 0 && weights.len().is_multiple_of(outputs), "weights of a linear layer");
+    let (mut least, mut most) = (vec![0f32; outputs], vec![0f32; outputs]);
+    for row in weights.chunks_exact(outputs) {
+        for ((least, most), &weight) in least.iter_mut().zip(&mut most).zip(row) {
+            *least = if weight < *least { weight } else { *least };
+            *most = if weight > *most { weight } else { *most };
+        }
+    }
+    let parameters = least.iter().zip(&most).map(|(&least, &most)| {
+        let scale = f64::from(most - least) / 255.0;
+        if scale < f64::from(f32::MIN_POSITIVE) {
+            return (1.0, 0);
+        }
+        (scale as f32, (-f64::from(least) / scale).round_ties_even() as u8)
+    });
+    let (scales, zero_points): (Vec<f32>, Vec<u8>) = parameters.unzip();
+    let offsets: Vec<f32> = zero_points.iter().map(|&zero_point| f32::from(zero_point)).collect();
+    let mut values = vec![0; weights.len()];
+    for (row, to) in weights.chunks_exact(outputs).zip(values.chunks_exact_mut(outputs)) {
+        let columns = scales.iter().zip(&offsets);
+        for ((to, weight), (scale, offset)) in to.iter_mut().zip(row).zip(columns) {
+            // Numbers of this size have no bits below one: rounds to the nearest, ties to even.
+            const ROUND: f32 = 12_582_912.0;
+            let value = (weight / scale + ROUND) - ROUND + offset;
+            // And such ones have their value in the last bits.
+            const LAST_BITS: f32 = 8_388_608.0;
+            *to = (value.clamp(0.0, 255.0) + LAST_BITS).to_bits() as u8;
+        }
+    }
+    QuantizedColumns { values, zero_points, scales }
+}
+
 /// What one product needs beside its operands; kept per thread.
 #[derive(Default)]
 struct Scratch {
@@ -94,9 +142,8 @@ impl Weights {
         assert!(inputs > 0 && inputs <= MAX_INPUTS, "{inputs} inputs");
         assert!(outputs > 0 && zero_points.len() == outputs, "zero points of a linear layer");
         assert_eq!(weights.len(), inputs * outputs, "weights of a linear layer");
-        let shifted = |weight: u8| (weight ^ 0x80) as i8;
-        let panels = Panels::pack(isa, inputs, outputs, |input, output| {
-            shifted(weights[input * outputs + output])
+        let panels = Panels::pack(isa, inputs, outputs, |layout, to| {
+            layout.pack_by_input(weights, inputs, outputs, to);
         });
         let padded = panels.padded_outputs();
         let mut packed = Self {
@@ -105,9 +152,16 @@ impl Weights {
             sums: Aligned::zeroed(padded),
             zero_points: Aligned::zeroed(padded),
         };
-        for row in weights.chunks_exact(outputs) {
-            for (sum, &weight) in packed.sums.iter_mut().zip(row) {
-                *sum += i32::from(shifted(weight));
+        // As many rows as the sums of whose bytes stay in 16 bits.
+        let mut part = vec![0u16; outputs];
+        for rows in weights.chunks(257 * outputs) {
+            part.fill(0);
+            for row in rows.chunks_exact(outputs) {
+                part.iter_mut().zip(row).for_each(|(sum, &weight)| *sum += u16::from(weight));
+            }
+            let depth = (rows.len() / outputs) as i32;
+            for (sum, &part) in packed.sums.iter_mut().zip(&part) {
+                *sum += i32::from(part) - 128 * depth;
             }
         }
         packed.scales[..outputs].copy_from_slice(scales);

@@ -59,6 +59,24 @@ impl Weights {
         Self { panels, inputs, outputs }
     }
 
+    /// Packs `weights`, row-major `[inputs, outputs]`.
+    ///
+    /// # Panics
+    /// As [`Self::pack`].
+    pub fn pack_by_input(weights: &[f32], outputs: usize, inputs: usize) -> Self {
+        assert_eq!(weights.len(), outputs * inputs, "weights of a linear layer");
+        assert!(!weights.is_empty(), "a linear layer without weights");
+        let mut panels = Aligned::zeroed(outputs.div_ceil(PANEL) * PANEL * inputs);
+        for (index, panel) in panels.chunks_exact_mut(PANEL * inputs).enumerate() {
+            let first = index * PANEL;
+            let used = PANEL.min(outputs - first);
+            for (to, row) in panel.chunks_exact_mut(PANEL).zip(weights.chunks_exact(outputs)) {
+                to[..used].copy_from_slice(&row[first..first + used]);
+            }
+        }
+        Self { panels, inputs, outputs }
+    }
+
     pub fn inputs(&self) -> usize {
         self.inputs
     }

@@ -50,6 +50,52 @@ impl Layout {
         strip * self.columns * depth + (group * self.columns + column) * self.group + place
     }
 
+    /// Packs weights `[inputs, outputs]`, shifted by 128, into zeros.
+    pub(crate) fn pack_by_input(
+        &self,
+        weights: &[u8],
+        inputs: usize,
+        outputs: usize,
+        to: &mut [i8],
+    ) {
+        let size = self.columns * self.depth(inputs);
+        for (strip, to) in to.chunks_exact_mut(size).take(outputs.div_ceil(self.columns)).enumerate()
+        {
+            let first = strip * self.columns;
+            let used = self.columns.min(outputs - first);
+            let groups = to.chunks_exact_mut(self.columns * self.group);
+            for (input, to) in (0..inputs).step_by(self.group).zip(groups) {
+                let rows = weights[input * outputs..].chunks_exact(outputs).take(self.group);
+                let rows = rows.map(|row| &row[first..first + used]);
+                match self.group {
+                    4 if input + 4 <= inputs => interleave::<4>(rows, to),
+                    8 if input + 8 <= inputs => interleave::<8>(rows, to),
+                    _ => {
+                        for (place, row) in rows.enumerate() {
+                            let to = to[place..].iter_mut().step_by(self.group);
+                            to.zip(row).for_each(|(to, &weight)| *to = shifted(weight));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Packs weights `[outputs, inputs]` into zeros.
+    pub(crate) fn pack_by_output(&self, weights: &[i8], inputs: usize, to: &mut [i8]) {
+        let size = self.columns * self.depth(inputs);
+        for (weights, to) in
+            weights.chunks(self.columns * inputs).zip(to.chunks_exact_mut(size))
+        {
+            for (column, row) in weights.chunks_exact(inputs).enumerate() {
+                let to = to[column * self.group..].chunks_mut(self.columns * self.group);
+                for (group, to) in row.chunks(self.group).zip(to) {
+                    to[..group.len()].copy_from_slice(group);
+                }
+            }
+        }
+    }
+
     /// Bytes that rows take when they are laid out.
     pub(crate) fn size_of_rows(&self, rows: usize, depth: usize) -> usize {
         match self.rows {
@@ -85,6 +131,21 @@ impl Layout {
     pub(crate) const fn check(self) -> Self {
         assert!(PANEL.is_multiple_of(self.columns) && self.step.is_multiple_of(self.group));
         self
+    }
+}
+
+/// Unsigned to signed.
+pub(crate) fn shifted(weight: u8) -> i8 {
+    (weight ^ 0x80) as i8
+}
+
+/// The first of each of `N` rows, then the second of each.
+fn interleave<'a, const N: usize>(mut rows: impl Iterator<Item = &'a [u8]>, to: &mut [i8]) {
+    let rows: [&[u8]; N] = std::array::from_fn(|_| rows.next().unwrap_or_default());
+    let used = rows[0].len();
+    let rows = rows.map(|row| &row[..used]);
+    for (column, to) in to.as_chunks_mut::<N>().0.iter_mut().enumerate().take(used) {
+        *to = std::array::from_fn(|place| shifted(rows[place][column]));
     }
 }
 

@@ -21,6 +21,8 @@ use self::{
 use super::{OnnxNode, fuse, masks, stored};
 use crate::ops;
 
+pub(super) use self::linear::round_products;
+
 type Built = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
 
 pub(super) fn register(register: &mut OnnxOpRegister) {
@@ -31,7 +33,7 @@ pub(super) fn register(register: &mut OnnxOpRegister) {
     register.insert(fuse::QUANTIZED_LINEAR, |_, node| {
         Ok((expand(QuantizedLinear(After::of(node))), vec![]))
     });
-    register.insert(fuse::LINEAR, |_, node| Ok((expand(Linear(After::of(node))), vec![])));
+    register.insert(fuse::LINEAR, |_, node| Ok((expand(Linear::of(node)), vec![])));
     register.insert(fuse::LAYER_NORM, |_, node| {
         Ok((expand(LayerNorm { epsilon: node.get_attr("epsilon")? }), vec![]))
     });

@@ -62,7 +62,7 @@ impl Quantized {
         let weights = load(&self.weights)?;
         let outputs = weights.shape()[1];
         let weights = weights.try_as_plain_ram()?;
-        let dynamic::Columns { values, zero_points, scales } =
+        let dynamic::QuantizedColumns { values, zero_points, scales } =
             dynamic::quantize_columns(weights.as_slice()?, outputs);
         // Somebody else's are the same.
         self.columns.set(Columns { zero_points, scales }).ok();
