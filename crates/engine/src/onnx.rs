@@ -14,7 +14,7 @@ mod stored;
 mod tests;
 mod translate;
 
-use std::path::Path;
+use std::{path::Path, sync::LazyLock};
 
 use tract_onnx::prelude::*;
 
@@ -22,6 +22,9 @@ pub use file::{Element, OnnxFile, Port, Products};
 pub use node::OnnxNode;
 
 use crate::{Error, OperatorTime, runner::Runner};
+
+/// tract's operators; the table of them takes as long to fill as a small model to read.
+static TRACT: LazyLock<tract_onnx::model::Onnx> = LazyLock::new(tract_onnx::onnx);
 
 /// One axis of an input.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -220,3 +220,56 @@ impl Weights {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// numpy's formula, element by element.
+    #[test]
+    fn columns_are_quantized_as_onnx_runtime_does() {
+        let outputs = 7;
+        let weights: Vec<f32> = (0..40 * outputs)
+            .map(|index| match index % outputs {
+                // All zero, all positive, all negative, too small for a scale, ties.
+                0 => 0.0,
+                1 => 0.25 + (index % 13) as f32,
+                2 => -0.25 - (index % 11) as f32,
+                3 => f32::MIN_POSITIVE / 4.0,
+                4 => (index / outputs) as f32 * 6.5 - 2.5,
+                column => ((index * 7919 % 1009) as f32 - 400.0) / (column * 100) as f32,
+            })
+            .collect();
+        let quantized = quantize_columns(&weights, outputs);
+        for column in 0..outputs {
+            let values: Vec<f32> = weights[column..].iter().step_by(outputs).copied().collect();
+            let least = values.iter().copied().fold(0f32, f32::min);
+            let most = values.iter().copied().fold(0f32, f32::max);
+            let scale = f64::from(most - least) / 255.0;
+            let (scale, zero_point) = if scale < f64::from(f32::MIN_POSITIVE) {
+                (1.0, 0.0)
+            } else {
+                (scale as f32, (0.0 - f64::from(least) / scale).round_ties_even() as f32)
+            };
+            assert_eq!(quantized.scales[column], scale);
+            assert_eq!(f32::from(quantized.zero_points[column]), zero_point);
+            for (row, value) in values.iter().enumerate() {
+                let expected = ((value / scale).round_ties_even() + zero_point).clamp(0.0, 255.0);
+                assert_eq!(f32::from(quantized.values[row * outputs + column]), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn sums_of_long_columns_are_exact() {
+        let (inputs, outputs) = (600, 3);
+        let weights: Vec<u8> =
+            (0..inputs * outputs).map(|index| [255, 0, (index % 256) as u8][index % 3]).collect();
+        let packed = Weights::pack(&weights, &[0; 3], &[1.0; 3], inputs);
+        for output in 0..outputs {
+            let column = weights[output..].iter().step_by(outputs);
+            let sum: i32 = column.map(|&weight| i32::from(weight) - 128).sum();
+            assert_eq!(packed.sums[output], sum);
+        }
+    }
+}

@@ -147,3 +147,21 @@ impl Weights {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_orders_pack_the_same() {
+        for (inputs, outputs) in [(1, 1), (3, 65), (8, 64), (5, 130)] {
+            let weights: Vec<f32> = (0..inputs * outputs).map(|index| index as f32).collect();
+            let by_output: Vec<f32> = (0..inputs * outputs)
+                .map(|index| weights[index % inputs * outputs + index / inputs])
+                .collect();
+            let a = Weights::pack_by_input(&weights, outputs, inputs);
+            let b = Weights::pack(&by_output, outputs, inputs);
+            assert!(a.panels[..] == b.panels[..], "{inputs} to {outputs}");
+        }
+    }
+}

@@ -128,10 +128,9 @@ impl Weights {
         assert!(inputs > 0 && inputs <= MAX_INPUTS, "{inputs} inputs");
         assert!(outputs > 0 && scales.len() == outputs, "scales of a linear layer");
         assert_eq!(weights.len(), outputs * inputs, "weights of a linear layer");
-        let panels =
-            Panels::pack(isa, inputs, outputs, |layout, to| {
-                layout.pack_by_output(weights, inputs, to);
-            });
+        let panels = Panels::pack(isa, inputs, outputs, |layout, to| {
+            layout.pack_by_output(weights, inputs, to);
+        });
         let mut corrections = Aligned::<i32>::zeroed(panels.padded_outputs());
         let mut worth = Aligned::<f32>::zeroed(panels.padded_outputs());
         for (output, row) in weights.chunks_exact(inputs).enumerate() {

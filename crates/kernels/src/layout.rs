@@ -59,22 +59,27 @@ impl Layout {
         to: &mut [i8],
     ) {
         let size = self.columns * self.depth(inputs);
-        for (strip, to) in to.chunks_exact_mut(size).take(outputs.div_ceil(self.columns)).enumerate()
+        for (strip, to) in
+            to.chunks_exact_mut(size).take(outputs.div_ceil(self.columns)).enumerate()
         {
             let first = strip * self.columns;
             let used = self.columns.min(outputs - first);
             let groups = to.chunks_exact_mut(self.columns * self.group);
             for (input, to) in (0..inputs).step_by(self.group).zip(groups) {
-                let rows = weights[input * outputs..].chunks_exact(outputs).take(self.group);
-                let rows = rows.map(|row| &row[first..first + used]);
-                match self.group {
-                    4 if input + 4 <= inputs => interleave::<4>(rows, to),
-                    8 if input + 8 <= inputs => interleave::<8>(rows, to),
-                    _ => {
-                        for (place, row) in rows.enumerate() {
-                            let to = to[place..].iter_mut().step_by(self.group);
-                            to.zip(row).for_each(|(to, &weight)| *to = shifted(weight));
-                        }
+                let row = |place| &weights[(input + place) * outputs + first..][..used];
+                let count = self.group.min(inputs - input);
+                for place in (0..count).step_by(4) {
+                    let to = &mut to[place..];
+                    match count - place {
+                        4.. => interleave(
+                            std::array::from_fn(|four| row(place + four)),
+                            to,
+                            self.group,
+                        ),
+                        rest => (0..rest).for_each(|one| {
+                            let to = to[one..].iter_mut().step_by(self.group);
+                            to.zip(row(place + one)).for_each(|(to, &w)| *to = shifted(w));
+                        }),
                     }
                 }
             }
@@ -84,9 +89,7 @@ impl Layout {
     /// Packs weights `[outputs, inputs]` into zeros.
     pub(crate) fn pack_by_output(&self, weights: &[i8], inputs: usize, to: &mut [i8]) {
         let size = self.columns * self.depth(inputs);
-        for (weights, to) in
-            weights.chunks(self.columns * inputs).zip(to.chunks_exact_mut(size))
-        {
+        for (weights, to) in weights.chunks(self.columns * inputs).zip(to.chunks_exact_mut(size)) {
             for (column, row) in weights.chunks_exact(inputs).enumerate() {
                 let to = to[column * self.group..].chunks_mut(self.columns * self.group);
                 for (group, to) in row.chunks(self.group).zip(to) {
@@ -139,16 +142,57 @@ pub(crate) fn shifted(weight: u8) -> i8 {
     (weight ^ 0x80) as i8
 }
 
-/// The first of each of `N` rows, then the second of each.
-fn interleave<'a, const N: usize>(mut rows: impl Iterator<Item = &'a [u8]>, to: &mut [i8]) {
-    let rows: [&[u8]; N] = std::array::from_fn(|_| rows.next().unwrap_or_default());
-    let used = rows[0].len();
-    let rows = rows.map(|row| &row[..used]);
-    for (column, to) in to.as_chunks_mut::<N>().0.iter_mut().enumerate().take(used) {
-        *to = std::array::from_fn(|place| shifted(rows[place][column]));
+/// The first of each of four rows, `step` further the second of each, and so on.
+fn interleave([a, b, c, d]: [&[u8]; 4], to: &mut [i8], step: usize) {
+    let rows = a.iter().zip(b).zip(c.iter().zip(d));
+    // Kept simple enough to become vector instructions.
+    let four = |((a, b), (c, d)): ((&u8, &u8), (&u8, &u8))| [*a, *b, *c, *d].map(shifted);
+    if step == 4 {
+        for (to, rows) in to.as_chunks_mut::<4>().0.iter_mut().zip(rows) {
+            *to = four(rows);
+        }
+    } else {
+        for (to, rows) in to.chunks_mut(step).zip(rows) {
+            to[..4].copy_from_slice(&four(rows));
+        }
     }
 }
 
 /// `vpdpbusd`, and loops without intrinsics: four inputs in each of 64 columns.
 pub(crate) static QUADS: Layout =
     Layout { columns: PANEL, group: 4, step: 4, shift: 0, rows: RowLayout::Bytes }.check();
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packing_puts_every_weight_in_its_place() {
+        let strips =
+            Layout { columns: 16, group: 8, step: 16, shift: 128, rows: RowLayout::Bytes }.check();
+        let pairs = Layout { columns: 32, group: 2, step: 4, shift: 0, rows: RowLayout::Bytes };
+        for layout in [&QUADS, &strips, &pairs.check()] {
+            for (inputs, outputs) in
+                [(1_usize, 1_usize), (3, 5), (4, 64), (9, 65), (16, 130), (23, 16)]
+            {
+                let by_input: Vec<u8> =
+                    (0..inputs * outputs).map(|index| (index * 37 % 251) as u8).collect();
+                let weight = |input, output| shifted(by_input[input * outputs + output]);
+                let by_output: Vec<i8> = (0..inputs * outputs)
+                    .map(|index| weight(index % inputs, index / inputs))
+                    .collect();
+                let mut expected =
+                    vec![0i8; outputs.next_multiple_of(PANEL) * layout.depth(inputs)];
+                let (mut a, mut b) = (expected.clone(), expected.clone());
+                for input in 0..inputs {
+                    for output in 0..outputs {
+                        expected[layout.position(inputs, input, output)] = weight(input, output);
+                    }
+                }
+                layout.pack_by_input(&by_input, inputs, outputs, &mut a);
+                layout.pack_by_output(&by_output, inputs, &mut b);
+                assert!(a == expected && b == expected, "{layout:?}, {inputs} to {outputs}");
+            }
+        }
+    }
+}

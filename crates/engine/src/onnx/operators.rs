@@ -18,7 +18,7 @@ use self::{
     lstm::lstm_or_tracts,
     select::{Truncate, top_k_or_tracts},
 };
-use super::{OnnxNode, fuse, masks, stored};
+use super::{OnnxNode, TRACT, fuse, masks, stored};
 use crate::ops;
 
 pub(super) use self::linear::round_products;
@@ -55,7 +55,7 @@ pub(super) fn register(register: &mut OnnxOpRegister) {
 
 /// What tract makes of a node.
 fn tracts(op: &str, context: &ParsingContext<'_>, node: &NodeProto) -> Built {
-    match tract_onnx::onnx().op_register.0.get(op) {
+    match TRACT.op_register.0.get(op) {
         Some(build) => build(context, node),
         None => bail!("{op} of an unusual kind"),
     }

@@ -9,7 +9,7 @@ use std::{io, ops::Range};
 
 use tract_onnx::{pb, prelude::*, tract_core::internal::TractError};
 
-use super::source::Source;
+use super::{TRACT, source::Source};
 
 /// Fields of `onnx.proto`: `ModelProto.graph`, `GraphProto.initializer`, `TensorProto.raw_data`.
 const GRAPH: u64 = 7;
@@ -68,7 +68,7 @@ pub(super) fn scan(source: &Source) -> Result<Scanned, ScanError> {
         }
         message(GRAPH, &graph, &mut bytes);
     }
-    let model = tract_onnx::onnx().proto_model_for_read(&mut bytes.as_slice());
+    let model = TRACT.proto_model_for_read(&mut bytes.as_slice());
     Ok(Scanned { model: model.map_err(ScanError::Protobuf)?, raw })
 }
 
@@ -184,9 +184,10 @@ impl Walker<'_> {
         let from = to.len();
         to.resize(from + (range.end - range.start) as usize, 0);
         let to = &mut to[from..];
-        let ahead = range.start.checked_sub(self.start).and_then(|first| {
-            self.ahead.get(usize::try_from(first).ok()?..)?.get(..to.len())
-        });
+        let ahead = range
+            .start
+            .checked_sub(self.start)
+            .and_then(|first| self.ahead.get(usize::try_from(first).ok()?..)?.get(..to.len()));
         match ahead {
             Some(bytes) => to.copy_from_slice(bytes),
             None => self.source.read(range.start, to)?,

@@ -34,8 +34,8 @@ impl Stored {
         shape: &[usize],
     ) -> Tensor {
         let bytes = shape.iter().product::<usize>() * kind.size_of();
-        let (name, source, shape) = (name.into(), source.clone(), shape.into());
-        late(kind, &shape, Self { name, source, offset, bytes, kind, shape: shape.clone() })
+        let (name, source) = (name.into(), source.clone());
+        late(kind, shape, Self { name, source, offset, bytes, kind, shape: shape.into() })
     }
 }
 

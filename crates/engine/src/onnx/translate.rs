@@ -14,7 +14,7 @@ use tract_onnx::{
 };
 
 use super::{
-    Dim, Given, Input, Onnx, OnnxNode,
+    Dim, Given, Input, Onnx, OnnxNode, TRACT,
     graph::Graph,
     masks::Known,
     operators,
@@ -99,7 +99,7 @@ pub(super) fn tensor(proto: &pb::TensorProto) -> TractResult<Tensor> {
     // tract panics on these when they are raw.
     let text = proto.data_type == DataType::String as i32;
     ensure!(!text || !proto.string_data.is_empty(), "text without a text");
-    load_tensor(&*tract_onnx::onnx().provider, proto, None)
+    load_tensor(&*TRACT.provider, proto, None)
 }
 
 fn is_external(proto: &pb::TensorProto) -> bool {
@@ -132,7 +132,9 @@ fn packed(nodes: &[OnnxNode], constants: &HashMap<String, Arc<Tensor>>) -> HashS
     let late = constants.iter().filter(|(_, constant)| stored::is_late(constant));
     let mut late: HashSet<_> = late.map(|(name, _)| name.clone()).collect();
     for node in nodes.iter().filter(|node| !operators::packs(node)) {
-        node.needs().for_each(|name| drop(late.remove(name)));
+        for name in node.needs() {
+            late.remove(name);
+        }
     }
     late
 }
@@ -147,7 +149,7 @@ pub(super) fn network(
     element: impl Fn(&str) -> DatumType,
     opsets: &[pb::OperatorSetIdProto],
 ) -> TractResult<Onnx> {
-    let Graph { nodes, mut constants } = graph;
+    let Graph { nodes, mut constants, .. } = graph;
     for (name, length) in known.lengths {
         constants.insert(name.to_owned(), tensor1(&[length]).into_arc_tensor());
     }
@@ -162,7 +164,7 @@ pub(super) fn network(
         }),
         ..Default::default()
     };
-    let mut framework = tract_onnx::onnx();
+    let mut framework = TRACT.clone();
     operators::register(&mut framework.op_register);
     let parsed = framework.parse_with_template(&proto, None, template)?;
     drop(proto);

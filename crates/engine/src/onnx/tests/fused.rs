@@ -5,7 +5,7 @@ use std::{io::Read, path::Path};
 
 use super::{npz::Npz, *};
 
-fn fixtures() -> std::path::PathBuf {
+pub(super) fn fixtures() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/funasr")
 }
 
