@@ -27,7 +27,7 @@ pub struct OnnxFile {
     outputs: Vec<Port>,
     opsets: Vec<pb::OperatorSetIdProto>,
     products: Products,
-    graph: Graph,
+    pub(super) graph: Graph,
     /// The node that makes a tensor.
     producers: HashMap<String, usize>,
     /// The nodes that take a tensor, in order.
