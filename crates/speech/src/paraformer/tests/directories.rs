@@ -103,7 +103,7 @@ fn what_does_not_fit_fails_at_open() {
             Box::new(remove("config.yaml")),
             "no `neg_mean` in its metadata, and no config.yaml",
         ),
-        ("seaco", Box::new(remove("model_eb.onnx")), "no model_eb.onnx"),
+        ("seaco", Box::new(remove("model_eb.onnx")), "no model_eb_quant.onnx or model_eb.onnx"),
         ("sensevoice", Box::new(|_| ()), "is no Paraformer"),
         (
             "bicif",
