@@ -55,7 +55,7 @@ def recordings_of(name, arguments, folder):
     if name == "words":
         expected = json.loads((FIXTURES / "words" / "expected.json").read_text(encoding="utf-8"))
         clips = {clip: said["text"] for clip, said in expected.items() if clip != "long"}
-        clips["long"] = " ".join(segment["text"] for segment in expected["long"]["recognized"])
+        clips["long"] = " ".join(segment["text"] for segment in expected["long"]["segments"])
         return {FIXTURES / "words" / "audio" / f"{clip}.flac": text for clip, text in clips.items()}
     if name != "whisper":
         return {FIXTURES / "frontend" / "speech_10s.wav": None}
