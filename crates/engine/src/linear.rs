@@ -37,11 +37,12 @@ impl Linear {
         rounded: bool,
     ) -> Result<Self, Error> {
         let inputs = inputs(weights.len(), outputs, bias.as_deref())?;
-        if rounded {
-            return Self::bf16(&transposed(weights, outputs), outputs, bias);
-        }
-        let weights = kernels::float::Weights::pack_by_input(weights, outputs, inputs);
-        Ok(Self { weights: Weights::Float(weights), bias: bias.map(Into::into) })
+        let weights = if rounded {
+            Weights::Bf16(kernels::bf16::Weights::pack_by_input(weights, outputs, inputs))
+        } else {
+            Weights::Float(kernels::float::Weights::pack_by_input(weights, outputs, inputs))
+        };
+        Ok(Self { weights, bias: bias.map(Into::into) })
     }
 
     /// Quantizes `weights`, row-major `[outputs, inputs]`; see [`kernels::int8`].
@@ -79,6 +80,10 @@ impl Linear {
         }
     }
 
+    pub(crate) fn is_int8(&self) -> bool {
+        matches!(self.weights, Weights::Int8(_))
+    }
+
     /// The weights of one output, as an embedding. `row` has [`Self::inputs`] numbers.
     pub(crate) fn row(&self, output: usize, row: &mut [f32]) {
         match &self.weights {
@@ -104,23 +109,6 @@ impl std::fmt::Debug for Linear {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Linear({} -> {})", self.inputs(), self.outputs())
     }
-}
-
-/// `[rows, columns]` as `[columns, rows]`, in blocks that stay in the first-level cache.
-fn transposed(values: &[f32], columns: usize) -> Vec<f32> {
-    const BLOCK: usize = 16;
-    let rows = values.len() / columns;
-    let mut out = vec![0.0; values.len()];
-    for row in (0..rows).step_by(BLOCK) {
-        for column in (0..columns).step_by(BLOCK) {
-            for column in column..columns.min(column + BLOCK) {
-                for row in row..rows.min(row + BLOCK) {
-                    out[column * rows + row] = values[row * columns + column];
-                }
-            }
-        }
-    }
-    out
 }
 
 fn inputs(weights: usize, outputs: usize, bias: Option<&[f32]>) -> Result<usize, Error> {

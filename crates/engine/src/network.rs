@@ -11,7 +11,7 @@ use crate::{
     runner::Runner,
 };
 
-pub use kernels::Finish;
+pub use kernels::{Finish, attention::Products as AttentionProducts};
 
 /// A value in a [`GraphBuilder`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,8 +112,19 @@ impl GraphBuilder {
 
     /// Every position attends to all: `[time, 3 * width]` (queries, keys, values side by side) to
     /// `[time, width]`.
-    pub fn self_attention(&mut self, name: &str, qkv: Node, heads: usize) -> Result<Node, Error> {
-        self.wire(name, ops::SelfAttention { heads }, &[qkv])
+    pub fn self_attention(
+        &mut self,
+        name: &str,
+        qkv: Node,
+        heads: usize,
+        products: AttentionProducts,
+    ) -> Result<Node, Error> {
+        let columns = self.model.outlet_fact(qkv.0).map_err(graph_error)?.shape.last().cloned();
+        let columns = columns.and_then(|columns| columns.to_usize().ok()).unwrap_or(0);
+        if heads == 0 || columns == 0 || !columns.is_multiple_of(3 * heads) {
+            return Err(Error::Graph(format!("{columns} columns for q, k and v of {heads} heads")));
+        }
+        self.wire(name, ops::Attention::to_itself(heads, columns / 3, products), &[qkv])
     }
 
     /// Rows of a table plus position encodings `[positions, width]`, from where the cache ends:

@@ -7,6 +7,7 @@ mod masks;
 mod node;
 mod operators;
 mod quantize;
+mod rewrite;
 mod scan;
 mod source;
 mod stored;
@@ -18,10 +19,10 @@ use std::{path::Path, sync::LazyLock};
 
 use tract_onnx::prelude::*;
 
-pub use file::{Element, OnnxFile, Port, Products};
+pub use file::{Element, LinearProducts, OnnxFile, Port};
 pub use node::OnnxNode;
 
-use crate::{Error, OperatorTime, runner::Runner};
+use crate::{Error, runner::Runner};
 
 /// tract's operators; the table of them takes as long to fill as a small model to read.
 static TRACT: LazyLock<tract_onnx::model::Onnx> = LazyLock::new(tract_onnx::onnx);
@@ -99,14 +100,6 @@ impl Onnx {
     /// [`Error::Input`] and [`Error::Run`] if number, type or shape of the inputs do not fit.
     pub fn run(&self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, Error> {
         self.runner.run(inputs)
-    }
-
-    /// As [`Self::run`], and tells how long each operator took.
-    ///
-    /// # Errors
-    /// As [`Self::run`].
-    pub fn profile(&self, inputs: Vec<Tensor>) -> Result<(Vec<Tensor>, Vec<OperatorTime>), Error> {
-        self.runner.profile(inputs)
     }
 
     /// What it consists of, in order, without inputs and constants.

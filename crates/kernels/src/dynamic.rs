@@ -12,9 +12,9 @@
 use std::cell::RefCell;
 
 use crate::{
-    Epilogue, Isa,
+    Epilogue, Finish, Isa,
     aligned::Aligned,
-    int8::{Columns, Panels, ROW_BLOCK, Rows},
+    int8::{Columns, Panels, Rows, row_block},
     layout::shifted,
 };
 
@@ -51,7 +51,23 @@ pub fn quantize(x: &[f32], out: &mut [u8]) -> (f32, u8) {
 
 pub(crate) fn quantize_with(isa: Isa, x: &[f32], out: &mut [u8]) -> (f32, u8) {
     assert_eq!(x.len(), out.len(), "quantization");
-    let (min, max) = isa.extremes(x);
+    quantize_between(isa, isa.extremes(x), x, out)
+}
+
+/// The least and the greatest of `x` and zero.
+pub fn extremes(x: &[f32]) -> (f32, f32) {
+    Isa::best().extremes(x)
+}
+
+/// As [`quantize`], for an `x` whose extremes, and zero, are known.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn quantize_within(extremes: (f32, f32), x: &[f32], out: &mut [u8]) -> (f32, u8) {
+    quantize_between(Isa::best(), extremes, x, out)
+}
+
+fn quantize_between(isa: Isa, (min, max): (f32, f32), x: &[f32], out: &mut [u8]) -> (f32, u8) {
     let scale = (max - min) / 255.0;
     let scale = if scale > 0.0 { scale } else { 1.0 };
     let zero_point = (-min / scale).clamp(0.0, 255.0).round_ties_even() as u8;
@@ -59,21 +75,21 @@ pub(crate) fn quantize_with(isa: Isa, x: &[f32], out: &mut [u8]) -> (f32, u8) {
     (scale, zero_point)
 }
 
-/// Weights `[inputs, outputs]` as [`Weights::pack`] takes them.
+/// What [`Weights::pack`] takes besides the weights: one of each per output.
 #[derive(Debug, Clone, PartialEq)]
-pub struct QuantizedColumns {
-    pub values: Vec<u8>,
+pub struct Parameters {
     pub zero_points: Vec<u8>,
     pub scales: Vec<f32>,
 }
 
-/// Quantizes `weights`, row-major `[inputs, outputs]`, with a scale and a zero point per column, to the
+/// Quantizes `weights`, row-major `[inputs, outputs]`, to `values`, with a scale and a zero point per column, to the
 /// bit as ONNX Runtime's `quantize_dynamic` does with `per_channel=True` and `QuantType.QUInt8`
 /// (`onnxruntime/quantization/quant_utils.py`).
 ///
 /// # Panics
-/// If there are no outputs, or weights are no multiple of them.
-pub fn quantize_columns(weights: &[f32], outputs: usize) -> QuantizedColumns {
+/// If there are no outputs, weights are no multiple of them, or values not as many.
+pub fn quantize_columns(weights: &[f32], outputs: usize, values: &mut [u8]) -> Parameters {
+    assert_eq!(weights.len(), values.len(), "weights of a linear layer");
     assert!(outputs > 0 && weights.len().is_multiple_of(outputs), "weights of a linear layer");
     let (mut least, mut most) = (vec![0f32; outputs], vec![0f32; outputs]);
     for row in weights.chunks_exact(outputs) {
@@ -91,7 +107,6 @@ pub fn quantize_columns(weights: &[f32], outputs: usize) -> QuantizedColumns {
     });
     let (scales, zero_points): (Vec<f32>, Vec<u8>) = parameters.unzip();
     let offsets: Vec<f32> = zero_points.iter().map(|&zero_point| f32::from(zero_point)).collect();
-    let mut values = vec![0; weights.len()];
     for (row, to) in weights.chunks_exact(outputs).zip(values.chunks_exact_mut(outputs)) {
         let columns = scales.iter().zip(&offsets);
         for ((to, weight), (scale, offset)) in to.iter_mut().zip(row).zip(columns) {
@@ -103,7 +118,7 @@ pub fn quantize_columns(weights: &[f32], outputs: usize) -> QuantizedColumns {
             *to = (value.clamp(0.0, 255.0) + LAST_BITS).to_bits() as u8;
         }
     }
-    QuantizedColumns { values, zero_points, scales }
+    Parameters { zero_points, scales }
 }
 
 /// What one product needs beside its operands; kept per thread.
@@ -184,6 +199,40 @@ impl Weights {
     /// # Panics
     /// If the lengths do not fit together.
     pub fn apply(&self, x: Quantized<'_>, epilogue: Epilogue<'_>, out: &mut [f32]) {
+        self.apply_and(x, epilogue, out, |isa, block| isa.activate(block, epilogue.finish));
+    }
+
+    /// As [`Self::apply`]; returns the least and the greatest of what is in `out` then and zero.
+    ///
+    /// # Panics
+    /// As [`Self::apply`].
+    pub fn apply_with_extremes(
+        &self,
+        x: Quantized<'_>,
+        epilogue: Epilogue<'_>,
+        out: &mut [f32],
+    ) -> (f32, f32) {
+        let mut extremes = (0f32, 0f32);
+        // While it is in the cache.
+        self.apply_and(x, epilogue, out, |isa, block| {
+            let (least, greatest) = if epilogue.finish == Finish::Relu {
+                (0.0, isa.relu_with_greatest(block))
+            } else {
+                isa.activate(block, epilogue.finish);
+                isa.extremes(block)
+            };
+            extremes = (extremes.0.min(least), extremes.1.max(greatest));
+        });
+        extremes
+    }
+
+    fn apply_and(
+        &self,
+        x: Quantized<'_>,
+        epilogue: Epilogue<'_>,
+        out: &mut [f32],
+        mut activate: impl FnMut(Isa, &mut [f32]),
+    ) {
         let (inputs, outputs) = (self.inputs(), self.outputs());
         let rows = x.values.len() / inputs;
         assert_eq!(x.values.len(), rows * inputs, "inputs of a linear layer");
@@ -206,8 +255,9 @@ impl Weights {
             for (to, scale) in column_scales.iter_mut().zip(self.scales.iter()) {
                 *to = x.scale * scale;
             }
-            let blocks = x.values.chunks(ROW_BLOCK * inputs);
-            for (block, out) in blocks.zip(out.chunks_mut(ROW_BLOCK * outputs)) {
+            let rows = row_block(outputs);
+            let blocks = x.values.chunks(rows * inputs);
+            for (block, out) in blocks.zip(out.chunks_mut(rows * outputs)) {
                 scales.clear();
                 scales.resize(block.len() / inputs, 1.0);
                 sums.clear();
@@ -216,6 +266,7 @@ impl Weights {
                     Columns { scales: column_scales, starts, zero_points: &self.zero_points };
                 let rows = Rows { values: block, stride: inputs, scales, sums: Some(sums) };
                 self.panels.multiply(rows, columns, epilogue, out, laid);
+                activate(isa, out);
             }
         });
     }
@@ -240,7 +291,8 @@ mod tests {
                 column => ((index * 7919 % 1009) as f32 - 400.0) / (column * 100) as f32,
             })
             .collect();
-        let quantized = quantize_columns(&weights, outputs);
+        let mut found = vec![0; weights.len()];
+        let quantized = quantize_columns(&weights, outputs, &mut found);
         for column in 0..outputs {
             let values: Vec<f32> = weights[column..].iter().step_by(outputs).copied().collect();
             let least = values.iter().copied().fold(0f32, f32::min);
@@ -255,7 +307,7 @@ mod tests {
             assert_eq!(f32::from(quantized.zero_points[column]), zero_point);
             for (row, value) in values.iter().enumerate() {
                 let expected = ((value / scale).round_ties_even() + zero_point).clamp(0.0, 255.0);
-                assert_eq!(f32::from(quantized.values[row * outputs + column]), expected);
+                assert_eq!(f32::from(found[row * outputs + column]), expected);
             }
         }
     }

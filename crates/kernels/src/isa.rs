@@ -2,30 +2,82 @@
 
 #![allow(unsafe_code)]
 
+#[cfg(target_arch = "aarch64")]
+use std::arch::is_aarch64_feature_detected;
 use std::sync::OnceLock;
 
+#[cfg(target_arch = "aarch64")]
+use crate::neon;
 use crate::{
-    Finish, bf16, float, int8,
+    Finish, PANEL,
+    attention::Rows,
+    bf16, float, int8,
     layout::{self, Layout},
     plain, pointwise,
 };
 #[cfg(target_arch = "x86_64")]
-use crate::{avx2, avx512};
+use crate::{avx_vnni, avx2, avx512};
+
+/// Asks for another instruction set than the best, to compare them.
+const VARIABLE: &str = "SCRIPTORIUM_KERNELS";
 
 /// Instruction sets that there are kernels for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Isa(Set);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Set {
     /// Rust without intrinsics, on every machine: the reference.
     Plain,
     /// AVX2 and FMA (x86-64-v3).
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    /// AVX2 with VNNI on 256 bits (Alder Lake, Zen 5 and later).
+    #[cfg(target_arch = "x86_64")]
+    AvxVnni,
     /// AVX-512 F, BW, VL, DQ and VNNI (Ice Lake, Zen 4 and later).
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    /// What every aarch64 has.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+    /// NEON with products of four bytes each (Neoverse N1, Cortex-A76 and later).
+    #[cfg(target_arch = "aarch64")]
+    DotProd,
+    /// NEON with products of 8-bit matrices (Neoverse N2, V1 and later).
+    #[cfg(target_arch = "aarch64")]
+    I8mm,
+}
+
+/// `SCRIPTORIUM_KERNELS` asks for an instruction set that this machine has not, or that there is
+/// not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{VARIABLE}={asked}: this machine has {}", available.join(", "))]
+pub struct NoSuchSet {
+    pub asked: String,
+    pub available: Vec<&'static str>,
+}
+
+/// The instruction sets that products are made with, as in "avx512 and bf16".
+///
+/// # Errors
+/// If the environment asks for one that cannot be had. Products are then made with the best.
+pub fn instruction_sets() -> Result<&'static str, NoSuchSet> {
+    chosen()?;
+    let best = Isa::best();
+    Ok(match best.0 {
+        #[cfg(target_arch = "x86_64")]
+        Set::Avx512 if best.multiplies_bf16() => "avx512 and bf16",
+        #[cfg(target_arch = "aarch64")]
+        Set::I8mm if best.multiplies_bf16() => "i8mm and bf16",
+        _ => best.name(),
+    })
+}
+
+/// What the environment asks for, if anything.
+fn chosen() -> Result<Option<Isa>, NoSuchSet> {
+    let asked = std::env::var_os(VARIABLE).filter(|asked| !asked.is_empty());
+    asked.map(|asked| Isa::named(&asked.to_string_lossy())).transpose()
 }
 
 /// Calls the loop of the set. The unsafe calls are sound because only [`Isa::available`] makes an
@@ -36,39 +88,83 @@ macro_rules! dispatch {
             Set::Plain => $plain($($argument),*),
             // SAFETY: see above.
             #[cfg(target_arch = "x86_64")]
-            Set::Avx2 => unsafe { avx2::$name($($argument),*) },
+            Set::Avx2 | Set::AvxVnni => unsafe { avx2::$name($($argument),*) },
             // SAFETY: see above.
             #[cfg(target_arch = "x86_64")]
             Set::Avx512 => unsafe { avx512::$name($($argument),*) },
+            // Rust without intrinsics is compiled for NEON as it is.
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon | Set::DotProd | Set::I8mm => $plain($($argument),*),
         }
     };
 }
 
 impl Isa {
-    /// The best this machine has.
+    /// The best this machine has, or what the environment asks for.
     pub(crate) fn best() -> Self {
         static BEST: OnceLock<Isa> = OnceLock::new();
-        *BEST.get_or_init(|| Self::available().last().copied().unwrap_or(Self(Set::Plain)))
+        *BEST.get_or_init(|| {
+            let best = Self::available().last().copied().unwrap_or(Self(Set::Plain));
+            chosen().ok().flatten().unwrap_or(best)
+        })
+    }
+
+    fn named(asked: &str) -> Result<Self, NoSuchSet> {
+        let available = Self::available();
+        available.iter().copied().find(|isa| isa.name() == asked).ok_or_else(|| NoSuchSet {
+            asked: asked.to_owned(),
+            available: available.iter().map(|isa| isa.name()).collect(),
+        })
+    }
+
+    fn name(self) -> &'static str {
+        match self.0 {
+            Set::Plain => "plain",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Set::AvxVnni => "avx-vnni",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => "avx512",
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon => "neon",
+            #[cfg(target_arch = "aarch64")]
+            Set::DotProd => "dotprod",
+            #[cfg(target_arch = "aarch64")]
+            Set::I8mm => "i8mm",
+        }
     }
 
     /// All that this machine has, from plain to best.
     pub(crate) fn available() -> &'static [Self] {
-        #[cfg(target_arch = "x86_64")]
-        {
+        static AVAILABLE: OnceLock<Vec<Isa>> = OnceLock::new();
+        AVAILABLE.get_or_init(|| {
+            #[cfg(target_arch = "x86_64")]
             let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-            let avx512 = is_x86_feature_detected!("avx512f")
-                && is_x86_feature_detected!("avx512bw")
-                && is_x86_feature_detected!("avx512dq")
-                && is_x86_feature_detected!("avx512vl")
-                && is_x86_feature_detected!("avx512vnni");
-            if avx2 && avx512 {
-                return &[Self(Set::Plain), Self(Set::Avx2), Self(Set::Avx512)];
-            }
-            if avx2 {
-                return &[Self(Set::Plain), Self(Set::Avx2)];
-            }
-        }
-        &[Self(Set::Plain)]
+            let sets = [
+                (Set::Plain, true),
+                #[cfg(target_arch = "x86_64")]
+                (Set::Avx2, avx2),
+                #[cfg(target_arch = "x86_64")]
+                (Set::AvxVnni, avx2 && is_x86_feature_detected!("avxvnni")),
+                #[cfg(target_arch = "x86_64")]
+                (
+                    Set::Avx512,
+                    avx2 && is_x86_feature_detected!("avx512f")
+                        && is_x86_feature_detected!("avx512bw")
+                        && is_x86_feature_detected!("avx512dq")
+                        && is_x86_feature_detected!("avx512vl")
+                        && is_x86_feature_detected!("avx512vnni"),
+                ),
+                #[cfg(target_arch = "aarch64")]
+                (Set::Neon, is_aarch64_feature_detected!("neon")),
+                #[cfg(target_arch = "aarch64")]
+                (Set::DotProd, is_aarch64_feature_detected!("dotprod")),
+                #[cfg(target_arch = "aarch64")]
+                (Set::I8mm, is_aarch64_feature_detected!("i8mm")),
+            ];
+            sets.into_iter().filter(|(_, there)| *there).map(|(set, _)| Self(set)).collect()
+        })
     }
 
     /// How 8-bit operands lie for its kernels.
@@ -76,13 +172,35 @@ impl Isa {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Set::Avx2 => &avx2::LAYOUT,
+            #[cfg(target_arch = "x86_64")]
+            Set::AvxVnni => &avx_vnni::LAYOUT,
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon => &neon::LAYOUT,
+            #[cfg(target_arch = "aarch64")]
+            Set::DotProd => &neon::DOTPROD_LAYOUT,
+            #[cfg(target_arch = "aarch64")]
+            Set::I8mm => &neon::I8MM_LAYOUT,
             _ => &layout::QUADS,
+        }
+    }
+
+    /// How bfloat16 operands lie for its kernels.
+    pub(crate) fn bf16_layout(self) -> &'static Layout {
+        match self.0 {
+            #[cfg(target_arch = "aarch64")]
+            Set::I8mm if self.multiplies_bf16() => &neon::BF16_LAYOUT,
+            _ => &layout::PAIRS,
         }
     }
 
     pub(crate) fn float_panel(self, tile: float::Tile<'_>, out: &mut [f32]) {
         tile.check(out);
-        dispatch!(self, plain::float_panel, float_panel, (tile, out));
+        match self.0 {
+            // SAFETY: the machine has what was asked for.
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon | Set::DotProd | Set::I8mm => unsafe { neon::float_panel(tile, out) },
+            _ => dispatch!(self, plain::float_panel, float_panel, (tile, out)),
+        }
     }
 
     /// Whether it has products of bfloat16, and is no slower with them than with f32.
@@ -90,23 +208,42 @@ impl Isa {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Set::Avx512 => is_x86_feature_detected!("avx512bf16"),
+            #[cfg(target_arch = "aarch64")]
+            Set::I8mm => is_aarch64_feature_detected!("bf16"),
             _ => false,
         }
     }
 
     pub(crate) fn bf16_panel(self, tile: bf16::Tile<'_>, out: &mut [f32]) {
-        tile.check(out);
+        tile.check(self.bf16_layout(), out);
         match self.0 {
             // SAFETY: the machine has what was asked for.
             #[cfg(target_arch = "x86_64")]
             Set::Avx512 if self.multiplies_bf16() => unsafe { avx512::bf16_panel(tile, out) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Set::I8mm if self.multiplies_bf16() => unsafe { neon::bf16_panel_bfmmla(tile, out) },
             _ => dispatch!(self, plain::bf16_panel, bf16_panel_in_f32, (tile, out)),
         }
     }
 
     pub(crate) fn int8_panel(self, tile: int8::Tile<'_>, out: &mut [f32]) {
         tile.check(self.layout(), out);
-        dispatch!(self, plain::int8_panel, int8_panel, (tile, out));
+        match self.0 {
+            // SAFETY: the machine has what was asked for.
+            #[cfg(target_arch = "x86_64")]
+            Set::AvxVnni => unsafe { avx_vnni::int8_panel(tile, out) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon => unsafe { neon::int8_panel(tile, out) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Set::DotProd => unsafe { neon::int8_panel_dotprod(tile, out) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Set::I8mm => unsafe { neon::int8_panel_i8mm(tile, out) },
+            _ => dispatch!(self, plain::int8_panel, int8_panel, (tile, out)),
+        }
     }
 
     pub(crate) fn activate(self, values: &mut [f32], finish: Finish) {
@@ -115,6 +252,11 @@ impl Isa {
             Finish::Relu => dispatch!(self, pointwise::relu_all, relu_all, (values)),
             Finish::Gelu => dispatch!(self, pointwise::gelu_all, gelu_all, (values)),
         }
+    }
+
+    /// [`Finish::Relu`]; returns the greatest of what is left.
+    pub(crate) fn relu_with_greatest(self, values: &mut [f32]) -> f32 {
+        dispatch!(self, pointwise::relu_with_greatest, relu_with_greatest, (values))
     }
 
     pub(crate) fn layer_norm(
@@ -132,8 +274,64 @@ impl Isa {
         dispatch!(self, pointwise::exponentials_row, exponentials_row, (row, scale))
     }
 
-    pub(crate) fn weigh_rows(self, x: &[f32], weights: &[f32], out: &mut [f32]) {
-        dispatch!(self, pointwise::weigh_rows, weigh_rows, (x, weights, out));
+    /// Packs up to 16 rows of `inputs` numbers into 16 columns of a panel of bfloat16; `false` if
+    /// this instruction set does it another way.
+    pub(crate) fn turn_to_bf16(self, x: Rows<'_>, inputs: usize, panel: &mut [u16]) -> bool {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 if self.multiplies_bf16() => {
+                assert!(x.count <= 16 && x.holds(inputs) && inputs > 0);
+                assert!(panel.len() >= 2 * PANEL * (inputs.div_ceil(2) - 1) + 32);
+                // SAFETY: the machine has what was asked for, and the slices are long enough.
+                unsafe { avx512::turn_to_bf16(x.values, x.stride, x.count, inputs, panel) };
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Rounds two rows into one of pairs; `false` if this instruction set does it another way.
+    pub(crate) fn pair_in_bf16(self, a: &[f32], b: &[f32], out: &mut [u16]) -> bool {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 if self.multiplies_bf16() => {
+                assert!(a.len() == b.len() && out.len() >= 2 * a.len(), "pairs");
+                // SAFETY: the machine has what was asked for, and the slices are long enough.
+                unsafe { avx512::pair_in_bf16(a, b, out) };
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// As [`Self::exponentials`], rounded into `out`; what is in `row` then is not defined.
+    pub(crate) fn exponentials_in_bf16(self, row: &mut [f32], scale: f32, out: &mut [u16]) -> f32 {
+        assert_eq!(row.len(), out.len(), "exponentials");
+        match self.0 {
+            // SAFETY: the machine has what was asked for.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 if self.multiplies_bf16() => unsafe {
+                avx512::exponentials_in_bf16(row, scale, out)
+            },
+            _ => {
+                let sum = self.exponentials(row, scale);
+                self.round_to_bf16(row, out);
+                sum
+            }
+        }
+    }
+
+    pub(crate) fn weigh_rows(self, x: &[f32], stride: usize, weights: &[f32], out: &mut [f32]) {
+        dispatch!(self, pointwise::weigh_rows, weigh_rows, (x, stride, weights, out));
+    }
+
+    pub(crate) fn filter_rows(self, x: &[f32], stride: usize, weights: &[f32], out: &mut [f32]) {
+        match self.0 {
+            // SAFETY: the machine has what was asked for.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => unsafe { avx512::filter_rows_fast(x, stride, weights, out) },
+            _ => dispatch!(self, pointwise::filter_rows, filter_rows, (x, stride, weights, out)),
+        }
     }
 
     pub(crate) fn add(self, x: &[f32], out: &mut [f32]) {
@@ -150,7 +348,20 @@ impl Isa {
     }
 
     pub(crate) fn quantize_around(self, x: &[f32], scale: f32, zero_point: u8, out: &mut [u8]) {
-        dispatch!(self, pointwise::quantize_around, quantize_around, (x, scale, zero_point, out));
+        assert_eq!(x.len(), out.len(), "quantization");
+        match self.0 {
+            // SAFETY: the machine has what was asked for.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => unsafe { avx512::quantize_fast(x, scale, zero_point, out) },
+            _ => {
+                dispatch!(
+                    self,
+                    pointwise::quantize_around,
+                    quantize_around,
+                    (x, scale, zero_point, out)
+                );
+            }
+        }
     }
 
     pub(crate) fn sum(self, x: &[u8]) -> i32 {
@@ -171,6 +382,8 @@ impl Isa {
 macro_rules! compile_pointwise {
     ($features:literal) => {
         crate::isa::compile_pointwise!(@ $features, relu_all(values: &mut [f32]));
+        crate::isa::compile_pointwise!(
+            @ $features, relu_with_greatest(values: &mut [f32]) -> f32);
         crate::isa::compile_pointwise!(@ $features, gelu_all(values: &mut [f32]));
         crate::isa::compile_pointwise!(@ $features, layer_norm_row(
             x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32, out: &mut [f32]));
@@ -179,7 +392,9 @@ macro_rules! compile_pointwise {
         crate::isa::compile_pointwise!(
             @ $features, quantize_row(x: &[f32], quantized: &mut [u8]) -> f32);
         crate::isa::compile_pointwise!(@ $features, weigh_rows(
-            x: &[f32], weights: &[f32], out: &mut [f32]));
+            x: &[f32], stride: usize, weights: &[f32], out: &mut [f32]));
+        crate::isa::compile_pointwise!(@ $features, filter_rows(
+            x: &[f32], stride: usize, weights: &[f32], out: &mut [f32]));
         crate::isa::compile_pointwise!(@ $features, add_all(x: &[f32], out: &mut [f32]));
         crate::isa::compile_pointwise!(@ $features, round_to_bf16(x: &[f32], out: &mut [u16]));
         crate::isa::compile_pointwise!(@ $features, extremes_row(x: &[f32]) -> (f32, f32));
@@ -198,3 +413,20 @@ macro_rules! compile_pointwise {
 }
 #[cfg(target_arch = "x86_64")]
 pub(crate) use compile_pointwise;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_have_names() {
+        for &isa in Isa::available() {
+            assert_eq!(Isa::named(isa.name()), Ok(isa));
+        }
+        let error = Isa::named("avx1024").expect_err("no such set").to_string();
+        assert!(
+            error.starts_with("SCRIPTORIUM_KERNELS=avx1024: this machine has plain"),
+            "{error}"
+        );
+    }
+}

@@ -2,7 +2,11 @@
 
 use proptest::prelude::*;
 
-use crate::{Epilogue, Finish, Isa, attention, bf16, depthwise, dynamic, float, int8, pointwise};
+use crate::{
+    Epilogue, Finish, Isa,
+    attention::{self, Products, Rows},
+    bf16, depthwise, dynamic, float, int8, pointwise,
+};
 
 /// Numbers in [-1, 1) that follow from the seed.
 fn numbers(seed: u64, count: usize) -> Vec<f32> {
@@ -57,7 +61,7 @@ proptest! {
 
     #[test]
     fn float_products(
-        rows in 1usize..14, inputs in 1usize..80, outputs in 1usize..150, stride in 1usize..90,
+        rows in 1usize..30, inputs in 1usize..80, outputs in 1usize..150, stride in 1usize..90,
         finish in finishes(), biased: bool, seed: u64,
     ) {
         let x = numbers(seed, (rows - 1) * stride + inputs);
@@ -85,7 +89,7 @@ proptest! {
     /// Close to what the rounded operands give in f64: sums are f32 and in any order.
     #[test]
     fn bf16_products(
-        rows in 1usize..14, inputs in 1usize..80, outputs in 1usize..150, stride in 1usize..90,
+        rows in 1usize..30, inputs in 1usize..80, outputs in 1usize..150, stride in 1usize..90,
         finish in finishes(), biased: bool, seed: u64,
     ) {
         let x = numbers(seed, (rows - 1) * stride + inputs);
@@ -100,23 +104,23 @@ proptest! {
                 + bias.as_ref().map_or(0.0, |bias| f64::from(bias[output]));
             finished(product, before[at], finish)
         }).collect();
-        let packed = bf16::Weights::pack(&weights, outputs, inputs);
         for &isa in Isa::available() {
+            let packed = bf16::Weights::pack_for(isa, &weights, outputs, inputs);
             let mut out = before.clone();
             let epilogue = Epilogue { bias: bias.as_deref(), finish };
-            packed.apply_with(isa, &x, stride, rows, epilogue, &mut out);
+            packed.apply(&x, stride, rows, epilogue, &mut out);
             assert_close(&out, &expected, 1e-5);
+            let mut row = vec![0.0; inputs];
+            packed.row(outputs - 1, &mut row);
+            let expected = weights[(outputs - 1) * inputs..].iter().map(|&w| nearest_bf16(w));
+            prop_assert!(row.iter().map(|&w| f64::from(w)).eq(expected));
         }
-        let mut row = vec![0.0; inputs];
-        packed.row(outputs - 1, &mut row);
-        let expected = weights[(outputs - 1) * inputs..].iter().map(|&w| nearest_bf16(w));
-        prop_assert!(row.iter().map(|&w| f64::from(w)).eq(expected));
     }
 
     /// All instruction sets give the same bits: sums are integers, and what follows is in one order.
     #[test]
     fn int8_products(
-        rows in 1usize..14, inputs in 1usize..80, outputs in 1usize..150, extreme: bool,
+        rows in 1usize..30, inputs in 1usize..80, outputs in 1usize..150, extreme: bool,
         add: bool, biased: bool, seed: u64,
     ) {
         let mut x = numbers(seed, rows * inputs);
@@ -159,7 +163,7 @@ proptest! {
     /// As ONNX's operators are defined, for every instruction set to the bit.
     #[test]
     fn dynamic_products(
-        rows in 1usize..14, inputs in 1usize..80, outputs in 1usize..150, extreme: bool,
+        rows in 1usize..30, inputs in 1usize..80, outputs in 1usize..150, extreme: bool,
         finish in prop_oneof![Just(Finish::Store), Just(Finish::Relu), Just(Finish::Add)],
         biased: bool, seed: u64,
     ) {
@@ -215,25 +219,45 @@ proptest! {
         }
     }
 
+    /// In the middle between two steps, a quotient's last bit decides.
+    #[test]
+    fn quantization_of_near_ties(scale in 1e-6f32..1e3, zero_point: u8, seed: u64, count in 0usize..300) {
+        let odd = [f32::NAN, f32::INFINITY, -f32::INFINITY, 0.0, -0.0, f32::MAX];
+        let x: Vec<f32> = numbers(seed, count).iter().enumerate().map(|(i, x)| {
+            let step = (x * 300.0).floor() + if i % 3 == 0 { 0.5 } else { 0.0 };
+            let near = f32::from_bits((step * scale).to_bits().wrapping_add((i % 5) as u32).wrapping_sub(2));
+            if i % 37 == 36 { odd[i % odd.len()] } else { near }
+        }).collect();
+        let mut expected = vec![0; x.len()];
+        pointwise::quantize_around(&x, scale, zero_point, &mut expected);
+        for &isa in Isa::available() {
+            let mut out = vec![0; x.len()];
+            isa.quantize_around(&x, scale, zero_point, &mut out);
+            prop_assert_eq!(&out, &expected);
+        }
+    }
+
     #[test]
     fn filters_over_time(
         time in 1usize..20, channels in 1usize..140, taps in 1usize..25, before in 0usize..25,
-        residual: bool, seed: u64,
+        residual: bool, gap in 0usize..9, seed: u64,
     ) {
-        let (x, weights) = (numbers(seed, time * channels), numbers(seed ^ 1, taps * channels));
+        let stride = channels + gap;
+        let (x, weights) = (numbers(seed, time * stride), numbers(seed ^ 1, taps * channels));
         let expected: Vec<f64> = (0..time * channels).map(|at| {
             let (t, channel) = (at / channels, at % channels);
             let tap = |tap: usize| {
                 let t = (t + tap).checked_sub(before).filter(|&t| t < time)?;
                 let weight = f64::from(weights[tap * channels + channel]);
-                Some(weight * f64::from(x[t * channels + channel]))
+                Some(weight * f64::from(x[t * stride + channel]))
             };
             let sum = (0..taps).filter_map(tap).sum::<f64>();
-            sum + if residual { f64::from(x[at]) } else { 0.0 }
+            sum + if residual { f64::from(x[t * stride + channel]) } else { 0.0 }
         }).collect();
         for &isa in Isa::available() {
-            let mut out = vec![f32::NAN; x.len()];
-            depthwise::filter_with(isa, &x, &weights, channels, before, residual, &mut out);
+            let mut out = vec![f32::NAN; time * channels];
+            let x = rows_of(&x, stride, time);
+            depthwise::filter_with(isa, x, &weights, channels, before, residual, &mut out);
             assert_close(&out, &expected, 2e-6);
         }
     }
@@ -270,12 +294,33 @@ proptest! {
             .chunks(stride)
             .flat_map(|query| naive_attention(&query[..width], &keys, &values, stride))
             .collect();
-        let memory = attention::Memory::pack(&keys, &values, stride, length, width);
+        let (keys, values) = (rows_of(&keys, stride, length), rows_of(&values, stride, length));
+        let queries = rows_of(&queries, stride, rows);
         for &isa in Isa::available() {
-            let mut out = vec![f32::NAN; rows * stride];
-            memory.attend_with(isa, &queries, stride, rows, &mut out, stride);
-            let out: Vec<f32> = out.chunks(stride).flat_map(|row| &row[..width]).copied().collect();
-            assert_close(&out, &expected, 2e-5);
+            for (products, tolerance) in [(Products::Float, 2e-5), (Products::Bf16, 0.2)] {
+                let memory = attention::Memory::pack_for(isa, keys, values, width, products);
+                let mut out = vec![f32::NAN; rows * stride];
+                memory.attend_with(isa, queries, &mut out, stride);
+                let out: Vec<f32> =
+                    out.chunks(stride).flat_map(|row| &row[..width]).copied().collect();
+                assert_close(&out, &expected, tolerance);
+            }
+        }
+    }
+
+    /// Where softmax is a choice of few, rounding is all that makes a difference.
+    #[test]
+    fn attention_in_bf16(length in 1usize..200, width in 1usize..70, seed: u64) {
+        let scaled = |seed, count| numbers(seed, count).iter().map(|x| nearest_bf16(x * 2.0) as f32).collect::<Vec<_>>();
+        let (query, keys) = (scaled(seed, width), scaled(seed ^ 1, length * width));
+        let values = scaled(seed ^ 2, length * width);
+        let expected = naive_attention(&query, &keys, &values, width);
+        let (keys, values) = (rows_of(&keys, width, length), rows_of(&values, width, length));
+        for &isa in Isa::available() {
+            let memory = attention::Memory::pack_for(isa, keys, values, width, Products::Bf16);
+            let mut out = vec![f32::NAN; width];
+            memory.attend_with(isa, rows_of(&query, width, 1), &mut out, width);
+            assert_close(&out, &expected, 2f64.powi(-7));
         }
     }
 
@@ -320,6 +365,13 @@ proptest! {
                 prop_assert!(difference <= 3e-7 * expected + 1e-37, "{out} is not {expected}");
             }
             assert_close(&[sum], &[expected.iter().sum()], 1e-6);
+            let mut rounded = vec![0; row.len()];
+            let sum = isa.exponentials_in_bf16(&mut row.clone(), scale, &mut rounded);
+            for (&out, &expected) in rounded.iter().zip(&expected) {
+                let difference = (f64::from(bf16::widened(out)) - expected).abs();
+                prop_assert!(difference <= expected / 250.0 + 1e-37, "{out} is not {expected}");
+            }
+            assert_close(&[sum], &[expected.iter().sum()], 2e-5);
         }
     }
 
@@ -344,6 +396,10 @@ proptest! {
             }
         }
     }
+}
+
+fn rows_of(values: &[f32], stride: usize, count: usize) -> Rows<'_> {
+    Rows { values, stride, count }
 }
 
 fn naive_attention(query: &[f32], keys: &[f32], values: &[f32], stride: usize) -> Vec<f64> {
@@ -413,4 +469,40 @@ fn odd_values_do_no_harm() {
     let mut out = [1.0];
     zero.apply(&[0.0, 0.0], Epilogue::default(), &mut out);
     assert_eq!(out, [0.0]);
+}
+
+/// Rows go past the weights in blocks, of which the last is not full.
+#[test]
+fn many_rows() {
+    let (rows, inputs, outputs) = (203, 37, 70);
+    let byte = |x: &f32| (x * 127.5 + 127.5) as u8;
+    let bytes = |seed, count| numbers(seed, count).iter().map(byte).collect::<Vec<_>>();
+    let (values, weights) = (bytes(1, rows * inputs), bytes(2, inputs * outputs));
+    let (zero_points, scales) = (bytes(3, outputs), numbers(4, outputs));
+    let products: Vec<Vec<f32>> = Isa::available()
+        .iter()
+        .map(|&isa| {
+            let packed = dynamic::Weights::pack_for(isa, &weights, &zero_points, &scales, inputs);
+            let x = dynamic::Quantized { values: &values, scale: 0.1, zero_point: 77 };
+            let mut out = vec![f32::NAN; rows * outputs];
+            packed.apply(x, Epilogue::default(), &mut out);
+            out
+        })
+        .collect();
+    assert!(products.iter().all(|other| *other == products[0]));
+
+    let (x, weights) = (numbers(5, rows * inputs), numbers(6, inputs * outputs));
+    let rounded = |row: &[f32]| row.iter().map(|&x| nearest_bf16(x)).collect::<Vec<_>>();
+    let product = |x: &[f64], w: &[f64]| x.iter().zip(w).map(|(x, w)| x * w).sum::<f64>();
+    let (rounded_x, rounded_weights) = (rounded(&x), rounded(&weights));
+    let expected: Vec<f64> = rounded_x
+        .chunks(inputs)
+        .flat_map(|x| rounded_weights.chunks(inputs).map(move |w| product(x, w)))
+        .collect();
+    for &isa in Isa::available() {
+        let packed = bf16::Weights::pack_for(isa, &weights, outputs, inputs);
+        let mut out = vec![f32::NAN; rows * outputs];
+        packed.apply(&x, inputs, rows, Epilogue::default(), &mut out);
+        assert_close(&out, &expected, 1e-5);
+    }
 }

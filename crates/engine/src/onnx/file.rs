@@ -10,12 +10,12 @@ use tract_onnx::{pb, prelude::*, tract_core::internal::TractError};
 use super::{
     Dim, Input, Onnx, OnnxNode, fuse,
     graph::Graph,
-    masks, operators, quantize,
+    masks, operators, quantize, rewrite,
     scan::{Scanned, scan},
     source::Source,
     translate,
 };
-use crate::Error;
+use crate::{AttentionProducts, Error, runner::Runner};
 
 /// An ONNX file, read and not yet made into a network. Weights are held once, and shared with the
 /// networks that are cut from it.
@@ -26,7 +26,8 @@ pub struct OnnxFile {
     inputs: Vec<Port>,
     outputs: Vec<Port>,
     opsets: Vec<pb::OperatorSetIdProto>,
-    products: Products,
+    linear: LinearProducts,
+    attention: Option<AttentionProducts>,
     pub(super) graph: Graph,
     /// The node that makes a tensor.
     producers: HashMap<String, usize>,
@@ -36,13 +37,24 @@ pub struct OnnxFile {
 
 /// How the linear layers of a file are multiplied whose weights are f32; others as the file says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Products {
+pub enum LinearProducts {
     #[default]
     F32,
     /// Both sides rounded to bfloat16, sums in f32.
     Bf16,
     /// Quantized as FunASR's exporter does it, which leaves out some layers.
     Int8,
+}
+
+/// Which operators are fused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(test), expect(dead_code))]
+pub(super) enum Fused {
+    None,
+    /// Those that exporters take apart.
+    Nodes,
+    /// And those that are fused once shapes are known.
+    All,
 }
 
 /// An input or output of a file's graph.
@@ -118,16 +130,24 @@ impl OnnxFile {
             inputs: inputs.map(port).collect(),
             outputs: proto.output.iter().map(port).collect(),
             opsets: model.opset_import,
-            products: Products::default(),
+            linear: LinearProducts::default(),
+            attention: None,
             graph,
             producers,
             consumers,
         })
     }
 
-    /// Networks that are made from now on multiply in this way.
-    pub fn with(mut self, products: Products) -> Self {
-        self.products = products;
+    /// What linear layers with weights in f32 multiply in the networks that are made from now on.
+    pub fn with_linear(mut self, products: LinearProducts) -> Self {
+        self.linear = products;
+        self
+    }
+
+    /// What attention multiplies in the networks that are made from now on. Left to itself, it is the
+    /// fastest this machine has for what is quantized or rounded, and f32 for the rest.
+    pub fn with_attention(mut self, products: AttentionProducts) -> Self {
+        self.attention = Some(products);
         self
     }
 
@@ -230,15 +250,15 @@ impl OnnxFile {
     /// [`Error::Model`] if an output cannot be computed from the inputs, or holds operators or
     /// shapes that cannot be worked out.
     pub fn network(&self, inputs: &[Input<'_>], outputs: &[&str]) -> Result<Onnx, Error> {
-        self.network_with(inputs, outputs, true)
+        self.network_with(inputs, outputs, Fused::All)
     }
 
-    /// Without fused operators, for comparison, if not `fused`.
+    /// With no more than some operators fused, for comparison.
     pub(super) fn network_with(
         &self,
         inputs: &[Input<'_>],
         outputs: &[&str],
-        fused: bool,
+        fused: Fused,
     ) -> Result<Onnx, Error> {
         let element = |name: &str| match self.inputs.iter().find(|port| port.name == name) {
             Some(Port { element: Element::I32, .. }) => i32::datum_type(),
@@ -250,19 +270,30 @@ impl OnnxFile {
             let (template, known) = translate::known(inputs);
             masks::fold(&mut graph, &known, outputs);
             graph.prune(outputs);
-            if self.products == Products::Int8 {
+            if self.linear == LinearProducts::Int8 {
                 quantize::quantize(&mut graph);
                 graph.prune(outputs);
             }
-            if fused {
+            if fused != Fused::None {
                 fuse::fuse(&mut graph, outputs);
             }
-            if self.products == Products::Bf16 {
+            if self.linear == LinearProducts::Bf16 {
                 operators::round_products(&mut graph.nodes);
             }
-            translate::network(graph, template, known, inputs, outputs, element, &self.opsets)
+            let mut model =
+                translate::network(graph, template, known, inputs, outputs, element, &self.opsets)?;
+            if fused == Fused::All {
+                let rounded = self.linear == LinearProducts::Bf16;
+                let attention = rounded.then(AttentionProducts::fastest);
+                rewrite::rewrite(&mut model, self.attention.or(attention))?;
+            }
+            Ok(Onnx { runner: Runner::new(model)? })
         };
-        translate().map_err(|error: TractError| Error::model(&self.path, error))
+        let network = translate().map_err(|error: TractError| Error::model(&self.path, error))?;
+        if fused == Fused::All {
+            crate::profile::warn_if_generic(&self.path, network.runner.model());
+        }
+        Ok(network)
     }
 }
 

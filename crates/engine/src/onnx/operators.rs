@@ -95,14 +95,15 @@ impl Expansion for Late {
     }
 }
 
-/// A constant in memory.
-fn loaded(model: &TypedModel, outlet: OutletId) -> TractResult<Arc<Tensor>> {
+/// A constant, which may be in the file.
+fn tensor(model: &TypedModel, outlet: OutletId) -> TractResult<Arc<Tensor>> {
     if let Some(ops::Weights(late)) = model.node(outlet.node).op_as::<ops::Weights>() {
-        return stored::load(late);
+        return Ok(late.clone());
     }
     model.outlet_fact(outlet)?.konst.clone().context("is not constant")
 }
 
 fn constant<T: Datum + Copy>(model: &TypedModel, outlet: OutletId) -> TractResult<Vec<T>> {
-    Ok(loaded(model, outlet)?.try_as_plain_ram()?.as_slice::<T>()?.to_vec())
+    let value = stored::load(&tensor(model, outlet)?)?;
+    Ok(value.try_as_plain_ram()?.as_slice::<T>()?.to_vec())
 }

@@ -8,13 +8,13 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use kernels::dynamic;
+use kernels::dynamic::{self, Parameters};
 use tract_onnx::{pb, tract_core::internal::*};
 
 use super::{
     OnnxNode,
     graph::Graph,
-    stored::{Late, late, load},
+    stored::{Late, late, with_floats},
 };
 
 /// What the names of nodes contain that stay as they are.
@@ -25,7 +25,8 @@ const EXCLUDED: [&str; 3] = ["output", "bias_encoder", "bias_decoder"];
 pub(super) struct Quantized {
     weights: Arc<Tensor>,
     part: Part,
-    columns: Arc<OnceLock<Columns>>,
+    /// Kept, because they are small and found together with the values.
+    columns: Arc<OnceLock<Parameters>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -33,13 +34,6 @@ enum Part {
     Values,
     ZeroPoints,
     Scales,
-}
-
-/// Of each column; kept, because it is small and found together with the values.
-#[derive(Debug)]
-struct Columns {
-    zero_points: Vec<u8>,
-    scales: Vec<f32>,
 }
 
 impl Quantized {
@@ -57,21 +51,21 @@ impl Quantized {
         })
     }
 
-    /// Quantizes, and remembers what goes with the columns.
-    fn values(&self) -> TractResult<Vec<u8>> {
-        let weights = load(&self.weights)?;
-        let outputs = weights.shape()[1];
-        let weights = weights.try_as_plain_ram()?;
-        let dynamic::QuantizedColumns { values, zero_points, scales } =
-            dynamic::quantize_columns(weights.as_slice()?, outputs);
+    /// Quantizes to `values`, and remembers what goes with the columns.
+    pub(super) fn fill(&self, values: &mut [u8]) -> TractResult<()> {
+        ensure!(values.len() == self.weights.len(), "{} values", values.len());
+        let outputs = self.weights.shape()[1];
+        let parameters = with_floats(&self.weights, |weights| {
+            Ok(dynamic::quantize_columns(weights, outputs, values))
+        })?;
         // Somebody else's are the same.
-        self.columns.set(Columns { zero_points, scales }).ok();
-        Ok(values)
+        self.columns.set(parameters).ok();
+        Ok(())
     }
 
-    fn columns(&self) -> TractResult<&Columns> {
+    fn columns(&self) -> TractResult<&Parameters> {
         if self.columns.get().is_none() {
-            self.values()?;
+            self.fill(&mut vec![0; self.weights.len()])?;
         }
         self.columns.get().context("columns of weights")
     }
@@ -80,7 +74,11 @@ impl Quantized {
 impl Late for Quantized {
     fn make(&self) -> TractResult<Tensor> {
         match self.part {
-            Part::Values => Tensor::from_shape(self.weights.shape(), &self.values()?),
+            Part::Values => {
+                let mut values = Tensor::zero::<u8>(self.weights.shape())?;
+                self.fill(values.as_bytes_mut())?;
+                Ok(values)
+            }
             Part::ZeroPoints => Ok(tensor1(&self.columns()?.zero_points)),
             Part::Scales => Ok(tensor1(&self.columns()?.scales)),
         }

@@ -1,9 +1,12 @@
 //! Weights that stay in the file until an operator packs them.
 //!
 //! To tract they are tensors of a storage of ours. Whoever looks at type and shape only, as rules
-//! do, reads nothing; [`load`] reads, and keeps nothing.
+//! do, reads nothing; [`load`] reads, and keeps nothing. [`with_floats`] and [`with_bytes`] read one
+//! weight after the other to the same place, so that memory is not cut into pieces between packed
+//! weights, which stay.
 
 use std::{
+    cell::RefCell,
     fmt,
     hash::Hasher,
     sync::{Arc, OnceLock},
@@ -47,11 +50,17 @@ pub(super) trait Late: fmt::Debug + Clone + Send + Sync + 'static {
     fn is(&self, other: &Self) -> bool;
 }
 
+impl Stored {
+    fn read(&self, to: &mut [u8]) -> TractResult<()> {
+        let read = self.source.read(self.offset, to);
+        read.with_context(|| format!("weights `{}`", self.name))
+    }
+}
+
 impl Late for Stored {
     fn make(&self) -> TractResult<Tensor> {
         let mut tensor = Tensor::zero_dt(self.kind, &self.shape)?;
-        let read = self.source.read(self.offset, tensor.as_bytes_mut());
-        read.with_context(|| format!("weights `{}`", self.name))?;
+        self.read(tensor.as_bytes_mut())?;
         check(&self.name, &tensor)?;
         Ok(tensor)
     }
@@ -69,12 +78,74 @@ impl Late for Stored {
 /// A weight that is no number need not show in what a network computes: ReLU swallows it.
 pub(super) fn check(name: &str, tensor: &Tensor) -> TractResult<()> {
     if tensor.datum_type() == f32::datum_type() {
-        let values = tensor.try_as_plain_ram()?.as_slice::<f32>()?;
-        // All are looked at, so that the loop needs no branches.
-        let broken = values.iter().fold(false, |broken, value| broken | value.is_nan());
-        ensure!(!broken, "is damaged: a weight of `{name}` is no number; fetch it anew");
+        check_floats(name, tensor.try_as_plain_ram()?.as_slice()?)?;
     }
     Ok(())
+}
+
+fn check_floats(name: &str, values: &[f32]) -> TractResult<()> {
+    // All are looked at, so that the loop needs no branches.
+    let broken = values.iter().fold(false, |broken, value| broken | value.is_nan());
+    ensure!(!broken, "is damaged: a weight of `{name}` is no number; fetch it anew");
+    Ok(())
+}
+
+thread_local! {
+    /// Where weights are while they are packed.
+    static FLOATS: RefCell<Vec<f32>> = RefCell::default();
+    static BYTES: RefCell<Vec<u8>> = RefCell::default();
+}
+
+/// Gives back what reading took.
+pub(super) fn release() {
+    FLOATS.take();
+    BYTES.take();
+}
+
+/// Calls `then` with the values of a tensor of f32.
+pub(super) fn with_floats<R>(
+    tensor: &Arc<Tensor>,
+    then: impl FnOnce(&[f32]) -> TractResult<R>,
+) -> TractResult<R> {
+    let storage = tensor.storage_as::<Storage<Stored>>().filter(|_| is_late(tensor));
+    let Some(Storage { maker: stored, .. }) = storage else {
+        return then(load(tensor)?.try_as_plain_ram()?.as_slice()?);
+    };
+    ensure!(stored.kind == f32::datum_type(), "weights `{}` are no floats", stored.name);
+    let mut room = FLOATS.take();
+    // Never smaller, so that what is there is not cleared again.
+    room.resize(room.len().max(tensor.len()), 0.0);
+    let values = &mut room[..tensor.len()];
+    let result = stored
+        .read(bytemuck::cast_slice_mut(values))
+        .and_then(|()| check_floats(&stored.name, values))
+        .and_then(|()| then(values));
+    FLOATS.set(room);
+    result
+}
+
+/// Calls `then` with the values of a tensor of u8, or of i8 as if they were.
+pub(super) fn with_bytes<R>(
+    tensor: &Arc<Tensor>,
+    then: impl FnOnce(&[u8]) -> TractResult<R>,
+) -> TractResult<R> {
+    let late = is_late(tensor);
+    let stored = tensor.storage_as::<Storage<Stored>>().filter(|_| late);
+    let quantized = tensor.storage_as::<Storage<Quantized>>().filter(|_| late);
+    if stored.is_none() && quantized.is_none() {
+        return then(tensor.as_bytes());
+    }
+    let mut room = BYTES.take();
+    let size = tensor.len();
+    room.resize(room.len().max(size), 0);
+    let read = match (stored, quantized) {
+        (Some(Storage { maker: stored, .. }), _) => stored.read(&mut room[..size]),
+        (_, Some(Storage { maker, .. })) => maker.fill(&mut room[..size]),
+        _ => Ok(()),
+    };
+    let result = read.and_then(|()| then(&room[..size]));
+    BYTES.set(room);
+    result
 }
 
 /// A tensor that `maker` makes.

@@ -9,19 +9,18 @@ use std::{
 use tract_onnx::{
     pb,
     tensor::load_tensor,
-    tract_core::{internal::*, model::Rewriter},
+    tract_core::internal::*,
     tract_hir::{internal::*, ops::konst::Const},
 };
 
 use super::{
-    Dim, Given, Input, Onnx, OnnxNode, TRACT,
+    Dim, Given, Input, OnnxNode, TRACT,
     graph::Graph,
     masks::Known,
     operators,
     source::Source,
     stored::{self, Stored},
 };
-use crate::{ops, runner::Runner};
 
 /// Weights of so many bytes and more stay in the file: see [`super::stored`].
 const LARGE: usize = 4096;
@@ -148,7 +147,7 @@ pub(super) fn network(
     outputs: &[&str],
     element: impl Fn(&str) -> DatumType,
     opsets: &[pb::OperatorSetIdProto],
-) -> TractResult<Onnx> {
+) -> TractResult<TypedModel> {
     let Graph { nodes, mut constants, .. } = graph;
     for (name, length) in known.lengths {
         constants.insert(name.to_owned(), tensor1(&[length]).into_arc_tensor());
@@ -197,9 +196,7 @@ pub(super) fn network(
         });
     }
     model.set_input_outlets(&given)?;
-    let mut model = model.into_typed()?.into_decluttered()?;
-    let sums = Rewriter::default()
-        .with_rule_for("sum", |_: &(), model, node, _, op| ops::Sum::replace(model, node, op));
-    sums.rewrite(&(), &mut model)?;
-    Ok(Onnx { runner: Runner::new(model)? })
+    let typed = model.into_typed();
+    stored::release();
+    typed?.into_decluttered()
 }

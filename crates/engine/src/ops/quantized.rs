@@ -1,9 +1,13 @@
 //! ONNX's dynamic quantization.
 
 use kernels::{Epilogue, Finish, dynamic};
-use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::{internal::*, ops::Cost};
 
-use super::{floats, operator, zeros};
+use super::{
+    floats, int8_products, operator,
+    quantize::{Fill, filled},
+    room::{recycle, room},
+};
 
 /// `DynamicQuantizeLinear`: f32 to u8 of the same shape, its scale, its zero point.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +19,7 @@ impl EvalOp for DynamicQuantize {
     op_out_of_plan!();
 
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let mut out = Tensor::zero::<u8>(inputs[0].shape())?;
+        let mut out = room::<u8>(inputs[0].shape())?;
         let (scale, zero_point) = dynamic::quantize(
             floats(&inputs[0])?,
             out.try_as_plain_ram_mut()?.as_slice_mut::<u8>()?,
@@ -66,24 +70,51 @@ impl Eq for QuantizedLinear {}
 
 operator!(QuantizedLinear);
 
+impl QuantizedLinear {
+    fn epilogue(&self) -> Epilogue<'_> {
+        Epilogue { bias: self.bias.as_deref(), finish: self.finish }
+    }
+}
+
+/// The outputs of [`DynamicQuantize`].
+fn quantized(inputs: &[TValue]) -> TractResult<dynamic::Quantized<'_>> {
+    Ok(dynamic::Quantized {
+        values: inputs[0].try_as_plain_ram()?.as_slice::<u8>()?,
+        scale: inputs[1].cast_to_scalar()?,
+        zero_point: inputs[2].cast_to_scalar()?,
+    })
+}
+
+impl Fill for QuantizedLinear {
+    fn shape(&self, inputs: &[TValue]) -> TractResult<TVec<usize>> {
+        let mut shape: TVec<usize> = inputs[0].shape().into();
+        *shape.last_mut().context("takes at least one axis")? = self.weights.outputs();
+        Ok(shape)
+    }
+
+    fn fill(&self, inputs: &[TValue], out: &mut [f32]) -> TractResult<()> {
+        ensure!(self.finish != Finish::Add, "works in the place of what it adds to");
+        self.weights.apply(quantized(inputs)?, self.epilogue(), out);
+        Ok(())
+    }
+
+    fn fill_with_extremes(&self, inputs: &[TValue], out: &mut [f32]) -> TractResult<(f32, f32)> {
+        ensure!(self.finish != Finish::Add, "works in the place of what it adds to");
+        Ok(self.weights.apply_with_extremes(quantized(inputs)?, self.epilogue(), out))
+    }
+}
+
 impl EvalOp for QuantizedLinear {
     op_out_of_plan!();
 
     fn eval(&self, _: &EvalContext, mut inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let mut shape: TVec<usize> = inputs[0].shape().into();
-        *shape.last_mut().context("takes at least one axis")? = self.weights.outputs();
-        let residual = (self.finish == Finish::Add).then(|| inputs.pop()).flatten();
-        let x = dynamic::Quantized {
-            values: inputs[0].try_as_plain_ram()?.as_slice::<u8>()?,
-            scale: inputs[1].cast_to_scalar()?,
-            zero_point: inputs[2].cast_to_scalar()?,
-        };
-        let mut out = match residual {
-            Some(residual) => residual.into_tensor(),
-            None => zeros(&shape)?,
-        };
-        let epilogue = Epilogue { bias: self.bias.as_deref(), finish: self.finish };
-        self.weights.apply(x, epilogue, out.try_as_plain_ram_mut()?.as_slice_mut()?);
+        if self.finish != Finish::Add {
+            return filled(self, inputs);
+        }
+        let mut out = inputs.pop().context("takes a residual")?.into_tensor();
+        let mut view = out.try_as_plain_ram_mut()?;
+        self.weights.apply(quantized(&inputs)?, self.epilogue(), view.as_slice_mut()?);
+        recycle(inputs);
         Ok(tvec!(out.into_tvalue()))
     }
 }
@@ -106,5 +137,9 @@ impl TypedOp for QuantizedLinear {
             _ => bail!("takes one residual"),
         }
         Ok(tvec!(f32::fact(&*shape)))
+    }
+
+    fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
+        Ok(int8_products(inputs[0].shape.volume() * self.weights.outputs()))
     }
 }

@@ -1,5 +1,6 @@
 //! Layers that exporters take apart.
 
+use kernels::attention::Products;
 use tract_onnx::{
     model::ParsingContext, pb::NodeProto, tract_core::internal::*, tract_hir::internal::*,
 };
@@ -115,7 +116,14 @@ impl Expansion for Attention {
         model: &mut TypedModel,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
-        model.wire_node(prefix, ops::Attention { heads: self.heads }, inputs)
+        let width = model.outlet_fact(inputs[0])?.shape.last().context("takes [..., width]")?;
+        let op = ops::Attention {
+            heads: self.heads,
+            width: width.to_usize()?,
+            products: Products::Float,
+            parts: [0, 1, 2].map(|input| ops::Part { input, first: 0 }),
+        };
+        model.wire_node(prefix, op, inputs)
     }
 }
 
@@ -167,6 +175,7 @@ impl Expansion for Fsmn {
         let op = ops::Fsmn {
             weights: by_tap.collect(),
             channels,
+            first: 0,
             before: before as usize,
             residual: self.residual,
         };

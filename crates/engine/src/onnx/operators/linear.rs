@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use kernels::{Finish, dynamic};
 use tract_onnx::{pb::NodeProto, tract_core::internal::*, tract_hir::internal::*};
 
-use super::{constant, loaded};
+use super::{constant, tensor};
 use crate::{
-    onnx::{OnnxNode, fuse},
+    onnx::{OnnxNode, fuse, stored},
     ops,
 };
 
@@ -147,25 +147,34 @@ impl Expansion for QuantizedLinear {
         model: &mut TypedModel,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
-        // First: where weights are quantized now, the others come with them.
-        let weights = loaded(model, inputs[3])?;
+        let weights = tensor(model, inputs[3])?;
         let depth = *weights.shape().first().context("weights without inputs")?;
         ensure!((1..=dynamic::MAX_INPUTS).contains(&depth), "{depth} inputs");
-        let (weights, zero_points) = (bytes(&weights)?, loaded(model, inputs[4])?);
-        let mut zero_points = bytes(&zero_points)?.into_owned();
-        let mut scales = constant::<f32>(model, inputs[5])?;
         let outputs = weights.len() / depth;
-        // One for all columns.
-        for parameter in [zero_points.len(), scales.len()] {
-            ensure!(parameter == 1 || parameter == outputs, "{parameter} for {outputs} columns");
-        }
-        if zero_points.len() == 1 {
-            zero_points = vec![zero_points[0]; outputs];
-        }
-        if scales.len() == 1 {
-            scales = vec![scales[0]; outputs];
-        }
-        let weights = dynamic::Weights::pack(&weights, &zero_points, &scales, depth);
+        let signed = weights.datum_type() == i8::datum_type();
+        let weights = stored::with_bytes(&weights, |weights| {
+            let weights = unsigned(weights, signed);
+            // After the weights: where those are quantized now, these come with them.
+            let zero_points = tensor(model, inputs[4])?;
+            let signed = zero_points.datum_type() == i8::datum_type();
+            let zero_points = stored::load(&zero_points)?;
+            let mut zero_points = unsigned(zero_points.as_bytes(), signed).into_owned();
+            let mut scales = constant::<f32>(model, inputs[5])?;
+            // One for all columns.
+            for parameter in [zero_points.len(), scales.len()] {
+                ensure!(
+                    parameter == 1 || parameter == outputs,
+                    "{parameter} for {outputs} columns"
+                );
+            }
+            if zero_points.len() == 1 {
+                zero_points = vec![zero_points[0]; outputs];
+            }
+            if scales.len() == 1 {
+                scales = vec![scales[0]; outputs];
+            }
+            Ok(dynamic::Weights::pack(&weights, &zero_points, &scales, depth))
+        })?;
         let bias = self.0.biased.then(|| constant::<f32>(model, inputs[6])).transpose()?;
         ensure!(bias.as_ref().is_none_or(|bias| bias.len() == outputs), "a bias of {outputs}");
         let (weights, bias) = (Arc::new(weights), bias.map(Into::into));
@@ -175,14 +184,10 @@ impl Expansion for QuantizedLinear {
 }
 
 /// Signed weights are the unsigned ones shifted, zero points too.
-fn bytes(tensor: &Tensor) -> TractResult<Cow<'_, [u8]>> {
-    let values = tensor.try_as_plain_ram()?;
-    match tensor.datum_type() {
-        DatumType::I8 => {
-            let shifted = values.as_slice::<i8>()?.iter().map(|&value| value as u8 ^ 0x80);
-            Ok(Cow::Owned(shifted.collect()))
-        }
-        _ => Ok(Cow::Borrowed(values.as_slice()?)),
+fn unsigned(values: &[u8], signed: bool) -> Cow<'_, [u8]> {
+    match signed {
+        true => Cow::Owned(values.iter().map(|value| value ^ 0x80).collect()),
+        false => Cow::Borrowed(values),
     }
 }
 
@@ -233,12 +238,13 @@ impl Expansion for Linear {
         model: &mut TypedModel,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
-        let weights = loaded(model, inputs[1])?;
+        let weights = tensor(model, inputs[1])?;
         let &[_, outputs] = weights.shape() else { bail!("weights {:?}", weights.shape()) };
         let bias = self.after.biased.then(|| constant::<f32>(model, inputs[2])).transpose()?;
-        let weights = weights.try_as_plain_ram()?;
         let rounded = self.rounded && outputs >= FEWEST_ROUNDED;
-        let layer = crate::Linear::by_input(weights.as_slice()?, outputs, bias, rounded)?;
+        let layer = stored::with_floats(&weights, |weights| {
+            Ok(crate::Linear::by_input(weights, outputs, bias, rounded)?)
+        })?;
         let layer = Arc::new(layer);
         let of = |finish| ops::Linear { layer, finish };
         self.after.wire(prefix, model, inputs, 1, outputs, of)

@@ -1,6 +1,9 @@
 //! Weights that stay in the file, and files that are broken.
 
-use super::{super::stored, *};
+use super::{
+    super::{file::Fused, stored},
+    *,
+};
 
 const INPUTS: usize = 32;
 const OUTPUTS: usize = 40;
@@ -63,7 +66,9 @@ fn parse(bytes: &[u8]) -> Result<OnnxFile, Error> {
 fn run(file: &OnnxFile, fused: bool) -> Vec<f32> {
     let x: Vec<f32> = (0..3 * INPUTS).map(|index| (index % 17) as f32 / 8.0 - 1.0).collect();
     let input = Input::new("x", [3.into(), INPUTS.into()]);
-    let network = file.network_with(&[input], &["y"], fused).expect("a network");
+    let network = file
+        .network_with(&[input], &["y"], if fused { Fused::All } else { Fused::None })
+        .expect("a network");
     let x = crate::tensor(&[3, INPUTS], &x).expect("a tensor");
     let outputs = network.run(vec![x]).expect("runs");
     crate::values::<f32>(&outputs[0]).expect("floats").to_vec()
@@ -103,14 +108,14 @@ fn a_file_that_shrinks_is_an_error() {
 #[test]
 fn precisions_are_as_close_as_they_should_be() {
     let bytes = model(&weights(), &[INPUTS as u8, OUTPUTS as u8]);
-    let of = |products| run(&parse(&bytes).expect("a file").with(products), true);
-    let exact = of(Products::F32);
-    let rounded = largest_difference(&of(Products::Bf16), &exact);
+    let of = |products| run(&parse(&bytes).expect("a file").with_linear(products), true);
+    let exact = of(LinearProducts::F32);
+    let rounded = largest_difference(&of(LinearProducts::Bf16), &exact);
     assert!((1e-4..0.1).contains(&rounded), "bf16: {rounded}");
-    let quantized = largest_difference(&of(Products::Int8), &exact);
+    let quantized = largest_difference(&of(LinearProducts::Int8), &exact);
     assert!((1e-3..0.1).contains(&quantized), "int8: {quantized}");
-    let plain = run(&parse(&bytes).expect("a file").with(Products::Int8), false);
-    assert!(largest_difference(&of(Products::Int8), &plain) < 1e-5, "without fusion");
+    let plain = run(&parse(&bytes).expect("a file").with_linear(LinearProducts::Int8), false);
+    assert!(largest_difference(&of(LinearProducts::Int8), &plain) < 1e-5, "without fusion");
 }
 
 #[test]
@@ -118,10 +123,11 @@ fn weights_that_are_no_numbers_are_refused() {
     for at in [0, INPUTS * OUTPUTS - 1] {
         let mut weights = weights();
         weights[at] = f32::NAN;
-        for products in [Products::F32, Products::Bf16, Products::Int8] {
+        for products in [LinearProducts::F32, LinearProducts::Bf16, LinearProducts::Int8] {
             let file = parse(&model(&weights, &[INPUTS as u8, OUTPUTS as u8])).expect("a file");
-            let network =
-                file.with(products).network(&[Input::new("x", [1.into(), INPUTS.into()])], &["y"]);
+            let network = file
+                .with_linear(products)
+                .network(&[Input::new("x", [1.into(), INPUTS.into()])], &["y"]);
             let message = network.expect_err("broken").to_string();
             assert!(message.contains("a weight of `w` is no number"), "{message}");
         }
