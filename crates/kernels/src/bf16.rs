@@ -80,6 +80,19 @@ impl Weights {
         Self { isa, panels, inputs, outputs }
     }
 
+    /// Rounds and packs `weights`, row-major `[inputs, outputs]`.
+    ///
+    /// # Panics
+    /// As [`Self::pack`].
+    pub fn pack_by_input(weights: &[f32], outputs: usize, inputs: usize) -> Self {
+        assert_eq!(weights.len(), outputs * inputs, "weights of a linear layer");
+        assert!(!weights.is_empty(), "a linear layer without weights");
+        let (isa, mut panels) = (Isa::best(), Aligned::default());
+        let rows = Rows { values: weights, stride: outputs, count: inputs };
+        pack_inputs(isa, rows, outputs, &mut panels);
+        Self { isa, panels, inputs, outputs }
+    }
+
     pub fn inputs(&self) -> usize {
         self.inputs
     }
