@@ -13,6 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[cfg(test)]
+pub(crate) use self::generic::left_generic;
 pub(crate) use self::{
     generic::warn_if_generic,
     products::{OURS, is_generic, products},

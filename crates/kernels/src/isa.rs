@@ -67,6 +67,11 @@ impl Isa {
         &[Self(Set::Plain)]
     }
 
+    /// For people.
+    pub(crate) fn name(self) -> String {
+        format!("{:?}", self.0)
+    }
+
     pub(crate) fn float_panel(self, tile: float::Tile<'_>, out: &mut [f32]) {
         tile.check(out);
         dispatch!(self, plain::float_panel, float_panel, (tile, out));

@@ -17,6 +17,7 @@ pub mod float;
 pub mod int8;
 mod isa;
 pub mod lstm;
+pub mod peak;
 mod plain;
 pub mod pointwise;
 #[cfg(test)]

@@ -4,6 +4,7 @@ use super::*;
 
 mod fused;
 mod parts;
+mod profile;
 
 #[path = "../../../../tests/support/npz.rs"]
 mod npz;

@@ -16,7 +16,7 @@ const TOLERATED: u64 = 20;
 /// Says in the log which products of a network that costs time were left to tract. It computes
 /// right even so. Convolutions are tract's by design.
 pub(crate) fn warn_if_generic(path: &Path, model: &TypedModel) {
-    if let Some(operators) = left_generic(model) {
+    if let Some(operators) = left_generic(model, HOT) {
         tracing::warn!(
             model = %path.display(),
             operators,
@@ -25,8 +25,8 @@ pub(crate) fn warn_if_generic(path: &Path, model: &TypedModel) {
     }
 }
 
-/// Names the operators, if what they multiply matters.
-pub(crate) fn left_generic(model: &TypedModel) -> Option<String> {
+/// Names the operators, if what they multiply matters in a network of at least `hot` products.
+pub(crate) fn left_generic(model: &TypedModel, hot: u64) -> Option<String> {
     let dims = model.nodes().iter().flat_map(|node| &node.outputs);
     let dims = dims.flat_map(|output| output.fact.shape.iter());
     let symbols = dims.flat_map(|dim| dim.symbols());
@@ -46,7 +46,7 @@ pub(crate) fn left_generic(model: &TypedModel) -> Option<String> {
             *kind = (kind.0 + 1, kind.1 + count, kind.2);
         }
     }
-    if all < HOT || left * TOLERATED < all {
+    if all < hot || left * TOLERATED < all {
         return None;
     }
     let mut text = String::new();
