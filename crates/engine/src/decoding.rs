@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kernels::attention::Memory;
+use kernels::attention::{Memory, Products, Rows};
 
 use crate::{Error, Tensor, values};
 
@@ -131,7 +131,12 @@ pub struct Memories {
 
 impl Memories {
     /// Adds the next layer: `[time, 2 * width]`, keys and values side by side.
-    pub fn push(&mut self, keys_values: &Tensor, heads: usize) -> Result<(), Error> {
+    pub fn push(
+        &mut self,
+        keys_values: &Tensor,
+        heads: usize,
+        products: Products,
+    ) -> Result<(), Error> {
         let &[time, stride] = keys_values.shape() else {
             return Err(Error::Input("keys and values are [time, 2 * width]".into()));
         };
@@ -141,8 +146,8 @@ impl Memories {
         let numbers = values::<f32>(keys_values)?;
         let width = stride / 2 / heads;
         let layer = (0..heads).map(|head| {
-            let (keys, values) = (&numbers[head * width..], &numbers[stride / 2 + head * width..]);
-            Memory::pack(keys, values, stride, time, width)
+            let from = |first: usize| Rows { values: &numbers[first..], stride, count: time };
+            Memory::pack(from(head * width), from(stride / 2 + head * width), width, products)
         });
         self.layers.push(layer.collect());
         self.length = time;

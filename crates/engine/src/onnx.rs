@@ -6,6 +6,7 @@ mod graph;
 mod masks;
 mod node;
 mod operators;
+mod rewrite;
 #[cfg(test)]
 mod tests;
 mod translate;

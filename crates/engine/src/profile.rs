@@ -17,7 +17,7 @@ use std::{
 pub(crate) use self::generic::left_generic;
 pub(crate) use self::{
     generic::warn_if_generic,
-    products::{OURS, is_generic, products},
+    products::{BF16, OURS, is_generic, products},
 };
 
 /// What happened during one call of [`record`].

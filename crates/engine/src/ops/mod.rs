@@ -8,13 +8,13 @@ mod linear;
 mod log_softmax;
 mod lstm;
 mod norm;
+mod quantize;
 mod quantized;
-mod self_attention;
 mod sum;
 mod top_k;
 mod truncate;
 
-pub(crate) use attention::Attention;
+pub(crate) use attention::{Attention, SelfAttention};
 pub(crate) use convolution::Convolution;
 pub(crate) use decoder::{CachedAttention, Embedding, LastPosition, MemoryAttention};
 pub(crate) use fsmn::Fsmn;
@@ -22,8 +22,8 @@ pub(crate) use linear::Linear;
 pub(crate) use log_softmax::LogSoftmax;
 pub(crate) use lstm::{Direction, Lstm};
 pub(crate) use norm::LayerNorm;
+pub(crate) use quantize::ThenQuantize;
 pub(crate) use quantized::{DynamicQuantize, QuantizedLinear};
-pub(crate) use self_attention::SelfAttention;
 pub(crate) use sum::Sum;
 pub(crate) use top_k::TopK;
 pub(crate) use truncate::{Truncate, at_most};
@@ -58,6 +58,11 @@ fn floats(tensor: &Tensor) -> TractResult<&[f32]> {
 /// For [`TypedOp::cost`]: `count` products of f32.
 fn float_products(count: TDim) -> TVec<(Cost, TDim)> {
     tvec!((Cost::FMA(f32::datum_type()), count))
+}
+
+/// For [`TypedOp::cost`]: `count` products of bfloat16.
+fn bf16_products(count: TDim) -> TVec<(Cost, TDim)> {
+    tvec!((Cost::Custom(true, crate::profile::BF16.to_owned()), count))
 }
 
 /// For [`TypedOp::cost`]: `count` products of int8.
