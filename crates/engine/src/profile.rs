@@ -14,9 +14,9 @@ use std::{
 };
 
 #[cfg(test)]
-pub(crate) use self::generic::left_generic;
+pub(crate) use self::generic::generic_operators;
 pub(crate) use self::{
-    generic::warn_if_generic,
+    generic::{Left, left, warn_if_generic},
     products::{BF16, OURS, is_generic, products},
 };
 

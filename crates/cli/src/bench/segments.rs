@@ -37,13 +37,14 @@ pub(super) struct Measured {
     pub(super) peak_bytes: Option<u64>,
     /// Pages that the system had to give, per segment.
     pub(super) page_faults: Option<f64>,
-    /// How much faster than on the fewest threads measured.
+    /// How much more is done in a time than on the fewest threads measured, by the medians.
     pub(super) speed_up: Option<f64>,
 }
 
 impl Measured {
     pub(super) fn speed_up(&self, base: &Self) -> f64 {
-        base.real_time_factor / self.real_time_factor
+        let per_time = |other: &Self| other.threads as f64 / other.wall_ms;
+        per_time(self) / per_time(base)
     }
 }
 

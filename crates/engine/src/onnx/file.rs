@@ -7,7 +7,7 @@ use std::{
 use tract_onnx::{pb, prelude::*, tract_core::internal::TractError};
 
 use super::{Dim, Input, Onnx, OnnxNode, fuse, graph::Graph, masks, rewrite, translate};
-use crate::{AttentionProducts, Error, runner::Runner};
+use crate::{AttentionProducts, Error, profile, runner::Runner};
 
 /// An ONNX file, read and not yet made into a network. Weights are held once, and shared with the
 /// networks that are cut from it.
@@ -220,31 +220,42 @@ impl OnnxFile {
         outputs: &[&str],
         fused: Fused,
     ) -> Result<Onnx, Error> {
+        let translate = || {
+            let (model, left) = self.typed(inputs, outputs, fused)?;
+            if fused == Fused::All {
+                profile::warn_if_generic(&self.path, &model, &left);
+            }
+            Ok(Onnx { runner: Runner::new(model)? })
+        };
+        translate().map_err(|error: TractError| Error::model(&self.path, error))
+    }
+
+    /// As tract's own, and the nodes of which no rule made anything else.
+    pub(super) fn typed(
+        &self,
+        inputs: &[Input<'_>],
+        outputs: &[&str],
+        fused: Fused,
+    ) -> TractResult<(TypedModel, Vec<profile::Left>)> {
         let element = |name: &str| match self.inputs.iter().find(|port| port.name == name) {
             Some(Port { element: Element::I32, .. }) => i32::datum_type(),
             Some(Port { element: Element::I64, .. }) => i64::datum_type(),
             _ => f32::datum_type(),
         };
-        let translate = || {
-            let mut graph = self.graph.cut(inputs, outputs)?;
-            let (template, known) = translate::known(inputs);
-            masks::fold(&mut graph, &known, outputs);
-            graph.prune(outputs);
-            if fused != Fused::None {
-                fuse::fuse(&mut graph, outputs);
-            }
-            let mut model =
-                translate::network(graph, template, known, inputs, outputs, element, &self.opsets)?;
-            if fused == Fused::All {
-                rewrite::rewrite(&mut model, self.attention)?;
-            }
-            Ok(Onnx { runner: Runner::new(model)? })
-        };
-        let network = translate().map_err(|error: TractError| Error::model(&self.path, error))?;
-        if fused == Fused::All {
-            crate::profile::warn_if_generic(&self.path, network.runner.model());
+        let mut graph = self.graph.cut(inputs, outputs)?;
+        let (template, known) = translate::known(inputs);
+        masks::fold(&mut graph, &known, outputs);
+        graph.prune(outputs);
+        if fused != Fused::None {
+            fuse::fuse(&mut graph, outputs);
         }
-        Ok(network)
+        let left = profile::left(&graph.nodes);
+        let mut model =
+            translate::network(graph, template, known, inputs, outputs, element, &self.opsets)?;
+        if fused == Fused::All {
+            rewrite::rewrite(&mut model, self.attention)?;
+        }
+        Ok((model, left))
     }
 }
 

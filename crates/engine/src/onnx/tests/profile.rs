@@ -3,10 +3,10 @@
 
 use std::io::Read;
 
-use super::*;
+use super::{super::file::Fused, *};
 use crate::{
     Products,
-    profile::{left_generic, record},
+    profile::{generic_operators, record},
 };
 
 fn open(model: &str, name: &str) -> OnnxFile {
@@ -20,15 +20,14 @@ fn open(model: &str, name: &str) -> OnnxFile {
     OnnxFile::read(&path).expect("a model")
 }
 
-/// Encoder and predictor, fused or not.
-fn encoder(file: &OnnxFile, fused: bool) -> Onnx {
+/// Encoder and predictor.
+fn encoder(file: &OnnxFile) -> ([Input<'_>; 2], [&str; 1]) {
     let inputs = [
         Input::new("speech", [1.into(), "frames".into(), 560.into()]),
         Input::full_length("speech_lengths", "frames"),
     ];
     let output = file.nodes().iter().find(|node| node.name() == "/predictor/cif_output/Add");
-    let output = output.expect("the predictor").output();
-    file.network_with(&inputs, &[output], fused).expect("the encoder")
+    (inputs, [output.expect("the predictor").output()])
 }
 
 fn products(network: &Onnx, frames: usize) -> Products {
@@ -44,21 +43,36 @@ fn products(network: &Onnx, frames: usize) -> Products {
 fn fused_operators_multiply_as_much_as_what_they_replace() {
     for name in ["model.onnx.gz", "model_quant.onnx.gz"] {
         let file = open("paraformer", name);
-        let [fused, unfused] = [true, false].map(|fused| products(&encoder(&file, fused), 40));
-        assert_eq!(fused, unfused, "{name}");
+        let (inputs, outputs) = encoder(&file);
+        let [fused, unfused] = [Fused::All, Fused::None].map(|fused| {
+            let network = file.network_with(&inputs, &outputs, fused).expect("the encoder");
+            products(&network, 40)
+        });
+        assert_eq!(fused.int8, unfused.int8, "{name}");
+        // Attention may be in bfloat16.
+        assert_eq!(fused.bf16 + fused.f32, unfused.f32, "{name}");
         assert_eq!(fused.int8 > 0, name.contains("quant"));
     }
 }
 
 #[test]
 fn what_no_rule_fused_is_named_where_it_matters() {
-    for (name, kind) in [("model.onnx.gz", "MatMul"), ("model_quant.onnx.gz", "Softmax")] {
+    for (name, kinds) in [
+        ("model.onnx.gz", &["MatMul", "Softmax"][..]),
+        ("model_quant.onnx.gz", &["DynamicQuantizeLinear", "MatMulInteger", "Softmax"]),
+    ] {
         let file = open("paraformer", name);
-        let left = |fused| left_generic(encoder(&file, fused).runner.model(), 1);
-        assert_eq!(left(true), None, "{name}");
-        let unfused = left(false).expect("much is left");
-        assert!(unfused.contains(kind) && unfused.contains("/encoder"), "{unfused}");
+        let (inputs, outputs) = encoder(&file);
+        let named = |fused, hot| {
+            let (model, left) = file.typed(&inputs, &outputs, fused).expect("the encoder");
+            generic_operators(&model, &left, hot)
+        };
+        assert_eq!(named(Fused::All, 1), None, "{name}");
+        let unfused = named(Fused::None, 1).expect("much is left");
+        for kind in kinds {
+            assert!(unfused.contains(kind) && unfused.contains("/encoder"), "{unfused}");
+        }
         // Small networks may be as they like.
-        assert_eq!(left_generic(encoder(&file, false).runner.model(), u64::MAX), None);
+        assert_eq!(named(Fused::None, u64::MAX), None);
     }
 }
