@@ -4,10 +4,15 @@ use serde_json::Value;
 
 use crate::support::{Ran, Scriptorium, fixture, models, read_json};
 
-fn bench(arguments: &[&str]) -> Ran {
+fn scriptorium() -> (tempfile::TempDir, Scriptorium) {
     let directory = tempfile::tempdir().unwrap();
     let scriptorium =
         Scriptorium::new(directory.path()).with("SCRIPTORIUM__MODELS__AUTO_PULL", "false");
+    (directory, scriptorium)
+}
+
+fn bench(arguments: &[&str]) -> Ran {
+    let (_directory, scriptorium) = scriptorium();
     let model = fixture("words/model");
     let fixed = ["bench", "--model", model.to_str().unwrap()];
     scriptorium.run(fixed.iter().chain(arguments))
@@ -124,4 +129,7 @@ fn what_cannot_be_measured_is_named() {
             assert!(ran.stderr.contains(word), "{word}: {}", ran.stderr);
         }
     }
+    let (_directory, scriptorium) = scriptorium();
+    let ran = scriptorium.with("SCRIPTORIUM_KERNELS", "abacus").run(["bench"]).expect_code(2);
+    assert!(ran.stderr.contains("SCRIPTORIUM_KERNELS=abacus"), "{}", ran.stderr);
 }

@@ -34,7 +34,7 @@ const DURATIONS: [f64; 4] = [5.0, 10.0, 20.0, 60.0];
 pub(crate) async fn run(config: &Config, args: BenchArgs) -> anyhow::Result<u8> {
     let counter = Counter::start();
     counter.show(0, None, "measuring the machine");
-    let machine = Machine::measure();
+    let machine = Machine::measure()?;
     let directory = loading::recognizer_directory(config).await?;
 
     counter.show(0, None, &format!("loading {}", directory.name));

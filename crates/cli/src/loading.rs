@@ -47,6 +47,7 @@ pub(crate) struct Needs {
 
 /// Loads the models of all presets, the default one first.
 pub(crate) async fn engine(config: &Config, needs: Needs) -> anyhow::Result<Engine> {
+    instruction_sets()?;
     let library = wiring::library(config)?;
     let mut parts = Vec::new();
     for name in std::iter::once(&config.models.recognizer).chain(&config.models.also) {
@@ -86,6 +87,11 @@ pub(crate) async fn engine(config: &Config, needs: Needs) -> anyhow::Result<Engi
     let stores = wiring::stores(config)?;
     let transcriber = Transcriber::new(stores, pipelines, config.audio.options());
     Ok(Engine { transcriber, cores })
+}
+
+/// What products are made with; an error if the environment asks for what cannot be had.
+pub(crate) fn instruction_sets() -> Result<&'static str, UsageError> {
+    kernels::instruction_sets().map_err(|error| UsageError(error.to_string()))
 }
 
 /// All that this process may use: the CPUs of its mask, or fewer if the cgroup's quota grants no

@@ -12,8 +12,6 @@ mod x86_64;
 
 use std::time::{Duration, Instant};
 
-use crate::isa::Isa;
-
 /// How long each loop runs in all.
 const MEASURED: Duration = Duration::from_millis(30);
 /// How long it runs at least between two looks at the clock.
@@ -40,11 +38,6 @@ pub fn measure() -> Peak {
     let loops = Loops::of_this_machine();
     let (int8, f32) = (loops.int8.measure(), loops.f32.measure());
     Peak { int8, bf16: loops.bf16.map_or(f32, |bf16| bf16.measure()), f32 }
-}
-
-/// The set that the kernels of this crate use on this machine.
-pub fn instruction_set() -> String {
-    Isa::best().name()
 }
 
 /// The fastest loops of a machine.
@@ -142,6 +135,5 @@ mod tests {
                 [peak.int8, peak.bf16, peak.f32].map(|rate| rate.products_per_second);
             assert!(bf16 > 0.7 * f32 && int8 > 0.7 * f32, "smaller, but slower: {peak:?}");
         }
-        assert!(!instruction_set().is_empty());
     }
 }

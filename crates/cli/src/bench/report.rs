@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use speech::recognizer::Description;
 
 use super::{pipeline, process, profile::Profile, segments::Measured};
-use crate::loading;
+use crate::{UsageError, loading};
 
 #[derive(Serialize)]
 pub(super) struct Report {
@@ -31,8 +31,8 @@ pub(super) struct Report {
 pub(super) struct Machine {
     cpu: Option<String>,
     architecture: &'static str,
-    /// Of the kernels.
-    instruction_set: String,
+    /// That products are made with.
+    instruction_sets: &'static str,
     /// That this process may use.
     pub(super) cores: usize,
     #[serde(serialize_with = "peak")]
@@ -72,14 +72,14 @@ pub(super) struct Threads {
 }
 
 impl Machine {
-    pub(super) fn measure() -> Self {
-        Self {
+    pub(super) fn measure() -> Result<Self, UsageError> {
+        Ok(Self {
             cpu: process::cpu(),
             architecture: std::env::consts::ARCH,
-            instruction_set: peak::instruction_set(),
+            instruction_sets: loading::instruction_sets()?,
             cores: loading::available_cores(),
             peak: peak::measure(),
-        }
+        })
     }
 }
 
@@ -121,10 +121,10 @@ fn peak<S: Serializer>(peak: &Peak, serializer: S) -> Result<S::Ok, S::Error> {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Machine { cpu, architecture, instruction_set, cores, peak } = &self.machine;
+        let Machine { cpu, architecture, instruction_sets, cores, peak } = &self.machine;
         writeln!(
             f,
-            "scriptorium {} on {} ({instruction_set}), {cores} core{}",
+            "scriptorium {} on {} ({instruction_sets}), {cores} core{}",
             self.version,
             cpu.as_deref().unwrap_or(architecture),
             if *cores == 1 { "" } else { "s" },
@@ -205,7 +205,7 @@ mod tests {
         let threads = |threads, peak_bytes| Threads { threads, peak_bytes, bytes_per_extra: None };
         let mut report = Report {
             version: "0",
-            machine: Machine::measure(),
+            machine: Machine::measure().unwrap(),
             model: Model {
                 name: "m".to_owned(),
                 family: "fake",
