@@ -1,11 +1,12 @@
 # The commands of the README. Each is a script that also runs without make.
 
-.PHONY: help demo compare compare-funasr test services stop-services
+.PHONY: help demo compare compare-funasr bench-peers test services stop-services
 
 help:
 	@echo 'make demo           transcribe real recordings, print word error rate and speed'
 	@echo 'make compare        the same beside faster-whisper with the same weights'
 	@echo 'make compare-funasr the same beside funasr_onnx with the same Paraformer'
+	@echo 'make bench-peers    speed, memory and loading beside all peers, one table'
 	@echo 'make test           every test, with the services they need'
 	@echo 'make services       start the services of the tests and leave them running'
 	@echo 'make stop-services  stop them'
@@ -18,6 +19,9 @@ compare:
 
 compare-funasr:
 	@scripts/compare-funasr.sh
+
+bench-peers:
+	@scripts/bench-peers.sh
 
 test:
 	@tests/run.sh

@@ -9,189 +9,31 @@ samples and ends with text; sherpa-onnx is given the segments that ours has to f
 """
 
 import argparse
-import contextlib
 import datetime
 import json
 import os
 import pathlib
-import random
-import statistics
 import subprocess
 import sys
 import tempfile
 
 import bench_report
 import compare
-from bench_systems import SCRIPTS, Peer, Scriptorium, Unavailable, command, environment
-
-# How often one side runs per turn; a turn counts as their median.
-REPEAT = 3
-PRECISIONS = {"int8": "model_quant.onnx", "f32": "model.onnx", "bf16": "model.onnx"}
-
-
-class Bench:
-    """The set-up, the inputs and what was measured so far."""
-
-    def __init__(self, arguments, folder):
-        self.arguments, self.folder, self.rows, self.skipped = arguments, folder, [], []
-        self.cache = arguments.cache
-        self.ours = Scriptorium(arguments.binary)
-        self.durations = arguments.durations
-        self.tokens = {}
-        self.peaks = None
-
-    # --- Systems and models ---
-
-    def funasr_python(self):
-        return environment(self.cache.parent / "compare-funasr" / "venv", "funasr_onnx")
-
-    def onnxruntimes(self):
-        """Interpreters by label: the version that FunASR's users have, and the newest."""
-        newest = environment(self.cache / "onnxruntime-newest", "onnxruntime")
-        return {"onnxruntime 1.20.1": self.funasr_python(), "onnxruntime, newest": newest}
-
-    def paraformer(self):
-        if self.arguments.paraformer:
-            return self.arguments.paraformer
-        fixture = SCRIPTS.parent / "tests" / "fixtures" / "funasr-large"
-        out = self.cache.parent / "compare-funasr" / "paraformer-large"
-        return self.inflated("inflate_paraformer.py", fixture, out)
-
-    def sensevoice(self):
-        fixtures = SCRIPTS.parent / "tests" / "fixtures"
-        return self.inflated("inflate_sensevoice.py", fixtures, self.cache / "sensevoice-small")
-
-    def inflated(self, script, source, out):
-        if not (out / "model_quant.onnx").exists():
-            print(f"Making {out} (a minute, and 1.2 GB)", file=sys.stderr)
-            command([self.funasr_python(), SCRIPTS / script, source, out], script)
-        return out
-
-    # --- Inputs ---
-
-    def segment(self, seconds):
-        """Real speech of that length, clip after clip without a pause."""
-        wav = self.folder / f"segment-{seconds}.wav"
-        if not wav.exists():
-            samples = b"".join(clips(self.arguments.recordings))
-            count = 2 * compare.RATE * seconds
-            compare.write_samples(wav, (samples * (count // len(samples) + 1))[:count])
-        return wav
-
-    def minutes(self, minutes):
-        """Real speech with pauses as between speakers, exactly so long."""
-        wav = self.folder / f"minutes-{minutes}.wav"
-        if not wav.exists():
-            order, samples, count = random.Random(1), b"", 2 * compare.RATE * 60 * minutes
-            spoken = clips(self.arguments.recordings)
-            while len(samples) < count:
-                for clip in order.sample(spoken, len(spoken)):
-                    samples += clip + bytes(2 * int(compare.RATE * order.uniform(0.4, 1.5)))
-            compare.write_samples(wav, samples[:count])
-        return wav
-
-    def features(self, durations):
-        """The peers' inputs, as funasr_onnx computes them from the same samples."""
-        files = {seconds: self.folder / f"features-{seconds}.npy" for seconds in durations}
-        missing = {s: file for s, file in files.items() if not file.exists()}
-        if missing:
-            with self.funasr_onnx() as peer:
-                for seconds, file in missing.items():
-                    peer.ask("features", wav=str(self.segment(seconds)), out=str(file))
-        return files
-
-    def funasr_onnx(self):
-        options = {"vad": self.arguments.vad, "model": self.paraformer()}
-        return Peer(self.funasr_python(), "FunasrOnnx", options)
-
-    # --- Pairs ---
-
-    def pairs(self, work, wanted, peers, ours):
-        """Measures `ours()` against each of `peers` (label -> version, callable), in turns."""
-        progress(f"{work}: warming up")
-        for _, theirs in peers.values():
-            theirs()
-        mine = self.measured(ours)
-        pairs = {label: [] for label in peers}
-        for number in range(1, self.arguments.runs + 1):
-            for label, (_, theirs) in peers.items():
-                progress(f"{work}: pair {number} of {self.arguments.runs}, {label}")
-                pairs[label].append((theirs(), ours() if mine is not None else None))
-        for label, (version, _) in peers.items():
-            self.rows.append(bench_report.row(work, label, version, wanted, pairs[label]))
-
-    def measured(self, ours):
-        try:
-            return ours()
-        except Unavailable as reason:
-            self.skip("scriptorium", reason)
-
-    def skip(self, what, reason):
-        line = f"{what} left out: {reason}"
-        if line not in self.skipped:
-            print(f"\n{line}", file=sys.stderr)
-            self.skipped.append(line)
-
-    @contextlib.contextmanager
-    def available(self, starts):
-        """The peers of `starts` (label -> function) that can be had, as label -> peer."""
-        with contextlib.ExitStack() as stack:
-            peers = {}
-            for label, start in starts.items():
-                try:
-                    progress(f"loading {label}")
-                    peers[label] = stack.enter_context(start())
-                except Unavailable as reason:
-                    self.skip(label, reason)
-            yield peers
-
-    def segments(self, name, model, precision, starts, wanted):
-        """A network on segments: the peers from features, ours from samples."""
-        durations = self.durations if precision != "f32" else [s for s in self.durations if s <= 20]
-        files = self.features(durations)
-        with self.available(starts) as peers:
-            for seconds in durations:
-                theirs = {
-                    label: (peer.version, lambda peer=peer: self.run(peer, files[seconds]))
-                    for label, peer in peers.items()
-                }
-                wav = self.segment(seconds)
-                self.pairs(
-                    f"{name} {precision}, {seconds} s", wanted(seconds), theirs,
-                    lambda: self.bench(model, precision, wav, seconds)["seconds"],
-                )  # fmt: skip
-            for peer in peers.values():
-                for seconds in durations:
-                    said = peer.ask("run", repeat=1, features=str(files[seconds]))
-                    self.tokens.setdefault((name, seconds), said["tokens"])
-
-    def run(self, peer, features):
-        return peer.seconds(repeat=REPEAT, features=str(features))
-
-    def bench(self, model, precision, wav, seconds):
-        said = self.ours.bench(model, precision, wav, seconds, REPEAT)
-        self.peaks = self.peaks or said["peaks"]
-        return said
-
-    def start_onnxruntimes(self, model):
-        return {
-            label: lambda python=python: Peer(python, "OnnxRuntime", {"model": model})
-            for label, python in self.onnxruntimes().items()
-        }
-
+from bench_pairs import Bench, progress
+from bench_systems import SCRIPTS, Peer, Unavailable, command, environment
 
 # --- What is compared -------------------------------------------------------------------------
 
 
 def paraformer_int8(bench):
     model = bench.paraformer()
-    starts = bench.start_onnxruntimes(model / "model_quant.onnx")
+    starts = bench.onnxruntimes(model / "model_quant.onnx")
     bench.segments("Paraformer-large", model, "int8", starts, lambda s: 2.0 if s >= 60 else 1.5)
 
 
 def paraformer_f32(bench):
     model = bench.paraformer()
-    starts = bench.start_onnxruntimes(model / "model.onnx")
+    starts = bench.onnxruntimes(model / "model.onnx")
     bench.segments("Paraformer-large", model, "f32", starts, lambda _: 1.0)
 
 
@@ -211,7 +53,7 @@ def paraformer_bf16(bench):
 
 def sensevoice_int8(bench):
     model = bench.sensevoice()
-    starts = bench.start_onnxruntimes(model / "model_quant.onnx")
+    starts = bench.onnxruntimes(model / "model_quant.onnx")
     bench.segments("SenseVoiceSmall", model, "int8", starts, lambda _: 1.5)
 
 
@@ -234,7 +76,10 @@ def recordings(bench):
         if "funasr_onnx" not in peers:
             return
         # Many of the short one: a process takes longer to start than to transcribe it.
-        for name, wav, copies in [("10 s", bench.segment(10), 20), ("10 min", bench.minutes(10), 1)]:
+        for name, wav, copies in [
+            ("10 s", bench.segment(10), 20),
+            ("10 min", bench.minutes(10), 1),
+        ]:
             segments = peers["funasr_onnx"].ask("segments", wav=str(wav))["segments"]
             inputs = {"funasr_onnx": {"wav": str(wav)},
                       "sherpa-onnx": {"wav": str(wav), "segments": segments}}  # fmt: skip
@@ -251,7 +96,8 @@ def recordings(bench):
                 start = bench.ours.transcribe(model, [nothing], bench.folder)
                 return (whole - start) / len(wavs)
 
-            bench.pairs(f"wav to text, {name}, Paraformer-large int8", 1.8, theirs, ours)
+            work = f"wav to text, {name}, Paraformer-large int8"
+            bench.pairs(work, 1.8, theirs, ours, warm=copies > 1)
 
 
 def whisper(bench):
@@ -264,6 +110,9 @@ def whisper(bench):
     if subprocess.run(list(map(str, words)), stdout=subprocess.DEVNULL).returncode:
         raise Unavailable("scripts/compare.sh failed")
     said = json.loads(figures.read_text(encoding="utf-8"))
+    python = bench.cache.parent / "compare" / "venv" / "bin" / "python"
+    ask = "import importlib.metadata as m; print(m.version('faster-whisper'))"
+    version = command([python, "-c", ask], "faster-whisper").strip()
     for name, group in said["sets"].items():
         ours = group["systems"]["scriptorium"]["cpu"]
         for system in systems:
@@ -271,7 +120,7 @@ def whisper(bench):
             pair = [one["seconds"] - one["start_up_seconds"] for one in (theirs, ours)]
             label = "faster-whisper, greedy" if system == "faster-whisper" else system
             work = f"wav to text, Whisper tiny.en int8, {name}, {group['audio_seconds']:.0f} s"
-            bench.rows.append(bench_report.row(work, label, "1.2.1", 1.5, [pair]))
+            bench.rows.append(bench_report.row(work, label, version, 1.5, [pair]))
 
 
 def memory(bench):
@@ -280,9 +129,12 @@ def memory(bench):
     features, wav = bench.features([10])[10], bench.segment(10)
     pairs = {}
     for number in range(1, bench.arguments.runs + 1):
-        for label, start in bench.start_onnxruntimes(model / "model_quant.onnx").items():
+        for label, start in bench.onnxruntimes(model / "model_quant.onnx").items():
             progress(f"loading: pair {number} of {bench.arguments.runs}, {label}")
-            with start() as peer:
+            with bench.available({label: start}) as started:
+                if label not in started:
+                    continue
+                peer = started[label]
                 said = peer.ask("run", repeat=1, features=str(features))
             theirs = {"load time": peer.loaded["load"]["cpu"],
                       "resident after load": peer.loaded["resident_mb"],
@@ -310,14 +162,6 @@ SECTIONS = {
     "whisper": whisper,
     "memory": memory,
 }
-
-
-def clips(recordings):
-    return [compare.read_samples(path) for path in sorted((recordings / "librivox").glob("*.wav"))]
-
-
-def progress(text):
-    print(f"\r{text:<78}"[:79], end="", file=sys.stderr, flush=True)
 
 
 def parse():
@@ -363,6 +207,7 @@ def main():
             "load_average": {"before": load, "after": os.getloadavg()[0]},
             "runs": arguments.runs,
             "peaks_gmac_per_second": bench.peaks,
+            "tokens": bench.tokens,
             "rows": bench.rows + bench_report.floor(bench.rows, bench.tokens, bench.peaks),
             "left_out": bench.skipped,
         }

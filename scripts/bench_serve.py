@@ -49,7 +49,11 @@ class OnnxRuntime:
 
     def describe(self, outputs):
         scores, count = outputs[:2]
-        return {"rows": scores.shape[1], "tokens": int(count[0]), "ids": scores[0].argmax(-1).tolist()}
+        return {
+            "rows": scores.shape[1],
+            "tokens": int(count[0]),
+            "ids": scores[0].argmax(-1).tolist(),
+        }
 
 
 class Torch:

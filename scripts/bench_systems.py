@@ -1,5 +1,6 @@
 """The two sides of a comparison: peers, each in a process that stays, and Scriptorium."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -79,20 +80,22 @@ class Peer:
         return json.loads(line)
 
     def ask(self, what, **request):
-        self.process.stdin.write(json.dumps({"do": what} | request) + "\n")
-        self.process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # it has ended, and `answer` says of what
+            self.process.stdin.write(json.dumps({"do": what} | request) + "\n")
+            self.process.stdin.flush()
         return self.answer()
 
     def seconds(self, repeat=1, **inputs):
         """CPU seconds of one run, the median of `repeat`."""
-        times = self.ask("run", repeat=repeat, **inputs)["times"]
-        return statistics.median(time["cpu"] for time in times)
+        self.said = self.ask("run", repeat=repeat, **inputs)
+        return statistics.median(time["cpu"] for time in self.said["times"])
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:
@@ -121,16 +124,26 @@ class Scriptorium:
         words = compare_funasr.our_command(self.binary, model, wavs, out)
         # With --out, what is up to date is skipped.
         command(["rm", "-rf", out], "rm")
-        return compare_funasr.timed(words, folder / "log")["cpu"]
+        try:
+            return compare_funasr.timed(words, folder / "log")["cpu"]
+        except compare_funasr.Failed as failure:
+            raise Unavailable(complaint(str(failure))) from failure
 
 
 def read_bench(said):
     """What this comparison needs of `scriptorium bench --json`, one duration, one thread."""
-    result = said["results"][0]
+    segment, memory = said["segments"][0], said["memory"]
+    peaks = said["machine"]["peak"]
     return {
-        "seconds": result["cpu_ms"] / 1000,
-        "peaks": said["machine"].get("peaks"),
+        "seconds": segment["cpu_ms"] / 1e3,
+        "tokens": segment["tokens"],
+        "peaks": {kind: rate["products_per_second"] / 1e9 for kind, rate in peaks.items()},
         "load_seconds": said["load"]["cpu_seconds"],
-        "resident_mb": said["load"]["resident_mb"],
-        "peak_mb": result["peak_mb"],
+        "resident_mb": megabytes(memory["after_load_bytes"]),
+        "peak_mb": megabytes(segment["peak_bytes"]),
     }
+
+
+def megabytes(bytes):
+    """2^20 bytes, as in every table of ours; None where the system does not tell."""
+    return bytes and bytes / 2**20

@@ -30,7 +30,11 @@ class Network(torch.nn.Module):
         )  # fmt: skip
         self.predictor = CifPredictorV2(SIZE, l_order=1, r_order=1, tail_threshold=0.45)
         self.decoder = ParaformerSANMDecoder(
-            vocab_size=VOCABULARY, encoder_output_size=SIZE, num_blocks=16, att_layer_num=16, **LAYER
+            vocab_size=VOCABULARY,
+            encoder_output_size=SIZE,
+            num_blocks=16,
+            att_layer_num=16,
+            **LAYER,
         )
         self.decoder.embed = None  # of the right answers, in training
 

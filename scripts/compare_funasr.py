@@ -213,6 +213,10 @@ def our_command(binary, model, files, out):
             "--model", model.resolve(), "--punctuation-model", "none"]  # fmt: skip
 
 
+class Failed(Exception):
+    """A process that ended with an error, and what it said."""
+
+
 def timed(command, log):
     """Runs a process; its seconds and its peak memory as the kernel counted them."""
     with open(log, "w+b") as file:
@@ -221,7 +225,7 @@ def timed(command, log):
         _, status, usage = os.wait4(process.pid, 0)
         if status:
             file.seek(0)
-            sys.exit(f"\n{command[0]} failed:\n{file.read().decode(errors='replace')}")
+            raise Failed(f"{command[0]} failed:\n{file.read().decode(errors='replace')}")
     return {"cpu": usage.ru_utime + usage.ru_stime, "wall": time.monotonic() - begun,
             "memory_mb": usage.ru_maxrss / 1024}  # fmt: skip
 
@@ -255,4 +259,7 @@ def table(figures):
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except Failed as failure:
+        sys.exit(f"\n{failure}")

@@ -76,7 +76,11 @@ def deepen(graph, kind, count):
     inside = {name for node in block for name in node.output}
     used = {name for node in block for name in node.input}
     # Constants that the exporter folded and weights that it transposed bear numbers for names.
-    own = [node for node in graph.node if node.op_type == "Constant" and node.output[0] in used - inside]
+    own = [
+        node
+        for node in graph.node
+        if node.op_type == "Constant" and node.output[0] in used - inside
+    ]
     weights = [t for t in graph.initializer if t.name in used]
     numbered = {node.output[0] for node in own} | {t.name for t in weights if "::" in t.name}
     block = [node for node in graph.node if node in block or node in own]
