@@ -136,13 +136,19 @@ def memory(bench):
                     continue
                 peer = started[label]
                 said = peer.ask("run", repeat=1, features=str(features))
-            theirs = {"load time": peer.loaded["load"]["cpu"],
-                      "resident after load": peer.loaded["resident_mb"],
-                      "resident after 10 s": said["resident_mb"]}  # fmt: skip
+            theirs = {
+                "load time": peer.loaded["load"]["cpu"],
+                "peak memory of loading": peer.loaded["peak_mb"],
+                "resident after load": peer.loaded["resident_mb"],
+                "peak memory of 10 s": said["peak_mb"],
+            }
             said = bench.measured(lambda: bench.bench(model, "int8", wav, 10))
-            ours = said and {"load time": said["load_seconds"],
-                             "resident after load": said["resident_mb"],
-                             "resident after 10 s": said["peak_mb"]}  # fmt: skip
+            ours = said and {
+                "load time": said["load_seconds"],
+                "peak memory of loading": said["load_peak_mb"],
+                "resident after load": said["resident_mb"],
+                "peak memory of 10 s": said["peak_mb"],
+            }
             pairs.setdefault((label, peer.version), []).append((theirs, ours))
     wanted = {"load time": "at most 1 s", "resident after load": "at most 350 MB"}
     for (label, version), turns in pairs.items():
@@ -185,7 +191,7 @@ def parse():
 
 def main():
     arguments = parse()
-    load = os.getloadavg()[0]
+    started, load = datetime.datetime.now(datetime.UTC), os.getloadavg()[0]
     if load > 0.7:
         print(f"Load average {load:.1f}: this machine is busy; ratios are safer than times, and both "
               "are safer on an idle one.", file=sys.stderr)  # fmt: skip
@@ -199,23 +205,31 @@ def main():
                 SECTIONS[name](bench)
             except Unavailable as reason:
                 bench.skip(name, reason)
-        progress("")
-        figures = {
-            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "commit": commit(),
-            "cpu": compare.cpu_name(),
-            "load_average": {"before": load, "after": os.getloadavg()[0]},
-            "runs": arguments.runs,
-            "peaks_gmac_per_second": bench.peaks,
-            "tokens": bench.tokens,
-            "rows": bench.rows + bench_report.floor(bench.rows, bench.tokens, bench.peaks),
-            "left_out": bench.skipped,
-        }
-    report = bench_report.markdown(figures)
+            # After each, so that who stops it has what was measured until then.
+            report = save(bench, started, load)
+    progress("")
     print(f"\r{report}")
-    for path, text in [(arguments.json or arguments.cache / "peers.json", json.dumps(figures, indent=2)),
-                       (arguments.markdown or arguments.cache / "peers.md", report)]:  # fmt: skip
-        path.write_text(text + "\n", encoding="utf-8")
+
+
+def save(bench, started, load):
+    """Writes the figures and the table, and returns the table."""
+    figures = {
+        "date": started.isoformat(timespec="seconds"),
+        "commit": commit(),
+        "cpu": compare.cpu_name(),
+        "load_average": {"before": load, "after": os.getloadavg()[0]},
+        "runs": bench.arguments.runs,
+        "peaks_gmac_per_second": bench.peaks,
+        "tokens": bench.tokens,
+        "rows": bench.rows + bench_report.floor(bench.rows, bench.tokens, bench.peaks),
+        "left_out": bench.skipped,
+    }
+    report = bench_report.markdown(figures)
+    json_file = bench.arguments.json or bench.cache / "peers.json"
+    json_file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    table = bench.arguments.markdown or bench.cache / "peers.md"
+    table.write_text(report + "\n", encoding="utf-8")
+    return report
 
 
 def commit():

@@ -140,6 +140,7 @@ def read_bench(said):
         "peaks": {kind: rate["products_per_second"] / 1e9 for kind, rate in peaks.items()},
         "load_seconds": said["load"]["cpu_seconds"],
         "resident_mb": megabytes(memory["after_load_bytes"]),
+        "load_peak_mb": megabytes(memory["load_peak_bytes"]),
         "peak_mb": megabytes(segment["peak_bytes"]),
     }
 

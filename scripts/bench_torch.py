@@ -72,7 +72,7 @@ def module(name):
     """`/encoder/encoders/encoders.0/norm1/Mul` is an operator of `encoder.encoders.0.norm1`."""
     parts = name.strip("/").split("/")[:-1]
     following = [*parts[1:], ""]
-    return ".".join(a for a, b in zip(parts, following) if not b.startswith(f"{a}."))
+    return ".".join(a for a, b in zip(parts, following, strict=True) if not b.startswith(f"{a}."))
 
 
 def contexts(mode):
