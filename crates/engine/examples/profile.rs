@@ -1,13 +1,9 @@
-//! Where the time goes in a part of an ONNX file.
-//!
-//! ```sh
-//! profile model.onnx frames=167 speech:1,frames,560 speech_lengths=frames -- TENSOR...
-//! ```
-//!
-//! `NAME=NUMBER` sets an axis, `NAME:SHAPE` is a given tensor (random numbers), `NAME=AXIS` a tensor
-//! of full lengths; after `--` come the tensors to compute, `@NAME` for the output of the node NAME.
+//! Where the time goes in a part of an ONNX file; see `support` for the arguments, and `allocations`
+//! for the memory. `NODES=1` lists single nodes too.
 
 #![allow(clippy::print_stdout)]
+
+mod support;
 
 use std::{
     collections::HashMap,
@@ -15,94 +11,49 @@ use std::{
     time::{Duration, Instant},
 };
 
-use engine::{Dim, Element, Input, OnnxFile};
+use engine::Products;
 
 const RUNS: usize = 9;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<&'static str> =
-        std::env::args().skip(1).map(|argument| &*argument.leak()).collect();
-    let (path, arguments) = arguments.split_first().ok_or("which file?")?;
-    let start = Instant::now();
-    let file = OnnxFile::read(path.as_ref())?;
-    println!("read in {:.2?}, {} MB resident", start.elapsed(), resident());
-
-    let split = arguments.iter().position(|&argument| argument == "--").ok_or("no outputs")?;
-    let (given, outputs) = (&arguments[..split], &arguments[split + 1..]);
-    let (mut axes, mut inputs, mut shapes) = (HashMap::new(), Vec::new(), Vec::new());
-    let tensor = |name: &'static str| match name.strip_prefix('@') {
-        None => Ok(name),
-        Some(node) => {
-            let found = file.nodes().iter().find(|found| found.name() == node);
-            found.map(|node| node.output()).ok_or(format!("no node {node}"))
-        }
-    };
-    for argument in given {
-        if let Some((name, shape)) = argument.rsplit_once(':') {
-            let dims: Vec<Dim> = shape
-                .split(',')
-                .map(|dim| dim.parse().map_or(Dim::Symbol(dim), Dim::Fixed))
-                .collect();
-            inputs.push(Input::new(tensor(name)?, dims.clone()));
-            shapes.push((tensor(name)?, dims));
-        } else if let Some((name, value)) = argument.split_once('=') {
-            match value.parse::<usize>() {
-                Ok(length) => drop(axes.insert(name, length)),
-                Err(_) => inputs.push(Input::full_length(tensor(name)?, value)),
-            }
-        }
-    }
-    let outputs = outputs.iter().map(|&name| tensor(name)).collect::<Result<Vec<_>, _>>()?;
-    let start = Instant::now();
-    let network = file.network(&inputs, &outputs)?;
-    println!("made in {:.2?}, {} MB resident", start.elapsed(), resident());
-
-    let mut random = fastrand::Rng::with_seed(1);
-    let tensors = shapes.iter().map(|(name, dims)| {
-        let shape: Vec<usize> = dims
-            .iter()
-            .map(|dim| match dim {
-                Dim::Fixed(length) => *length,
-                Dim::Symbol(axis) => axes.get(axis).copied().unwrap_or(1),
-            })
-            .collect();
-        let count: usize = shape.iter().product();
-        match file.inputs().iter().find(|port| port.name == *name).map(|port| port.element) {
-            Some(Element::I32) => engine::tensor(&shape, &vec![1i32; count]),
-            _ => engine::tensor(
-                &shape,
-                &(0..count).map(|_| random.f32() * 3.4 - 1.7).collect::<Vec<_>>(),
-            ),
-        }
-    });
-    let tensors = tensors.collect::<Result<Vec<_>, _>>()?;
-    drop(file);
-    let (mut least, mut computed) = (Duration::MAX, Vec::new());
+    let (network, tensors) = support::network()?;
+    let (mut least, mut computed, mut faulted) = (Duration::MAX, Vec::new(), Vec::new());
     for _ in 0..RUNS {
-        let (start, before) = (Instant::now(), computing());
-        network.run(tensors.clone())?;
+        let inputs = tensors.clone();
+        let (start, before, faults) = (Instant::now(), computing(), page_faults());
+        network.run(inputs)?;
         least = least.min(start.elapsed());
         computed.push(computing() - before);
+        faulted.push(page_faults() - faults);
     }
+    let resident = support::resident();
     computed.sort_unstable();
-    let (median, resident) = (computed[RUNS / 2], resident());
-    println!("runs in {least:.2?} at best, computes {median:.2?}, {resident} MB resident");
+    faulted.sort_unstable();
+    let (median, faults) = (computed[RUNS / 2], faulted[RUNS / 2]);
+    println!(
+        "runs in {least:.2?} at best, computes {median:.2?}, {faults} page faults, \
+         {resident} MB resident"
+    );
 
-    let (_, times) = network.profile(tensors)?;
-    let mut kinds = HashMap::<_, (usize, Duration)>::new();
+    let (result, recording) = engine::record(|| network.run(tensors));
+    result?;
+    let mut times: Vec<_> = recording.runs.into_iter().flat_map(|run| run.operators).collect();
+    let mut kinds = HashMap::<_, (usize, Duration, Products)>::new();
     let total: Duration = times.iter().map(|time| time.time).sum();
     for time in &times {
-        let kind = kinds.entry(&time.operator).or_default();
-        *kind = (kind.0 + 1, kind.1 + time.time);
+        let kind = kinds.entry((&time.operator, time.generic)).or_default();
+        *kind = (kind.0 + 1, kind.1 + time.time, kind.2);
+        kind.2 += time.products;
     }
     let mut kinds: Vec<_> = kinds.into_iter().collect();
-    kinds.sort_by_key(|&(_, (_, time))| std::cmp::Reverse(time));
-    for (kind, (count, time)) in kinds.into_iter().take(25) {
+    kinds.sort_by_key(|&(_, (_, time, _))| std::cmp::Reverse(time));
+    for ((kind, generic), (count, time, products)) in kinds.into_iter().take(25) {
         let share = 100.0 * time.as_secs_f64() / total.as_secs_f64();
-        println!("{share:5.1} %  {time:>10.2?}  {count:4}  {kind}");
+        let speed = products.total() as f64 / time.as_secs_f64() / 1e9;
+        let origin = if generic { " (tract's)" } else { "" };
+        println!("{share:5.1} %  {time:>10.2?}  {count:4}  {speed:6.1} GMAC/s  {kind}{origin}");
     }
     if std::env::var_os("NODES").is_some() {
-        let mut times = times;
         times.sort_by_key(|time| std::cmp::Reverse(time.time));
         for time in times.iter().take(40) {
             println!("{:>10.2?}  {}  {}", time.time, time.operator, time.name);
@@ -117,9 +68,10 @@ fn computing() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// Megabytes of memory in use, where the system tells.
-fn resident() -> usize {
-    let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages = pages.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok());
-    pages.unwrap_or(0) * 4096 / 1_000_000
+/// Pages that this thread was given, where the system tells.
+fn page_faults() -> u64 {
+    let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap_or_default();
+    // After the name, which may hold blanks: the state is the first field, minor faults the eighth.
+    let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
+    fields.split(' ').nth(7).and_then(|faults| faults.parse().ok()).unwrap_or(0)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kernels::attention::Memory;
+use kernels::attention::{Memory, Products, Rows};
 
 use crate::{Error, Tensor, values};
 
@@ -125,11 +125,18 @@ impl Shape {
 pub struct Memories {
     /// Per layer and head.
     layers: Vec<Vec<Memory>>,
+    /// Positions of the last layer that was added; all have the same in a model.
+    length: usize,
 }
 
 impl Memories {
     /// Adds the next layer: `[time, 2 * width]`, keys and values side by side.
-    pub fn push(&mut self, keys_values: &Tensor, heads: usize) -> Result<(), Error> {
+    pub fn push(
+        &mut self,
+        keys_values: &Tensor,
+        heads: usize,
+        products: Products,
+    ) -> Result<(), Error> {
         let &[time, stride] = keys_values.shape() else {
             return Err(Error::Input("keys and values are [time, 2 * width]".into()));
         };
@@ -139,11 +146,17 @@ impl Memories {
         let numbers = values::<f32>(keys_values)?;
         let width = stride / 2 / heads;
         let layer = (0..heads).map(|head| {
-            let (keys, values) = (&numbers[head * width..], &numbers[stride / 2 + head * width..]);
-            Memory::pack(keys, values, stride, time, width)
+            let from = |first: usize| Rows { values: &numbers[first..], stride, count: time };
+            Memory::pack(from(head * width), from(stride / 2 + head * width), width, products)
         });
         self.layers.push(layer.collect());
+        self.length = time;
         Ok(())
+    }
+
+    /// Positions that can be attended to.
+    pub(crate) fn length(&self) -> usize {
+        self.length
     }
 
     pub(crate) fn heads(&self, layer: usize) -> Option<&[Memory]> {

@@ -10,6 +10,7 @@ mod linear;
 mod network;
 mod onnx;
 mod ops;
+mod profile;
 mod runner;
 #[cfg(test)]
 mod tests;
@@ -17,9 +18,9 @@ mod tests;
 pub use decoding::{KeyValueCache, Memories};
 pub use error::Error;
 pub use linear::Linear;
-pub use network::{Finish, GraphBuilder, Network, Node};
+pub use network::{AttentionProducts, Finish, GraphBuilder, Network, Node};
 pub use onnx::{Dim, Element, Input, Onnx, OnnxFile, OnnxNode, Port};
-pub use runner::OperatorTime;
+pub use profile::{NetworkRun, OperatorTime, Products, Recording, record};
 /// An n-dimensional array; see [`tensor()`] and [`values`] for the way in and out.
 pub use tract_onnx::prelude::Tensor;
 

@@ -54,6 +54,10 @@ impl Linear {
         }
     }
 
+    pub(crate) fn is_int8(&self) -> bool {
+        matches!(self.weights, Weights::Int8(_))
+    }
+
     /// The weights of one output, as an embedding. `row` has [`Self::inputs`] numbers.
     pub(crate) fn row(&self, output: usize, row: &mut [f32]) {
         match &self.weights {

@@ -11,7 +11,7 @@ use crate::{
     runner::Runner,
 };
 
-pub use kernels::Finish;
+pub use kernels::{Finish, attention::Products as AttentionProducts};
 
 /// A value in a [`GraphBuilder`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,8 +112,14 @@ impl GraphBuilder {
 
     /// Every position attends to all: `[time, 3 * width]` (queries, keys, values side by side) to
     /// `[time, width]`.
-    pub fn self_attention(&mut self, name: &str, qkv: Node, heads: usize) -> Result<Node, Error> {
-        self.wire(name, ops::SelfAttention { heads }, &[qkv])
+    pub fn self_attention(
+        &mut self,
+        name: &str,
+        qkv: Node,
+        heads: usize,
+        products: AttentionProducts,
+    ) -> Result<Node, Error> {
+        self.wire(name, ops::SelfAttention { heads, products }, &[qkv])
     }
 
     /// Rows of a table plus position encodings `[positions, width]`, from where the cache ends:

@@ -6,6 +6,7 @@ mod graph;
 mod masks;
 mod node;
 mod operators;
+mod rewrite;
 #[cfg(test)]
 mod tests;
 mod translate;
@@ -17,7 +18,7 @@ use tract_onnx::prelude::*;
 pub use file::{Element, OnnxFile, Port};
 pub use node::OnnxNode;
 
-use crate::{Error, OperatorTime, runner::Runner};
+use crate::{Error, runner::Runner};
 
 /// One axis of an input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,14 +93,6 @@ impl Onnx {
     /// [`Error::Input`] and [`Error::Run`] if number, type or shape of the inputs do not fit.
     pub fn run(&self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, Error> {
         self.runner.run(inputs)
-    }
-
-    /// As [`Self::run`], and tells how long each operator took.
-    ///
-    /// # Errors
-    /// As [`Self::run`].
-    pub fn profile(&self, inputs: Vec<Tensor>) -> Result<(Vec<Tensor>, Vec<OperatorTime>), Error> {
-        self.runner.profile(inputs)
     }
 
     /// What it consists of, in order, without inputs and constants.

@@ -1,22 +1,15 @@
 use std::{
     cell::RefCell,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use tract_onnx::tract_core::{internal::*, plan};
 
-use crate::{Error, decoding::Decoding};
-
-/// How long an operator took in one run.
-#[derive(Debug, Clone)]
-pub struct OperatorTime {
-    /// Its kind.
-    pub operator: String,
-    /// Its node.
-    pub name: String,
-    pub time: Duration,
-}
+use crate::{
+    Error, OperatorTime,
+    decoding::Decoding,
+    profile::{self, Running},
+};
 
 /// A finished graph that many threads run at once: states (the buffers of one run) are lent to
 /// calls and come back, so that there are as many as there were calls at the same time.
@@ -58,22 +51,9 @@ impl Runner {
         (decoding.map(RefCell::into_inner).unwrap_or_default(), outputs)
     }
 
-    /// As [`Self::run`], and tells how long each operator took.
-    pub(crate) fn profile(
-        &self,
-        inputs: Vec<Tensor>,
-    ) -> Result<(Vec<Tensor>, Vec<OperatorTime>), Error> {
-        let mut times = Vec::with_capacity(self.plan.model().nodes().len());
-        let mut state = self.borrow_state()?;
-        let outputs = self.turn_with(&mut state, inputs, |context, state, node, inputs| {
-            let start = std::time::Instant::now();
-            let outputs = plan::eval(context, state, node, inputs);
-            let (operator, name) = (node.op.name().into_owned(), node.name.clone());
-            times.push(OperatorTime { operator, name, time: start.elapsed() });
-            outputs
-        })?;
-        self.give_back(state);
-        Ok((outputs, times))
+    /// What it consists of.
+    pub(crate) fn model(&self) -> &TypedModel {
+        self.plan.model()
     }
 
     #[cfg(test)]
@@ -87,7 +67,23 @@ impl Runner {
         state: &mut TypedSimpleState,
         inputs: Vec<Tensor>,
     ) -> Result<Vec<Tensor>, Error> {
-        self.turn_with(state, inputs, plan::eval)
+        let model = self.plan.model();
+        let Some(mut running) = Running::begin(model.nodes().len()) else {
+            return self.turn_with(state, inputs, plan::eval);
+        };
+        let outputs = self.turn_with(state, inputs, |context, state, node, inputs| {
+            let facts = model.node_input_facts(node.id)?;
+            let products = profile::products(node, &facts, context.symbols, context.shared);
+            let generic = profile::is_generic(node.op.as_ref());
+            let (operator, name) = (node.op.name().into_owned(), node.name.clone());
+            let start = running.now();
+            let outputs = plan::eval(context, state, node, inputs);
+            let time = running.now() - start;
+            running.push(OperatorTime { operator, name, start, time, products, generic });
+            outputs
+        });
+        running.end();
+        outputs
     }
 
     fn turn_with(

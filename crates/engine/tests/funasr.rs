@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use engine::{Dim, Input, Onnx, OnnxFile, OnnxNode, Tensor};
+use engine::{AttentionProducts, Dim, Input, Onnx, OnnxFile, OnnxNode, Tensor};
 use npz::Npz;
 
 const FRAMES: [usize; 4] = [1, 7, 93, 200];
@@ -26,7 +26,8 @@ fn open(model: &str, file: &str) -> OnnxFile {
     let directory = tempfile::tempdir().expect("temporary directory");
     let path = directory.path().join("model.onnx");
     std::fs::write(&path, bytes).expect("write model");
-    OnnxFile::read(&path).expect("an ONNX file")
+    // As ONNX Runtime multiplies.
+    OnnxFile::read(&path).expect("an ONNX file").with_attention(AttentionProducts::Float)
 }
 
 fn reference(model: &str) -> Npz {
@@ -59,13 +60,15 @@ fn largest_difference(actual: &Tensor, expected: &[f32]) -> f32 {
 /// End to end, int8 is chaotic: one step of one activation, and ONNX Runtime disagrees with itself.
 /// So it may be as far from f32 as ONNX Runtime's int8 is, not farther.
 fn assert_as_near(ours: &Tensor, theirs: &[f32], exact: &[f32], what: &str) {
-    let distance = |values: &[f32]| {
-        let squares = values.iter().zip(exact).map(|(a, b)| f64::from(a - b).powi(2));
-        (squares.sum::<f64>() / exact.len() as f64).sqrt()
-    };
-    let ours = distance(engine::values(ours).expect("floats"));
-    let theirs = distance(theirs);
+    let ours = rms(engine::values(ours).expect("floats"), exact);
+    let theirs = rms(theirs, exact);
     assert!(ours <= 1.15 * theirs + 1e-6, "{what}: {ours:.1e} from f32, not {theirs:.1e}");
+}
+
+/// Root of the mean square of the differences.
+fn rms(values: &[f32], exact: &[f32]) -> f64 {
+    let squares = values.iter().zip(exact).map(|(a, b)| f64::from(a - b).powi(2));
+    (squares.sum::<f64>() / exact.len() as f64).sqrt()
 }
 
 fn argmax(rows: &[f32], width: usize) -> Vec<usize> {
@@ -275,6 +278,32 @@ fn sensevoice() {
             assert!(difference < if precision == "f32" { 1e-4 } else { 0.1 }, "{what}");
             let exact = npz[format!("{frames}/f32/ctc_logits").as_str()].f32();
             assert_as_near(&outputs[0], &expected.f32(), &exact, &what);
+        }
+    }
+}
+
+/// Attention in bfloat16 moves results by no more than quantization does.
+#[test]
+fn attention_in_bf16() {
+    for model in ["paraformer", "bicif", "seaco"] {
+        let npz = reference(model);
+        for (precision, file) in PRECISIONS {
+            let file = open(model, file).with_attention(AttentionProducts::Bf16);
+            let network = encoder(&file, &anchors(&file));
+            for frames in FRAMES {
+                let key = |precision| format!("{frames}/{precision}/encoder");
+                let (Some(exact), Some(int8)) = (npz.get(&key("f32")), npz.get(&key("int8")))
+                else {
+                    continue;
+                };
+                let outputs = network.run(vec![features(frames)]).expect("runs");
+                let found = engine::values(&outputs[0]).expect("floats");
+                let allowed = if precision == "f32" { 1.0 } else { 2.0 };
+                let (found, int8) = (rms(found, &exact.f32()), rms(&int8.f32(), &exact.f32()));
+                assert!(found < allowed * int8, "{model} {precision} {frames}: {found} {int8}");
+                // It was in bfloat16.
+                assert!(precision == "int8" || found > 1e-4, "{model} {frames}: {found}");
+            }
         }
     }
 }

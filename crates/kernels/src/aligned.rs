@@ -9,28 +9,29 @@ use std::ops::{Deref, DerefMut};
 struct Line([u8; 64]);
 
 /// Numbers that are valid for every pattern of bits.
-pub(crate) trait Number: Copy + 'static {}
+pub trait Number: Copy + Default + 'static {}
 impl Number for f32 {}
 impl Number for i32 {}
 impl Number for i8 {}
 impl Number for u8 {}
+impl Number for u16 {}
 
 /// A zeroed, growable, 64-byte aligned `[T]`.
 #[derive(Clone)]
-pub(crate) struct Aligned<T> {
+pub struct Aligned<T> {
     lines: Vec<Line>,
     length: usize,
     kind: std::marker::PhantomData<T>,
 }
 
 impl<T: Number> Aligned<T> {
-    pub(crate) fn zeroed(length: usize) -> Self {
+    pub fn zeroed(length: usize) -> Self {
         let lines = vec![Line([0; 64]); (length * size_of::<T>()).div_ceil(64)];
         Self { lines, length, kind: std::marker::PhantomData }
     }
 
     /// At least `length` numbers, of any value.
-    pub(crate) fn grow(&mut self, length: usize) {
+    pub fn grow(&mut self, length: usize) {
         if length > self.length {
             *self = Self::zeroed(length);
         }

@@ -1,120 +1,289 @@
 //! Scaled dot-product attention (Vaswani et al. 2017).
 
-use crate::{Isa, PANEL, aligned::Aligned, end_of_rows, float};
+use std::cell::RefCell;
+
+use crate::{Epilogue, Isa, PANEL, aligned::Aligned, bf16, end_of_rows, float, product::Product};
 
 /// Query rows whose scores are held at a time.
 const QUERY_BLOCK: usize = 24;
 
+/// What queries, keys, values and the weights of values are multiplied as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Products {
+    #[default]
+    Float,
+    /// Rounded to bfloat16, with sums in f32.
+    Bf16,
+}
+
+impl Products {
+    /// The faster ones on this machine.
+    pub fn fastest() -> Self {
+        if bf16::is_native() { Self::Bf16 } else { Self::Float }
+    }
+}
+
+/// `count` rows, of which each starts `stride` numbers after the one before it.
+#[derive(Debug, Clone, Copy)]
+pub struct Rows<'a> {
+    pub values: &'a [f32],
+    pub stride: usize,
+    pub count: usize,
+}
+
+impl<'a> Rows<'a> {
+    pub(crate) fn row(&self, index: usize, width: usize) -> &'a [f32] {
+        &self.values[index * self.stride..][..width]
+    }
+
+    pub(crate) fn holds(&self, width: usize) -> bool {
+        self.values.len() >= end_of_rows(self.count, self.stride, width)
+    }
+}
+
 /// Keys and values of one head, packed for products with many queries.
 #[derive(Clone)]
 pub struct Memory {
-    /// `[length / PANEL][width][PANEL]`.
-    keys: Aligned<f32>,
-    /// `[width / PANEL][length][PANEL]`.
-    values: Aligned<f32>,
+    packed: Packed,
     length: usize,
     width: usize,
 }
 
+#[derive(Clone)]
+enum Packed {
+    Float {
+        /// `[length / PANEL][width][PANEL]`.
+        keys: Aligned<f32>,
+        /// `[width / PANEL][length][PANEL]`.
+        values: Aligned<f32>,
+    },
+    Bf16 {
+        /// With a column for each key.
+        keys: Aligned<u16>,
+        /// With a column for each number of a value.
+        values: Aligned<u16>,
+    },
+}
+
+/// What is needed on the way; kept per thread.
+#[derive(Default)]
+struct Scratch {
+    scores: Aligned<f32>,
+    /// Queries, then weights.
+    rounded: Aligned<u16>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+    /// What [`attend`] packs, by its [`Products`].
+    static MEMORIES: RefCell<[Memory; 2]> =
+        RefCell::new([Products::Float, Products::Bf16].map(Memory::empty));
+}
+
+/// `softmax(q kᵀ / sqrt(width)) v` of one head, whose rows have `width` numbers; rows of the output
+/// start every `out_stride` numbers.
+///
+/// # Panics
+/// If there are no keys, not as many values as keys, or a slice is too short.
+pub fn attend(
+    queries: Rows<'_>,
+    keys: Rows<'_>,
+    values: Rows<'_>,
+    width: usize,
+    products: Products,
+    out: &mut [f32],
+    out_stride: usize,
+) {
+    MEMORIES.with_borrow_mut(|memories| {
+        let memory = &mut memories[products as usize];
+        memory.refill(Isa::best(), keys, values, width);
+        memory.attend(queries, out, out_stride);
+    });
+}
+
 impl Memory {
-    /// Packs the keys and values of one head: row `t` of each starts at `t * stride`, and has
-    /// `width` numbers.
+    /// Packs the keys and values of one head, in rows of `width` numbers.
     ///
     /// # Panics
-    /// If there are no keys, or a slice is too short.
-    pub fn pack(keys: &[f32], values: &[f32], stride: usize, length: usize, width: usize) -> Self {
-        assert!(length > 0 && width > 0, "attention to nothing");
-        assert!(keys.len().min(values.len()) >= end_of_rows(length, stride, width), "rows");
-        let mut memory = Self {
-            keys: Aligned::zeroed(length.div_ceil(PANEL) * PANEL * width),
-            values: Aligned::zeroed(width.div_ceil(PANEL) * PANEL * length),
-            length,
-            width,
-        };
-        // Each panel is written from its start to its end.
-        for (index, panel) in memory.keys.chunks_exact_mut(PANEL * width).enumerate() {
-            let count = PANEL.min(length - index * PANEL);
-            for (d, row) in panel.chunks_exact_mut(PANEL).enumerate() {
-                let column = keys[index * PANEL * stride + d..].iter().step_by(stride);
-                row.iter_mut().zip(column).take(count).for_each(|(to, &from)| *to = from);
-            }
-        }
-        for t in 0..length {
-            let rows = values[t * stride..][..width].chunks(PANEL);
-            for (panel, row) in memory.values.chunks_exact_mut(PANEL * length).zip(rows) {
-                panel[t * PANEL..][..row.len()].copy_from_slice(row);
-            }
-        }
+    /// If there are no keys, not as many values as keys, or a slice is too short.
+    pub fn pack(keys: Rows<'_>, values: Rows<'_>, width: usize, products: Products) -> Self {
+        Self::pack_for(Isa::best(), keys, values, width, products)
+    }
+
+    pub(crate) fn pack_for(
+        isa: Isa,
+        keys: Rows<'_>,
+        values: Rows<'_>,
+        width: usize,
+        products: Products,
+    ) -> Self {
+        let mut memory = Self::empty(products);
+        memory.refill(isa, keys, values, width);
         memory
     }
 
-    /// `softmax(q kᵀ / sqrt(width)) v` for `rows` queries of `width` numbers; rows of queries and
-    /// outputs start every `stride` and `out_stride` numbers.
+    fn empty(products: Products) -> Self {
+        let packed = match products {
+            Products::Float => {
+                Packed::Float { keys: Aligned::default(), values: Aligned::default() }
+            }
+            Products::Bf16 => Packed::Bf16 { keys: Aligned::default(), values: Aligned::default() },
+        };
+        Self { packed, length: 0, width: 0 }
+    }
+
+    fn refill(&mut self, isa: Isa, keys: Rows<'_>, values: Rows<'_>, width: usize) {
+        let length = keys.count;
+        assert!(length > 0 && width > 0 && values.count == length, "attention to nothing");
+        assert!(keys.holds(width) && values.holds(width), "rows");
+        (self.length, self.width) = (length, width);
+        match &mut self.packed {
+            Packed::Float { keys: packed_keys, values: packed_values } => {
+                float::pack_outputs(keys, width, packed_keys);
+                float::pack_inputs(values, width, packed_values);
+            }
+            Packed::Bf16 { keys: packed_keys, values: packed_values } => {
+                bf16::pack_outputs(isa, keys, width, packed_keys);
+                bf16::pack_inputs(isa, values, width, packed_values);
+            }
+        }
+    }
+
+    /// `softmax(q kᵀ / sqrt(width)) v` for every query; rows of the output start every `out_stride`
+    /// numbers.
     ///
     /// # Panics
     /// If a slice is too short.
-    pub fn attend(
-        &self,
-        queries: &[f32],
-        stride: usize,
-        rows: usize,
-        out: &mut [f32],
-        out_stride: usize,
-    ) {
-        self.attend_with(Isa::best(), queries, stride, rows, out, out_stride);
+    pub fn attend(&self, queries: Rows<'_>, out: &mut [f32], out_stride: usize) {
+        self.attend_with(Isa::best(), queries, out, out_stride);
     }
 
     pub(crate) fn attend_with(
         &self,
         isa: Isa,
-        queries: &[f32],
-        stride: usize,
-        rows: usize,
+        queries: Rows<'_>,
         out: &mut [f32],
         out_stride: usize,
     ) {
-        let scale = 1.0 / (self.width as f32).sqrt();
-        let padded = self.length.div_ceil(PANEL) * PANEL;
-        let mut scores = Aligned::<f32>::zeroed(padded * rows.min(QUERY_BLOCK));
-        let mut sums = [0f32; QUERY_BLOCK];
-        for first in (0..rows).step_by(QUERY_BLOCK) {
-            let rows = QUERY_BLOCK.min(rows - first);
-            for (index, panel) in self.keys.chunks_exact(PANEL * self.width).enumerate() {
-                let tile = float::Tile {
-                    a: &queries[first * stride..],
-                    a_stride: stride,
-                    rows,
-                    depth: self.width,
-                    panel,
-                    columns: PANEL,
-                    bias: None,
-                    out_stride: padded,
-                    add: false,
+        assert!(queries.holds(self.width), "queries");
+        SCRATCH.with_borrow_mut(|scratch| {
+            scratch.scores.grow(QUERY_BLOCK * self.length.next_multiple_of(PANEL));
+            for first in (0..queries.count).step_by(QUERY_BLOCK) {
+                let values = &queries.values[first * queries.stride..];
+                let count = QUERY_BLOCK.min(queries.count - first);
+                let queries = Rows { values, count, ..queries };
+                let out = &mut out[first * out_stride..];
+                let sums = match &self.packed {
+                    Packed::Float { keys, values } => {
+                        self.in_f32(isa, keys, values, queries, scratch, out, out_stride)
+                    }
+                    Packed::Bf16 { keys, values } => {
+                        self.in_bf16(isa, keys, values, queries, scratch, out, out_stride)
+                    }
                 };
-                isa.float_panel(tile, &mut scores[index * PANEL..]);
+                for (row, sum) in sums.iter().enumerate().take(count) {
+                    let row = &mut out[row * out_stride..][..self.width];
+                    row.iter_mut().for_each(|value| *value /= sum);
+                }
             }
-            for (row, sum) in scores.chunks_exact_mut(padded).zip(&mut sums).take(rows) {
-                *sum = isa.exponentials(&mut row[..self.length], scale);
-            }
-            for (index, panel) in self.values.chunks_exact(PANEL * self.length).enumerate() {
-                let tile = float::Tile {
-                    a: &scores,
-                    a_stride: padded,
-                    rows,
-                    depth: self.length,
-                    panel,
-                    columns: PANEL.min(self.width - index * PANEL),
-                    bias: None,
-                    out_stride,
-                    add: false,
-                };
-                isa.float_panel(tile, &mut out[first * out_stride + index * PANEL..]);
-            }
-            for (row, sum) in sums.iter().enumerate().take(rows) {
-                let row = &mut out[(first + row) * out_stride..][..self.width];
-                row.iter_mut().for_each(|value| *value /= sum);
-            }
+        });
+    }
+
+    /// A block of queries, as far as the division of each row by the sum of its weights, which is
+    /// returned.
+    #[expect(clippy::too_many_arguments)]
+    fn in_f32(
+        &self,
+        isa: Isa,
+        keys: &[f32],
+        values: &[f32],
+        queries: Rows<'_>,
+        scratch: &mut Scratch,
+        out: &mut [f32],
+        out_stride: usize,
+    ) -> [f32; QUERY_BLOCK] {
+        let (scores, padded) = (&mut scratch.scores, self.length.next_multiple_of(PANEL));
+        let product = Product {
+            a: queries.values,
+            a_stride: queries.stride,
+            rows: queries.count,
+            depth: self.width,
+            panels: keys,
+            outputs: self.length,
+            epilogue: Epilogue::default(),
+            out_stride: padded,
+        };
+        product.multiply(isa, scores);
+        let mut sums = [0.0; QUERY_BLOCK];
+        for (row, sum) in scores.chunks_exact_mut(padded).zip(&mut sums).take(queries.count) {
+            *sum = isa.exponentials(&mut row[..self.length], self.scale());
         }
+        let product = Product {
+            a: scores,
+            a_stride: padded,
+            depth: self.length,
+            panels: values,
+            outputs: self.width,
+            out_stride,
+            ..product
+        };
+        product.multiply(isa, out);
+        sums
+    }
+
+    /// As [`Self::in_f32`].
+    #[expect(clippy::too_many_arguments)]
+    fn in_bf16(
+        &self,
+        isa: Isa,
+        keys: &[u16],
+        values: &[u16],
+        queries: Rows<'_>,
+        scratch: &mut Scratch,
+        out: &mut [f32],
+        out_stride: usize,
+    ) -> [f32; QUERY_BLOCK] {
+        let Scratch { scores, rounded } = scratch;
+        let padded = self.length.next_multiple_of(PANEL);
+        let (of_queries, of_weights) =
+            (bf16::depth(isa, self.width), bf16::depth(isa, self.length));
+        rounded.grow(QUERY_BLOCK * of_queries.max(of_weights));
+        bf16::round_rows(isa, queries, self.width, rounded);
+        let product = Product {
+            a: rounded,
+            a_stride: of_queries,
+            rows: queries.count,
+            depth: of_queries,
+            panels: keys,
+            outputs: self.length,
+            epilogue: Epilogue::default(),
+            out_stride: padded,
+        };
+        product.multiply(isa, scores);
+        let mut sums = [0.0; QUERY_BLOCK];
+        let weights = rounded.chunks_exact_mut(of_weights);
+        let rows = scores.chunks_exact_mut(padded).zip(weights).zip(&mut sums);
+        for ((row, weights), sum) in rows.take(queries.count) {
+            let (weights, rest) = weights.split_at_mut(self.length);
+            *sum = isa.exponentials_in_bf16(&mut row[..self.length], self.scale(), weights);
+            rest.fill(0);
+        }
+        let product = Product {
+            a: rounded,
+            a_stride: of_weights,
+            rows: queries.count,
+            depth: of_weights,
+            panels: values,
+            outputs: self.width,
+            epilogue: Epilogue::default(),
+            out_stride,
+        };
+        product.multiply(isa, out);
+        sums
+    }
+
+    fn scale(&self) -> f32 {
+        1.0 / (self.width as f32).sqrt()
     }
 }
 

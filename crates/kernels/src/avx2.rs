@@ -4,9 +4,16 @@
 
 use std::arch::x86_64::*;
 
-use crate::{PANEL, float, int8};
+use crate::{
+    PANEL, bf16, float, int8,
+    layout::{Layout, RowLayout},
+};
 
 crate::isa::compile_pointwise!("avx2,fma");
+
+/// Eight columns fill two registers once they are widened to 16 bits.
+pub(crate) static LAYOUT: Layout =
+    Layout { columns: 8, group: 4, step: 4, shift: 0, rows: RowLayout::Straight }.check();
 
 /// Columns of a tile: two registers.
 const COLUMNS: usize = 16;
@@ -75,6 +82,12 @@ unsafe fn float_rows<const R: usize>(
     }
 }
 
+/// One panel of bfloat16, multiplied as f32.
+#[target_feature(enable = "avx2,fma")]
+pub(crate) fn bf16_panel_in_f32(tile: bf16::Tile<'_>, out: &mut [f32]) {
+    crate::plain::bf16_panel(tile, out);
+}
+
 /// One panel of quantized weights.
 ///
 /// # Safety
@@ -114,9 +127,9 @@ unsafe fn int8_rows<const R: usize>(
     // `4 * quads * PANEL`.
     unsafe {
         let a = tile.a.as_ptr().add(row * tile.a_stride);
-        let panel = tile.panel.as_ptr().add(4 * column);
+        let panel = tile.panel.as_ptr().add(4 * tile.quads * column);
         for quad in 0..tile.quads {
-            let b = panel.add(quad * 4 * PANEL).cast::<__m128i>();
+            let b = panel.add(quad * 4 * LAYOUT.columns).cast::<__m128i>();
             let b = [
                 _mm256_cvtepi8_epi16(_mm_loadu_si128(b)),
                 _mm256_cvtepi8_epi16(_mm_loadu_si128(b.add(1))),

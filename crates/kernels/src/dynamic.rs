@@ -2,7 +2,8 @@
 //! `MatMulInteger` and as FunASR's exporter therefore does: both sides unsigned with zero points,
 //! weights with one per column, activations with one for the whole tensor, found on the fly.
 //!
-//! Instructions multiply u8 by i8, so weights are shifted by 128, which their zero points follow.
+//! Instructions multiply u8 by i8, so weights are shifted by 128, which their zero points follow
+//! (some multiply i8 by i8: then activations are shifted, too, which is one more correction).
 //! Zero points come out of the sum, `Σ (x - zx) (w - zw) = Σ x w - zw Σ x - zx Σ w + K zx zw`:
 //! `Σ w` is known when weights are packed, `Σ x` is one sum per row. All sums are exact in i32.
 //! What follows is in ONNX's order of operations, so that results are ONNX Runtime's to the bit:
@@ -60,7 +61,7 @@ pub(crate) fn quantize_with(isa: Isa, x: &[f32], out: &mut [u8]) -> (f32, u8) {
 /// What one product needs beside its operands; kept per thread.
 #[derive(Default)]
 struct Scratch {
-    rows: Aligned<u8>,
+    laid: Aligned<u8>,
     scales: Vec<f32>,
     sums: Vec<i32>,
     starts: Aligned<i32>,
@@ -79,12 +80,22 @@ impl Weights {
     /// If there are not as many weights, zero points and scales as the shape says, or none, or more
     /// inputs than [`MAX_INPUTS`].
     pub fn pack(weights: &[u8], zero_points: &[u8], scales: &[f32], inputs: usize) -> Self {
+        Self::pack_for(Isa::best(), weights, zero_points, scales, inputs)
+    }
+
+    pub(crate) fn pack_for(
+        isa: Isa,
+        weights: &[u8],
+        zero_points: &[u8],
+        scales: &[f32],
+        inputs: usize,
+    ) -> Self {
         let outputs = scales.len();
         assert!(inputs > 0 && inputs <= MAX_INPUTS, "{inputs} inputs");
         assert!(outputs > 0 && zero_points.len() == outputs, "zero points of a linear layer");
         assert_eq!(weights.len(), inputs * outputs, "weights of a linear layer");
         let shifted = |weight: u8| (weight ^ 0x80) as i8;
-        let panels = Panels::pack(inputs, outputs, |input, output| {
+        let panels = Panels::pack(isa, inputs, outputs, |input, output| {
             shifted(weights[input * outputs + output])
         });
         let padded = panels.padded_outputs();
@@ -119,33 +130,23 @@ impl Weights {
     /// # Panics
     /// If the lengths do not fit together.
     pub fn apply(&self, x: Quantized<'_>, epilogue: Epilogue<'_>, out: &mut [f32]) {
-        self.apply_with(Isa::best(), x, epilogue, out);
-    }
-
-    pub(crate) fn apply_with(
-        &self,
-        isa: Isa,
-        x: Quantized<'_>,
-        epilogue: Epilogue<'_>,
-        out: &mut [f32],
-    ) {
         let (inputs, outputs) = (self.inputs(), self.outputs());
         let rows = x.values.len() / inputs;
         assert_eq!(x.values.len(), rows * inputs, "inputs of a linear layer");
         assert_eq!(out.len(), rows * outputs, "outputs of a linear layer");
         assert!(epilogue.bias.is_none_or(|bias| bias.len() == outputs), "biases");
-        let stride = inputs.next_multiple_of(4);
+        let isa = self.panels.isa;
         SCRATCH.with_borrow_mut(|scratch| {
-            let Scratch { rows: padded_rows, scales, sums, starts, column_scales } = scratch;
+            let Scratch { laid, scales, sums, starts, column_scales } = scratch;
             let padded = self.panels.padded_outputs();
             starts.grow(padded);
             column_scales.grow(padded);
-            let zero_point = i32::from(x.zero_point);
+            let (zero_point, shift) = (i32::from(x.zero_point), isa.layout().shift);
             let depth = inputs as i32;
             for (start, (sum, zero)) in
                 starts.iter_mut().zip(self.sums.iter().zip(self.zero_points.iter()))
             {
-                *start = -zero_point * (sum + depth * zero);
+                *start = shift * sum - zero_point * (sum + depth * zero);
             }
             // Scales of rows are one, so that a product meets `scale of x * scale of column`.
             for (to, scale) in column_scales.iter_mut().zip(self.scales.iter()) {
@@ -157,21 +158,10 @@ impl Weights {
                 scales.resize(block.len() / inputs, 1.0);
                 sums.clear();
                 sums.extend(block.chunks_exact(inputs).map(|row| isa.sum(row)));
-                let values: &[u8] = if stride == inputs {
-                    block
-                } else {
-                    padded_rows.grow(ROW_BLOCK * stride);
-                    let to = padded_rows.chunks_exact_mut(stride);
-                    block
-                        .chunks_exact(inputs)
-                        .zip(to)
-                        .for_each(|(row, to)| to[..inputs].copy_from_slice(row));
-                    padded_rows
-                };
                 let columns =
                     Columns { scales: column_scales, starts, zero_points: &self.zero_points };
-                let rows = Rows { values, scales, sums: Some(sums) };
-                self.panels.multiply(isa, rows, columns, epilogue, out);
+                let rows = Rows { values: block, stride: inputs, scales, sums: Some(sums) };
+                self.panels.multiply(rows, columns, epilogue, out, laid);
             }
         });
     }

@@ -2,7 +2,9 @@
 //!
 //! A panel holds [`PANEL`] outputs, `[inputs][PANEL]`; the last one is filled up with zeros.
 
-use crate::{Epilogue, Finish, Isa, PANEL, aligned::Aligned, end_of_rows};
+use crate::{
+    Epilogue, Isa, PANEL, aligned::Aligned, attention::Rows, end_of_rows, product::Product,
+};
 
 /// Rows that go past all panels together: their inputs and outputs stay in the second-level cache.
 const ROW_BLOCK: usize = 96;
@@ -49,13 +51,9 @@ impl Weights {
     pub fn pack(weights: &[f32], outputs: usize, inputs: usize) -> Self {
         assert_eq!(weights.len(), outputs * inputs, "weights of a linear layer");
         assert!(!weights.is_empty(), "a linear layer without weights");
-        let mut panels = Aligned::zeroed(outputs.div_ceil(PANEL) * PANEL * inputs);
-        for (output, row) in weights.chunks_exact(inputs).enumerate() {
-            let panel = &mut panels[output / PANEL * PANEL * inputs..];
-            for (input, &weight) in row.iter().enumerate() {
-                panel[input * PANEL + output % PANEL] = weight;
-            }
-        }
+        let mut panels = Aligned::default();
+        let rows = Rows { values: weights, stride: inputs, count: outputs };
+        pack_outputs(rows, inputs, &mut panels);
         Self { panels, inputs, outputs }
     }
 
@@ -108,24 +106,52 @@ impl Weights {
         assert!(x.len() >= end_of_rows(rows, stride, self.inputs), "inputs of a linear layer");
         assert!(epilogue.bias.is_none_or(|bias| bias.len() == self.outputs), "biases");
         for (block, out) in out.chunks_mut(ROW_BLOCK * self.outputs).enumerate() {
-            let rows = out.len() / self.outputs;
-            for (index, panel) in self.panels.chunks_exact(PANEL * self.inputs).enumerate() {
-                let first = index * PANEL;
-                let columns = PANEL.min(self.outputs - first);
-                let tile = Tile {
-                    a: &x[block * ROW_BLOCK * stride..],
-                    a_stride: stride,
-                    rows,
-                    depth: self.inputs,
-                    panel,
-                    columns,
-                    bias: epilogue.bias.map(|bias| &bias[first..first + columns]),
-                    out_stride: self.outputs,
-                    add: epilogue.finish == Finish::Add,
-                };
-                isa.float_panel(tile, &mut out[first..]);
-            }
+            let product = Product {
+                a: &x[block * ROW_BLOCK * stride..],
+                a_stride: stride,
+                rows: out.len() / self.outputs,
+                depth: self.inputs,
+                panels: &self.panels,
+                outputs: self.outputs,
+                epilogue,
+                out_stride: self.outputs,
+            };
+            product.multiply(isa, out);
             isa.activate(out, epilogue.finish);
+        }
+    }
+}
+
+/// Packs a matrix with a row of `inputs` numbers for each output.
+pub(crate) fn pack_outputs(rows: Rows<'_>, inputs: usize, panels: &mut Aligned<f32>) {
+    let size = inputs * PANEL;
+    let size_of_all = rows.count.div_ceil(PANEL) * size;
+    panels.grow(size_of_all);
+    for (index, panel) in panels[..size_of_all].chunks_exact_mut(size).enumerate() {
+        let count = PANEL.min(rows.count - index * PANEL);
+        if count < PANEL {
+            panel.fill(0.0);
+        }
+        for column in 0..count {
+            let row = rows.row(index * PANEL + column, inputs);
+            for (to, &weight) in panel.as_chunks_mut::<PANEL>().0.iter_mut().zip(row) {
+                to[column] = weight;
+            }
+        }
+    }
+}
+
+/// Packs a matrix with a row of `outputs` numbers for each input.
+pub(crate) fn pack_inputs(rows: Rows<'_>, outputs: usize, panels: &mut Aligned<f32>) {
+    let size = rows.count * PANEL;
+    let size_of_all = outputs.div_ceil(PANEL) * size;
+    panels.grow(size_of_all);
+    for (index, panel) in panels[..size_of_all].chunks_exact_mut(size).enumerate() {
+        let first = index * PANEL;
+        let columns = PANEL.min(outputs - first);
+        for (input, to) in panel.as_chunks_mut::<PANEL>().0.iter_mut().enumerate() {
+            to[..columns].copy_from_slice(&rows.row(input, outputs)[first..first + columns]);
+            to[columns..].fill(0.0);
         }
     }
 }

@@ -4,14 +4,19 @@
 //!
 //! Instructions multiply u8 by i8, so activations are shifted by 128: as
 //! `Σ (a - 128) w = Σ a w - 128 Σ w`, sums start at `-128 Σ w`, which is known when weights are
-//! packed. All sums are exact in i32.
+//! packed (and at zero for instructions that multiply i8 by i8). All sums are exact in i32.
 //!
-//! A panel holds [`PANEL`] outputs, `[inputs / 4][PANEL][4]`: four inputs of one output side by
-//! side are what one lane of `vpdpbusd` takes.
+//! How weights lie in memory is for the instruction set to say that they are packed for: see
+//! [`Layout`].
 
 use std::cell::RefCell;
 
-use crate::{Epilogue, Finish, Isa, PANEL, aligned::Aligned, end_of_rows};
+use crate::{
+    Epilogue, Finish, Isa, PANEL,
+    aligned::Aligned,
+    end_of_rows,
+    layout::{Layout, Straight},
+};
 
 /// Rows that go past all panels together: their inputs and outputs stay in the second-level cache.
 pub(crate) const ROW_BLOCK: usize = 96;
@@ -26,18 +31,17 @@ pub struct Weights {
     panels: Panels,
     /// Per output, filled up to whole panels: what one unit of a product with it is worth.
     scales: Aligned<f32>,
-    /// Per output: `-128 Σ w`.
+    /// Per output: what its sum starts from.
     corrections: Aligned<i32>,
 }
 
-/// A block of quantized rows and one panel.
+/// A block of quantized rows and one panel, both as the [`Layout`] of the instruction set has them.
 pub(crate) struct Tile<'a> {
     pub(crate) a: &'a [u8],
     pub(crate) a_stride: usize,
     pub(crate) rows: usize,
-    /// Groups of four inputs.
+    /// Inputs, filled up, by four.
     pub(crate) quads: usize,
-    /// `[quads][PANEL][4]`.
     pub(crate) panel: &'a [i8],
     pub(crate) scales: &'a [f32],
     /// What the sum of each column starts from.
@@ -55,9 +59,10 @@ pub(crate) struct Tile<'a> {
 
 impl Tile<'_> {
     /// Panics unless all slices are long enough for kernels to go without checks.
-    pub(crate) fn check(&self, out: &[f32]) {
+    pub(crate) fn check(&self, layout: &Layout, out: &[f32]) {
         let depth = 4 * self.quads;
-        assert!(self.a.len() >= end_of_rows(self.rows, self.a_stride, depth));
+        assert!(depth.is_multiple_of(layout.step) && self.a_stride == depth);
+        assert!(self.a.len() >= layout.size_of_rows(self.rows, depth));
         assert!(self.panel.len() >= depth * PANEL && self.row_scales.len() >= self.rows);
         assert!(self.scales.len() >= PANEL && self.corrections.len() >= PANEL);
         assert!(self.columns <= PANEL);
@@ -73,6 +78,8 @@ impl Tile<'_> {
 #[derive(Default)]
 struct Scratch {
     rows: Aligned<u8>,
+    /// The same as the instruction set wants them.
+    laid: Aligned<u8>,
     scales: Vec<f32>,
 }
 
@@ -86,8 +93,11 @@ impl Weights {
     /// # Panics
     /// As [`Self::pack`].
     pub fn quantize(weights: &[f32], outputs: usize, inputs: usize) -> Self {
+        Self::quantize_for(Isa::best(), weights, outputs, inputs)
+    }
+
+    pub(crate) fn quantize_for(isa: Isa, weights: &[f32], outputs: usize, inputs: usize) -> Self {
         assert!(inputs > 0 && weights.len() == outputs * inputs, "weights of a linear layer");
-        let isa = Isa::best();
         let mut shifted = vec![0u8; inputs];
         let mut quantized = Vec::with_capacity(weights.len());
         let mut scales = Vec::with_capacity(outputs);
@@ -95,7 +105,7 @@ impl Weights {
             scales.push(isa.quantize(row, &mut shifted));
             quantized.extend(shifted.iter().map(|&q| (i32::from(q) - SHIFT) as i8));
         }
-        Self::pack(&quantized, &scales, outputs, inputs)
+        Self::pack_for(isa, &quantized, &scales, outputs, inputs)
     }
 
     /// Packs quantized weights, row-major `[outputs, inputs]`; a weight is worth `value / scale` of
@@ -105,15 +115,26 @@ impl Weights {
     /// If there are not `outputs * inputs` weights and `outputs` scales, or none, or more than
     /// [`MAX_INPUTS`].
     pub fn pack(weights: &[i8], scales: &[f32], outputs: usize, inputs: usize) -> Self {
+        Self::pack_for(Isa::best(), weights, scales, outputs, inputs)
+    }
+
+    pub(crate) fn pack_for(
+        isa: Isa,
+        weights: &[i8],
+        scales: &[f32],
+        outputs: usize,
+        inputs: usize,
+    ) -> Self {
         assert!(inputs > 0 && inputs <= MAX_INPUTS, "{inputs} inputs");
         assert!(outputs > 0 && scales.len() == outputs, "scales of a linear layer");
         assert_eq!(weights.len(), outputs * inputs, "weights of a linear layer");
         let panels =
-            Panels::pack(inputs, outputs, |input, output| weights[output * inputs + input]);
+            Panels::pack(isa, inputs, outputs, |input, output| weights[output * inputs + input]);
         let mut corrections = Aligned::<i32>::zeroed(panels.padded_outputs());
         let mut worth = Aligned::<f32>::zeroed(panels.padded_outputs());
         for (output, row) in weights.chunks_exact(inputs).enumerate() {
-            corrections[output] = -SHIFT * row.iter().map(|&w| i32::from(w)).sum::<i32>();
+            corrections[output] =
+                (isa.layout().shift - SHIFT) * row.iter().map(|&w| i32::from(w)).sum::<i32>();
             worth[output] = 1.0 / scales[output];
         }
         Self { panels, scales: worth, corrections }
@@ -143,10 +164,6 @@ impl Weights {
     /// # Panics
     /// If the lengths do not fit together.
     pub fn apply(&self, x: &[f32], epilogue: Epilogue<'_>, out: &mut [f32]) {
-        self.apply_with(Isa::best(), x, epilogue, out);
-    }
-
-    pub(crate) fn apply_with(&self, isa: Isa, x: &[f32], epilogue: Epilogue<'_>, out: &mut [f32]) {
         let (inputs, outputs) = (self.inputs(), self.outputs());
         let rows = x.len() / inputs;
         assert_eq!(x.len(), rows * inputs, "inputs of a linear layer");
@@ -155,36 +172,31 @@ impl Weights {
         SCRATCH.with_borrow_mut(|scratch| {
             let outs = out.chunks_mut(ROW_BLOCK * outputs);
             for (x, out) in x.chunks(ROW_BLOCK * inputs).zip(outs) {
-                self.block(isa, x, epilogue, out, scratch);
+                self.block(x, epilogue, out, scratch);
             }
         });
     }
 
-    fn block(
-        &self,
-        isa: Isa,
-        x: &[f32],
-        epilogue: Epilogue<'_>,
-        out: &mut [f32],
-        scratch: &mut Scratch,
-    ) {
+    fn block(&self, x: &[f32], epilogue: Epilogue<'_>, out: &mut [f32], scratch: &mut Scratch) {
         let inputs = self.inputs();
-        let stride = inputs.next_multiple_of(4);
+        // Filled up already, for layouts that ask for no more.
+        let stride = self.panels.depth();
         scratch.rows.grow(x.len() / inputs * stride);
         scratch.scales.clear();
         for (x, row) in x.chunks_exact(inputs).zip(scratch.rows.chunks_exact_mut(stride)) {
-            let scale = isa.quantize(x, &mut row[..inputs]);
+            let scale = self.panels.isa.quantize(x, &mut row[..inputs]);
             scratch.scales.push(1.0 / scale);
         }
-        let rows = Rows { values: &scratch.rows, scales: &scratch.scales, sums: None };
+        let rows = Rows { values: &scratch.rows, stride, scales: &scratch.scales, sums: None };
         let columns = Columns { scales: &self.scales, starts: &self.corrections, zero_points: &[] };
-        self.panels.multiply(isa, rows, columns, epilogue, out);
+        self.panels.multiply(rows, columns, epilogue, out, &mut scratch.laid);
     }
 }
 
-/// Weights as kernels read them.
+/// Weights as the kernels of an instruction set read them.
 #[derive(Clone)]
 pub(crate) struct Panels {
+    pub(crate) isa: Isa,
     weights: Aligned<i8>,
     pub(crate) inputs: usize,
     pub(crate) outputs: usize,
@@ -192,8 +204,9 @@ pub(crate) struct Panels {
 
 /// Up to [`ROW_BLOCK`] quantized rows.
 pub(crate) struct Rows<'a> {
-    /// Each filled up to a multiple of four.
+    /// Row `i` starts at `i * stride`.
     pub(crate) values: &'a [u8],
+    pub(crate) stride: usize,
     /// One per row.
     pub(crate) scales: &'a [f32],
     /// If weights have zero points: the sum of each row.
@@ -210,59 +223,70 @@ pub(crate) struct Columns<'a> {
 }
 
 impl Panels {
-    pub(crate) fn pack(inputs: usize, outputs: usize, weight: impl Fn(usize, usize) -> i8) -> Self {
-        let size = inputs.next_multiple_of(4) * PANEL;
+    pub(crate) fn pack(
+        isa: Isa,
+        inputs: usize,
+        outputs: usize,
+        weight: impl Fn(usize, usize) -> i8,
+    ) -> Self {
+        let layout = isa.layout();
+        let size = layout.depth(inputs) * PANEL;
         let mut weights = Aligned::<i8>::zeroed(outputs.div_ceil(PANEL) * size);
         for input in 0..inputs {
             for output in 0..outputs {
-                weights[Self::position(inputs, input, output)] = weight(input, output);
+                weights[layout.position(inputs, input, output)] = weight(input, output);
             }
         }
-        Self { weights, inputs, outputs }
-    }
-
-    fn position(inputs: usize, input: usize, output: usize) -> usize {
-        let panel = output / PANEL * inputs.next_multiple_of(4) * PANEL;
-        panel + input / 4 * 4 * PANEL + output % PANEL * 4 + input % 4
+        Self { isa, weights, inputs, outputs }
     }
 
     fn weight(&self, input: usize, output: usize) -> i8 {
-        self.weights[Self::position(self.inputs, input, output)]
+        self.weights[self.isa.layout().position(self.inputs, input, output)]
+    }
+
+    /// Inputs, filled up.
+    pub(crate) fn depth(&self) -> usize {
+        self.isa.layout().depth(self.inputs)
     }
 
     pub(crate) fn padded_outputs(&self) -> usize {
         self.outputs.next_multiple_of(PANEL)
     }
 
+    /// `room` is for rows that are not laid out as the instruction set wants them.
     pub(crate) fn multiply(
         &self,
-        isa: Isa,
         rows: Rows<'_>,
         columns: Columns<'_>,
         epilogue: Epilogue<'_>,
         out: &mut [f32],
+        room: &mut Aligned<u8>,
     ) {
-        let stride = self.inputs.next_multiple_of(4);
-        for (index, panel) in self.weights.chunks_exact(stride * PANEL).enumerate() {
+        let Rows { values, stride, scales: row_scales, sums } = rows;
+        let (layout, depth) = (self.isa.layout(), self.depth());
+        let straight = Straight { values, stride, rows: row_scales.len() };
+        let shift = layout.shift as u8;
+        let a = layout.lay(straight, self.inputs, room, |x| x.wrapping_sub(shift));
+        for (index, panel) in self.weights.chunks_exact(depth * PANEL).enumerate() {
             let first = index * PANEL;
             let used = PANEL.min(self.outputs - first);
             let tile = Tile {
-                a: rows.values,
-                a_stride: stride,
-                rows: rows.scales.len(),
-                quads: stride / 4,
+                a,
+                a_stride: depth,
+                rows: row_scales.len(),
+                quads: depth / 4,
                 panel,
                 scales: &columns.scales[first..first + PANEL],
                 corrections: &columns.starts[first..first + PANEL],
-                row_scales: rows.scales,
-                outer: rows.sums.map(|sums| (sums, &columns.zero_points[first..first + PANEL])),
+                row_scales,
+                outer: sums.map(|sums| (sums, &columns.zero_points[first..first + PANEL])),
                 columns: used,
                 bias: epilogue.bias.map(|bias| &bias[first..first + used]),
                 out_stride: self.outputs,
                 add: epilogue.finish == Finish::Add,
             };
-            isa.int8_panel(tile, &mut out[first..]);
+            self.isa.int8_panel(tile, &mut out[first..]);
         }
-        isa.activate(out, epilogue.finish);
+        self.isa.activate(out, epilogue.finish);
     }
 }

@@ -2,7 +2,8 @@
 //! dispatch at run time.
 //!
 //! Matrices are row-major. Weights are packed once, when a model is loaded, into panels of
-//! [`PANEL`] columns (see [`float`], [`int8`] and [`dynamic`]); products then stream panels past blocks of rows.
+//! [`PANEL`] columns (see [`float`], [`bf16`], [`int8`] and [`dynamic`]); products then stream panels past blocks of
+//! rows.
 //! Everything runs on the calling thread.
 
 mod aligned;
@@ -11,17 +12,23 @@ pub mod attention;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub mod bf16;
 pub mod depthwise;
 pub mod dynamic;
 pub mod float;
 pub mod int8;
 mod isa;
+mod layout;
 pub mod lstm;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod plain;
 pub mod pointwise;
+mod product;
 #[cfg(test)]
 mod tests;
 
+pub use aligned::Aligned as Buffer;
 use isa::Isa;
 
 /// Output columns of one packed panel: four AVX-512 registers of 32-bit numbers.

@@ -1,6 +1,10 @@
 //! The reference: what every other instruction set must compute too.
 
-use crate::{PANEL, float, int8};
+use crate::{
+    PANEL,
+    bf16::{self, widened},
+    float, int8,
+};
 
 /// One float panel.
 pub(crate) fn float_panel(tile: float::Tile<'_>, out: &mut [f32]) {
@@ -14,6 +18,21 @@ pub(crate) fn float_panel(tile: float::Tile<'_>, out: &mut [f32]) {
             }
         }
         finish(&sums[..columns], tile.bias, tile.add, &mut out[row * tile.out_stride..]);
+    }
+}
+
+/// One panel of bfloat16, multiplied as f32.
+#[inline(always)]
+pub(crate) fn bf16_panel(tile: bf16::Tile<'_>, out: &mut [f32]) {
+    for row in 0..tile.rows {
+        let a = tile.a[row * tile.a_stride..][..2 * tile.pairs].as_chunks::<2>().0;
+        let mut sums = [0f32; PANEL];
+        for (a, b) in a.iter().zip(tile.panel.as_chunks::<{ 2 * PANEL }>().0) {
+            for (sum, b) in sums.iter_mut().zip(b.as_chunks::<2>().0) {
+                *sum += widened(a[0]) * widened(b[0]) + widened(a[1]) * widened(b[1]);
+            }
+        }
+        finish(&sums[..tile.columns], tile.bias, tile.add, &mut out[row * tile.out_stride..]);
     }
 }
 

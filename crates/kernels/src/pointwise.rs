@@ -133,14 +133,15 @@ pub(crate) fn quantize_row(x: &[f32], quantized: &mut [u8]) -> f32 {
     scale
 }
 
-/// The sum of rows of `out.len()` numbers, each number times its weight.
+/// The sum of rows of `out.len()` numbers, each number times its weight; a row of `x` starts every
+/// `stride` numbers.
 #[inline(always)]
-pub(crate) fn weigh_rows(x: &[f32], weights: &[f32], out: &mut [f32]) {
+pub(crate) fn weigh_rows(x: &[f32], stride: usize, weights: &[f32], out: &mut [f32]) {
     const BLOCK: usize = 4 * LANES;
     let width = out.len();
     for (index, out) in out.chunks_mut(BLOCK).enumerate() {
         let mut sums = [0f32; BLOCK];
-        for (x, weights) in x.chunks_exact(width).zip(weights.chunks_exact(width)) {
+        for (x, weights) in x.chunks(stride).zip(weights.chunks_exact(width)) {
             let (x, weights) = (&x[index * BLOCK..], &weights[index * BLOCK..]);
             match (x.first_chunk::<BLOCK>(), weights.first_chunk::<BLOCK>()) {
                 (Some(x), Some(weights)) => {
@@ -162,6 +163,16 @@ pub(crate) fn weigh_rows(x: &[f32], weights: &[f32], out: &mut [f32]) {
 #[inline(always)]
 pub(crate) fn add_all(x: &[f32], out: &mut [f32]) {
     out.iter_mut().zip(x).for_each(|(out, x)| *out += x);
+}
+
+/// To bfloat16, half to even; NaN stays NaN.
+#[inline(always)]
+pub(crate) fn round_to_bf16(x: &[f32], out: &mut [u16]) {
+    for (out, x) in out.iter_mut().zip(x) {
+        let bits = x.to_bits();
+        let rounded = bits.wrapping_add(0x7FFF + (bits >> 16 & 1));
+        *out = ((if x.is_nan() { bits | 0x0040_0000 } else { rounded }) >> 16) as u16;
+    }
 }
 
 /// The least and the greatest of the values and zero.

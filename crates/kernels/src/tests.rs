@@ -2,7 +2,11 @@
 
 use proptest::prelude::*;
 
-use crate::{Epilogue, Finish, Isa, attention, depthwise, dynamic, float, int8, pointwise};
+use crate::{
+    Epilogue, Finish, Isa,
+    attention::{self, Products, Rows},
+    bf16, depthwise, dynamic, float, int8, pointwise,
+};
 
 /// Numbers in [-1, 1) that follow from the seed.
 fn numbers(seed: u64, count: usize) -> Vec<f32> {
@@ -57,7 +61,7 @@ proptest! {
 
     #[test]
     fn float_products(
-        rows in 1usize..14, inputs in 1usize..80, outputs in 1usize..150, stride in 1usize..90,
+        rows in 1usize..30, inputs in 1usize..80, outputs in 1usize..150, stride in 1usize..90,
         finish in finishes(), biased: bool, seed: u64,
     ) {
         let x = numbers(seed, (rows - 1) * stride + inputs);
@@ -82,10 +86,41 @@ proptest! {
         prop_assert_eq!(&row, &weights[(outputs - 1) * inputs..]);
     }
 
+    /// Close to what the rounded operands give in f64: sums are f32 and in any order.
+    #[test]
+    fn bf16_products(
+        rows in 1usize..30, inputs in 1usize..80, outputs in 1usize..150, stride in 1usize..90,
+        finish in finishes(), biased: bool, seed: u64,
+    ) {
+        let x = numbers(seed, (rows - 1) * stride + inputs);
+        let weights = numbers(seed ^ 1, outputs * inputs);
+        let bias = biased.then(|| numbers(seed ^ 2, outputs));
+        let before = numbers(seed ^ 3, rows * outputs);
+        let expected: Vec<f64> = (0..rows * outputs).map(|at| {
+            let (row, output) = (at / outputs, at % outputs);
+            let x = x[row * stride..][..inputs].iter().map(|&x| nearest_bf16(x));
+            let weights = weights[output * inputs..].iter().map(|&w| nearest_bf16(w));
+            let product = x.zip(weights).map(|(x, w)| x * w).sum::<f64>()
+                + bias.as_ref().map_or(0.0, |bias| f64::from(bias[output]));
+            finished(product, before[at], finish)
+        }).collect();
+        for &isa in Isa::available() {
+            let packed = bf16::Weights::pack_for(isa, &weights, outputs, inputs);
+            let mut out = before.clone();
+            let epilogue = Epilogue { bias: bias.as_deref(), finish };
+            packed.apply(&x, stride, rows, epilogue, &mut out);
+            assert_close(&out, &expected, 1e-5);
+            let mut row = vec![0.0; inputs];
+            packed.row(outputs - 1, &mut row);
+            let expected = weights[(outputs - 1) * inputs..].iter().map(|&w| nearest_bf16(w));
+            prop_assert!(row.iter().map(|&w| f64::from(w)).eq(expected));
+        }
+    }
+
     /// All instruction sets give the same bits: sums are integers, and what follows is in one order.
     #[test]
     fn int8_products(
-        rows in 1usize..14, inputs in 1usize..80, outputs in 1usize..150, extreme: bool,
+        rows in 1usize..30, inputs in 1usize..80, outputs in 1usize..150, extreme: bool,
         add: bool, biased: bool, seed: u64,
     ) {
         let mut x = numbers(seed, rows * inputs);
@@ -115,12 +150,12 @@ proptest! {
                 *out = if add { *out + product } else { product };
             }
         }
-        let packed = int8::Weights::pack(&weights, &scales, outputs, inputs);
         for &isa in Isa::available() {
+            let packed = int8::Weights::pack_for(isa, &weights, &scales, outputs, inputs);
             let mut out = before.clone();
             let finish = if add { Finish::Add } else { Finish::Store };
             let epilogue = Epilogue { bias: bias.as_deref(), finish };
-            packed.apply_with(isa, &x, epilogue, &mut out);
+            packed.apply(&x, epilogue, &mut out);
             prop_assert_eq!(&out, &expected, "{:?}", isa);
         }
     }
@@ -128,7 +163,7 @@ proptest! {
     /// As ONNX's operators are defined, for every instruction set to the bit.
     #[test]
     fn dynamic_products(
-        rows in 1usize..14, inputs in 1usize..80, outputs in 1usize..150, extreme: bool,
+        rows in 1usize..30, inputs in 1usize..80, outputs in 1usize..150, extreme: bool,
         finish in prop_oneof![Just(Finish::Store), Just(Finish::Relu), Just(Finish::Add)],
         biased: bool, seed: u64,
     ) {
@@ -157,11 +192,11 @@ proptest! {
                 };
             }
         }
-        let packed = dynamic::Weights::pack(&weights, &zero_points, &scales, inputs);
         for &isa in Isa::available() {
+            let packed = dynamic::Weights::pack_for(isa, &weights, &zero_points, &scales, inputs);
             let mut out = before.clone();
             let x = dynamic::Quantized { values: &x, scale, zero_point };
-            packed.apply_with(isa, x, Epilogue { bias: bias.as_deref(), finish }, &mut out);
+            packed.apply(x, Epilogue { bias: bias.as_deref(), finish }, &mut out);
             prop_assert_eq!(&out, &expected, "{:?}", isa);
         }
     }
@@ -187,22 +222,24 @@ proptest! {
     #[test]
     fn filters_over_time(
         time in 1usize..20, channels in 1usize..140, taps in 1usize..25, before in 0usize..25,
-        residual: bool, seed: u64,
+        residual: bool, gap in 0usize..9, seed: u64,
     ) {
-        let (x, weights) = (numbers(seed, time * channels), numbers(seed ^ 1, taps * channels));
+        let stride = channels + gap;
+        let (x, weights) = (numbers(seed, time * stride), numbers(seed ^ 1, taps * channels));
         let expected: Vec<f64> = (0..time * channels).map(|at| {
             let (t, channel) = (at / channels, at % channels);
             let tap = |tap: usize| {
                 let t = (t + tap).checked_sub(before).filter(|&t| t < time)?;
                 let weight = f64::from(weights[tap * channels + channel]);
-                Some(weight * f64::from(x[t * channels + channel]))
+                Some(weight * f64::from(x[t * stride + channel]))
             };
             let sum = (0..taps).filter_map(tap).sum::<f64>();
-            sum + if residual { f64::from(x[at]) } else { 0.0 }
+            sum + if residual { f64::from(x[t * stride + channel]) } else { 0.0 }
         }).collect();
         for &isa in Isa::available() {
-            let mut out = vec![f32::NAN; x.len()];
-            depthwise::filter_with(isa, &x, &weights, channels, before, residual, &mut out);
+            let mut out = vec![f32::NAN; time * channels];
+            let x = rows_of(&x, stride, time);
+            depthwise::filter_with(isa, x, &weights, channels, before, residual, &mut out);
             assert_close(&out, &expected, 2e-6);
         }
     }
@@ -239,12 +276,33 @@ proptest! {
             .chunks(stride)
             .flat_map(|query| naive_attention(&query[..width], &keys, &values, stride))
             .collect();
-        let memory = attention::Memory::pack(&keys, &values, stride, length, width);
+        let (keys, values) = (rows_of(&keys, stride, length), rows_of(&values, stride, length));
+        let queries = rows_of(&queries, stride, rows);
         for &isa in Isa::available() {
-            let mut out = vec![f32::NAN; rows * stride];
-            memory.attend_with(isa, &queries, stride, rows, &mut out, stride);
-            let out: Vec<f32> = out.chunks(stride).flat_map(|row| &row[..width]).copied().collect();
-            assert_close(&out, &expected, 2e-5);
+            for (products, tolerance) in [(Products::Float, 2e-5), (Products::Bf16, 0.2)] {
+                let memory = attention::Memory::pack_for(isa, keys, values, width, products);
+                let mut out = vec![f32::NAN; rows * stride];
+                memory.attend_with(isa, queries, &mut out, stride);
+                let out: Vec<f32> =
+                    out.chunks(stride).flat_map(|row| &row[..width]).copied().collect();
+                assert_close(&out, &expected, tolerance);
+            }
+        }
+    }
+
+    /// Where softmax is a choice of few, rounding is all that makes a difference.
+    #[test]
+    fn attention_in_bf16(length in 1usize..200, width in 1usize..70, seed: u64) {
+        let scaled = |seed, count| numbers(seed, count).iter().map(|x| nearest_bf16(x * 2.0) as f32).collect::<Vec<_>>();
+        let (query, keys) = (scaled(seed, width), scaled(seed ^ 1, length * width));
+        let values = scaled(seed ^ 2, length * width);
+        let expected = naive_attention(&query, &keys, &values, width);
+        let (keys, values) = (rows_of(&keys, width, length), rows_of(&values, width, length));
+        for &isa in Isa::available() {
+            let memory = attention::Memory::pack_for(isa, keys, values, width, Products::Bf16);
+            let mut out = vec![f32::NAN; width];
+            memory.attend_with(isa, rows_of(&query, width, 1), &mut out, width);
+            assert_close(&out, &expected, 2f64.powi(-7));
         }
     }
 
@@ -289,6 +347,13 @@ proptest! {
                 prop_assert!(difference <= 3e-7 * expected + 1e-37, "{out} is not {expected}");
             }
             assert_close(&[sum], &[expected.iter().sum()], 1e-6);
+            let mut rounded = vec![0; row.len()];
+            let sum = isa.exponentials_in_bf16(&mut row.clone(), scale, &mut rounded);
+            for (&out, &expected) in rounded.iter().zip(&expected) {
+                let difference = (f64::from(bf16::widened(out)) - expected).abs();
+                prop_assert!(difference <= expected / 255.0 + 1e-37, "{out} is not {expected}");
+            }
+            assert_close(&[sum], &[expected.iter().sum()], 1e-6);
         }
     }
 
@@ -315,6 +380,10 @@ proptest! {
     }
 }
 
+fn rows_of(values: &[f32], stride: usize, count: usize) -> Rows<'_> {
+    Rows { values, stride, count }
+}
+
 fn naive_attention(query: &[f32], keys: &[f32], values: &[f32], stride: usize) -> Vec<f64> {
     let width = query.len();
     let scores: Vec<f64> = keys
@@ -337,29 +406,45 @@ fn naive_attention(query: &[f32], keys: &[f32], values: &[f32], stride: usize) -
     out
 }
 
+/// The nearest number of 8 significant bits; of two, that with an even last bit.
+fn nearest_bf16(x: f32) -> f64 {
+    let x = f64::from(x);
+    if x == 0.0 {
+        return 0.0;
+    }
+    let unit = (x.abs().log2().floor() - 7.0).exp2();
+    (x / unit).round_ties_even() * unit
+}
+
 #[test]
 fn quantized_weights_are_close_to_the_floats() {
-    let weights = numbers(7, 5 * 33);
-    let packed = int8::Weights::quantize(&weights, 5, 33);
-    let mut row = vec![0.0; 33];
-    for (output, weights) in weights.chunks(33).enumerate() {
-        packed.row(output, &mut row);
-        let step = weights.iter().fold(0f32, |max, w| max.max(w.abs())) / 127.0;
-        assert!(row.iter().zip(weights).all(|(q, w)| (q - w).abs() <= step * 0.5001));
+    let weights = numbers(7, 70 * 33);
+    for &isa in Isa::available() {
+        let packed = int8::Weights::quantize_for(isa, &weights, 70, 33);
+        let mut row = vec![0.0; 33];
+        for (output, weights) in weights.chunks(33).enumerate() {
+            packed.row(output, &mut row);
+            let step = weights.iter().fold(0f32, |max, w| max.max(w.abs())) / 127.0;
+            assert!(row.iter().zip(weights).all(|(q, w)| (q - w).abs() <= step * 0.5001));
+        }
     }
 }
 
 #[test]
 fn odd_values_do_no_harm() {
     for x in [0.0, f32::NAN, f32::INFINITY, f32::MIN_POSITIVE / 2.0, f32::MAX] {
-        let packed = int8::Weights::quantize(&[1.0, -1.0, x, 0.5], 2, 2);
         for &isa in Isa::available() {
             let mut out = [1.0; 2];
-            packed.apply_with(isa, &[x, 1.0], Epilogue::default(), &mut out);
+            let packed = int8::Weights::quantize_for(isa, &[1.0, -1.0, x, 0.5], 2, 2);
+            packed.apply(&[x, 1.0], Epilogue::default(), &mut out);
             let mut row = [x, 1.0, x];
             dynamic::quantize_with(isa, &row, &mut [0; 3]);
             isa.exponentials(&mut row, 1.0);
             isa.activate(&mut row, Finish::Gelu);
+            let mut rounded = [0; 1];
+            isa.round_to_bf16(&[x], &mut rounded);
+            let (worth, overflows) = (bf16::widened(rounded[0]), x == f32::MAX);
+            assert!(worth == x || x.is_nan() && worth.is_nan() || overflows && worth > x);
         }
     }
     let zero = int8::Weights::quantize(&[1.0, 1.0], 1, 2);

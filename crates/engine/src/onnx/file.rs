@@ -6,8 +6,8 @@ use std::{
 
 use tract_onnx::{pb, prelude::*, tract_core::internal::TractError};
 
-use super::{Dim, Input, Onnx, OnnxNode, fuse, graph::Graph, masks, translate};
-use crate::Error;
+use super::{Dim, Input, Onnx, OnnxNode, fuse, graph::Graph, masks, rewrite, translate};
+use crate::{AttentionProducts, Error, runner::Runner};
 
 /// An ONNX file, read and not yet made into a network. Weights are held once, and shared with the
 /// networks that are cut from it.
@@ -19,10 +19,22 @@ pub struct OnnxFile {
     outputs: Vec<Port>,
     opsets: Vec<pb::OperatorSetIdProto>,
     graph: Graph,
+    attention: Option<AttentionProducts>,
     /// The node that makes a tensor.
     producers: HashMap<String, usize>,
     /// The nodes that take a tensor, in order.
     consumers: HashMap<String, Vec<usize>>,
+}
+
+/// Which operators are fused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(test), expect(dead_code))]
+pub(super) enum Fused {
+    None,
+    /// Those that exporters take apart.
+    Nodes,
+    /// And those that are fused once shapes are known.
+    All,
 }
 
 /// An input or output of a file's graph.
@@ -87,9 +99,17 @@ impl OnnxFile {
             outputs: proto.output.iter().map(port).collect(),
             opsets: model.opset_import,
             graph,
+            attention: None,
             producers,
             consumers,
         })
+    }
+
+    /// What attention multiplies in the networks that are made from now on. Left to itself, it is the
+    /// fastest this machine has for what is quantized, and f32 for the rest.
+    pub fn with_attention(mut self, products: AttentionProducts) -> Self {
+        self.attention = Some(products);
+        self
     }
 
     pub fn path(&self) -> &Path {
@@ -190,15 +210,15 @@ impl OnnxFile {
     /// [`Error::Model`] if an output cannot be computed from the inputs, or holds operators or
     /// shapes that cannot be worked out.
     pub fn network(&self, inputs: &[Input<'_>], outputs: &[&str]) -> Result<Onnx, Error> {
-        self.network_with(inputs, outputs, true)
+        self.network_with(inputs, outputs, Fused::All)
     }
 
-    /// Without fused operators, for comparison, if not `fused`.
+    /// With no more than some operators fused, for comparison.
     pub(super) fn network_with(
         &self,
         inputs: &[Input<'_>],
         outputs: &[&str],
-        fused: bool,
+        fused: Fused,
     ) -> Result<Onnx, Error> {
         let element = |name: &str| match self.inputs.iter().find(|port| port.name == name) {
             Some(Port { element: Element::I32, .. }) => i32::datum_type(),
@@ -210,12 +230,21 @@ impl OnnxFile {
             let (template, known) = translate::known(inputs);
             masks::fold(&mut graph, &known, outputs);
             graph.prune(outputs);
-            if fused {
+            if fused != Fused::None {
                 fuse::fuse(&mut graph, outputs);
             }
-            translate::network(graph, template, known, inputs, outputs, element, &self.opsets)
+            let mut model =
+                translate::network(graph, template, known, inputs, outputs, element, &self.opsets)?;
+            if fused == Fused::All {
+                rewrite::rewrite(&mut model, self.attention)?;
+            }
+            Ok(Onnx { runner: Runner::new(model)? })
         };
-        translate().map_err(|error: TractError| Error::model(&self.path, error))
+        let network = translate().map_err(|error: TractError| Error::model(&self.path, error))?;
+        if fused == Fused::All {
+            crate::profile::warn_if_generic(&self.path, network.runner.model());
+        }
+        Ok(network)
     }
 }
 

@@ -5,12 +5,11 @@ use std::{collections::HashMap, sync::Arc};
 use tract_onnx::{
     pb,
     tensor::load_tensor,
-    tract_core::{internal::*, model::Rewriter},
+    tract_core::internal::*,
     tract_hir::{internal::*, ops::konst::Const},
 };
 
-use super::{Dim, Given, Input, Onnx, OnnxNode, graph::Graph, masks::Known, operators};
-use crate::{ops, runner::Runner};
+use super::{Dim, Given, Input, OnnxNode, graph::Graph, masks::Known, operators};
 
 /// The weights of a file. Each protobuf is dropped when its tensor is made, so that they are not in
 /// memory twice.
@@ -85,7 +84,7 @@ pub(super) fn network(
     outputs: &[&str],
     element: impl Fn(&str) -> DatumType,
     opsets: &[pb::OperatorSetIdProto],
-) -> TractResult<Onnx> {
+) -> TractResult<TypedModel> {
     let Graph { nodes, mut constants } = graph;
     for (name, length) in known.lengths {
         constants.insert(name.to_owned(), tensor1(&[length]).into_arc_tensor());
@@ -126,9 +125,5 @@ pub(super) fn network(
         });
     }
     model.set_input_outlets(&given)?;
-    let mut model = model.into_typed()?.into_decluttered()?;
-    let sums = Rewriter::default()
-        .with_rule_for("sum", |_: &(), model, node, _, op| ops::Sum::replace(model, node, op));
-    sums.rewrite(&(), &mut model)?;
-    Ok(Onnx { runner: Runner::new(model)? })
+    model.into_typed()?.into_decluttered()
 }

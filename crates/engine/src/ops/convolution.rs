@@ -1,7 +1,7 @@
 use kernels::{Epilogue, Finish, float::Weights};
-use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::{internal::*, ops::Cost};
 
-use super::{floats, operator, zeros};
+use super::{float_products, floats, operator, zeros};
 use crate::Error;
 
 /// Convolution over time with zero padding and GELU.
@@ -99,5 +99,10 @@ impl TypedOp for Convolution {
         ensure!(*channels == self.channels.to_dim(), "takes {} channels", self.channels);
         let time = (time.clone() + (self.stride - 1)) / self.stride;
         Ok(tvec!(f32::fact([time, self.bias.len().to_dim()])))
+    }
+
+    fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
+        let rows = self.output_facts(inputs)?[0].shape[0].clone();
+        Ok(float_products(rows * (self.bias.len() * self.kernel * self.channels)))
     }
 }

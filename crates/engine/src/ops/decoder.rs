@@ -2,7 +2,7 @@
 
 use std::cell::{RefCell, RefMut};
 
-use kernels::attention;
+use kernels::attention::{self, Rows};
 use tract_onnx::tract_core::internal::*;
 
 use super::{floats, last_axis, operator, with_last_axis, zeros};
@@ -150,7 +150,8 @@ impl EvalOp for MemoryAttention {
         let values = view.as_slice_mut::<f32>()?;
         for (head, first) in heads.iter().zip((0..width).step_by(head_width)) {
             let rows = queries.len() / width;
-            head.attend(&queries[first..], width, rows, &mut values[first..], width);
+            let queries = Rows { values: &queries[first..], stride: width, count: rows };
+            head.attend(queries, &mut values[first..], width);
         }
         Ok(tvec!(out.into_tvalue()))
     }

@@ -1,7 +1,7 @@
 use kernels::Finish;
-use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::{internal::*, ops::Cost};
 
-use super::{floats, last_axis, operator, with_last_axis, zeros};
+use super::{float_products, floats, int8_products, last_axis, operator, with_last_axis, zeros};
 
 /// `x`, and the residual if `finish` adds.
 #[derive(Debug, Clone)]
@@ -47,5 +47,10 @@ impl TypedOp for Linear {
             ensure!(inputs.len() == 2 && inputs[1].shape == out.shape, "residual of another shape");
         }
         Ok(tvec!(out))
+    }
+
+    fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
+        let count = inputs[0].shape.volume() * self.layer.outputs();
+        Ok(if self.layer.is_int8() { int8_products(count) } else { float_products(count) })
     }
 }

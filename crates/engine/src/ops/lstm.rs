@@ -1,7 +1,7 @@
 use kernels::lstm;
-use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::{internal::*, ops::Cost};
 
-use super::{floats, operator, zeros};
+use super::{float_products, floats, operator, zeros};
 
 /// ONNX's `LSTM`: `x` `[time, batch, inputs]` and, if `stateful`, hidden and cell states
 /// `[directions, batch, width]`, to `[time, directions, batch, width]` and the last states.
@@ -101,5 +101,10 @@ impl TypedOp for Lstm {
         all.insert(0, time.clone());
         let shapes = [all, state.to_vec(), state.to_vec()];
         Ok(self.outputs.iter().map(|&output| f32::fact(&*shapes[output])).collect())
+    }
+
+    fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
+        let per_step = 4 * self.width() * (self.inputs() + self.width()) * self.directions.len();
+        Ok(float_products(inputs[0].shape[0].clone() * &inputs[0].shape[1] * per_step))
     }
 }

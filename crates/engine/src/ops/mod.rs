@@ -8,13 +8,13 @@ mod linear;
 mod log_softmax;
 mod lstm;
 mod norm;
+mod quantize;
 mod quantized;
-mod self_attention;
 mod sum;
 mod top_k;
 mod truncate;
 
-pub(crate) use attention::Attention;
+pub(crate) use attention::{Attention, SelfAttention};
 pub(crate) use convolution::Convolution;
 pub(crate) use decoder::{CachedAttention, Embedding, LastPosition, MemoryAttention};
 pub(crate) use fsmn::Fsmn;
@@ -22,13 +22,13 @@ pub(crate) use linear::Linear;
 pub(crate) use log_softmax::LogSoftmax;
 pub(crate) use lstm::{Direction, Lstm};
 pub(crate) use norm::LayerNorm;
+pub(crate) use quantize::ThenQuantize;
 pub(crate) use quantized::{DynamicQuantize, QuantizedLinear};
-pub(crate) use self_attention::SelfAttention;
 pub(crate) use sum::Sum;
 pub(crate) use top_k::TopK;
 pub(crate) use truncate::{Truncate, at_most};
 
-use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::{internal::*, ops::Cost};
 
 /// The parts of `Op` and `TypedOp` that are the same for all.
 macro_rules! operator {
@@ -36,6 +36,9 @@ macro_rules! operator {
         impl Op for $name {
             fn name(&self) -> StaticName {
                 stringify!($name).into()
+            }
+            fn info(&self) -> TractResult<Vec<String>> {
+                Ok(vec![crate::profile::OURS.to_owned()])
             }
             op_as_typed_op!();
         }
@@ -50,6 +53,21 @@ fn zeros(shape: &[usize]) -> TractResult<Tensor> {
 
 fn floats(tensor: &Tensor) -> TractResult<&[f32]> {
     tensor.try_as_plain_ram()?.as_slice::<f32>()
+}
+
+/// For [`TypedOp::cost`]: `count` products of f32.
+fn float_products(count: TDim) -> TVec<(Cost, TDim)> {
+    tvec!((Cost::FMA(f32::datum_type()), count))
+}
+
+/// For [`TypedOp::cost`]: `count` products of bfloat16.
+fn bf16_products(count: TDim) -> TVec<(Cost, TDim)> {
+    tvec!((Cost::Custom(true, crate::profile::BF16.to_owned()), count))
+}
+
+/// For [`TypedOp::cost`]: `count` products of int8.
+fn int8_products(count: TDim) -> TVec<(Cost, TDim)> {
+    tvec!((Cost::FMA(i8::datum_type()), count))
 }
 
 fn with_last_axis(fact: &TypedFact, length: usize) -> TractResult<TypedFact> {

@@ -1,7 +1,11 @@
 use kernels::pointwise;
 use tract_onnx::tract_core::internal::*;
 
-use super::{floats, last_axis, operator, with_last_axis, zeros};
+use super::{
+    floats, last_axis, operator,
+    quantize::{Fill, filled},
+    with_last_axis,
+};
 
 #[derive(Debug, Clone)]
 pub(crate) struct LayerNorm {
@@ -20,14 +24,22 @@ impl Eq for LayerNorm {}
 
 operator!(LayerNorm);
 
+impl Fill for LayerNorm {
+    fn shape(&self, inputs: &[TValue]) -> TractResult<TVec<usize>> {
+        Ok(inputs[0].shape().into())
+    }
+
+    fn fill(&self, inputs: &[TValue], out: &mut [f32]) -> TractResult<()> {
+        pointwise::layer_norm(floats(&inputs[0])?, &self.gamma, &self.beta, self.epsilon, out);
+        Ok(())
+    }
+}
+
 impl EvalOp for LayerNorm {
     op_out_of_plan!();
 
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let mut out = zeros(inputs[0].shape())?;
-        let (x, mut view) = (floats(&inputs[0])?, out.try_as_plain_ram_mut()?);
-        pointwise::layer_norm(x, &self.gamma, &self.beta, self.epsilon, view.as_slice_mut()?);
-        Ok(tvec!(out.into_tvalue()))
+        filled(self, &inputs)
     }
 }
 

@@ -1,9 +1,12 @@
 //! ONNX's dynamic quantization.
 
 use kernels::{Epilogue, Finish, dynamic};
-use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::{internal::*, ops::Cost};
 
-use super::{floats, operator, zeros};
+use super::{
+    floats, int8_products, operator,
+    quantize::{Fill, filled},
+};
 
 /// `DynamicQuantizeLinear`: f32 to u8 of the same shape, its scale, its zero point.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,24 +69,40 @@ impl Eq for QuantizedLinear {}
 
 operator!(QuantizedLinear);
 
-impl EvalOp for QuantizedLinear {
-    op_out_of_plan!();
-
-    fn eval(&self, _: &EvalContext, mut inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let mut shape: TVec<usize> = inputs[0].shape().into();
-        *shape.last_mut().context("takes at least one axis")? = self.weights.outputs();
-        let residual = (self.finish == Finish::Add).then(|| inputs.pop()).flatten();
+impl QuantizedLinear {
+    fn apply(&self, inputs: &[TValue], out: &mut [f32]) -> TractResult<()> {
         let x = dynamic::Quantized {
             values: inputs[0].try_as_plain_ram()?.as_slice::<u8>()?,
             scale: inputs[1].cast_to_scalar()?,
             zero_point: inputs[2].cast_to_scalar()?,
         };
-        let mut out = match residual {
-            Some(residual) => residual.into_tensor(),
-            None => zeros(&shape)?,
-        };
-        let epilogue = Epilogue { bias: self.bias.as_deref(), finish: self.finish };
-        self.weights.apply(x, epilogue, out.try_as_plain_ram_mut()?.as_slice_mut()?);
+        self.weights.apply(x, Epilogue { bias: self.bias.as_deref(), finish: self.finish }, out);
+        Ok(())
+    }
+}
+
+impl Fill for QuantizedLinear {
+    fn shape(&self, inputs: &[TValue]) -> TractResult<TVec<usize>> {
+        let mut shape: TVec<usize> = inputs[0].shape().into();
+        *shape.last_mut().context("takes at least one axis")? = self.weights.outputs();
+        Ok(shape)
+    }
+
+    fn fill(&self, inputs: &[TValue], out: &mut [f32]) -> TractResult<()> {
+        ensure!(self.finish != Finish::Add, "works in the place of what it adds to");
+        self.apply(inputs, out)
+    }
+}
+
+impl EvalOp for QuantizedLinear {
+    op_out_of_plan!();
+
+    fn eval(&self, _: &EvalContext, mut inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        if self.finish != Finish::Add {
+            return filled(self, &inputs);
+        }
+        let mut out = inputs.pop().context("takes a residual")?.into_tensor();
+        self.apply(&inputs, out.try_as_plain_ram_mut()?.as_slice_mut()?)?;
         Ok(tvec!(out.into_tvalue()))
     }
 }
@@ -106,5 +125,9 @@ impl TypedOp for QuantizedLinear {
             _ => bail!("takes one residual"),
         }
         Ok(tvec!(f32::fact(&*shape)))
+    }
+
+    fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
+        Ok(int8_products(inputs[0].shape.volume() * self.weights.outputs()))
     }
 }

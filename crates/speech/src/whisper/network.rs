@@ -10,7 +10,7 @@ mod tests;
 
 use std::{path::Path, sync::Arc};
 
-use engine::{KeyValueCache, Memories};
+use engine::{KeyValueCache, Memories, AttentionProducts};
 
 use crate::recognizer::Error;
 
@@ -22,6 +22,16 @@ pub enum Precision {
     /// the fly, as CTranslate2 does with `compute_type="int8"`.
     #[default]
     Int8,
+}
+
+impl Precision {
+    /// In attention. What is quantized is far from exact already.
+    fn products(self) -> AttentionProducts {
+        match self {
+            Self::F32 => AttentionProducts::Float,
+            Self::Int8 => AttentionProducts::fastest(),
+        }
+    }
 }
 
 /// Sizes read from the weights. The numbers are OpenAI's.
@@ -44,6 +54,7 @@ pub struct Dimensions {
 #[derive(Debug)]
 pub struct Network {
     dimensions: Dimensions,
+    products: AttentionProducts,
     /// Mel `[mels, 3000]` to states `[audio_context, width]`.
     encoder: engine::Network,
     /// Per decoder layer: states to keys and values `[audio_context, 2 * width]`.
@@ -104,7 +115,7 @@ impl Network {
         let mut memories = Memories::default();
         for layer in &self.memories {
             let keys_values = layer.run(vec![states.clone()])?;
-            memories.push(first(&keys_values)?, self.dimensions.heads)?;
+            memories.push(first(&keys_values)?, self.dimensions.heads, self.products)?;
         }
         Ok(Arc::new(EncodedAudio { memories: Arc::new(memories) }))
     }

@@ -1,5 +1,6 @@
 //! Layers that exporters take apart.
 
+use kernels::attention::Products;
 use tract_onnx::{
     model::ParsingContext, pb::NodeProto, tract_core::internal::*, tract_hir::internal::*,
 };
@@ -115,7 +116,8 @@ impl Expansion for Attention {
         model: &mut TypedModel,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
-        model.wire_node(prefix, ops::Attention { heads: self.heads }, inputs)
+        let (heads, products) = (self.heads, Products::Float);
+        model.wire_node(prefix, ops::Attention { heads, products }, inputs)
     }
 }
 
@@ -167,6 +169,7 @@ impl Expansion for Fsmn {
         let op = ops::Fsmn {
             weights: by_tap.collect(),
             channels,
+            first: 0,
             before: before as usize,
             residual: self.residual,
         };

@@ -3,7 +3,8 @@
 
 use std::{io::Read, path::Path};
 
-use super::{npz::Npz, *};
+use super::{file::Fused, npz::Npz, *};
+use crate::AttentionProducts;
 
 fn fixtures() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/funasr")
@@ -128,7 +129,7 @@ fn float_layers_take_in_what_follows() {
         }
         let given: Vec<_> = std::iter::once(x.clone()).chain(other).collect();
         let fused = file.network(&inputs, &["z"]).expect("network");
-        let unfused = file.network_with(&inputs, &["z"], false).expect("network");
+        let unfused = file.network_with(&inputs, &["z"], Fused::None).expect("network");
         assert!(fused.operators().iter().any(|op| op == "Linear"), "{operators:?}");
         assert_eq!(fused.operators().len(), operators.len(), "{:?}", fused.operators());
         let [fused, unfused] =
@@ -163,7 +164,7 @@ fn other_kinds_of_weights() {
     let file = linear(one, false);
     let network = file.network(&inputs, &["y"]).expect("network");
     assert_eq!(network.operators(), ["DynamicQuantize", "QuantizedLinear"]);
-    let unfused = file.network_with(&inputs, &["y"], false).expect("network");
+    let unfused = file.network_with(&inputs, &["y"], Fused::None).expect("network");
     assert_eq!(bits(&run(&network, &x)), bits(&run(&unfused, &x)));
 }
 
@@ -237,7 +238,7 @@ fn layer_norm_is_onnx_runtimes() {
         let inputs = [Input::new("x", ["rows".into(), 64.into()])];
         let network = file.network(&inputs, &["y"]).expect("network");
         assert_eq!(network.operators(), ["LayerNorm"]);
-        let unfused = file.network_with(&inputs, &["y"], false).expect("network");
+        let unfused = file.network_with(&inputs, &["y"], Fused::None).expect("network");
         let expected = npz[format!("ln/{epsilon}/y").as_str()].f32();
         for network in [network, unfused] {
             let found = run(&network, &x);
@@ -247,18 +248,59 @@ fn layer_norm_is_onnx_runtimes() {
     }
 }
 
+fn quantized(model: &str) -> OnnxFile {
+    let path = fixtures().join(model).join("model_quant.onnx.gz");
+    let packed = std::fs::read(&path).expect("read");
+    let mut bytes = Vec::new();
+    flate2::read::GzDecoder::new(&*packed).read_to_end(&mut bytes).expect("gzip");
+    OnnxFile::parse(&path, &bytes).expect("a model")
+}
+
+/// What is fused once shapes are known computes the same bits, and leaves nothing behind.
+#[test]
+fn encoders_of_models() {
+    for (model, output) in
+        [("paraformer", "/encoder/after_norm/Add_1"), ("sensevoice", "/encoder/tp_norm/Add_1")]
+    {
+        let file = quantized(model).with_attention(AttentionProducts::Float);
+        let inputs = [
+            Input::new("speech", [1.into(), "frames".into(), 560.into()]),
+            Input::full_length("speech_lengths", "frames"),
+            Input::new("language", [1.into()]),
+            Input::new("textnorm", [1.into()]),
+        ];
+        let taken = file.inputs().len();
+        let last = file.nodes().iter().find(|node| node.name() == output).expect("the last norm");
+        let network = |fused| {
+            file.network_with(&inputs[..taken], &[last.output()], fused).expect("the encoder")
+        };
+        let (fused, plain) = (network(Fused::All), network(Fused::Nodes));
+        let operators = fused.operators();
+        for part in ["LayerNorm", "SelfAttention", "QuantizedLinear"] {
+            let quantized = format!("{part} + DynamicQuantize");
+            assert!(operators.contains(&quantized), "{model}: {operators:?}");
+        }
+        let left = |name: &str| ["DynamicQuantize", "Attention", "Slice"].contains(&name);
+        assert!(!operators.iter().any(|name| left(name)), "{model}: {operators:?}");
+        for frames in [1, 7, 60] {
+            let mut random = fastrand::Rng::with_seed(frames as u64);
+            let values: Vec<f32> = (0..frames * 560).map(|_| random.f32() * 3.4 - 1.7).collect();
+            let mut given = vec![crate::tensor(&[1, frames, 560], &values).expect("a tensor")];
+            given.extend((2..taken).map(|_| crate::tensor(&[1], &[0i32]).expect("a number")));
+            let run = |network: &Onnx| {
+                let outputs = network.run(given.clone()).expect("runs");
+                bits(crate::values::<f32>(&outputs[0]).expect("floats"))
+            };
+            assert_eq!(run(&fused), run(&plain), "{model} {frames}");
+        }
+    }
+}
+
 /// Every quantized layer of the fixtures, given the same input, fused or not.
 #[test]
 fn quantized_layers_of_models() {
     for (model, layers) in [("paraformer", 19), ("seaco", 40), ("sensevoice", 10), ("ct-punc", 8)] {
-        let packed =
-            std::fs::read(fixtures().join(model).join("model_quant.onnx.gz")).expect("read");
-        let mut bytes = Vec::new();
-        flate2::read::GzDecoder::new(&*packed).read_to_end(&mut bytes).expect("gzip");
-        let directory = tempfile::tempdir().expect("temporary directory");
-        let path = directory.path().join("model.onnx");
-        std::fs::write(&path, bytes).expect("write model");
-        let file = OnnxFile::read(&path).expect("a model");
+        let file = quantized(model);
         let products = file.nodes().iter().filter(|node| node.op() == "MatMulInteger");
         let mut count = 0;
         for (seed, product) in products.enumerate() {
@@ -288,7 +330,8 @@ fn quantized_layers_of_models() {
                 file.constant(product.input(1).expect("weights")).expect("weights").shape()[0];
             let inputs = [Input::new(x, [1.into(), "time".into(), width.into()])];
             let fused = file.network(&inputs, &[last.output()]).expect("fused");
-            let unfused = file.network_with(&inputs, &[last.output()], false).expect("unfused");
+            let unfused =
+                file.network_with(&inputs, &[last.output()], Fused::None).expect("unfused");
             assert_eq!(fused.operators(), ["DynamicQuantize", "QuantizedLinear"]);
             for time in [1, 5] {
                 let mut random = fastrand::Rng::with_seed(seed as u64);

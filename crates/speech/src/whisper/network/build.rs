@@ -41,6 +41,7 @@ pub(super) fn network(path: &Path, precision: Precision) -> Result<Network, Erro
         memories: layers.map(|layer| model.memory(layer)).collect::<Result<_, _>>()?,
         decoder: model.decoder()?,
         dimensions: model.dimensions,
+        products: precision.products(),
     })
 }
 
@@ -65,7 +66,8 @@ impl Model {
             let name = format!("encoder/layer_{layer}");
             let attention = format!("{name}/self_attention");
             let qkv = self.normed_linear(&mut graph, &attention, 0, x, [3 * width, width])?;
-            let heard = graph.self_attention(&attention, qkv, heads)?;
+            let products = self.precision.products();
+            let heard = graph.self_attention(&attention, qkv, heads, products)?;
             x = self.residual(&mut graph, &format!("{attention}/linear_1"), heard, x, width)?;
             x = self.feed_forward(&mut graph, &name, x)?;
         }

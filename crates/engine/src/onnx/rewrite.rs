@@ -1,0 +1,95 @@
+//! What is fused once shapes are known: operators read parts of tensors where they lie, and quantize
+//! what they give where nobody else takes it.
+
+use kernels::attention::Products;
+use tract_onnx::tract_core::{internal::*, model::Rewriter, ops::array::Slice};
+
+use crate::ops;
+
+/// Rewrites a network. One that is quantized multiplies in attention as fast as the machine can,
+/// unless `products` says otherwise: its operands are far from exact already.
+pub(super) fn rewrite(model: &mut TypedModel, products: Option<Products>) -> TractResult<()> {
+    let quantized = model.nodes().iter().any(|node| node.op_is::<ops::QuantizedLinear>());
+    let usual = if quantized { Products::fastest() } else { Products::Float };
+    let products = products.unwrap_or(usual);
+    Rewriter::default()
+        .with_rule_for("sum", |_: &Products, model, node, _, op| ops::Sum::replace(model, node, op))
+        .with_rule_for("attention", attention)
+        .with_rule_for("fsmn", |_, model, node, _, op| fsmn(model, node, op))
+        .rewrite(&products, model)?;
+    // Last, as they hide the operator that comes first.
+    Rewriter::default()
+        .with_rule_for("quantize", |_: &Products, model, node, _, op| quantize(model, node, op))
+        .rewrite(&products, model)
+}
+
+/// Queries, keys and values that lie side by side.
+fn attention(
+    &products: &Products,
+    model: &TypedModel,
+    node: &TypedNode,
+    _: &str,
+    op: &ops::Attention,
+) -> TractResult<Option<TypedModelPatch>> {
+    let heads = op.heads;
+    if let Some(qkv) = thirds(model, node)? {
+        let op = ops::SelfAttention { heads, products };
+        return TypedModelPatch::replace_single_op(model, node, &[qkv], op).map(Some);
+    }
+    if op.products == products {
+        return Ok(None);
+    }
+    let op = ops::Attention { heads, products };
+    TypedModelPatch::replace_single_op(model, node, &node.inputs, op).map(Some)
+}
+
+/// What the three inputs of `node` are the three thirds of.
+fn thirds(model: &TypedModel, node: &TypedNode) -> TractResult<Option<OutletId>> {
+    let mut whole = None;
+    for (index, &input) in node.inputs.iter().enumerate() {
+        let producer = model.node(input.node);
+        let Some((first, count)) = last_axis_slice(model, input)? else { return Ok(None) };
+        let stride = model.outlet_fact(producer.inputs[0])?.shape.last().cloned();
+        let is_third = stride == Some((3 * count).to_dim()) && first == index * count;
+        if !is_third || whole.is_some_and(|whole| whole != producer.inputs[0]) {
+            return Ok(None);
+        }
+        whole = Some(producer.inputs[0]);
+    }
+    Ok(whole)
+}
+
+/// Where a stretch of the last axis starts, and how long it is, if that is what `outlet` is.
+fn last_axis_slice(model: &TypedModel, outlet: OutletId) -> TractResult<Option<(usize, usize)>> {
+    let Some(slice) = model.node(outlet.node).op_as::<Slice>() else { return Ok(None) };
+    let last = slice.axis + 1 == model.outlet_fact(outlet)?.rank();
+    let range = slice.start.to_usize().ok().zip(slice.end.to_usize().ok());
+    Ok(range.filter(|_| last).map(|(start, end)| (start, end - start)))
+}
+
+/// Channels among others.
+fn fsmn(
+    model: &TypedModel,
+    node: &TypedNode,
+    op: &ops::Fsmn,
+) -> TractResult<Option<TypedModelPatch>> {
+    let Some((first, _)) = last_axis_slice(model, node.inputs[0])? else { return Ok(None) };
+    let whole = model.node(node.inputs[0].node).inputs[0];
+    let op = ops::Fsmn { first: op.first + first, ..op.clone() };
+    TypedModelPatch::replace_single_op(model, node, &[whole], op).map(Some)
+}
+
+/// Quantization of what nobody else takes.
+fn quantize(
+    model: &TypedModel,
+    node: &TypedNode,
+    _: &ops::DynamicQuantize,
+) -> TractResult<Option<TypedModelPatch>> {
+    let producer = model.node(node.inputs[0].node);
+    let alone = producer.outputs[0].successors.len() == 1
+        && !model.output_outlets()?.contains(&node.inputs[0]);
+    let Some(op) = ops::ThenQuantize::of(producer.op.as_ref()).filter(|_| alone) else {
+        return Ok(None);
+    };
+    TypedModelPatch::replace_single_op(model, node, &producer.inputs, op).map(Some)
+}

@@ -1,0 +1,248 @@
+//! `out = x Wᵀ` with both sides rounded to bfloat16 (f32 with the upper 7 bits of its mantissa),
+//! products and sums in f32.
+//!
+//! How weights lie in memory is for the instruction set to say that they are packed for: see
+//! [`Layout`].
+
+use std::cell::RefCell;
+
+use crate::{
+    Epilogue, Isa, PANEL, aligned::Aligned, attention::Rows, end_of_rows, layout::Layout,
+    product::Product,
+};
+
+/// Rows that go past all panels together: their inputs and outputs stay in the second-level cache.
+const ROW_BLOCK: usize = 96;
+
+/// Whether this machine multiplies bfloat16 by itself. Where it does not, products are those of f32,
+/// and no faster.
+pub fn is_native() -> bool {
+    Isa::best().multiplies_bf16()
+}
+
+/// Packed weights of a linear layer.
+#[derive(Clone)]
+pub struct Weights {
+    isa: Isa,
+    panels: Aligned<u16>,
+    inputs: usize,
+    outputs: usize,
+}
+
+/// A block of rows and one panel, both as the [`Layout`] of the instruction set has them.
+pub(crate) struct Tile<'a> {
+    pub(crate) a: &'a [u16],
+    pub(crate) a_stride: usize,
+    pub(crate) rows: usize,
+    /// Inputs, filled up, by two.
+    pub(crate) pairs: usize,
+    pub(crate) panel: &'a [u16],
+    /// Columns of the panel in use.
+    pub(crate) columns: usize,
+    pub(crate) bias: Option<&'a [f32]>,
+    pub(crate) out_stride: usize,
+    /// Add to the output instead of storing.
+    pub(crate) add: bool,
+}
+
+impl Tile<'_> {
+    /// Panics unless all slices are long enough for kernels to go without checks.
+    pub(crate) fn check(&self, layout: &Layout, out: &[f32]) {
+        let depth = 2 * self.pairs;
+        assert!(depth.is_multiple_of(layout.step) && self.a_stride == depth);
+        assert!(self.a.len() >= layout.size_of_rows(self.rows, depth));
+        assert!(self.panel.len() >= depth * PANEL && self.columns <= PANEL);
+        assert!(self.bias.is_none_or(|bias| bias.len() >= self.columns));
+        assert!(out.len() >= end_of_rows(self.rows, self.out_stride, self.columns));
+    }
+}
+
+thread_local! {
+    /// Rows while they are multiplied.
+    static ROWS: RefCell<Aligned<u16>> = RefCell::default();
+}
+
+impl Weights {
+    /// Rounds and packs `weights`, row-major `[outputs, inputs]`.
+    ///
+    /// # Panics
+    /// If there are not `outputs * inputs` weights, or none.
+    pub fn pack(weights: &[f32], outputs: usize, inputs: usize) -> Self {
+        Self::pack_for(Isa::best(), weights, outputs, inputs)
+    }
+
+    pub(crate) fn pack_for(isa: Isa, weights: &[f32], outputs: usize, inputs: usize) -> Self {
+        assert_eq!(weights.len(), outputs * inputs, "weights of a linear layer");
+        assert!(!weights.is_empty(), "a linear layer without weights");
+        let mut panels = Aligned::default();
+        let rows = Rows { values: weights, stride: inputs, count: outputs };
+        pack_outputs(isa, rows, inputs, &mut panels);
+        Self { isa, panels, inputs, outputs }
+    }
+
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// The weights of one output.
+    ///
+    /// # Panics
+    /// If there is no such output.
+    pub fn row(&self, output: usize, row: &mut [f32]) {
+        assert!(output < self.outputs, "output {output} of {}", self.outputs);
+        let layout = self.isa.bf16_layout();
+        for (input, weight) in row.iter_mut().enumerate().take(self.inputs) {
+            *weight = widened(self.panels[layout.position(self.inputs, input, output)]);
+        }
+    }
+
+    /// Multiplies `rows` rows of `x`. Row `i` starts at `i * stride`: rows may overlap, which makes
+    /// this a convolution over time.
+    ///
+    /// # Panics
+    /// If the lengths do not fit together.
+    pub fn apply(
+        &self,
+        x: &[f32],
+        stride: usize,
+        rows: usize,
+        epilogue: Epilogue<'_>,
+        out: &mut [f32],
+    ) {
+        assert_eq!(out.len(), rows * self.outputs, "outputs of a linear layer");
+        assert!(x.len() >= end_of_rows(rows, stride, self.inputs), "inputs of a linear layer");
+        assert!(epilogue.bias.is_none_or(|bias| bias.len() == self.outputs), "biases");
+        let (isa, depth) = (self.isa, depth(self.isa, self.inputs));
+        ROWS.with_borrow_mut(|rounded| {
+            rounded.grow(ROW_BLOCK * depth);
+            for (block, out) in out.chunks_mut(ROW_BLOCK * self.outputs).enumerate() {
+                let values = &x[block * ROW_BLOCK * stride..];
+                let rows = Rows { values, stride, count: out.len() / self.outputs };
+                round_rows(isa, rows, self.inputs, rounded);
+                let product = Product {
+                    a: rounded,
+                    a_stride: depth,
+                    rows: rows.count,
+                    depth,
+                    panels: &self.panels,
+                    outputs: self.outputs,
+                    epilogue,
+                    out_stride: self.outputs,
+                };
+                product.multiply(isa, out);
+                isa.activate(out, epilogue.finish);
+            }
+        });
+    }
+}
+
+/// `inputs`, filled up.
+pub(crate) fn depth(isa: Isa, inputs: usize) -> usize {
+    isa.bf16_layout().depth(inputs)
+}
+
+/// Rounds rows of `inputs` numbers, each filled up with zeros to its [`depth`].
+pub(crate) fn round_rows(isa: Isa, rows: Rows<'_>, inputs: usize, rounded: &mut [u16]) {
+    for (index, to) in rounded.chunks_exact_mut(depth(isa, inputs)).enumerate().take(rows.count) {
+        let (to, rest) = to.split_at_mut(inputs);
+        isa.round_to_bf16(rows.row(index, inputs), to);
+        rest.fill(0);
+    }
+}
+
+/// Packs a matrix with a row of `inputs` numbers for each output.
+pub(crate) fn pack_outputs(isa: Isa, rows: Rows<'_>, inputs: usize, panels: &mut Aligned<u16>) {
+    // Widths as constants make a group one register.
+    match isa.bf16_layout() {
+        Layout { group: 2, columns: PANEL, .. } => {
+            pack_outputs_in::<2, { 2 * PANEL }>(isa, rows, inputs, panels);
+        }
+        Layout { group: 4, columns: 8, .. } => {
+            pack_outputs_in::<4, 32>(isa, rows, inputs, panels);
+        }
+        layout => unreachable!("{layout:?}"),
+    }
+}
+
+/// `ACROSS`: numbers in one group of all columns of a strip.
+fn pack_outputs_in<const GROUP: usize, const ACROSS: usize>(
+    isa: Isa,
+    rows: Rows<'_>,
+    inputs: usize,
+    panels: &mut Aligned<u16>,
+) {
+    let (depth, columns) = (depth(isa, inputs), ACROSS / GROUP);
+    let size_of_all = rows.count.next_multiple_of(PANEL) * depth;
+    panels.grow(size_of_all);
+    let mut rounded = vec![0; depth];
+    for (index, strip) in panels[..size_of_all].chunks_exact_mut(columns * depth).enumerate() {
+        let count = columns.min(rows.count.saturating_sub(index * columns));
+        if count < columns {
+            strip.fill(0);
+        }
+        for column in 0..count {
+            isa.round_to_bf16(rows.row(index * columns + column, inputs), &mut rounded[..inputs]);
+            let groups = rounded.as_chunks::<GROUP>().0;
+            for (group, to) in groups.iter().zip(strip.as_chunks_mut::<ACROSS>().0) {
+                to[GROUP * column..GROUP * (column + 1)].copy_from_slice(group);
+            }
+        }
+    }
+}
+
+/// Packs a matrix with a row of `outputs` numbers for each input.
+pub(crate) fn pack_inputs(isa: Isa, rows: Rows<'_>, outputs: usize, panels: &mut Aligned<u16>) {
+    match isa.bf16_layout() {
+        Layout { group: 2, columns: PANEL, .. } => {
+            pack_inputs_in::<2, { 2 * PANEL }>(isa, rows, outputs, panels);
+        }
+        Layout { group: 4, columns: 8, .. } => {
+            pack_inputs_in::<4, 32>(isa, rows, outputs, panels);
+        }
+        layout => unreachable!("{layout:?}"),
+    }
+}
+
+fn pack_inputs_in<const GROUP: usize, const ACROSS: usize>(
+    isa: Isa,
+    rows: Rows<'_>,
+    outputs: usize,
+    panels: &mut Aligned<u16>,
+) {
+    let (depth, columns) = (depth(isa, rows.count), ACROSS / GROUP);
+    let size = depth * PANEL;
+    let size_of_all = outputs.div_ceil(PANEL) * size;
+    panels.grow(size_of_all);
+    let mut rounded = [[0; PANEL]; GROUP];
+    for (index, panel) in panels[..size_of_all].chunks_exact_mut(size).enumerate() {
+        let first = index * PANEL;
+        let used = PANEL.min(outputs - first);
+        for group in 0..depth / GROUP {
+            for (place, rounded) in rounded.iter_mut().enumerate() {
+                match GROUP * group + place {
+                    input if input < rows.count => {
+                        let row = &rows.row(input, outputs)[first..first + used];
+                        isa.round_to_bf16(row, &mut rounded[..used]);
+                    }
+                    _ => rounded.fill(0),
+                }
+            }
+            for (strip, to) in panel.chunks_exact_mut(columns * depth).enumerate() {
+                let Some(to) = to[group * ACROSS..].first_chunk_mut::<ACROSS>() else { continue };
+                for (column, to) in to.as_chunks_mut::<GROUP>().0.iter_mut().enumerate() {
+                    *to = rounded.each_ref().map(|row| row[strip * columns + column]);
+                }
+            }
+        }
+    }
+}
+
+/// What a bfloat16 is worth.
+#[inline(always)]
+pub(crate) fn widened(x: u16) -> f32 {
+    f32::from_bits(u32::from(x) << 16)
+}

@@ -1,0 +1,168 @@
+//! f32 by FMLA.
+
+use std::{arch::aarch64::*, arch::asm};
+
+use super::{COLUMNS, Finishing};
+use crate::{PANEL, float};
+
+/// Rows of a tile: with two registers of columns they make 16 of sums; eight more hold four inputs
+/// of each row, as rows lie straight, and eight four inputs of the columns.
+const ROWS: usize = 8;
+
+/// Assembly: one input of eight rows, a lane of their registers, by eight columns.
+macro_rules! input {
+    ($b:literal $c:literal, $lane:literal, $($a:literal: $left:literal $right:literal),*) => {
+        concat!($(
+            "fmla v", $left, ".4s, v", $b, ".4s, v", $a, ".s[", $lane, "]\n",
+            "fmla v", $right, ".4s, v", $c, ".4s, v", $a, ".s[", $lane, "]\n"
+        ),*)
+    };
+    ($b:literal $c:literal, $lane:literal) => {
+        input!($b $c, $lane, 0: 16 17, 1: 18 19, 2: 20 21, 3: 22 23,
+            4: 24 25, 5: 26 27, 6: 28 29, 7: 30 31)
+    };
+}
+
+/// One float panel.
+///
+/// # Safety
+/// `tile` passed [`float::Tile::check`] with `out`.
+#[target_feature(enable = "neon")]
+pub(crate) unsafe fn float_panel(tile: float::Tile<'_>, out: &mut [f32]) {
+    let float::Tile { bias, add, columns, out_stride, .. } = tile;
+    let finishing = Finishing { bias, add, columns, out_stride };
+    for row in (0..tile.rows).step_by(ROWS) {
+        let rows = ROWS.min(tile.rows - row);
+        let width = if rows < 4 { 2 * COLUMNS } else { COLUMNS };
+        for column in (0..columns).step_by(width) {
+            // SAFETY: the check saw that rows have `depth` numbers, and the panel as many times
+            // `PANEL`, which both widths divide; `row + N <= tile.rows`.
+            unsafe {
+                match rows {
+                    1 => few::<1>(&tile, row, column, finishing, out),
+                    2 => few::<2>(&tile, row, column, finishing, out),
+                    3 => few::<3>(&tile, row, column, finishing, out),
+                    _ => {
+                        let sums = eight(&tile, row, rows, column);
+                        for (r, sums) in sums.into_iter().enumerate().take(rows) {
+                            finishing.row(row + r, column, sums, out);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The sums of eight rows with eight columns; the last of `rows` stands in for those that are not
+/// there.
+///
+/// # Safety
+/// `tile` passed its check; `rows > 0`, `row + rows <= tile.rows`, `column + 8 <= PANEL`.
+#[target_feature(enable = "neon")]
+#[inline]
+unsafe fn eight(
+    tile: &float::Tile<'_>,
+    row: usize,
+    rows: usize,
+    column: usize,
+) -> [[float32x4_t; 2]; ROWS] {
+    let mut s = [[vdupq_n_f32(0.0); 2]; ROWS];
+    let a: [_; ROWS] = std::array::from_fn(|r| {
+        tile.a.as_ptr().wrapping_add((row + r.min(rows - 1)) * tile.a_stride)
+    });
+    let whole = tile.depth / 4 * 4;
+    let mut b = tile.panel.as_ptr().wrapping_add(column);
+    // SAFETY: the loop reads `whole` numbers of every row and as many rows of the panel, what
+    // follows reads the rest.
+    unsafe {
+        asm!(
+            "cbz {end}, 3f",
+            "2:",
+            "ldr q0, [{a0}, {at}]",
+            "ldr q1, [{a1}, {at}]",
+            "ldp q8, q9, [{b}]",
+            "ldr q2, [{a2}, {at}]",
+            "ldr q3, [{a3}, {at}]",
+            "ldr q4, [{a4}, {at}]",
+            "ldr q5, [{a5}, {at}]",
+            "ldr q6, [{a6}, {at}]",
+            "ldr q7, [{a7}, {at}]",
+            input!(8 9, 0),
+            "ldp q10, q11, [{b}, #256]",
+            input!(10 11, 1),
+            "ldp q12, q13, [{b}, #512]",
+            input!(12 13, 2),
+            "ldp q14, q15, [{b}, #768]",
+            input!(14 15, 3),
+            "add {at}, {at}, #16",
+            "add {b}, {b}, #1024",
+            "cmp {at}, {end}",
+            "b.ne 2b",
+            "3:",
+            a0 = in(reg) a[0], a1 = in(reg) a[1], a2 = in(reg) a[2], a3 = in(reg) a[3],
+            a4 = in(reg) a[4], a5 = in(reg) a[5], a6 = in(reg) a[6], a7 = in(reg) a[7],
+            at = inout(reg) 0usize => _,
+            end = in(reg) 4 * whole,
+            b = inout(reg) b,
+            out("v0") _, out("v1") _, out("v2") _, out("v3") _,
+            out("v4") _, out("v5") _, out("v6") _, out("v7") _,
+            out("v8") _, out("v9") _, out("v10") _, out("v11") _,
+            out("v12") _, out("v13") _, out("v14") _, out("v15") _,
+            inout("v16") s[0][0], inout("v17") s[0][1], inout("v18") s[1][0],
+            inout("v19") s[1][1], inout("v20") s[2][0], inout("v21") s[2][1],
+            inout("v22") s[3][0], inout("v23") s[3][1], inout("v24") s[4][0],
+            inout("v25") s[4][1], inout("v26") s[5][0], inout("v27") s[5][1],
+            inout("v28") s[6][0], inout("v29") s[6][1], inout("v30") s[7][0],
+            inout("v31") s[7][1],
+            options(readonly, nostack),
+        );
+        for depth in whole..tile.depth {
+            let columns = [vld1q_f32(b), vld1q_f32(b.add(4))];
+            for (a, s) in a.into_iter().zip(&mut s) {
+                let a = *a.add(depth);
+                s[0] = vfmaq_n_f32(s[0], columns[0], a);
+                s[1] = vfmaq_n_f32(s[1], columns[1], a);
+            }
+            b = b.add(PANEL);
+        }
+    }
+    s
+}
+
+/// `N` rows with sixteen columns: a line of the panel, and enough sums for a row not to wait for
+/// itself.
+///
+/// # Safety
+/// `tile` passed its check; `row + N <= tile.rows`, `column + 16 <= PANEL`.
+#[target_feature(enable = "neon")]
+#[inline]
+unsafe fn few<const N: usize>(
+    tile: &float::Tile<'_>,
+    row: usize,
+    column: usize,
+    finishing: Finishing<'_>,
+    out: &mut [f32],
+) {
+    let mut sums = [[vdupq_n_f32(0.0); 4]; N];
+    let panel = tile.panel.as_ptr().wrapping_add(column);
+    for depth in 0..tile.depth {
+        // SAFETY: `depth` is less than the numbers of a row and the rows of the panel.
+        unsafe {
+            let b = panel.add(depth * PANEL);
+            let b = [vld1q_f32(b), vld1q_f32(b.add(4)), vld1q_f32(b.add(8)), vld1q_f32(b.add(12))];
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let a = *tile.a.as_ptr().add((row + r) * tile.a_stride + depth);
+                for (sum, b) in sums.iter_mut().zip(b) {
+                    *sum = vfmaq_n_f32(*sum, b, a);
+                }
+            }
+        }
+    }
+    for (r, [a, b, c, d]) in sums.into_iter().enumerate() {
+        finishing.row(row + r, column, [a, b], out);
+        if column + COLUMNS < tile.columns {
+            finishing.row(row + r, column + COLUMNS, [c, d], out);
+        }
+    }
+}
