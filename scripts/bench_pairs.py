@@ -20,7 +20,8 @@ class Bench:
         self.cache = arguments.cache
         self.ours = Scriptorium(arguments.binary)
         self.durations = arguments.durations
-        self.tokens, self.peaks = {}, {}
+        # What `scriptorium bench` said, turn by turn; how many tokens each side wrote.
+        self.turns, self.tokens = [], {}
 
     # --- Systems and models ---
 
@@ -103,20 +104,20 @@ class Bench:
             progress(f"{work}: warming up")
             for _, theirs in peers.values():
                 theirs()
-            self.measured(ours)
+            self.measured(work, ours)
         pairs = {label: [] for label in peers}
         for number in range(1, self.arguments.runs + 1):
             for label, (_, theirs) in peers.items():
                 progress(f"{work}: pair {number} of {self.arguments.runs}, {label}")
-                pairs[label].append((theirs(), self.measured(ours)))
+                pairs[label].append((theirs(), self.measured(work, ours)))
         for label, (version, _) in peers.items():
             self.rows.append(bench_report.row(work, label, version, wanted, pairs[label]))
 
-    def measured(self, ours):
+    def measured(self, work, ours):
         try:
             return ours()
         except Unavailable as reason:
-            self.skip("scriptorium", reason)
+            self.skip(f"Scriptorium at {work}", reason)
 
     def skip(self, what, reason):
         line = f"{what} left out: {reason}"
@@ -152,20 +153,18 @@ class Bench:
                 }
 
                 def ours(work=work, seconds=seconds):
-                    said = self.bench(model, precision, self.segment(seconds), seconds)
+                    said = self.bench(work, model, precision, seconds)
                     self.tokens.setdefault(work, {})["scriptorium"] = said["tokens"]
-                    return said["seconds"]
+                    return said["cpu_seconds"]
 
                 self.pairs(work, wanted(seconds), theirs, ours)
                 for label, peer in peers.items():
                     self.tokens.setdefault(work, {})[label] = peer.said["tokens"]
 
-    def bench(self, model, precision, wav, seconds):
-        said = self.ours.bench(model, precision, wav, seconds, REPEAT)
-        # The most that was ever seen is the peak: other work on the machine only lowers it.
-        self.peaks = {
-            kind: max(peak, self.peaks.get(kind, 0)) for kind, peak in said["peaks"].items()
-        }
+    def bench(self, work, model, precision, seconds):
+        """One turn of ours; `work` is what it is measured for."""
+        said = self.ours.bench(model, precision, self.segment(seconds), seconds, REPEAT)
+        self.turns.append({"work": work} | said)
         return said
 
 

@@ -33,23 +33,24 @@ def frames_of(seconds):
 FLOOR = "Paraformer-large int8, 10 s"
 
 
-def floor(rows, tokens, peaks):
-    """The least time that the products of 10 s take at the measured peak, beside ours."""
-    ours = [row["ours"] for row in rows if row["work"] == FLOOR and row["ours"]]
-    if not (peaks and ours):
-        return []
-    found = []
-    of = products(frames_of(10), tokens[FLOOR]["scriptorium"])
-    for label, attention in (("all others in f32", "f32"), ("attention in bf16", "bf16")):
-        seconds = (
-            of["int8"] / peaks["int8"]
-            + of["attention"] / peaks[attention]
-            + of["f32"] / peaks["f32"]
-        ) / 1e9
-        work = f"arithmetic floor, {FLOOR}, {label}"
-        label = "products / measured peak"
-        found.append(row(work, label, "", "at least 0.8", [(seconds, statistics.median(ours))]))
-    return found
+def floor(turns):
+    """The least time that the products of 10 s take at the peak that the same process measured."""
+    pairs = {"all others in f32": [], "attention in bf16": []}
+    for turn in turns:
+        if turn["work"] != FLOOR:
+            continue
+        peaks, of = turn["peaks"], products(frames_of(10), turn["tokens"])
+        least = (of["int8"] / peaks["int8"] + of["f32"] / peaks["f32"]) / 1e9
+        for attention, kind in zip(pairs.values(), ("f32", "bf16"), strict=True):
+            seconds = least + of["attention"] / peaks[kind] / 1e9
+            attention.append((seconds, turn["cpu_seconds"]))
+    return [
+        row(
+            f"arithmetic floor, {FLOOR}, {what}", "products / measured peak", "", "at least 0.8", of
+        )
+        for what, of in pairs.items()
+        if of
+    ]
 
 
 def row(work, peer, version, wanted, pairs, unit="s"):
@@ -90,9 +91,10 @@ def markdown(figures):
         f"{figures['runs']} interleaved pairs; load average {load['before']:.1f} before, "
         f"{load['after']:.1f} after.",
     ]
-    if peaks := figures["peaks_gmac_per_second"]:
-        said = ", ".join(f"{kind} {peak:.0f}" for kind, peak in peaks.items())
-        lines.append(f"Measured peaks of one core, 10⁹ products per second: {said}.")
+    peaks = [turn["peaks"] for turn in figures["turns"]]
+    if peaks:
+        said = (f"{kind} {statistics.median(of[kind] for of in peaks):.0f}" for kind in peaks[0])
+        lines.append(f"Peaks of one core, 10⁹ products per second: {', '.join(said)} (medians).")
     lines += [
         "",
         "| work | peer | theirs | ours | ratio | pairs | wanted |",

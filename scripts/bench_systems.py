@@ -135,7 +135,7 @@ def read_bench(said):
     segment, memory = said["segments"][0], said["memory"]
     peaks = said["machine"]["peak"]
     return {
-        "seconds": segment["cpu_ms"] / 1e3,
+        "cpu_seconds": segment["cpu_ms"] / 1e3,
         "tokens": segment["tokens"],
         "peaks": {kind: rate["products_per_second"] / 1e9 for kind, rate in peaks.items()},
         "load_seconds": said["load"]["cpu_seconds"],
