@@ -1,6 +1,6 @@
 # The commands of the README. Each is a script that also runs without make.
 
-.PHONY: help demo compare compare-funasr bench-peers test services stop-services
+.PHONY: help demo compare compare-funasr bench-peers test arm mca services stop-services
 
 help:
 	@echo 'make demo           transcribe real recordings, print word error rate and speed'
@@ -8,6 +8,8 @@ help:
 	@echo 'make compare-funasr the same beside funasr_onnx with the same Paraformer'
 	@echo 'make bench-peers    speed, memory and loading beside all peers, one table'
 	@echo 'make test           every test, with the services they need'
+	@echo 'make arm            build for aarch64 and test the kernels and the engine under emulation'
+	@echo 'make mca            cycles of the inner loops on Arm cores, beside the least possible'
 	@echo 'make services       start the services of the tests and leave them running'
 	@echo 'make stop-services  stop them'
 
@@ -25,6 +27,12 @@ bench-peers:
 
 test:
 	@tests/run.sh
+
+arm:
+	@scripts/arm.sh test
+
+mca:
+	@scripts/arm.sh mca
 
 # For running single tests by hand: eval "$$(make -s services)"
 services:

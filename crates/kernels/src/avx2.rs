@@ -13,7 +13,7 @@ crate::isa::compile_pointwise!("avx2,fma");
 
 /// Eight columns fill two registers once they are widened to 16 bits.
 pub(crate) static LAYOUT: Layout =
-    Layout { columns: 8, group: 4, step: 4, shift: 0, rows: RowLayout::Straight }.check();
+    Layout { columns: 8, group: 4, step: 4, shift: 0, rows: RowLayout::Widened }.check();
 
 /// Columns of a tile: two registers.
 const COLUMNS: usize = 16;
@@ -53,13 +53,12 @@ unsafe fn float_rows<const R: usize>(
     column: usize,
     out: &mut [f32],
 ) {
-    let mut products = [[0f32; COLUMNS]; R];
+    let mut sums = [[_mm256_setzero_ps(); 2]; R];
     // SAFETY: `Tile::check` saw that every row of `a` has `depth` numbers, and the panel
     // `depth * PANEL`.
     unsafe {
         let a = tile.a.as_ptr().add(row * tile.a_stride);
         let panel = tile.panel.as_ptr().add(column);
-        let mut sums = [[_mm256_setzero_ps(); 2]; R];
         for depth in 0..tile.depth {
             let b = panel.add(depth * PANEL);
             let b = [_mm256_loadu_ps(b), _mm256_loadu_ps(b.add(8))];
@@ -69,16 +68,15 @@ unsafe fn float_rows<const R: usize>(
                 sums[1] = _mm256_fmadd_ps(a, b[1], sums[1]);
             }
         }
-        for (products, sums) in products.iter_mut().zip(sums) {
-            _mm256_storeu_ps(products.as_mut_ptr(), sums[0]);
-            _mm256_storeu_ps(products.as_mut_ptr().add(8), sums[1]);
-        }
     }
-    let columns = COLUMNS.min(tile.columns - column);
-    for (r, products) in products.iter().enumerate() {
-        let out = &mut out[(row + r) * tile.out_stride + column..];
-        let bias = tile.bias.map(|bias| &bias[column..]);
-        crate::plain::finish(&products[..columns], bias, tile.add, out);
+    for (r, sums) in sums.into_iter().enumerate() {
+        let out = &mut out[(row + r) * tile.out_stride..];
+        for (half, products) in sums.into_iter().enumerate() {
+            let column = column + 8 * half;
+            if column < tile.columns {
+                finish(products, tile.bias, tile.add, column, tile.columns, out);
+            }
+        }
     }
 }
 
@@ -91,26 +89,29 @@ pub(crate) fn bf16_panel_in_f32(tile: bf16::Tile<'_>, out: &mut [f32]) {
 /// One panel of quantized weights.
 ///
 /// # Safety
-/// The machine has AVX2; `tile` passed [`int8::Tile::check`] with `out`.
+/// The machine has AVX2; `tile` passed [`int8::Tile::check`] for [`LAYOUT`] with `out`.
 #[target_feature(enable = "avx2,fma")]
 pub(crate) unsafe fn int8_panel(tile: int8::Tile<'_>, out: &mut [f32]) {
-    for column in (0..tile.columns).step_by(8) {
-        for row in (0..tile.rows).step_by(4) {
+    for column in (0..tile.columns).step_by(LAYOUT.columns) {
+        for row in (0..tile.rows).step_by(ROWS) {
             // SAFETY: `int8_rows` asks for what this function asks for, and for `row + R <= rows`.
             unsafe {
                 match tile.rows - row {
                     1 => int8_rows::<1>(&tile, row, column, out),
                     2 => int8_rows::<2>(&tile, row, column, out),
                     3 => int8_rows::<3>(&tile, row, column, out),
-                    _ => int8_rows::<4>(&tile, row, column, out),
+                    4 => int8_rows::<4>(&tile, row, column, out),
+                    5 => int8_rows::<5>(&tile, row, column, out),
+                    _ => int8_rows::<ROWS>(&tile, row, column, out),
                 }
             }
         }
     }
 }
 
-/// Eight columns. `vpmaddubsw` would saturate (2 * 255 * 127 > 32767), so bytes are widened to
-/// 16 bits: a register then holds four inputs of four columns, and `vpmaddwd` sums them in pairs.
+/// Eight columns. `vpmaddubsw` would saturate (2 * 255 * 127 > 32767), so both sides are widened to
+/// 16 bits, rows once when they are laid out: a register then holds four inputs of four columns, and
+/// `vpmaddwd` sums them in pairs.
 ///
 /// # Safety
 /// As [`int8_panel`], and `row + R <= tile.rows`, `column + 8 <= PANEL`.
@@ -122,42 +123,102 @@ unsafe fn int8_rows<const R: usize>(
     column: usize,
     out: &mut [f32],
 ) {
+    let depth = 4 * tile.quads;
     let mut sums = [[_mm256_setzero_si256(); 2]; R];
-    // SAFETY: `Tile::check` saw that every row of `a` has `4 * quads` numbers, and the panel
-    // `4 * quads * PANEL`.
+    // SAFETY: `Tile::check` saw that every row of `a` has `2 * depth` bytes, and every column
+    // `depth`.
     unsafe {
-        let a = tile.a.as_ptr().add(row * tile.a_stride);
-        let panel = tile.panel.as_ptr().add(4 * tile.quads * column);
+        let a = tile.a.as_ptr().add(2 * row * depth);
+        let panel = tile.panel.as_ptr().add(depth * column).cast::<__m128i>();
         for quad in 0..tile.quads {
-            let b = panel.add(quad * 4 * LAYOUT.columns).cast::<__m128i>();
+            let b = panel.add(2 * quad);
             let b = [
                 _mm256_cvtepi8_epi16(_mm_loadu_si128(b)),
                 _mm256_cvtepi8_epi16(_mm_loadu_si128(b.add(1))),
             ];
             for (r, sums) in sums.iter_mut().enumerate() {
-                let a = a.add(r * tile.a_stride + 4 * quad).cast::<i32>().read_unaligned();
-                let a = _mm256_broadcastq_epi64(_mm_cvtepu8_epi16(_mm_cvtsi32_si128(a)));
+                let a = a.add(2 * r * depth + 8 * quad).cast::<i64>().read_unaligned();
+                let a = _mm256_set1_epi64x(a);
                 for (sum, b) in sums.iter_mut().zip(b) {
                     *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(a, b));
                 }
             }
         }
     }
-    let columns = 8.min(tile.columns - column);
     for (r, sums) in sums.into_iter().enumerate() {
-        let mut pairs = [0i32; 16];
-        // SAFETY: `pairs` has room for two registers.
-        unsafe {
-            _mm256_storeu_si256(pairs.as_mut_ptr().cast(), sums[0]);
-            _mm256_storeu_si256(pairs.as_mut_ptr().add(8).cast(), sums[1]);
+        // Pairs added: columns 0, 1, 4, 5 in one half of the register, the others in the other.
+        let sums = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(sums[0], sums[1]));
+        // SAFETY: rows and columns are those of the tile.
+        let products = unsafe { scaled(tile, row + r, column, sums) };
+        finish(
+            products,
+            tile.bias,
+            tile.add,
+            column,
+            tile.columns,
+            &mut out[(row + r) * tile.out_stride..],
+        );
+    }
+}
+
+/// Corrects and scales the sums of eight columns from `column` on.
+///
+/// # Safety
+/// The machine has AVX2; `tile` passed [`int8::Tile::check`], `row < tile.rows`,
+/// `column + 8 <= PANEL`.
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+pub(crate) unsafe fn scaled(
+    tile: &int8::Tile<'_>,
+    row: usize,
+    column: usize,
+    mut sums: __m256i,
+) -> __m256 {
+    // SAFETY: the check saw that there are `PANEL` scales, corrections and outer columns, and a
+    // scale and an outer number per row.
+    unsafe {
+        let corrections = tile.corrections.as_ptr().add(column).cast();
+        sums = _mm256_add_epi32(sums, _mm256_loadu_si256(corrections));
+        if let Some((rows, columns)) = tile.outer {
+            let columns = _mm256_loadu_si256(columns.as_ptr().add(column).cast());
+            let of_row = _mm256_set1_epi32(*rows.get_unchecked(row));
+            sums = _mm256_add_epi32(sums, _mm256_mullo_epi32(of_row, columns));
         }
-        let products: [f32; 8] = std::array::from_fn(|i| {
-            let sum = pairs[2 * i].wrapping_add(pairs[2 * i + 1]);
-            let sum = sum.wrapping_add(crate::plain::start(tile, row + r, column + i));
-            sum as f32 * (tile.row_scales[row + r] * tile.scales[column + i])
-        });
-        let out = &mut out[(row + r) * tile.out_stride + column..];
-        let bias = tile.bias.map(|bias| &bias[column..]);
-        crate::plain::finish(&products[..columns], bias, tile.add, out);
+        let row_scale = _mm256_set1_ps(*tile.row_scales.get_unchecked(row));
+        let scales = _mm256_mul_ps(row_scale, _mm256_loadu_ps(tile.scales.as_ptr().add(column)));
+        _mm256_mul_ps(_mm256_cvtepi32_ps(sums), scales)
+    }
+}
+
+/// Adds the bias to eight products from `column` on, and stores, or adds to the outputs of a row,
+/// those that are in use.
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+pub(crate) fn finish(
+    mut products: __m256,
+    bias: Option<&[f32]>,
+    add: bool,
+    column: usize,
+    columns: usize,
+    out: &mut [f32],
+) {
+    let (bias, out) = (bias.map(|bias| &bias[column..]), &mut out[column..]);
+    let whole = column + 8 <= columns;
+    let Some(out) = out.first_chunk_mut::<8>().filter(|_| whole) else {
+        let mut numbers = [0f32; 8];
+        // SAFETY: there is room for a register.
+        unsafe { _mm256_storeu_ps(numbers.as_mut_ptr(), products) };
+        crate::plain::finish(&numbers[..columns - column], bias, add, out);
+        return;
+    };
+    // SAFETY: both have eight numbers.
+    unsafe {
+        if let Some(bias) = bias.and_then(|bias| bias.first_chunk::<8>()) {
+            products = _mm256_add_ps(products, _mm256_loadu_ps(bias.as_ptr()));
+        }
+        if add {
+            products = _mm256_add_ps(_mm256_loadu_ps(out.as_ptr()), products);
+        }
+        _mm256_storeu_ps(out.as_mut_ptr(), products);
     }
 }

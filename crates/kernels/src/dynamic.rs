@@ -12,9 +12,9 @@
 use std::cell::RefCell;
 
 use crate::{
-    Epilogue, Isa,
+    Epilogue, Finish, Isa,
     aligned::Aligned,
-    int8::{Columns, Panels, ROW_BLOCK, Rows},
+    int8::{Columns, Panels, Rows, row_block},
 };
 
 /// The most inputs for which no sum leaves i32.
@@ -50,7 +50,23 @@ pub fn quantize(x: &[f32], out: &mut [u8]) -> (f32, u8) {
 
 pub(crate) fn quantize_with(isa: Isa, x: &[f32], out: &mut [u8]) -> (f32, u8) {
     assert_eq!(x.len(), out.len(), "quantization");
-    let (min, max) = isa.extremes(x);
+    quantize_between(isa, isa.extremes(x), x, out)
+}
+
+/// The least and the greatest of `x` and zero.
+pub fn extremes(x: &[f32]) -> (f32, f32) {
+    Isa::best().extremes(x)
+}
+
+/// As [`quantize`], for an `x` whose extremes, and zero, are known.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn quantize_within(extremes: (f32, f32), x: &[f32], out: &mut [u8]) -> (f32, u8) {
+    quantize_between(Isa::best(), extremes, x, out)
+}
+
+fn quantize_between(isa: Isa, (min, max): (f32, f32), x: &[f32], out: &mut [u8]) -> (f32, u8) {
     let scale = (max - min) / 255.0;
     let scale = if scale > 0.0 { scale } else { 1.0 };
     let zero_point = (-min / scale).clamp(0.0, 255.0).round_ties_even() as u8;
@@ -130,6 +146,40 @@ impl Weights {
     /// # Panics
     /// If the lengths do not fit together.
     pub fn apply(&self, x: Quantized<'_>, epilogue: Epilogue<'_>, out: &mut [f32]) {
+        self.apply_and(x, epilogue, out, |isa, block| isa.activate(block, epilogue.finish));
+    }
+
+    /// As [`Self::apply`]; returns the least and the greatest of what is in `out` then and zero.
+    ///
+    /// # Panics
+    /// As [`Self::apply`].
+    pub fn apply_with_extremes(
+        &self,
+        x: Quantized<'_>,
+        epilogue: Epilogue<'_>,
+        out: &mut [f32],
+    ) -> (f32, f32) {
+        let mut extremes = (0f32, 0f32);
+        // While it is in the cache.
+        self.apply_and(x, epilogue, out, |isa, block| {
+            let (least, greatest) = if epilogue.finish == Finish::Relu {
+                (0.0, isa.relu_with_greatest(block))
+            } else {
+                isa.activate(block, epilogue.finish);
+                isa.extremes(block)
+            };
+            extremes = (extremes.0.min(least), extremes.1.max(greatest));
+        });
+        extremes
+    }
+
+    fn apply_and(
+        &self,
+        x: Quantized<'_>,
+        epilogue: Epilogue<'_>,
+        out: &mut [f32],
+        mut activate: impl FnMut(Isa, &mut [f32]),
+    ) {
         let (inputs, outputs) = (self.inputs(), self.outputs());
         let rows = x.values.len() / inputs;
         assert_eq!(x.values.len(), rows * inputs, "inputs of a linear layer");
@@ -152,8 +202,9 @@ impl Weights {
             for (to, scale) in column_scales.iter_mut().zip(self.scales.iter()) {
                 *to = x.scale * scale;
             }
-            let blocks = x.values.chunks(ROW_BLOCK * inputs);
-            for (block, out) in blocks.zip(out.chunks_mut(ROW_BLOCK * outputs)) {
+            let rows = row_block(outputs);
+            let blocks = x.values.chunks(rows * inputs);
+            for (block, out) in blocks.zip(out.chunks_mut(rows * outputs)) {
                 scales.clear();
                 scales.resize(block.len() / inputs, 1.0);
                 sums.clear();
@@ -162,6 +213,7 @@ impl Weights {
                     Columns { scales: column_scales, starts, zero_points: &self.zero_points };
                 let rows = Rows { values: block, stride: inputs, scales, sums: Some(sums) };
                 self.panels.multiply(rows, columns, epilogue, out, laid);
+                activate(isa, out);
             }
         });
     }

@@ -9,24 +9,32 @@ use std::sync::OnceLock;
 #[cfg(target_arch = "aarch64")]
 use crate::neon;
 use crate::{
-    Finish, bf16, float, int8,
+    Finish, PANEL,
+    attention::Rows,
+    bf16, float, int8,
     layout::{self, Layout},
     plain, pointwise,
 };
 #[cfg(target_arch = "x86_64")]
-use crate::{avx2, avx512};
+use crate::{avx_vnni, avx2, avx512};
+
+/// Asks for another instruction set than the best, to compare them.
+const VARIABLE: &str = "SCRIPTORIUM_KERNELS";
 
 /// Instruction sets that there are kernels for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Isa(Set);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Set {
     /// Rust without intrinsics, on every machine: the reference.
     Plain,
     /// AVX2 and FMA (x86-64-v3).
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    /// AVX2 with VNNI on 256 bits (Alder Lake, Zen 5 and later).
+    #[cfg(target_arch = "x86_64")]
+    AvxVnni,
     /// AVX-512 F, BW, VL, DQ and VNNI (Ice Lake, Zen 4 and later).
     #[cfg(target_arch = "x86_64")]
     Avx512,
@@ -41,6 +49,37 @@ enum Set {
     I8mm,
 }
 
+/// `SCRIPTORIUM_KERNELS` asks for an instruction set that this machine has not, or that there is
+/// not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{VARIABLE}={asked}: this machine has {}", available.join(", "))]
+pub struct NoSuchSet {
+    pub asked: String,
+    pub available: Vec<&'static str>,
+}
+
+/// The instruction sets that products are made with, as in "avx512 and bf16".
+///
+/// # Errors
+/// If the environment asks for one that cannot be had. Products are then made with the best.
+pub fn instruction_sets() -> Result<&'static str, NoSuchSet> {
+    chosen()?;
+    let best = Isa::best();
+    Ok(match best.0 {
+        #[cfg(target_arch = "x86_64")]
+        Set::Avx512 if best.multiplies_bf16() => "avx512 and bf16",
+        #[cfg(target_arch = "aarch64")]
+        Set::I8mm if best.multiplies_bf16() => "i8mm and bf16",
+        _ => best.name(),
+    })
+}
+
+/// What the environment asks for, if anything.
+fn chosen() -> Result<Option<Isa>, NoSuchSet> {
+    let asked = std::env::var_os(VARIABLE).filter(|asked| !asked.is_empty());
+    asked.map(|asked| Isa::named(&asked.to_string_lossy())).transpose()
+}
+
 /// Calls the loop of the set. The unsafe calls are sound because only [`Isa::available`] makes an
 /// `Isa`, and it makes none that the machine has not.
 macro_rules! dispatch {
@@ -49,7 +88,7 @@ macro_rules! dispatch {
             Set::Plain => $plain($($argument),*),
             // SAFETY: see above.
             #[cfg(target_arch = "x86_64")]
-            Set::Avx2 => unsafe { avx2::$name($($argument),*) },
+            Set::Avx2 | Set::AvxVnni => unsafe { avx2::$name($($argument),*) },
             // SAFETY: see above.
             #[cfg(target_arch = "x86_64")]
             Set::Avx512 => unsafe { avx512::$name($($argument),*) },
@@ -61,24 +100,57 @@ macro_rules! dispatch {
 }
 
 impl Isa {
-    /// The best this machine has.
+    /// The best this machine has, or what the environment asks for.
     pub(crate) fn best() -> Self {
         static BEST: OnceLock<Isa> = OnceLock::new();
-        *BEST.get_or_init(|| Self::available().last().copied().unwrap_or(Self(Set::Plain)))
+        *BEST.get_or_init(|| {
+            let best = Self::available().last().copied().unwrap_or(Self(Set::Plain));
+            chosen().ok().flatten().unwrap_or(best)
+        })
+    }
+
+    fn named(asked: &str) -> Result<Self, NoSuchSet> {
+        let available = Self::available();
+        available.iter().copied().find(|isa| isa.name() == asked).ok_or_else(|| NoSuchSet {
+            asked: asked.to_owned(),
+            available: available.iter().map(|isa| isa.name()).collect(),
+        })
+    }
+
+    fn name(self) -> &'static str {
+        match self.0 {
+            Set::Plain => "plain",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Set::AvxVnni => "avx-vnni",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => "avx512",
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon => "neon",
+            #[cfg(target_arch = "aarch64")]
+            Set::DotProd => "dotprod",
+            #[cfg(target_arch = "aarch64")]
+            Set::I8mm => "i8mm",
+        }
     }
 
     /// All that this machine has, from plain to best.
     pub(crate) fn available() -> &'static [Self] {
         static AVAILABLE: OnceLock<Vec<Isa>> = OnceLock::new();
         AVAILABLE.get_or_init(|| {
+            #[cfg(target_arch = "x86_64")]
+            let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
             let sets = [
                 (Set::Plain, true),
                 #[cfg(target_arch = "x86_64")]
-                (Set::Avx2, is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")),
+                (Set::Avx2, avx2),
+                #[cfg(target_arch = "x86_64")]
+                (Set::AvxVnni, avx2 && is_x86_feature_detected!("avxvnni")),
                 #[cfg(target_arch = "x86_64")]
                 (
                     Set::Avx512,
-                    is_x86_feature_detected!("avx512f")
+                    avx2 && is_x86_feature_detected!("avx512f")
                         && is_x86_feature_detected!("avx512bw")
                         && is_x86_feature_detected!("avx512dq")
                         && is_x86_feature_detected!("avx512vl")
@@ -100,6 +172,8 @@ impl Isa {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Set::Avx2 => &avx2::LAYOUT,
+            #[cfg(target_arch = "x86_64")]
+            Set::AvxVnni => &avx_vnni::LAYOUT,
             #[cfg(target_arch = "aarch64")]
             Set::Neon => &neon::LAYOUT,
             #[cfg(target_arch = "aarch64")]
@@ -157,6 +231,9 @@ impl Isa {
         tile.check(self.layout(), out);
         match self.0 {
             // SAFETY: the machine has what was asked for.
+            #[cfg(target_arch = "x86_64")]
+            Set::AvxVnni => unsafe { avx_vnni::int8_panel(tile, out) },
+            // SAFETY: as above.
             #[cfg(target_arch = "aarch64")]
             Set::Neon => unsafe { neon::int8_panel(tile, out) },
             // SAFETY: as above.
@@ -177,6 +254,11 @@ impl Isa {
         }
     }
 
+    /// [`Finish::Relu`]; returns the greatest of what is left.
+    pub(crate) fn relu_with_greatest(self, values: &mut [f32]) -> f32 {
+        dispatch!(self, pointwise::relu_with_greatest, relu_with_greatest, (values))
+    }
+
     pub(crate) fn layer_norm(
         self,
         x: &[f32],
@@ -190,6 +272,36 @@ impl Isa {
 
     pub(crate) fn exponentials(self, row: &mut [f32], scale: f32) -> f32 {
         dispatch!(self, pointwise::exponentials_row, exponentials_row, (row, scale))
+    }
+
+    /// Packs up to 16 rows of `inputs` numbers into 16 columns of a panel of bfloat16; `false` if
+    /// this instruction set does it another way.
+    pub(crate) fn turn_to_bf16(self, x: Rows<'_>, inputs: usize, panel: &mut [u16]) -> bool {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 if self.multiplies_bf16() => {
+                assert!(x.count <= 16 && x.holds(inputs) && inputs > 0);
+                assert!(panel.len() >= 2 * PANEL * (inputs.div_ceil(2) - 1) + 32);
+                // SAFETY: the machine has what was asked for, and the slices are long enough.
+                unsafe { avx512::turn_to_bf16(x.values, x.stride, x.count, inputs, panel) };
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Rounds two rows into one of pairs; `false` if this instruction set does it another way.
+    pub(crate) fn pair_in_bf16(self, a: &[f32], b: &[f32], out: &mut [u16]) -> bool {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 if self.multiplies_bf16() => {
+                assert!(a.len() == b.len() && out.len() >= 2 * a.len(), "pairs");
+                // SAFETY: the machine has what was asked for, and the slices are long enough.
+                unsafe { avx512::pair_in_bf16(a, b, out) };
+                true
+            }
+            _ => false,
+        }
     }
 
     /// As [`Self::exponentials`], rounded into `out`; what is in `row` then is not defined.
@@ -213,6 +325,15 @@ impl Isa {
         dispatch!(self, pointwise::weigh_rows, weigh_rows, (x, stride, weights, out));
     }
 
+    pub(crate) fn filter_rows(self, x: &[f32], stride: usize, weights: &[f32], out: &mut [f32]) {
+        match self.0 {
+            // SAFETY: the machine has what was asked for.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => unsafe { avx512::filter_rows_fast(x, stride, weights, out) },
+            _ => dispatch!(self, pointwise::filter_rows, filter_rows, (x, stride, weights, out)),
+        }
+    }
+
     pub(crate) fn add(self, x: &[f32], out: &mut [f32]) {
         dispatch!(self, pointwise::add_all, add_all, (x, out));
     }
@@ -227,7 +348,20 @@ impl Isa {
     }
 
     pub(crate) fn quantize_around(self, x: &[f32], scale: f32, zero_point: u8, out: &mut [u8]) {
-        dispatch!(self, pointwise::quantize_around, quantize_around, (x, scale, zero_point, out));
+        assert_eq!(x.len(), out.len(), "quantization");
+        match self.0 {
+            // SAFETY: the machine has what was asked for.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => unsafe { avx512::quantize_fast(x, scale, zero_point, out) },
+            _ => {
+                dispatch!(
+                    self,
+                    pointwise::quantize_around,
+                    quantize_around,
+                    (x, scale, zero_point, out)
+                );
+            }
+        }
     }
 
     pub(crate) fn sum(self, x: &[u8]) -> i32 {
@@ -248,6 +382,8 @@ impl Isa {
 macro_rules! compile_pointwise {
     ($features:literal) => {
         crate::isa::compile_pointwise!(@ $features, relu_all(values: &mut [f32]));
+        crate::isa::compile_pointwise!(
+            @ $features, relu_with_greatest(values: &mut [f32]) -> f32);
         crate::isa::compile_pointwise!(@ $features, gelu_all(values: &mut [f32]));
         crate::isa::compile_pointwise!(@ $features, layer_norm_row(
             x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32, out: &mut [f32]));
@@ -256,6 +392,8 @@ macro_rules! compile_pointwise {
         crate::isa::compile_pointwise!(
             @ $features, quantize_row(x: &[f32], quantized: &mut [u8]) -> f32);
         crate::isa::compile_pointwise!(@ $features, weigh_rows(
+            x: &[f32], stride: usize, weights: &[f32], out: &mut [f32]));
+        crate::isa::compile_pointwise!(@ $features, filter_rows(
             x: &[f32], stride: usize, weights: &[f32], out: &mut [f32]));
         crate::isa::compile_pointwise!(@ $features, add_all(x: &[f32], out: &mut [f32]));
         crate::isa::compile_pointwise!(@ $features, round_to_bf16(x: &[f32], out: &mut [u16]));
@@ -275,3 +413,20 @@ macro_rules! compile_pointwise {
 }
 #[cfg(target_arch = "x86_64")]
 pub(crate) use compile_pointwise;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_have_names() {
+        for &isa in Isa::available() {
+            assert_eq!(Isa::named(isa.name()), Ok(isa));
+        }
+        let error = Isa::named("avx1024").expect_err("no such set").to_string();
+        assert!(
+            error.starts_with("SCRIPTORIUM_KERNELS=avx1024: this machine has plain"),
+            "{error}"
+        );
+    }
+}

@@ -29,6 +29,9 @@ pub(crate) enum RowLayout {
     /// filled up to a multiple of `few`.
     #[cfg_attr(not(target_arch = "aarch64"), allow(dead_code, reason = "what NEON kernels read"))]
     Tiles { tile: usize, few: usize },
+    /// `[rows][depth]`, each byte followed by a zero: 16 bits.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "what AVX2 reads"))]
+    Widened,
 }
 
 /// Rows as they come: each starts `stride` after the one before it.
@@ -60,6 +63,7 @@ impl Layout {
         match self.rows {
             RowLayout::Straight => rows * depth,
             RowLayout::Tiles { few, .. } => rows.next_multiple_of(few) * depth,
+            RowLayout::Widened => 2 * rows * depth,
         }
     }
 
@@ -82,6 +86,14 @@ impl Layout {
             match self.rows {
                 RowLayout::Straight => {
                     scatter::<T, 1>(row, &mut room[index * depth..][..depth], 1, &of)
+                }
+                RowLayout::Widened => {
+                    let to = &mut room[2 * index * depth..][..2 * depth];
+                    let (to, rest) = to.split_at_mut(2 * inputs);
+                    for (to, &from) in to.as_chunks_mut().0.iter_mut().zip(row) {
+                        *to = [of(from), T::default()];
+                    }
+                    rest.fill(T::default());
                 }
                 RowLayout::Tiles { tile, few } => {
                     let first = index / tile * tile;

@@ -12,6 +12,8 @@ pub mod attention;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avx_vnni;
 pub mod bf16;
 pub mod depthwise;
 pub mod dynamic;
@@ -30,6 +32,7 @@ mod tests;
 
 pub use aligned::Aligned as Buffer;
 use isa::Isa;
+pub use isa::{NoSuchSet, instruction_sets};
 
 /// Output columns of one packed panel: four AVX-512 registers of 32-bit numbers.
 pub const PANEL: usize = 64;

@@ -40,26 +40,39 @@ pub(crate) fn bf16_panel(tile: bf16::Tile<'_>, out: &mut [f32]) {
 pub(crate) fn int8_panel(tile: int8::Tile<'_>, out: &mut [f32]) {
     for row in 0..tile.rows {
         let a = tile.a[row * tile.a_stride..][..4 * tile.quads].as_chunks::<4>().0;
-        let mut products = [0f32; PANEL];
-        for (column, product) in products.iter_mut().enumerate() {
-            let mut sum = start(&tile, row, column);
+        let mut sums = [0i32; PANEL];
+        for (column, sum) in sums.iter_mut().enumerate() {
             for (a, b) in a.iter().zip(tile.panel.as_chunks::<{ 4 * PANEL }>().0) {
                 let b = &b[4 * column..4 * column + 4];
                 let four = a.iter().zip(b).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum();
-                sum = sum.wrapping_add(four);
+                *sum = sum.wrapping_add(four);
             }
-            *product = sum as f32 * (tile.row_scales[row] * tile.scales[column]);
         }
-        let products = &products[..tile.columns];
+        let products = &scaled(&tile, row, 0, sums)[..tile.columns];
         finish(products, tile.bias, tile.add, &mut out[row * tile.out_stride..]);
     }
 }
 
-/// What the sum of products starts from. Sums may leave i32 on their way; where they end is in it.
+/// What the sums of products from `column` on are worth. Sums may leave i32 on their way; where they
+/// end is in it.
 #[inline(always)]
-pub(crate) fn start(tile: &int8::Tile<'_>, row: usize, column: usize) -> i32 {
-    let outer = tile.outer.map_or(0, |(rows, columns)| rows[row].wrapping_mul(columns[column]));
-    tile.corrections[column].wrapping_add(outer)
+pub(crate) fn scaled<const N: usize>(
+    tile: &int8::Tile<'_>,
+    row: usize,
+    column: usize,
+    mut sums: [i32; N],
+) -> [f32; N] {
+    for (sum, correction) in sums.iter_mut().zip(&tile.corrections[column..]) {
+        *sum = sum.wrapping_add(*correction);
+    }
+    if let Some((rows, columns)) = tile.outer {
+        let of_row = rows[row];
+        for (sum, of_column) in sums.iter_mut().zip(&columns[column..]) {
+            *sum = sum.wrapping_add(of_row.wrapping_mul(*of_column));
+        }
+    }
+    let (row_scale, scales) = (tile.row_scales[row], &tile.scales[column..][..N]);
+    std::array::from_fn(|i| sums[i] as f32 * (row_scale * scales[i]))
 }
 
 /// Adds the bias, and stores or adds to `products.len()` outputs.

@@ -11,15 +11,35 @@ const ROWS: usize = 8;
 
 /// Assembly: one input of eight rows, a lane of their registers, by eight columns.
 macro_rules! input {
-    ($b:literal $c:literal, $lane:literal, $($a:literal: $left:literal $right:literal),*) => {
+    ($lane:literal, $b:literal $c:literal, $offset:literal) => {
+        concat!(
+            "ldp q", $b, ", q", $c, ", [{b}, #", $offset, "]\n",
+            input!(@ $lane, $b $c, 0: 16 17, 1: 18 19, 2: 20 21, 3: 22 23,
+                4: 24 25, 5: 26 27, 6: 28 29, 7: 30 31)
+        )
+    };
+    (@ $lane:literal, $b:literal $c:literal, $($a:literal: $left:literal $right:literal),*) => {
         concat!($(
             "fmla v", $left, ".4s, v", $b, ".4s, v", $a, ".s[", $lane, "]\n",
             "fmla v", $right, ".4s, v", $c, ".4s, v", $a, ".s[", $lane, "]\n"
         ),*)
     };
-    ($b:literal $c:literal, $lane:literal) => {
-        input!($b $c, $lane, 0: 16 17, 1: 18 19, 2: 20 21, 3: 22 23,
-            4: 24 25, 5: 26 27, 6: 28 29, 7: 30 31)
+}
+
+/// Assembly: four inputs, `$offset` bytes on in the rows.
+macro_rules! four_inputs {
+    ($offset:literal) => {
+        concat!(
+            four_inputs!(@ $offset, 0 1 2 3 4 5 6 7),
+            input!(0, 8 9, 0),
+            input!(1, 10 11, 256),
+            input!(2, 12 13, 512),
+            input!(3, 14 15, 768),
+            "add {b}, {b}, #1024"
+        )
+    };
+    (@ $offset:literal, $($a:literal)*) => {
+        concat!($("ldr q", $a, ", [{a", $a, "}, #", $offset, "]\n"),*)
     };
 }
 
@@ -71,40 +91,33 @@ unsafe fn eight(
     let a: [_; ROWS] = std::array::from_fn(|r| {
         tile.a.as_ptr().wrapping_add((row + r.min(rows - 1)) * tile.a_stride)
     });
-    let whole = tile.depth / 4 * 4;
     let mut b = tile.panel.as_ptr().wrapping_add(column);
+    let (passes, whole) = (tile.depth / 8, tile.depth / 8 * 8);
     // SAFETY: the loop reads `whole` numbers of every row and as many rows of the panel, what
     // follows reads the rest.
     unsafe {
         asm!(
-            "cbz {end}, 3f",
+            "cbz {passes}, 3f",
             "2:",
-            "ldr q0, [{a0}, {at}]",
-            "ldr q1, [{a1}, {at}]",
-            "ldp q8, q9, [{b}]",
-            "ldr q2, [{a2}, {at}]",
-            "ldr q3, [{a3}, {at}]",
-            "ldr q4, [{a4}, {at}]",
-            "ldr q5, [{a5}, {at}]",
-            "ldr q6, [{a6}, {at}]",
-            "ldr q7, [{a7}, {at}]",
-            input!(8 9, 0),
-            "ldp q10, q11, [{b}, #256]",
-            input!(10 11, 1),
-            "ldp q12, q13, [{b}, #512]",
-            input!(12 13, 2),
-            "ldp q14, q15, [{b}, #768]",
-            input!(14 15, 3),
-            "add {at}, {at}, #16",
-            "add {b}, {b}, #1024",
-            "cmp {at}, {end}",
+            four_inputs!(0),
+            four_inputs!(16),
+            "add {a0}, {a0}, #32",
+            "add {a1}, {a1}, #32",
+            "add {a2}, {a2}, #32",
+            "add {a3}, {a3}, #32",
+            "add {a4}, {a4}, #32",
+            "add {a5}, {a5}, #32",
+            "add {a6}, {a6}, #32",
+            "add {a7}, {a7}, #32",
+            "subs {passes}, {passes}, #1",
             "b.ne 2b",
             "3:",
-            a0 = in(reg) a[0], a1 = in(reg) a[1], a2 = in(reg) a[2], a3 = in(reg) a[3],
-            a4 = in(reg) a[4], a5 = in(reg) a[5], a6 = in(reg) a[6], a7 = in(reg) a[7],
-            at = inout(reg) 0usize => _,
-            end = in(reg) 4 * whole,
+            a0 = inout(reg) a[0] => _, a1 = inout(reg) a[1] => _,
+            a2 = inout(reg) a[2] => _, a3 = inout(reg) a[3] => _,
+            a4 = inout(reg) a[4] => _, a5 = inout(reg) a[5] => _,
+            a6 = inout(reg) a[6] => _, a7 = inout(reg) a[7] => _,
             b = inout(reg) b,
+            passes = inout(reg) passes => _,
             out("v0") _, out("v1") _, out("v2") _, out("v3") _,
             out("v4") _, out("v5") _, out("v6") _, out("v7") _,
             out("v8") _, out("v9") _, out("v10") _, out("v11") _,

@@ -32,7 +32,8 @@ macro_rules! four_rows {
     ($op:literal $kind:literal, group $group:literal, four $four:literal: $x:literal $y:literal,
      $($sum:literal)*) => {
         concat!(
-            "ldp q", $x, ", q", $y, ", [{a}, #(", $group, " * {group} + ", $four, " * 32)]\n",
+            "ldr q", $x, ", [{a}, #(", $group, " * {group} + ", $four, " * 32)]\n",
+            "ldr q", $y, ", [{a}, #(", $group, " * {group} + ", $four, " * 32 + 16)]\n",
             four_rows!(@ $op $kind $x $y $($sum)*)
         )
     };

@@ -10,7 +10,7 @@ mod tests;
 
 use std::{path::Path, sync::Arc};
 
-use engine::{KeyValueCache, Memories, AttentionProducts};
+use engine::{AttentionProducts, KeyValueCache, Memories};
 
 use crate::recognizer::Error;
 

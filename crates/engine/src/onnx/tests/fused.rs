@@ -276,7 +276,7 @@ fn encoders_of_models() {
         };
         let (fused, plain) = (network(Fused::All), network(Fused::Nodes));
         let operators = fused.operators();
-        for part in ["LayerNorm", "SelfAttention", "QuantizedLinear"] {
+        for part in ["LayerNorm", "Attention", "QuantizedLinear"] {
             let quantized = format!("{part} + DynamicQuantize");
             assert!(operators.contains(&quantized), "{model}: {operators:?}");
         }

@@ -1,0 +1,81 @@
+//! AVX-VNNI: `vpdpbusd` on 256 bits, for machines without AVX-512 (Alder Lake and later).
+
+#![allow(unsafe_code)]
+
+use std::arch::x86_64::*;
+
+use crate::{
+    avx2, int8,
+    layout::{Layout, RowLayout},
+};
+
+/// Columns of a tile: two registers.
+const COLUMNS: usize = 16;
+/// Rows of a tile: 12 of the 16 registers are sums.
+const ROWS: usize = 6;
+
+pub(crate) static LAYOUT: Layout =
+    Layout { columns: COLUMNS, group: 4, step: 4, shift: 0, rows: RowLayout::Straight }.check();
+
+/// One panel of quantized weights.
+///
+/// # Safety
+/// The machine has AVX-VNNI; `tile` passed [`int8::Tile::check`] for [`LAYOUT`] with `out`.
+#[target_feature(enable = "avx2,fma,avxvnni")]
+pub(crate) unsafe fn int8_panel(tile: int8::Tile<'_>, out: &mut [f32]) {
+    for column in (0..tile.columns).step_by(COLUMNS) {
+        for row in (0..tile.rows).step_by(ROWS) {
+            // SAFETY: `int8_rows` asks for what this function asks for, and for `row + R <= rows`.
+            unsafe {
+                match tile.rows - row {
+                    1 => int8_rows::<1>(&tile, row, column, out),
+                    2 => int8_rows::<2>(&tile, row, column, out),
+                    3 => int8_rows::<3>(&tile, row, column, out),
+                    4 => int8_rows::<4>(&tile, row, column, out),
+                    5 => int8_rows::<5>(&tile, row, column, out),
+                    _ => int8_rows::<ROWS>(&tile, row, column, out),
+                }
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As [`int8_panel`], and `row + R <= tile.rows`, `column + COLUMNS <= PANEL`.
+#[target_feature(enable = "avx2,fma,avxvnni")]
+#[inline]
+unsafe fn int8_rows<const R: usize>(
+    tile: &int8::Tile<'_>,
+    row: usize,
+    column: usize,
+    out: &mut [f32],
+) {
+    let depth = 4 * tile.quads;
+    let mut sums = [[_mm256_setzero_si256(); 2]; R];
+    // SAFETY: `Tile::check` saw that every row of `a` has `depth` bytes, and every column too.
+    unsafe {
+        let a = tile.a.as_ptr().add(row * tile.a_stride);
+        let panel = tile.panel.as_ptr().add(depth * column).cast::<__m256i>();
+        for quad in 0..tile.quads {
+            let b = panel.add(2 * quad);
+            let b = [_mm256_loadu_si256(b), _mm256_loadu_si256(b.add(1))];
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let a = a.add(r * tile.a_stride + 4 * quad).cast::<i32>().read_unaligned();
+                let a = _mm256_set1_epi32(a);
+                sums[0] = _mm256_dpbusd_avx_epi32(sums[0], a, b[0]);
+                sums[1] = _mm256_dpbusd_avx_epi32(sums[1], a, b[1]);
+            }
+        }
+    }
+    for (r, sums) in sums.into_iter().enumerate() {
+        let out = &mut out[(row + r) * tile.out_stride..];
+        for (half, sums) in sums.into_iter().enumerate() {
+            let column = column + 8 * half;
+            if column < tile.columns {
+                // SAFETY: rows and columns are those of the tile.
+                let products = unsafe { avx2::scaled(tile, row + r, column, sums) };
+                avx2::finish(products, tile.bias, tile.add, column, tile.columns, out);
+            }
+        }
+    }
+}
