@@ -6,7 +6,7 @@ use std::{io::Read, path::Path};
 use super::{file::Fused, npz::Npz, *};
 use crate::AttentionProducts;
 
-fn fixtures() -> std::path::PathBuf {
+pub(super) fn fixtures() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/funasr")
 }
 
