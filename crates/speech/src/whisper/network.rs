@@ -27,11 +27,11 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// In attention. What is quantized is far from exact already.
+    /// In attention. What is quantized or rounded is far from exact already.
     fn products(self) -> AttentionProducts {
         match self {
             Self::F32 => AttentionProducts::Float,
-            Self::Int8 => AttentionProducts::fastest(),
+            Self::Bf16 | Self::Int8 => AttentionProducts::fastest(),
         }
     }
 }
