@@ -47,6 +47,7 @@ pub(crate) struct Needs {
 
 /// Loads the models of all presets, the default one first.
 pub(crate) async fn engine(config: &Config, needs: Needs) -> anyhow::Result<Engine> {
+    instruction_sets()?;
     let library = wiring::library(config)?;
     let mut parts = Vec::new();
     for name in std::iter::once(&config.models.recognizer).chain(&config.models.also) {
@@ -69,13 +70,11 @@ pub(crate) async fn engine(config: &Config, needs: Needs) -> anyhow::Result<Engi
         })?;
     }
 
-    // `available_parallelism` heeds the cgroup's quota.
     let cores = match config.compute.threads {
-        0 => thread::available_parallelism().map_or(1, usize::from),
+        0 => available_cores(),
         threads => threads,
     };
-    let pool: Arc<dyn Compute> =
-        Arc::new(ComputePool::new(cores).context("cannot start the compute threads")?);
+    let pool: Arc<dyn Compute> = Arc::new(pool(cores, config.compute.pin)?);
     let settings = pipeline::Settings {
         segmentation: config.segmentation.clone(),
         hotwords: config.recognizer.hotwords.clone(),
@@ -88,6 +87,33 @@ pub(crate) async fn engine(config: &Config, needs: Needs) -> anyhow::Result<Engi
     let stores = wiring::stores(config)?;
     let transcriber = Transcriber::new(stores, pipelines, config.audio.options());
     Ok(Engine { transcriber, cores })
+}
+
+/// What products are made with; an error if the environment asks for what cannot be had.
+pub(crate) fn instruction_sets() -> Result<&'static str, UsageError> {
+    kernels::instruction_sets().map_err(|error| UsageError(error.to_string()))
+}
+
+/// All that this process may use: the CPUs of its mask, or fewer if the cgroup's quota grants no
+/// more (`available_parallelism` heeds both).
+pub(crate) fn available_cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Starts compute threads.
+pub(crate) fn pool(threads: usize, pin: bool) -> anyhow::Result<ComputePool> {
+    if pin {
+        ComputePool::pinned(threads).context("compute.pin: cannot bind threads to CPUs")
+    } else {
+        ComputePool::new(threads).context("cannot start the compute threads")
+    }
+}
+
+/// Where the recognizer is that transcribes by default; fetched if need be.
+pub(crate) async fn recognizer_directory(config: &Config) -> anyhow::Result<ModelDirectory> {
+    let library = wiring::library(config)?;
+    let preset = preset(config, &library, &config.models.recognizer);
+    directory(config, &library, &preset.recognizer, Role::Recognizer, true).await
 }
 
 /// The preset of this name, or around the model that `name` is the name or directory of, with what
@@ -251,7 +277,7 @@ impl Loader {
     }
 }
 
-fn open_recognizer(
+pub(crate) fn open_recognizer(
     model: &ModelDirectory,
     config: &crate::config::Recognizer,
 ) -> Result<Arc<dyn Recognizer>, Error> {

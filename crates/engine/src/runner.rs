@@ -52,11 +52,6 @@ impl Runner {
         (decoding.map(RefCell::into_inner).unwrap_or_default(), outputs)
     }
 
-    /// What it consists of.
-    pub(crate) fn model(&self) -> &TypedModel {
-        self.plan.model()
-    }
-
     #[cfg(test)]
     pub(crate) fn operators(&self) -> Vec<String> {
         let names = self.plan.model().nodes().iter().map(|node| node.op.name().into_owned());

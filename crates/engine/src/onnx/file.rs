@@ -15,7 +15,7 @@ use super::{
     source::Source,
     translate,
 };
-use crate::{AttentionProducts, Error, runner::Runner};
+use crate::{AttentionProducts, Error, profile, runner::Runner};
 
 /// An ONNX file, read and not yet made into a network. Weights are held once, and shared with the
 /// networks that are cut from it.
@@ -260,40 +260,51 @@ impl OnnxFile {
         outputs: &[&str],
         fused: Fused,
     ) -> Result<Onnx, Error> {
+        let translate = || {
+            let (model, left) = self.typed(inputs, outputs, fused)?;
+            if fused == Fused::All {
+                profile::warn_if_generic(&self.path, &model, &left);
+            }
+            Ok(Onnx { runner: Runner::new(model)? })
+        };
+        translate().map_err(|error: TractError| Error::model(&self.path, error))
+    }
+
+    /// As tract's own, and the nodes of which no rule made anything else.
+    pub(super) fn typed(
+        &self,
+        inputs: &[Input<'_>],
+        outputs: &[&str],
+        fused: Fused,
+    ) -> TractResult<(TypedModel, Vec<profile::Left>)> {
         let element = |name: &str| match self.inputs.iter().find(|port| port.name == name) {
             Some(Port { element: Element::I32, .. }) => i32::datum_type(),
             Some(Port { element: Element::I64, .. }) => i64::datum_type(),
             _ => f32::datum_type(),
         };
-        let translate = || {
-            let mut graph = self.graph.cut(inputs, outputs)?;
-            let (template, known) = translate::known(inputs);
-            masks::fold(&mut graph, &known, outputs);
+        let mut graph = self.graph.cut(inputs, outputs)?;
+        let (template, known) = translate::known(inputs);
+        masks::fold(&mut graph, &known, outputs);
+        graph.prune(outputs);
+        if self.linear == LinearProducts::Int8 {
+            quantize::quantize(&mut graph);
             graph.prune(outputs);
-            if self.linear == LinearProducts::Int8 {
-                quantize::quantize(&mut graph);
-                graph.prune(outputs);
-            }
-            if fused != Fused::None {
-                fuse::fuse(&mut graph, outputs);
-            }
-            if self.linear == LinearProducts::Bf16 {
-                operators::round_products(&mut graph.nodes);
-            }
-            let mut model =
-                translate::network(graph, template, known, inputs, outputs, element, &self.opsets)?;
-            if fused == Fused::All {
-                let rounded = self.linear == LinearProducts::Bf16;
-                let attention = rounded.then(AttentionProducts::fastest);
-                rewrite::rewrite(&mut model, self.attention.or(attention))?;
-            }
-            Ok(Onnx { runner: Runner::new(model)? })
-        };
-        let network = translate().map_err(|error: TractError| Error::model(&self.path, error))?;
-        if fused == Fused::All {
-            crate::profile::warn_if_generic(&self.path, network.runner.model());
         }
-        Ok(network)
+        if fused != Fused::None {
+            fuse::fuse(&mut graph, outputs);
+        }
+        if self.linear == LinearProducts::Bf16 {
+            operators::round_products(&mut graph.nodes);
+        }
+        let left = profile::left(&graph.nodes);
+        let mut model =
+            translate::network(graph, template, known, inputs, outputs, element, &self.opsets)?;
+        if fused == Fused::All {
+            let rounded = self.linear == LinearProducts::Bf16;
+            let attention = rounded.then(AttentionProducts::fastest);
+            rewrite::rewrite(&mut model, self.attention.or(attention))?;
+        }
+        Ok((model, left))
     }
 }
 

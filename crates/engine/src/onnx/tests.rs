@@ -5,6 +5,7 @@ use super::*;
 mod fused;
 mod late;
 mod parts;
+mod profile;
 mod quantized;
 
 #[path = "../../../../tests/support/npz.rs"]
