@@ -59,7 +59,10 @@ fn mark(class: usize) -> Mark {
 #[test]
 fn logits_are_onnx_runtimes() {
     let npz = Npz::open(&fixture("funasr/ct-punc/reference.npz"));
-    for (precision, name) in [(Precision::F32, "f32"), (Precision::Int8, "int8")] {
+    // What is quantized attends in bfloat16 where the machine can.
+    for (precision, name, tolerance) in
+        [(Precision::F32, "f32", 1e-4), (Precision::Int8, "int8", 2e-2)]
+    {
         let punctuator = open(OFFLINE, precision);
         for length in [1, 20, 120] {
             let ids = npz[format!("{length}/in/inputs").as_str()].i32();
@@ -67,7 +70,8 @@ fn logits_are_onnx_runtimes() {
             let expected = npz[format!("{length}/{name}/logits").as_str()].f32();
             assert_eq!(logits.len(), expected.len());
             for (logit, expected) in logits.iter().zip(&expected) {
-                assert!((logit - expected).abs() < 1e-4, "{name} {length}: {logit}, {expected}");
+                let difference = (logit - expected).abs();
+                assert!(difference < tolerance, "{name} {length}: {logit}, {expected}");
             }
         }
     }

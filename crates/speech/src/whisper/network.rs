@@ -27,7 +27,7 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// In attention. What is quantized is far from exact already.
+    /// In attention. What is quantized or rounded is far from exact already.
     fn products(self) -> FloatProducts {
         match self {
             Self::F32 => FloatProducts::Float,

@@ -200,8 +200,8 @@ pub(super) struct Linear {
 
 /// Attribute of a linear layer that is multiplied in bfloat16.
 const ROUNDED: &str = "rounded";
-/// Layers of fewer outputs than that stay f32: they cost nothing, and decide much, as Paraformer's
-/// predictor does on the number of tokens.
+/// Layers of fewer outputs than that stay f32: they cost nothing, and may decide much by a threshold, as
+/// Paraformer's predictor does whether a token fires.
 const FEWEST_ROUNDED: usize = 16;
 
 impl Linear {
@@ -211,14 +211,13 @@ impl Linear {
     }
 }
 
-/// Has linear layers multiplied in bfloat16, but for those of one output: they are a few products,
-/// and decide by a threshold (whether CIF fires).
+/// Has linear layers multiplied in bfloat16, but for those of few outputs.
 pub(in crate::onnx) fn round_products(graph: &mut graph::Graph) {
     let graph::Graph { nodes, constants, .. } = graph;
     for node in nodes.iter_mut().filter(|node| node.op() == fuse::LINEAR) {
         let weights = node.input(1).and_then(|weights| constants.get(weights));
-        if weights.is_some_and(|weights| weights.shape().last().is_some_and(|&outputs| outputs > 1))
-        {
+        let outputs = weights.and_then(|weights| weights.shape().last().copied());
+        if outputs.is_some_and(|outputs| outputs >= FEWEST_ROUNDED) {
             node.set_int(ROUNDED, 1);
         }
     }
@@ -247,9 +246,8 @@ impl Expansion for Linear {
         let weights = tensor(model, inputs[1])?;
         let &[_, outputs] = weights.shape() else { bail!("weights {:?}", weights.shape()) };
         let bias = self.after.biased.then(|| constant::<f32>(model, inputs[2])).transpose()?;
-        let rounded = self.rounded && outputs >= FEWEST_ROUNDED;
         let layer = stored::with_floats(&weights, |weights| {
-            Ok(crate::Linear::by_input(weights, outputs, bias, rounded)?)
+            Ok(crate::Linear::by_input(weights, outputs, bias, self.rounded)?)
         })?;
         let layer = Arc::new(layer);
         let of = |finish| ops::Linear { layer, finish };
