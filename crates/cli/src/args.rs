@@ -207,7 +207,7 @@ pub(crate) struct ModelArgs {
     pub(crate) model: Option<String>,
 
     /// Numbers to compute with [default: the fastest that keep the words]
-    #[arg(long, value_parser = PossibleValuesParser::new(["auto", "int8", "f32"]))]
+    #[arg(long, value_parser = PossibleValuesParser::new(["auto", "int8", "bf16", "f32"]))]
     pub(crate) precision: Option<String>,
 
     /// Punctuation model by name or directory, or `none` [default: the preset's]

@@ -13,11 +13,11 @@ use models::{Family, Library, ModelDirectory, Preset, Role};
 use speech::{
     compute::Compute,
     itn::Normalizer,
-    paraformer::{self, Paraformer},
+    paraformer::Paraformer,
     pipeline::{self, Pipeline},
     punctuation::Punctuator,
     recognizer::{Error, Precision, Recognizer},
-    sensevoice::{self, SenseVoice},
+    sensevoice::SenseVoice,
     speakers::{Diarizer, SpeakerEncoder},
     vad::FsmnVad,
     whisper::{self, Whisper},
@@ -255,9 +255,11 @@ impl Loader {
             })?,
             punctuator: maybe(&parts.punctuation, |model| {
                 once(&mut self.punctuators, &model.path, || {
-                    // `recognizer.precision` is the recognizer's alone: most punctuation models
-                    // are published in one precision only.
-                    Punctuator::open(&model.path, &model.name, Precision::Auto).map(Arc::new)
+                    // Most punctuation models are published in one precision only.
+                    let wanted = self.config.precision;
+                    let available = Punctuator::is_available(&model.path, wanted);
+                    let precision = if available { wanted } else { Precision::Auto };
+                    Punctuator::open(&model.path, &model.name, precision).map(Arc::new)
                 })
             })?,
             diarizer: maybe(&parts.speakers, |model| {
@@ -281,17 +283,14 @@ pub(crate) fn open_recognizer(
 ) -> Result<Arc<dyn Recognizer>, Error> {
     let (path, name, precision) = (&model.path, &model.name, config.precision);
     Ok(match model.family {
-        Family::Paraformer => {
-            Arc::new(Paraformer::open(path, name, paraformer::Settings { precision })?)
-        }
-        Family::SenseVoice => {
-            Arc::new(SenseVoice::open(path, name, sensevoice::Settings { precision })?)
-        }
+        Family::Paraformer => Arc::new(Paraformer::open(path, name, precision)?),
+        Family::SenseVoice => Arc::new(SenseVoice::open(path, name, precision)?),
         // What remains of the recognizers.
         _ => {
             let settings = whisper::Settings {
                 precision: match precision {
                     Precision::Auto | Precision::Int8 => whisper::network::Precision::Int8,
+                    Precision::Bf16 => whisper::network::Precision::Bf16,
                     Precision::F32 => whisper::network::Precision::F32,
                 },
                 beam_size: config.beam_size,

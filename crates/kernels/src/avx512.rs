@@ -394,6 +394,10 @@ pub(crate) unsafe fn turn_to_bf16(
             let x = x.as_ptr().wrapping_add(row * stride + first);
             // SAFETY: masked lanes are not read, the others lie in the row. Both types are 512 bits.
             unsafe {
+                // Of the 16 rows that follow: rows among others are too short for hardware.
+                let next = x.wrapping_add(16 * stride).cast::<i8>();
+                _mm_prefetch::<_MM_HINT_T0>(next);
+                _mm_prefetch::<_MM_HINT_T0>(next.wrapping_add(64));
                 let low = _mm512_maskz_loadu_ps(low, x);
                 let high = _mm512_maskz_loadu_ps(high, x.wrapping_add(16));
                 *pairs = transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
@@ -439,12 +443,12 @@ fn turned(rows: [__m512i; 16]) -> [__m512i; 16] {
     turned
 }
 
-/// Two rows in bfloat16, number by number: `[a.len()][2]`.
+/// Two rows in bfloat16, number by number: `[a.len()][2]`. What lies `ahead` of them is wanted soon.
 ///
 /// # Safety
 /// The machine has AVX-512 F, BW, VL and BF16; `b` is as long as `a`, and `out` twice.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-pub(crate) unsafe fn pair_in_bf16(a: &[f32], b: &[f32], out: &mut [u16]) {
+pub(crate) unsafe fn pair_in_bf16(a: &[f32], b: &[f32], ahead: usize, out: &mut [u16]) {
     const ORDER: [u16; 32] = {
         let mut order = [0; 32];
         let mut index = 0;
@@ -463,6 +467,9 @@ pub(crate) unsafe fn pair_in_bf16(a: &[f32], b: &[f32], out: &mut [u16]) {
         // SAFETY: masked lanes are neither read nor written, the others lie in the slices. Both
         // types are 512 bits.
         unsafe {
+            let next = |row: &[f32]| row.as_ptr().wrapping_add(ahead + first).cast();
+            _mm_prefetch::<_MM_HINT_T0>(next(a));
+            _mm_prefetch::<_MM_HINT_T0>(next(b));
             let a = _mm512_maskz_loadu_ps(mask, a.as_ptr().add(first));
             let b = _mm512_maskz_loadu_ps(mask, b.as_ptr().add(first));
             let both = transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(b, a));

@@ -80,6 +80,19 @@ impl Weights {
         Self { isa, panels, inputs, outputs }
     }
 
+    /// Rounds and packs `weights`, row-major `[inputs, outputs]`.
+    ///
+    /// # Panics
+    /// As [`Self::pack`].
+    pub fn pack_by_input(weights: &[f32], outputs: usize, inputs: usize) -> Self {
+        assert_eq!(weights.len(), outputs * inputs, "weights of a linear layer");
+        assert!(!weights.is_empty(), "a linear layer without weights");
+        let (isa, mut panels) = (Isa::best(), Aligned::default());
+        let rows = Rows { values: weights, stride: outputs, count: inputs };
+        pack_inputs(isa, rows, outputs, &mut panels);
+        Self { isa, panels, inputs, outputs }
+    }
+
     pub fn inputs(&self) -> usize {
         self.inputs
     }
@@ -250,7 +263,7 @@ fn pack_inputs_in<const GROUP: usize, const ACROSS: usize>(
                     &zeros[..used]
                 };
                 let to = &mut panel[group * ACROSS..][..ACROSS];
-                if isa.pair_in_bf16(a, b, to) {
+                if isa.pair_in_bf16(a, b, 8 * rows.stride, to) {
                     to[2 * used..].fill(0);
                     continue;
                 }

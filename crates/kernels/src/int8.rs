@@ -133,8 +133,9 @@ impl Weights {
         assert!(inputs > 0 && inputs <= MAX_INPUTS, "{inputs} inputs");
         assert!(outputs > 0 && scales.len() == outputs, "scales of a linear layer");
         assert_eq!(weights.len(), outputs * inputs, "weights of a linear layer");
-        let panels =
-            Panels::pack(isa, inputs, outputs, |input, output| weights[output * inputs + input]);
+        let panels = Panels::pack(isa, inputs, outputs, |layout, to| {
+            layout.pack_by_output(weights, inputs, to);
+        });
         let mut corrections = Aligned::<i32>::zeroed(panels.padded_outputs());
         let mut worth = Aligned::<f32>::zeroed(panels.padded_outputs());
         for (output, row) in weights.chunks_exact(inputs).enumerate() {
@@ -230,20 +231,17 @@ pub(crate) struct Columns<'a> {
 }
 
 impl Panels {
+    /// `fill` packs weights for the layout into zeros.
     pub(crate) fn pack(
         isa: Isa,
         inputs: usize,
         outputs: usize,
-        weight: impl Fn(usize, usize) -> i8,
+        fill: impl FnOnce(&Layout, &mut [i8]),
     ) -> Self {
         let layout = isa.layout();
         let size = layout.depth(inputs) * PANEL;
         let mut weights = Aligned::<i8>::zeroed(outputs.div_ceil(PANEL) * size);
-        for input in 0..inputs {
-            for output in 0..outputs {
-                weights[layout.position(inputs, input, output)] = weight(input, output);
-            }
-        }
+        fill(layout, &mut weights);
         Self { isa, weights, inputs, outputs }
     }
 

@@ -290,14 +290,15 @@ impl Isa {
         }
     }
 
-    /// Rounds two rows into one of pairs; `false` if this instruction set does it another way.
-    pub(crate) fn pair_in_bf16(self, a: &[f32], b: &[f32], out: &mut [u16]) -> bool {
+    /// Rounds two rows into one of pairs; `false` if this instruction set does it another way. What
+    /// lies `ahead` of them is wanted soon.
+    pub(crate) fn pair_in_bf16(self, a: &[f32], b: &[f32], ahead: usize, out: &mut [u16]) -> bool {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Set::Avx512 if self.multiplies_bf16() => {
                 assert!(a.len() == b.len() && out.len() >= 2 * a.len(), "pairs");
                 // SAFETY: the machine has what was asked for, and the slices are long enough.
-                unsafe { avx512::pair_in_bf16(a, b, out) };
+                unsafe { avx512::pair_in_bf16(a, b, ahead, out) };
                 true
             }
             _ => false,

@@ -1,13 +1,21 @@
 use std::{
     collections::{HashMap, HashSet},
+    ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use tract_onnx::{pb, prelude::*, tract_core::internal::TractError};
 
-use super::{Dim, Input, Onnx, OnnxNode, fuse, graph::Graph, masks, rewrite, translate};
-use crate::{AttentionProducts, Error, profile, runner::Runner};
+use super::{
+    Dim, Input, Onnx, OnnxNode, fuse,
+    graph::Graph,
+    masks, operators, quantize, rewrite,
+    scan::{Scanned, scan},
+    source::Source,
+    translate,
+};
+use crate::{Error, FloatProducts, profile, runner::Runner};
 
 /// An ONNX file, read and not yet made into a network. Weights are held once, and shared with the
 /// networks that are cut from it.
@@ -18,12 +26,24 @@ pub struct OnnxFile {
     inputs: Vec<Port>,
     outputs: Vec<Port>,
     opsets: Vec<pb::OperatorSetIdProto>,
-    graph: Graph,
-    attention: Option<AttentionProducts>,
+    linear: LinearProducts,
+    floats: Option<FloatProducts>,
+    pub(super) graph: Graph,
     /// The node that makes a tensor.
     producers: HashMap<String, usize>,
     /// The nodes that take a tensor, in order.
     consumers: HashMap<String, Vec<usize>>,
+}
+
+/// How the linear layers of a file are multiplied whose weights are f32; others as the file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LinearProducts {
+    #[default]
+    F32,
+    /// Both sides rounded to bfloat16, sums in f32.
+    Bf16,
+    /// Quantized as FunASR's exporter does it, which leaves out some layers.
+    Int8,
 }
 
 /// Which operators are fused.
@@ -57,26 +77,38 @@ pub enum Element {
 }
 
 impl OnnxFile {
+    /// Reads the graph. Large weights stay in the file, which is kept open, until a network is made
+    /// that packs them.
+    ///
     /// # Errors
-    /// [`Error::Model`] if the file cannot be read or is no ONNX model.
+    /// [`Error::Model`] if the file cannot be read, is no ONNX model, or a weight is no number.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let model = tract_onnx::onnx()
-            .proto_model_for_path(path)
-            .map_err(|error| Error::model(path, format!("is no ONNX file: {error:#}")))?;
-        Self::new(path, model)
+        let source = Source::open(path)
+            .map_err(|error| Error::model(path, format!("cannot be read: {error}")))?;
+        Self::open(path, source)
     }
 
     /// As [`OnnxFile::read`], for a model that was put together in memory; errors name `path`.
-    pub fn parse(path: &Path, mut bytes: &[u8]) -> Result<Self, Error> {
-        let model = tract_onnx::onnx()
-            .proto_model_for_read(&mut bytes)
-            .map_err(|error| Error::model(path, format!("is no ONNX model: {error:#}")))?;
-        Self::new(path, model)
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
+        Self::open(path, Source::Memory(bytes.into()))
     }
 
-    pub(super) fn new(path: &Path, model: pb::ModelProto) -> Result<Self, Error> {
+    fn open(path: &Path, source: Source) -> Result<Self, Error> {
+        let Scanned { model, raw } = scan(&source)
+            .map_err(|error| Error::model(path, format!("is no ONNX file: {error}")))?;
+        Self::new(path, model, &raw, source)
+    }
+
+    /// `raw`: where in `source` the values of the model's initializers lie that have none.
+    pub(super) fn new(
+        path: &Path,
+        model: pb::ModelProto,
+        raw: &[Option<Range<u64>>],
+        source: Source,
+    ) -> Result<Self, Error> {
         let mut proto = model.graph.ok_or_else(|| Error::model(path, "holds no graph"))?;
-        let constants = translate::constants(std::mem::take(&mut proto.initializer))
+        let initializers = std::mem::take(&mut proto.initializer);
+        let constants = translate::constants(initializers, raw, &Arc::new(source))
             .map_err(|error| Error::model(path, error))?;
         let nodes = std::mem::take(&mut proto.node).into_iter().map(OnnxNode::new).collect();
         let graph = Graph::new(nodes, constants).map_err(|error| Error::model(path, error))?;
@@ -98,17 +130,25 @@ impl OnnxFile {
             inputs: inputs.map(port).collect(),
             outputs: proto.output.iter().map(port).collect(),
             opsets: model.opset_import,
+            linear: LinearProducts::default(),
+            floats: None,
             graph,
-            attention: None,
             producers,
             consumers,
         })
     }
 
-    /// What attention multiplies in the networks that are made from now on. Left to itself, it is the
-    /// fastest this machine has for what is quantized, and f32 for the rest.
-    pub fn with_attention(mut self, products: AttentionProducts) -> Self {
-        self.attention = Some(products);
+    /// What linear layers with weights in f32 multiply in the networks that are made from now on.
+    pub fn with_linear(mut self, products: LinearProducts) -> Self {
+        self.linear = products;
+        self
+    }
+
+    /// How the networks that are made from now on multiply what no file quantizes: attention, and
+    /// linear layers that the exporter leaves out. Left to itself, that is as fast as this machine
+    /// can where the rest is quantized or rounded, and f32 where it is f32.
+    pub fn with_floats(mut self, products: FloatProducts) -> Self {
+        self.floats = Some(products);
         self
     }
 
@@ -135,7 +175,8 @@ impl OnnxFile {
         &self.graph.nodes
     }
 
-    /// The value of a tensor that does not depend on the inputs.
+    /// The value of a tensor that does not depend on the inputs. Large ones are read when their values
+    /// are looked at, and kept.
     pub fn constant(&self, tensor: &str) -> Option<&Tensor> {
         self.graph.constants.get(tensor).map(Arc::as_ref)
     }
@@ -246,14 +287,25 @@ impl OnnxFile {
         let (template, known) = translate::known(inputs);
         masks::fold(&mut graph, &known, outputs);
         graph.prune(outputs);
+        if self.linear == LinearProducts::Int8 {
+            quantize::quantize(&mut graph);
+            graph.prune(outputs);
+        }
         if fused != Fused::None {
             fuse::fuse(&mut graph, outputs);
+        }
+        let rounded = self.linear == LinearProducts::Bf16;
+        let quantized = graph.nodes.iter().any(|node| node.op() == fuse::QUANTIZED_LINEAR);
+        let fastest = (rounded || quantized).then(FloatProducts::fastest);
+        let floats = self.floats.or(fastest).unwrap_or_default();
+        if rounded || floats == FloatProducts::Bf16 {
+            operators::round_products(&mut graph);
         }
         let left = profile::left(&graph.nodes);
         let mut model =
             translate::network(graph, template, known, inputs, outputs, element, &self.opsets)?;
         if fused == Fused::All {
-            rewrite::rewrite(&mut model, self.attention)?;
+            rewrite::rewrite(&mut model, floats)?;
         }
         Ok((model, left))
     }

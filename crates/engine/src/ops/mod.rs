@@ -14,6 +14,7 @@ mod room;
 mod sum;
 mod top_k;
 mod truncate;
+mod weights;
 
 pub(crate) use attention::{Attention, Part};
 pub(crate) use convolution::Convolution;
@@ -29,6 +30,7 @@ pub(crate) use room::forget;
 pub(crate) use sum::Sum;
 pub(crate) use top_k::TopK;
 pub(crate) use truncate::{Truncate, at_most};
+pub(crate) use weights::Weights;
 
 use tract_onnx::tract_core::{internal::*, ops::Cost};
 

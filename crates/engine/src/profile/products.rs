@@ -18,9 +18,6 @@ pub(crate) fn is_generic(op: &dyn TypedOp) -> bool {
 /// A [`Cost::Custom`]: products of bfloat16, a type that tract does not know.
 pub(crate) const BF16: &str = "FMA(bf16)";
 
-/// Parts of the names of tract's operators that add products up.
-const SUMS: [&str; 3] = ["Conv", "EinSum", "MatMul"];
-
 /// The products of one call of `node`, which takes what `facts` say. What cannot be known before
 /// the call counts as nothing.
 pub(crate) fn products(
@@ -33,9 +30,10 @@ pub(crate) fn products(
         return Products { f32, ..Products::default() };
     }
     let mut products = Products::default();
-    // tract counts an addition or a logarithm as a product, too.
+    // tract counts what goes over single numbers, too.
     let name = node.op.name();
-    if is_generic(node.op.as_ref()) && !SUMS.iter().any(|kind| name.contains(kind)) {
+    let multiplies = ["MatMul", "EinSum", "Conv", "DepthWise"];
+    if is_generic(node.op.as_ref()) && !multiplies.iter().any(|kind| name.contains(kind)) {
         return products;
     }
     for (cost, count) in node.op.cost(facts).unwrap_or_default() {
