@@ -84,6 +84,10 @@ impl Linear {
         matches!(self.weights, Weights::Int8(_))
     }
 
+    pub(crate) fn is_bf16(&self) -> bool {
+        matches!(self.weights, Weights::Bf16(_))
+    }
+
     /// The weights of one output, as an embedding. `row` has [`Self::inputs`] numbers.
     pub(crate) fn row(&self, output: usize, row: &mut [f32]) {
         match &self.weights {

@@ -85,9 +85,8 @@ async fn transcribe(
     threads: usize,
     runs: u32,
 ) -> anyhow::Result<Measured> {
-    let path = std::path::absolute(path)?;
     let assignment = Assignment {
-        source: Location::File(path),
+        source: Location::from_path(path)?,
         output: None,
         formats: BTreeSet::new(),
         preset: None,

@@ -1,7 +1,10 @@
 use kernels::Finish;
 use tract_onnx::tract_core::{internal::*, ops::Cost};
 
-use super::{float_products, floats, int8_products, last_axis, operator, with_last_axis, zeros};
+use super::{
+    bf16_products, float_products, floats, int8_products, last_axis, operator, with_last_axis,
+    zeros,
+};
 
 /// `x`, and the residual if `finish` adds.
 #[derive(Debug, Clone)]
@@ -51,6 +54,10 @@ impl TypedOp for Linear {
 
     fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
         let count = inputs[0].shape.volume() * self.layer.outputs();
-        Ok(if self.layer.is_int8() { int8_products(count) } else { float_products(count) })
+        Ok(match &self.layer {
+            layer if layer.is_int8() => int8_products(count),
+            layer if layer.is_bf16() => bf16_products(count),
+            _ => float_products(count),
+        })
     }
 }

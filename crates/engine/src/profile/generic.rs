@@ -26,7 +26,12 @@ pub(crate) struct Left {
 
 pub(crate) fn left(nodes: &[OnnxNode]) -> Vec<Left> {
     let left = nodes.iter().filter(|node| EXPECTED.contains(&node.op()));
-    left.map(|node| Left { op: node.op().to_owned(), name: node.name().to_owned() }).collect()
+    // Without a name, tract calls a node after its output.
+    let name = |node: &OnnxNode| match node.name() {
+        "" => node.output().to_owned(),
+        name => name.to_owned(),
+    };
+    left.map(|node| Left { op: node.op().to_owned(), name: name(node) }).collect()
 }
 
 /// Says in the log which products of a network that costs time were left to tract. It computes
