@@ -11,8 +11,10 @@ cd "$(dirname "$0")/.."
 # shellcheck source=scripts/packages.sh
 source scripts/packages.sh
 
-# One with everything up to Armv9 (i8mm, bf16), one with dotprod alone, one with neither.
-processors=(max neoverse-n1 cortex-a72)
+# One with everything up to Armv9 (i8mm, bf16), one with dotprod alone, one with neither. The first
+# has vectors of 128 bits, as Neoverse N2 and V2: from 512 bits on, which no such machine has, tract's
+# own SVE2 kernels give wrong products.
+processors=(max,sve-max-vq=1 neoverse-n1 cortex-a72)
 target=aarch64-unknown-linux-gnu
 # Beside what is built for this machine, never among it: it is another compiler's.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/arm"
@@ -47,7 +49,7 @@ build() { arm_cargo build "${chosen[@]}" --bins; }
 
 run_tests() {
     local processor binary=$CARGO_TARGET_DIR/$target/emulated/scriptorium
-    QEMU_CPU=max timeout 60 qemu-aarch64-static "$binary" --version
+    QEMU_CPU=${processors[0]} timeout 60 qemu-aarch64-static "$binary" --version
     for processor in "${processors[@]}"; do
         printf '\n-- %s\n' "$processor"
         # What Cargo runs is in .cargo/arm.toml, with a timeout.
