@@ -1,11 +1,12 @@
 # The commands of the README. Each is a script that also runs without make.
 
-.PHONY: help demo compare compare-funasr test arm mca services stop-services
+.PHONY: help demo compare compare-funasr bench-peers test arm mca services stop-services
 
 help:
 	@echo 'make demo           transcribe real recordings, print word error rate and speed'
 	@echo 'make compare        the same beside faster-whisper with the same weights'
 	@echo 'make compare-funasr the same beside funasr_onnx with the same Paraformer'
+	@echo 'make bench-peers    speed, memory and loading beside all peers, one table'
 	@echo 'make test           every test, with the services they need'
 	@echo 'make arm            build for aarch64 and test the kernels and the engine under emulation'
 	@echo 'make mca            cycles of the inner loops on Arm cores, beside the least possible'
@@ -20,6 +21,9 @@ compare:
 
 compare-funasr:
 	@scripts/compare-funasr.sh
+
+bench-peers:
+	@scripts/bench-peers.sh
 
 test:
 	@tests/run.sh

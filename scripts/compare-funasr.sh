@@ -29,7 +29,7 @@ if [ ! -x "$venv/bin/python" ]; then
     python3 -m venv "$venv"
 fi
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-    funasr_onnx==0.4.3 onnxruntime==1.20.1 onnx==1.17.0 'numpy<2'
+    -r scripts/requirements/funasr_onnx.txt
 
 # At once: one by one, what both need would be compiled twice.
 cargo build --locked -p cli --bin scriptorium -p speech --example funasr_stages

@@ -77,36 +77,62 @@ def make_recordings(arguments, folder):
 # --- The peer's own process -------------------------------------------------------------------
 
 
-def peer(arguments):
-    import logging
+class FunasrOnnx:
+    """The peer as its README uses it, one thread."""
 
-    logging.disable(logging.CRITICAL)
+    def __init__(self, vad, model):
+        import logging
+
+        logging.disable(logging.CRITICAL)
+        from funasr_onnx import Fsmn_vad, Paraformer
+
+        self.vad = Fsmn_vad(str(vad), batch_size=1, intra_op_num_threads=1)
+        self.model = Paraformer(str(model), batch_size=1, quantize=True, intra_op_num_threads=1)
+        self.ids = {token: id for id, token in enumerate(self.model.converter.token_list)}
+
+    def segments(self, samples):
+        """[start, end] of what is spoken, in milliseconds."""
+        segments = self.vad(samples)[0]
+        return segments[0] if segments and isinstance(segments[0][0], list) else segments
+
+    def transcribe(self, samples):
+        pieces = [self.model(piece) for piece in cut(samples, self.segments(samples))]
+        return " ".join(result["preds"][0] for results in pieces for result in results)
+
+    def tokens(self, piece):
+        features, frames = self.model.extract_feat([piece])
+        try:
+            scores, count = self.model.infer(features, frames)[:2]
+            return [self.ids[token] for token in self.model.decode_one(scores[0], int(count[0]))]
+        except Exception:  # "input wav is silence or noise"
+            return []
+
+    def features(self, samples):
+        """[frames, 560], stacked and normalized."""
+        return self.model.extract_feat([samples])[0][0]
+
+
+def cut(samples, segments):
+    return [samples[start * 16 : min(end * 16, len(samples))] for start, end in segments]
+
+
+def read_floats(file):
     import numpy as np
-    from funasr_onnx import Fsmn_vad, Paraformer
 
-    vad = Fsmn_vad(str(arguments.vad), batch_size=1, intra_op_num_threads=1)
-    model = Paraformer(str(arguments.model), batch_size=1, quantize=True, intra_op_num_threads=1)
-    ids = {token: index for index, token in enumerate(model.converter.token_list)}
+    return np.frombuffer(compare.read_samples(pathlib.Path(file)), "<i2").astype(np.float32) / 32768
+
+
+def peer(arguments):
+    system = FunasrOnnx(arguments.vad, arguments.model)
     results = []
-    for file in map(pathlib.Path, arguments.files):
-        samples = np.frombuffer(compare.read_samples(file), "<i2").astype(np.float32) / 32768
-        segments = vad(samples)[0]
-        if segments and isinstance(segments[0][0], list):
-            segments = segments[0]
-        pieces = [samples[start * 16 : min(end * 16, len(samples))] for start, end in segments]
+    for samples in map(read_floats, arguments.files):
         if arguments.peer == "transcribe":
-            results.append(" ".join(r["preds"][0] for piece in pieces for r in model(piece)))
+            results.append(system.transcribe(samples))
             continue
-        tokens = []
-        for piece in pieces:
-            features, frames = model.extract_feat([piece])
-            try:
-                scores, count = model.infer(features, frames)[:2]
-                tokens.append([ids[token] for token in model.decode_one(scores[0], int(count[0]))])
-            except Exception:  # "input wav is silence or noise"
-                tokens.append([])
-        features = model.extract_feat([samples])[0][0]
-        results.append({"segments": segments, "tokens": tokens, "features": features.tolist()})
+        segments = system.segments(samples)
+        tokens = [system.tokens(piece) for piece in cut(samples, segments)]
+        features = system.features(samples).tolist()
+        results.append({"segments": segments, "tokens": tokens, "features": features})
     print(json.dumps(results))
 
 
@@ -176,17 +202,30 @@ def speed(arguments, sets, folder):
 def run(arguments, system, model, files):
     with tempfile.TemporaryDirectory() as out:
         if system == "scriptorium":
-            command = [arguments.binary, "transcribe", *files, "--out", out, "--threads", "1",
-                       "--model", model.resolve(), "--punctuation-model", "none"]  # fmt: skip
+            command = our_command(arguments.binary, model, files, out)
         else:
             command = peer_command(arguments, "transcribe", model, files)
-        with open(pathlib.Path(out) / "log", "w+b") as log:
-            begun = time.monotonic()
-            process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log)
-            _, status, usage = os.wait4(process.pid, 0)
-            if status:
-                log.seek(0)
-                sys.exit(f"\n{system} failed:\n{log.read().decode(errors='replace')}")
+        return timed(command, pathlib.Path(out) / "log")
+
+
+def our_command(binary, model, files, out):
+    return [binary, "transcribe", *files, "--out", out, "--threads", "1",
+            "--model", model.resolve(), "--punctuation-model", "none"]  # fmt: skip
+
+
+class Failed(Exception):
+    """A process that ended with an error, and what it said."""
+
+
+def timed(command, log):
+    """Runs a process; its seconds and its peak memory as the kernel counted them."""
+    with open(log, "w+b") as file:
+        begun = time.monotonic()
+        process = subprocess.Popen(list(map(str, command)), stdout=file, stderr=file)
+        _, status, usage = os.wait4(process.pid, 0)
+        if status:
+            file.seek(0)
+            raise Failed(f"{command[0]} failed:\n{file.read().decode(errors='replace')}")
     return {"cpu": usage.ru_utime + usage.ru_stime, "wall": time.monotonic() - begun,
             "memory_mb": usage.ru_maxrss / 1024}  # fmt: skip
 
@@ -220,4 +259,7 @@ def table(figures):
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except Failed as failure:
+        sys.exit(f"\n{failure}")

@@ -39,7 +39,7 @@ lang: zh-cn
 
 
 # Is there from the first to the last moment of a run.
-UNFINISHED = "inflate_paraformer.unfinished"
+UNFINISHED = "inflate.unfinished"
 
 
 def claim(out):

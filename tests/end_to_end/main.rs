@@ -4,6 +4,7 @@
 #![allow(clippy::print_stderr, clippy::print_stdout, clippy::unwrap_used)]
 
 mod bad_input;
+mod bench;
 mod configuration;
 mod fleet;
 mod funasr;

@@ -17,7 +17,8 @@ use crate::UsageError;
                   scriptorium transcribe interview.mp3\n  \
                   scriptorium transcribe recordings/ --out transcripts/ --format json,srt\n  \
                   scriptorium submit s3://archive/2024/ --out s3://transcripts/2024/ --wait\n  \
-                  scriptorium worker"
+                  scriptorium worker\n  \
+                  scriptorium bench --model paraformer-zh"
 )]
 pub(crate) struct Arguments {
     /// Configuration file (TOML) [default: the first of ~/.config/scriptorium/config.toml and
@@ -41,6 +42,8 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// List, fetch and check models
     Models(ModelsArgs),
+    /// Measure how fast this machine transcribes with a model, and where the time goes
+    Bench(BenchArgs),
     /// Print the effective configuration and where each value comes from
     Config(ConfigArgs),
     /// Print a shell completion script
@@ -163,6 +166,10 @@ pub(crate) struct TranscribeArgs {
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
 
+    /// Bind each compute thread to one CPU (Linux)
+    #[arg(long)]
+    pub(crate) pin: bool,
+
     #[command(flatten)]
     pub(crate) models: ModelArgs,
 
@@ -184,6 +191,10 @@ pub(crate) struct WorkerArgs {
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
 
+    /// Bind each compute thread to one CPU (Linux): for processes that have CPUs for themselves
+    #[arg(long)]
+    pub(crate) pin: bool,
+
     #[command(flatten)]
     pub(crate) models: ModelArgs,
 }
@@ -196,7 +207,7 @@ pub(crate) struct ModelArgs {
     pub(crate) model: Option<String>,
 
     /// Numbers to compute with [default: the fastest that keep the words]
-    #[arg(long, value_parser = PossibleValuesParser::new(["auto", "int8", "f32"]))]
+    #[arg(long, value_parser = PossibleValuesParser::new(["auto", "int8", "bf16", "f32"]))]
     pub(crate) precision: Option<String>,
 
     /// Punctuation model by name or directory, or `none` [default: the preset's]
@@ -290,6 +301,69 @@ pub(crate) enum ModelsCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Segments go to the recognizer one per thread, as a worker does it. Speed does \
+                  not depend on what the weights are: a model with random ones will do. Peaks are \
+                  those of one core, measured at the start.\n\nExamples:\n  \
+                  scriptorium bench --model paraformer-zh\n  \
+                  scriptorium bench --model ./my-model --precision int8 --durations 10 --threads 1,2\n  \
+                  scriptorium bench --model paraformer-zh --durations 10 --threads 1 --profile\n  \
+                  scriptorium bench --audio meeting.wav --durations 20 --threads 4 --profile-out trace.json\n  \
+                  scriptorium bench --pipeline --json > figures.json"
+)]
+pub(crate) struct BenchArgs {
+    #[command(flatten)]
+    pub(crate) models: ModelArgs,
+
+    /// Seconds of the segments to measure [default: those of 5,10,20,60 that the model takes]
+    #[arg(long, value_delimiter = ',', value_name = "SECONDS", value_parser = segment_seconds)]
+    pub(crate) durations: Vec<f64>,
+
+    /// Threads to measure with [default: 1 and all cores that this process may use]
+    #[arg(long, value_delimiter = ',', value_name = "N",
+          value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub(crate) threads: Vec<u16>,
+
+    /// Segments per thread that are measured, after one that is not
+    #[arg(long, value_name = "N", default_value_t = 5,
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) runs: u32,
+
+    /// Recording to take the segments from, over and over if it is shorter [default: generated,
+    /// speech-like sound, always the same]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) audio: Option<PathBuf>,
+
+    /// Bind each compute thread to one CPU (Linux)
+    #[arg(long)]
+    pub(crate) pin: bool,
+
+    /// Measure the whole way from a WAV file to the transcript, too, with the most threads given
+    #[arg(long)]
+    pub(crate) pipeline: bool,
+
+    /// Print where the time goes, operator by operator: for the first of the durations, on the first
+    /// number of threads
+    #[arg(long)]
+    pub(crate) profile: bool,
+
+    /// Write that as a trace for Perfetto (ui.perfetto.dev) or chrome://tracing
+    #[arg(long, value_name = "FILE")]
+    pub(crate) profile_out: Option<PathBuf>,
+
+    /// Print everything as JSON; see docs/performance.md for the fields
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn segment_seconds(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|seconds| (0.1..=3600.0).contains(seconds))
+        .ok_or_else(|| format!("`{text}` is not a number of seconds between 0.1 and 3600"))
 }
 
 #[derive(Debug, Args)]

@@ -31,6 +31,8 @@ pub(crate) struct Config {
 pub(crate) struct Compute {
     /// Cores to use; 0: all that this process may use (the cgroup's quota counts).
     pub(crate) threads: usize,
+    /// Bind each thread to one CPU of those that this process may use (Linux).
+    pub(crate) pin: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -13,11 +13,11 @@ use models::{Family, Library, ModelDirectory, Preset, Role};
 use speech::{
     compute::Compute,
     itn::Normalizer,
-    paraformer::{self, Paraformer},
+    paraformer::Paraformer,
     pipeline::{self, Pipeline},
     punctuation::Punctuator,
     recognizer::{Error, Precision, Recognizer},
-    sensevoice::{self, SenseVoice},
+    sensevoice::SenseVoice,
     speakers::{Diarizer, SpeakerEncoder},
     vad::FsmnVad,
     whisper::{self, Whisper},
@@ -47,6 +47,7 @@ pub(crate) struct Needs {
 
 /// Loads the models of all presets, the default one first.
 pub(crate) async fn engine(config: &Config, needs: Needs) -> anyhow::Result<Engine> {
+    instruction_sets()?;
     let library = wiring::library(config)?;
     let mut parts = Vec::new();
     for name in std::iter::once(&config.models.recognizer).chain(&config.models.also) {
@@ -69,13 +70,11 @@ pub(crate) async fn engine(config: &Config, needs: Needs) -> anyhow::Result<Engi
         })?;
     }
 
-    // `available_parallelism` heeds the cgroup's quota.
     let cores = match config.compute.threads {
-        0 => thread::available_parallelism().map_or(1, usize::from),
+        0 => available_cores(),
         threads => threads,
     };
-    let pool: Arc<dyn Compute> =
-        Arc::new(ComputePool::new(cores).context("cannot start the compute threads")?);
+    let pool: Arc<dyn Compute> = Arc::new(pool(cores, config.compute.pin)?);
     let settings = pipeline::Settings {
         segmentation: config.segmentation.clone(),
         hotwords: config.recognizer.hotwords.clone(),
@@ -88,6 +87,33 @@ pub(crate) async fn engine(config: &Config, needs: Needs) -> anyhow::Result<Engi
     let stores = wiring::stores(config)?;
     let transcriber = Transcriber::new(stores, pipelines, config.audio.options());
     Ok(Engine { transcriber, cores })
+}
+
+/// What products are made with; an error if the environment asks for what cannot be had.
+pub(crate) fn instruction_sets() -> Result<&'static str, UsageError> {
+    kernels::instruction_sets().map_err(|error| UsageError(error.to_string()))
+}
+
+/// All that this process may use: the CPUs of its mask, or fewer if the cgroup's quota grants no
+/// more (`available_parallelism` heeds both).
+pub(crate) fn available_cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Starts compute threads.
+pub(crate) fn pool(threads: usize, pin: bool) -> anyhow::Result<ComputePool> {
+    if pin {
+        ComputePool::pinned(threads).context("compute.pin: cannot bind threads to CPUs")
+    } else {
+        ComputePool::new(threads).context("cannot start the compute threads")
+    }
+}
+
+/// Where the recognizer is that transcribes by default; fetched if need be.
+pub(crate) async fn recognizer_directory(config: &Config) -> anyhow::Result<ModelDirectory> {
+    let library = wiring::library(config)?;
+    let preset = preset(config, &library, &config.models.recognizer);
+    directory(config, &library, &preset.recognizer, Role::Recognizer, true).await
 }
 
 /// The preset of this name, or around the model that `name` is the name or directory of, with what
@@ -229,9 +255,11 @@ impl Loader {
             })?,
             punctuator: maybe(&parts.punctuation, |model| {
                 once(&mut self.punctuators, &model.path, || {
-                    // `recognizer.precision` is the recognizer's alone: most punctuation models
-                    // are published in one precision only.
-                    Punctuator::open(&model.path, &model.name, Precision::Auto).map(Arc::new)
+                    // Most punctuation models are published in one precision only.
+                    let wanted = self.config.precision;
+                    let available = Punctuator::is_available(&model.path, wanted);
+                    let precision = if available { wanted } else { Precision::Auto };
+                    Punctuator::open(&model.path, &model.name, precision).map(Arc::new)
                 })
             })?,
             diarizer: maybe(&parts.speakers, |model| {
@@ -249,23 +277,20 @@ impl Loader {
     }
 }
 
-fn open_recognizer(
+pub(crate) fn open_recognizer(
     model: &ModelDirectory,
     config: &crate::config::Recognizer,
 ) -> Result<Arc<dyn Recognizer>, Error> {
     let (path, name, precision) = (&model.path, &model.name, config.precision);
     Ok(match model.family {
-        Family::Paraformer => {
-            Arc::new(Paraformer::open(path, name, paraformer::Settings { precision })?)
-        }
-        Family::SenseVoice => {
-            Arc::new(SenseVoice::open(path, name, sensevoice::Settings { precision })?)
-        }
+        Family::Paraformer => Arc::new(Paraformer::open(path, name, precision)?),
+        Family::SenseVoice => Arc::new(SenseVoice::open(path, name, precision)?),
         // What remains of the recognizers.
         _ => {
             let settings = whisper::Settings {
                 precision: match precision {
                     Precision::Auto | Precision::Int8 => whisper::network::Precision::Int8,
+                    Precision::Bf16 => whisper::network::Precision::Bf16,
                     Precision::F32 => whisper::network::Precision::F32,
                 },
                 beam_size: config.beam_size,

@@ -1,6 +1,7 @@
 //! The command line of Scriptorium.
 
 mod args;
+mod bench;
 mod claims;
 mod commands;
 mod config;
@@ -69,6 +70,7 @@ fn run(arguments: Arguments) -> anyhow::Result<u8> {
             Command::Submit(args) => commands::submit::run(config, args).await,
             Command::Status(args) => commands::status::run(config, args).await,
             Command::Models(args) => commands::models::run(config, args).await,
+            Command::Bench(args) => bench::run(config, args).await,
             Command::Config(args) => commands::config::run(&layered, &args),
             Command::Completions(_) => Ok(exit::SUCCESS),
         }

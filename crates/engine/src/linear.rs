@@ -10,6 +10,7 @@ pub struct Linear {
 #[derive(Clone)]
 enum Weights {
     Float(kernels::float::Weights),
+    Bf16(kernels::bf16::Weights),
     Int8(kernels::int8::Weights),
 }
 
@@ -18,6 +19,29 @@ impl Linear {
     pub fn float(weights: &[f32], outputs: usize, bias: Option<Vec<f32>>) -> Result<Self, Error> {
         let inputs = inputs(weights.len(), outputs, bias.as_deref())?;
         let weights = Weights::Float(kernels::float::Weights::pack(weights, outputs, inputs));
+        Ok(Self { weights, bias: bias.map(Into::into) })
+    }
+
+    /// Rounds `weights`, row-major `[outputs, inputs]`, to bfloat16; see [`kernels::bf16`].
+    pub fn bf16(weights: &[f32], outputs: usize, bias: Option<Vec<f32>>) -> Result<Self, Error> {
+        let inputs = inputs(weights.len(), outputs, bias.as_deref())?;
+        let weights = Weights::Bf16(kernels::bf16::Weights::pack(weights, outputs, inputs));
+        Ok(Self { weights, bias: bias.map(Into::into) })
+    }
+
+    /// `weights`: row-major `[inputs, outputs]`, as ONNX has them.
+    pub(crate) fn by_input(
+        weights: &[f32],
+        outputs: usize,
+        bias: Option<Vec<f32>>,
+        rounded: bool,
+    ) -> Result<Self, Error> {
+        let inputs = inputs(weights.len(), outputs, bias.as_deref())?;
+        let weights = if rounded {
+            Weights::Bf16(kernels::bf16::Weights::pack_by_input(weights, outputs, inputs))
+        } else {
+            Weights::Float(kernels::float::Weights::pack_by_input(weights, outputs, inputs))
+        };
         Ok(Self { weights, bias: bias.map(Into::into) })
     }
 
@@ -43,6 +67,7 @@ impl Linear {
     pub fn inputs(&self) -> usize {
         match &self.weights {
             Weights::Float(weights) => weights.inputs(),
+            Weights::Bf16(weights) => weights.inputs(),
             Weights::Int8(weights) => weights.inputs(),
         }
     }
@@ -50,6 +75,7 @@ impl Linear {
     pub fn outputs(&self) -> usize {
         match &self.weights {
             Weights::Float(weights) => weights.outputs(),
+            Weights::Bf16(weights) => weights.outputs(),
             Weights::Int8(weights) => weights.outputs(),
         }
     }
@@ -62,6 +88,7 @@ impl Linear {
     pub(crate) fn row(&self, output: usize, row: &mut [f32]) {
         match &self.weights {
             Weights::Float(weights) => weights.row(output, row),
+            Weights::Bf16(weights) => weights.row(output, row),
             Weights::Int8(weights) => weights.row(output, row),
         }
     }
@@ -72,6 +99,7 @@ impl Linear {
         let rows = x.len() / self.inputs();
         match &self.weights {
             Weights::Float(weights) => weights.apply(x, self.inputs(), rows, epilogue, out),
+            Weights::Bf16(weights) => weights.apply(x, self.inputs(), rows, epilogue, out),
             Weights::Int8(weights) => weights.apply(x, epilogue, out),
         }
     }

@@ -119,7 +119,12 @@ impl GraphBuilder {
         heads: usize,
         products: AttentionProducts,
     ) -> Result<Node, Error> {
-        self.wire(name, ops::SelfAttention { heads, products }, &[qkv])
+        let columns = self.model.outlet_fact(qkv.0).map_err(graph_error)?.shape.last().cloned();
+        let columns = columns.and_then(|columns| columns.to_usize().ok()).unwrap_or(0);
+        if heads == 0 || columns == 0 || !columns.is_multiple_of(3 * heads) {
+            return Err(Error::Graph(format!("{columns} columns for q, k and v of {heads} heads")));
+        }
+        self.wire(name, ops::Attention::to_itself(heads, columns / 3, products), &[qkv])
     }
 
     /// Rows of a table plus position encodings `[positions, width]`, from where the cache ends:

@@ -6,19 +6,26 @@ mod graph;
 mod masks;
 mod node;
 mod operators;
+mod quantize;
 mod rewrite;
+mod scan;
+mod source;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod translate;
 
-use std::path::Path;
+use std::{path::Path, sync::LazyLock};
 
 use tract_onnx::prelude::*;
 
-pub use file::{Element, OnnxFile, Port};
+pub use file::{Element, LinearProducts, OnnxFile, Port};
 pub use node::OnnxNode;
 
 use crate::{Error, runner::Runner};
+
+/// tract's operators; the table of them takes as long to fill as a small model to read.
+static TRACT: LazyLock<tract_onnx::model::Onnx> = LazyLock::new(tract_onnx::onnx);
 
 /// One axis of an input.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,8 +13,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[cfg(test)]
+pub(crate) use self::generic::generic_operators;
 pub(crate) use self::{
-    generic::warn_if_generic,
+    generic::{Left, left, warn_if_generic},
     products::{BF16, OURS, is_generic, products},
 };
 

@@ -8,6 +8,7 @@ use tract_onnx::tract_core::{internal::*, plan};
 use crate::{
     Error, OperatorTime,
     decoding::Decoding,
+    ops,
     profile::{self, Running},
 };
 
@@ -49,11 +50,6 @@ impl Runner {
             self.give_back(state);
         }
         (decoding.map(RefCell::into_inner).unwrap_or_default(), outputs)
-    }
-
-    /// What it consists of.
-    pub(crate) fn model(&self) -> &TypedModel {
-        self.plan.model()
     }
 
     #[cfg(test)]
@@ -102,9 +98,9 @@ impl Runner {
             return Err(Error::Input(format!("{given} tensors for {taken} inputs")));
         }
         let inputs = inputs.into_iter().map(IntoTValue::into_tvalue).collect();
-        let outputs = state
-            .run_plan_with_eval(inputs, eval)
-            .map_err(|error| Error::Run(format!("{error:#}")))?;
+        let outputs = state.run_plan_with_eval(inputs, eval);
+        ops::forget();
+        let outputs = outputs.map_err(|error| Error::Run(format!("{error:#}")))?;
         Ok(outputs.into_iter().map(IntoTensor::into_tensor).collect())
     }
 

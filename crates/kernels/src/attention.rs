@@ -183,7 +183,8 @@ impl Memory {
                 };
                 for (row, sum) in sums.iter().enumerate().take(count) {
                     let row = &mut out[row * out_stride..][..self.width];
-                    row.iter_mut().for_each(|value| *value /= sum);
+                    let share = 1.0 / sum;
+                    row.iter_mut().for_each(|value| *value *= share);
                 }
             }
         });

@@ -301,8 +301,8 @@ unsafe fn finish(
 /// `out = exp(scale * (row - max(row)))` in bfloat16; returns the sum before rounding.
 ///
 /// # Safety
-/// The machine has AVX-512 F, BW, VL and BF16; `out` is as long as `row`.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+/// The machine has AVX-512 F, BW, DQ, VL and BF16; `out` is as long as `row`.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
 pub(crate) unsafe fn exponentials_in_bf16(row: &[f32], scale: f32, out: &mut [u16]) -> f32 {
     let (chunks, rest) = row.as_chunks::<16>();
     let tail: __mmask16 = (1 << rest.len()) - 1;
@@ -314,22 +314,215 @@ pub(crate) unsafe fn exponentials_in_bf16(row: &[f32], scale: f32, out: &mut [u1
         for chunk in chunks {
             max = _mm512_max_ps(max, _mm512_loadu_ps(chunk.as_ptr()));
         }
-        let scale = _mm512_set1_ps(scale);
-        let max = _mm512_set1_ps(_mm512_reduce_max_ps(max));
-        // Not x * scale - max * scale, whose rounding would be that of large numbers.
-        let below = |x| _mm512_mul_ps(_mm512_sub_ps(x, max), scale);
+        // Powers of two; far below, x * scale - max * scale is less exact, and matters less.
+        let scale = _mm512_set1_ps(scale * std::f32::consts::LOG2_E);
+        let max = _mm512_mul_ps(_mm512_set1_ps(_mm512_reduce_max_ps(max)), scale);
+        let below = |x| _mm512_fmsub_ps(x, scale, max);
         let mut sum = _mm512_setzero_ps();
         let (outs, out_of_rest) = out.as_chunks_mut::<16>();
         for (chunk, out) in chunks.iter().zip(outs) {
-            let e = exp(below(_mm512_loadu_ps(chunk.as_ptr())));
+            let e = exp2(below(_mm512_loadu_ps(chunk.as_ptr())));
             sum = _mm512_add_ps(sum, e);
             _mm256_storeu_si256(out.as_mut_ptr().cast(), narrowed(e));
         }
-        let e = _mm512_maskz_mov_ps(tail, exp(below(rest)));
+        let e = _mm512_maskz_mov_ps(tail, exp2(below(rest)));
         let rounded = narrowed(e);
         _mm256_mask_storeu_epi16(out_of_rest.as_mut_ptr().cast(), tail, rounded);
         _mm512_reduce_add_ps(_mm512_add_ps(sum, e))
     }
+}
+
+/// As [`crate::pointwise::filter_rows`], in the same order: 64 channels at a time, whose sums fill
+/// the registers and whose inputs lie side by side.
+///
+/// # Safety
+/// The machine has AVX-512 F.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+pub(crate) unsafe fn filter_rows_fast(x: &[f32], stride: usize, weights: &[f32], out: &mut [f32]) {
+    let channels = out.len() / ROWS;
+    let taps = weights.len() / channels.max(1);
+    assert!(x.len() >= crate::end_of_rows(taps + ROWS - 1, stride, channels));
+    for first in (0..channels).step_by(PANEL) {
+        let masks = masks(PANEL.min(channels - first));
+        let mut sums = [[_mm512_setzero_ps(); ACROSS]; ROWS];
+        for tap in 0..taps {
+            let weights = weights.as_ptr().wrapping_add(tap * channels + first);
+            let x = x.as_ptr().wrapping_add(tap * stride + first);
+            // SAFETY: masked lanes are not read; the others lie in row `tap` of the weights and rows
+            // `tap` to `tap + ROWS - 1` of `x`, which the assertion saw to be there.
+            let load = |at: *const f32, i: usize| unsafe {
+                _mm512_maskz_loadu_ps(masks[i], at.wrapping_add(16 * i))
+            };
+            let weights: [__m512; ACROSS] = std::array::from_fn(|i| load(weights, i));
+            unrolled!(r in ROWS {
+                let x = x.wrapping_add(r * stride);
+                sums[r][0] = _mm512_add_ps(sums[r][0], _mm512_mul_ps(load(x, 0), weights[0]));
+                sums[r][1] = _mm512_add_ps(sums[r][1], _mm512_mul_ps(load(x, 1), weights[1]));
+                sums[r][2] = _mm512_add_ps(sums[r][2], _mm512_mul_ps(load(x, 2), weights[2]));
+                sums[r][3] = _mm512_add_ps(sums[r][3], _mm512_mul_ps(load(x, 3), weights[3]));
+            });
+        }
+        unrolled!(r in ROWS {
+            let out = out.as_mut_ptr().wrapping_add(r * channels + first);
+            // SAFETY: masked lanes are not written; the others lie in row `r` of `out`.
+            unsafe { finish(sums[r], None, false, masks, out) };
+        });
+    }
+}
+
+/// A strip of `K` in bfloat16 for [`crate::bf16::pack_outputs`]: pairs of numbers of up to 16 rows,
+/// each `stride` after the one before it, turned into rows of `[16][2]`, [`PANEL`] pairs apart. Pairs
+/// that are not there become zeros.
+///
+/// # Safety
+/// The machine has AVX-512 F, BW, VL and BF16; `x` holds `rows` rows of `inputs` numbers; `out` has
+/// `2 * PANEL * (inputs.div_ceil(2) - 1) + 32` numbers.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+pub(crate) unsafe fn turn_to_bf16(
+    x: &[f32],
+    stride: usize,
+    rows: usize,
+    inputs: usize,
+    out: &mut [u16],
+) {
+    for first in (0..inputs).step_by(32) {
+        let count = 32.min(inputs - first);
+        let low: __mmask16 = (1u32 << count.min(16)).wrapping_sub(1) as u16;
+        let high: __mmask16 = (1u32 << count.saturating_sub(16)).wrapping_sub(1) as u16;
+        let mut pairs = [_mm512_setzero_si512(); 16];
+        for (row, pairs) in pairs.iter_mut().enumerate().take(rows) {
+            let x = x.as_ptr().wrapping_add(row * stride + first);
+            // SAFETY: masked lanes are not read, the others lie in the row. Both types are 512 bits.
+            unsafe {
+                // Of the 16 rows that follow: rows among others are too short for hardware.
+                let next = x.wrapping_add(16 * stride).cast::<i8>();
+                _mm_prefetch::<_MM_HINT_T0>(next);
+                _mm_prefetch::<_MM_HINT_T0>(next.wrapping_add(64));
+                let low = _mm512_maskz_loadu_ps(low, x);
+                let high = _mm512_maskz_loadu_ps(high, x.wrapping_add(16));
+                *pairs = transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
+            }
+        }
+        for (pair, turned) in turned(pairs).iter().enumerate().take(count.div_ceil(2)) {
+            let out = out.as_mut_ptr().wrapping_add((first / 2 + pair) * 2 * PANEL);
+            // SAFETY: the last one ends where `out` does.
+            unsafe { _mm512_storeu_si512(out.cast(), *turned) }
+        }
+    }
+}
+
+/// Rows to columns, of 32-bit numbers.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn turned(rows: [__m512i; 16]) -> [__m512i; 16] {
+    // Squares of 2, of 4, of 8 and of 16 are turned, one after the other.
+    let mut a = rows;
+    for i in (0..16).step_by(2) {
+        a[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
+        a[i + 1] = _mm512_unpackhi_epi32(rows[i], rows[i + 1]);
+    }
+    let mut b = a;
+    for i in (0..16).step_by(4) {
+        b[i] = _mm512_unpacklo_epi64(a[i], a[i + 2]);
+        b[i + 1] = _mm512_unpackhi_epi64(a[i], a[i + 2]);
+        b[i + 2] = _mm512_unpacklo_epi64(a[i + 1], a[i + 3]);
+        b[i + 3] = _mm512_unpackhi_epi64(a[i + 1], a[i + 3]);
+    }
+    // `b[4 * g + j]` has column `4 * lane + j` of rows `4 * g` to `4 * g + 3`.
+    let mut turned = b;
+    for j in 0..4 {
+        let low = _mm512_shuffle_i32x4::<0x44>(b[j], b[4 + j]);
+        let high = _mm512_shuffle_i32x4::<0xEE>(b[j], b[4 + j]);
+        let low_of_rest = _mm512_shuffle_i32x4::<0x44>(b[8 + j], b[12 + j]);
+        let high_of_rest = _mm512_shuffle_i32x4::<0xEE>(b[8 + j], b[12 + j]);
+        turned[j] = _mm512_shuffle_i32x4::<0x88>(low, low_of_rest);
+        turned[4 + j] = _mm512_shuffle_i32x4::<0xDD>(low, low_of_rest);
+        turned[8 + j] = _mm512_shuffle_i32x4::<0x88>(high, high_of_rest);
+        turned[12 + j] = _mm512_shuffle_i32x4::<0xDD>(high, high_of_rest);
+    }
+    turned
+}
+
+/// Two rows in bfloat16, number by number: `[a.len()][2]`. What lies `ahead` of them is wanted soon.
+///
+/// # Safety
+/// The machine has AVX-512 F, BW, VL and BF16; `b` is as long as `a`, and `out` twice.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+pub(crate) unsafe fn pair_in_bf16(a: &[f32], b: &[f32], ahead: usize, out: &mut [u16]) {
+    const ORDER: [u16; 32] = {
+        let mut order = [0; 32];
+        let mut index = 0;
+        while index < 32 {
+            order[index] = (index / 2 + index % 2 * 16) as u16;
+            index += 1;
+        }
+        order
+    };
+    // SAFETY: it has 512 bits.
+    let order = unsafe { _mm512_loadu_si512(ORDER.as_ptr().cast()) };
+    for first in (0..a.len()).step_by(16) {
+        let count = 16.min(a.len() - first);
+        let mask: __mmask16 = ((1u32 << count) - 1) as u16;
+        let mask_of_pairs: __mmask32 = ((1u64 << (2 * count)) - 1) as u32;
+        // SAFETY: masked lanes are neither read nor written, the others lie in the slices. Both
+        // types are 512 bits.
+        unsafe {
+            let next = |row: &[f32]| row.as_ptr().wrapping_add(ahead + first).cast();
+            _mm_prefetch::<_MM_HINT_T0>(next(a));
+            _mm_prefetch::<_MM_HINT_T0>(next(b));
+            let a = _mm512_maskz_loadu_ps(mask, a.as_ptr().add(first));
+            let b = _mm512_maskz_loadu_ps(mask, b.as_ptr().add(first));
+            let both = transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(b, a));
+            let paired = _mm512_permutexvar_epi16(order, both);
+            _mm512_mask_storeu_epi16(out.as_mut_ptr().add(2 * first).cast(), mask_of_pairs, paired);
+        }
+    }
+}
+
+/// As [`crate::pointwise::quantize_around`], to the bit, mostly without its divisions.
+///
+/// # Safety
+/// The machine has AVX-512 F, BW, DQ, VL.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+pub(crate) unsafe fn quantize_fast(x: &[f32], scale: f32, zero_point: u8, out: &mut [u8]) {
+    const REGISTERS: usize = 4;
+    let reciprocal = 1.0 / scale;
+    // One that left f32 says nothing.
+    let (chunks, rest) =
+        if reciprocal.is_normal() { x.as_chunks::<{ 16 * REGISTERS }>() } else { (&[][..], x) };
+    let (outs, out_of_rest) = out.as_chunks_mut::<{ 16 * REGISTERS }>();
+    let (outs, out_of_rest) = match chunks.len() {
+        0 => (&mut [][..], out),
+        _ => (outs, out_of_rest),
+    };
+    let zero = f32::from(zero_point);
+    let (least, greatest) = (_mm512_set1_ps(-zero), _mm512_set1_ps(255.0 - zero));
+    let zero = _mm512_set1_epi32(i32::from(zero_point));
+    for (chunk, out) in chunks.iter().zip(outs) {
+        let mut near = 0;
+        for index in 0..REGISTERS {
+            // SAFETY: the chunk has as many registers.
+            let x = unsafe { _mm512_loadu_ps(chunk.as_ptr().add(16 * index)) };
+            let steps = _mm512_mul_ps(x, _mm512_set1_ps(reciprocal));
+            let whole = _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT }>(steps);
+            // Rounded twice more than the quotient, steps of up to 255 are off by less than 1e-4:
+            // they are rounded to another side only this near to the middle of two.
+            let from_whole = _mm512_abs_ps(_mm512_sub_ps(steps, whole));
+            near |= _mm512_cmp_ps_mask::<_CMP_GT_OQ>(from_whole, _mm512_set1_ps(0.4995));
+            // In this order, NaN becomes the least.
+            let whole = _mm512_min_ps(_mm512_max_ps(whole, least), greatest);
+            let whole = _mm512_add_epi32(_mm512_cvtps_epi32(whole), zero);
+            // SAFETY: as above.
+            unsafe {
+                let out = out.as_mut_ptr().add(16 * index);
+                _mm_storeu_si128(out.cast(), _mm512_cvtepi32_epi8(whole));
+            }
+        }
+        if near != 0 {
+            crate::pointwise::quantize_around(chunk, scale, zero_point, out);
+        }
+    }
+    crate::pointwise::quantize_around(rest, scale, zero_point, out_of_rest);
 }
 
 /// As [`crate::pointwise::round_to_bf16`].
@@ -340,27 +533,20 @@ fn narrowed(x: __m512) -> __m256i {
     unsafe { transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(x)) }
 }
 
-/// e^x for x <= 0, to about two units in the last place; zero far below.
-#[target_feature(enable = "avx512f")]
+/// 2^x for x <= 0, to about one part in a million; zero far below.
+#[target_feature(enable = "avx512f,avx512dq")]
 #[inline]
-fn exp(x: __m512) -> __m512 {
-    const LN2_HIGH: f32 = 0.693_359_4;
-    const LN2_LOW: f32 = -2.121_944_4e-4;
+fn exp2(x: __m512) -> __m512 {
     let all = _mm512_set1_ps;
     // So far below that powers of two leave f32, but -inf does not become NaN.
     let x = _mm512_max_ps(x, all(-200.0));
-    let n = _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT }>(_mm512_mul_ps(
-        x,
-        all(std::f32::consts::LOG2_E),
-    ));
-    let r = _mm512_fnmadd_ps(n, all(LN2_HIGH), x);
-    let r = _mm512_fnmadd_ps(n, all(LN2_LOW), r);
-    // The polynomial of `pointwise::exp`.
-    let p = _mm512_fmadd_ps(all(1.987_569_1e-4), r, all(1.398_2e-3));
-    let p = _mm512_fmadd_ps(p, r, all(8.333_452e-3));
-    let p = _mm512_fmadd_ps(p, r, all(4.166_579_6e-2));
-    let p = _mm512_fmadd_ps(p, r, all(1.666_666_5e-1));
-    let p = _mm512_fmadd_ps(p, r, all(0.5));
-    let p = _mm512_fmadd_ps(_mm512_mul_ps(r, r), p, _mm512_add_ps(r, all(1.0)));
-    _mm512_scalef_ps(p, n)
+    // What is left when rounded down to whole powers.
+    let r = _mm512_reduce_ps::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(x);
+    // The polynomial of degree 5 with the least relative error from 0 to 1.
+    let p = _mm512_fmadd_ps(all(1.877_576_7e-3), r, all(8.989_341e-3));
+    let p = _mm512_fmadd_ps(p, r, all(5.582_631_8e-2));
+    let p = _mm512_fmadd_ps(p, r, all(2.401_536_1e-1));
+    let p = _mm512_fmadd_ps(p, r, all(6.931_531e-1));
+    let p = _mm512_fmadd_ps(p, r, all(0.999_999_94));
+    _mm512_scalef_ps(p, x)
 }

@@ -80,6 +80,19 @@ impl Weights {
         Self { isa, panels, inputs, outputs }
     }
 
+    /// Rounds and packs `weights`, row-major `[inputs, outputs]`.
+    ///
+    /// # Panics
+    /// As [`Self::pack`].
+    pub fn pack_by_input(weights: &[f32], outputs: usize, inputs: usize) -> Self {
+        assert_eq!(weights.len(), outputs * inputs, "weights of a linear layer");
+        assert!(!weights.is_empty(), "a linear layer without weights");
+        let (isa, mut panels) = (Isa::best(), Aligned::default());
+        let rows = Rows { values: weights, stride: outputs, count: inputs };
+        pack_inputs(isa, rows, outputs, &mut panels);
+        Self { isa, panels, inputs, outputs }
+    }
+
     pub fn inputs(&self) -> usize {
         self.inputs
     }
@@ -178,6 +191,9 @@ fn pack_outputs_in<const GROUP: usize, const ACROSS: usize>(
     let (depth, columns) = (depth(isa, inputs), ACROSS / GROUP);
     let size_of_all = rows.count.next_multiple_of(PANEL) * depth;
     panels.grow(size_of_all);
+    if columns == PANEL && pack_turned(isa, rows, inputs, &mut panels[..size_of_all]) {
+        return;
+    }
     let mut rounded = vec![0; depth];
     for (index, strip) in panels[..size_of_all].chunks_exact_mut(columns * depth).enumerate() {
         let count = columns.min(rows.count.saturating_sub(index * columns));
@@ -192,6 +208,22 @@ fn pack_outputs_in<const GROUP: usize, const ACROSS: usize>(
             }
         }
     }
+}
+
+/// For instruction sets that turn 16 rows at once; `false` if this one does not.
+fn pack_turned(isa: Isa, rows: Rows<'_>, inputs: usize, panels: &mut [u16]) -> bool {
+    for (index, panel) in panels.chunks_exact_mut(depth(isa, inputs) * PANEL).enumerate() {
+        for column in (0..PANEL).step_by(16) {
+            let first = (index * PANEL + column).min(rows.count);
+            let count = 16.min(rows.count - first);
+            let values = if count == 0 { &[] } else { &rows.values[first * rows.stride..] };
+            let strip = Rows { values, count, ..rows };
+            if !isa.turn_to_bf16(strip, inputs, &mut panel[2 * column..]) {
+                return false;
+            }
+        }
+    }
+    true
 }
 
 /// Packs a matrix with a row of `outputs` numbers for each input.
@@ -217,11 +249,25 @@ fn pack_inputs_in<const GROUP: usize, const ACROSS: usize>(
     let size = depth * PANEL;
     let size_of_all = outputs.div_ceil(PANEL) * size;
     panels.grow(size_of_all);
-    let mut rounded = [[0; PANEL]; GROUP];
+    let (mut rounded, zeros) = ([[0; PANEL]; GROUP], [0.0; PANEL]);
     for (index, panel) in panels[..size_of_all].chunks_exact_mut(size).enumerate() {
         let first = index * PANEL;
         let used = PANEL.min(outputs - first);
         for group in 0..depth / GROUP {
+            if columns == PANEL {
+                let row = |input: usize| &rows.row(input, outputs)[first..first + used];
+                let a = row(GROUP * group);
+                let b = if GROUP * group + 1 < rows.count {
+                    row(GROUP * group + 1)
+                } else {
+                    &zeros[..used]
+                };
+                let to = &mut panel[group * ACROSS..][..ACROSS];
+                if isa.pair_in_bf16(a, b, 8 * rows.stride, to) {
+                    to[2 * used..].fill(0);
+                    continue;
+                }
+            }
             for (place, rounded) in rounded.iter_mut().enumerate() {
                 match GROUP * group + place {
                     input if input < rows.count => {

@@ -12,9 +12,10 @@
 use std::cell::RefCell;
 
 use crate::{
-    Epilogue, Isa,
+    Epilogue, Finish, Isa,
     aligned::Aligned,
-    int8::{Columns, Panels, ROW_BLOCK, Rows},
+    int8::{Columns, Panels, Rows, row_block},
+    layout::shifted,
 };
 
 /// The most inputs for which no sum leaves i32.
@@ -50,12 +51,74 @@ pub fn quantize(x: &[f32], out: &mut [u8]) -> (f32, u8) {
 
 pub(crate) fn quantize_with(isa: Isa, x: &[f32], out: &mut [u8]) -> (f32, u8) {
     assert_eq!(x.len(), out.len(), "quantization");
-    let (min, max) = isa.extremes(x);
+    quantize_between(isa, isa.extremes(x), x, out)
+}
+
+/// The least and the greatest of `x` and zero.
+pub fn extremes(x: &[f32]) -> (f32, f32) {
+    Isa::best().extremes(x)
+}
+
+/// As [`quantize`], for an `x` whose extremes, and zero, are known.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn quantize_within(extremes: (f32, f32), x: &[f32], out: &mut [u8]) -> (f32, u8) {
+    quantize_between(Isa::best(), extremes, x, out)
+}
+
+fn quantize_between(isa: Isa, (min, max): (f32, f32), x: &[f32], out: &mut [u8]) -> (f32, u8) {
     let scale = (max - min) / 255.0;
     let scale = if scale > 0.0 { scale } else { 1.0 };
     let zero_point = (-min / scale).clamp(0.0, 255.0).round_ties_even() as u8;
     isa.quantize_around(x, scale, zero_point, out);
     (scale, zero_point)
+}
+
+/// What [`Weights::pack`] takes besides the weights: one of each per output.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parameters {
+    pub zero_points: Vec<u8>,
+    pub scales: Vec<f32>,
+}
+
+/// Quantizes `weights`, row-major `[inputs, outputs]`, to `values`, with a scale and a zero point per column, to the
+/// bit as ONNX Runtime's `quantize_dynamic` does with `per_channel=True` and `QuantType.QUInt8`
+/// (`onnxruntime/quantization/quant_utils.py`).
+///
+/// # Panics
+/// If there are no outputs, weights are no multiple of them, or values not as many.
+pub fn quantize_columns(weights: &[f32], outputs: usize, values: &mut [u8]) -> Parameters {
+    assert_eq!(weights.len(), values.len(), "weights of a linear layer");
+    assert!(outputs > 0 && weights.len().is_multiple_of(outputs), "weights of a linear layer");
+    let (mut least, mut most) = (vec![0f32; outputs], vec![0f32; outputs]);
+    for row in weights.chunks_exact(outputs) {
+        for ((least, most), &weight) in least.iter_mut().zip(&mut most).zip(row) {
+            *least = if weight < *least { weight } else { *least };
+            *most = if weight > *most { weight } else { *most };
+        }
+    }
+    let parameters = least.iter().zip(&most).map(|(&least, &most)| {
+        let scale = f64::from(most - least) / 255.0;
+        if scale < f64::from(f32::MIN_POSITIVE) {
+            return (1.0, 0);
+        }
+        (scale as f32, (-f64::from(least) / scale).round_ties_even() as u8)
+    });
+    let (scales, zero_points): (Vec<f32>, Vec<u8>) = parameters.unzip();
+    let offsets: Vec<f32> = zero_points.iter().map(|&zero_point| f32::from(zero_point)).collect();
+    for (row, to) in weights.chunks_exact(outputs).zip(values.chunks_exact_mut(outputs)) {
+        let columns = scales.iter().zip(&offsets);
+        for ((to, weight), (scale, offset)) in to.iter_mut().zip(row).zip(columns) {
+            // Numbers of this size have no bits below one: rounds to the nearest, ties to even.
+            const ROUND: f32 = 12_582_912.0;
+            let value = (weight / scale + ROUND) - ROUND + offset;
+            // And such ones have their value in the last bits.
+            const LAST_BITS: f32 = 8_388_608.0;
+            *to = (value.clamp(0.0, 255.0) + LAST_BITS).to_bits() as u8;
+        }
+    }
+    Parameters { zero_points, scales }
 }
 
 /// What one product needs beside its operands; kept per thread.
@@ -94,9 +157,8 @@ impl Weights {
         assert!(inputs > 0 && inputs <= MAX_INPUTS, "{inputs} inputs");
         assert!(outputs > 0 && zero_points.len() == outputs, "zero points of a linear layer");
         assert_eq!(weights.len(), inputs * outputs, "weights of a linear layer");
-        let shifted = |weight: u8| (weight ^ 0x80) as i8;
-        let panels = Panels::pack(isa, inputs, outputs, |input, output| {
-            shifted(weights[input * outputs + output])
+        let panels = Panels::pack(isa, inputs, outputs, |layout, to| {
+            layout.pack_by_input(weights, inputs, outputs, to);
         });
         let padded = panels.padded_outputs();
         let mut packed = Self {
@@ -105,9 +167,16 @@ impl Weights {
             sums: Aligned::zeroed(padded),
             zero_points: Aligned::zeroed(padded),
         };
-        for row in weights.chunks_exact(outputs) {
-            for (sum, &weight) in packed.sums.iter_mut().zip(row) {
-                *sum += i32::from(shifted(weight));
+        // As many rows as the sums of whose bytes stay in 16 bits.
+        let mut part = vec![0u16; outputs];
+        for rows in weights.chunks(257 * outputs) {
+            part.fill(0);
+            for row in rows.chunks_exact(outputs) {
+                part.iter_mut().zip(row).for_each(|(sum, &weight)| *sum += u16::from(weight));
+            }
+            let depth = (rows.len() / outputs) as i32;
+            for (sum, &part) in packed.sums.iter_mut().zip(&part) {
+                *sum += i32::from(part) - 128 * depth;
             }
         }
         packed.scales[..outputs].copy_from_slice(scales);
@@ -130,6 +199,40 @@ impl Weights {
     /// # Panics
     /// If the lengths do not fit together.
     pub fn apply(&self, x: Quantized<'_>, epilogue: Epilogue<'_>, out: &mut [f32]) {
+        self.apply_and(x, epilogue, out, |isa, block| isa.activate(block, epilogue.finish));
+    }
+
+    /// As [`Self::apply`]; returns the least and the greatest of what is in `out` then and zero.
+    ///
+    /// # Panics
+    /// As [`Self::apply`].
+    pub fn apply_with_extremes(
+        &self,
+        x: Quantized<'_>,
+        epilogue: Epilogue<'_>,
+        out: &mut [f32],
+    ) -> (f32, f32) {
+        let mut extremes = (0f32, 0f32);
+        // While it is in the cache.
+        self.apply_and(x, epilogue, out, |isa, block| {
+            let (least, greatest) = if epilogue.finish == Finish::Relu {
+                (0.0, isa.relu_with_greatest(block))
+            } else {
+                isa.activate(block, epilogue.finish);
+                isa.extremes(block)
+            };
+            extremes = (extremes.0.min(least), extremes.1.max(greatest));
+        });
+        extremes
+    }
+
+    fn apply_and(
+        &self,
+        x: Quantized<'_>,
+        epilogue: Epilogue<'_>,
+        out: &mut [f32],
+        mut activate: impl FnMut(Isa, &mut [f32]),
+    ) {
         let (inputs, outputs) = (self.inputs(), self.outputs());
         let rows = x.values.len() / inputs;
         assert_eq!(x.values.len(), rows * inputs, "inputs of a linear layer");
@@ -152,8 +255,9 @@ impl Weights {
             for (to, scale) in column_scales.iter_mut().zip(self.scales.iter()) {
                 *to = x.scale * scale;
             }
-            let blocks = x.values.chunks(ROW_BLOCK * inputs);
-            for (block, out) in blocks.zip(out.chunks_mut(ROW_BLOCK * outputs)) {
+            let rows = row_block(outputs);
+            let blocks = x.values.chunks(rows * inputs);
+            for (block, out) in blocks.zip(out.chunks_mut(rows * outputs)) {
                 scales.clear();
                 scales.resize(block.len() / inputs, 1.0);
                 sums.clear();
@@ -162,7 +266,62 @@ impl Weights {
                     Columns { scales: column_scales, starts, zero_points: &self.zero_points };
                 let rows = Rows { values: block, stride: inputs, scales, sums: Some(sums) };
                 self.panels.multiply(rows, columns, epilogue, out, laid);
+                activate(isa, out);
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// numpy's formula, element by element.
+    #[test]
+    fn columns_are_quantized_as_onnx_runtime_does() {
+        let outputs = 7;
+        let weights: Vec<f32> = (0..40 * outputs)
+            .map(|index| match index % outputs {
+                // All zero, all positive, all negative, too small for a scale, ties.
+                0 => 0.0,
+                1 => 0.25 + (index % 13) as f32,
+                2 => -0.25 - (index % 11) as f32,
+                3 => f32::MIN_POSITIVE / 4.0,
+                4 => (index / outputs) as f32 * 6.5 - 2.5,
+                column => ((index * 7919 % 1009) as f32 - 400.0) / (column * 100) as f32,
+            })
+            .collect();
+        let mut found = vec![0; weights.len()];
+        let quantized = quantize_columns(&weights, outputs, &mut found);
+        for column in 0..outputs {
+            let values: Vec<f32> = weights[column..].iter().step_by(outputs).copied().collect();
+            let least = values.iter().copied().fold(0f32, f32::min);
+            let most = values.iter().copied().fold(0f32, f32::max);
+            let scale = f64::from(most - least) / 255.0;
+            let (scale, zero_point) = if scale < f64::from(f32::MIN_POSITIVE) {
+                (1.0, 0.0)
+            } else {
+                (scale as f32, (0.0 - f64::from(least) / scale).round_ties_even() as f32)
+            };
+            assert_eq!(quantized.scales[column], scale);
+            assert_eq!(f32::from(quantized.zero_points[column]), zero_point);
+            for (row, value) in values.iter().enumerate() {
+                let expected = ((value / scale).round_ties_even() + zero_point).clamp(0.0, 255.0);
+                assert_eq!(f32::from(found[row * outputs + column]), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn sums_of_long_columns_are_exact() {
+        let (inputs, outputs) = (600, 3);
+        let weights: Vec<u8> =
+            (0..inputs * outputs).map(|index| [255, 0, (index % 256) as u8][index % 3]).collect();
+        let packed = Weights::pack(&weights, &[0; 3], &[1.0; 3], inputs);
+        for output in 0..outputs {
+            let column = weights[output..].iter().step_by(outputs);
+            let sum: i32 = column.map(|&weight| i32::from(weight) - 128).sum();
+            assert_eq!(packed.sums[output], sum);
+        }
     }
 }

@@ -57,6 +57,19 @@ impl Weights {
         Self { panels, inputs, outputs }
     }
 
+    /// Packs `weights`, row-major `[inputs, outputs]`.
+    ///
+    /// # Panics
+    /// As [`Self::pack`].
+    pub fn pack_by_input(weights: &[f32], outputs: usize, inputs: usize) -> Self {
+        assert_eq!(weights.len(), outputs * inputs, "weights of a linear layer");
+        assert!(!weights.is_empty(), "a linear layer without weights");
+        let mut panels = Aligned::default();
+        let rows = Rows { values: weights, stride: outputs, count: inputs };
+        pack_inputs(rows, outputs, &mut panels);
+        Self { panels, inputs, outputs }
+    }
+
     pub fn inputs(&self) -> usize {
         self.inputs
     }
@@ -152,6 +165,33 @@ pub(crate) fn pack_inputs(rows: Rows<'_>, outputs: usize, panels: &mut Aligned<f
         for (input, to) in panel.as_chunks_mut::<PANEL>().0.iter_mut().enumerate() {
             to[..columns].copy_from_slice(&rows.row(input, outputs)[first..first + columns]);
             to[columns..].fill(0.0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bf16;
+
+    #[test]
+    fn both_orders_pack_the_same() {
+        for (inputs, outputs) in [(1, 1), (3, 65), (8, 64), (5, 130)] {
+            let weights: Vec<f32> = (0..inputs * outputs).map(|index| index as f32).collect();
+            let by_output: Vec<f32> = (0..inputs * outputs)
+                .map(|index| weights[index % inputs * outputs + index / inputs])
+                .collect();
+            let a = Weights::pack_by_input(&weights, outputs, inputs);
+            let b = Weights::pack(&by_output, outputs, inputs);
+            assert!(a.panels[..] == b.panels[..], "{inputs} to {outputs}");
+            let a = bf16::Weights::pack_by_input(&weights, outputs, inputs);
+            let b = bf16::Weights::pack(&by_output, outputs, inputs);
+            let (mut row, mut other) = (vec![0.0; inputs], vec![1.0; inputs]);
+            for output in 0..outputs {
+                a.row(output, &mut row);
+                b.row(output, &mut other);
+                assert_eq!(row, other);
+            }
         }
     }
 }

@@ -18,8 +18,13 @@ use crate::{
     layout::{Layout, Straight},
 };
 
-/// Rows that go past all panels together: their inputs and outputs stay in the second-level cache.
-pub(crate) const ROW_BLOCK: usize = 96;
+/// Rows that go past all panels together: their outputs stay in the second-level cache, for what is
+/// done to them next. In whole tiles of every instruction set.
+pub(crate) fn row_block(outputs: usize) -> usize {
+    const NUMBERS: usize = 1 << 17;
+    (NUMBERS / outputs / 24).clamp(1, 8) * 24
+}
+
 /// What activations are shifted by.
 const SHIFT: i32 = 128;
 /// The most inputs for which no sum, nor the correction that it starts from, leaves i32.
@@ -128,8 +133,9 @@ impl Weights {
         assert!(inputs > 0 && inputs <= MAX_INPUTS, "{inputs} inputs");
         assert!(outputs > 0 && scales.len() == outputs, "scales of a linear layer");
         assert_eq!(weights.len(), outputs * inputs, "weights of a linear layer");
-        let panels =
-            Panels::pack(isa, inputs, outputs, |input, output| weights[output * inputs + input]);
+        let panels = Panels::pack(isa, inputs, outputs, |layout, to| {
+            layout.pack_by_output(weights, inputs, to);
+        });
         let mut corrections = Aligned::<i32>::zeroed(panels.padded_outputs());
         let mut worth = Aligned::<f32>::zeroed(panels.padded_outputs());
         for (output, row) in weights.chunks_exact(inputs).enumerate() {
@@ -170,8 +176,9 @@ impl Weights {
         assert_eq!(out.len(), rows * outputs, "outputs of a linear layer");
         assert!(epilogue.bias.is_none_or(|bias| bias.len() == outputs), "biases");
         SCRATCH.with_borrow_mut(|scratch| {
-            let outs = out.chunks_mut(ROW_BLOCK * outputs);
-            for (x, out) in x.chunks(ROW_BLOCK * inputs).zip(outs) {
+            let rows = row_block(outputs);
+            let outs = out.chunks_mut(rows * outputs);
+            for (x, out) in x.chunks(rows * inputs).zip(outs) {
                 self.block(x, epilogue, out, scratch);
             }
         });
@@ -190,6 +197,7 @@ impl Weights {
         let rows = Rows { values: &scratch.rows, stride, scales: &scratch.scales, sums: None };
         let columns = Columns { scales: &self.scales, starts: &self.corrections, zero_points: &[] };
         self.panels.multiply(rows, columns, epilogue, out, &mut scratch.laid);
+        self.panels.isa.activate(out, epilogue.finish);
     }
 }
 
@@ -202,7 +210,7 @@ pub(crate) struct Panels {
     pub(crate) outputs: usize,
 }
 
-/// Up to [`ROW_BLOCK`] quantized rows.
+/// Up to a [`row_block`] of quantized rows.
 pub(crate) struct Rows<'a> {
     /// Row `i` starts at `i * stride`.
     pub(crate) values: &'a [u8],
@@ -223,20 +231,17 @@ pub(crate) struct Columns<'a> {
 }
 
 impl Panels {
+    /// `fill` packs weights for the layout into zeros.
     pub(crate) fn pack(
         isa: Isa,
         inputs: usize,
         outputs: usize,
-        weight: impl Fn(usize, usize) -> i8,
+        fill: impl FnOnce(&Layout, &mut [i8]),
     ) -> Self {
         let layout = isa.layout();
         let size = layout.depth(inputs) * PANEL;
         let mut weights = Aligned::<i8>::zeroed(outputs.div_ceil(PANEL) * size);
-        for input in 0..inputs {
-            for output in 0..outputs {
-                weights[layout.position(inputs, input, output)] = weight(input, output);
-            }
-        }
+        fill(layout, &mut weights);
         Self { isa, weights, inputs, outputs }
     }
 
@@ -253,7 +258,8 @@ impl Panels {
         self.outputs.next_multiple_of(PANEL)
     }
 
-    /// `room` is for rows that are not laid out as the instruction set wants them.
+    /// Everything but the activation of the epilogue. `room` is for rows that are not laid out as the
+    /// instruction set wants them.
     pub(crate) fn multiply(
         &self,
         rows: Rows<'_>,
@@ -287,6 +293,5 @@ impl Panels {
             };
             self.isa.int8_panel(tile, &mut out[first..]);
         }
-        self.isa.activate(out, epilogue.finish);
     }
 }

@@ -9,7 +9,9 @@ use std::sync::OnceLock;
 #[cfg(target_arch = "aarch64")]
 use crate::neon;
 use crate::{
-    Finish, bf16, float, int8,
+    Finish, PANEL,
+    attention::Rows,
+    bf16, float, int8,
     layout::{self, Layout},
     plain, pointwise,
 };
@@ -252,6 +254,11 @@ impl Isa {
         }
     }
 
+    /// [`Finish::Relu`]; returns the greatest of what is left.
+    pub(crate) fn relu_with_greatest(self, values: &mut [f32]) -> f32 {
+        dispatch!(self, pointwise::relu_with_greatest, relu_with_greatest, (values))
+    }
+
     pub(crate) fn layer_norm(
         self,
         x: &[f32],
@@ -265,6 +272,37 @@ impl Isa {
 
     pub(crate) fn exponentials(self, row: &mut [f32], scale: f32) -> f32 {
         dispatch!(self, pointwise::exponentials_row, exponentials_row, (row, scale))
+    }
+
+    /// Packs up to 16 rows of `inputs` numbers into 16 columns of a panel of bfloat16; `false` if
+    /// this instruction set does it another way.
+    pub(crate) fn turn_to_bf16(self, x: Rows<'_>, inputs: usize, panel: &mut [u16]) -> bool {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 if self.multiplies_bf16() => {
+                assert!(x.count <= 16 && x.holds(inputs) && inputs > 0);
+                assert!(panel.len() >= 2 * PANEL * (inputs.div_ceil(2) - 1) + 32);
+                // SAFETY: the machine has what was asked for, and the slices are long enough.
+                unsafe { avx512::turn_to_bf16(x.values, x.stride, x.count, inputs, panel) };
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Rounds two rows into one of pairs; `false` if this instruction set does it another way. What
+    /// lies `ahead` of them is wanted soon.
+    pub(crate) fn pair_in_bf16(self, a: &[f32], b: &[f32], ahead: usize, out: &mut [u16]) -> bool {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 if self.multiplies_bf16() => {
+                assert!(a.len() == b.len() && out.len() >= 2 * a.len(), "pairs");
+                // SAFETY: the machine has what was asked for, and the slices are long enough.
+                unsafe { avx512::pair_in_bf16(a, b, ahead, out) };
+                true
+            }
+            _ => false,
+        }
     }
 
     /// As [`Self::exponentials`], rounded into `out`; what is in `row` then is not defined.
@@ -288,6 +326,15 @@ impl Isa {
         dispatch!(self, pointwise::weigh_rows, weigh_rows, (x, stride, weights, out));
     }
 
+    pub(crate) fn filter_rows(self, x: &[f32], stride: usize, weights: &[f32], out: &mut [f32]) {
+        match self.0 {
+            // SAFETY: the machine has what was asked for.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => unsafe { avx512::filter_rows_fast(x, stride, weights, out) },
+            _ => dispatch!(self, pointwise::filter_rows, filter_rows, (x, stride, weights, out)),
+        }
+    }
+
     pub(crate) fn add(self, x: &[f32], out: &mut [f32]) {
         dispatch!(self, pointwise::add_all, add_all, (x, out));
     }
@@ -302,7 +349,20 @@ impl Isa {
     }
 
     pub(crate) fn quantize_around(self, x: &[f32], scale: f32, zero_point: u8, out: &mut [u8]) {
-        dispatch!(self, pointwise::quantize_around, quantize_around, (x, scale, zero_point, out));
+        assert_eq!(x.len(), out.len(), "quantization");
+        match self.0 {
+            // SAFETY: the machine has what was asked for.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => unsafe { avx512::quantize_fast(x, scale, zero_point, out) },
+            _ => {
+                dispatch!(
+                    self,
+                    pointwise::quantize_around,
+                    quantize_around,
+                    (x, scale, zero_point, out)
+                );
+            }
+        }
     }
 
     pub(crate) fn sum(self, x: &[u8]) -> i32 {
@@ -323,6 +383,8 @@ impl Isa {
 macro_rules! compile_pointwise {
     ($features:literal) => {
         crate::isa::compile_pointwise!(@ $features, relu_all(values: &mut [f32]));
+        crate::isa::compile_pointwise!(
+            @ $features, relu_with_greatest(values: &mut [f32]) -> f32);
         crate::isa::compile_pointwise!(@ $features, gelu_all(values: &mut [f32]));
         crate::isa::compile_pointwise!(@ $features, layer_norm_row(
             x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32, out: &mut [f32]));
@@ -331,6 +393,8 @@ macro_rules! compile_pointwise {
         crate::isa::compile_pointwise!(
             @ $features, quantize_row(x: &[f32], quantized: &mut [u8]) -> f32);
         crate::isa::compile_pointwise!(@ $features, weigh_rows(
+            x: &[f32], stride: usize, weights: &[f32], out: &mut [f32]));
+        crate::isa::compile_pointwise!(@ $features, filter_rows(
             x: &[f32], stride: usize, weights: &[f32], out: &mut [f32]));
         crate::isa::compile_pointwise!(@ $features, add_all(x: &[f32], out: &mut [f32]));
         crate::isa::compile_pointwise!(@ $features, round_to_bf16(x: &[f32], out: &mut [u16]));

@@ -58,6 +58,55 @@ impl Layout {
             + place
     }
 
+    /// Packs weights `[inputs, outputs]`, shifted by 128, into zeros.
+    pub(crate) fn pack_by_input(
+        &self,
+        weights: &[u8],
+        inputs: usize,
+        outputs: usize,
+        to: &mut [i8],
+    ) {
+        let size = self.columns * self.depth(inputs);
+        for (strip, to) in
+            to.chunks_exact_mut(size).take(outputs.div_ceil(self.columns)).enumerate()
+        {
+            let first = strip * self.columns;
+            let used = self.columns.min(outputs - first);
+            let groups = to.chunks_exact_mut(self.columns * self.group);
+            for (input, to) in (0..inputs).step_by(self.group).zip(groups) {
+                let row = |place| &weights[(input + place) * outputs + first..][..used];
+                let count = self.group.min(inputs - input);
+                for place in (0..count).step_by(4) {
+                    let to = &mut to[place..];
+                    match count - place {
+                        4.. => interleave(
+                            std::array::from_fn(|four| row(place + four)),
+                            to,
+                            self.group,
+                        ),
+                        rest => (0..rest).for_each(|one| {
+                            let to = to[one..].iter_mut().step_by(self.group);
+                            to.zip(row(place + one)).for_each(|(to, &w)| *to = shifted(w));
+                        }),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Packs weights `[outputs, inputs]` into zeros.
+    pub(crate) fn pack_by_output(&self, weights: &[i8], inputs: usize, to: &mut [i8]) {
+        let size = self.columns * self.depth(inputs);
+        for (weights, to) in weights.chunks(self.columns * inputs).zip(to.chunks_exact_mut(size)) {
+            for (column, row) in weights.chunks_exact(inputs).enumerate() {
+                let to = to[column * self.group..].chunks_mut(self.columns * self.group);
+                for (group, to) in row.chunks(self.group).zip(to) {
+                    to[..group.len()].copy_from_slice(group);
+                }
+            }
+        }
+    }
+
     /// Numbers in rows when they are laid out.
     pub(crate) fn size_of_rows(&self, rows: usize, depth: usize) -> usize {
         match self.rows {
@@ -118,6 +167,27 @@ impl Layout {
             assert!(tile.is_multiple_of(few) && matches!(self.group, 4 | 8));
         }
         self
+    }
+}
+
+/// Unsigned to signed.
+pub(crate) fn shifted(weight: u8) -> i8 {
+    (weight ^ 0x80) as i8
+}
+
+/// The first of each of four rows, `step` further the second of each, and so on.
+fn interleave([a, b, c, d]: [&[u8]; 4], to: &mut [i8], step: usize) {
+    let rows = a.iter().zip(b).zip(c.iter().zip(d));
+    // Kept simple enough to become vector instructions.
+    let four = |((a, b), (c, d)): ((&u8, &u8), (&u8, &u8))| [*a, *b, *c, *d].map(shifted);
+    if step == 4 {
+        for (to, rows) in to.as_chunks_mut::<4>().0.iter_mut().zip(rows) {
+            *to = four(rows);
+        }
+    } else {
+        for (to, rows) in to.chunks_mut(step).zip(rows) {
+            to[..4].copy_from_slice(&four(rows));
+        }
     }
 }
 
@@ -197,5 +267,34 @@ mod tests {
         }
         // Two strips, then two groups, then three columns, then one input on.
         assert_eq!(TILES.position(21, 9, 19), 2 * 8 * 32 + 2 * 8 * 4 + 3 * 4 + 1);
+    }
+
+    #[test]
+    fn packing_puts_every_weight_in_its_place() {
+        let strips =
+            Layout { columns: 16, group: 8, step: 16, shift: 128, rows: RowLayout::Straight };
+        for layout in [&QUADS, &TILES, &PAIRS, &strips.check()] {
+            for (inputs, outputs) in
+                [(1_usize, 1_usize), (3, 5), (4, 64), (9, 65), (16, 130), (23, 16)]
+            {
+                let by_input: Vec<u8> =
+                    (0..inputs * outputs).map(|index| (index * 37 % 251) as u8).collect();
+                let weight = |input, output| shifted(by_input[input * outputs + output]);
+                let by_output: Vec<i8> = (0..inputs * outputs)
+                    .map(|index| weight(index % inputs, index / inputs))
+                    .collect();
+                let mut expected =
+                    vec![0i8; outputs.next_multiple_of(PANEL) * layout.depth(inputs)];
+                let (mut a, mut b) = (expected.clone(), expected.clone());
+                for input in 0..inputs {
+                    for output in 0..outputs {
+                        expected[layout.position(inputs, input, output)] = weight(input, output);
+                    }
+                }
+                layout.pack_by_input(&by_input, inputs, outputs, &mut a);
+                layout.pack_by_output(&by_output, inputs, &mut b);
+                assert!(a == expected && b == expected, "{layout:?}, {inputs} to {outputs}");
+            }
+        }
     }
 }

@@ -24,6 +24,7 @@ mod layout;
 pub mod lstm;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+pub mod peak;
 mod plain;
 pub mod pointwise;
 mod product;

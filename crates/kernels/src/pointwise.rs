@@ -22,6 +22,28 @@ pub fn layer_norm(x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32, out: &mu
     }
 }
 
+/// As [`layer_norm`]; returns the least and the greatest of what it gives and zero.
+///
+/// # Panics
+/// If the lengths do not fit together.
+pub fn layer_norm_with_extremes(
+    x: &[f32],
+    gamma: &[f32],
+    beta: &[f32],
+    epsilon: f32,
+    out: &mut [f32],
+) -> (f32, f32) {
+    let isa = Isa::best();
+    let mut extremes = (0f32, 0f32);
+    let width = gamma.len().max(1);
+    for (x, out) in x.chunks(width).zip(out.chunks_mut(width)) {
+        layer_norm(x, gamma, beta, epsilon, out);
+        let (least, greatest) = isa.extremes(out);
+        extremes = (extremes.0.min(least), extremes.1.max(greatest));
+    }
+    extremes
+}
+
 /// `ln(softmax(x))` over rows of `width` numbers, which stay finite where `softmax` is zero.
 ///
 /// # Panics
@@ -115,6 +137,21 @@ pub(crate) fn relu_all(values: &mut [f32]) {
     values.iter_mut().for_each(|x| *x = if *x > 0.0 { *x } else { 0.0 });
 }
 
+/// As [`relu_all`]; returns the greatest of what is left.
+#[inline(always)]
+pub(crate) fn relu_with_greatest(values: &mut [f32]) -> f32 {
+    let mut greatest = [0f32; LANES];
+    let (chunks, rest) = values.as_chunks_mut::<LANES>();
+    for chunk in chunks {
+        for (x, greatest) in chunk.iter_mut().zip(&mut greatest) {
+            *x = if *x > 0.0 { *x } else { 0.0 };
+            *greatest = if *x > *greatest { *x } else { *greatest };
+        }
+    }
+    relu_all(rest);
+    max(rest, max(&greatest, 0.0, |x| x), |x| x)
+}
+
 /// x Φ(x).
 #[inline(always)]
 pub(crate) fn gelu_all(values: &mut [f32]) {
@@ -157,6 +194,45 @@ pub(crate) fn weigh_rows(x: &[f32], stride: usize, weights: &[f32], out: &mut [f
             }
         }
         out.copy_from_slice(&sums[..out.len()]);
+    }
+}
+
+/// Rows that [`filter_rows`] makes at once, of which each input meets several.
+pub(crate) const TIMES: usize = 6;
+
+/// `out[t] = Σ_j weights[j] * x[t + j]`, channel by channel, for [`TIMES`] rows of `out`; a row of
+/// `x` starts every `stride` numbers.
+#[inline(always)]
+pub(crate) fn filter_rows(x: &[f32], stride: usize, weights: &[f32], out: &mut [f32]) {
+    let channels = out.len() / TIMES;
+    for first in (0..channels).step_by(LANES) {
+        let lanes = LANES.min(channels - first);
+        let mut sums = [[0f32; LANES]; TIMES];
+        for (tap, weights) in weights.chunks_exact(channels).enumerate() {
+            let x = &x[tap * stride + first..];
+            match weights[first..].first_chunk::<LANES>() {
+                // As below, with a length that the compiler knows.
+                Some(weights) if x.len() >= (TIMES - 1) * stride + LANES => {
+                    for (t, sums) in sums.iter_mut().enumerate() {
+                        let x = &x[t * stride..t * stride + LANES];
+                        for ((sum, x), weight) in sums.iter_mut().zip(x).zip(weights) {
+                            *sum += x * weight;
+                        }
+                    }
+                }
+                _ => {
+                    for (t, sums) in sums.iter_mut().enumerate() {
+                        let x = &x[t * stride..][..lanes];
+                        for ((sum, x), weight) in sums.iter_mut().zip(x).zip(&weights[first..]) {
+                            *sum += x * weight;
+                        }
+                    }
+                }
+            }
+        }
+        for (out, sums) in out.chunks_exact_mut(channels).zip(&sums) {
+            out[first..first + lanes].copy_from_slice(&sums[..lanes]);
+        }
     }
 }
 

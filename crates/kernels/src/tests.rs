@@ -219,6 +219,24 @@ proptest! {
         }
     }
 
+    /// In the middle between two steps, a quotient's last bit decides.
+    #[test]
+    fn quantization_of_near_ties(scale in 1e-6f32..1e3, zero_point: u8, seed: u64, count in 0usize..300) {
+        let odd = [f32::NAN, f32::INFINITY, -f32::INFINITY, 0.0, -0.0, f32::MAX];
+        let x: Vec<f32> = numbers(seed, count).iter().enumerate().map(|(i, x)| {
+            let step = (x * 300.0).floor() + if i % 3 == 0 { 0.5 } else { 0.0 };
+            let near = f32::from_bits((step * scale).to_bits().wrapping_add((i % 5) as u32).wrapping_sub(2));
+            if i % 37 == 36 { odd[i % odd.len()] } else { near }
+        }).collect();
+        let mut expected = vec![0; x.len()];
+        pointwise::quantize_around(&x, scale, zero_point, &mut expected);
+        for &isa in Isa::available() {
+            let mut out = vec![0; x.len()];
+            isa.quantize_around(&x, scale, zero_point, &mut out);
+            prop_assert_eq!(&out, &expected);
+        }
+    }
+
     #[test]
     fn filters_over_time(
         time in 1usize..20, channels in 1usize..140, taps in 1usize..25, before in 0usize..25,
@@ -351,9 +369,9 @@ proptest! {
             let sum = isa.exponentials_in_bf16(&mut row.clone(), scale, &mut rounded);
             for (&out, &expected) in rounded.iter().zip(&expected) {
                 let difference = (f64::from(bf16::widened(out)) - expected).abs();
-                prop_assert!(difference <= expected / 255.0 + 1e-37, "{out} is not {expected}");
+                prop_assert!(difference <= expected / 250.0 + 1e-37, "{out} is not {expected}");
             }
-            assert_close(&[sum], &[expected.iter().sum()], 1e-6);
+            assert_close(&[sum], &[expected.iter().sum()], 2e-5);
         }
     }
 

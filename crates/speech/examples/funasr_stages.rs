@@ -7,8 +7,8 @@ use std::{env, error::Error, fs, path::Path, sync::Arc};
 
 use serde_json::{Value, json};
 use speech::{
-    paraformer::{Paraformer, Settings},
-    recognizer::{Options, Recognizer},
+    paraformer::Paraformer,
+    recognizer::{Options, Precision, Recognizer},
     vad::{FsmnVad, VadOptions},
 };
 
@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: funasr_stages VAD-DIRECTORY PARAFORMER-DIRECTORY WAV...".into());
     };
     let vad = Arc::new(FsmnVad::open(Path::new(vad))?);
-    let model = Paraformer::open(Path::new(model), "model", Settings::default())?;
+    let model = Paraformer::open(Path::new(model), "model", Precision::Auto)?;
     let stages = files.iter().map(|file| stages(&vad, &model, file)).collect::<Result<Vec<_>, _>>();
     println!("{}", Value::from(stages?));
     Ok(())

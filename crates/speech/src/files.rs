@@ -6,7 +6,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use engine::OnnxFile;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
@@ -57,23 +56,6 @@ pub(crate) fn needed<'a>(
             broken(model, message)
         })
     }
-}
-
-/// A weight that is no number need not show in what a network computes: ReLU swallows it.
-pub(crate) fn check_weights(file: &OnnxFile) -> Result<(), Error> {
-    for node in file.nodes() {
-        for tensor in node.inputs() {
-            let Some(Ok(values)) = file.constant(tensor).map(engine::values::<f32>) else {
-                continue;
-            };
-            if values.iter().any(|value| value.is_nan()) {
-                let message =
-                    format!("is damaged: a weight of `{tensor}` is no number; fetch it anew");
-                return Err(broken(file.path(), message));
-            }
-        }
-    }
-    Ok(())
 }
 
 /// A model's identity, for fingerprints: lower-case hexadecimal SHA-256 over the lengths and bytes of

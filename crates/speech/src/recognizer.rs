@@ -50,22 +50,26 @@ pub struct Description {
     pub name: String,
     /// `whisper`, `paraformer`, ...
     pub family: &'static str,
-    /// `f32`, `int8`, ...
+    /// `int8`, `bf16` or `f32`.
     pub precision: &'static str,
-    /// SHA-256 over the model's files and the decoding settings.
+    /// SHA-256 over the model's files, the precision and the decoding settings.
     pub digest: String,
     /// Codes of the languages it knows.
     pub languages: Vec<String>,
 }
 
-/// Which numbers a model computes with.
+/// Which numbers a model's linear layers compute with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
-    /// The fastest of what the model's directory allows that keeps the words.
+    /// The fastest that keeps the words: `Int8`.
     #[default]
     Auto,
+    /// 8-bit integers: from a file that was quantized, or quantized when the model is opened.
     Int8,
+    /// bfloat16 with sums in f32: from a file of floats.
+    Bf16,
+    /// From a file of floats.
     F32,
 }
 

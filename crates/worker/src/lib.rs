@@ -3,6 +3,7 @@
 //! [`Transcriber`] takes one recording from store to store, for the worker and for the command line
 //! alike; [`Worker`] feeds it from a queue.
 
+mod affinity;
 pub mod convert;
 mod failure;
 mod pool;

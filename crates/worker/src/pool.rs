@@ -3,11 +3,13 @@ use std::{
     collections::BinaryHeap,
     io,
     panic::{self, AssertUnwindSafe},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
 };
 
 use speech::compute::{Compute, Task};
+
+use crate::affinity;
 
 /// As many threads as cores were granted, shared by all recordings in flight.
 ///
@@ -44,19 +46,40 @@ struct Queued {
 impl ComputePool {
     /// Starts `width` threads (at least one).
     pub fn new(width: usize) -> io::Result<Self> {
+        Self::start(width, &[])
+    }
+
+    /// As [`Self::new`], and each thread stays on one CPU of those that this process may use, in
+    /// turn. Work that [`Compute::run`] does on a caller's thread is not bound.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Unsupported`] elsewhere than on Linux; what the system says if it refuses.
+    pub fn pinned(width: usize) -> io::Result<Self> {
+        Self::start(width, &affinity::cpus()?)
+    }
+
+    fn start(width: usize, cpus: &[usize]) -> io::Result<Self> {
         let width = width.max(1);
         let shared = Arc::new(Shared {
             width,
             state: Mutex::new(State::default()),
             changed: Condvar::new(),
         });
+        let pool = Self { shared, width };
+        let (started, starts) = mpsc::channel();
         for index in 0..width {
-            let shared = Arc::clone(&shared);
-            thread::Builder::new()
-                .name(format!("compute-{index}"))
-                .spawn(move || shared.serve())?;
+            let (shared, started) = (Arc::clone(&pool.shared), started.clone());
+            let cpu = cpus.get(index % cpus.len().max(1)).copied();
+            thread::Builder::new().name(format!("compute-{index}")).spawn(move || {
+                // Nobody listens any more if another thread could not be bound.
+                let _ = started.send(cpu.map_or(Ok(()), affinity::pin));
+                drop(started);
+                shared.serve();
+            })?;
         }
-        Ok(Self { shared, width })
+        drop(started);
+        starts.into_iter().collect::<io::Result<()>>()?;
+        Ok(pool)
     }
 }
 
@@ -162,10 +185,7 @@ impl Eq for Queued {}
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{
-        atomic::{AtomicUsize, Ordering},
-        mpsc,
-    };
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
 
@@ -183,6 +203,40 @@ mod tests {
         drop(sender);
         // The first task may have been taken before or after the others came; the rest is ordered.
         assert_eq!(receiver.iter().collect::<Vec<_>>(), ["b", "d", "a", "c"]);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn pinned_threads_stay_on_cpus_of_the_process() {
+        let cpus = affinity::cpus().unwrap();
+        // More threads than CPUs: they take turns.
+        let width = cpus.len() + 1;
+        let pool = ComputePool::pinned(width).unwrap();
+        let (sender, receiver) = mpsc::channel();
+        let all = Arc::new(std::sync::Barrier::new(width));
+        for _ in 0..width {
+            let (sender, all) = (sender.clone(), Arc::clone(&all));
+            pool.spawn(
+                0.0,
+                Box::new(move || {
+                    sender.send(affinity::cpus().unwrap()).unwrap();
+                    all.wait();
+                }),
+            );
+        }
+        drop(sender);
+        let mut found: Vec<usize> = receiver.iter().flatten().collect();
+        found.sort_unstable();
+        let mut expected = [&cpus[..], &cpus[..1]].concat();
+        expected.sort_unstable();
+        assert_eq!(found, expected);
+        assert_eq!(affinity::cpus().unwrap(), cpus, "the caller is where it was");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_cpu_that_is_not_there_is_an_error() {
+        assert!(ComputePool::start(2, &[1023]).is_err());
     }
 
     #[test]

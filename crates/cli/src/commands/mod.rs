@@ -11,13 +11,13 @@ use serde::Serialize;
 use crate::output;
 
 /// Prints a result for scripts.
-fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
+pub(crate) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     print_line(&serde_json::to_string_pretty(value)?)
 }
 
 /// Prints a result for people. A reader that has left changes nothing about what the command does,
 /// nor about its exit code.
-fn print_line(line: &str) -> anyhow::Result<()> {
+pub(crate) fn print_line(line: &str) -> anyhow::Result<()> {
     match output::write(&format!("{line}\n")) {
         Err(error) if error.is::<output::Closed>() => Ok(()),
         written => written,

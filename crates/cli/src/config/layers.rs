@@ -105,6 +105,7 @@ fn file_of(arguments: &Arguments) -> anyhow::Result<Option<PathBuf>> {
 
 fn flags_of(command: &Command) -> Vec<(&'static str, Option<Value>)> {
     let threads = |threads: Option<usize>| threads.map(|n| Value::from(n as u64));
+    let pin = |pin: bool| ("compute.pin", pin.then(|| Value::from(true)));
     let text = |text: &Option<String>| text.clone().map(Value::from);
     let models = |args: &ModelArgs| {
         [
@@ -117,6 +118,7 @@ fn flags_of(command: &Command) -> Vec<(&'static str, Option<Value>)> {
     match command {
         Command::Transcribe(args) => [
             ("compute.threads", threads(args.threads)),
+            pin(args.pin),
             ("audio.allow_truncated", args.allow_truncated.then(|| Value::from(true))),
         ]
         .into_iter()
@@ -124,7 +126,10 @@ fn flags_of(command: &Command) -> Vec<(&'static str, Option<Value>)> {
         .collect(),
         Command::Worker(args) => {
             let threads = ("compute.threads", threads(args.threads));
-            std::iter::once(threads).chain(models(&args.models)).collect()
+            [threads, pin(args.pin)].into_iter().chain(models(&args.models)).collect()
+        }
+        Command::Bench(args) => {
+            std::iter::once(pin(args.pin)).chain(models(&args.models)).collect()
         }
         _ => Vec::new(),
     }

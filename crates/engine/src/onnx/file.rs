@@ -1,13 +1,21 @@
 use std::{
     collections::{HashMap, HashSet},
+    ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use tract_onnx::{pb, prelude::*, tract_core::internal::TractError};
 
-use super::{Dim, Input, Onnx, OnnxNode, fuse, graph::Graph, masks, rewrite, translate};
-use crate::{AttentionProducts, Error, runner::Runner};
+use super::{
+    Dim, Input, Onnx, OnnxNode, fuse,
+    graph::Graph,
+    masks, operators, quantize, rewrite,
+    scan::{Scanned, scan},
+    source::Source,
+    translate,
+};
+use crate::{AttentionProducts, Error, profile, runner::Runner};
 
 /// An ONNX file, read and not yet made into a network. Weights are held once, and shared with the
 /// networks that are cut from it.
@@ -18,12 +26,24 @@ pub struct OnnxFile {
     inputs: Vec<Port>,
     outputs: Vec<Port>,
     opsets: Vec<pb::OperatorSetIdProto>,
-    graph: Graph,
+    linear: LinearProducts,
     attention: Option<AttentionProducts>,
+    pub(super) graph: Graph,
     /// The node that makes a tensor.
     producers: HashMap<String, usize>,
     /// The nodes that take a tensor, in order.
     consumers: HashMap<String, Vec<usize>>,
+}
+
+/// How the linear layers of a file are multiplied whose weights are f32; others as the file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LinearProducts {
+    #[default]
+    F32,
+    /// Both sides rounded to bfloat16, sums in f32.
+    Bf16,
+    /// Quantized as FunASR's exporter does it, which leaves out some layers.
+    Int8,
 }
 
 /// Which operators are fused.
@@ -57,26 +77,38 @@ pub enum Element {
 }
 
 impl OnnxFile {
+    /// Reads the graph. Large weights stay in the file, which is kept open, until a network is made
+    /// that packs them.
+    ///
     /// # Errors
-    /// [`Error::Model`] if the file cannot be read or is no ONNX model.
+    /// [`Error::Model`] if the file cannot be read, is no ONNX model, or a weight is no number.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let model = tract_onnx::onnx()
-            .proto_model_for_path(path)
-            .map_err(|error| Error::model(path, format!("is no ONNX file: {error:#}")))?;
-        Self::new(path, model)
+        let source = Source::open(path)
+            .map_err(|error| Error::model(path, format!("cannot be read: {error}")))?;
+        Self::open(path, source)
     }
 
     /// As [`OnnxFile::read`], for a model that was put together in memory; errors name `path`.
-    pub fn parse(path: &Path, mut bytes: &[u8]) -> Result<Self, Error> {
-        let model = tract_onnx::onnx()
-            .proto_model_for_read(&mut bytes)
-            .map_err(|error| Error::model(path, format!("is no ONNX model: {error:#}")))?;
-        Self::new(path, model)
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
+        Self::open(path, Source::Memory(bytes.into()))
     }
 
-    pub(super) fn new(path: &Path, model: pb::ModelProto) -> Result<Self, Error> {
+    fn open(path: &Path, source: Source) -> Result<Self, Error> {
+        let Scanned { model, raw } = scan(&source)
+            .map_err(|error| Error::model(path, format!("is no ONNX file: {error}")))?;
+        Self::new(path, model, &raw, source)
+    }
+
+    /// `raw`: where in `source` the values of the model's initializers lie that have none.
+    pub(super) fn new(
+        path: &Path,
+        model: pb::ModelProto,
+        raw: &[Option<Range<u64>>],
+        source: Source,
+    ) -> Result<Self, Error> {
         let mut proto = model.graph.ok_or_else(|| Error::model(path, "holds no graph"))?;
-        let constants = translate::constants(std::mem::take(&mut proto.initializer))
+        let initializers = std::mem::take(&mut proto.initializer);
+        let constants = translate::constants(initializers, raw, &Arc::new(source))
             .map_err(|error| Error::model(path, error))?;
         let nodes = std::mem::take(&mut proto.node).into_iter().map(OnnxNode::new).collect();
         let graph = Graph::new(nodes, constants).map_err(|error| Error::model(path, error))?;
@@ -98,15 +130,22 @@ impl OnnxFile {
             inputs: inputs.map(port).collect(),
             outputs: proto.output.iter().map(port).collect(),
             opsets: model.opset_import,
-            graph,
+            linear: LinearProducts::default(),
             attention: None,
+            graph,
             producers,
             consumers,
         })
     }
 
+    /// What linear layers with weights in f32 multiply in the networks that are made from now on.
+    pub fn with_linear(mut self, products: LinearProducts) -> Self {
+        self.linear = products;
+        self
+    }
+
     /// What attention multiplies in the networks that are made from now on. Left to itself, it is the
-    /// fastest this machine has for what is quantized, and f32 for the rest.
+    /// fastest this machine has for what is quantized or rounded, and f32 for the rest.
     pub fn with_attention(mut self, products: AttentionProducts) -> Self {
         self.attention = Some(products);
         self
@@ -135,7 +174,8 @@ impl OnnxFile {
         &self.graph.nodes
     }
 
-    /// The value of a tensor that does not depend on the inputs.
+    /// The value of a tensor that does not depend on the inputs. Large ones are read when their values
+    /// are looked at, and kept.
     pub fn constant(&self, tensor: &str) -> Option<&Tensor> {
         self.graph.constants.get(tensor).map(Arc::as_ref)
     }
@@ -220,31 +260,51 @@ impl OnnxFile {
         outputs: &[&str],
         fused: Fused,
     ) -> Result<Onnx, Error> {
+        let translate = || {
+            let (model, left) = self.typed(inputs, outputs, fused)?;
+            if fused == Fused::All {
+                profile::warn_if_generic(&self.path, &model, &left);
+            }
+            Ok(Onnx { runner: Runner::new(model)? })
+        };
+        translate().map_err(|error: TractError| Error::model(&self.path, error))
+    }
+
+    /// As tract's own, and the nodes of which no rule made anything else.
+    pub(super) fn typed(
+        &self,
+        inputs: &[Input<'_>],
+        outputs: &[&str],
+        fused: Fused,
+    ) -> TractResult<(TypedModel, Vec<profile::Left>)> {
         let element = |name: &str| match self.inputs.iter().find(|port| port.name == name) {
             Some(Port { element: Element::I32, .. }) => i32::datum_type(),
             Some(Port { element: Element::I64, .. }) => i64::datum_type(),
             _ => f32::datum_type(),
         };
-        let translate = || {
-            let mut graph = self.graph.cut(inputs, outputs)?;
-            let (template, known) = translate::known(inputs);
-            masks::fold(&mut graph, &known, outputs);
+        let mut graph = self.graph.cut(inputs, outputs)?;
+        let (template, known) = translate::known(inputs);
+        masks::fold(&mut graph, &known, outputs);
+        graph.prune(outputs);
+        if self.linear == LinearProducts::Int8 {
+            quantize::quantize(&mut graph);
             graph.prune(outputs);
-            if fused != Fused::None {
-                fuse::fuse(&mut graph, outputs);
-            }
-            let mut model =
-                translate::network(graph, template, known, inputs, outputs, element, &self.opsets)?;
-            if fused == Fused::All {
-                rewrite::rewrite(&mut model, self.attention)?;
-            }
-            Ok(Onnx { runner: Runner::new(model)? })
-        };
-        let network = translate().map_err(|error: TractError| Error::model(&self.path, error))?;
-        if fused == Fused::All {
-            crate::profile::warn_if_generic(&self.path, network.runner.model());
         }
-        Ok(network)
+        if fused != Fused::None {
+            fuse::fuse(&mut graph, outputs);
+        }
+        if self.linear == LinearProducts::Bf16 {
+            operators::round_products(&mut graph.nodes);
+        }
+        let left = profile::left(&graph.nodes);
+        let mut model =
+            translate::network(graph, template, known, inputs, outputs, element, &self.opsets)?;
+        if fused == Fused::All {
+            let rounded = self.linear == LinearProducts::Bf16;
+            let attention = rounded.then(AttentionProducts::fastest);
+            rewrite::rewrite(&mut model, self.attention.or(attention))?;
+        }
+        Ok((model, left))
     }
 }
 

@@ -12,6 +12,8 @@ use super::{Input, OnnxNode, translate};
 pub(super) struct Graph {
     pub(super) nodes: Vec<OnnxNode>,
     pub(super) constants: HashMap<String, Arc<Tensor>>,
+    /// Constants that are so by another name, too.
+    pub(super) renamed: HashSet<String>,
 }
 
 impl Graph {
@@ -21,6 +23,7 @@ impl Graph {
         mut constants: HashMap<String, Arc<Tensor>>,
     ) -> TractResult<Self> {
         let mut kept = Vec::with_capacity(nodes.len());
+        let mut renamed = HashSet::new();
         for node in sorted(nodes)? {
             let constant = match node.op() {
                 "Constant" => translate::constant(&node)?.map(Arc::new),
@@ -28,11 +31,16 @@ impl Graph {
                 _ => None,
             };
             match constant {
-                Some(constant) => drop(constants.insert(node.output().to_owned(), constant)),
+                Some(constant) => {
+                    constants.insert(node.output().to_owned(), constant);
+                    if node.op() == "Identity" {
+                        renamed.insert(node.output().to_owned());
+                    }
+                }
                 None => kept.push(node),
             }
         }
-        Ok(Self { nodes: kept, constants })
+        Ok(Self { nodes: kept, constants, renamed })
     }
 
     /// What is needed to compute `outputs` from `inputs`.
@@ -62,7 +70,8 @@ impl Graph {
             }
         }
         let nodes = self.nodes.iter().zip(needed).filter(|(_, needed)| *needed);
-        Ok(Self { nodes: nodes.map(|(node, _)| node.clone()).collect(), constants })
+        let nodes = nodes.map(|(node, _)| node.clone()).collect();
+        Ok(Self { nodes, constants, renamed: self.renamed.clone() })
     }
 
     /// Drops what `outputs` do not depend on.

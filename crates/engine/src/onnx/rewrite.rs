@@ -23,7 +23,7 @@ pub(super) fn rewrite(model: &mut TypedModel, products: Option<Products>) -> Tra
         .rewrite(&products, model)
 }
 
-/// Queries, keys and values that lie side by side.
+/// Queries, keys and values that lie among other columns.
 fn attention(
     &products: &Products,
     model: &TypedModel,
@@ -31,32 +31,24 @@ fn attention(
     _: &str,
     op: &ops::Attention,
 ) -> TractResult<Option<TypedModelPatch>> {
-    let heads = op.heads;
-    if let Some(qkv) = thirds(model, node)? {
-        let op = ops::SelfAttention { heads, products };
-        return TypedModelPatch::replace_single_op(model, node, &[qkv], op).map(Some);
+    let mut inputs: TVec<OutletId> = tvec!();
+    let mut parts = op.parts;
+    for part in &mut parts {
+        let mut outlet = node.inputs[part.input];
+        if let Some((first, _)) = last_axis_slice(model, outlet)? {
+            outlet = model.node(outlet.node).inputs[0];
+            part.first += first;
+        }
+        part.input = inputs.iter().position(|&input| input == outlet).unwrap_or(inputs.len());
+        if part.input == inputs.len() {
+            inputs.push(outlet);
+        }
     }
-    if op.products == products {
+    if op.products == products && op.parts == parts {
         return Ok(None);
     }
-    let op = ops::Attention { heads, products };
-    TypedModelPatch::replace_single_op(model, node, &node.inputs, op).map(Some)
-}
-
-/// What the three inputs of `node` are the three thirds of.
-fn thirds(model: &TypedModel, node: &TypedNode) -> TractResult<Option<OutletId>> {
-    let mut whole = None;
-    for (index, &input) in node.inputs.iter().enumerate() {
-        let producer = model.node(input.node);
-        let Some((first, count)) = last_axis_slice(model, input)? else { return Ok(None) };
-        let stride = model.outlet_fact(producer.inputs[0])?.shape.last().cloned();
-        let is_third = stride == Some((3 * count).to_dim()) && first == index * count;
-        if !is_third || whole.is_some_and(|whole| whole != producer.inputs[0]) {
-            return Ok(None);
-        }
-        whole = Some(producer.inputs[0]);
-    }
-    Ok(whole)
+    let op = ops::Attention { products, parts, ..op.clone() };
+    TypedModelPatch::replace_single_op(model, node, &inputs, op).map(Some)
 }
 
 /// Where a stretch of the last axis starts, and how long it is, if that is what `outlet` is.

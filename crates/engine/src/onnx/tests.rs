@@ -3,7 +3,10 @@ use tract_onnx::pb;
 use super::*;
 
 mod fused;
+mod late;
 mod parts;
+mod profile;
+mod quantized;
 
 #[path = "../../../../tests/support/npz.rs"]
 mod npz;
@@ -29,7 +32,11 @@ fn file(nodes: Vec<OnnxNode>, weights: Vec<(&str, Tensor)>) -> OnnxFile {
         metadata_props: vec![metadata],
         ..Default::default()
     };
-    OnnxFile::new(Path::new("built.onnx"), model).expect("a file")
+    made(Path::new("built.onnx"), model).expect("a file")
+}
+
+fn made(path: &Path, model: pb::ModelProto) -> Result<OnnxFile, Error> {
+    OnnxFile::new(path, model, &[], source::Source::Memory(Box::default()))
 }
 
 fn port(name: &str) -> pb::ValueInfoProto {

@@ -7,49 +7,84 @@ use super::{
     with_last_axis,
 };
 
-/// Multi-head attention without a mask: queries `[batch, rows, width]`, keys and values
-/// `[batch, length, width]`.
+/// Multi-head attention without a mask: queries `[..., rows, width]`, keys and values
+/// `[..., length, width]`, of which each may lie among other columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Attention {
     pub(crate) heads: usize,
+    /// Of all heads together.
+    pub(crate) width: usize,
     pub(crate) products: Products,
+    /// Where queries, keys and values are.
+    pub(crate) parts: [Part; 3],
+}
+
+/// Columns of an input from `first` on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) input: usize,
+    pub(crate) first: usize,
+}
+
+impl Attention {
+    /// Of every position to all: `[..., time, 3 * width]`, queries, keys and values side by side.
+    pub(crate) fn to_itself(heads: usize, width: usize, products: Products) -> Self {
+        let parts = [0, 1, 2].map(|third| Part { input: 0, first: third * width });
+        Self { heads, width, products, parts }
+    }
 }
 
 operator!(Attention);
 
 impl Fill for Attention {
     fn shape(&self, inputs: &[TValue]) -> TractResult<TVec<usize>> {
-        Ok(inputs[0].shape().into())
+        let mut shape: TVec<usize> = inputs[self.parts[0].input].shape().into();
+        *shape.last_mut().context("takes an axis")? = self.width;
+        Ok(shape)
     }
 
     fn fill(&self, inputs: &[TValue], out: &mut [f32]) -> TractResult<()> {
-        let &[batch, rows, width] = inputs[0].shape() else { bail!("takes [batch, rows, width]") };
-        let length = inputs[1].shape()[1];
-        ensure!(inputs[1].shape() == [batch, length, width], "keys {:?}", inputs[1].shape());
-        ensure!(inputs[2].shape() == [batch, length, width], "values {:?}", inputs[2].shape());
-        if rows == 0 || length == 0 {
-            out.fill(0.0);
+        let [queries, keys, values] = self.parts.map(|part| matrices(&inputs[part.input], part));
+        let (mut queries, mut keys, mut values) = (queries?, keys?, values?);
+        if out.is_empty() {
             return Ok(());
         }
-        let outs = out.chunks_exact_mut(rows * width);
-        let queries = floats(&inputs[0])?.chunks_exact(rows * width);
-        let keys = floats(&inputs[1])?.chunks_exact(length * width);
-        let values = floats(&inputs[2])?.chunks_exact(length * width);
-        for (((out, queries), keys), values) in outs.zip(queries).zip(keys).zip(values) {
-            let queries = Rows { values: queries, stride: width, count: rows };
-            let keys = Rows { values: keys, stride: width, count: length };
-            let values = Rows { values, ..keys };
-            all_heads([queries, keys, values], self.heads, width, self.products, out);
+        let rows = inputs[self.parts[0].input].shape();
+        let rows = rows[rows.len() - 2];
+        for out in out.chunks_exact_mut(rows * self.width) {
+            let (Some(queries), Some(keys), Some(values)) =
+                (queries.next(), keys.next(), values.next())
+            else {
+                bail!("queries, keys and values of different batches");
+            };
+            ensure!(keys.count == values.count, "{} keys, {} values", keys.count, values.count);
+            if keys.count == 0 {
+                out.fill(0.0);
+                continue;
+            }
+            let head_width = self.width / self.heads;
+            for first in (0..self.width).step_by(head_width) {
+                let [q, k, v] = [queries, keys, values]
+                    .map(|rows| Rows { values: &rows.values[first..], ..rows });
+                attend(q, k, v, head_width, self.products, &mut out[first..], self.width);
+            }
         }
         Ok(())
     }
+}
+
+/// The rows of each item of a batch.
+fn matrices(tensor: &Tensor, part: Part) -> TractResult<impl Iterator<Item = Rows<'_>>> {
+    let &[.., count, stride] = tensor.shape() else { bail!("takes [..., rows, width]") };
+    let items = floats(tensor)?.chunks_exact((count * stride).max(1));
+    Ok(items.map(move |item| Rows { values: &item[part.first..], stride, count }))
 }
 
 impl EvalOp for Attention {
     op_out_of_plan!();
 
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        filled(self, &inputs)
+        filled(self, inputs)
     }
 }
 
@@ -57,85 +92,30 @@ impl TypedOp for Attention {
     as_op!();
 
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        ensure!(inputs.len() == 3 && inputs.iter().all(|fact| fact.rank() == 3), "takes q, k, v");
-        let width = last_axis(inputs[0])?;
-        ensure!(self.heads > 0 && width > 0 && width % self.heads == 0, "{} heads", self.heads);
-        Ok(tvec!(f32::fact(inputs[0].shape.clone())))
+        let Self { heads, width, .. } = *self;
+        ensure!(heads > 0 && width > 0 && width % heads == 0, "{heads} heads of {width}");
+        for part in self.parts {
+            let fact = inputs.get(part.input).context("takes queries, keys and values")?;
+            ensure!(
+                fact.rank() >= 2 && fact.rank() == inputs[0].rank(),
+                "takes [..., rows, width]"
+            );
+            let columns = last_axis(fact)?;
+            ensure!(columns >= part.first + width, "{columns} columns are too few");
+        }
+        Ok(tvec!(with_last_axis(inputs[self.parts[0].input], width)?))
     }
 
     fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
-        Ok(cost(self.products, inputs[0].shape.volume() * &inputs[1].shape[1] * 2))
-    }
-}
-
-/// Multi-head attention of every position to all, without a mask: `[..., time, 3 * width]`, queries,
-/// keys and values side by side.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct SelfAttention {
-    pub(crate) heads: usize,
-    pub(crate) products: Products,
-}
-
-operator!(SelfAttention);
-
-impl Fill for SelfAttention {
-    fn shape(&self, inputs: &[TValue]) -> TractResult<TVec<usize>> {
-        let mut shape: TVec<usize> = inputs[0].shape().into();
-        *shape.last_mut().context("takes an axis")? /= 3;
-        Ok(shape)
-    }
-
-    fn fill(&self, inputs: &[TValue], out: &mut [f32]) -> TractResult<()> {
-        let &[.., count, stride] = inputs[0].shape() else { bail!("takes [time, 3 * width]") };
-        if count == 0 {
-            return Ok(());
-        }
-        let width = stride / 3;
-        let batch = floats(&inputs[0])?.chunks_exact(count * stride);
-        for (qkv, out) in batch.zip(out.chunks_exact_mut(count * width)) {
-            let third = |index: usize| Rows { values: &qkv[index * width..], stride, count };
-            all_heads([0, 1, 2].map(third), self.heads, width, self.products, out);
-        }
-        Ok(())
-    }
-}
-
-impl EvalOp for SelfAttention {
-    op_out_of_plan!();
-
-    fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        filled(self, &inputs)
-    }
-}
-
-impl TypedOp for SelfAttention {
-    as_op!();
-
-    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        let stride = last_axis(inputs[0])?;
-        ensure!(inputs[0].rank() >= 2 && self.heads > 0, "takes [time, 3 * width]");
-        ensure!(stride > 0 && stride % (3 * self.heads) == 0, "{} heads of {stride}", self.heads);
-        Ok(tvec!(with_last_axis(inputs[0], stride / 3)?))
-    }
-
-    fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
-        let time = &inputs[0].shape[inputs[0].rank() - 2];
-        Ok(cost(self.products, inputs[0].shape.volume() * time * 2 / 3))
-    }
-}
-
-fn cost(products: Products, count: TDim) -> TVec<(Cost, TDim)> {
-    match products {
-        Products::Float => float_products(count),
-        Products::Bf16 => bf16_products(count),
-    }
-}
-
-/// Queries, keys and values with the heads side by side, `width` numbers in all.
-fn all_heads(qkv: [Rows<'_>; 3], heads: usize, width: usize, products: Products, out: &mut [f32]) {
-    let head_width = width / heads;
-    for first in (0..width).step_by(head_width) {
-        let [q, k, v] = qkv.map(|rows| Rows { values: &rows.values[first..], ..rows });
-        attend(q, k, v, head_width, products, &mut out[first..], width);
+        let [rows, length, _] = self.parts.map(|part| {
+            let shape = &inputs[part.input].shape;
+            shape.iter().take(shape.rank() - 1).cloned().collect::<TVec<TDim>>()
+        });
+        let length = length.last().cloned().unwrap_or(TDim::Val(1));
+        let count = rows.into_iter().product::<TDim>() * length * (2 * self.width);
+        Ok(match self.products {
+            Products::Float => float_products(count),
+            Products::Bf16 => bf16_products(count),
+        })
     }
 }

@@ -1,7 +1,11 @@
 use kernels::{attention::Rows, depthwise};
 use tract_onnx::tract_core::{internal::*, ops::Cost};
 
-use super::{float_products, floats, last_axis, operator, with_last_axis, zeros};
+use super::{
+    float_products, floats, last_axis, operator,
+    room::{recycle, room},
+    with_last_axis,
+};
 
 /// The memory block of FSMN (Zhang et al. 2018): each of the channels from `first` on of
 /// `[batch, time, channels in all]` is filtered over time, to `[batch, time, channels]`.
@@ -29,7 +33,7 @@ impl EvalOp for Fsmn {
         let &[batch, time, stride] = inputs[0].shape() else {
             bail!("takes [batch, time, channels]")
         };
-        let mut out = zeros(&[batch, time, self.channels])?;
+        let mut out = room::<f32>(&[batch, time, self.channels])?;
         if time > 0 {
             let mut view = out.try_as_plain_ram_mut()?;
             let outs = view.as_slice_mut::<f32>()?.chunks_exact_mut(time * self.channels);
@@ -38,6 +42,7 @@ impl EvalOp for Fsmn {
                 depthwise::filter(x, &self.weights, self.channels, self.before, self.residual, out);
             }
         }
+        recycle(inputs);
         Ok(tvec!(out.into_tvalue()))
     }
 }

@@ -10,11 +10,13 @@ mod lstm;
 mod norm;
 mod quantize;
 mod quantized;
+mod room;
 mod sum;
 mod top_k;
 mod truncate;
+mod weights;
 
-pub(crate) use attention::{Attention, SelfAttention};
+pub(crate) use attention::{Attention, Part};
 pub(crate) use convolution::Convolution;
 pub(crate) use decoder::{CachedAttention, Embedding, LastPosition, MemoryAttention};
 pub(crate) use fsmn::Fsmn;
@@ -24,9 +26,11 @@ pub(crate) use lstm::{Direction, Lstm};
 pub(crate) use norm::LayerNorm;
 pub(crate) use quantize::ThenQuantize;
 pub(crate) use quantized::{DynamicQuantize, QuantizedLinear};
+pub(crate) use room::forget;
 pub(crate) use sum::Sum;
 pub(crate) use top_k::TopK;
 pub(crate) use truncate::{Truncate, at_most};
+pub(crate) use weights::Weights;
 
 use tract_onnx::tract_core::{internal::*, ops::Cost};
 

@@ -33,13 +33,18 @@ impl Fill for LayerNorm {
         pointwise::layer_norm(floats(&inputs[0])?, &self.gamma, &self.beta, self.epsilon, out);
         Ok(())
     }
+
+    fn fill_with_extremes(&self, inputs: &[TValue], out: &mut [f32]) -> TractResult<(f32, f32)> {
+        let x = floats(&inputs[0])?;
+        Ok(pointwise::layer_norm_with_extremes(x, &self.gamma, &self.beta, self.epsilon, out))
+    }
 }
 
 impl EvalOp for LayerNorm {
     op_out_of_plan!();
 
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        filled(self, &inputs)
+        filled(self, inputs)
     }
 }
 

@@ -5,7 +5,10 @@ use std::cell::RefCell;
 use kernels::{Buffer, dynamic};
 use tract_onnx::tract_core::{internal::*, ops::Cost};
 
-use super::{Attention, LayerNorm, QuantizedLinear, SelfAttention};
+use super::{
+    Attention, LayerNorm, QuantizedLinear,
+    room::{recycle, room},
+};
 
 /// An operator with one f32 output, which may go to memory that is there already.
 pub(crate) trait Fill {
@@ -13,12 +16,19 @@ pub(crate) trait Fill {
 
     /// Writes every number of `out`, which is as long as the shape says.
     fn fill(&self, inputs: &[TValue], out: &mut [f32]) -> TractResult<()>;
+
+    /// As [`Self::fill`]; returns the least and the greatest of what is written and zero.
+    fn fill_with_extremes(&self, inputs: &[TValue], out: &mut [f32]) -> TractResult<(f32, f32)> {
+        self.fill(inputs, out)?;
+        Ok(dynamic::extremes(out))
+    }
 }
 
 /// What a [`Fill`] gives as a tensor of its own.
-pub(super) fn filled(op: &impl Fill, inputs: &[TValue]) -> TractResult<TVec<TValue>> {
-    let mut out = super::zeros(&op.shape(inputs)?)?;
-    op.fill(inputs, out.try_as_plain_ram_mut()?.as_slice_mut()?)?;
+pub(super) fn filled(op: &impl Fill, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+    let mut out = room::<f32>(&op.shape(&inputs)?)?;
+    op.fill(&inputs, out.try_as_plain_ram_mut()?.as_slice_mut()?)?;
+    recycle(inputs);
     Ok(tvec!(out.into_tvalue()))
 }
 
@@ -29,7 +39,6 @@ pub(crate) enum ThenQuantize {
     Norm(LayerNorm),
     Linear(QuantizedLinear),
     Attention(Attention),
-    SelfAttention(SelfAttention),
 }
 
 thread_local! {
@@ -45,7 +54,6 @@ impl ThenQuantize {
         None.or_else(|| linear.cloned().map(Self::Linear))
             .or_else(|| op.downcast_ref::<LayerNorm>().cloned().map(Self::Norm))
             .or_else(|| op.downcast_ref::<Attention>().cloned().map(Self::Attention))
-            .or_else(|| op.downcast_ref::<SelfAttention>().cloned().map(Self::SelfAttention))
     }
 
     fn op(&self) -> &dyn TypedOp {
@@ -53,7 +61,6 @@ impl ThenQuantize {
             Self::Norm(op) => op,
             Self::Linear(op) => op,
             Self::Attention(op) => op,
-            Self::SelfAttention(op) => op,
         }
     }
 
@@ -62,7 +69,6 @@ impl ThenQuantize {
             Self::Norm(op) => op,
             Self::Linear(op) => op,
             Self::Attention(op) => op,
-            Self::SelfAttention(op) => op,
         }
     }
 }
@@ -84,14 +90,15 @@ impl EvalOp for ThenQuantize {
 
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let shape = self.fill().shape(&inputs)?;
-        let mut out = Tensor::zero::<u8>(&shape)?;
+        let mut out = room::<u8>(&shape)?;
         let (scale, zero_point) = FLOATS.with_borrow_mut(|floats| -> TractResult<_> {
             let count = out.len();
             floats.grow(count);
-            self.fill().fill(&inputs, &mut floats[..count])?;
+            let extremes = self.fill().fill_with_extremes(&inputs, &mut floats[..count])?;
             let mut view = out.try_as_plain_ram_mut()?;
-            Ok(dynamic::quantize(&floats[..count], view.as_slice_mut::<u8>()?))
+            Ok(dynamic::quantize_within(extremes, &floats[..count], view.as_slice_mut::<u8>()?))
         })?;
+        recycle(inputs);
         Ok(tvec!(
             out.into_tvalue(),
             tensor0(scale).into_tvalue(),

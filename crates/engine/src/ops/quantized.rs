@@ -6,6 +6,7 @@ use tract_onnx::tract_core::{internal::*, ops::Cost};
 use super::{
     floats, int8_products, operator,
     quantize::{Fill, filled},
+    room::{recycle, room},
 };
 
 /// `DynamicQuantizeLinear`: f32 to u8 of the same shape, its scale, its zero point.
@@ -18,7 +19,7 @@ impl EvalOp for DynamicQuantize {
     op_out_of_plan!();
 
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let mut out = Tensor::zero::<u8>(inputs[0].shape())?;
+        let mut out = room::<u8>(inputs[0].shape())?;
         let (scale, zero_point) = dynamic::quantize(
             floats(&inputs[0])?,
             out.try_as_plain_ram_mut()?.as_slice_mut::<u8>()?,
@@ -70,15 +71,18 @@ impl Eq for QuantizedLinear {}
 operator!(QuantizedLinear);
 
 impl QuantizedLinear {
-    fn apply(&self, inputs: &[TValue], out: &mut [f32]) -> TractResult<()> {
-        let x = dynamic::Quantized {
-            values: inputs[0].try_as_plain_ram()?.as_slice::<u8>()?,
-            scale: inputs[1].cast_to_scalar()?,
-            zero_point: inputs[2].cast_to_scalar()?,
-        };
-        self.weights.apply(x, Epilogue { bias: self.bias.as_deref(), finish: self.finish }, out);
-        Ok(())
+    fn epilogue(&self) -> Epilogue<'_> {
+        Epilogue { bias: self.bias.as_deref(), finish: self.finish }
     }
+}
+
+/// The outputs of [`DynamicQuantize`].
+fn quantized(inputs: &[TValue]) -> TractResult<dynamic::Quantized<'_>> {
+    Ok(dynamic::Quantized {
+        values: inputs[0].try_as_plain_ram()?.as_slice::<u8>()?,
+        scale: inputs[1].cast_to_scalar()?,
+        zero_point: inputs[2].cast_to_scalar()?,
+    })
 }
 
 impl Fill for QuantizedLinear {
@@ -90,7 +94,13 @@ impl Fill for QuantizedLinear {
 
     fn fill(&self, inputs: &[TValue], out: &mut [f32]) -> TractResult<()> {
         ensure!(self.finish != Finish::Add, "works in the place of what it adds to");
-        self.apply(inputs, out)
+        self.weights.apply(quantized(inputs)?, self.epilogue(), out);
+        Ok(())
+    }
+
+    fn fill_with_extremes(&self, inputs: &[TValue], out: &mut [f32]) -> TractResult<(f32, f32)> {
+        ensure!(self.finish != Finish::Add, "works in the place of what it adds to");
+        Ok(self.weights.apply_with_extremes(quantized(inputs)?, self.epilogue(), out))
     }
 }
 
@@ -99,10 +109,12 @@ impl EvalOp for QuantizedLinear {
 
     fn eval(&self, _: &EvalContext, mut inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         if self.finish != Finish::Add {
-            return filled(self, &inputs);
+            return filled(self, inputs);
         }
         let mut out = inputs.pop().context("takes a residual")?.into_tensor();
-        self.apply(&inputs, out.try_as_plain_ram_mut()?.as_slice_mut()?)?;
+        let mut view = out.try_as_plain_ram_mut()?;
+        self.weights.apply(quantized(&inputs)?, self.epilogue(), view.as_slice_mut()?);
+        recycle(inputs);
         Ok(tvec!(out.into_tvalue()))
     }
 }

@@ -1,7 +1,7 @@
 use kernels::pointwise;
 use tract_onnx::tract_core::{internal::*, ops::binary::TypedBinOp, ops::math::Add};
 
-use super::{floats, operator};
+use super::{floats, operator, room::recycle};
 
 /// `a + b` of the same shape, in place of one of them where nobody else needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +45,7 @@ impl EvalOp for Sum {
         ensure!(a.shape() == b.shape(), "{:?} and {:?}", a.shape(), b.shape());
         let mut out = a.into_tensor();
         pointwise::add(floats(&b)?, out.try_as_plain_ram_mut()?.as_slice_mut()?);
+        recycle(tvec!(b));
         Ok(tvec!(out.into_tvalue()))
     }
 }

@@ -30,6 +30,12 @@ pub(crate) fn products(
         return Products { f32, ..Products::default() };
     }
     let mut products = Products::default();
+    // tract counts what goes over single numbers, too.
+    let name = node.op.name();
+    let multiplies = ["MatMul", "EinSum", "Conv", "DepthWise"];
+    if is_generic(node.op.as_ref()) && !multiplies.iter().any(|kind| name.contains(kind)) {
+        return products;
+    }
     for (cost, count) in node.op.cost(facts).unwrap_or_default() {
         let count = count.eval(symbols).to_i64().map_or(0, |count| count.max(0) as u64);
         match cost {

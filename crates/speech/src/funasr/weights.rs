@@ -1,37 +1,71 @@
-//! Which of the ONNX files in a directory to run.
+//! Which of the ONNX files in a directory to run, and in which precision.
 
 use std::path::{Path, PathBuf};
 
+use engine::{LinearProducts, OnnxFile};
+
 use crate::{
-    files,
+    files::{self, broken},
     recognizer::{Error, Precision},
 };
 
 const INT8: [&str; 2] = ["model_quant.onnx", "model.int8.onnx"];
-const F32: [&str; 1] = ["model.onnx"];
+const FLOAT: [&str; 1] = ["model.onnx"];
 
-/// The ONNX file of a recognizer.
+/// The ONNX file of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Weights {
     pub(crate) path: PathBuf,
-    /// `int8` or `f32`.
+    /// `int8`, `bf16` or `f32`.
     pub(crate) precision: &'static str,
+    products: LinearProducts,
 }
 
 impl Weights {
-    /// [`Precision::Auto`]: the quantized file if there is one, else the other.
+    /// int8 is the quantized file if there is one, else the other one quantized; all else is made
+    /// from floats.
     pub(crate) fn find(directory: &Path, precision: Precision) -> Result<Self, Error> {
-        let int8 = |path| Self { path, precision: "int8" };
-        let f32 = |path| Self { path, precision: "f32" };
-        match precision {
-            Precision::Int8 => files::need(directory, &INT8).map(int8),
-            Precision::F32 => files::need(directory, &F32).map(f32),
-            Precision::Auto => match files::find(directory, &INT8) {
-                Some(path) => Ok(int8(path)),
-                None => {
-                    files::need(directory, &[INT8.as_slice(), F32.as_slice()].concat()).map(f32)
+        let (precision, products) = match precision {
+            Precision::Auto | Precision::Int8 => {
+                if let Some(path) = files::find(directory, &INT8) {
+                    return Ok(Self { path, precision: "int8", products: LinearProducts::F32 });
                 }
-            },
+                ("int8", LinearProducts::Int8)
+            }
+            Precision::Bf16 => ("bf16", LinearProducts::Bf16),
+            Precision::F32 => ("f32", LinearProducts::F32),
+        };
+        let path = match files::find(directory, &FLOAT) {
+            Some(path) => path,
+            None if precision == "int8" => {
+                files::need(directory, &[INT8.as_slice(), FLOAT.as_slice()].concat())?
+            }
+            None => {
+                let message = format!(
+                    "the directory holds no model.onnx, of whose floats {precision} is made: with \
+                     what it holds, the precision can be auto or int8"
+                );
+                return Err(broken(directory, message));
+            }
+        };
+        Ok(Self { path, precision, products })
+    }
+
+    /// Refuses a file that is quantized under the name of one that is not.
+    pub(crate) fn open(&self) -> Result<OnnxFile, Error> {
+        let file = OnnxFile::read(&self.path).map_err(|error| broken(&self.path, error))?;
+        let quantized = || file.nodes().iter().any(|node| node.op() == "MatMulInteger");
+        match self.precision {
+            "int8" if self.products == LinearProducts::F32 || quantized() => Ok(file),
+            "int8" => Ok(file.with_linear(self.products)),
+            precision if quantized() => {
+                let message = format!(
+                    "is quantized already: {precision} is made of floats; with this file, the \
+                     precision can be auto or int8"
+                );
+                Err(broken(&self.path, message))
+            }
+            _ => Ok(file.with_linear(self.products)),
         }
     }
 }
@@ -48,11 +82,27 @@ mod tests {
         let message = find(Precision::Auto).expect_err("empty").to_string();
         assert!(message.contains("model_quant.onnx or model.int8.onnx or model.onnx"), "{message}");
         write("model.onnx");
-        assert_eq!(find(Precision::Auto).expect("f32").precision, "f32");
-        let message = find(Precision::Int8).expect_err("no int8").to_string();
-        assert!(message.contains("no model_quant.onnx or model.int8.onnx"), "{message}");
+        for (precision, name, products) in [
+            (Precision::Auto, "int8", LinearProducts::Int8),
+            (Precision::Int8, "int8", LinearProducts::Int8),
+            (Precision::Bf16, "bf16", LinearProducts::Bf16),
+            (Precision::F32, "f32", LinearProducts::F32),
+        ] {
+            let found = find(precision).expect("the file of floats");
+            assert_eq!((found.precision, found.products), (name, products));
+        }
         write("model.int8.onnx");
-        assert_eq!(find(Precision::Auto).expect("int8").precision, "int8");
+        let int8 = find(Precision::Auto).expect("the quantized file");
+        assert_eq!((int8.precision, int8.products), ("int8", LinearProducts::F32));
+        assert!(int8.path.ends_with("model.int8.onnx"));
         assert!(find(Precision::F32).expect("f32").path.ends_with("model.onnx"));
+        std::fs::remove_file(directory.path().join("model.onnx")).expect("remove");
+        for (precision, name) in [(Precision::Bf16, "bf16"), (Precision::F32, "f32")] {
+            let message = find(precision).expect_err("no floats").to_string();
+            assert!(
+                message.contains(&format!("no model.onnx, of whose floats {name}")),
+                "{message}"
+            );
+        }
     }
 }

@@ -10,11 +10,7 @@ use std::{
 
 use engine::{Element, Input, Onnx, OnnxFile};
 
-use crate::{
-    files::{broken, check_weights},
-    funasr::Tokens,
-    recognizer::Error,
-};
+use crate::{files::broken, funasr::Tokens, recognizer::Error};
 
 /// Tokens per hotword; the exported network takes no other number.
 const LONGEST: usize = 10;
@@ -49,7 +45,6 @@ impl Embedder {
     /// `width`: that of the embeddings which the recognizer takes.
     pub(super) fn open(path: &Path, width: usize, vocabulary: usize) -> Result<Self, Error> {
         let file = OnnxFile::read(path).map_err(|error| broken(path, error))?;
-        check_weights(&file)?;
         let [input] = file.inputs() else {
             return Err(broken(path, "is no embedder of hotwords: it takes other inputs"));
         };

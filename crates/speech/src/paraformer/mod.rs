@@ -21,8 +21,6 @@ use std::{
     sync::Arc,
 };
 
-use engine::OnnxFile;
-
 use self::{
     decode::{Token, greedy},
     hotwords::{Embedder, Speller},
@@ -43,13 +41,6 @@ use crate::{
 /// Longest segment, in seconds: FunASR's voice activity detection makes none longer.
 const MAX_SECONDS: f64 = 60.0;
 const SAMPLE_RATE: f64 = 16_000.0;
-
-/// Settings of one opened model. All of them enter its digest.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Settings {
-    /// Which of the directory's files to run.
-    pub precision: Precision,
-}
 
 /// One Paraformer, for all threads.
 pub struct Paraformer {
@@ -72,9 +63,9 @@ impl Paraformer {
     ///
     /// # Errors
     /// [`Error::Model`] names the file that is missing, broken, or does not fit the others.
-    pub fn open(directory: &Path, name: &str, settings: Settings) -> Result<Self, Error> {
-        let weights = Weights::find(directory, settings.precision)?;
-        let file = OnnxFile::read(&weights.path).map_err(|error| broken(&weights.path, error))?;
+    pub fn open(directory: &Path, name: &str, precision: Precision) -> Result<Self, Error> {
+        let weights = Weights::find(directory, precision)?;
+        let file = weights.open()?;
         let setup = Setup::open(directory, &weights.path, |key| file.metadata(key))?;
         let networks = Networks::open(&file, setup.frontend.width())?;
         check_predictor(&setup.config, &networks, &weights.path)?;
@@ -104,7 +95,7 @@ impl Paraformer {
                 name: name.to_owned(),
                 family: "paraformer",
                 precision: weights.precision,
-                digest: files::digest(&files, &format!("{settings:?}"))?,
+                digest: files::digest(&files, weights.precision)?,
                 languages: languages(&setup.config, &tokens),
             },
             frontend: setup.frontend,

@@ -10,10 +10,7 @@ use super::{
     cif::{Fired, Style},
     hotwords::Embeddings,
 };
-use crate::{
-    files::{broken, check_weights},
-    recognizer::Error,
-};
+use crate::{files::broken, recognizer::Error};
 
 /// Axes of any length.
 const FRAMES: &str = "frames";
@@ -73,7 +70,6 @@ impl Networks {
                 format!("takes {expected} values per frame, but the features have {features}");
             return Err(broken(path, message));
         }
-        check_weights(file)?;
         let lengths = || Input::full_length(&anchors.lengths, FRAMES);
         let speech = Input::new(&anchors.speech, row(FRAMES, features));
         let encoder = cut(file, &[speech, lengths()], &[&anchors.encoder, &anchors.weights])?;

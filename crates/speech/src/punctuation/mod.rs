@@ -14,14 +14,13 @@ mod window;
 
 use std::path::Path;
 
-use engine::OnnxFile;
 pub use live::{Live, Update};
 pub(crate) use mark::unspaced;
 pub use mark::{Mark, Style, join};
 
 use self::{network::Network, setup::Setup};
 use crate::{
-    files::{self, broken},
+    files,
     funasr::Weights,
     recognizer::{Error, Precision},
 };
@@ -44,7 +43,7 @@ impl Punctuator {
     /// [`Error::Model`] names the file that is missing, broken, or does not fit the others.
     pub fn open(directory: &Path, name: &str, precision: Precision) -> Result<Self, Error> {
         let weights = Weights::find(directory, precision)?;
-        let file = OnnxFile::read(&weights.path).map_err(|error| broken(&weights.path, error))?;
+        let file = weights.open()?;
         let setup = Setup::open(directory, &weights.path, |key| file.metadata(key))?;
         let network = Network::new(&file, &setup)?;
         if directory.join("jieba_usr_dict").is_file() {
@@ -57,23 +56,29 @@ impl Punctuator {
         let files = [vec![weights.path], setup.files.clone()].concat();
         Ok(Self {
             name: name.to_owned(),
-            digest: files::digest(&files, "")?,
+            digest: files::digest(&files, weights.precision)?,
             precision: weights.precision,
             setup,
             network,
         })
     }
 
+    /// Whether what the directory holds can be computed in `precision`: many of these models are
+    /// published quantized only.
+    pub fn is_available(directory: &Path, precision: Precision) -> bool {
+        Weights::find(directory, precision).is_ok()
+    }
+
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// SHA-256 over the files in use, hexadecimal.
+    /// SHA-256 over the files in use and the precision, hexadecimal.
     pub fn digest(&self) -> &str {
         &self.digest
     }
 
-    /// `f32` or `int8`.
+    /// `int8`, `bf16` or `f32`.
     pub fn precision(&self) -> &'static str {
         self.precision
     }

@@ -3,10 +3,7 @@
 use engine::{Input, Onnx, OnnxFile, Tensor};
 
 use super::Setup;
-use crate::{
-    files::{broken, check_weights},
-    recognizer::Error,
-};
+use crate::{files::broken, recognizer::Error};
 
 /// Name of the axis of words.
 const LENGTH: &str = "words";
@@ -43,7 +40,6 @@ impl Network {
             vec![Input::new(words, [1.into(), LENGTH.into()]), Input::full_length(lengths, LENGTH)];
         let mask = [1.into(), 1.into(), LENGTH.into(), LENGTH.into()];
         inputs.extend(masks.iter().map(|&name| Input::new(name, mask.clone())));
-        check_weights(file)?;
         let graph = file.network(&inputs, &[&output.name]).map_err(|error| broken(path, error))?;
         let network = Self { graph, classes: setup.marks.len(), masked: !masks.is_empty() };
         let probe: Vec<i32> = (0..20).map(|word| word % 2 * setup.unknown).collect();

@@ -16,8 +16,6 @@ mod words;
 
 use std::path::Path;
 
-use engine::OnnxFile;
-
 use self::{
     ctc::{Token, greedy},
     network::{Network, PROMPT},
@@ -39,13 +37,6 @@ use crate::{
 const MAX_SECONDS: f64 = 30.0;
 const SAMPLE_RATE: f64 = 16_000.0;
 
-/// Settings of one opened model. All of them enter its digest.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Settings {
-    /// Which of the directory's files to run.
-    pub precision: Precision,
-}
-
 /// One SenseVoiceSmall, for all threads.
 pub struct SenseVoice {
     description: Description,
@@ -65,9 +56,9 @@ impl SenseVoice {
     ///
     /// # Errors
     /// [`Error::Model`] names the file that is missing, broken, or does not fit the others.
-    pub fn open(directory: &Path, name: &str, settings: Settings) -> Result<Self, Error> {
-        let weights = Weights::find(directory, settings.precision)?;
-        let file = OnnxFile::read(&weights.path).map_err(|error| broken(&weights.path, error))?;
+    pub fn open(directory: &Path, name: &str, precision: Precision) -> Result<Self, Error> {
+        let weights = Weights::find(directory, precision)?;
+        let file = weights.open()?;
         let setup = Setup::open(directory, &weights.path, |key| file.metadata(key))?;
         let prompt = Prompt::read(&weights.path, |key| file.metadata(key))?;
         let network = Network::new(&file, setup.frontend.width())?;
@@ -87,7 +78,7 @@ impl SenseVoice {
                 name: name.to_owned(),
                 family: "sensevoice",
                 precision: weights.precision,
-                digest: files::digest(&files, &format!("{settings:?}"))?,
+                digest: files::digest(&files, weights.precision)?,
                 languages: LANGUAGES.map(str::to_owned).to_vec(),
             },
             row: (setup.config.frontend_conf.lfr_n * FRAME_SHIFT) as f64 / SAMPLE_RATE,

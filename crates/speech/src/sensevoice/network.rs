@@ -2,10 +2,7 @@
 
 use engine::{Input, Onnx, OnnxFile, Tensor};
 
-use crate::{
-    files::{broken, check_weights},
-    recognizer::Error,
-};
+use crate::{files::broken, recognizer::Error};
 
 /// Name of the axis of rows.
 const LENGTH: &str = "rows";
@@ -41,7 +38,6 @@ impl Network {
             Input::new(language, [1.into()]),
             Input::new(style, [1.into()]),
         ];
-        check_weights(file)?;
         let graph = file.network(&inputs, &[&output.name]).map_err(|error| broken(path, error))?;
         let mut network = Self { graph, width, classes: 0 };
         let probe = network

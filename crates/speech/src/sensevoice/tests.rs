@@ -41,7 +41,7 @@ fn directory() -> TempDir {
 }
 
 fn open(precision: Precision) -> SenseVoice {
-    SenseVoice::open(directory().path(), "sensevoice", Settings { precision }).expect("opens")
+    SenseVoice::open(directory().path(), "sensevoice", precision).expect("opens")
 }
 
 fn speech() -> Vec<f32> {
@@ -255,7 +255,7 @@ fn odd_inputs_are_no_errors() {
 fn a_directory_that_does_not_fit_is_refused() {
     let directory = directory();
     let path = directory.path();
-    let open = || SenseVoice::open(path, "sensevoice", Settings { precision: Precision::F32 });
+    let open = || SenseVoice::open(path, "sensevoice", Precision::F32);
     let refused = |cause: &str| {
         let error = open().err().expect(cause);
         assert!(matches!(error, Error::Model { .. }), "{error}");
@@ -338,7 +338,7 @@ fn sherpa_onnxs_layout_says_the_same() {
     fs::write(sherpa.path().join("model.int8.onnx"), model).expect("write");
     fs::copy(fixture("sensevoice/tokens.txt"), sherpa.path().join("tokens.txt")).expect("copy");
     let [funasr, sherpa] = [funasr, sherpa].map(|directory| {
-        SenseVoice::open(directory.path(), "sensevoice", Settings::default()).expect("opens")
+        SenseVoice::open(directory.path(), "sensevoice", Precision::Auto).expect("opens")
     });
     let samples = &speech()[..48_000];
     let options = Options { language: Some("zh".into()), ..Options::default() };
@@ -354,7 +354,7 @@ fn another_model_is_refused() {
     let mut bytes = Vec::new();
     flate2::read::GzDecoder::new(&*packed).read_to_end(&mut bytes).expect("gzip");
     fs::write(directory.path().join("model.onnx"), bytes).expect("write");
-    let settings = Settings { precision: Precision::F32 };
-    let error = SenseVoice::open(directory.path(), "sensevoice", settings).err().expect("refused");
+    let error = SenseVoice::open(directory.path(), "sensevoice", Precision::F32);
+    let error = error.err().expect("refused");
     assert!(error.to_string().contains("has 2 inputs, where SenseVoiceSmall has 4"), "{error}");
 }

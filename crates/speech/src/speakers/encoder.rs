@@ -52,7 +52,6 @@ impl SpeakerEncoder {
             OnnxFile::parse(&path, &model)
         };
         let file = file.map_err(|error| broken(error.to_string()))?;
-        files::check_weights(&file)?;
         let front = FrontEnd::of(&file).map_err(broken)?;
         let (input, output) = ports(&file).map_err(broken)?;
         let shape = [1, Filterbank::frames(WINDOW), BINS].map(Dim::from);

@@ -5,7 +5,7 @@ use std::{fmt::Display, path::Path};
 use engine::{Onnx, OnnxFile, Tensor};
 
 use super::config::ModelConfig;
-use crate::{files::check_weights, recognizer::Error};
+use crate::recognizer::Error;
 
 /// Rows per run. More cost memory and latency, fewer cost speed: the graph's fixed costs are shared
 /// by the rows of a run, until their activations no longer fit the cache.
@@ -40,7 +40,6 @@ impl Network {
             |e: &dyn Display| Error::Model { path: path.to_owned(), message: e.to_string() };
         let zeros = vec![0f32; cache_shape.iter().product()];
         let file = OnnxFile::read(path).map_err(|e| model(&e))?;
-        check_weights(&file)?;
         let network = Self {
             graph: file.whole(&inputs).map_err(|e| model(&e))?,
             width,

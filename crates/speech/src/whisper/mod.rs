@@ -93,6 +93,7 @@ impl Whisper {
                 family: "whisper",
                 precision: match settings.precision {
                     Precision::F32 => "f32",
+                    Precision::Bf16 => "bf16",
                     Precision::Int8 => "int8",
                 },
                 digest,

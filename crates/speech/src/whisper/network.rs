@@ -18,6 +18,8 @@ use crate::recognizer::Error;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
     F32,
+    /// Weights rounded when loaded, activations on the fly, sums in f32.
+    Bf16,
     /// Weights quantized per row when loaded (or as the file holds them), activations per row on
     /// the fly, as CTranslate2 does with `compute_type="int8"`.
     #[default]

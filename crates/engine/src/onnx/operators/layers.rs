@@ -116,8 +116,14 @@ impl Expansion for Attention {
         model: &mut TypedModel,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
-        let (heads, products) = (self.heads, Products::Float);
-        model.wire_node(prefix, ops::Attention { heads, products }, inputs)
+        let width = model.outlet_fact(inputs[0])?.shape.last().context("takes [..., width]")?;
+        let op = ops::Attention {
+            heads: self.heads,
+            width: width.to_usize()?,
+            products: Products::Float,
+            parts: [0, 1, 2].map(|input| ops::Part { input, first: 0 }),
+        };
+        model.wire_node(prefix, op, inputs)
     }
 }
 

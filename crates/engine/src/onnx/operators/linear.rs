@@ -1,10 +1,15 @@
 //! Linear layers, those in ONNX's dynamic quantization too.
 
+use std::borrow::Cow;
+
 use kernels::{Finish, dynamic};
 use tract_onnx::{pb::NodeProto, tract_core::internal::*, tract_hir::internal::*};
 
-use super::constant;
-use crate::{onnx::fuse, ops};
+use super::{constant, tensor};
+use crate::{
+    onnx::{OnnxNode, fuse, stored},
+    ops,
+};
 
 #[derive(Debug, Clone)]
 pub(super) struct DynamicQuantize;
@@ -142,29 +147,34 @@ impl Expansion for QuantizedLinear {
         model: &mut TypedModel,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
-        // Signed weights are the unsigned ones shifted, zero points too.
-        let bytes = |outlet| match model.outlet_fact(outlet)?.datum_type {
-            DatumType::I8 => {
-                Ok(constant::<i8>(model, outlet)?.into_iter().map(|w| w as u8 ^ 0x80).collect())
-            }
-            _ => constant::<u8>(model, outlet),
-        };
-        let (weights, mut zero_points) = (bytes(inputs[3])?, bytes(inputs[4])?);
-        let mut scales = constant::<f32>(model, inputs[5])?;
-        let depth = model.outlet_fact(inputs[3])?.shape[0].to_usize()?;
+        let weights = tensor(model, inputs[3])?;
+        let depth = *weights.shape().first().context("weights without inputs")?;
         ensure!((1..=dynamic::MAX_INPUTS).contains(&depth), "{depth} inputs");
         let outputs = weights.len() / depth;
-        // One for all columns.
-        for parameter in [zero_points.len(), scales.len()] {
-            ensure!(parameter == 1 || parameter == outputs, "{parameter} for {outputs} columns");
-        }
-        if zero_points.len() == 1 {
-            zero_points = vec![zero_points[0]; outputs];
-        }
-        if scales.len() == 1 {
-            scales = vec![scales[0]; outputs];
-        }
-        let weights = dynamic::Weights::pack(&weights, &zero_points, &scales, depth);
+        let signed = weights.datum_type() == i8::datum_type();
+        let weights = stored::with_bytes(&weights, |weights| {
+            let weights = unsigned(weights, signed);
+            // After the weights: where those are quantized now, these come with them.
+            let zero_points = tensor(model, inputs[4])?;
+            let signed = zero_points.datum_type() == i8::datum_type();
+            let zero_points = stored::load(&zero_points)?;
+            let mut zero_points = unsigned(zero_points.as_bytes(), signed).into_owned();
+            let mut scales = constant::<f32>(model, inputs[5])?;
+            // One for all columns.
+            for parameter in [zero_points.len(), scales.len()] {
+                ensure!(
+                    parameter == 1 || parameter == outputs,
+                    "{parameter} for {outputs} columns"
+                );
+            }
+            if zero_points.len() == 1 {
+                zero_points = vec![zero_points[0]; outputs];
+            }
+            if scales.len() == 1 {
+                scales = vec![scales[0]; outputs];
+            }
+            Ok(dynamic::Weights::pack(&weights, &zero_points, &scales, depth))
+        })?;
         let bias = self.0.biased.then(|| constant::<f32>(model, inputs[6])).transpose()?;
         ensure!(bias.as_ref().is_none_or(|bias| bias.len() == outputs), "a bias of {outputs}");
         let (weights, bias) = (Arc::new(weights), bias.map(Into::into));
@@ -173,9 +183,40 @@ impl Expansion for QuantizedLinear {
     }
 }
 
+/// Signed weights are the unsigned ones shifted, zero points too.
+fn unsigned(values: &[u8], signed: bool) -> Cow<'_, [u8]> {
+    match signed {
+        true => Cow::Owned(values.iter().map(|value| value ^ 0x80).collect()),
+        false => Cow::Borrowed(values),
+    }
+}
+
 /// Takes x; weights `[inputs, outputs]`, a bias if there is one, both constant; and what is added.
 #[derive(Debug, Clone)]
-pub(super) struct Linear(pub(super) After);
+pub(super) struct Linear {
+    after: After,
+    rounded: bool,
+}
+
+/// Attribute of a linear layer that is multiplied in bfloat16.
+const ROUNDED: &str = "rounded";
+/// Layers of fewer outputs than that stay f32: they cost nothing, and decide much, as Paraformer's
+/// predictor does on the number of tokens.
+const FEWEST_ROUNDED: usize = 16;
+
+impl Linear {
+    pub(super) fn of(node: &NodeProto) -> Self {
+        let rounded = node.attribute.iter().any(|attribute| attribute.name == ROUNDED);
+        Self { after: After::of(node), rounded }
+    }
+}
+
+/// Has linear layers multiplied in bfloat16.
+pub(in crate::onnx) fn round_products(nodes: &mut [OnnxNode]) {
+    for node in nodes.iter_mut().filter(|node| node.op() == fuse::LINEAR) {
+        node.set_int(ROUNDED, 1);
+    }
+}
 
 impl Expansion for Linear {
     fn name(&self) -> StaticName {
@@ -188,7 +229,7 @@ impl Expansion for Linear {
         inputs: &'p [TensorProxy],
         outputs: &'p [TensorProxy],
     ) -> InferenceResult {
-        self.0.rules(s, inputs, 1, 2, outputs)
+        self.after.rules(s, inputs, 1, 2, outputs)
     }
 
     fn wire(
@@ -197,13 +238,15 @@ impl Expansion for Linear {
         model: &mut TypedModel,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
-        let weights = constant::<f32>(model, inputs[1])?;
-        let outputs = model.outlet_fact(inputs[1])?.shape[1].to_usize()?;
-        let bias = self.0.biased.then(|| constant::<f32>(model, inputs[2])).transpose()?;
-        let by_output =
-            (0..outputs).flat_map(|output| weights[output..].iter().step_by(outputs).copied());
-        let layer = crate::Linear::float(&by_output.collect::<Vec<_>>(), outputs, bias)?;
+        let weights = tensor(model, inputs[1])?;
+        let &[_, outputs] = weights.shape() else { bail!("weights {:?}", weights.shape()) };
+        let bias = self.after.biased.then(|| constant::<f32>(model, inputs[2])).transpose()?;
+        let rounded = self.rounded && outputs >= FEWEST_ROUNDED;
+        let layer = stored::with_floats(&weights, |weights| {
+            Ok(crate::Linear::by_input(weights, outputs, bias, rounded)?)
+        })?;
         let layer = Arc::new(layer);
-        self.0.wire(prefix, model, inputs, 1, outputs, |finish| ops::Linear { layer, finish })
+        let of = |finish| ops::Linear { layer, finish };
+        self.after.wire(prefix, model, inputs, 1, outputs, of)
     }
 }

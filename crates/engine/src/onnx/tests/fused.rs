@@ -6,7 +6,7 @@ use std::{io::Read, path::Path};
 use super::{file::Fused, npz::Npz, *};
 use crate::AttentionProducts;
 
-fn fixtures() -> std::path::PathBuf {
+pub(super) fn fixtures() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/funasr")
 }
 
@@ -276,7 +276,7 @@ fn encoders_of_models() {
         };
         let (fused, plain) = (network(Fused::All), network(Fused::Nodes));
         let operators = fused.operators();
-        for part in ["LayerNorm", "SelfAttention", "QuantizedLinear"] {
+        for part in ["LayerNorm", "Attention", "QuantizedLinear"] {
             let quantized = format!("{part} + DynamicQuantize");
             assert!(operators.contains(&quantized), "{model}: {operators:?}");
         }

@@ -81,19 +81,19 @@ fn graphs_that_make_no_sense_are_errors() {
             ..Default::default()
         };
         let model = pb::ModelProto { graph: Some(graph), ..Default::default() };
-        OnnxFile::new(Path::new("broken.onnx"), model).expect_err("broken").to_string()
+        made(Path::new("broken.onnx"), model).expect_err("broken").to_string()
     };
     let cycle = vec![node("Relu", &["a"], &["b"]), node("Relu", &["b"], &["a"])];
     assert!(open(cycle).contains("depends on itself"));
     let twice = vec![node("Relu", &["x"], &["a"]), node("Relu", &["x"], &["a"])];
     assert!(open(twice).contains("two operators make `a`"));
-    let none = OnnxFile::new(Path::new("broken.onnx"), pb::ModelProto::default());
+    let none = made(Path::new("broken.onnx"), pb::ModelProto::default());
     assert!(none.expect_err("broken").to_string().contains("no graph"));
     let mut short = proto("w", &crate::tensor(&[2], &[0f32; 2]).expect("weights"));
     short.dims = vec![1 << 40, 1 << 40];
     let graph = pb::GraphProto { initializer: vec![short], ..Default::default() };
     let model = pb::ModelProto { graph: Some(graph), ..Default::default() };
-    assert!(OnnxFile::new(Path::new("broken.onnx"), model).is_err());
+    assert!(made(Path::new("broken.onnx"), model).is_err());
 }
 
 /// They would change unseen.
@@ -112,7 +112,7 @@ fn weights_in_another_file_are_refused() {
     };
     let graph = pb::GraphProto { initializer: vec![external], ..Default::default() };
     let model = pb::ModelProto { graph: Some(graph), ..Default::default() };
-    let error = OnnxFile::new(&directory.path().join("model.onnx"), model).expect_err("refused");
+    let error = made(&directory.path().join("model.onnx"), model).expect_err("refused");
     let error = error.to_string();
     assert!(error.contains("another file (`w.data`)") && error.contains("onnx.save"), "{error}");
 }

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use super::{clip, fixtures, unpacked};
 use crate::{
     funasr::Tokens,
-    paraformer::{Paraformer, Settings},
+    paraformer::Paraformer,
     recognizer::{Error, Options, Precision, Recognizer},
 };
 
@@ -30,8 +30,7 @@ fn directory(model: &str, change: impl Fn(&Path)) -> tempfile::TempDir {
 
 fn open(model: &str, change: impl Fn(&Path)) -> Result<Paraformer, String> {
     let directory = directory(model, change);
-    Paraformer::open(directory.path(), model, Settings::default())
-        .map_err(|error| error.to_string())
+    Paraformer::open(directory.path(), model, Precision::Auto).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -104,7 +103,7 @@ fn what_does_not_fit_fails_at_open() {
             Box::new(remove("config.yaml")),
             "no `neg_mean` in its metadata, and no config.yaml",
         ),
-        ("seaco", Box::new(remove("model_eb.onnx")), "no model_eb.onnx"),
+        ("seaco", Box::new(remove("model_eb.onnx")), "no model_eb_quant.onnx or model_eb.onnx"),
         ("sensevoice", Box::new(|_| ()), "is no Paraformer"),
         (
             "bicif",
@@ -116,10 +115,35 @@ fn what_does_not_fit_fails_at_open() {
         let message = open(model, change).err().expect(cause);
         assert!(message.contains(cause), "{message}");
     }
+    let int8 = directory("bicif", |directory| {
+        fs::remove_file(directory.join("model.onnx")).unwrap();
+        let quantized = unpacked("bicif", "model_quant.onnx");
+        fs::write(directory.join("model_quant.onnx"), quantized).unwrap();
+    });
+    let open = |precision| Paraformer::open(int8.path(), "x", precision);
+    open(Precision::Auto).map(drop).unwrap();
+    for (precision, name) in [(Precision::Bf16, "bf16"), (Precision::F32, "f32")] {
+        let message = open(precision).err().unwrap().to_string();
+        assert!(message.contains(&format!("no model.onnx, of whose floats {name}")), "{message}");
+    }
+    fs::rename(int8.path().join("model_quant.onnx"), int8.path().join("model.onnx")).unwrap();
+    let message = open(Precision::Bf16).err().unwrap().to_string();
+    assert!(message.contains("is quantized already"), "{message}");
+    assert_eq!(open(Precision::Int8).unwrap().description().precision, "int8");
+}
+
+#[test]
+fn every_precision_is_a_model_of_its_own() {
     let directory = directory("bicif", |_| ());
-    let int8 = Settings { precision: Precision::Int8 };
-    let message = Paraformer::open(directory.path(), "x", int8).err().unwrap().to_string();
-    assert!(message.contains("no model_quant.onnx"), "{message}");
+    let open = |precision| {
+        let model = Paraformer::open(directory.path(), "x", precision).unwrap();
+        (model.description().precision, model.description().digest.clone())
+    };
+    let found = [Precision::Int8, Precision::Bf16, Precision::F32].map(open);
+    assert_eq!(found.each_ref().map(|(name, _)| *name), ["int8", "bf16", "f32"]);
+    let digests = found.each_ref().map(|(_, digest)| digest);
+    assert!(digests[0] != digests[1] && digests[1] != digests[2] && digests[2] != digests[0]);
+    assert_eq!(open(Precision::Auto), found[0]);
 }
 
 #[test]
@@ -140,7 +164,8 @@ fn a_weight_that_is_no_number_fails_at_open() {
 
 #[test]
 fn both_layouts_are_one_model() {
-    let plain = open("paraformer", |_| ()).unwrap();
+    let plain = Paraformer::open(directory("paraformer", |_| ()).path(), "f32", Precision::F32);
+    let plain = plain.unwrap();
     let sherpa = open("paraformer", |directory| {
         let mvn = fs::read_to_string(directory.join("am.mvn")).unwrap();
         let rows: Vec<&str> =

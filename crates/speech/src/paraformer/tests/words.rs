@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use super::{clip, fixtures};
 use crate::{
-    paraformer::{Paraformer, Settings},
-    recognizer::{Error, Options, Recognition, Recognizer},
+    paraformer::Paraformer,
+    recognizer::{Error, Options, Precision, Recognition, Recognizer},
 };
 
 /// What `funasr_onnx` heard.
@@ -26,7 +26,7 @@ static EXPECTED: LazyLock<serde_json::Value> = LazyLock::new(|| {
 });
 
 static WORDS: LazyLock<Paraformer> = LazyLock::new(|| {
-    Paraformer::open(&fixtures().join("words/model"), "words", Settings::default()).unwrap()
+    Paraformer::open(&fixtures().join("words/model"), "words", Precision::Auto).unwrap()
 });
 
 fn agrees(heard: &Recognition, expected: &serde_json::Value) {

@@ -177,6 +177,7 @@ impl Model {
                 Linear::int8(&values, &scales, bias)
             }
             (Precision::Int8, Matrix::Float(weights)) => Linear::quantize(&weights, shape[0], bias),
+            (Precision::Bf16, weights) => Linear::bf16(&weights.into_floats(), shape[0], bias),
             (Precision::F32, weights) => Linear::float(&weights.into_floats(), shape[0], bias),
         };
         Ok(Arc::new(linear?))

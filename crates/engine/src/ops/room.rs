@@ -1,0 +1,38 @@
+//! Tensors that are used again: the layers of a network are of a few shapes, and what one is done
+//! with has the size of what the next one gives. So memory is neither allocated nor cleared again.
+
+use std::cell::RefCell;
+
+use tract_onnx::tract_core::internal::*;
+
+/// More than the shapes of a layer.
+const MOST: usize = 8;
+
+thread_local! {
+    static ROOM: RefCell<Vec<Tensor>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A tensor of `shape` with any values.
+pub(super) fn room<T: Datum>(shape: &[usize]) -> TractResult<Tensor> {
+    let fits = |tensor: &Tensor| tensor.datum_type() == T::datum_type() && tensor.shape() == shape;
+    let found = ROOM
+        .with_borrow_mut(|room| room.iter().position(fits).map(|index| room.swap_remove(index)));
+    found.map_or_else(|| Tensor::zero_dt(T::datum_type(), shape), Ok)
+}
+
+/// For inputs of an operator that is done with them.
+pub(super) fn recycle(values: TVec<TValue>) {
+    for value in values.into_iter().filter(|value| value.is_exclusive() && value.rank() > 1) {
+        let tensor = value.into_tensor();
+        ROOM.with_borrow_mut(|room| {
+            if room.len() < MOST {
+                room.push(tensor);
+            }
+        });
+    }
+}
+
+/// At the end of a run: the next one may be of another length.
+pub(crate) fn forget() {
+    ROOM.with_borrow_mut(Vec::clear);
+}

@@ -1,0 +1,109 @@
+//! What a recognizer hears in one precision, and what that takes, as JSON, for
+//! `scripts/precision.py`.
+//!
+//! usage: precision FAMILY MODEL-DIRECTORY PRECISION RECORDING...
+//!
+//! FAMILY: whisper, paraformer or sensevoice; PRECISION: int8, bf16 or f32. Recordings longer than
+//! the model takes are cut where they are too long.
+
+#![allow(clippy::print_stdout, reason = "this is what it is for")]
+
+use std::{env, error::Error, fs, path::Path, time::Duration};
+
+use audio::{Block, ChannelMode, Decoder, Limits};
+use rustix::time::{ClockId, clock_gettime};
+use serde_json::{Value, json};
+use speech::{
+    paraformer::Paraformer,
+    recognizer::{Options, Precision, Recognizer},
+    sensevoice::SenseVoice,
+    whisper::{self, Whisper},
+};
+
+const SAMPLE_RATE: f64 = 16_000.0;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let [family, directory, precision, files @ ..] = &arguments[..] else {
+        return Err("usage: precision FAMILY MODEL-DIRECTORY PRECISION RECORDING...".into());
+    };
+    let precision: Precision = serde_json::from_value(precision.as_str().into())?;
+    let start = cpu_time();
+    let model = open(family, Path::new(directory), precision)?;
+    let loaded = cpu_time();
+    let [resident, peak_of_load] = memory();
+    let heard = files.iter().map(|file| recognize(&*model, file));
+    let heard = heard.collect::<Result<Vec<_>, _>>()?;
+    let [_, peak] = memory();
+    let figures = json!({
+        "precision": model.description().precision,
+        "load_seconds": (loaded - start).as_secs_f64(),
+        "seconds": (cpu_time() - loaded).as_secs_f64(),
+        "resident": resident,
+        "peak_of_load": peak_of_load,
+        "peak": peak,
+        "heard": heard,
+    });
+    println!("{figures}");
+    Ok(())
+}
+
+fn open(
+    family: &str,
+    directory: &Path,
+    precision: Precision,
+) -> Result<Box<dyn Recognizer>, Box<dyn Error>> {
+    Ok(match family {
+        "paraformer" => Box::new(Paraformer::open(directory, "model", precision)?),
+        "sensevoice" => Box::new(SenseVoice::open(directory, "model", precision)?),
+        "whisper" => {
+            let settings = whisper::Settings {
+                precision: match precision {
+                    Precision::Auto | Precision::Int8 => whisper::network::Precision::Int8,
+                    Precision::Bf16 => whisper::network::Precision::Bf16,
+                    Precision::F32 => whisper::network::Precision::F32,
+                },
+                ..whisper::Settings::default()
+            };
+            Box::new(Whisper::open(directory, "model", settings)?)
+        }
+        other => return Err(format!("there is no family {other}").into()),
+    })
+}
+
+fn recognize(model: &dyn Recognizer, file: &str) -> Result<Value, Box<dyn Error>> {
+    let limits =
+        Limits { max_bytes: 1 << 30, max_duration: Duration::from_secs(3600), max_channels: 1 };
+    let options = audio::Options { limits, channels: ChannelMode::Mix, allow_truncated: false };
+    let mut decoder = Decoder::open(Box::new(fs::File::open(file)?), &options)?;
+    let (mut block, mut samples) = (Block::default(), Vec::new());
+    while decoder.next_block(&mut block)? {
+        samples.extend_from_slice(&block.channels[0]);
+    }
+    let longest = (model.max_seconds() * SAMPLE_RATE) as usize;
+    let (mut texts, mut tokens, mut words) = (Vec::new(), Vec::new(), Vec::new());
+    for window in samples.chunks(longest) {
+        for hypothesis in model.recognize(window, &Options::default())?.hypotheses {
+            texts.push(hypothesis.text);
+            tokens.extend(hypothesis.tokens);
+            words.extend(hypothesis.words.iter().map(|word| word.log_probability));
+        }
+    }
+    Ok(json!({ "text": texts.join(" "), "tokens": tokens, "log_probabilities": words }))
+}
+
+/// What this process has computed so far.
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// Megabytes of memory in use, and the most so far, where the system tells.
+fn memory() -> [u64; 2] {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    ["VmRSS:", "VmHWM:"].map(|name| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let kilobytes = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse().ok());
+        kilobytes.map_or(0, |kilobytes: u64| kilobytes * 1024 / 1_000_000)
+    })
+}

@@ -1,0 +1,206 @@
+#!/usr/bin/env python3
+"""One peer in a process of its own, which runs what it is asked to: bench_peers.py talks to it.
+
+usage: bench_serve.py PEER OPTIONS   (JSON; in the peer's own virtual environment)
+
+Says on standard output what loading took, then answers each line (a request in JSON) with a line.
+CPU times are those of this process with all its threads, of which there is one that computes. What
+is timed is the peer's work alone: inputs are read and shaped before.
+"""
+
+import json
+import os
+import pathlib
+import re
+import sys
+import time
+
+
+class OnnxRuntime:
+    """The network alone, memory arena on, features ready made: the most favourable use."""
+
+    def __init__(self, model):
+        import numpy
+        import onnxruntime
+
+        self.numpy, self.onnxruntime, self.model = numpy, onnxruntime, model
+        self.version = onnxruntime.__version__
+
+    def load(self):
+        options = self.onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.enable_cpu_mem_arena = True
+        options.log_severity_level = 3
+        providers = ["CPUExecutionProvider"]
+        self.session = self.onnxruntime.InferenceSession(self.model, options, providers=providers)
+
+    def prepare(self, features):
+        features = self.numpy.load(features)[None]
+        values = {"speech": features, "speech_lengths": [features.shape[1]],
+                  "language": [0], "textnorm": [15]}  # fmt: skip
+        types = {"tensor(float)": "float32", "tensor(int32)": "int32"}
+        return {
+            put.name: self.numpy.asarray(values[put.name], types[put.type])
+            for put in self.session.get_inputs()
+        }
+
+    def run(self, inputs):
+        return self.session.run(None, inputs)
+
+    def describe(self, outputs):
+        scores, count = outputs[:2]
+        return {
+            "rows": scores.shape[1],
+            "tokens": int(count[0]),
+            "ids": scores[0].argmax(-1).tolist(),
+        }
+
+
+class Torch:
+    """FunASR's own classes with the weights of the ONNX file, features ready made."""
+
+    def __init__(self, model, mode):
+        import torch
+
+        import bench_torch
+
+        self.torch, self.module, self.model, self.mode = torch, bench_torch, model, mode
+        self.version = f"{torch.__version__}, funasr {bench_torch.funasr_version()}"
+
+    def load(self):
+        self.torch.set_num_threads(1)
+        self.network = self.module.paraformer_large(self.model)
+        # For good: the bf16 copies of the weights live as long as the context that made them.
+        self.contexts = self.module.contexts(self.mode)
+
+    def prepare(self, features):
+        import numpy
+
+        return self.torch.from_numpy(numpy.load(features)[None])
+
+    def run(self, features):
+        return self.network(features)
+
+    def describe(self, outputs):
+        ids = outputs.argmax(-1)[0].tolist()
+        return {"rows": len(ids), "tokens": len(ids), "ids": ids}
+
+
+class FunasrOnnx:
+    """From samples to text as its README does it."""
+
+    def __init__(self, vad, model):
+        import compare_funasr
+        import funasr_onnx  # noqa: F401
+        import importlib.metadata
+
+        self.module, self.vad, self.model = compare_funasr, vad, model
+        self.version = importlib.metadata.version("funasr_onnx")
+
+    def load(self):
+        self.peer = self.module.FunasrOnnx(self.vad, self.model)
+
+    def prepare(self, wav):
+        return self.module.read_floats(wav)
+
+    def run(self, samples):
+        return self.peer.transcribe(samples)
+
+    def describe(self, text):
+        return {"characters": len(text)}
+
+    # Two things that others are given ready made.
+
+    def segments(self, wav):
+        return self.peer.segments(self.prepare(wav))
+
+    def features(self, wav, out):
+        import numpy
+
+        numpy.save(out, self.peer.features(self.prepare(wav)))
+
+
+class SherpaOnnx:
+    """Recognition of segments that were found before, at no cost to it: it has no FSMN-VAD."""
+
+    def __init__(self, model, tokens):
+        import sherpa_onnx
+
+        import compare_funasr
+
+        self.sherpa_onnx, self.module = sherpa_onnx, compare_funasr
+        self.model, self.tokens, self.version = model, tokens, sherpa_onnx.__version__
+
+    def load(self):
+        self.recognizer = self.sherpa_onnx.OfflineRecognizer.from_paraformer(
+            paraformer=self.model, tokens=self.tokens, num_threads=1
+        )
+
+    def prepare(self, wav, segments):
+        return self.module.cut(self.module.read_floats(wav), segments)
+
+    def run(self, pieces):
+        texts = []
+        for piece in pieces:
+            stream = self.recognizer.create_stream()
+            stream.accept_waveform(16_000, piece)
+            self.recognizer.decode_stream(stream)
+            texts.append(stream.result.text)
+        return " ".join(texts)
+
+    def describe(self, text):
+        return {"characters": len(text)}
+
+
+PEERS = {peer.__name__: peer for peer in (OnnxRuntime, Torch, FunasrOnnx, SherpaOnnx)}
+
+
+def memory_mb():
+    status = pathlib.Path("/proc/self/status").read_text(encoding="ascii")
+    return {
+        name: int(re.search(rf"Vm{of}:\s*(\d+)", status)[1]) / 1024
+        for name, of in (("resident_mb", "RSS"), ("peak_mb", "HWM"))
+    }
+
+
+def forget_peak():
+    """From here on the peak is that of the work, not that of loading (proc(5))."""
+    pathlib.Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def timed(work):
+    wall, cpu = time.monotonic(), time.process_time()
+    result = work()
+    return result, {"cpu": time.process_time() - cpu, "wall": time.monotonic() - wall}
+
+
+def answer(peer, request):
+    what = request.pop("do")
+    if what in ("segments", "features"):
+        return {what: getattr(peer, what)(**request)}
+    repeat = request.pop("repeat")
+    inputs = peer.prepare(**request)
+    times = []
+    for _ in range(repeat):
+        result, spent = timed(lambda: peer.run(inputs))
+        times.append(spent)
+    return {"times": times, **peer.describe(result), **memory_mb()}
+
+
+def main():
+    # Libraries print what they like; the answers keep standard output to themselves.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    name, options = sys.argv[1:]
+    peer = PEERS[name](**json.loads(options))
+    before = memory_mb()["resident_mb"]
+    _, spent = timed(peer.load)
+    said = {"version": peer.version, "load": spent, "before_load_mb": before, **memory_mb()}
+    print(json.dumps(said), file=answers, flush=True)
+    forget_peak()
+    for line in sys.stdin:
+        print(json.dumps(answer(peer, json.loads(line))), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()
