@@ -15,7 +15,7 @@ use super::{
     source::Source,
     translate,
 };
-use crate::{AttentionProducts, Error, profile, runner::Runner};
+use crate::{Error, FloatProducts, profile, runner::Runner};
 
 /// An ONNX file, read and not yet made into a network. Weights are held once, and shared with the
 /// networks that are cut from it.
@@ -27,7 +27,7 @@ pub struct OnnxFile {
     outputs: Vec<Port>,
     opsets: Vec<pb::OperatorSetIdProto>,
     linear: LinearProducts,
-    attention: Option<AttentionProducts>,
+    floats: Option<FloatProducts>,
     pub(super) graph: Graph,
     /// The node that makes a tensor.
     producers: HashMap<String, usize>,
@@ -131,7 +131,7 @@ impl OnnxFile {
             outputs: proto.output.iter().map(port).collect(),
             opsets: model.opset_import,
             linear: LinearProducts::default(),
-            attention: None,
+            floats: None,
             graph,
             producers,
             consumers,
@@ -144,10 +144,11 @@ impl OnnxFile {
         self
     }
 
-    /// What attention multiplies in the networks that are made from now on. Left to itself, it is the
-    /// fastest this machine has for what is quantized or rounded, and f32 for the rest.
-    pub fn with_attention(mut self, products: AttentionProducts) -> Self {
-        self.attention = Some(products);
+    /// How the networks that are made from now on multiply what no file quantizes: attention, and
+    /// linear layers that the exporter leaves out. Left to itself, that is as fast as this machine
+    /// can where the rest is quantized or rounded, and f32 where it is f32.
+    pub fn with_floats(mut self, products: FloatProducts) -> Self {
+        self.floats = Some(products);
         self
     }
 
@@ -293,16 +294,18 @@ impl OnnxFile {
         if fused != Fused::None {
             fuse::fuse(&mut graph, outputs);
         }
-        if self.linear == LinearProducts::Bf16 {
-            operators::round_products(&mut graph.nodes);
+        let rounded = self.linear == LinearProducts::Bf16;
+        let quantized = graph.nodes.iter().any(|node| node.op() == fuse::QUANTIZED_LINEAR);
+        let fastest = (rounded || quantized).then(FloatProducts::fastest);
+        let floats = self.floats.or(fastest).unwrap_or_default();
+        if rounded || floats == FloatProducts::Bf16 {
+            operators::round_products(&mut graph);
         }
         let left = profile::left(&graph.nodes);
         let mut model =
             translate::network(graph, template, known, inputs, outputs, element, &self.opsets)?;
         if fused == Fused::All {
-            let rounded = self.linear == LinearProducts::Bf16;
-            let attention = rounded.then(AttentionProducts::fastest);
-            rewrite::rewrite(&mut model, self.attention.or(attention))?;
+            rewrite::rewrite(&mut model, floats)?;
         }
         Ok((model, left))
     }

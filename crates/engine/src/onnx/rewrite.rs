@@ -6,12 +6,8 @@ use tract_onnx::tract_core::{internal::*, model::Rewriter, ops::array::Slice};
 
 use crate::ops;
 
-/// Rewrites a network. One that is quantized multiplies in attention as fast as the machine can,
-/// unless `products` says otherwise: its operands are far from exact already.
-pub(super) fn rewrite(model: &mut TypedModel, products: Option<Products>) -> TractResult<()> {
-    let quantized = model.nodes().iter().any(|node| node.op_is::<ops::QuantizedLinear>());
-    let usual = if quantized { Products::fastest() } else { Products::Float };
-    let products = products.unwrap_or(usual);
+/// Rewrites a network, whose attention multiplies `products`.
+pub(super) fn rewrite(model: &mut TypedModel, products: Products) -> TractResult<()> {
     Rewriter::default()
         .with_rule_for("sum", |_: &Products, model, node, _, op| ops::Sum::replace(model, node, op))
         .with_rule_for("attention", attention)

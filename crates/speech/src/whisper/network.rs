@@ -10,7 +10,7 @@ mod tests;
 
 use std::{path::Path, sync::Arc};
 
-use engine::{AttentionProducts, KeyValueCache, Memories};
+use engine::{FloatProducts, KeyValueCache, Memories};
 
 use crate::recognizer::Error;
 
@@ -28,10 +28,10 @@ pub enum Precision {
 
 impl Precision {
     /// In attention. What is quantized is far from exact already.
-    fn products(self) -> AttentionProducts {
+    fn products(self) -> FloatProducts {
         match self {
-            Self::F32 => AttentionProducts::Float,
-            Self::Int8 => AttentionProducts::fastest(),
+            Self::F32 => FloatProducts::Float,
+            Self::Int8 => FloatProducts::fastest(),
         }
     }
 }
@@ -56,7 +56,7 @@ pub struct Dimensions {
 #[derive(Debug)]
 pub struct Network {
     dimensions: Dimensions,
-    products: AttentionProducts,
+    products: FloatProducts,
     /// Mel `[mels, 3000]` to states `[audio_context, width]`.
     encoder: engine::Network,
     /// Per decoder layer: states to keys and values `[audio_context, 2 * width]`.

@@ -7,7 +7,7 @@ use tract_onnx::{pb::NodeProto, tract_core::internal::*, tract_hir::internal::*}
 
 use super::{constant, tensor};
 use crate::{
-    onnx::{OnnxNode, fuse, stored},
+    onnx::{fuse, graph, stored},
     ops,
 };
 
@@ -211,10 +211,16 @@ impl Linear {
     }
 }
 
-/// Has linear layers multiplied in bfloat16.
-pub(in crate::onnx) fn round_products(nodes: &mut [OnnxNode]) {
+/// Has linear layers multiplied in bfloat16, but for those of one output: they are a few products,
+/// and decide by a threshold (whether CIF fires).
+pub(in crate::onnx) fn round_products(graph: &mut graph::Graph) {
+    let graph::Graph { nodes, constants, .. } = graph;
     for node in nodes.iter_mut().filter(|node| node.op() == fuse::LINEAR) {
-        node.set_int(ROUNDED, 1);
+        let weights = node.input(1).and_then(|weights| constants.get(weights));
+        if weights.is_some_and(|weights| weights.shape().last().is_some_and(|&outputs| outputs > 1))
+        {
+            node.set_int(ROUNDED, 1);
+        }
     }
 }
 
