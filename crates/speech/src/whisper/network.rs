@@ -31,7 +31,7 @@ impl Precision {
     fn products(self) -> FloatProducts {
         match self {
             Self::F32 => FloatProducts::Float,
-            Self::Int8 => FloatProducts::fastest(),
+            Self::Bf16 | Self::Int8 => FloatProducts::fastest(),
         }
     }
 }
