@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 #[cfg(target_arch = "aarch64")]
 use crate::neon;
 use crate::{
-    Finish, PANEL,
+    Finish,
     attention::Rows,
     bf16, float, int8,
     layout::{self, Layout},
@@ -281,12 +281,15 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Set::Avx512 if self.multiplies_bf16() => {
                 assert!(x.count <= 16 && x.holds(inputs) && inputs > 0);
-                assert!(panel.len() >= 2 * PANEL * (inputs.div_ceil(2) - 1) + 32);
+                assert!(panel.len() >= 2 * crate::PANEL * (inputs.div_ceil(2) - 1) + 32);
                 // SAFETY: the machine has what was asked for, and the slices are long enough.
                 unsafe { avx512::turn_to_bf16(x.values, x.stride, x.count, inputs, panel) };
                 true
             }
-            _ => false,
+            _ => {
+                let _ = (x, inputs, panel);
+                false
+            }
         }
     }
 
@@ -301,7 +304,10 @@ impl Isa {
                 unsafe { avx512::pair_in_bf16(a, b, ahead, out) };
                 true
             }
-            _ => false,
+            _ => {
+                let _ = (a, b, ahead, out);
+                false
+            }
         }
     }
 
