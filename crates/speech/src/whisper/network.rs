@@ -100,7 +100,7 @@ impl Network {
     /// # Errors
     /// [`Error::Model`] if the file is missing, broken, or no Whisper model.
     pub fn open(directory: &Path, precision: Precision) -> Result<Self, Error> {
-        build::network(&directory.join("model.bin"), precision)
+        build::network(&directory.join("model.bin"), precision, precision.products())
     }
 
     pub fn dimensions(&self) -> &Dimensions {

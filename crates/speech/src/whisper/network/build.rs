@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use engine::{Finish, GraphBuilder, Linear, Node};
+use engine::{Finish, FloatProducts, GraphBuilder, Linear, Node};
 
 use super::{Dimensions, Network, Precision};
 use crate::{
@@ -27,21 +27,27 @@ const GELU: i64 = 3;
 struct Model {
     weights: Weights,
     precision: Precision,
+    /// In attention.
+    products: FloatProducts,
     dimensions: Dimensions,
 }
 
 /// Reads the file and builds all graphs.
-pub(super) fn network(path: &Path, precision: Precision) -> Result<Network, Error> {
+pub(super) fn network(
+    path: &Path,
+    precision: Precision,
+    products: FloatProducts,
+) -> Result<Network, Error> {
     let weights = Weights::open(path)?;
     let dimensions = Dimensions::of(&weights)?;
-    let model = Model { weights, precision, dimensions };
+    let model = Model { weights, precision, products, dimensions };
     let layers = 0..model.dimensions.decoder_layers;
     Ok(Network {
         encoder: model.encoder()?,
         memories: layers.map(|layer| model.memory(layer)).collect::<Result<_, _>>()?,
         decoder: model.decoder()?,
         dimensions: model.dimensions,
-        products: precision.products(),
+        products,
     })
 }
 
@@ -66,8 +72,7 @@ impl Model {
             let name = format!("encoder/layer_{layer}");
             let attention = format!("{name}/self_attention");
             let qkv = self.normed_linear(&mut graph, &attention, 0, x, [3 * width, width])?;
-            let products = self.precision.products();
-            let heard = graph.self_attention(&attention, qkv, heads, products)?;
+            let heard = graph.self_attention(&attention, qkv, heads, self.products)?;
             x = self.residual(&mut graph, &format!("{attention}/linear_1"), heard, x, width)?;
             x = self.feed_forward(&mut graph, &name, x)?;
         }

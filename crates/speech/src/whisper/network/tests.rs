@@ -9,8 +9,14 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/whisper")
 }
 
+/// With attention in f32, as CTranslate2's.
+fn open(directory: &Path, precision: Precision) -> Network {
+    let path = directory.join("model.bin");
+    build::network(&path, precision, FloatProducts::Float).expect("the model opens")
+}
+
 fn miniature(weights: &str, precision: Precision) -> Network {
-    Network::open(&fixtures().join(weights), precision).expect("the miniature opens")
+    open(&fixtures().join(weights), precision)
 }
 
 /// What `make.py` computes: a ripple over bands and frames.
@@ -76,6 +82,25 @@ fn int8_agrees_with_ctranslate2() {
     // and float, CTranslate2 itself differs by 0.19.
     agrees_with_ctranslate2("int8", Precision::Int8, "int8, computed in int8", 0.15);
     agrees_with_ctranslate2("float", Precision::Int8, "float, computed in int8", 0.15);
+}
+
+/// It moves logits by less than quantization does.
+#[test]
+fn attention_in_bf16_stays_near() {
+    for (precision, products) in
+        [(Precision::F32, FloatProducts::Bf16), (Precision::Int8, FloatProducts::Bf16)]
+    {
+        let path = fixtures().join("float/model.bin");
+        let [near, exact] = [products, FloatProducts::Float].map(|products| {
+            let network = build::network(&path, precision, products).expect("opens");
+            let audio = network.encode(&mel(network.dimensions())).expect("audio");
+            let mut logits = Vec::new();
+            network.step(&mut network.start(audio), &[5, 6, 7], &mut logits).expect("step");
+            logits
+        });
+        assert_close(&near, &exact, 0.19);
+        assert_ne!(near, exact, "it was in bfloat16");
+    }
 }
 
 /// Tokens one by one, all at once, and over several beams give the same logits.
@@ -159,7 +184,7 @@ fn tiny_en_agrees_with_ctranslate2() {
     for (precision, expected, tolerance) in
         [(Precision::F32, floats, 1e-3), (Precision::Int8, int8, 0.5)]
     {
-        let network = Network::open(&directory, precision).expect("open");
+        let network = open(&directory, precision);
         let audio = network.encode(&mel(network.dimensions())).expect("audio");
         let mut logits = Vec::new();
         network.step(&mut network.start(audio), &[50257, 50362], &mut logits).expect("step");
