@@ -106,7 +106,7 @@ impl GraphBuilder {
         kernel: usize,
         stride: usize,
     ) -> Result<Node, Error> {
-        let op = ops::Convolution::new(weights, bias, kernel, stride)?;
+        let op = ops::Convolution::new(weights, bias, kernel, stride, Finish::Gelu)?;
         self.wire(name, op, &[x])
     }
 

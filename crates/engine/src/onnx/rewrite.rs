@@ -1,8 +1,17 @@
 //! What is fused once shapes are known: operators read parts of tensors where they lie, and quantize
 //! what they give where nobody else takes it.
 
-use kernels::attention::Products;
-use tract_onnx::tract_core::{internal::*, model::Rewriter, ops::array::Slice};
+use kernels::{Finish, attention::Products};
+use tract_onnx::tract_core::{
+    internal::*,
+    model::Rewriter,
+    ops::{
+        array::Slice,
+        change_axes::AxisOp,
+        cnn::{Conv, KernelFormat, PaddingSpec},
+        nn::DataFormat,
+    },
+};
 
 use crate::ops;
 
@@ -11,6 +20,7 @@ pub(super) fn rewrite(model: &mut TypedModel, products: Products) -> TractResult
     Rewriter::default()
         .with_rule_for("sum", |_: &Products, model, node, _, op| ops::Sum::replace(model, node, op))
         .with_rule_for("attention", attention)
+        .with_rule_for("convolution", |_, model, node, name, op| convolution(model, node, name, op))
         .with_rule_for("fsmn", |_, model, node, _, op| fsmn(model, node, op))
         .rewrite(&products, model)?;
     // Last, as they hide the operator that comes first.
@@ -53,6 +63,54 @@ fn last_axis_slice(model: &TypedModel, outlet: OutletId) -> TractResult<Option<(
     let last = slice.axis + 1 == model.outlet_fact(outlet)?.rank();
     let range = slice.start.to_usize().ok().zip(slice.end.to_usize().ok());
     Ok(range.filter(|_| last).map(|(start, end)| (start, end - start)))
+}
+
+/// A convolution over time, of all channels and to the same length (CIF's).
+fn convolution(
+    model: &TypedModel,
+    node: &TypedNode,
+    name: &str,
+    op: &Conv,
+) -> TractResult<Option<TypedModelPatch>> {
+    let pool = &op.pool_spec;
+    let &[kernel] = pool.kernel_shape.as_slice() else { return Ok(None) };
+    let pads = PaddingSpec::Explicit(tvec!(kernel / 2), tvec!(kernel / 2));
+    let facts = model.node_input_facts(node.id)?;
+    let (Some(weights), Some(bias)) = (&facts[1].konst, &facts[2].konst) else { return Ok(None) };
+    let float = [facts[0].datum_type, weights.datum_type(), bias.datum_type()];
+    let last = match pool.data_format {
+        DataFormat::NCHW => false,
+        DataFormat::NHWC => true,
+        _ => return Ok(None),
+    };
+    let plain = op.group == 1
+        && op.q_params.is_none()
+        && op.kernel_fmt == KernelFormat::OIHW
+        && kernel % 2 == 1
+        && pool.padding == pads
+        && (pool.stride(0), pool.dilation(0)) == (1, 1)
+        && float.iter().all(|&kind| kind == f32::datum_type());
+    if !plain {
+        return Ok(None);
+    }
+    let bias = bias.try_as_plain_ram()?.as_slice::<f32>()?;
+    let bias = match bias {
+        &[bias] => vec![bias; pool.output_channels],
+        _ => bias.to_vec(),
+    };
+    let weights = weights.try_as_plain_ram()?.as_slice::<f32>()?;
+    let op = ops::Convolution::new(weights, bias, kernel, 1, Finish::Store)?;
+    let mut patch = TypedModelPatch::default();
+    let mut x = patch.tap_model(model, node.inputs[0])?;
+    if !last {
+        x = patch.wire_node(format!("{name}.in"), AxisOp::Move(1, 2), &[x])?[0];
+    }
+    x = patch.wire_node(name, op, &[x])?[0];
+    if !last {
+        x = patch.wire_node(format!("{name}.out"), AxisOp::Move(2, 1), &[x])?[0];
+    }
+    patch.shunt_outside(model, node.id.into(), x)?;
+    Ok(Some(patch))
 }
 
 /// Channels among others.

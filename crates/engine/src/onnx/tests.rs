@@ -90,7 +90,7 @@ fn node(op: &str, inputs: &[&str], outputs: &[&str]) -> OnnxNode {
 fn with(mut node: OnnxNode, name: &str, value: &[i64]) -> OnnxNode {
     use pb::attribute_proto::AttributeType;
     let (kind, i) = match value {
-        [one] if name != "axes" => (AttributeType::Int, *one),
+        [one] if !["axes", "kernel_shape"].contains(&name) => (AttributeType::Int, *one),
         _ => (AttributeType::Ints, 0),
     };
     node.proto.attribute.push(pb::AttributeProto {

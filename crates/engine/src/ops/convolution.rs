@@ -1,10 +1,10 @@
 use kernels::{Epilogue, Finish, float::Weights};
 use tract_onnx::tract_core::{internal::*, ops::Cost};
 
-use super::{float_products, floats, operator, zeros};
+use super::{float_products, floats, operator, room::room};
 use crate::Error;
 
-/// Convolution over time with zero padding and GELU.
+/// Convolution over time, `[..., time, channels]`, with zero padding, and GELU if that is its finish.
 ///
 /// With time as the first axis, the window of an output is one stretch of memory, and windows
 /// overlap: a matrix product whose rows start every `stride * channels` numbers.
@@ -15,6 +15,7 @@ pub(crate) struct Convolution {
     channels: usize,
     kernel: usize,
     stride: usize,
+    finish: Finish,
 }
 
 impl Convolution {
@@ -24,6 +25,7 @@ impl Convolution {
         bias: Vec<f32>,
         kernel: usize,
         stride: usize,
+        finish: Finish,
     ) -> Result<Self, Error> {
         let outputs = bias.len();
         let window = weights.len().checked_div(outputs).unwrap_or(0);
@@ -47,7 +49,7 @@ impl Convolution {
             }
         }
         let weights = Arc::new(Weights::pack(&by_time, outputs, window));
-        Ok(Self { weights, bias: bias.into(), channels, kernel, stride })
+        Ok(Self { weights, bias: bias.into(), channels, kernel, stride, finish })
     }
 }
 
@@ -60,7 +62,8 @@ impl std::fmt::Debug for Convolution {
 
 impl PartialEq for Convolution {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.weights, &other.weights) && self.stride == other.stride
+        Arc::ptr_eq(&self.weights, &other.weights)
+            && (self.stride, self.finish) == (other.stride, other.finish)
     }
 }
 
@@ -72,19 +75,23 @@ impl EvalOp for Convolution {
     op_out_of_plan!();
 
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let time = inputs[0].shape()[0];
-        let (outputs, pad) = (self.bias.len(), self.kernel / 2 * self.channels);
-        let mut padded = vec![0.0; time * self.channels + 2 * pad];
-        padded[pad..][..time * self.channels].copy_from_slice(floats(&inputs[0])?);
-        let rows = time.div_ceil(self.stride);
-        let mut out = zeros(&[rows, outputs])?;
-        self.weights.apply(
-            &padded,
-            self.stride * self.channels,
-            rows,
-            Epilogue { bias: Some(&self.bias), finish: Finish::Gelu },
-            out.try_as_plain_ram_mut()?.as_slice_mut()?,
-        );
+        let (channels, outputs, stride) = (self.channels, self.bias.len(), self.stride);
+        let mut shape: TVec<usize> = inputs[0].shape().into();
+        let [.., time, last] = shape.as_mut_slice() else { bail!("takes [..., time, channels]") };
+        let (frames, rows) = (*time, time.div_ceil(stride));
+        (*time, *last) = (rows, outputs);
+        let mut out = room::<f32>(&shape)?;
+        if rows > 0 {
+            let pad = self.kernel / 2 * channels;
+            let mut padded = vec![0.0; frames * channels + 2 * pad];
+            let epilogue = Epilogue { bias: Some(&self.bias), finish: self.finish };
+            let mut view = out.try_as_plain_ram_mut()?;
+            let outs = view.as_slice_mut::<f32>()?.chunks_exact_mut(rows * outputs);
+            for (x, out) in floats(&inputs[0])?.chunks_exact(frames * channels).zip(outs) {
+                padded[pad..][..x.len()].copy_from_slice(x);
+                self.weights.apply(&padded, stride * channels, rows, epilogue, out);
+            }
+        }
         Ok(tvec!(out.into_tvalue()))
     }
 }
@@ -93,16 +100,18 @@ impl TypedOp for Convolution {
     as_op!();
 
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        let [time, channels] = inputs[0].shape.dims() else {
-            bail!("takes [time, channels], not {:?}", inputs[0].shape)
+        let mut shape = inputs[0].shape.to_tvec();
+        let [.., time, channels] = shape.as_mut_slice() else {
+            bail!("takes [..., time, channels], not {:?}", inputs[0].shape)
         };
         ensure!(*channels == self.channels.to_dim(), "takes {} channels", self.channels);
-        let time = (time.clone() + (self.stride - 1)) / self.stride;
-        Ok(tvec!(f32::fact([time, self.bias.len().to_dim()])))
+        *time = (time.clone() + (self.stride - 1)) / self.stride;
+        *channels = self.bias.len().to_dim();
+        Ok(tvec!(f32::fact(&*shape)))
     }
 
     fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
-        let rows = self.output_facts(inputs)?[0].shape[0].clone();
-        Ok(float_products(rows * (self.bias.len() * self.kernel * self.channels)))
+        let outputs = self.output_facts(inputs)?[0].shape.volume();
+        Ok(float_products(outputs * (self.kernel * self.channels)))
     }
 }

@@ -345,3 +345,40 @@ fn quantized_layers_of_models() {
         assert!(count >= layers, "{model}: {count}");
     }
 }
+
+/// As CIF's: turned, padded, convolved, turned back.
+#[test]
+fn convolution_over_time() {
+    let (channels, outputs, taps) = (5, 7, 3);
+    let mut random = fastrand::Rng::with_seed(3);
+    let mut numbers = |shape: &[usize]| {
+        let values: Vec<f32> = (0..shape.iter().product()).map(|_| random.f32() - 0.5).collect();
+        crate::tensor(shape, &values).expect("a tensor")
+    };
+    let pads = crate::tensor(&[6], &[0i64, 0, 1, 0, 0, 1]).expect("pads");
+    let weights = vec![
+        ("weights", numbers(&[outputs, channels, taps])),
+        ("bias", numbers(&[outputs])),
+        ("pads", pads),
+    ];
+    let nodes = vec![
+        with(node("Transpose", &["x"], &["turned"]), "perm", &[0, 2, 1]),
+        node("Pad", &["turned", "pads"], &["padded"]),
+        with(node("Conv", &["padded", "weights", "bias"], &["y"]), "kernel_shape", &[taps as i64]),
+        node("Relu", &["y"], &["positive"]),
+        with(node("Transpose", &["positive"], &["z"]), "perm", &[0, 2, 1]),
+    ];
+    let file = file(nodes, weights);
+    let inputs = [Input::new("x", [1.into(), "time".into(), channels.into()])];
+    let network = |fused| file.network_with(&inputs, &["z"], fused).expect("network");
+    let (fused, plain) = (network(Fused::All), network(Fused::None));
+    let operators = fused.operators();
+    assert!(operators.iter().any(|name| name == "Convolution"), "{operators:?}");
+    assert!(!operators.iter().any(|name| name.starts_with("Move")), "{operators:?}");
+    for time in [1, 2, 40] {
+        let x = numbers(&[1, time, channels]);
+        let (found, expected) = (run(&fused, &x), run(&plain, &x));
+        assert!(expected.iter().any(|&y| y > 0.0) && found.len() == time * outputs);
+        assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-6), "{time}");
+    }
+}
