@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// Raised whenever the same recording may come out differently with the same models and options.
-const REVISION: u32 = 3;
+const REVISION: u32 = 4;
 /// How long an interruption may go unnoticed while windows are being recognized.
 const INTERRUPT_POLL: Duration = Duration::from_millis(200);
 
