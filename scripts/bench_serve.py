@@ -156,9 +156,10 @@ PEERS = {peer.__name__: peer for peer in (OnnxRuntime, Torch, FunasrOnnx, Sherpa
 
 
 def memory_mb():
+    """In 10^6 bytes, as everywhere; the kernel counts in 1024."""
     status = pathlib.Path("/proc/self/status").read_text(encoding="ascii")
     return {
-        name: int(re.search(rf"Vm{of}:\s*(\d+)", status)[1]) / 1024
+        name: int(re.search(rf"Vm{of}:\s*(\d+)", status)[1]) * 1024 / 1e6
         for name, of in (("resident_mb", "RSS"), ("peak_mb", "HWM"))
     }
 

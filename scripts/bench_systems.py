@@ -146,5 +146,5 @@ def read_bench(said):
 
 
 def megabytes(bytes):
-    """2^20 bytes, as in every table of ours; None where the system does not tell."""
-    return bytes and bytes / 2**20
+    """10^6 bytes, as in every table of ours; None where the system does not tell."""
+    return bytes and bytes / 1e6

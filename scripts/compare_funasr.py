@@ -227,7 +227,7 @@ def timed(command, log):
             file.seek(0)
             raise Failed(f"{command[0]} failed:\n{file.read().decode(errors='replace')}")
     return {"cpu": usage.ru_utime + usage.ru_stime, "wall": time.monotonic() - begun,
-            "memory_mb": usage.ru_maxrss / 1024}  # fmt: skip
+            "memory_mb": compare.megabytes(usage.ru_maxrss)}  # fmt: skip
 
 
 def table(figures):

@@ -27,7 +27,7 @@ fn transcribe(models: &Path, path: &Path) -> (Value, u64) {
     }
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success());
-    (serde_json::from_slice(&output.stdout).unwrap(), peak / 1024)
+    (serde_json::from_slice(&output.stdout).unwrap(), peak * 1024 / 1_000_000)
 }
 
 #[test]

@@ -43,7 +43,8 @@ pub struct Source {
     pub warnings: Vec<String>,
 }
 
-/// What made the text of the recording: same fingerprint and same ETag, same transcript.
+/// What made the text of the recording. Same fingerprint: same models, options and code. Words that
+/// are nearly as likely may still differ between processors with and without bf16 instructions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pipeline {
