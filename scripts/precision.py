@@ -22,6 +22,7 @@ import compare
 import wer
 
 PRECISIONS = ["f32", "bf16", "int8"]
+QUANTIZED = ["model_quant.onnx", "model.int8.onnx", "model_eb_quant.onnx"]
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FIXTURES = ROOT / "tests" / "fixtures"
 
@@ -44,10 +45,23 @@ def main():
             if directory := getattr(arguments, name):
                 recordings = recordings_of(name, arguments, pathlib.Path(folder))
                 runs = {p: run(arguments.binary, family, directory, p, recordings) for p in PRECISIONS}
-                figures[name] = {p: judge(runs[p], runs["f32"], recordings) for p in PRECISIONS}
+                if any((directory / file).exists() for file in QUANTIZED):
+                    floats = floats_of(directory, pathlib.Path(folder) / f"{name}-floats")
+                    quantized_now = run(arguments.binary, family, floats, "int8", recordings)
+                    runs["int8, quantized when loaded"] = quantized_now
+                figures[name] = {p: judge(of, runs["f32"], recordings) for p, of in runs.items()}
     print(table(figures))
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+def floats_of(directory, out):
+    """The same model without its quantized files."""
+    out.mkdir()
+    for file in directory.iterdir():
+        if file.name not in QUANTIZED:
+            (out / file.name).symlink_to(file.resolve())
+    return out
 
 
 def recordings_of(name, arguments, folder):

@@ -206,7 +206,7 @@ pub(crate) struct ModelArgs {
     #[arg(long, value_name = "NAME|DIR")]
     pub(crate) model: Option<String>,
 
-    /// Numbers to compute with [default: the fastest that keep the words]
+    /// Numbers to compute with [default: auto: int8, the fastest, which costs a few words]
     #[arg(long, value_parser = PossibleValuesParser::new(["auto", "int8", "bf16", "f32"]))]
     pub(crate) precision: Option<String>,
 

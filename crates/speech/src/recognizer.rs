@@ -62,7 +62,7 @@ pub struct Description {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
-    /// The fastest that keeps the words: `Int8`.
+    /// The fastest: `Int8`, which costs a few words (docs/benchmarks.md).
     #[default]
     Auto,
     /// 8-bit integers: from a file that was quantized, or quantized when the model is opened.
