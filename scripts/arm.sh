@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Scriptorium for aarch64 on any Debian machine: `make arm` and `make mca`.
+# Scriptorium for aarch64 on Debian 12 on amd64 with its security repository: `make arm`, `make mca`.
 #
 #   scripts/arm.sh build   the command line tool
 #   scripts/arm.sh test    that, and the tests of kernels and engine on emulated processors
@@ -19,23 +19,25 @@ target=aarch64-unknown-linux-gnu
 # Beside what is built for this machine, never among it: it is another compiler's.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/arm"
 
-# The compiler is Debian's: rustup's has no standard library for aarch64 unless it is fetched from
-# rustup's own server.
+# The compiler is the one that Debian's security repository has for browsers: rustup's has no standard
+# library for aarch64 unless it is fetched from rustup's own server.
 arm_cargo() { cargo --config .cargo/arm.toml "$@"; }
 
 install_packages() {
-    needs /usr/bin/rustc rustc-web
+    if [ "$(dpkg --print-architecture)" != amd64 ]; then
+        echo "this is for Debian on amd64; on aarch64 \`cargo test\` does it by itself" >&2
+        exit 1
+    fi
+    needs_to_build
+    # By name: the package rustc has the same file, and an older compiler.
+    needs_package rustc-web
     needs aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu
     needs aarch64-linux-gnu-g++ g++-aarch64-linux-gnu
     needs /usr/aarch64-linux-gnu/include/stdio.h libc6-dev-arm64-cross
     needs qemu-aarch64-static qemu-user-static
-    needs /usr/lib/rustlib/x86_64-unknown-linux-gnu/lib libstd-rust-web-dev
-    if [ ! -e "/usr/lib/rustlib/$target/lib" ]; then
-        dpkg --print-foreign-architectures | grep -qx arm64 || as_root dpkg --add-architecture arm64
-        missing+=(libstd-rust-web-dev:arm64)
-    fi
-    # For libopus.
-    needs cmake cmake
+    needs_package libstd-rust-web-dev:amd64
+    needs_package libstd-rust-web-dev:arm64
+    dpkg --print-foreign-architectures | grep -qx arm64 || as_root dpkg --add-architecture arm64
     [ "$1" != mca ] || needs llvm-mca-22 llvm-22
     install_missing
     echo "$(/usr/bin/rustc --version), $(qemu-aarch64-static --version | head -n 1)"
@@ -65,6 +67,8 @@ count_cycles() {
     # As it is built, but by itself, in one piece, and without warnings in what only Arm compiles.
     local assembly=$CARGO_TARGET_DIR/kernels.s
     mkdir -p "$CARGO_TARGET_DIR"
+    # Cargo does not know of the assembly: it would find nothing to do.
+    [ -e "$assembly" ] || rm -rf "$CARGO_TARGET_DIR/$target/emulated/.fingerprint"/kernels-*
     arm_cargo rustc --locked --quiet --profile emulated -p kernels --lib -- \
         -D warnings -C codegen-units=1 "--emit=asm=$assembly"
     python3 scripts/mca.py "$assembly"

@@ -12,7 +12,7 @@ cache=.cache/bench-peers
 clips=/usr/share/pocketsphinx/test/data
 binary="${CARGO_TARGET_DIR:-target}/debug/scriptorium"
 
-needs python3 python3
+needs_to_build
 needs_python ensurepip python3-venv
 needs "$clips/librivox" pocketsphinx-testdata
 install_missing

@@ -21,7 +21,7 @@ class Bench:
         self.ours = Scriptorium(arguments.binary)
         self.durations = arguments.durations
         # What `scriptorium bench` said, turn by turn; how many tokens each side wrote.
-        self.turns, self.tokens = [], {}
+        self.turns, self.tokens, self.warming = [], {}, False
 
     # --- Systems and models ---
 
@@ -104,7 +104,9 @@ class Bench:
             progress(f"{work}: warming up")
             for _, theirs in peers.values():
                 theirs()
+            self.warming = True
             self.measured(work, ours)
+            self.warming = False
         pairs = {label: [] for label in peers}
         for number in range(1, self.arguments.runs + 1):
             for label, (_, theirs) in peers.items():
@@ -138,10 +140,12 @@ class Bench:
                     self.skip(label, reason)
             yield peers
 
-    def segments(self, name, model, precision, starts, wanted):
-        """A network on segments: the peers from features, ours from samples."""
+    def segments(self, name, model, precision, starts, wanted, longest=60):
+        """A network on segments of at most `longest` seconds: the peers from features, ours from
+        samples."""
         # A minute in f32 takes seconds, and says no more than 20 seconds do.
-        durations = [s for s in self.durations if s <= 20 or precision != "f32"]
+        longest = min(longest, 20) if precision == "f32" else longest
+        durations = [seconds for seconds in self.durations if seconds <= longest]
         files = self.features(durations)
         with self.available(starts) as peers:
             for seconds in durations:
@@ -164,7 +168,7 @@ class Bench:
     def bench(self, work, model, precision, seconds):
         """One turn of ours; `work` is what it is measured for."""
         said = self.ours.bench(model, precision, self.segment(seconds), seconds, REPEAT)
-        self.turns.append({"work": work} | said)
+        self.turns.append({"work": work, "warm_up": self.warming} | said)
         return said
 
 

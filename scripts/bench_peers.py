@@ -10,6 +10,7 @@ samples and ends with text; sherpa-onnx is given the segments that ours has to f
 
 import argparse
 import datetime
+import hashlib
 import json
 import os
 import pathlib
@@ -54,7 +55,23 @@ def paraformer_bf16(bench):
 def sensevoice_int8(bench):
     model = bench.sensevoice()
     starts = bench.onnxruntimes(model / "model_quant.onnx")
-    bench.segments("SenseVoiceSmall", model, "int8", starts, lambda _: 1.5)
+    # It takes no segments longer than that.
+    bench.segments("SenseVoiceSmall", model, "int8", starts, lambda _: 1.5, longest=30)
+
+
+def sherpa_model(python, model, folder):
+    """sherpa-onnx's directory made of `model`: made anew when another model was the last."""
+    script, stamp = SCRIPTS / "sherpa_model.py", folder / "made-of.txt"
+    digest = hashlib.sha256()
+    for file in (script, *(model / name for name in ("model_quant.onnx", "tokens.json", "am.mvn"))):
+        with open(file, "rb") as content:
+            digest.update(hashlib.file_digest(content, "sha256").digest())
+    wanted = digest.hexdigest()
+    if not (stamp.exists() and stamp.read_text(encoding="ascii") == wanted):
+        stamp.unlink(missing_ok=True)
+        command([python, script, model, folder], script.name)
+        stamp.write_text(wanted, encoding="ascii")
+    return folder
 
 
 def recordings(bench):
@@ -63,9 +80,7 @@ def recordings(bench):
 
     def sherpa():
         python = environment(bench.cache / "sherpa-onnx", "sherpa_onnx")
-        folder = bench.cache / "paraformer-large-sherpa"
-        if not (folder / "model.int8.onnx").exists():
-            command([python, SCRIPTS / "sherpa_model.py", model, folder], "sherpa_model.py")
+        folder = sherpa_model(python, model, bench.cache / "paraformer-large-sherpa")
         options = {"model": folder / "model.int8.onnx", "tokens": folder / "tokens.txt"}
         return Peer(python, "SherpaOnnx", options)
 
@@ -120,7 +135,9 @@ def whisper(bench):
             pair = [one["seconds"] - one["start_up_seconds"] for one in (theirs, ours)]
             label = "faster-whisper, greedy" if system == "faster-whisper" else system
             work = f"wav to text, Whisper tiny.en int8, {name}, {group['audio_seconds']:.0f} s"
-            bench.rows.append(bench_report.row(work, label, version, 1.5, [pair]))
+            row = bench_report.row(work, label, version, 1.5, [pair])
+            # What both took is known only as medians over the turns: one ratio, without a spread.
+            bench.rows.append(row | {"ratios": None, "pairs": [], "medians_of_turns": [pair]})
 
 
 def memory(bench):
@@ -181,9 +198,17 @@ def parse():
                         default=[5, 10, 20, 60], help="of segments, in seconds")  # fmt: skip
     parser.add_argument("--runs", type=int, default=5, help="pairs per row")
     parser.add_argument("--paraformer", type=pathlib.Path, help="a model directory, int8 and float")
-    parser.add_argument("--json", type=pathlib.Path, help="[default: peers.json in the cache]")
-    parser.add_argument("--markdown", type=pathlib.Path, help="[default: peers.md in the cache]")
+    other = "partial.{} if any of the options above is given".format
+    for name, suffix in (("json", "json"), ("markdown", "md")):
+        text = f"[default: peers.{suffix} in the cache, or {other(suffix)}]"
+        parser.add_argument(f"--{name}", type=pathlib.Path, help=text)
     arguments = parser.parse_args()
+    # What takes less than all of it is not kept as the last whole measurement.
+    settings = ("only", "durations", "runs", "paraformer")
+    whole = all(getattr(arguments, name) == parser.get_default(name) for name in settings)
+    name = "peers" if whole else "partial"
+    arguments.json = arguments.json or arguments.cache / f"{name}.json"
+    arguments.markdown = arguments.markdown or arguments.cache / f"{name}.md"
     if unknown := set(arguments.only) - set(SECTIONS):
         parser.error(f"no such section: {', '.join(sorted(unknown))}")
     return arguments
@@ -225,10 +250,9 @@ def save(bench, started, load):
         "left_out": bench.skipped,
     }
     report = bench_report.markdown(figures)
-    json_file = bench.arguments.json or bench.cache / "peers.json"
-    json_file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    table = bench.arguments.markdown or bench.cache / "peers.md"
-    table.write_text(report + "\n", encoding="utf-8")
+    content = json.dumps(figures, indent=2) + "\n"
+    bench.arguments.json.write_text(content, encoding="utf-8")
+    bench.arguments.markdown.write_text(report + "\n", encoding="utf-8")
     return report
 
 

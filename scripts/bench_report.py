@@ -37,7 +37,7 @@ def floor(turns):
     """The least time that the products of 10 s take at the peak that the same process measured."""
     pairs = {"all others in f32": [], "attention in bf16": []}
     for turn in turns:
-        if turn["work"] != FLOOR:
+        if turn["work"] != FLOOR or turn["warm_up"]:
             continue
         peaks, of = turn["peaks"], products(frames_of(10), turn["tokens"])
         least = (of["int8"] / peaks["int8"] + of["f32"] / peaks["f32"]) / 1e9
@@ -108,13 +108,14 @@ def markdown(figures):
         if row["ratio"]:
             ratio = f"{row['ratio']:.2f}"
             ratio = f"**{ratio}**" if index in decides else ratio
-            spread = "{:.2f} to {:.2f}".format(*row["ratios"])
+            spread = "{:.2f} to {:.2f}".format(*row["ratios"]) if row["ratios"] else "of medians"
         wanted = row["wanted"] or ""
         wanted = wanted if isinstance(wanted, str) else f"{wanted:.1f}"
         lines.append(
             f"| {row['work']} | {label} | {amount(row['theirs'], row['unit'])} "
             f"| {amount(row['ours'], row['unit'])} | {ratio} | {spread} | {wanted} |"
         )
-    lines += ["", "Bold: the better of the peers, which decides."]
+    lines += ["", "Bold: the better of the peers, which decides. Of medians: each side's time is the "
+              "median of its turns, and the ratio is that of the two."]  # fmt: skip
     lines += ["", *(f"- {line}" for line in figures["left_out"])] if figures["left_out"] else []
     return "\n".join(lines)

@@ -20,7 +20,7 @@ venv=$cache/venv
 clips=/usr/share/pocketsphinx/test/data
 target=${CARGO_TARGET_DIR:-target}/debug
 
-needs python3 python3
+needs_to_build
 needs_python ensurepip python3-venv
 needs "$clips/librivox" pocketsphinx-testdata
 install_missing

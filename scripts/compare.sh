@@ -12,6 +12,7 @@ clips=/usr/share/pocketsphinx/test/data
 binary="${CARGO_TARGET_DIR:-target}/debug/scriptorium"
 
 needs python3 python3
+[ -n "${COMPARE_MODEL:-}" ] || needs_to_build
 needs_python ensurepip python3-venv
 needs "$clips/librivox" pocketsphinx-testdata
 install_missing

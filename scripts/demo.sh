@@ -24,18 +24,8 @@ step() {
     printf '%4d s\n' $((SECONDS - begun))
 }
 
-# The C and C++ tools are for libopus and the TLS library; pip fetches the models.
-needs gcc gcc
-needs g++ g++
-needs make make
-needs cmake cmake
-needs python3 python3
-needs_python pip python3-pip
+needs_to_build
 needs "$clips/transcription" pocketsphinx-testdata
-if ! command -v cargo >/dev/null; then
-    echo "cargo is not on the PATH: install Rust (see rust-version in Cargo.toml) and come again" >&2
-    exit 1
-fi
 
 if [ ${#missing[@]} -gt 0 ]; then
     step "Installing ${missing[*]}" install_missing

