@@ -69,7 +69,7 @@ fn tables_are_for_people_and_traces_for_perfetto() {
         "--threads",
         "2",
         "--runs",
-        "1",
+        "8",
         "--profile",
         "--profile-out",
         trace.to_str().unwrap(),

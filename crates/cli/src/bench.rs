@@ -8,7 +8,7 @@ mod segments;
 mod sound;
 mod trace;
 
-use std::{fs::File, io::BufWriter, sync::Arc, time::Instant};
+use std::{fs::File, io::BufWriter, path::Path, sync::Arc, time::Instant};
 
 use anyhow::Context;
 use speech::recognizer::Recognizer;
@@ -32,6 +32,11 @@ use crate::{
 const DURATIONS: [f64; 4] = [5.0, 10.0, 20.0, 60.0];
 
 pub(crate) async fn run(config: &Config, args: BenchArgs) -> anyhow::Result<u8> {
+    // What would fail in the end is tried before minutes are spent.
+    let trace = args.profile_out.as_deref().map(create).transpose()?;
+    if let Some(path) = &args.audio {
+        File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    }
     let counter = Counter::start();
     counter.show(0, None, "measuring the machine");
     let machine = Machine::measure()?;
@@ -82,30 +87,39 @@ pub(crate) async fn run(config: &Config, args: BenchArgs) -> anyhow::Result<u8> 
     bench.measure(&mut report, &threads)?;
     if args.profile || args.profile_out.is_some() {
         let recorded = bench.profile(threads_of_profile(&args.threads, &threads), &mut report)?;
-        if let Some(path) = &args.profile_out {
-            File::create(path)
-                .map_err(anyhow::Error::from)
-                .and_then(|file| trace::write(BufWriter::new(file), &recorded))
-                .with_context(|| format!("cannot write {}", path.display()))?;
+        if let (Some(path), Some(file)) = (&args.profile_out, trace) {
+            trace::write(BufWriter::new(file), &recorded).with_context(|| cannot_write(path))?;
         }
         if !args.profile {
             report.profile = None;
         }
     }
     drop(bench);
+    let mut failed = None;
     if args.pipeline {
         let most = threads.iter().copied().max().unwrap_or(1);
         let recordings = pipeline::Recordings { sound: &sound, file: args.audio.as_deref() };
-        report.pipeline =
-            pipeline::measure(config, recordings, &durations, most, args.runs, &counter).await?;
+        match pipeline::measure(config, recordings, &durations, most, args.runs, &counter).await {
+            Ok(measured) => report.pipeline = measured,
+            Err(error) => failed = Some(error),
+        }
     }
     drop(counter);
+    // What was measured is not lost with what was not.
     if args.json {
         print_json(&report)?
     } else {
         print_line(report.to_string().trim_end())?
     }
-    Ok(exit::SUCCESS)
+    failed.map_or(Ok(exit::SUCCESS), Err)
+}
+
+fn create(path: &Path) -> anyhow::Result<File> {
+    File::create(path).with_context(|| cannot_write(path))
+}
+
+fn cannot_write(path: &Path) -> String {
+    format!("cannot write {}", path.display())
 }
 
 /// A recognizer and what it is given.
@@ -171,7 +185,15 @@ fn durations(given: &[f64], longest: f64) -> Result<Vec<f64>, UsageError> {
         Some(seconds) => Err(UsageError(format!(
             "--durations: the model takes segments of at most {longest} s, not {seconds}"
         ))),
-        None => Ok(given.to_vec()),
+        None => {
+            let mut once: Vec<f64> = Vec::with_capacity(given.len());
+            given.iter().for_each(|seconds| {
+                if !once.contains(seconds) {
+                    once.push(*seconds);
+                }
+            });
+            Ok(once)
+        }
     }
 }
 
@@ -200,7 +222,7 @@ mod tests {
         assert_eq!(durations(&[], 60.0).unwrap(), DURATIONS);
         assert_eq!(durations(&[], 30.0).unwrap(), [5.0, 10.0, 20.0]);
         assert_eq!(durations(&[], 3.0).unwrap(), [3.0]);
-        assert_eq!(durations(&[7.5, 1.0], 30.0).unwrap(), [7.5, 1.0]);
+        assert_eq!(durations(&[7.5, 1.0, 7.5], 30.0).unwrap(), [7.5, 1.0]);
         let error = durations(&[5.0, 31.0], 30.0).unwrap_err().to_string();
         assert!(error.contains("31") && error.contains("30"), "{error}");
     }

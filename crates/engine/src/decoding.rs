@@ -127,6 +127,7 @@ pub struct Memories {
     layers: Vec<Vec<Memory>>,
     /// Positions of the last layer that was added; all have the same in a model.
     length: usize,
+    products: Products,
 }
 
 impl Memories {
@@ -150,8 +151,13 @@ impl Memories {
             Memory::pack(from(head * width), from(stride / 2 + head * width), width, products)
         });
         self.layers.push(layer.collect());
-        self.length = time;
+        (self.length, self.products) = (time, products);
         Ok(())
+    }
+
+    /// What keys and values were packed for.
+    pub(crate) fn products(&self) -> Products {
+        self.products
     }
 
     /// Positions that can be attended to.

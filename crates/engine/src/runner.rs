@@ -98,8 +98,9 @@ impl Runner {
             return Err(Error::Input(format!("{given} tensors for {taken} inputs")));
         }
         let inputs = inputs.into_iter().map(IntoTValue::into_tvalue).collect();
+        let room = ops::Room;
         let outputs = state.run_plan_with_eval(inputs, eval);
-        ops::forget();
+        drop(room);
         let outputs = outputs.map_err(|error| Error::Run(format!("{error:#}")))?;
         Ok(outputs.into_iter().map(IntoTensor::into_tensor).collect())
     }

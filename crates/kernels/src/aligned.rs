@@ -26,7 +26,8 @@ pub struct Aligned<T> {
 
 impl<T: Number> Aligned<T> {
     pub fn zeroed(length: usize) -> Self {
-        let lines = vec![Line([0; 64]); (length * size_of::<T>()).div_ceil(64)];
+        let bytes = length.checked_mul(size_of::<T>()).expect("fits the address space");
+        let lines = vec![Line([0; 64]); bytes.div_ceil(64)];
         Self { lines, length, kind: std::marker::PhantomData }
     }
 

@@ -336,7 +336,7 @@ pub(crate) unsafe fn exponentials_in_bf16(row: &[f32], scale: f32, out: &mut [u1
 /// the registers and whose inputs lie side by side.
 ///
 /// # Safety
-/// The machine has AVX-512 F.
+/// The machine has AVX-512 F, BW, DQ, VL.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
 pub(crate) unsafe fn filter_rows_fast(x: &[f32], stride: usize, weights: &[f32], out: &mut [f32]) {
     let channels = out.len() / ROWS;

@@ -27,7 +27,8 @@ pub(crate) fn filter_with(
     residual: bool,
     out: &mut [f32],
 ) {
-    assert!(channels > 0 && x.holds(channels) && x.count * channels == out.len(), "rows");
+    assert!(channels > 0 && x.stride >= channels && x.holds(channels), "rows");
+    assert_eq!(x.count * channels, out.len(), "rows");
     assert!(weights.len().is_multiple_of(channels), "filters");
     let (time, taps) = (x.count, weights.len() / channels);
     // Where all taps meet `x`, rows are filtered together.

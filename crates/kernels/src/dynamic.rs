@@ -249,7 +249,10 @@ impl Weights {
             for (start, (sum, zero)) in
                 starts.iter_mut().zip(self.sums.iter().zip(self.zero_points.iter()))
             {
-                *start = shift * sum - zero_point * (sum + depth * zero);
+                // On the way it may leave i32; where it ends is in it.
+                let products =
+                    zero_point.wrapping_mul(depth.wrapping_mul(*zero).wrapping_add(*sum));
+                *start = shift.wrapping_mul(*sum).wrapping_sub(products);
             }
             // Scales of rows are one, so that a product meets `scale of x * scale of column`.
             for (to, scale) in column_scales.iter_mut().zip(self.scales.iter()) {

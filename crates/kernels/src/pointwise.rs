@@ -33,6 +33,7 @@ pub fn layer_norm_with_extremes(
     epsilon: f32,
     out: &mut [f32],
 ) -> (f32, f32) {
+    assert_eq!(x.len(), out.len(), "layer norm of unequal lengths");
     let isa = Isa::best();
     let mut extremes = (0f32, 0f32);
     let width = gamma.len().max(1);

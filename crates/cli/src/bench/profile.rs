@@ -26,7 +26,11 @@ pub(super) struct Recorded {
     pub(super) recording: Recording,
 }
 
-/// Recognizes `samples` on all threads, `runs` times each, in the order in which they began.
+/// Segments per thread that are recorded: each leaves some thousand operators behind.
+const MOST_RUNS: u32 = 20;
+
+/// Recognizes `samples` on all threads, `runs` times each but no more than [`MOST_RUNS`], in the
+/// order in which they began.
 pub(super) fn record(
     recognizer: &Arc<dyn Recognizer>,
     pool: &dyn Compute,
@@ -36,7 +40,7 @@ pub(super) fn record(
 ) -> anyhow::Result<Vec<Recorded>> {
     warm_up(recognizer, pool, threads, &samples)?;
     let (recognizer, epoch) = (Arc::clone(recognizer), Instant::now());
-    let mut recorded = on_all(pool, threads * runs as usize, move || {
+    let mut recorded = on_all(pool, threads * runs.min(MOST_RUNS) as usize, move || {
         let start = epoch.elapsed();
         let (result, recording) =
             engine::record(|| recognizer.recognize(&samples, &Options::default()));

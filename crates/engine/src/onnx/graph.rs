@@ -5,7 +5,7 @@ use std::{
 
 use tract_onnx::tract_core::internal::*;
 
-use super::{Input, OnnxNode, translate};
+use super::{Input, OnnxNode, stored, translate};
 
 /// Nodes, each after those that it depends on, and the constants that they take.
 #[derive(Debug, Default)]
@@ -26,7 +26,14 @@ impl Graph {
         let mut renamed = HashSet::new();
         for node in sorted(nodes)? {
             let constant = match node.op() {
-                "Constant" => translate::constant(&node)?.map(Arc::new),
+                "Constant" => {
+                    let constant = translate::constant(&node)?;
+                    let value = constant
+                        .as_ref()
+                        .map_or(Ok(()), |constant| stored::check(node.output(), constant));
+                    value?;
+                    constant.map(Arc::new)
+                }
                 "Identity" => node.input(0).and_then(|input| constants.get(input)).cloned(),
                 _ => None,
             };

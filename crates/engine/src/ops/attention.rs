@@ -46,7 +46,9 @@ impl Fill for Attention {
     fn fill(&self, inputs: &[TValue], out: &mut [f32]) -> TractResult<()> {
         let [queries, keys, values] = self.parts.map(|part| matrices(&inputs[part.input], part));
         let (mut queries, mut keys, mut values) = (queries?, keys?, values?);
-        if out.is_empty() {
+        let length = inputs[self.parts[1].input].shape();
+        if out.is_empty() || length[length.len() - 2] == 0 {
+            out.fill(0.0);
             return Ok(());
         }
         let rows = inputs[self.parts[0].input].shape();
@@ -58,10 +60,6 @@ impl Fill for Attention {
                 bail!("queries, keys and values of different batches");
             };
             ensure!(keys.count == values.count, "{} keys, {} values", keys.count, values.count);
-            if keys.count == 0 {
-                out.fill(0.0);
-                continue;
-            }
             let head_width = self.width / self.heads;
             for first in (0..self.width).step_by(head_width) {
                 let [q, k, v] = [queries, keys, values]

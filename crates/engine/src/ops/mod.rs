@@ -26,7 +26,7 @@ pub(crate) use lstm::{Direction, Lstm};
 pub(crate) use norm::LayerNorm;
 pub(crate) use quantize::ThenQuantize;
 pub(crate) use quantized::{DynamicQuantize, QuantizedLinear};
-pub(crate) use room::forget;
+pub(crate) use room::Room;
 pub(crate) use sum::Sum;
 pub(crate) use top_k::TopK;
 pub(crate) use truncate::{Truncate, at_most};

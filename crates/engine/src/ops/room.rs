@@ -32,7 +32,11 @@ pub(super) fn recycle(values: TVec<TValue>) {
     }
 }
 
-/// At the end of a run: the next one may be of another length.
-pub(crate) fn forget() {
-    ROOM.with_borrow_mut(Vec::clear);
+/// Lasts for one run, also for one that panics: the next one may be of another length.
+pub(crate) struct Room;
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        ROOM.with_borrow_mut(Vec::clear);
+    }
 }

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use tract_onnx::tract_core::{internal::*, ops::Cost};
 
 use super::Products;
-use crate::{decoding::Decoding, ops};
+use crate::{FloatProducts, decoding::Decoding, ops};
 
 /// In [`Op::info`] of operators of ours.
 pub(crate) const OURS: &str = "stands on kernels";
@@ -26,8 +26,8 @@ pub(crate) fn products(
     symbols: &SymbolValues,
     shared: Option<&TurnShared>,
 ) -> Products {
-    if let Some(f32) = decoding_products(node.op.as_ref(), facts, symbols, shared) {
-        return Products { f32, ..Products::default() };
+    if let Some(products) = decoding_products(node.op.as_ref(), facts, symbols, shared) {
+        return products;
     }
     let mut products = Products::default();
     // tract counts what goes over single numbers, too.
@@ -54,17 +54,21 @@ fn decoding_products(
     facts: &[&TypedFact],
     symbols: &SymbolValues,
     shared: Option<&TurnShared>,
-) -> Option<u64> {
+) -> Option<Products> {
     let decoding = shared?.get::<RefCell<Decoding>>()?.try_borrow().ok()?;
     let shape = facts.first()?.shape.eval_to_usize(symbols).ok()?;
-    let products = if op.is::<ops::CachedAttention>() {
+    let (count, kind) = if op.is::<ops::CachedAttention>() {
         let &[beams, added, stride] = shape.as_slice() else { return None };
         let positions: usize = (1..=added).map(|index| decoding.cache.length() + index).sum();
-        beams * positions * 2 * (stride / 3)
+        (beams * positions * 2 * (stride / 3), FloatProducts::Float)
     } else if op.is::<ops::MemoryAttention>() {
-        2 * shape.iter().product::<usize>() * decoding.memories.length()
+        let memories = &decoding.memories;
+        (2 * shape.iter().product::<usize>() * memories.length(), memories.products())
     } else {
         return None;
     };
-    Some(products as u64)
+    Some(match kind {
+        FloatProducts::Float => Products { f32: count as u64, ..Products::default() },
+        FloatProducts::Bf16 => Products { bf16: count as u64, ..Products::default() },
+    })
 }

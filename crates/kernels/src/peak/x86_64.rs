@@ -17,7 +17,7 @@ pub(super) fn loops() -> Loops {
     let bf16 = avx512 && is_x86_feature_detected!("avx512bf16");
     let f32 = if avx512 {
         Loop { instruction: "vfmadd231ps 512", products_per_round: 16 * CHAINS, run: fma_512 }
-    } else if fma {
+    } else if avx2 && fma {
         Loop { instruction: "vfmadd231ps 256", products_per_round: 8 * CHAINS_256, run: fma_256 }
     } else {
         plain::F32

@@ -37,7 +37,7 @@ impl Weights {
         };
         let path = match files::find(directory, &FLOAT) {
             Some(path) => path,
-            None if precision == "int8" => {
+            None if precision == "int8" || files::find(directory, &INT8).is_none() => {
                 files::need(directory, &[INT8.as_slice(), FLOAT.as_slice()].concat())?
             }
             None => {

@@ -66,7 +66,7 @@ impl Punctuator {
     /// Whether what the directory holds can be computed in `precision`: many of these models are
     /// published quantized only.
     pub fn is_available(directory: &Path, precision: Precision) -> bool {
-        Weights::find(directory, precision).is_ok()
+        Weights::find(directory, precision).and_then(|weights| weights.open()).is_ok()
     }
 
     pub fn name(&self) -> &str {

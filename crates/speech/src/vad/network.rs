@@ -2,7 +2,7 @@
 
 use std::{fmt::Display, path::Path};
 
-use engine::{Onnx, OnnxFile, Tensor};
+use engine::{FloatProducts, Onnx, OnnxFile, Tensor};
 
 use super::config::ModelConfig;
 use crate::recognizer::Error;
@@ -39,7 +39,8 @@ impl Network {
         let model =
             |e: &dyn Display| Error::Model { path: path.to_owned(), message: e.to_string() };
         let zeros = vec![0f32; cache_shape.iter().product()];
-        let file = OnnxFile::read(path).map_err(|e| model(&e))?;
+        // Its thresholds should mean the same on all machines, also where it is quantized.
+        let file = OnnxFile::read(path).map_err(|e| model(&e))?.with_floats(FloatProducts::Float);
         let network = Self {
             graph: file.whole(&inputs).map_err(|e| model(&e))?,
             width,

@@ -151,12 +151,12 @@ impl Expansion for QuantizedLinear {
         let depth = *weights.shape().first().context("weights without inputs")?;
         ensure!((1..=dynamic::MAX_INPUTS).contains(&depth), "{depth} inputs");
         let outputs = weights.len() / depth;
-        let signed = weights.datum_type() == i8::datum_type();
+        let signed = is_signed(&weights)?;
         let weights = stored::with_bytes(&weights, |weights| {
             let weights = unsigned(weights, signed);
             // After the weights: where those are quantized now, these come with them.
             let zero_points = tensor(model, inputs[4])?;
-            let signed = zero_points.datum_type() == i8::datum_type();
+            let signed = is_signed(&zero_points)?;
             let zero_points = stored::load(&zero_points)?;
             let mut zero_points = unsigned(zero_points.as_bytes(), signed).into_owned();
             let mut scales = constant::<f32>(model, inputs[5])?;
@@ -181,6 +181,13 @@ impl Expansion for QuantizedLinear {
         let of = |finish| ops::QuantizedLinear { weights, bias, finish };
         self.0.wire(prefix, model, inputs, 3, outputs, of)
     }
+}
+
+/// Whether quantized values are i8, or u8; an error if they are neither.
+fn is_signed(values: &Tensor) -> TractResult<bool> {
+    let kind = values.datum_type();
+    ensure!([i8::datum_type(), u8::datum_type()].contains(&kind), "quantized to {kind:?}");
+    Ok(kind == i8::datum_type())
 }
 
 /// Signed weights are the unsigned ones shifted, zero points too.
