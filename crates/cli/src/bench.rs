@@ -35,7 +35,7 @@ pub(crate) async fn run(config: &Config, args: BenchArgs) -> anyhow::Result<u8> 
     // What would fail in the end is tried before minutes are spent.
     let trace = args.profile_out.as_deref().map(create).transpose()?;
     if let Some(path) = &args.audio {
-        File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+        File::open(path).with_context(|| format!("--audio: cannot read {}", path.display()))?;
     }
     let counter = Counter::start();
     counter.show(0, None, "measuring the machine");

@@ -37,6 +37,7 @@ pub(crate) struct UsageError(pub(crate) String);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    kernels::heap::share();
     ExitCode::from(match run(arguments) {
         Ok(code) => code,
         Err(error) => {

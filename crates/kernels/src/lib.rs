@@ -18,6 +18,7 @@ pub mod bf16;
 pub mod depthwise;
 pub mod dynamic;
 pub mod float;
+pub mod heap;
 pub mod int8;
 mod isa;
 mod layout;
