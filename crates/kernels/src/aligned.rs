@@ -4,9 +4,13 @@
 
 use std::ops::{Deref, DerefMut};
 
+const LINE: usize = 64;
+
+/// What every allocator aligns to by itself. Asked for more, glibc before 2.38 does not find the
+/// memory again that it gave (its bug 14581), and a process grows with every window.
 #[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([u8; 64]);
+#[repr(C, align(16))]
+struct Block([u8; 16]);
 
 /// Numbers that are valid for every pattern of bits.
 pub trait Number: Copy + Default + 'static {}
@@ -17,9 +21,11 @@ impl Number for u8 {}
 impl Number for u16 {}
 
 /// A zeroed, growable, 64-byte aligned `[T]`.
-#[derive(Clone)]
 pub struct Aligned<T> {
-    lines: Vec<Line>,
+    /// With room for a line more than the numbers need.
+    blocks: Vec<Block>,
+    /// Where the first line begins, in bytes.
+    offset: usize,
     length: usize,
     kind: std::marker::PhantomData<T>,
 }
@@ -27,8 +33,11 @@ pub struct Aligned<T> {
 impl<T: Number> Aligned<T> {
     pub fn zeroed(length: usize) -> Self {
         let bytes = length.checked_mul(size_of::<T>()).expect("fits the address space");
-        let lines = vec![Line([0; 64]); bytes.div_ceil(64)];
-        Self { lines, length, kind: std::marker::PhantomData }
+        let room = if bytes == 0 { 0 } else { bytes.div_ceil(16) + LINE / 16 };
+        let blocks = vec![Block([0; 16]); room];
+        let offset = blocks.as_ptr().addr().next_multiple_of(LINE) - blocks.as_ptr().addr();
+        let offset = if bytes == 0 { 0 } else { offset };
+        Self { blocks, offset, length, kind: std::marker::PhantomData }
     }
 
     /// At least `length` numbers, of any value.
@@ -36,6 +45,15 @@ impl<T: Number> Aligned<T> {
         if length > self.length {
             *self = Self::zeroed(length);
         }
+    }
+}
+
+impl<T: Number> Clone for Aligned<T> {
+    fn clone(&self) -> Self {
+        // Somewhere else, lines begin at another offset.
+        let mut clone = Self::zeroed(self.length);
+        clone.copy_from_slice(self);
+        clone
     }
 }
 
@@ -48,15 +66,22 @@ impl<T: Number> Default for Aligned<T> {
 impl<T: Number> Deref for Aligned<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
-        // SAFETY: `lines` owns at least `length * size_of::<T>()` initialized bytes, aligned to 64;
-        // a `Number` may have any bits.
-        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.length) }
+        // SAFETY: `blocks` owns at least `offset + length * size_of::<T>()` initialized bytes, as
+        // `offset` is less than a line; the start is aligned to 64, or to 16 where there are no
+        // numbers; a `Number` may have any bits.
+        unsafe {
+            let start = self.blocks.as_ptr().cast::<u8>().add(self.offset);
+            std::slice::from_raw_parts(start.cast(), self.length)
+        }
     }
 }
 
 impl<T: Number> DerefMut for Aligned<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         // SAFETY: as in `deref`, and the borrow is exclusive.
-        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.length) }
+        unsafe {
+            let start = self.blocks.as_mut_ptr().cast::<u8>().add(self.offset);
+            std::slice::from_raw_parts_mut(start.cast(), self.length)
+        }
     }
 }

@@ -52,7 +52,7 @@ use operator;
 
 /// A new f32 tensor of `shape`, all zeros.
 fn zeros(shape: &[usize]) -> TractResult<Tensor> {
-    Tensor::zero::<f32>(shape)
+    Tensor::zero_aligned_dt(f32::datum_type(), shape, room::ALIGNMENT)
 }
 
 fn floats(tensor: &Tensor) -> TractResult<&[f32]> {

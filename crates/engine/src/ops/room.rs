@@ -5,6 +5,9 @@ use std::cell::RefCell;
 
 use tract_onnx::tract_core::internal::*;
 
+/// What every allocator aligns to by itself. Asked for more, glibc before 2.38 does not find the memory
+/// again that it gave (its bug 14581), and a process grows with every window.
+pub(super) const ALIGNMENT: usize = 16;
 /// More than the shapes of a layer.
 const MOST: usize = 8;
 
@@ -17,7 +20,7 @@ pub(super) fn room<T: Datum>(shape: &[usize]) -> TractResult<Tensor> {
     let fits = |tensor: &Tensor| tensor.datum_type() == T::datum_type() && tensor.shape() == shape;
     let found = ROOM
         .with_borrow_mut(|room| room.iter().position(fits).map(|index| room.swap_remove(index)));
-    found.map_or_else(|| Tensor::zero_dt(T::datum_type(), shape), Ok)
+    found.map_or_else(|| Tensor::zero_aligned_dt(T::datum_type(), shape, ALIGNMENT), Ok)
 }
 
 /// For inputs of an operator that is done with them.
