@@ -260,7 +260,11 @@ fn speakers_are_told_apart_channel_by_channel() {
     // Whoever speaks on one channel is not somebody who speaks on the other.
     let of = |channel| {
         let segments = outcome.segments.iter().filter(move |s| s.channel == Some(channel));
-        segments.map(|segment| segment.speaker.unwrap()).collect::<BTreeSet<_>>()
+        let speakers = segments.flat_map(|segment| {
+            let of_words = segment.words.iter().filter_map(|word| word.speaker);
+            of_words.chain(segment.speaker)
+        });
+        speakers.collect::<BTreeSet<_>>()
     };
     let (left, right) = (of(0), of(1));
     assert!(left.is_disjoint(&right), "{left:?} {right:?}");
