@@ -33,10 +33,12 @@ pub struct Aligned<T> {
 impl<T: Number> Aligned<T> {
     pub fn zeroed(length: usize) -> Self {
         let bytes = length.checked_mul(size_of::<T>()).expect("fits the address space");
-        let room = if bytes == 0 { 0 } else { bytes.div_ceil(16) + LINE / 16 };
-        let blocks = vec![Block([0; 16]); room];
-        let offset = blocks.as_ptr().addr().next_multiple_of(LINE) - blocks.as_ptr().addr();
-        let offset = if bytes == 0 { 0 } else { offset };
+        if bytes == 0 {
+            return Self { blocks: Vec::new(), offset: 0, length, kind: std::marker::PhantomData };
+        }
+        let blocks = vec![Block([0; 16]); bytes.div_ceil(16) + LINE / 16];
+        let start = blocks.as_ptr().addr();
+        let offset = start.next_multiple_of(LINE) - start;
         Self { blocks, offset, length, kind: std::marker::PhantomData }
     }
 

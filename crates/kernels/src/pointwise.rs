@@ -13,13 +13,7 @@ const LANES: usize = 16;
 /// # Panics
 /// If the lengths do not fit together.
 pub fn layer_norm(x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32, out: &mut [f32]) {
-    let width = gamma.len();
-    assert!(beta.len() == width && x.len() == out.len(), "layer norm of unequal lengths");
-    assert!(width > 0 && x.len().is_multiple_of(width), "layer norm over broken rows");
-    let isa = Isa::best();
-    for (x, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
-        isa.layer_norm(x, gamma, beta, epsilon, out);
-    }
+    layer_norm_and(x, gamma, beta, epsilon, out, |_, _| {});
 }
 
 /// As [`layer_norm`]; returns the least and the greatest of what it gives and zero.
@@ -33,16 +27,30 @@ pub fn layer_norm_with_extremes(
     epsilon: f32,
     out: &mut [f32],
 ) -> (f32, f32) {
-    assert_eq!(x.len(), out.len(), "layer norm of unequal lengths");
-    let isa = Isa::best();
     let mut extremes = (0f32, 0f32);
-    let width = gamma.len().max(1);
-    for (x, out) in x.chunks(width).zip(out.chunks_mut(width)) {
-        layer_norm(x, gamma, beta, epsilon, out);
-        let (least, greatest) = isa.extremes(out);
+    layer_norm_and(x, gamma, beta, epsilon, out, |isa, row| {
+        let (least, greatest) = isa.extremes(row);
         extremes = (extremes.0.min(least), extremes.1.max(greatest));
-    }
+    });
     extremes
+}
+
+fn layer_norm_and(
+    x: &[f32],
+    gamma: &[f32],
+    beta: &[f32],
+    epsilon: f32,
+    out: &mut [f32],
+    mut each_row: impl FnMut(Isa, &[f32]),
+) {
+    let width = gamma.len();
+    assert!(beta.len() == width && x.len() == out.len(), "layer norm of unequal lengths");
+    assert!(width > 0 && x.len().is_multiple_of(width), "layer norm over broken rows");
+    let isa = Isa::best();
+    for (x, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+        isa.layer_norm(x, gamma, beta, epsilon, out);
+        each_row(isa, out);
+    }
 }
 
 /// `ln(softmax(x))` over rows of `width` numbers, which stay finite where `softmax` is zero.
