@@ -4,7 +4,7 @@
 
 use std::{arch::x86_64::*, mem::transmute};
 
-use crate::{PANEL, bf16, float, int8};
+use crate::{PANEL, bf16, float, int8, isa::up_to_six};
 
 crate::isa::compile_pointwise!("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma");
 
@@ -64,14 +64,7 @@ pub(crate) unsafe fn float_panel(tile: float::Tile<'_>, out: &mut [f32]) {
     while row < tile.rows {
         // SAFETY: `float_rows` asks for what this function asks for, and for `row + R <= rows`.
         unsafe {
-            match tile.rows - row {
-                1 => float_rows::<1>(&tile, row, out),
-                2 => float_rows::<2>(&tile, row, out),
-                3 => float_rows::<3>(&tile, row, out),
-                4 => float_rows::<4>(&tile, row, out),
-                5 => float_rows::<5>(&tile, row, out),
-                _ => float_rows::<ROWS>(&tile, row, out),
-            }
+            up_to_six!(tile.rows - row, float_rows(&tile, row, out));
         }
         row += ROWS;
     }
@@ -125,14 +118,7 @@ pub(crate) unsafe fn bf16_panel(tile: bf16::Tile<'_>, out: &mut [f32]) {
     while row < tile.rows {
         // SAFETY: `bf16_rows` asks for what this function asks for, and for `row + R <= rows`.
         unsafe {
-            match tile.rows - row {
-                1 => bf16_rows::<1>(&tile, row, out),
-                2 => bf16_rows::<2>(&tile, row, out),
-                3 => bf16_rows::<3>(&tile, row, out),
-                4 => bf16_rows::<4>(&tile, row, out),
-                5 => bf16_rows::<5>(&tile, row, out),
-                _ => bf16_rows::<ROWS>(&tile, row, out),
-            }
+            up_to_six!(tile.rows - row, bf16_rows(&tile, row, out));
         }
         row += ROWS;
     }
@@ -144,15 +130,16 @@ pub(crate) unsafe fn bf16_panel(tile: bf16::Tile<'_>, out: &mut [f32]) {
 #[inline]
 unsafe fn bf16_rows<const R: usize>(tile: &bf16::Tile<'_>, row: usize, out: &mut [f32]) {
     let masks = masks(tile.columns);
-    // SAFETY: `Tile::check` saw that every row of `a` has `2 * pairs` numbers, the panel
-    // `2 * pairs * PANEL`, the bias `columns`, and every row of `out` `columns`; loads and stores
+    // SAFETY: `Tile::check` saw that every row of `a` has `depth` numbers, the panel
+    // `depth * PANEL`, the bias `columns`, and every row of `out` `columns`; loads and stores
     // of the last two are masked to `columns`. Any bits are bfloat16.
     unsafe {
         let a = tile.a.as_ptr().add(row * tile.a_stride);
         let mut panel = tile.panel.as_ptr();
         let mut sums = [[_mm512_setzero_ps(); ACROSS]; R];
-        let next = Next::panel(tile.panel, tile.pairs, row, tile.rows);
-        for pair in 0..tile.pairs {
+        let pairs = tile.depth / 2;
+        let next = Next::panel(tile.panel, pairs, row, tile.rows);
+        for pair in 0..pairs {
             next.prefetch(pair);
             let load = |at: usize| transmute(_mm512_loadu_si512(panel.add(at).cast()));
             let b: [__m512bh; ACROSS] = [load(0), load(32), load(64), load(96)];
@@ -189,14 +176,7 @@ pub(crate) unsafe fn int8_panel(tile: int8::Tile<'_>, out: &mut [f32]) {
     while row < tile.rows {
         // SAFETY: `int8_rows` asks for what this function asks for, and for `row + R <= rows`.
         unsafe {
-            match tile.rows - row {
-                1 => int8_rows::<1>(&tile, row, out),
-                2 => int8_rows::<2>(&tile, row, out),
-                3 => int8_rows::<3>(&tile, row, out),
-                4 => int8_rows::<4>(&tile, row, out),
-                5 => int8_rows::<5>(&tile, row, out),
-                _ => int8_rows::<ROWS>(&tile, row, out),
-            }
+            up_to_six!(tile.rows - row, int8_rows(&tile, row, out));
         }
         row += ROWS;
     }

@@ -6,6 +6,7 @@ use std::arch::x86_64::*;
 
 use crate::{
     avx2, int8,
+    isa::up_to_six,
     layout::{Layout, RowLayout},
 };
 
@@ -27,14 +28,7 @@ pub(crate) unsafe fn int8_panel(tile: int8::Tile<'_>, out: &mut [f32]) {
         for row in (0..tile.rows).step_by(ROWS) {
             // SAFETY: `int8_rows` asks for what this function asks for, and for `row + R <= rows`.
             unsafe {
-                match tile.rows - row {
-                    1 => int8_rows::<1>(&tile, row, column, out),
-                    2 => int8_rows::<2>(&tile, row, column, out),
-                    3 => int8_rows::<3>(&tile, row, column, out),
-                    4 => int8_rows::<4>(&tile, row, column, out),
-                    5 => int8_rows::<5>(&tile, row, column, out),
-                    _ => int8_rows::<ROWS>(&tile, row, column, out),
-                }
+                up_to_six!(tile.rows - row, int8_rows(&tile, row, column, out));
             }
         }
     }

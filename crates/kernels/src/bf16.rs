@@ -7,8 +7,12 @@
 use std::cell::RefCell;
 
 use crate::{
-    Epilogue, Isa, PANEL, aligned::Aligned, attention::Rows, end_of_rows, layout::Layout,
-    product::Product,
+    Epilogue, Isa, PANEL,
+    aligned::Aligned,
+    attention::Rows,
+    end_of_rows,
+    layout::Layout,
+    product::{self, Product},
 };
 
 /// Rows that go past all panels together: their inputs and outputs stay in the second-level cache.
@@ -29,31 +33,15 @@ pub struct Weights {
     outputs: usize,
 }
 
-/// A block of rows and one panel, both as the [`Layout`] of the instruction set has them.
-pub(crate) struct Tile<'a> {
-    pub(crate) a: &'a [u16],
-    pub(crate) a_stride: usize,
-    pub(crate) rows: usize,
-    /// Inputs, filled up, by two.
-    pub(crate) pairs: usize,
-    pub(crate) panel: &'a [u16],
-    /// Columns of the panel in use.
-    pub(crate) columns: usize,
-    pub(crate) bias: Option<&'a [f32]>,
-    pub(crate) out_stride: usize,
-    /// Add to the output instead of storing.
-    pub(crate) add: bool,
-}
+/// Rows and panel are as the [`Layout`] of the instruction set has them.
+pub(crate) type Tile<'a> = product::Tile<'a, u16>;
 
 impl Tile<'_> {
     /// Panics unless all slices are long enough for kernels to go without checks.
     pub(crate) fn check(&self, layout: &Layout, out: &[f32]) {
-        let depth = 2 * self.pairs;
-        assert!(depth.is_multiple_of(layout.step) && self.a_stride == depth);
-        assert!(self.a.len() >= layout.size_of_rows(self.rows, depth));
-        assert!(self.panel.len() >= depth * PANEL && self.columns <= PANEL);
-        assert!(self.bias.is_none_or(|bias| bias.len() >= self.columns));
-        assert!(out.len() >= end_of_rows(self.rows, self.out_stride, self.columns));
+        assert!(self.depth.is_multiple_of(layout.step) && self.a_stride == self.depth);
+        assert!(self.a.len() >= layout.size_of_rows(self.rows, self.depth));
+        self.check_columns(out);
     }
 }
 

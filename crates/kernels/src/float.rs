@@ -3,7 +3,11 @@
 //! A panel holds [`PANEL`] outputs, `[inputs][PANEL]`; the last one is filled up with zeros.
 
 use crate::{
-    Epilogue, Isa, PANEL, aligned::Aligned, attention::Rows, end_of_rows, product::Product,
+    Epilogue, Isa, PANEL,
+    aligned::Aligned,
+    attention::Rows,
+    end_of_rows,
+    product::{self, Product},
 };
 
 /// Rows that go past all panels together: their inputs and outputs stay in the second-level cache.
@@ -17,29 +21,14 @@ pub struct Weights {
     outputs: usize,
 }
 
-/// A block of rows and one panel.
-pub(crate) struct Tile<'a> {
-    pub(crate) a: &'a [f32],
-    pub(crate) a_stride: usize,
-    pub(crate) rows: usize,
-    pub(crate) depth: usize,
-    /// `[depth][PANEL]`.
-    pub(crate) panel: &'a [f32],
-    /// Columns of the panel in use.
-    pub(crate) columns: usize,
-    pub(crate) bias: Option<&'a [f32]>,
-    pub(crate) out_stride: usize,
-    /// Add to the output instead of storing.
-    pub(crate) add: bool,
-}
+/// `panel` is `[depth][PANEL]`.
+pub(crate) type Tile<'a> = product::Tile<'a, f32>;
 
 impl Tile<'_> {
     /// Panics unless all slices are long enough for kernels to go without checks.
     pub(crate) fn check(&self, out: &[f32]) {
         assert!(self.a.len() >= end_of_rows(self.rows, self.a_stride, self.depth));
-        assert!(self.panel.len() >= self.depth * PANEL && self.columns <= PANEL);
-        assert!(self.bias.is_none_or(|bias| bias.len() >= self.columns));
-        assert!(out.len() >= end_of_rows(self.rows, self.out_stride, self.columns));
+        self.check_columns(out);
     }
 }
 

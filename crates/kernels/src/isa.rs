@@ -384,6 +384,24 @@ impl Isa {
     }
 }
 
+/// Calls a loop for as many rows as are left, six at the most: their number is a constant of it, so
+/// that their sums stay in registers.
+#[cfg(target_arch = "x86_64")]
+macro_rules! up_to_six {
+    ($left:expr, $rows:ident($($argument:expr),*)) => {
+        match $left {
+            1 => $rows::<1>($($argument),*),
+            2 => $rows::<2>($($argument),*),
+            3 => $rows::<3>($($argument),*),
+            4 => $rows::<4>($($argument),*),
+            5 => $rows::<5>($($argument),*),
+            _ => $rows::<6>($($argument),*),
+        }
+    };
+}
+#[cfg(target_arch = "x86_64")]
+pub(crate) use up_to_six;
+
 /// Compiles the loops of [`pointwise`] for an instruction set.
 #[cfg(target_arch = "x86_64")]
 macro_rules! compile_pointwise {

@@ -25,7 +25,7 @@ pub(crate) fn float_panel(tile: float::Tile<'_>, out: &mut [f32]) {
 #[inline(always)]
 pub(crate) fn bf16_panel(tile: bf16::Tile<'_>, out: &mut [f32]) {
     for row in 0..tile.rows {
-        let a = tile.a[row * tile.a_stride..][..2 * tile.pairs].as_chunks::<2>().0;
+        let a = tile.a[row * tile.a_stride..][..tile.depth].as_chunks::<2>().0;
         let mut sums = [0f32; PANEL];
         for (a, b) in a.iter().zip(tile.panel.as_chunks::<{ 2 * PANEL }>().0) {
             for (sum, b) in sums.iter_mut().zip(b.as_chunks::<2>().0) {

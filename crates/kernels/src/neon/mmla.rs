@@ -184,7 +184,7 @@ pub(crate) unsafe fn int8_panel(tile: int8::Tile<'_>, out: &mut [f32]) {
 /// The machine has `bf16`; `tile` passed [`bf16::Tile::check`] for [`BF16_LAYOUT`] with `out`.
 #[target_feature(enable = "neon,bf16")]
 pub(crate) unsafe fn bf16_panel(tile: bf16::Tile<'_>, out: &mut [f32]) {
-    let (depth, passes) = (2 * tile.pairs, tile.pairs / 4);
+    let (depth, passes) = (tile.depth, tile.depth / 8);
     let bf16::Tile { bias, add, columns, out_stride, .. } = tile;
     let finishing = Finishing { bias, add, columns, out_stride };
     for row in (0..tile.rows).step_by(ROWS) {
