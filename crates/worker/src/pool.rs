@@ -98,7 +98,7 @@ impl Compute for ComputePool {
     }
 
     fn run(&self, work: &mut dyn FnMut()) {
-        let _core = self.shared.acquire(|state| state.tasks.is_empty());
+        let _core = self.shared.acquire(|state| state.tasks.is_empty().then_some(()));
         work();
     }
 }
@@ -117,25 +117,30 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until a core is free and `ready` holds.
-    fn acquire(&self, ready: impl Fn(&State) -> bool) -> Core<'_> {
+    /// Waits until a core is free and there is something for it.
+    fn acquire<T>(&self, mut take: impl FnMut(&mut State) -> Option<T>) -> (Core<'_>, T) {
         let mut state = self.lock();
-        while state.busy >= self.width || !ready(&state) {
+        loop {
+            if state.busy < self.width
+                && let Some(taken) = take(&mut state)
+            {
+                state.busy += 1;
+                drop(state);
+                // Who waits for an empty queue may have looked before this took the last task.
+                self.changed.notify_all();
+                return (Core { shared: self }, taken);
+            }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        state.busy += 1;
-        Core { shared: self }
     }
 
     fn serve(&self) {
         loop {
-            let core = self.acquire(|state| state.closed || !state.tasks.is_empty());
-            let Some(queued) = self.lock().tasks.pop() else {
-                if self.lock().closed {
-                    return;
-                }
-                continue;
-            };
+            let (core, next) = self.acquire(|state| match state.tasks.pop() {
+                Some(queued) => Some(Some(queued)),
+                None => state.closed.then_some(None),
+            });
+            let Some(queued) = next else { return };
             // Tasks answer for their own panics; this one keeps the thread alive.
             if panic::catch_unwind(AssertUnwindSafe(queued.task)).is_err() {
                 tracing::error!("a compute task panicked");
@@ -185,7 +190,10 @@ impl Eq for Queued {}
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering},
+        time::Duration,
+    };
 
     use super::*;
 
@@ -247,7 +255,7 @@ mod tests {
             let (busy, most) = (Arc::clone(&busy), Arc::clone(&most));
             move || {
                 most.fetch_max(busy.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                thread::sleep(std::time::Duration::from_millis(2));
+                thread::sleep(Duration::from_millis(2));
                 busy.fetch_sub(1, Ordering::SeqCst);
             }
         };
@@ -265,6 +273,20 @@ mod tests {
             .collect();
         callers.into_iter().for_each(|caller| caller.join().unwrap());
         assert_eq!(most.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn a_free_core_is_lent_while_another_works() {
+        let pool = ComputePool::new(2).unwrap();
+        for _ in 0..20 {
+            let (gate, is_open) = mpsc::channel();
+            let (sender, receiver) = mpsc::channel();
+            let task = move || sender.send(is_open.recv_timeout(Duration::from_secs(5))).unwrap();
+            pool.spawn(0.0, Box::new(task));
+            // Waits for the task to be taken, not to be done.
+            pool.run(&mut || gate.send(()).unwrap());
+            assert_eq!(receiver.recv().unwrap(), Ok(()));
+        }
     }
 
     #[test]
