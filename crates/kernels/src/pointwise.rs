@@ -53,6 +53,20 @@ fn layer_norm_and(
     }
 }
 
+/// `softmax(x)` over rows of `width` numbers.
+///
+/// # Panics
+/// If the lengths do not fit together.
+pub fn softmax(x: &[f32], width: usize, out: &mut [f32]) {
+    assert!(width > 0 && x.len().is_multiple_of(width) && x.len() == out.len(), "broken rows");
+    let isa = Isa::best();
+    out.copy_from_slice(x);
+    for row in out.chunks_exact_mut(width) {
+        let share = 1.0 / isa.exponentials(row, 1.0);
+        row.iter_mut().for_each(|x| *x *= share);
+    }
+}
+
 /// `ln(softmax(x))` over rows of `width` numbers, which stay finite where `softmax` is zero.
 ///
 /// # Panics
@@ -318,12 +332,12 @@ fn tanh(x: f32) -> f32 {
 /// their low bits are that number.
 const ROUND: f32 = 12_582_912.0;
 
-/// e^x for x <= 0, to about one unit in the last place; zero below -87.
+/// e^x for x <= 0, to about one unit in the last place; zero below -87. NaN stays NaN.
 #[inline(always)]
 fn exp(x: f32) -> f32 {
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
-    let x = if x > -87.0 { x } else { -87.0 };
+    let x = if x < -87.0 { -87.0 } else { x };
     let shifted = x * std::f32::consts::LOG2_E + ROUND;
     let n = shifted - ROUND;
     let r = x - n * LN2_HIGH - n * LN2_LOW;
@@ -335,7 +349,8 @@ fn exp(x: f32) -> f32 {
     let p = p * r + 1.666_666_5e-1;
     let p = p * r + 0.5;
     let mantissa = p * r * r + r + 1.0;
-    f32::from_bits(mantissa.to_bits().wrapping_add(shifted.to_bits() << 23))
+    // Not a sum of bits, which could make a number of NaN.
+    mantissa * f32::from_bits(1f32.to_bits().wrapping_add(shifted.to_bits() << 23))
 }
 
 /// The error function, to about 3e-7: the rational approximation that Eigen and XLA use.

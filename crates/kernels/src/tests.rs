@@ -376,6 +376,16 @@ proptest! {
     }
 
     #[test]
+    fn softmax(x in prop::collection::vec(-50f32..50.0, 1..80), rows in 1usize..4) {
+        let max = f64::from(x.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+        let sum: f64 = x.iter().map(|&x| (f64::from(x) - max).exp()).sum();
+        let expected: Vec<f64> = x.iter().map(|&x| (f64::from(x) - max).exp() / sum).collect();
+        let mut out = vec![f32::NAN; x.len() * rows];
+        pointwise::softmax(&x.repeat(rows), x.len(), &mut out);
+        assert_close(&out, &expected.repeat(rows), 1e-6);
+    }
+
+    #[test]
     fn log_softmax(x in prop::collection::vec(-150f32..150.0, 1..80)) {
         let max = f64::from(x.iter().copied().fold(f32::NEG_INFINITY, f32::max));
         let sum: f64 = x.iter().map(|&x| (f64::from(x) - max).exp()).sum();
@@ -457,7 +467,10 @@ fn odd_values_do_no_harm() {
             packed.apply(&[x, 1.0], Epilogue::default(), &mut out);
             let mut row = [x, 1.0, x];
             dynamic::quantize_with(isa, &row, &mut [0; 3]);
-            isa.exponentials(&mut row, 1.0);
+            let sum = isa.exponentials(&mut row.clone(), 1.0);
+            let in_bf16 = isa.exponentials_in_bf16(&mut row.clone(), 1.0, &mut [0; 3]);
+            // Infinity less itself is not a number, either.
+            assert_eq!([sum.is_nan(), in_bf16.is_nan()], [!x.is_finite(); 2]);
             isa.activate(&mut row, Finish::Gelu);
             let mut rounded = [0; 1];
             isa.round_to_bf16(&[x], &mut rounded);

@@ -13,7 +13,7 @@ use tract_onnx::{
 };
 
 use self::{
-    layers::{Attention, Fsmn, LayerNorm, log_softmax_or_tracts},
+    layers::{Attention, Fsmn, LayerNorm, softmax_or_tracts},
     linear::{After, DynamicQuantize, Linear, QuantizedLinear},
     lstm::lstm_or_tracts,
     select::{Truncate, top_k_or_tracts},
@@ -48,8 +48,9 @@ pub(super) fn register(register: &mut OnnxOpRegister) {
         let (axis, length) = (node.get_attr("axis")?, node.get_attr("length")?);
         Ok((expand(Truncate { axis, length }), vec![]))
     });
-    register.insert("LogSoftmax", log_softmax_or_tracts);
+    register.insert("LogSoftmax", softmax_or_tracts);
     register.insert("LSTM", lstm_or_tracts);
+    register.insert("Softmax", softmax_or_tracts);
     register.insert("TopK", top_k_or_tracts);
 }
 

@@ -49,18 +49,20 @@ impl Expansion for LayerNorm {
 
 /// Of the last axis.
 #[derive(Debug, Clone)]
-struct LogSoftmax;
-
-pub(super) fn log_softmax_or_tracts(context: &ParsingContext<'_>, node: &NodeProto) -> Built {
-    if node.get_attr_opt::<i64>("axis")? == Some(-1) {
-        return Ok((expand(LogSoftmax), vec![]));
-    }
-    tracts("LogSoftmax", context, node)
+struct Softmax {
+    log: bool,
 }
 
-impl Expansion for LogSoftmax {
+pub(super) fn softmax_or_tracts(context: &ParsingContext<'_>, node: &NodeProto) -> Built {
+    if node.get_attr_opt::<i64>("axis")? == Some(-1) {
+        return Ok((expand(Softmax { log: node.op_type == "LogSoftmax" }), vec![]));
+    }
+    tracts(&node.op_type, context, node)
+}
+
+impl Expansion for Softmax {
     fn name(&self) -> StaticName {
-        "LogSoftmax".into()
+        "Softmax".into()
     }
 
     fn rules<'r, 'p: 'r, 's: 'r>(
@@ -82,7 +84,7 @@ impl Expansion for LogSoftmax {
         model: &mut TypedModel,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
-        model.wire_node(prefix, ops::LogSoftmax, inputs)
+        model.wire_node(prefix, ops::Softmax { log: self.log }, inputs)
     }
 }
 

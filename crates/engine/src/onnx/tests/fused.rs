@@ -209,6 +209,23 @@ fn the_greatest_in_order() {
     network.run(vec![odd]).expect("runs");
 }
 
+/// Of the last axis, which has another name in tract's operator.
+#[test]
+fn softmax_is_tracts() {
+    let x: Vec<f32> = (0..3 * 37).map(|i| (i * 29 % 83) as f32 / 4.0 - 12.0).collect();
+    let x = crate::tensor(&[3, 37], &x).expect("x");
+    for op in ["Softmax", "LogSoftmax"] {
+        let of_axis = |axis: i64| {
+            let file = file(vec![with(node(op, &["x"], &["y"]), "axis", &[axis])], vec![]);
+            let input = Input::new("x", [3.into(), 37.into()]);
+            run(&file.network(&[input], &["y"]).expect("network"), &x)
+        };
+        let (ours, tracts) = (of_axis(-1), of_axis(1));
+        let close = |(a, b): (&f32, &f32)| (a - b).abs() <= 2e-6 * (1.0 + b.abs());
+        assert!(ours.iter().zip(&tracts).all(close), "{op}: {ours:?}, not {tracts:?}");
+    }
+}
+
 #[test]
 fn layer_norm_is_onnx_runtimes() {
     let npz = Npz::open(&fixtures().join("ops.npz"));
