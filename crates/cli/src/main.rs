@@ -37,7 +37,9 @@ pub(crate) struct UsageError(pub(crate) String);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    kernels::heap::share();
+    if let Err(error) = kernels::heap::keep_small() {
+        output::say(&format!("warning: memory may grow: a thread did not start: {error}"));
+    }
     ExitCode::from(match run(arguments) {
         Ok(code) => code,
         Err(error) => {
