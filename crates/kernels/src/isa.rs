@@ -328,6 +328,14 @@ impl Isa {
         }
     }
 
+    pub(crate) fn maximum(self, x: &[f32]) -> f32 {
+        dispatch!(self, pointwise::maximum_of, maximum_of, (x))
+    }
+
+    pub(crate) fn sum_exp(self, x: &[f32], largest: f32, scale: f32) -> f32 {
+        dispatch!(self, pointwise::sum_exp_of, sum_exp_of, (x, largest, scale))
+    }
+
     pub(crate) fn weigh_rows(self, x: &[f32], stride: usize, weights: &[f32], out: &mut [f32]) {
         dispatch!(self, pointwise::weigh_rows, weigh_rows, (x, stride, weights, out));
     }
@@ -414,6 +422,9 @@ macro_rules! compile_pointwise {
             x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32, out: &mut [f32]));
         crate::isa::compile_pointwise!(
             @ $features, exponentials_row(row: &mut [f32], scale: f32) -> f32);
+        crate::isa::compile_pointwise!(@ $features, maximum_of(x: &[f32]) -> f32);
+        crate::isa::compile_pointwise!(
+            @ $features, sum_exp_of(x: &[f32], largest: f32, scale: f32) -> f32);
         crate::isa::compile_pointwise!(
             @ $features, quantize_row(x: &[f32], quantized: &mut [u8]) -> f32);
         crate::isa::compile_pointwise!(@ $features, weigh_rows(

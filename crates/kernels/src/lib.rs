@@ -29,6 +29,7 @@ pub mod peak;
 mod plain;
 pub mod pointwise;
 mod product;
+pub mod scores;
 #[cfg(test)]
 mod tests;
 

@@ -155,6 +155,18 @@ pub(crate) fn exponentials_row(x: &mut [f32], scale: f32) -> f32 {
     sum(x, |x| x)
 }
 
+/// See [`crate::scores::maximum`].
+#[inline(always)]
+pub(crate) fn maximum_of(x: &[f32]) -> f32 {
+    max(x, f32::NEG_INFINITY, |x| x)
+}
+
+/// See [`crate::scores::sum_exp`].
+#[inline(always)]
+pub(crate) fn sum_exp_of(x: &[f32], largest: f32, scale: f32) -> f32 {
+    sum(x, |x| exp((x - largest) * scale))
+}
+
 #[inline(always)]
 pub(crate) fn relu_all(values: &mut [f32]) {
     values.iter_mut().for_each(|x| *x = if *x > 0.0 { *x } else { 0.0 });

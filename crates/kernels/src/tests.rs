@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use crate::{
     Epilogue, Finish, Isa,
     attention::{self, Products, Rows},
-    bf16, depthwise, dynamic, float, int8, pointwise,
+    bf16, depthwise, dynamic, float, int8, pointwise, scores,
 };
 
 /// Numbers in [-1, 1) that follow from the seed.
@@ -376,6 +376,30 @@ proptest! {
     }
 
     #[test]
+    fn reductions_of_scores(row in prop::collection::vec(
+        prop_oneof![8 => -60f32..30.0, 1 => Just(f32::NEG_INFINITY), 1 => Just(3.5)], 0..200,
+    )) {
+        let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        prop_assert_eq!(
+            scores::arg_max(&row),
+            row.iter().position(|&v| v == largest && v > f32::NEG_INFINITY).map(|i| (i, largest))
+        );
+        let sum: f64 = row.iter().map(|&v| f64::from(v).exp()).sum();
+        let got = scores::log_sum_exp(&row);
+        prop_assert!(
+            (sum == 0.0 && got == f32::NEG_INFINITY) || (f64::from(got) - sum.ln()).abs() < 1e-5
+        );
+        for &isa in Isa::available() {
+            prop_assert_eq!(isa.maximum(&row), largest);
+            if largest.is_finite() {
+                let scaled = |&v: &f32| (f64::from(v - largest) * 0.7).exp();
+                let expected: f64 = row.iter().map(scaled).sum();
+                assert_close(&[isa.sum_exp(&row, largest, 0.7)], &[expected], 2e-6);
+            }
+        }
+    }
+
+    #[test]
     fn softmax(x in prop::collection::vec(-50f32..50.0, 1..80), rows in 1usize..4) {
         let max = f64::from(x.iter().copied().fold(f32::NEG_INFINITY, f32::max));
         let sum: f64 = x.iter().map(|&x| (f64::from(x) - max).exp()).sum();
@@ -482,6 +506,14 @@ fn odd_values_do_no_harm() {
     let mut out = [1.0];
     zero.apply(&[0.0, 0.0], Epilogue::default(), &mut out);
     assert_eq!(out, [0.0]);
+}
+
+#[test]
+fn scores_that_are_no_numbers() {
+    assert_eq!(scores::arg_max(&[f32::NAN, 1.0, f32::NAN]), Some((1, 1.0)));
+    assert_eq!(scores::arg_max(&[f32::NAN; 40]), None);
+    assert!(scores::log_sum_exp(&[1.0, f32::NAN]).is_nan());
+    assert_eq!(scores::log_sum_exp(&[f32::NEG_INFINITY; 40]), f32::NEG_INFINITY);
 }
 
 /// Rows go past the weights in blocks, of which the last is not full.

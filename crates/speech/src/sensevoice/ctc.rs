@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use kernels::scores;
+
 use crate::recognizer::Error;
 
 /// A class other than the blank.
@@ -39,17 +41,11 @@ pub(super) fn greedy(logits: &[f32], classes: usize, blank: usize) -> Result<Vec
 
 /// The first of the likeliest classes, and its log-probability.
 fn likeliest(logits: &[f32]) -> Result<(usize, f32), Error> {
-    let (mut best, mut most) = (0, f32::NEG_INFINITY);
-    for (class, &logit) in logits.iter().enumerate() {
-        if !logit.is_finite() {
-            return Err(Error::Network("the network computes values that are no numbers".into()));
-        }
-        if logit > most {
-            (best, most) = (class, logit);
-        }
-    }
-    let sum: f32 = logits.iter().map(|logit| (logit - most).exp()).sum();
-    Ok((best, -sum.ln()))
+    scores::arg_max(logits)
+        .map(|(class, logit)| (class, -scores::sum_exp(logits, logit, 1.0).ln()))
+        // The sum is not finite, either, if one of them is not.
+        .filter(|(_, log_probability)| log_probability.is_finite())
+        .ok_or_else(|| Error::Network("the network computes values that are no numbers".into()))
 }
 
 #[cfg(test)]

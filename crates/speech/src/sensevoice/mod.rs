@@ -96,7 +96,8 @@ impl SenseVoice {
             return Ok(Vec::new());
         }
         let logits = self.network.logits(&rows, prompt)?;
-        greedy(&logits, self.network.classes(), self.prompt.blank())
+        let logits = engine::values(&logits).map_err(network::network)?;
+        greedy(logits, self.network.classes(), self.prompt.blank())
     }
 
     /// What `tokens` say of so many seconds.

@@ -65,15 +65,15 @@ impl Network {
         self.classes
     }
 
-    /// Logits of the [`PROMPT`] and of every one of `rows` (row-major, at least one): row-major
-    /// `[_, classes]`. `prompt`: numbers of the language and of the style.
-    pub(super) fn logits(&self, rows: &[f32], prompt: [i32; 2]) -> Result<Vec<f32>, Error> {
+    /// Logits of the [`PROMPT`] and of every one of `rows` (row-major, at least one):
+    /// `[1, _, classes]`. `prompt`: numbers of the language and of the style.
+    pub(super) fn logits(&self, rows: &[f32], prompt: [i32; 2]) -> Result<Tensor, Error> {
         let output = self.run(rows, prompt)?;
         if output.shape() != [1, PROMPT + rows.len() / self.width, self.classes] {
             let shape = output.shape();
             return Err(Error::Network(format!("the output has the unexpected shape {shape:?}")));
         }
-        engine::values::<f32>(&output).map(<[f32]>::to_vec).map_err(network)
+        Ok(output)
     }
 
     fn run(&self, rows: &[f32], [language, style]: [i32; 2]) -> Result<Tensor, Error> {
@@ -85,6 +85,6 @@ impl Network {
     }
 }
 
-fn network(error: engine::Error) -> Error {
+pub(super) fn network(error: engine::Error) -> Error {
     Error::Network(error.to_string())
 }

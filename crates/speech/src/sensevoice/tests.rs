@@ -49,6 +49,11 @@ fn speech() -> Vec<f32> {
     wav.samples::<i16>().map(|sample| f32::from(sample.expect("sample")) / 32768.0).collect()
 }
 
+fn logits_of(model: &SenseVoice, frames: usize) -> Vec<f32> {
+    let logits = model.network.logits(&features(frames), [0, 15]).expect("runs");
+    engine::values(&logits).expect("floats").to_vec()
+}
+
 fn root_mean_square(a: &[f32], b: &[f32]) -> f64 {
     assert_eq!(a.len(), b.len());
     let sum: f64 = a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum();
@@ -61,7 +66,7 @@ fn logits_agree_with_onnx_runtime() {
     let (float, int8) = (open(Precision::F32), open(Precision::Int8));
     let (mut own, mut theirs) = (Vec::new(), Vec::new());
     for frames in [1, 7, 93, 200] {
-        let logits = float.network.logits(&features(frames), [0, 15]).expect("runs");
+        let logits = logits_of(&float, frames);
         let expected = npz[format!("{frames}/f32/ctc_logits").as_str()].f32();
         assert_eq!(logits.len(), (frames + PROMPT) * 48);
         for (logit, expected) in logits.iter().zip(&expected) {
@@ -74,7 +79,7 @@ fn logits_agree_with_onnx_runtime() {
         assert_eq!(ids(&logits), ids(&expected));
 
         // Random weights magnify the last bit of a quantized network: errors are compared.
-        let logits = int8.network.logits(&features(frames), [0, 15]).expect("runs");
+        let logits = logits_of(&int8, frames);
         let quantized = npz[format!("{frames}/int8/ctc_logits").as_str()].f32();
         own.push(root_mean_square(&logits, &expected));
         theirs.push(root_mean_square(&quantized, &expected));

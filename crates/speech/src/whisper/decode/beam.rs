@@ -1,9 +1,8 @@
 //! Beam search, as CTranslate2 does it (`BeamSearch::search`, src/decoding.cc).
 
-use super::{
-    Candidate, Decoder, Rules, not_finite,
-    scores::{largest, log_sum_exp},
-};
+use kernels::scores::log_sum_exp;
+
+use super::{Candidate, Decoder, Rules, largest::largest, not_finite};
 use crate::recognizer::Error;
 
 /// How wide and how long to search, see `Settings`.

@@ -4,14 +4,16 @@
 
 mod beam;
 mod fallback;
+mod largest;
 mod rules;
 mod sample;
-mod scores;
 #[cfg(test)]
 pub(super) mod script;
 
 pub(super) use fallback::{Attempt, Decoding};
 pub(super) use rules::Rules;
+
+use kernels::scores;
 
 use crate::recognizer::Error;
 

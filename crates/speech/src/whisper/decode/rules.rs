@@ -1,6 +1,6 @@
 //! What may follow what: the suppression lists and the grammar of timestamps.
 
-use super::scores::{log_sum_exp, maximum};
+use kernels::scores::{log_sum_exp, maximum};
 
 /// Rules over the tokens of one model. Forbidden tokens get the logit `-inf`.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,9 +1,8 @@
 //! Greedy search and sampling.
 
-use super::{
-    Candidate, Decoder, Rules, not_finite,
-    scores::{arg_max, exp_of_negative, log_sum_exp, maximum},
-};
+use kernels::scores::{arg_max, log_sum_exp, maximum, sum_exp};
+
+use super::{Candidate, Decoder, Rules, not_finite};
 use crate::recognizer::Error;
 
 /// Follows `count` hypotheses, each token drawn from its probability at `temperature`; at 0 it is
@@ -65,31 +64,36 @@ pub(super) fn sample(
     Ok(candidates)
 }
 
-/// Draws an index with probability proportional to `exp(logit / temperature)`.
-fn draw(logits: &[f32], temperature: f32, random: &mut fastrand::Rng) -> Option<usize> {
-    let largest = maximum(logits);
+/// Draws an index with probability proportional to `exp(score / temperature)`; `None` if there is
+/// nothing finite among them.
+fn draw(scores: &[f32], temperature: f32, random: &mut fastrand::Rng) -> Option<usize> {
+    /// Scores that are added up at once; only in the part that is drawn do they count one by one.
+    const PART: usize = 512;
+    let largest = maximum(scores);
     if !largest.is_finite() {
         return None;
     }
-    let weight = |logit: f32| {
-        if logit > f32::NEG_INFINITY {
-            f64::from(exp_of_negative((logit - largest) / temperature))
-        } else {
-            0.0
-        }
+    let weight = |scores: &[f32]| {
+        let forbidden = maximum(scores) == f32::NEG_INFINITY;
+        if forbidden { 0.0 } else { f64::from(sum_exp(scores, largest, 1.0 / temperature)) }
     };
-    let total: f64 = logits.iter().map(|&logit| weight(logit)).sum();
-    let mut left = random.f64() * total;
+    let parts: Vec<f64> = scores.chunks(PART).map(weight).collect();
+    let mut left = random.f64() * parts.iter().sum::<f64>();
+    let begin = PART * find(parts.into_iter(), &mut left)?;
+    let within = find(scores[begin..].chunks(1).take(PART).map(weight), &mut left)?;
+    Some(begin + within)
+}
+
+/// The first of the `weights` that is greater than what is `left` when those before it are taken
+/// away; the last that is not zero if rounding leaves too much.
+fn find(weights: impl Iterator<Item = f64>, left: &mut f64) -> Option<usize> {
     let mut last = None;
-    for (index, &logit) in logits.iter().enumerate() {
-        let weight = weight(logit);
-        if weight > 0.0 {
-            last = Some(index);
-            left -= weight;
-            if left < 0.0 {
-                break;
-            }
+    for (index, weight) in weights.enumerate().filter(|&(_, weight)| weight > 0.0) {
+        last = Some(index);
+        if *left < weight {
+            break;
         }
+        *left -= weight;
     }
     last
 }
