@@ -300,34 +300,23 @@ pub fn attend_one(
     scores: &mut [f32],
     out: &mut [f32],
 ) {
-    let isa = Isa::best();
+    attend_one_with(Isa::best(), query, keys, values, scores, out);
+}
+
+pub(crate) fn attend_one_with(
+    isa: Isa,
+    query: &[f32],
+    keys: &[f32],
+    values: &[f32],
+    scores: &mut [f32],
+    out: &mut [f32],
+) {
     let width = query.len();
     let needed = scores.len() * width;
     assert!(width > 0 && keys.len().min(values.len()) >= needed && out.len() == width, "lengths");
     let scale = 1.0 / (width as f32).sqrt();
-    for (score, key) in scores.iter_mut().zip(keys.chunks_exact(width)) {
-        *score = dot(query, key);
-    }
-    let sum = isa.exponentials(scores, scale);
-    out.fill(0.0);
-    for (score, value) in scores.iter().zip(values.chunks_exact(width)) {
-        let weight = score / sum;
-        for (out, value) in out.iter_mut().zip(value) {
-            *out += weight * value;
-        }
-    }
-}
-
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    // Sixteen sums side by side, so that the compiler may use vectors.
-    let mut sums = [0f32; 16];
-    let (a_chunks, a_rest) = a.as_chunks::<16>();
-    let (b_chunks, b_rest) = b.as_chunks::<16>();
-    for (a, b) in a_chunks.iter().zip(b_chunks) {
-        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
-            *sum += a * b;
-        }
-    }
-    let rest = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>();
-    sums.iter().sum::<f32>() + rest
+    isa.dot_rows(query, keys, scores);
+    let share = 1.0 / isa.exponentials(scores, scale);
+    isa.mix_rows(scores, values, out);
+    out.iter_mut().for_each(|value| *value *= share);
 }

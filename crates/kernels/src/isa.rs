@@ -328,6 +328,14 @@ impl Isa {
         }
     }
 
+    pub(crate) fn dot_rows(self, x: &[f32], rows: &[f32], dots: &mut [f32]) {
+        dispatch!(self, pointwise::dot_rows, dot_rows, (x, rows, dots));
+    }
+
+    pub(crate) fn mix_rows(self, weights: &[f32], rows: &[f32], out: &mut [f32]) {
+        dispatch!(self, pointwise::mix_rows, mix_rows, (weights, rows, out));
+    }
+
     pub(crate) fn maximum(self, x: &[f32]) -> f32 {
         dispatch!(self, pointwise::maximum_of, maximum_of, (x))
     }
@@ -422,6 +430,10 @@ macro_rules! compile_pointwise {
             x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32, out: &mut [f32]));
         crate::isa::compile_pointwise!(
             @ $features, exponentials_row(row: &mut [f32], scale: f32) -> f32);
+        crate::isa::compile_pointwise!(@ $features, dot_rows(
+            x: &[f32], rows: &[f32], dots: &mut [f32]));
+        crate::isa::compile_pointwise!(@ $features, mix_rows(
+            weights: &[f32], rows: &[f32], out: &mut [f32]));
         crate::isa::compile_pointwise!(@ $features, maximum_of(x: &[f32]) -> f32);
         crate::isa::compile_pointwise!(
             @ $features, sum_exp_of(x: &[f32], largest: f32, scale: f32) -> f32);

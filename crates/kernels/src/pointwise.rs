@@ -155,6 +155,49 @@ pub(crate) fn exponentials_row(x: &mut [f32], scale: f32) -> f32 {
     sum(x, |x| x)
 }
 
+/// The products of `x` with `rows` of as many numbers, one for each of `dots`.
+#[inline(always)]
+pub(crate) fn dot_rows(x: &[f32], rows: &[f32], dots: &mut [f32]) {
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    for (dot, row) in dots.iter_mut().zip(rows.chunks_exact(x.len())) {
+        let (row_chunks, row_rest) = row.as_chunks::<LANES>();
+        let mut sums = [0f32; LANES];
+        for (a, b) in chunks.iter().zip(row_chunks) {
+            for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+                *sum += a * b;
+            }
+        }
+        for ((sum, a), b) in sums.iter_mut().zip(rest).zip(row_rest) {
+            *sum += a * b;
+        }
+        // By halves, which takes shuffles only.
+        for half in [8, 4, 2, 1] {
+            for lane in 0..half {
+                sums[lane] += sums[lane + half];
+            }
+        }
+        *dot = sums[0];
+    }
+}
+
+/// `out = Σ_i weights[i] * rows[i]`, of rows of `out.len()` numbers.
+#[inline(always)]
+pub(crate) fn mix_rows(weights: &[f32], rows: &[f32], out: &mut [f32]) {
+    const BLOCK: usize = 4 * LANES;
+    let width = out.len();
+    for (index, out) in out.chunks_mut(BLOCK).enumerate() {
+        let mut sums = [0f32; BLOCK];
+        for (weight, row) in weights.iter().zip(rows.chunks_exact(width)) {
+            let row = &row[index * BLOCK..];
+            match row.first_chunk::<BLOCK>() {
+                Some(row) => sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += weight * x),
+                None => sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += weight * x),
+            }
+        }
+        out.copy_from_slice(&sums[..out.len()]);
+    }
+}
+
 /// See [`crate::scores::maximum`].
 #[inline(always)]
 pub(crate) fn maximum_of(x: &[f32]) -> f32 {

@@ -329,9 +329,11 @@ proptest! {
         let query = numbers(seed, width);
         let (keys, values) = (numbers(seed ^ 1, length * width), numbers(seed ^ 2, length * width));
         let expected = naive_attention(&query, &keys, &values, width);
-        let (mut scores, mut out) = (vec![0.0; length], vec![f32::NAN; width]);
-        attention::attend_one(&query, &keys, &values, &mut scores, &mut out);
-        assert_close(&out, &expected, 1e-5);
+        for &isa in Isa::available() {
+            let (mut scores, mut out) = (vec![0.0; length], vec![f32::NAN; width]);
+            attention::attend_one_with(isa, &query, &keys, &values, &mut scores, &mut out);
+            assert_close(&out, &expected, 1e-5);
+        }
     }
 
     #[test]
