@@ -254,6 +254,23 @@ impl OnnxFile {
         self.network_with(inputs, outputs, Fused::All)
     }
 
+    /// As [`Self::network`] with one output, whose last axis has scores of classes: this network
+    /// gives, in their place, two numbers, the likeliest class and its log-probability, NaN where a
+    /// score is not finite. Scores of a segment and a large vocabulary are never in memory all at
+    /// once. Also returns the number of classes.
+    ///
+    /// # Errors
+    /// As [`Self::network`], or if the number of classes is open.
+    pub fn likeliest(&self, inputs: &[Input<'_>], output: &str) -> Result<(Onnx, usize), Error> {
+        let translate = || {
+            let (mut model, left) = self.typed(inputs, &[output], Fused::All)?;
+            profile::warn_if_generic(&self.path, &model, &left);
+            let classes = rewrite::likeliest(&mut model)?;
+            Ok((Onnx { runner: Runner::new(model)? }, classes))
+        };
+        translate().map_err(|error: TractError| Error::model(&self.path, error))
+    }
+
     /// With no more than some operators fused, for comparison.
     pub(super) fn network_with(
         &self,

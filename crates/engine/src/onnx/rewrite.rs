@@ -29,6 +29,23 @@ pub(super) fn rewrite(model: &mut TypedModel, products: Products) -> TractResult
         .rewrite(&products, model)
 }
 
+/// Has a network tell the likeliest class of each row where it gave scores; returns how many classes
+/// there are.
+pub(super) fn likeliest(model: &mut TypedModel) -> TractResult<usize> {
+    let &[scores] = model.output_outlets()? else { bail!("one output tells classes apart") };
+    let classes =
+        model.outlet_fact(scores)?.shape.last().context("scores of no axis")?.to_usize()?;
+    let node = model.node(scores.node);
+    let (op, inputs) = match ops::Likeliest::of(node.op.as_ref()) {
+        Some(op) => (op, node.inputs.clone()),
+        None => (ops::Likeliest::Given, vec![scores]),
+    };
+    let name = format!("{}.likeliest", node.name);
+    let output = model.wire_node(name, op, &inputs)?;
+    model.select_output_outlets(&output)?;
+    Ok(classes)
+}
+
 /// Queries, keys and values that lie among other columns.
 fn attention(
     &products: &Products,

@@ -2,8 +2,9 @@ use kernels::Finish;
 use tract_onnx::tract_core::{internal::*, ops::Cost};
 
 use super::{
-    bf16_products, float_products, floats, int8_products, last_axis, operator, with_last_axis,
-    zeros,
+    bf16_products, float_products, floats, int8_products, last_axis, operator,
+    room::{recycle, room},
+    with_last_axis,
 };
 
 /// `x`, and the residual if `finish` adds.
@@ -32,10 +33,11 @@ impl EvalOp for Linear {
         } else {
             let mut shape: TVec<usize> = inputs[0].shape().into();
             *shape.last_mut().context("takes at least one axis")? = self.layer.outputs();
-            zeros(&shape)?
+            room::<f32>(&shape)?
         };
         let x = floats(&inputs[0])?;
         self.layer.apply(x, self.finish, out.try_as_plain_ram_mut()?.as_slice_mut()?);
+        recycle(inputs);
         Ok(tvec!(out.into_tvalue()))
     }
 }

@@ -4,6 +4,7 @@ mod attention;
 mod convolution;
 mod decoder;
 mod fsmn;
+mod likeliest;
 mod linear;
 mod lstm;
 mod norm;
@@ -20,6 +21,7 @@ pub(crate) use attention::{Attention, Part};
 pub(crate) use convolution::Convolution;
 pub(crate) use decoder::{CachedAttention, Embedding, LastPosition, MemoryAttention};
 pub(crate) use fsmn::Fsmn;
+pub(crate) use likeliest::Likeliest;
 pub(crate) use linear::Linear;
 pub(crate) use lstm::{Direction, Lstm};
 pub(crate) use norm::LayerNorm;
@@ -49,6 +51,7 @@ macro_rules! operator {
     };
 }
 use operator;
+use quantized::quantized;
 
 /// A new f32 tensor of `shape`, all zeros.
 fn zeros(shape: &[usize]) -> TractResult<Tensor> {

@@ -71,13 +71,13 @@ impl Eq for QuantizedLinear {}
 operator!(QuantizedLinear);
 
 impl QuantizedLinear {
-    fn epilogue(&self) -> Epilogue<'_> {
+    pub(super) fn epilogue(&self) -> Epilogue<'_> {
         Epilogue { bias: self.bias.as_deref(), finish: self.finish }
     }
 }
 
 /// The outputs of [`DynamicQuantize`].
-fn quantized(inputs: &[TValue]) -> TractResult<dynamic::Quantized<'_>> {
+pub(super) fn quantized(inputs: &[TValue]) -> TractResult<dynamic::Quantized<'_>> {
     Ok(dynamic::Quantized {
         values: inputs[0].try_as_plain_ram()?.as_slice::<u8>()?,
         scale: inputs[1].cast_to_scalar()?,

@@ -2,7 +2,7 @@
 //!
 //! An encoder with a CTC head that also says which language is spoken, how the speaker sounds, and
 //! what else is heard (<https://arxiv.org/abs/2407.04051>). `pieces` reads what its classes stand
-//! for, `network` runs it, `ctc` makes tokens of its logits, `tags` reads those that are not text,
+//! for, `network` runs it, `ctc` makes tokens of what it finds, `tags` reads those that are not text,
 //! and `words` joins and times the others.
 
 mod ctc;
@@ -95,9 +95,7 @@ impl SenseVoice {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
-        let logits = self.network.logits(&rows, prompt)?;
-        let logits = engine::values(&logits).map_err(network::network)?;
-        greedy(logits, self.network.classes(), self.prompt.blank())
+        Ok(greedy(self.network.likeliest(&rows, prompt)?, self.prompt.blank()))
     }
 
     /// What `tokens` say of so many seconds.

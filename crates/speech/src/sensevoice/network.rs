@@ -1,4 +1,4 @@
-//! SenseVoiceSmall itself: feature rows to logits.
+//! SenseVoiceSmall itself: feature rows to the likeliest token of each.
 
 use engine::{Input, Onnx, OnnxFile, Tensor};
 
@@ -32,31 +32,22 @@ impl Network {
         };
         let output =
             file.outputs().first().ok_or_else(|| broken(path, "has no output: it is cut off"))?;
-        let inputs = [
-            Input::new(speech, [1.into(), LENGTH.into(), width.into()]),
-            Input::full_length(lengths, LENGTH),
-            Input::new(language, [1.into()]),
-            Input::new(style, [1.into()]),
-        ];
-        let graph = file.network(&inputs, &[&output.name]).map_err(|error| broken(path, error))?;
-        let mut network = Self { graph, width, classes: 0 };
+        let (graph, classes) = file
+            .likeliest(&inputs([speech, lengths, language, style], width), &output.name)
+            .map_err(|error| broken(path, error))?;
+        let network = Self { graph, width, classes };
         let probe = network
             .run(&vec![0.1; 2 * width], [0, 0])
             .map_err(|error| broken(path, format!("does not fit its configuration: {error}")))?;
-        let values = engine::values::<f32>(&probe).map_err(|error| broken(path, error))?;
-        match probe.shape() {
-            &[1, rows, classes] if rows == PROMPT + 2 && classes > 0 => network.classes = classes,
-            shape => {
-                let message = format!("makes {shape:?} of 2 rows: it is no SenseVoiceSmall");
-                return Err(broken(path, message));
-            }
-        }
-        if values.iter().any(|value| !value.is_finite()) {
+        if probe.shape() != [1, PROMPT + 2, 2] {
+            let shape = probe.shape();
             return Err(broken(
                 path,
-                "computes values that are no numbers: its weights are broken",
+                format!("makes {shape:?} of 2 rows: it is no SenseVoiceSmall"),
             ));
         }
+        // Broken weights may make values that are no numbers.
+        likeliest(&probe).map_err(|error| broken(path, error))?;
         Ok(network)
     }
 
@@ -65,15 +56,19 @@ impl Network {
         self.classes
     }
 
-    /// Logits of the [`PROMPT`] and of every one of `rows` (row-major, at least one):
-    /// `[1, _, classes]`. `prompt`: numbers of the language and of the style.
-    pub(super) fn logits(&self, rows: &[f32], prompt: [i32; 2]) -> Result<Tensor, Error> {
+    /// The likeliest class, and its log-probability, for the [`PROMPT`] and for every one of `rows`
+    /// (row-major, at least one). `prompt`: numbers of the language and of the style.
+    pub(super) fn likeliest(
+        &self,
+        rows: &[f32],
+        prompt: [i32; 2],
+    ) -> Result<Vec<(usize, f32)>, Error> {
         let output = self.run(rows, prompt)?;
-        if output.shape() != [1, PROMPT + rows.len() / self.width, self.classes] {
+        if output.shape() != [1, PROMPT + rows.len() / self.width, 2] {
             let shape = output.shape();
             return Err(Error::Network(format!("the output has the unexpected shape {shape:?}")));
         }
-        Ok(output)
+        likeliest(&output)
     }
 
     fn run(&self, rows: &[f32], [language, style]: [i32; 2]) -> Result<Tensor, Error> {
@@ -85,6 +80,26 @@ impl Network {
     }
 }
 
-pub(super) fn network(error: engine::Error) -> Error {
+/// `names` of the rows, of how many there are, of the language and of the style.
+pub(super) fn inputs(names: [&str; 4], width: usize) -> [Input<'_>; 4] {
+    let [speech, lengths, language, style] = names;
+    [
+        Input::new(speech, [1.into(), LENGTH.into(), width.into()]),
+        Input::full_length(lengths, LENGTH),
+        Input::new(language, [1.into()]),
+        Input::new(style, [1.into()]),
+    ]
+}
+
+fn likeliest(output: &Tensor) -> Result<Vec<(usize, f32)>, Error> {
+    let (pairs, _) = engine::values::<f32>(output).map_err(network)?.as_chunks::<2>();
+    if pairs.iter().any(|[_, log_probability]| !log_probability.is_finite()) {
+        let message = "computes values that are no numbers: its weights are broken";
+        return Err(Error::Network(message.to_owned()));
+    }
+    Ok(pairs.iter().map(|&[class, log_probability]| (class as usize, log_probability)).collect())
+}
+
+fn network(error: engine::Error) -> Error {
     Error::Network(error.to_string())
 }

@@ -3,6 +3,7 @@
 
 use std::{fs, io::Read, path::PathBuf};
 
+use engine::OnnxFile;
 use serde::{Deserialize, de::DeserializeOwned};
 use tempfile::TempDir;
 
@@ -49,9 +50,28 @@ fn speech() -> Vec<f32> {
     wav.samples::<i16>().map(|sample| f32::from(sample.expect("sample")) / 32768.0).collect()
 }
 
-fn logits_of(model: &SenseVoice, frames: usize) -> Vec<f32> {
-    let logits = model.network.logits(&features(frames), [0, 15]).expect("runs");
-    engine::values(&logits).expect("floats").to_vec()
+/// The network of `file`, as far as its scores.
+fn scores(file: &str, frames: usize) -> Vec<f32> {
+    let file = OnnxFile::read(&directory().path().join(file)).expect("reads");
+    let names: Vec<&str> = file.inputs().iter().map(|port| port.name.as_str()).collect();
+    let names = names.try_into().expect("four inputs");
+    let inputs = network::inputs(names, 560);
+    let graph = file.network(&inputs, &[&file.outputs()[0].name]).expect("network");
+    let rows = features(frames);
+    let rows = engine::tensor(&[1, frames, 560], &rows).expect("rows");
+    let number = |number: i32| engine::tensor(&[1], &[number]).expect("a number");
+    let outputs = graph.run(vec![rows, number(0), number(15)]).expect("runs");
+    engine::values(&outputs[0]).expect("floats").to_vec()
+}
+
+/// The first of the likeliest classes, and its log-probability.
+fn likeliest(logits: &[f32]) -> Vec<(usize, f32)> {
+    let of = |row: &[f32]| {
+        let class = (0..row.len()).rev().max_by(|&a, &b| row[a].total_cmp(&row[b])).expect("one");
+        let sum: f32 = row.iter().map(|logit| (logit - row[class]).exp()).sum();
+        (class, -sum.ln())
+    };
+    logits.chunks_exact(48).map(of).collect()
 }
 
 fn root_mean_square(a: &[f32], b: &[f32]) -> f64 {
@@ -66,20 +86,23 @@ fn logits_agree_with_onnx_runtime() {
     let (float, int8) = (open(Precision::F32), open(Precision::Int8));
     let (mut own, mut theirs) = (Vec::new(), Vec::new());
     for frames in [1, 7, 93, 200] {
-        let logits = logits_of(&float, frames);
+        let logits = scores("model.onnx", frames);
         let expected = npz[format!("{frames}/f32/ctc_logits").as_str()].f32();
         assert_eq!(logits.len(), (frames + PROMPT) * 48);
         for (logit, expected) in logits.iter().zip(&expected) {
             assert!((logit - expected).abs() < 1e-4, "{frames} frames: {logit}, not {expected}");
         }
-        let ids = |logits: &[f32]| {
-            let tokens = greedy(logits, 48, 0).expect("numbers");
-            tokens.into_iter().map(|token| (token.id, token.frames)).collect::<Vec<_>>()
-        };
-        assert_eq!(ids(&logits), ids(&expected));
+        for (model, logits) in [(&float, &expected), (&int8, &scores("model_quant.onnx", frames))] {
+            let found = model.network.likeliest(&features(frames), [0, 15]).expect("runs");
+            let wanted = likeliest(logits);
+            assert_eq!(found.len(), wanted.len());
+            for ((class, log_probability), (id, expected)) in found.into_iter().zip(wanted) {
+                assert!(class == id && (log_probability - expected).abs() < 1e-4);
+            }
+        }
 
         // Random weights magnify the last bit of a quantized network: errors are compared.
-        let logits = logits_of(&int8, frames);
+        let logits = scores("model_quant.onnx", frames);
         let quantized = npz[format!("{frames}/int8/ctc_logits").as_str()].f32();
         own.push(root_mean_square(&logits, &expected));
         theirs.push(root_mean_square(&quantized, &expected));

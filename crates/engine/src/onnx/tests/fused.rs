@@ -226,6 +226,52 @@ fn softmax_is_tracts() {
     }
 }
 
+/// Of scores that are given, of a float layer, and of a quantized one, with more rows than are held
+/// at once.
+#[test]
+fn likeliest_is_that_of_all_scores() {
+    let npz = Npz::open(&fixtures().join("ops.npz"));
+    let tensor = |shape: &[usize], step: usize| {
+        let count = shape.iter().product();
+        let numbers: Vec<f32> = (0..count).map(|i| (i * step % 101) as f32 / 50.0 - 1.0).collect();
+        crate::tensor(shape, &numbers).expect("numbers")
+    };
+    let x = floats(&npz, "qmatmul/a/x");
+    let width = x.shape()[1];
+    let quantized = linear(weights(&npz, "a"), false);
+    let product = vec![node("MatMul", &["x", "w"], &["y"])];
+    let float = file(product, vec![("w", tensor(&[width, 70], 7))]);
+    let given = file(vec![node("Mul", &["x", "x"], &["y"])], vec![]);
+    for (file, operator) in
+        [(quantized, "DynamicQuantize"), (float, "Likeliest"), (given, "Square")]
+    {
+        let inputs = [Input::new("x", ["rows".into(), width.into()])];
+        let scores = file.network(&inputs, &["y"]).expect("network");
+        let (network, classes) = file.likeliest(&inputs, "y").expect("network");
+        let operators = network.operators();
+        assert_eq!(operators.first().map(String::as_str), Some(operator), "{operators:?}");
+        assert_eq!(operators.last().map(String::as_str), Some("Likeliest"), "{operators:?}");
+        for rows in [0, 1, 24, 61] {
+            let x = tensor(&[rows, width], 13);
+            let scores = run(&scores, &x);
+            let found = run(&network, &x);
+            assert_eq!(found.len(), 2 * rows);
+            for (scores, found) in scores.chunks(classes).zip(found.chunks(2)) {
+                let (class, greatest) = kernels::scores::arg_max(scores).expect("scores");
+                assert_eq!(found[0], class as f32, "{operators:?}");
+                let sum: f32 = scores.iter().map(|score| (score - greatest).exp()).sum();
+                assert!((found[1] + sum.ln()).abs() < 1e-5, "{operators:?}");
+            }
+        }
+        let odd = crate::tensor(&[1, width], &vec![f32::NAN; width]).expect("x");
+        let found = run(&network, &odd);
+        assert!(operator == "DynamicQuantize" || found[1].is_nan(), "{operators:?}: {found:?}");
+    }
+    let nodes = vec![node("Relu", &["x"], &["y"])];
+    let open = file(nodes, vec![]).likeliest(&[Input::new("x", ["n".into()])], "y");
+    assert!(open.is_err(), "classes must be known");
+}
+
 #[test]
 fn layer_norm_is_onnx_runtimes() {
     let npz = Npz::open(&fixtures().join("ops.npz"));
