@@ -511,6 +511,23 @@ fn odd_values_do_no_harm() {
 }
 
 #[test]
+fn exponentials_are_close_over_their_whole_range() {
+    let x: Vec<f32> = (0..=870_000).map(|step| -(step as f32) * 1e-4).collect();
+    for &isa in Isa::available() {
+        let mut out = x.clone();
+        isa.exponentials(&mut out, 1.0);
+        for (&x, &out) in x.iter().zip(&out) {
+            let expected = f64::from(x).exp();
+            let error = (f64::from(out) - expected).abs() / expected;
+            assert!(error < 3e-7, "exp({x}): relative error {error}");
+        }
+        let mut far = [0.0, f32::NEG_INFINITY];
+        isa.exponentials(&mut far, 1.0);
+        assert!(far[1] < 2e-38);
+    }
+}
+
+#[test]
 fn scores_that_are_no_numbers() {
     assert_eq!(scores::arg_max(&[f32::NAN, 1.0, f32::NAN]), Some((1, 1.0)));
     assert_eq!(scores::arg_max(&[f32::NAN; 40]), None);

@@ -1,6 +1,6 @@
 use std::cell::RefCell;
 
-use kernels::{Buffer, Finish, scores};
+use kernels::{Buffer, Finish, dynamic::extremes, scores};
 use tract_onnx::tract_core::{internal::*, ops::Cost};
 
 use super::{
@@ -81,7 +81,9 @@ impl EvalOp for Likeliest {
                 }
                 for (scores, out) in scores.chunks_exact(classes).zip(out) {
                     let (class, greatest) = scores::arg_max(scores).unwrap_or((0, f32::NAN));
-                    *out = [class as f32, -scores::sum_exp(scores, greatest, 1.0).ln()];
+                    let finite = extremes(scores).0.is_finite();
+                    let log_share = -scores::sum_exp(scores, greatest, 1.0).ln();
+                    *out = [class as f32, if finite { log_share } else { f32::NAN }];
                 }
             }
             Ok(())

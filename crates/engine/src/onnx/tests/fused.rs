@@ -267,6 +267,14 @@ fn likeliest_is_that_of_all_scores() {
         let found = run(&network, &odd);
         assert!(operator == "DynamicQuantize" || found[1].is_nan(), "{operators:?}: {found:?}");
     }
+    let inputs = [Input::new("x", ["rows".into(), 3.into()])];
+    let (network, _) =
+        file(vec![node("Neg", &["x"], &["y"])], vec![]).likeliest(&inputs, "y").expect("network");
+    for odd in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN] {
+        let x = crate::tensor(&[2, 3], &[0.0, odd, 1.0, 0.0, 2.0, 1.0]).expect("x");
+        let found = run(&network, &x);
+        assert!(found[1].is_nan() && found[3].is_finite(), "{odd}: {found:?}");
+    }
     let nodes = vec![node("Relu", &["x"], &["y"])];
     let open = file(nodes, vec![]).likeliest(&[Input::new("x", ["n".into()])], "y");
     assert!(open.is_err(), "classes must be known");

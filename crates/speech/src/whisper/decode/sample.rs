@@ -43,6 +43,9 @@ pub(super) fn sample(
             }
             .ok_or_else(not_finite)?;
             let log_probability = scores[token] - log_sum_exp(scores);
+            if log_probability.is_nan() {
+                return Err(not_finite());
+            }
             if token as u32 == rules.end_of_text {
                 hypothesis.end(log_probability);
             } else {
