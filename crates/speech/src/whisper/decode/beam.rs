@@ -100,6 +100,10 @@ fn extend(
     for (parent, (beam, row)) in beams.iter().zip(logits.chunks_exact_mut(vocabulary)).enumerate() {
         rules.apply(&beam.tokens, row);
         let normalizer = log_sum_exp(row);
+        // A row with a score that is no number leads nowhere; without any other the search fails.
+        if normalizer.is_nan() {
+            continue;
+        }
         found.clear();
         largest(row, count, &mut found);
         extensions.extend(found.iter().map(|&(token, logit)| {
