@@ -89,9 +89,14 @@ pub(crate) async fn engine(config: &Config, needs: Needs) -> anyhow::Result<Engi
     Ok(Engine { transcriber, cores })
 }
 
-/// What products are made with; an error if the environment asks for what cannot be had.
+/// Selects the instruction sets of the kernels and returns their names: those that the environment
+/// variable asks for, or the best that this CPU supports.
 pub(crate) fn instruction_sets() -> Result<&'static str, UsageError> {
-    kernels::instruction_sets().map_err(|error| UsageError(error.to_string()))
+    const VARIABLE: &str = "SCRIPTORIUM_KERNELS";
+    let requested = std::env::var_os(VARIABLE).filter(|value| !value.is_empty());
+    let requested = requested.as_ref().map(|value| value.to_string_lossy());
+    kernels::select_instruction_sets(requested.as_deref())
+        .map_err(|error| UsageError(format!("{VARIABLE}: {error}")))
 }
 
 /// All that this process may use: the CPUs of its mask, or fewer if the cgroup's quota grants no

@@ -131,9 +131,9 @@ impl Row {
         peak: &Peak,
     ) -> Self {
         let seconds = time.as_secs_f64().max(1e-9);
-        let at_peak = products.int8 as f64 / peak.int8.products_per_second
-            + products.bf16 as f64 / peak.bf16.products_per_second
-            + products.f32 as f64 / peak.f32.products_per_second;
+        let at_peak = products.int8 as f64 / peak.int8.macs_per_second
+            + products.bf16 as f64 / peak.bf16.macs_per_second
+            + products.f32 as f64 / peak.f32.macs_per_second;
         let per_segment = |count: u64| count / segments as u64;
         Self {
             operator: operator.to_owned(),
@@ -216,7 +216,7 @@ pub(super) mod tests {
 
     #[test]
     fn shares_and_peaks() {
-        let rate = |products_per_second| Rate { instruction: "x", products_per_second };
+        let rate = |macs_per_second| Rate { instruction: "x", macs_per_second };
         let peak = Peak { int8: rate(1e9), bf16: rate(1e9), f32: rate(1e9) };
         let profile = Profile::new(&[recorded(), recorded()], 10.0, 1, &peak);
         let names: Vec<_> = profile.operators.iter().map(|row| row.operator.as_str()).collect();
@@ -238,7 +238,7 @@ pub(super) mod tests {
 
     #[test]
     fn nothing_recorded_is_a_table_all_the_same() {
-        let rate = Rate { instruction: "x", products_per_second: 1e9 };
+        let rate = Rate { instruction: "x", macs_per_second: 1e9 };
         let peak = Peak { int8: rate, bf16: rate, f32: rate };
         let profile = Profile::new(&[], 1.0, 1, &peak);
         assert!(!profile.to_string().contains("NaN"), "{profile}");

@@ -113,7 +113,7 @@ fn peak<S: Serializer>(peak: &Peak, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(rates.map(|(kind, rate)| {
         let fields = serde_json::json!({
             "instruction": rate.instruction,
-            "products_per_second": rate.products_per_second,
+            "products_per_second": rate.macs_per_second,
         });
         (kind, fields)
     }))
@@ -132,7 +132,7 @@ impl fmt::Display for Report {
         write!(f, "peak of one core, in billions of products per second:")?;
         for (kind, rate) in [("int8", peak.int8), ("bf16", peak.bf16), ("f32", peak.f32)] {
             let comma = if kind == "int8" { "" } else { "," };
-            let speed = rate.products_per_second / 1e9;
+            let speed = rate.macs_per_second / 1e9;
             write!(f, "{comma} {kind} {speed:.0} ({})", rate.instruction)?;
         }
         let Model { name, family, precision, .. } = &self.model;
