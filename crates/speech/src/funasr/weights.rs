@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use engine::{LinearProducts, OnnxFile};
+use engine::OnnxFile;
 
 use crate::{
     files::{self, broken},
@@ -18,7 +18,7 @@ pub(crate) struct Weights {
     pub(crate) path: PathBuf,
     /// `int8`, `bf16` or `f32`.
     pub(crate) precision: &'static str,
-    products: LinearProducts,
+    products: engine::Precision,
 }
 
 impl Weights {
@@ -28,12 +28,12 @@ impl Weights {
         let (precision, products) = match precision {
             Precision::Auto | Precision::Int8 => {
                 if let Some(path) = files::find(directory, &INT8) {
-                    return Ok(Self { path, precision: "int8", products: LinearProducts::F32 });
+                    return Ok(Self { path, precision: "int8", products: engine::Precision::F32 });
                 }
-                ("int8", LinearProducts::Int8)
+                ("int8", engine::Precision::Int8)
             }
-            Precision::Bf16 => ("bf16", LinearProducts::Bf16),
-            Precision::F32 => ("f32", LinearProducts::F32),
+            Precision::Bf16 => ("bf16", engine::Precision::Bf16),
+            Precision::F32 => ("f32", engine::Precision::F32),
         };
         let path = match files::find(directory, &FLOAT) {
             Some(path) => path,
@@ -56,8 +56,8 @@ impl Weights {
         let file = OnnxFile::read(&self.path).map_err(|error| broken(&self.path, error))?;
         let quantized = || file.nodes().iter().any(|node| node.op() == "MatMulInteger");
         match self.precision {
-            "int8" if self.products == LinearProducts::F32 || quantized() => Ok(file),
-            "int8" => Ok(file.with_linear(self.products)),
+            "int8" if self.products == engine::Precision::F32 || quantized() => Ok(file),
+            "int8" => Ok(file.with_precision(self.products)),
             precision if quantized() => {
                 let message = format!(
                     "is quantized already: {precision} is made of floats; with this file, the \
@@ -65,7 +65,7 @@ impl Weights {
                 );
                 Err(broken(&self.path, message))
             }
-            _ => Ok(file.with_linear(self.products)),
+            _ => Ok(file.with_precision(self.products)),
         }
     }
 }
@@ -83,17 +83,17 @@ mod tests {
         assert!(message.contains("model_quant.onnx or model.int8.onnx or model.onnx"), "{message}");
         write("model.onnx");
         for (precision, name, products) in [
-            (Precision::Auto, "int8", LinearProducts::Int8),
-            (Precision::Int8, "int8", LinearProducts::Int8),
-            (Precision::Bf16, "bf16", LinearProducts::Bf16),
-            (Precision::F32, "f32", LinearProducts::F32),
+            (Precision::Auto, "int8", engine::Precision::Int8),
+            (Precision::Int8, "int8", engine::Precision::Int8),
+            (Precision::Bf16, "bf16", engine::Precision::Bf16),
+            (Precision::F32, "f32", engine::Precision::F32),
         ] {
             let found = find(precision).expect("the file of floats");
             assert_eq!((found.precision, found.products), (name, products));
         }
         write("model.int8.onnx");
         let int8 = find(Precision::Auto).expect("the quantized file");
-        assert_eq!((int8.precision, int8.products), ("int8", LinearProducts::F32));
+        assert_eq!((int8.precision, int8.products), ("int8", engine::Precision::F32));
         assert!(int8.path.ends_with("model.int8.onnx"));
         assert!(find(Precision::F32).expect("f32").path.ends_with("model.onnx"));
         std::fs::remove_file(directory.path().join("model.onnx")).expect("remove");

@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use engine::{Finish, FloatProducts, GraphBuilder, Linear, Node};
+use engine::{ComputeType, Finish, GraphBuilder, Linear, Node};
 
 use super::{Dimensions, Network, Precision};
 use crate::{
@@ -28,7 +28,7 @@ struct Model {
     weights: Weights,
     precision: Precision,
     /// In attention.
-    products: FloatProducts,
+    products: ComputeType,
     dimensions: Dimensions,
 }
 
@@ -36,7 +36,7 @@ struct Model {
 pub(super) fn network(
     path: &Path,
     precision: Precision,
-    products: FloatProducts,
+    products: ComputeType,
 ) -> Result<Network, Error> {
     let weights = Weights::open(path)?;
     let dimensions = Dimensions::of(&weights)?;
