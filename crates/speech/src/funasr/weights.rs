@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use engine::{LinearProducts, OnnxFile};
+use engine::{OnnxFile, Precision};
 
 use crate::{
     files::{self, broken},
-    recognizer::{Error, Precision},
+    recognizer::Error,
 };
 
 const INT8: [&str; 2] = ["model_quant.onnx", "model.int8.onnx"];
@@ -18,22 +18,22 @@ pub(crate) struct Weights {
     pub(crate) path: PathBuf,
     /// `int8`, `bf16` or `f32`.
     pub(crate) precision: &'static str,
-    products: LinearProducts,
+    products: Precision,
 }
 
 impl Weights {
     /// int8 is the quantized file if there is one, else the other one quantized; all else is made
     /// from floats.
-    pub(crate) fn find(directory: &Path, precision: Precision) -> Result<Self, Error> {
+    pub(crate) fn find(directory: &Path, precision: Option<Precision>) -> Result<Self, Error> {
         let (precision, products) = match precision {
-            Precision::Auto | Precision::Int8 => {
+            None | Some(Precision::Int8) => {
                 if let Some(path) = files::find(directory, &INT8) {
-                    return Ok(Self { path, precision: "int8", products: LinearProducts::F32 });
+                    return Ok(Self { path, precision: "int8", products: Precision::F32 });
                 }
-                ("int8", LinearProducts::Int8)
+                ("int8", Precision::Int8)
             }
-            Precision::Bf16 => ("bf16", LinearProducts::Bf16),
-            Precision::F32 => ("f32", LinearProducts::F32),
+            Some(Precision::Bf16) => ("bf16", Precision::Bf16),
+            Some(Precision::F32) => ("f32", Precision::F32),
         };
         let path = match files::find(directory, &FLOAT) {
             Some(path) => path,
@@ -56,8 +56,8 @@ impl Weights {
         let file = OnnxFile::read(&self.path).map_err(|error| broken(&self.path, error))?;
         let quantized = || file.nodes().iter().any(|node| node.op() == "MatMulInteger");
         match self.precision {
-            "int8" if self.products == LinearProducts::F32 || quantized() => Ok(file),
-            "int8" => Ok(file.with_linear(self.products)),
+            "int8" if self.products == Precision::F32 || quantized() => Ok(file),
+            "int8" => Ok(file.with_precision(self.products)),
             precision if quantized() => {
                 let message = format!(
                     "is quantized already: {precision} is made of floats; with this file, the \
@@ -65,7 +65,7 @@ impl Weights {
                 );
                 Err(broken(&self.path, message))
             }
-            _ => Ok(file.with_linear(self.products)),
+            _ => Ok(file.with_precision(self.products)),
         }
     }
 }
@@ -79,26 +79,26 @@ mod tests {
         let directory = tempfile::tempdir().expect("directory");
         let find = |precision| Weights::find(directory.path(), precision);
         let write = |name: &str| std::fs::write(directory.path().join(name), "").expect("write");
-        let message = find(Precision::Auto).expect_err("empty").to_string();
+        let message = find(None).expect_err("empty").to_string();
         assert!(message.contains("model_quant.onnx or model.int8.onnx or model.onnx"), "{message}");
         write("model.onnx");
         for (precision, name, products) in [
-            (Precision::Auto, "int8", LinearProducts::Int8),
-            (Precision::Int8, "int8", LinearProducts::Int8),
-            (Precision::Bf16, "bf16", LinearProducts::Bf16),
-            (Precision::F32, "f32", LinearProducts::F32),
+            (None, "int8", Precision::Int8),
+            (Some(Precision::Int8), "int8", Precision::Int8),
+            (Some(Precision::Bf16), "bf16", Precision::Bf16),
+            (Some(Precision::F32), "f32", Precision::F32),
         ] {
             let found = find(precision).expect("the file of floats");
             assert_eq!((found.precision, found.products), (name, products));
         }
         write("model.int8.onnx");
-        let int8 = find(Precision::Auto).expect("the quantized file");
-        assert_eq!((int8.precision, int8.products), ("int8", LinearProducts::F32));
+        let int8 = find(None).expect("the quantized file");
+        assert_eq!((int8.precision, int8.products), ("int8", Precision::F32));
         assert!(int8.path.ends_with("model.int8.onnx"));
-        assert!(find(Precision::F32).expect("f32").path.ends_with("model.onnx"));
+        assert!(find(Some(Precision::F32)).expect("f32").path.ends_with("model.onnx"));
         std::fs::remove_file(directory.path().join("model.onnx")).expect("remove");
         for (precision, name) in [(Precision::Bf16, "bf16"), (Precision::F32, "f32")] {
-            let message = find(precision).expect_err("no floats").to_string();
+            let message = find(Some(precision)).expect_err("no floats").to_string();
             assert!(
                 message.contains(&format!("no model.onnx, of whose floats {name}")),
                 "{message}"

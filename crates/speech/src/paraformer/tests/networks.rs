@@ -2,7 +2,7 @@
 
 use std::{fs, sync::Arc};
 
-use engine::{LinearProducts, OnnxFile};
+use engine::OnnxFile;
 use serde::Deserialize;
 
 use super::{fixtures, unpacked};
@@ -158,8 +158,8 @@ fn int8_is_as_near_to_float_as_onnx_runtimes() {
 fn precisions_are_made_of_floats() {
     for model in MODELS {
         let npz = reference(model);
-        let distances = [LinearProducts::Bf16, LinearProducts::Int8].map(|products| {
-            let file = open_file(model, "model.onnx").with_linear(products);
+        let distances = [engine::Precision::Bf16, engine::Precision::Int8].map(|products| {
+            let file = open_file(model, "model.onnx").with_precision(products);
             let networks = Networks::open(&file, 560).unwrap();
             let (mut squares, mut most, mut count, mut same) = (0f64, 0f32, 0, 0);
             for frames in FRAMES {
