@@ -1,4 +1,7 @@
-//! From 16 kHz PCM to words: features, voice activity, recognizers, and the pipeline that joins them.
+//! Speech recognition: features, voice activity detection, recognizers, and the pipeline that turns
+//! 16 kHz PCM into the segments of a transcript.
+//!
+//! [`pipeline::Pipeline`] is the entry point. A model family implements [`recognizer::Recognizer`].
 
 pub mod compute;
 pub mod features;
@@ -13,9 +16,12 @@ pub mod speakers;
 pub mod vad;
 pub mod whisper;
 
+mod chain;
 mod files;
 mod funasr;
 #[cfg(test)]
 #[path = "../../../tests/support/npz.rs"]
 mod npz;
 mod window;
+
+pub use chain::Chain;

@@ -3,7 +3,7 @@
 use std::io;
 
 use job::{Failure, FailureCode};
-use speech::{pipeline, recognizer};
+use speech::{Chain, pipeline, recognizer};
 
 /// Says which failure of the recording `source` an error of the pipeline is.
 pub fn failure_of(error: &pipeline::Error, source: &str) -> Failure {
@@ -11,11 +11,13 @@ pub fn failure_of(error: &pipeline::Error, source: &str) -> Failure {
         pipeline::Error::Audio(error) => audio_failure(error, source),
         pipeline::Error::Recognizer(
             error @ (recognizer::Error::UnknownLanguage(_) | recognizer::Error::Hotword { .. }),
-        ) => failure(FailureCode::JobInvalid, source, error),
+        ) => failure(FailureCode::JobInvalid, source, Chain(error)),
         // Other workers of the queue may have what is missing here, or may get it.
-        pipeline::Error::Unsupported(_) => failure(FailureCode::ModelUnavailable, source, error),
-        pipeline::Error::Interrupted => failure(FailureCode::Interrupted, source, error),
-        _ => failure(FailureCode::Internal, source, error),
+        pipeline::Error::Unsupported(_) => {
+            failure(FailureCode::ModelUnavailable, source, Chain(error))
+        }
+        pipeline::Error::Interrupted => failure(FailureCode::Interrupted, source, Chain(error)),
+        _ => failure(FailureCode::Internal, source, Chain(error)),
     }
 }
 
