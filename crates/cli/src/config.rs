@@ -1,6 +1,7 @@
 //! What can be configured; [`layers`] says where values come from.
 
 mod layers;
+mod precision;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -20,7 +21,7 @@ pub(crate) struct Config {
     pub(crate) models: Models,
     pub(crate) recognizer: Recognizer,
     pub(crate) audio: Audio,
-    pub(crate) segmentation: speech::segmenter::Options,
+    pub(crate) segmentation: speech::segmenter::SegmentationConfig,
     pub(crate) queue: queue::AmqpConfig,
     pub(crate) store: store::Config,
     pub(crate) worker: worker::Options,
@@ -62,7 +63,9 @@ pub(crate) struct Models {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Recognizer {
-    pub(crate) precision: Precision,
+    /// `None`, written `auto`: the fastest.
+    #[serde(with = "precision")]
+    pub(crate) precision: Option<Precision>,
     /// Hypotheses that the search keeps; 1 is greedy.
     pub(crate) beam_size: usize,
     /// Words and names to expect in every recording.
@@ -102,7 +105,7 @@ impl Default for Models {
 
 impl Default for Recognizer {
     fn default() -> Self {
-        Self { precision: Precision::Auto, beam_size: 1, hotwords: Vec::new(), normalize: false }
+        Self { precision: None, beam_size: 1, hotwords: Vec::new(), normalize: false }
     }
 }
 

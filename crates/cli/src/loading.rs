@@ -19,8 +19,8 @@ use speech::{
     recognizer::{Error, Precision, Recognizer},
     sensevoice::SenseVoice,
     speakers::{Diarizer, SpeakerEncoder},
-    vad::FsmnVad,
-    whisper::{self, Whisper},
+    vad::{FsmnVad, VoiceActivityDetector},
+    whisper::{Whisper, WhisperOptions},
 };
 use worker::{ComputePool, Transcriber};
 
@@ -75,7 +75,7 @@ pub(crate) async fn engine(config: &Config, needs: Needs) -> anyhow::Result<Engi
         threads => threads,
     };
     let pool: Arc<dyn Compute> = Arc::new(pool(cores, config.compute.pin)?);
-    let settings = pipeline::Settings {
+    let settings = pipeline::PipelineConfig {
         segmentation: config.segmentation.clone(),
         hotwords: config.recognizer.hotwords.clone(),
         normalize: config.recognizer.normalize,
@@ -240,7 +240,7 @@ async fn directory(
 struct Loader {
     config: crate::config::Recognizer,
     recognizers: Opened<dyn Recognizer>,
-    vads: Opened<FsmnVad>,
+    vads: Opened<dyn VoiceActivityDetector>,
     punctuators: Opened<Punctuator>,
     diarizers: Opened<Diarizer>,
     normalizers: Opened<Normalizer>,
@@ -256,14 +256,14 @@ impl Loader {
                 open_recognizer(recognizer, &self.config)
             })?,
             vad: once(&mut self.vads, &parts.vad.path, || {
-                FsmnVad::open(&parts.vad.path).map(Arc::new)
+                Ok(Arc::new(FsmnVad::open(&parts.vad.path)?))
             })?,
             punctuator: maybe(&parts.punctuation, |model| {
                 once(&mut self.punctuators, &model.path, || {
                     // Most punctuation models are published in one precision only.
                     let wanted = self.config.precision;
                     let available = Punctuator::is_available(&model.path, wanted);
-                    let precision = if available { wanted } else { Precision::Auto };
+                    let precision = wanted.filter(|_| available);
                     Punctuator::open(&model.path, &model.name, precision).map(Arc::new)
                 })
             })?,
@@ -292,16 +292,12 @@ pub(crate) fn open_recognizer(
         Family::SenseVoice => Arc::new(SenseVoice::open(path, name, precision)?),
         // What remains of the recognizers.
         _ => {
-            let settings = whisper::Settings {
-                precision: match precision {
-                    Precision::Auto | Precision::Int8 => whisper::network::Precision::Int8,
-                    Precision::Bf16 => whisper::network::Precision::Bf16,
-                    Precision::F32 => whisper::network::Precision::F32,
-                },
+            let options = WhisperOptions {
+                precision: precision.unwrap_or(Precision::Int8),
                 beam_size: config.beam_size,
-                ..whisper::Settings::default()
+                ..WhisperOptions::default()
             };
-            Arc::new(Whisper::open(path, name, settings)?)
+            Arc::new(Whisper::open(path, name, options)?)
         }
     })
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use speech::pipeline::Control;
+use speech::pipeline::Session;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::output;
@@ -36,7 +36,7 @@ struct Tally {
     bytes: u64,
     bytes_ended: u64,
     seconds_ended: f64,
-    in_flight: Vec<(Arc<Control>, u64)>,
+    in_flight: Vec<(Arc<Session>, u64)>,
 }
 
 /// What a line of progress says.
@@ -76,13 +76,13 @@ impl Progress {
         self.shared.tally().listed = true;
     }
 
-    pub(crate) fn begin(&self, control: &Arc<Control>, bytes: u64) {
+    pub(crate) fn begin(&self, control: &Arc<Session>, bytes: u64) {
         self.shared.tally().in_flight.push((Arc::clone(control), bytes));
     }
 
     /// A recording has ended; `seconds` of audio if it was transcribed just now. What was skipped
     /// does not count as speed.
-    pub(crate) fn end(&self, control: &Arc<Control>, bytes: u64, seconds: Option<f64>) {
+    pub(crate) fn end(&self, control: &Arc<Session>, bytes: u64, seconds: Option<f64>) {
         let mut tally = self.shared.tally();
         tally.in_flight.retain(|(other, _)| !Arc::ptr_eq(other, control));
         tally.files_ended += 1;

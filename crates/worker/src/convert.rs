@@ -29,8 +29,8 @@ pub fn channel_mode(mode: job::ChannelMode) -> audio::ChannelMode {
 }
 
 /// What of a job's options concerns the pipeline.
-pub fn pipeline_options(options: &job::Options) -> pipeline::Options {
-    pipeline::Options {
+pub fn pipeline_options(options: &job::Options) -> pipeline::TranscribeOptions {
+    pipeline::TranscribeOptions {
         language: options.language.clone(),
         hotwords: options.hotwords.clone(),
         punctuate: options.punctuate,

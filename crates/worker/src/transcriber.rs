@@ -5,7 +5,7 @@ use std::{
 
 use bytes::Bytes;
 use job::{Failure, FailureCode};
-use speech::pipeline::{self, Control, Outcome, Pipeline};
+use speech::pipeline::{self, Outcome, Pipeline, Session};
 use store::{
     Capabilities, Condition, Kind, Location, ObjectMeta, PutOptions, ReadAhead, Reader, Store,
     Stores,
@@ -48,7 +48,7 @@ pub struct Assignment {
     /// Name of a loaded preset, or of a recognizer's model that one preset has; `None`: the default.
     pub preset: Option<String>,
     pub channels: Option<audio::ChannelMode>,
-    pub options: pipeline::Options,
+    pub options: pipeline::TranscribeOptions,
 }
 
 /// An assignment done.
@@ -95,7 +95,7 @@ impl Transcriber {
     pub async fn transcribe(
         &self,
         assignment: &Assignment,
-        control: &Arc<Control>,
+        control: &Arc<Session>,
     ) -> Result<Transcription, Failure> {
         let uri = assignment.source.to_string();
         let pipeline = self.pipeline(assignment.preset.as_deref(), &uri)?;
@@ -236,8 +236,8 @@ async fn run(
     source: Arc<dyn Store>,
     meta: &ObjectMeta,
     decoding: audio::Options,
-    options: &pipeline::Options,
-    control: &Arc<Control>,
+    options: &pipeline::TranscribeOptions,
+    control: &Arc<Session>,
     uri: &str,
 ) -> Result<Outcome, Failure> {
     let (pipeline, options, control) = (Arc::clone(pipeline), options.clone(), Arc::clone(control));

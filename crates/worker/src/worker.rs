@@ -8,7 +8,7 @@ use bytes::Bytes;
 use job::{Done, Failed, Failure, FailureCode, FailureKind, Job, Records, Running};
 use queue::{Lease, Queue, Reason};
 use serde::{Deserialize, Serialize};
-use speech::pipeline::Control;
+use speech::pipeline::Session;
 use store::{Location, PutOptions};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -75,7 +75,7 @@ struct Shared {
     name: String,
     transcriber: Transcriber,
     options: Options,
-    controls: Mutex<HashMap<u64, Arc<Control>>>,
+    controls: Mutex<HashMap<u64, Arc<Session>>>,
     summary: Mutex<Summary>,
 }
 
@@ -165,7 +165,7 @@ impl Shared {
             redeliveries = lease.redeliveries(),
         );
         async {
-            let control = Arc::new(Control::default());
+            let control = Arc::new(Session::default());
             self.controls
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -216,7 +216,7 @@ impl Shared {
         &self,
         message: &queue::Message,
         redeliveries: u32,
-        control: &Arc<Control>,
+        control: &Arc<Session>,
     ) -> Verdict {
         let job = match Job::from_slice(&message.body) {
             Ok(job) => job,
@@ -274,7 +274,7 @@ impl Shared {
         u32::try_from(self.options.retry_delays.len()).unwrap_or(u32::MAX)
     }
 
-    async fn transcribe(&self, job: &Job, control: &Arc<Control>) -> Result<(), Failure> {
+    async fn transcribe(&self, job: &Job, control: &Arc<Session>) -> Result<(), Failure> {
         let invalid = |error: store::Error| output_failure(&error, &job.source);
         let output: Location = job.output.parse().map_err(invalid)?;
         let assignment = Assignment {

@@ -67,7 +67,7 @@ impl<F: Fn(usize) + Send + Sync> Recognizer for Scripted<F> {
     fn recognize(
         &self,
         samples: &[f32],
-        _: &recognizer::Options,
+        _: &recognizer::RecognizeOptions,
     ) -> Result<Recognition, recognizer::Error> {
         (self.script)(self.calls.fetch_add(1, Ordering::SeqCst));
         let hypothesis = Hypothesis {
@@ -78,7 +78,7 @@ impl<F: Fn(usize) + Send + Sync> Recognizer for Scripted<F> {
             log_probability: -0.1,
             ..Hypothesis::default()
         };
-        Ok(Recognition { hypotheses: vec![hypothesis], guess: None })
+        Ok(Recognition { hypotheses: vec![hypothesis], detected_language: None })
     }
 }
 
@@ -105,7 +105,7 @@ impl Fleet {
             diarizer: None,
             normalizer: None,
         };
-        let pipeline = Pipeline::new(models, pipeline::Settings::default(), pool);
+        let pipeline = Pipeline::new(models, pipeline::PipelineConfig::default(), pool);
         let decoding = audio::Options {
             limits: audio::Limits {
                 max_bytes: 1 << 30,

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::Context;
 use serde::Serialize;
-use speech::pipeline::{Control, Options};
+use speech::pipeline::{Session, TranscribeOptions};
 use store::Location;
 use worker::{Assignment, Transcriber};
 
@@ -91,11 +91,11 @@ async fn transcribe(
         formats: BTreeSet::new(),
         preset: None,
         channels: None,
-        options: Options::default(),
+        options: TranscribeOptions::default(),
     };
     let once = async || {
         let (start, computed) = (Instant::now(), process::cpu_seconds());
-        let done = transcriber.transcribe(&assignment, &Arc::new(Control::default())).await;
+        let done = transcriber.transcribe(&assignment, &Arc::new(Session::default())).await;
         let done = done.map_err(|failure| anyhow::anyhow!("{}: {failure}", failure.source))?;
         let cpu = process::cpu_seconds() - computed;
         anyhow::Ok((start.elapsed().as_secs_f64(), cpu, done.transcript))

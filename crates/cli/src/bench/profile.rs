@@ -13,7 +13,7 @@ use kernels::peak::Peak;
 use serde::Serialize;
 use speech::{
     compute::Compute,
-    recognizer::{Options, Recognizer},
+    recognizer::{RecognizeOptions, Recognizer},
 };
 
 use super::segments::{on_all, warm_up};
@@ -43,7 +43,7 @@ pub(super) fn record(
     let mut recorded = on_all(pool, threads * runs.min(MOST_RUNS) as usize, move || {
         let start = epoch.elapsed();
         let (result, recording) =
-            engine::record(|| recognizer.recognize(&samples, &Options::default()));
+            engine::record(|| recognizer.recognize(&samples, &RecognizeOptions::default()));
         result?;
         Ok(Recorded { thread: std::thread::current().id(), start, recording })
     })?;

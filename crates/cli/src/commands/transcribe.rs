@@ -7,7 +7,7 @@ use std::{
 use futures::{StreamExt, TryStreamExt};
 use job::{Failure, FailureCode};
 use serde::Serialize;
-use speech::pipeline::Control;
+use speech::pipeline::Session;
 use store::Location;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -107,7 +107,7 @@ struct Batch {
     /// Transcripts go to standard output, in the order of the recordings.
     ordered: bool,
     formats: BTreeSet<Format>,
-    options: speech::pipeline::Options,
+    options: speech::pipeline::TranscribeOptions,
     channels: Option<audio::ChannelMode>,
     summary: Mutex<Summary>,
     claims: Claims,
@@ -186,7 +186,7 @@ impl Batch {
         if self.stop.is_cancelled() {
             return None;
         }
-        let control = Arc::new(Control::default());
+        let control = Arc::new(Session::default());
         self.progress.begin(&control, item.size);
         let result = match self.claim(&item) {
             Ok(Claimed::Output(output)) => self.transcribe(&item, output, &control).await,
@@ -217,7 +217,7 @@ impl Batch {
         &self,
         item: &Item,
         output: Option<Location>,
-        control: &Arc<Control>,
+        control: &Arc<Session>,
     ) -> Result<Transcription, Failure> {
         let assignment = Assignment {
             source: item.source.clone(),

@@ -62,7 +62,7 @@ pub(crate) struct Setup {
 
 impl Config {
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
-        files::settings(path)
+        files::read_yaml(path)
     }
 }
 
@@ -157,7 +157,7 @@ mod tests {
         let lookup =
             |key: &str| metadata.iter().find(|(name, _)| *name == key).map(|&(_, value)| value);
         Setup::open(directory.path(), &directory.path().join("model.onnx"), lookup)
-            .map_err(|error| error.to_string())
+            .map_err(|error| crate::Chain(&error).to_string())
     }
 
     #[test]

@@ -34,7 +34,7 @@ use crate::{
         text::{self, Text},
     },
     recognizer::{
-        Description, Error, Hypothesis, Options, Precision, Recognition, Recognizer, Word,
+        Description, Error, Hypothesis, Precision, Recognition, RecognizeOptions, Recognizer, Word,
     },
 };
 
@@ -63,7 +63,7 @@ impl Paraformer {
     ///
     /// # Errors
     /// [`Error::Model`] names the file that is missing, broken, or does not fit the others.
-    pub fn open(directory: &Path, name: &str, precision: Precision) -> Result<Self, Error> {
+    pub fn open(directory: &Path, name: &str, precision: Option<Precision>) -> Result<Self, Error> {
         let weights = Weights::find(directory, precision)?;
         let file = weights.open()?;
         let setup = Setup::open(directory, &weights.path, |key| file.metadata(key))?;
@@ -115,7 +115,7 @@ impl Paraformer {
     fn tokens(
         &self,
         samples: &[f32],
-        options: &Options,
+        options: &RecognizeOptions,
     ) -> Result<Vec<(Token, timestamps::Span)>, Error> {
         // First, so that a hotword is refused whatever is heard.
         let hotwords = match &self.hotwords {
@@ -185,7 +185,7 @@ impl Recognizer for Paraformer {
 
     /// One hypothesis at most; none where nothing is said. The model knows its languages by itself:
     /// to name one of them has no effect.
-    fn recognize(&self, samples: &[f32], options: &Options) -> Result<Recognition, Error> {
+    fn recognize(&self, samples: &[f32], options: &RecognizeOptions) -> Result<Recognition, Error> {
         if let Some(code) = &options.language
             && !self.description.languages.contains(code)
         {
@@ -218,7 +218,7 @@ impl Recognizer for Paraformer {
             words,
             ..Hypothesis::default()
         };
-        Ok(Recognition { hypotheses: vec![hypothesis], guess: None })
+        Ok(Recognition { hypotheses: vec![hypothesis], detected_language: None })
     }
 }
 

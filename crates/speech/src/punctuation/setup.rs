@@ -51,7 +51,7 @@ impl Setup {
         let Some(config_path) = find(directory, &CONFIG) else {
             return Self::from_metadata(model, metadata);
         };
-        let config: Config = files::settings(&config_path)?;
+        let config: Config = files::read_yaml(&config_path)?;
         let symbols = config.model_conf.punc_list.or(config.punc_list).ok_or_else(|| {
             broken(&config_path, "has no `punc_list`: it is not the configuration of a punctuator")
         })?;

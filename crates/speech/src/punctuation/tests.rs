@@ -41,8 +41,8 @@ fn directory(variant: &str) -> TempDir {
     directory
 }
 
-fn open(variant: &str, precision: Precision) -> Punctuator {
-    Punctuator::open(directory(variant).path(), "ct-punc", precision).expect("opens")
+fn open(variant: &str, precision: impl Into<Option<Precision>>) -> Punctuator {
+    Punctuator::open(directory(variant).path(), "ct-punc", precision.into()).expect("opens")
 }
 
 /// FunASR's text without the class that is never written, and without its habits at the ends of
@@ -79,6 +79,7 @@ fn logits_are_onnx_runtimes() {
 
 #[derive(Deserialize)]
 struct Offline {
+    #[serde(deserialize_with = "crate::recognizer::deserialize_precision")]
     precision: Precision,
     text: String,
     out: String,
@@ -136,6 +137,7 @@ fn english_style_is_that_of_funasrs_pytorch_code() {
 
 #[derive(Deserialize)]
 struct LiveCase {
+    #[serde(deserialize_with = "crate::recognizer::deserialize_precision")]
     precision: Precision,
     steps: Vec<Step>,
 }
@@ -181,6 +183,7 @@ fn growing_texts_get_funasrs_marks() {
 
 #[derive(Deserialize)]
 struct Logits {
+    #[serde(deserialize_with = "crate::recognizer::deserialize_precision")]
     precision: Precision,
     length: i32,
     held: usize,
@@ -208,7 +211,7 @@ fn masks_hide_what_came_later() {
 
 #[test]
 fn words_of_any_kind_get_a_mark_each() {
-    let punctuator = Arc::new(open(OFFLINE, Precision::Auto));
+    let punctuator = Arc::new(open(OFFLINE, None));
     assert_eq!(punctuator.precision(), "int8");
     assert_eq!(punctuator.punctuate(&[]).expect("nothing"), []);
     let words = ["一丁ok", "", "the", "\u{3000}", "😀"];
@@ -229,7 +232,7 @@ fn a_directory_that_does_not_fit_is_refused() {
     let directory = directory(OFFLINE);
     let path = directory.path();
     let refused = |cause: &str| {
-        let error = Punctuator::open(path, "ct-punc", Precision::F32).err().expect(cause);
+        let error = Punctuator::open(path, "ct-punc", Some(Precision::F32)).err().expect(cause);
         let Error::Model { message, .. } = &error else { panic!("{error}") };
         assert!(message.contains(cause), "{error}");
     };
@@ -257,5 +260,5 @@ fn a_directory_that_does_not_fit_is_refused() {
         .expect("write");
     refused("does not begin with a table of words");
     fs::write(path.join("model.onnx"), model).expect("write");
-    Punctuator::open(path, "ct-punc", Precision::F32).expect("whole again");
+    Punctuator::open(path, "ct-punc", Some(Precision::F32)).expect("whole again");
 }

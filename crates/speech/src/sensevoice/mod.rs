@@ -29,7 +29,8 @@ use crate::{
     files::{self, broken},
     funasr::{Setup, Weights},
     recognizer::{
-        Description, Error, Hypothesis, LanguageGuess, Options, Precision, Recognition, Recognizer,
+        Description, DetectedLanguage, Error, Hypothesis, Precision, Recognition, RecognizeOptions,
+        Recognizer,
     },
 };
 
@@ -56,7 +57,7 @@ impl SenseVoice {
     ///
     /// # Errors
     /// [`Error::Model`] names the file that is missing, broken, or does not fit the others.
-    pub fn open(directory: &Path, name: &str, precision: Precision) -> Result<Self, Error> {
+    pub fn open(directory: &Path, name: &str, precision: Option<Precision>) -> Result<Self, Error> {
         let weights = Weights::find(directory, precision)?;
         let file = weights.open()?;
         let setup = Setup::open(directory, &weights.path, |key| file.metadata(key))?;
@@ -89,7 +90,7 @@ impl SenseVoice {
         })
     }
 
-    fn tokens(&self, samples: &[f32], options: &Options) -> Result<Vec<Token>, Error> {
+    fn tokens(&self, samples: &[f32], options: &RecognizeOptions) -> Result<Vec<Token>, Error> {
         let prompt = self.prompt.numbers(options)?;
         let rows = self.frontend.rows(samples);
         if rows.is_empty() {
@@ -99,7 +100,12 @@ impl SenseVoice {
     }
 
     /// What `tokens` say of so many seconds.
-    fn recognition(&self, tokens: &[Token], seconds: f64, options: &Options) -> Recognition {
+    fn recognition(
+        &self,
+        tokens: &[Token],
+        seconds: f64,
+        options: &RecognizeOptions,
+    ) -> Recognition {
         let tagged = || {
             tokens.iter().filter_map(|token| match &self.pieces[token.id] {
                 Piece::Tag(tag) => Some((tag.as_str(), token)),
@@ -116,13 +122,17 @@ impl SenseVoice {
         if !hypothesis.text.is_empty() {
             hypothesis.emotion = tags.emotion();
         }
-        let guess = tags.language().filter(|_| options.language.is_none()).and_then(|language| {
-            let (_, token) = tagged().find(|(tag, _)| *tag == language)?;
-            let probability = token.log_probability.exp();
-            Some(LanguageGuess { language: language.to_owned(), probability })
-        });
+        let detected_language =
+            tags.language().filter(|_| options.language.is_none()).and_then(|language| {
+                let (_, token) = tagged().find(|(tag, _)| *tag == language)?;
+                let probability = token.log_probability.exp();
+                Some(DetectedLanguage { language: language.to_owned(), probability })
+            });
         let heard = !hypothesis.text.is_empty() || hypothesis.event.is_some();
-        Recognition { hypotheses: heard.then_some(hypothesis).into_iter().collect(), guess }
+        Recognition {
+            hypotheses: heard.then_some(hypothesis).into_iter().collect(),
+            detected_language,
+        }
     }
 
     /// The text of `tokens`, of which some are tags.
@@ -176,7 +186,7 @@ impl Recognizer for SenseVoice {
 
     /// One hypothesis at most. Where nobody speaks there is none, or, if something else is heard,
     /// one without text.
-    fn recognize(&self, samples: &[f32], options: &Options) -> Result<Recognition, Error> {
+    fn recognize(&self, samples: &[f32], options: &RecognizeOptions) -> Result<Recognition, Error> {
         let tokens = self.tokens(samples, options)?;
         Ok(self.recognition(&tokens, samples.len() as f64 / SAMPLE_RATE, options))
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::tags::LANGUAGES;
 use crate::{
     files::broken,
-    recognizer::{Error, Options},
+    recognizer::{Error, RecognizeOptions},
 };
 
 /// Rows of the network's table of prompts, and the class of the blank.
@@ -60,7 +60,7 @@ impl Prompt {
     }
 
     /// Numbers of the language and of the style.
-    pub(super) fn numbers(&self, options: &Options) -> Result<[i32; 2], Error> {
+    pub(super) fn numbers(&self, options: &RecognizeOptions) -> Result<[i32; 2], Error> {
         let language = match options.language.as_deref() {
             None => self.any,
             Some(code) => match LANGUAGES.iter().position(|&language| language == code) {
@@ -83,10 +83,10 @@ mod tests {
     #[test]
     fn options_become_rows_of_the_table() {
         let prompt = Prompt::read(Path::new("model.onnx"), |_| None).expect("defaults");
-        let options = |language: Option<&str>, normalize| Options {
+        let options = |language: Option<&str>, normalize| RecognizeOptions {
             language: language.map(str::to_owned),
             normalize,
-            ..Options::default()
+            ..RecognizeOptions::default()
         };
         for (language, row) in [
             (None, 0),

@@ -41,8 +41,8 @@ fn directory() -> TempDir {
     directory
 }
 
-fn open(precision: Precision) -> SenseVoice {
-    SenseVoice::open(directory().path(), "sensevoice", precision).expect("opens")
+fn open(precision: impl Into<Option<Precision>>) -> SenseVoice {
+    SenseVoice::open(directory().path(), "sensevoice", precision.into()).expect("opens")
 }
 
 fn speech() -> Vec<f32> {
@@ -114,6 +114,7 @@ fn logits_agree_with_onnx_runtime() {
 
 #[derive(Deserialize)]
 struct Recognized {
+    #[serde(deserialize_with = "crate::recognizer::deserialize_precision")]
     precision: Precision,
     start: usize,
     end: usize,
@@ -143,10 +144,10 @@ fn recordings_give_funasrs_tokens_and_text() {
     for case in cases::<Recognized>("recognized.json") {
         let int8 = case.precision == Precision::Int8;
         let model = &models[usize::from(int8)];
-        let options = Options {
+        let options = RecognizeOptions {
             language: Some(case.language).filter(|code| code != "auto"),
             normalize: case.style == "withitn",
-            ..Options::default()
+            ..RecognizeOptions::default()
         };
         let samples = &samples[case.start..case.end];
         let tokens = model.tokens(samples, &options).expect("recognizes");
@@ -223,19 +224,19 @@ fn tags_become_fields() {
     let id = |piece: Piece| model.pieces.iter().position(|p| *p == piece).expect("a piece");
     let tag = |tag: &str| id(Piece::Tag(tag.into()));
     let text = |text: &str| id(Piece::Text(text.as_bytes().to_vec()));
-    let answer = |ids: &[usize], options: &Options| {
+    let answer = |ids: &[usize], options: &RecognizeOptions| {
         let token =
             |(row, &id): (usize, &usize)| Token { id, frames: row..row + 1, log_probability: -0.5 };
         let tokens: Vec<Token> = ids.iter().enumerate().map(token).collect();
         model.recognition(&tokens, 3.0, options)
     };
-    let auto = Options::default();
-    let chinese = Options { language: Some("zh".into()), ..Options::default() };
+    let auto = RecognizeOptions::default();
+    let chinese = RecognizeOptions { language: Some("zh".into()), ..RecognizeOptions::default() };
     let ids =
         [tag("zh"), tag("HAPPY"), tag("BGM"), tag("withitn"), text("你"), text("好"), text("。")];
 
     let heard = answer(&ids, &auto);
-    let guess = heard.guess.expect("a guess");
+    let guess = heard.detected_language.expect("a guess");
     assert_eq!(guess.language, "zh");
     assert!((guess.probability - 0.6065).abs() < 1e-3);
     let [hypothesis] = &heard.hypotheses[..] else { panic!("{:?}", heard.hypotheses) };
@@ -249,13 +250,13 @@ fn tags_become_fields() {
     let [first, second] = times[..] else { panic!("{times:?}") };
     assert_eq!((first.0, first.1, second.0), ("你", 0.0, "好。"));
     assert!((first.2 - 0.03).abs() < 1e-9 && (second.2 - 0.09).abs() < 1e-9, "{times:?}");
-    assert_eq!(answer(&ids, &chinese).guess, None);
+    assert_eq!(answer(&ids, &chinese).detected_language, None);
 
     let silent = answer(&[tag("nospeech"), tag("EMO_UNKNOWN"), tag("Speech"), text("你")], &auto);
     assert_eq!(silent, Recognition::default());
     let music =
         answer(&[tag("nospeech"), tag("HAPPY"), tag("BGM"), tag("woitn"), text("a")], &auto);
-    assert_eq!((music.guess, music.hypotheses.len()), (None, 1));
+    assert_eq!((music.detected_language, music.hypotheses.len()), (None, 1));
     let music = &music.hypotheses[0];
     assert_eq!((music.text.as_str(), music.event.as_deref()), ("", Some("bgm")));
     assert_eq!((music.emotion.as_deref(), music.words.len(), music.end), (None, 0, 3.0));
@@ -264,17 +265,17 @@ fn tags_become_fields() {
 
 #[test]
 fn odd_inputs_are_no_errors() {
-    let model = open(Precision::Auto);
+    let model = open(None);
     assert_eq!(model.description().precision, "int8");
     assert_eq!(model.description().languages, ["zh", "en", "yue", "ja", "ko"]);
     for samples in [vec![], vec![0.5; 399]] {
-        let heard = model.recognize(&samples, &Options::default()).expect("nothing");
+        let heard = model.recognize(&samples, &RecognizeOptions::default()).expect("nothing");
         assert_eq!(heard, Recognition::default());
     }
     for sample in [0.0, f32::NAN, f32::MAX] {
-        model.recognize(&[sample; 16_000], &Options::default()).expect("recognizes");
+        model.recognize(&[sample; 16_000], &RecognizeOptions::default()).expect("recognizes");
     }
-    let german = Options { language: Some("de".into()), ..Options::default() };
+    let german = RecognizeOptions { language: Some("de".into()), ..RecognizeOptions::default() };
     let error = model.recognize(&[], &german).expect_err("unknown");
     assert!(matches!(error, Error::UnknownLanguage(code) if code == "de"));
 }
@@ -283,7 +284,7 @@ fn odd_inputs_are_no_errors() {
 fn a_directory_that_does_not_fit_is_refused() {
     let directory = directory();
     let path = directory.path();
-    let open = || SenseVoice::open(path, "sensevoice", Precision::F32);
+    let open = || SenseVoice::open(path, "sensevoice", Some(Precision::F32));
     let refused = |cause: &str| {
         let error = open().err().expect(cause);
         assert!(matches!(error, Error::Model { .. }), "{error}");
@@ -365,11 +366,10 @@ fn sherpa_onnxs_layout_says_the_same() {
     }
     fs::write(sherpa.path().join("model.int8.onnx"), model).expect("write");
     fs::copy(fixture("sensevoice/tokens.txt"), sherpa.path().join("tokens.txt")).expect("copy");
-    let [funasr, sherpa] = [funasr, sherpa].map(|directory| {
-        SenseVoice::open(directory.path(), "sensevoice", Precision::Auto).expect("opens")
-    });
+    let [funasr, sherpa] = [funasr, sherpa]
+        .map(|directory| SenseVoice::open(directory.path(), "sensevoice", None).expect("opens"));
     let samples = &speech()[..48_000];
-    let options = Options { language: Some("zh".into()), ..Options::default() };
+    let options = RecognizeOptions { language: Some("zh".into()), ..RecognizeOptions::default() };
     let heard = sherpa.recognize(samples, &options).expect("recognizes");
     assert!(!sherpa.tokens(samples, &options).expect("tokens").is_empty());
     assert_eq!(heard, funasr.recognize(samples, &options).expect("recognizes"));
@@ -382,7 +382,7 @@ fn another_model_is_refused() {
     let mut bytes = Vec::new();
     flate2::read::GzDecoder::new(&*packed).read_to_end(&mut bytes).expect("gzip");
     fs::write(directory.path().join("model.onnx"), bytes).expect("write");
-    let error = SenseVoice::open(directory.path(), "sensevoice", Precision::F32);
+    let error = SenseVoice::open(directory.path(), "sensevoice", Some(Precision::F32));
     let error = error.err().expect("refused");
     assert!(error.to_string().contains("has 2 inputs, where SenseVoiceSmall has 4"), "{error}");
 }

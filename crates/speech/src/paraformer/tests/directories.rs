@@ -6,7 +6,7 @@ use super::{clip, fixtures, unpacked};
 use crate::{
     funasr::Tokens,
     paraformer::Paraformer,
-    recognizer::{Error, Options, Precision, Recognizer},
+    recognizer::{Error, Precision, RecognizeOptions, Recognizer},
 };
 
 /// A directory in FunASR's layout with one of the small models.
@@ -30,7 +30,7 @@ fn directory(model: &str, change: impl Fn(&Path)) -> tempfile::TempDir {
 
 fn open(model: &str, change: impl Fn(&Path)) -> Result<Paraformer, String> {
     let directory = directory(model, change);
-    Paraformer::open(directory.path(), model, Precision::Auto).map_err(|error| error.to_string())
+    Paraformer::open(directory.path(), model, None).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn hotwords_change_what_is_heard() {
     let samples = clip("01_phrase");
     let with = |words: &[&str]| {
         let hotwords = words.iter().map(|&word| word.to_owned()).collect();
-        seaco.recognize(&samples, &Options { hotwords, ..Options::default() })
+        seaco.recognize(&samples, &RecognizeOptions { hotwords, ..RecognizeOptions::default() })
     };
     let none = with(&[]).unwrap();
     assert_ne!(none, with(&["丂七", "hello"]).unwrap());
@@ -121,15 +121,15 @@ fn what_does_not_fit_fails_at_open() {
         fs::write(directory.join("model_quant.onnx"), quantized).unwrap();
     });
     let open = |precision| Paraformer::open(int8.path(), "x", precision);
-    open(Precision::Auto).map(drop).unwrap();
+    open(None).map(drop).unwrap();
     for (precision, name) in [(Precision::Bf16, "bf16"), (Precision::F32, "f32")] {
-        let message = open(precision).err().unwrap().to_string();
+        let message = open(Some(precision)).err().unwrap().to_string();
         assert!(message.contains(&format!("no model.onnx, of whose floats {name}")), "{message}");
     }
     fs::rename(int8.path().join("model_quant.onnx"), int8.path().join("model.onnx")).unwrap();
-    let message = open(Precision::Bf16).err().unwrap().to_string();
+    let message = open(Some(Precision::Bf16)).err().unwrap().to_string();
     assert!(message.contains("is quantized already"), "{message}");
-    assert_eq!(open(Precision::Int8).unwrap().description().precision, "int8");
+    assert_eq!(open(Some(Precision::Int8)).unwrap().description().precision, "int8");
 }
 
 #[test]
@@ -139,11 +139,11 @@ fn every_precision_is_a_model_of_its_own() {
         let model = Paraformer::open(directory.path(), "x", precision).unwrap();
         (model.description().precision, model.description().digest.clone())
     };
-    let found = [Precision::Int8, Precision::Bf16, Precision::F32].map(open);
+    let found = [Precision::Int8, Precision::Bf16, Precision::F32].map(Some).map(open);
     assert_eq!(found.each_ref().map(|(name, _)| *name), ["int8", "bf16", "f32"]);
     let digests = found.each_ref().map(|(_, digest)| digest);
     assert!(digests[0] != digests[1] && digests[1] != digests[2] && digests[2] != digests[0]);
-    assert_eq!(open(Precision::Auto), found[0]);
+    assert_eq!(open(None), found[0]);
 }
 
 #[test]
@@ -164,7 +164,8 @@ fn a_weight_that_is_no_number_fails_at_open() {
 
 #[test]
 fn both_layouts_are_one_model() {
-    let plain = Paraformer::open(directory("paraformer", |_| ()).path(), "f32", Precision::F32);
+    let plain =
+        Paraformer::open(directory("paraformer", |_| ()).path(), "f32", Some(Precision::F32));
     let plain = plain.unwrap();
     let sherpa = open("paraformer", |directory| {
         let mvn = fs::read_to_string(directory.join("am.mvn")).unwrap();
@@ -200,8 +201,8 @@ fn both_layouts_are_one_model() {
     assert_eq!(sherpa.description().precision, "int8");
     assert_eq!(sherpa.description().languages, plain.description().languages);
     let samples = clip("01_phrase");
-    let [a, b] =
-        [&plain, &sherpa].map(|model| model.recognize(&samples, &Options::default()).unwrap());
+    let [a, b] = [&plain, &sherpa]
+        .map(|model| model.recognize(&samples, &RecognizeOptions::default()).unwrap());
     assert_eq!(a, b);
     assert!(!a.hypotheses.is_empty());
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::{clip, fixtures};
 use crate::{
     paraformer::Paraformer,
-    recognizer::{Error, Options, Precision, Recognition, Recognizer},
+    recognizer::{Error, Recognition, RecognizeOptions, Recognizer},
 };
 
 /// What `funasr_onnx` heard.
@@ -25,9 +25,8 @@ static EXPECTED: LazyLock<serde_json::Value> = LazyLock::new(|| {
     serde_json::from_slice(&fs::read(fixtures().join("words/expected.json")).unwrap()).unwrap()
 });
 
-static WORDS: LazyLock<Paraformer> = LazyLock::new(|| {
-    Paraformer::open(&fixtures().join("words/model"), "words", Precision::Auto).unwrap()
-});
+static WORDS: LazyLock<Paraformer> =
+    LazyLock::new(|| Paraformer::open(&fixtures().join("words/model"), "words", None).unwrap());
 
 fn agrees(heard: &Recognition, expected: &serde_json::Value) {
     let expected: Heard = serde_json::from_value(expected.clone()).unwrap();
@@ -49,7 +48,7 @@ fn agrees(heard: &Recognition, expected: &serde_json::Value) {
 fn hears_the_words() {
     for name in ["01_phrase", "03_phrase", "05_phrase", "09_glued", "12_glued"] {
         let (samples, expected) = (clip(name), &EXPECTED[name]);
-        agrees(&WORDS.recognize(&samples, &Options::default()).unwrap(), expected);
+        agrees(&WORDS.recognize(&samples, &RecognizeOptions::default()).unwrap(), expected);
     }
 }
 
@@ -62,7 +61,7 @@ fn hears_the_segments_of_a_long_recording() {
         let [start, end]: [usize; 2] =
             serde_json::from_value(segment["milliseconds"].clone()).unwrap();
         let samples = &samples[start * 16..(end * 16).min(samples.len())];
-        agrees(&WORDS.recognize(samples, &Options::default()).unwrap(), segment);
+        agrees(&WORDS.recognize(samples, &RecognizeOptions::default()).unwrap(), segment);
     }
 }
 
@@ -72,7 +71,7 @@ fn hears_the_segments_of_a_long_recording() {
 fn words_are_where_they_were_put() {
     for name in ["09_glued", "12_glued"] {
         let (samples, expected) = (clip(name), &EXPECTED[name]);
-        let heard = WORDS.recognize(&samples, &Options::default()).unwrap();
+        let heard = WORDS.recognize(&samples, &RecognizeOptions::default()).unwrap();
         let expected: Heard = serde_json::from_value(expected.clone()).unwrap();
         for (word, (text, start, end)) in heard.hypotheses[0].words.iter().zip(&expected.words) {
             assert_eq!(&word.text, text);
@@ -84,7 +83,7 @@ fn words_are_where_they_were_put() {
 
 #[test]
 fn little_or_odd_sound_is_no_error() {
-    let options = Options::default();
+    let options = RecognizeOptions::default();
     let noise: Vec<f32> = (0..32_000).map(|i| ((i * 7919) % 1009) as f32 / 504.5 - 1.0).collect();
     for (samples, most) in [
         (vec![], 0),
@@ -110,7 +109,7 @@ fn little_or_odd_sound_is_no_error() {
 fn a_minute_is_heard() {
     let samples = clip("long");
     let minute: Vec<f32> = samples.iter().copied().cycle().take(60 * 16_000).collect();
-    let heard = WORDS.recognize(&minute, &Options::default()).unwrap();
+    let heard = WORDS.recognize(&minute, &RecognizeOptions::default()).unwrap();
     assert!(heard.hypotheses[0].words.len() > 60);
     assert_eq!(WORDS.max_seconds(), 60.0);
 }
@@ -122,7 +121,10 @@ fn knows_its_language_and_precision() {
         (description.precision, description.languages.as_slice()),
         ("int8", &["en".to_owned()][..])
     );
-    let told = |code: &str| Options { language: Some(code.into()), ..Options::default() };
+    let told = |code: &str| RecognizeOptions {
+        language: Some(code.into()),
+        ..RecognizeOptions::default()
+    };
     assert!(WORDS.recognize(&[], &told("en")).is_ok());
     assert!(matches!(WORDS.recognize(&[], &told("zh")), Err(Error::UnknownLanguage(_))));
 }
