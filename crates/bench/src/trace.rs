@@ -1,11 +1,11 @@
-//! A profile as a file that Perfetto and Chrome open: the Trace Event Format
+//! Writes a profile in the Trace Event Format, which Perfetto and Chrome open
 //! (<https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU>).
 
 use std::{collections::HashMap, io::Write, time::Duration};
 
 use serde::Serialize;
 
-use super::profile::Recorded;
+use crate::profile::ProfiledSegment;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -18,7 +18,7 @@ struct Trace<'a> {
 #[derive(Serialize)]
 struct Event<'a> {
     name: &'a str,
-    /// `X`: something that took time; `M`: names something.
+    /// `X`: a complete event with a duration; `M`: metadata, here the name of a track.
     ph: &'static str,
     cat: &'static str,
     pid: u32,
@@ -29,11 +29,12 @@ struct Event<'a> {
     args: HashMap<&'static str, serde_json::Value>,
 }
 
-/// One track per thread; on it segments, in them networks and what lies between, in these operators.
-pub(super) fn write(mut out: impl Write, recorded: &[Recorded]) -> anyhow::Result<()> {
+/// Writes one track per thread. A track holds segments; a segment holds networks and the gaps between
+/// them; a network holds operators.
+pub(crate) fn write(mut out: impl Write, segments: &[ProfiledSegment]) -> anyhow::Result<()> {
     let mut tracks = HashMap::new();
     let mut events = Vec::new();
-    for Recorded { thread, start, recording } in recorded {
+    for ProfiledSegment { thread, start, recording } in segments {
         let next = tracks.len() + 1;
         let tid = *tracks.entry(thread).or_insert_with(|| {
             let name = format!("compute-{}", next - 1).into();
@@ -90,14 +91,15 @@ fn event(name: &str, tid: usize, start: Duration, end: Duration) -> Event<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::profile::tests::recorded, *};
+    use super::*;
+    use crate::profile::tests::profiled_segment;
 
     #[test]
-    fn everything_lies_within_its_segment_on_its_track() {
-        let mut other = recorded();
+    fn events_lie_within_their_segment_on_the_track_of_its_thread() {
+        let mut other = profiled_segment();
         other.thread = std::thread::spawn(|| std::thread::current().id()).join().unwrap();
         let mut bytes = Vec::new();
-        write(&mut bytes, &[recorded(), other]).unwrap();
+        write(&mut bytes, &[profiled_segment(), other]).unwrap();
         let trace: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
         let events = trace["traceEvents"].as_array().unwrap();
         for tid in [1, 2] {

@@ -1,4 +1,4 @@
-//! Where the time goes, kind of operator by kind, as PyTorch's profiler prints it.
+//! Profiles by kind of operator, laid out like the tables of PyTorch's profiler.
 
 use std::{
     collections::BTreeMap,
@@ -16,51 +16,51 @@ use speech::{
     recognizer::{Options, Recognizer},
 };
 
-use super::segments::{on_all, warm_up};
+use crate::segments::{run_on_pool, warm_up};
 
-/// One segment that was recognized.
-pub(super) struct Recorded {
-    pub(super) thread: ThreadId,
-    /// After the first of all began.
-    pub(super) start: Duration,
-    pub(super) recording: Recording,
+/// Recording of one segment.
+pub(crate) struct ProfiledSegment {
+    pub(crate) thread: ThreadId,
+    /// Time since profiling began.
+    pub(crate) start: Duration,
+    pub(crate) recording: Recording,
 }
 
-/// Segments per thread that are recorded: each leaves some thousand operators behind.
-const MOST_RUNS: u32 = 20;
+/// Maximum number of profiled segments per thread: each records thousands of operators.
+const MAX_RUNS: u32 = 20;
 
-/// Recognizes `samples` on all threads, `runs` times each but no more than [`MOST_RUNS`], in the
-/// order in which they began.
-pub(super) fn record(
+/// Recognizes `samples` on all threads, `runs` times each but at most [`MAX_RUNS`]. The result is in
+/// order of start.
+pub(crate) fn record(
     recognizer: &Arc<dyn Recognizer>,
     pool: &dyn Compute,
     threads: usize,
     samples: Arc<[f32]>,
     runs: u32,
-) -> anyhow::Result<Vec<Recorded>> {
+) -> anyhow::Result<Vec<ProfiledSegment>> {
     warm_up(recognizer, pool, threads, &samples)?;
     let (recognizer, epoch) = (Arc::clone(recognizer), Instant::now());
-    let mut recorded = on_all(pool, threads * runs.min(MOST_RUNS) as usize, move || {
+    let mut segments = run_on_pool(pool, threads * runs.min(MAX_RUNS) as usize, move || {
         let start = epoch.elapsed();
         let (result, recording) =
             engine::record(|| recognizer.recognize(&samples, &Options::default()));
         result?;
-        Ok(Recorded { thread: std::thread::current().id(), start, recording })
+        Ok(ProfiledSegment { thread: std::thread::current().id(), start, recording })
     })?;
-    recorded.sort_by_key(|recorded| recorded.start);
-    Ok(recorded)
+    segments.sort_by_key(|segment| segment.start);
+    Ok(segments)
 }
 
-/// Everything per segment.
+/// A profile; all numbers are per segment.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Profile {
+pub(crate) struct Profile {
     seconds: f64,
     threads: usize,
-    /// Segments that were recorded.
+    /// Number of profiled segments.
     segments: usize,
     /// Mean wall time of a segment.
     wall_ms: f64,
-    /// What its products would take if all ran at the peak of their type.
+    /// Time of its multiplications if all ran at the peak of their type.
     floor_ms: f64,
     operators: Vec<Row>,
 }
@@ -68,32 +68,32 @@ pub(super) struct Profile {
 #[derive(Debug, Clone, Default, Serialize)]
 struct Row {
     operator: String,
-    /// tract's own, for any graph.
+    /// Whether the operator is one of tract's own, for any graph.
     generic: bool,
     calls: usize,
     ms: f64,
-    /// Of the segment's wall time.
+    /// Share of the segment's wall time.
     share: f64,
     int8_products: u64,
     bf16_products: u64,
     f32_products: u64,
-    /// Billions of products per second.
+    /// Billions of multiplications per second.
     gmac_per_second: f64,
-    /// How much of its time its products would take at the peak of their type.
+    /// Share of its time that its multiplications would take at the peak of their type.
     share_of_peak: f64,
 }
 
 impl Profile {
-    pub(super) fn new(recorded: &[Recorded], seconds: f64, threads: usize, peak: &Peak) -> Self {
-        let segments = recorded.len().max(1);
-        let runs = || recorded.iter().flat_map(|recorded| &recorded.recording.runs);
+    pub(crate) fn new(profiled: &[ProfiledSegment], seconds: f64, threads: usize, peak: &Peak) -> Self {
+        let segments = profiled.len().max(1);
+        let runs = || profiled.iter().flat_map(|segment| &segment.recording.runs);
         let mut kinds = BTreeMap::<(&str, bool), (usize, Duration, Products)>::new();
         for time in runs().flat_map(|run| &run.operators) {
             let kind = kinds.entry((time.operator.as_str(), time.generic)).or_default();
             *kind = (kind.0 + 1, kind.1 + time.time, kind.2);
             kind.2 += time.products;
         }
-        let all: Duration = recorded.iter().map(|recorded| recorded.recording.time).sum();
+        let all: Duration = profiled.iter().map(|segment| segment.recording.time).sum();
         let within: Duration = runs().map(|run| run.time).sum();
         let counted: Duration = kinds.values().map(|kind| kind.1).sum();
 
@@ -117,7 +117,7 @@ impl Profile {
         }
         let floor_ms = operators.iter().map(|row| row.ms * row.share_of_peak).sum();
         let wall_ms = 1e3 * all.as_secs_f64() / segments as f64;
-        Self { seconds, threads, segments: recorded.len(), wall_ms, floor_ms, operators }
+        Self { seconds, threads, segments: profiled.len(), wall_ms, floor_ms, operators }
     }
 }
 
@@ -184,14 +184,14 @@ impl fmt::Display for Profile {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use engine::{NetworkRun, OperatorTime};
     use kernels::peak::Rate;
 
     use super::*;
 
-    /// 10 ms: 1 before the network, 7 in it (6 of them in operators), 2 after.
-    pub(in crate::bench) fn recorded() -> Recorded {
+    /// Takes 10 ms: 1 before the network, 7 in it (6 of them in operators), 2 after.
+    pub(crate) fn profiled_segment() -> ProfiledSegment {
         let ms = Duration::from_millis;
         let operator = |operator: &str, start, time, products, generic| OperatorTime {
             operator: operator.to_owned(),
@@ -211,14 +211,14 @@ pub(super) mod tests {
         ];
         let run = NetworkRun { start: ms(1), time: ms(7), operators };
         let recording = Recording { time: ms(10), runs: vec![run] };
-        Recorded { thread: std::thread::current().id(), start: ms(5), recording }
+        ProfiledSegment { thread: std::thread::current().id(), start: ms(5), recording }
     }
 
     #[test]
-    fn shares_and_peaks() {
+    fn computes_shares_of_time_and_of_the_peak() {
         let rate = |products_per_second| Rate { instruction: "x", products_per_second };
         let peak = Peak { int8: rate(1e9), bf16: rate(1e9), f32: rate(1e9) };
-        let profile = Profile::new(&[recorded(), recorded()], 10.0, 1, &peak);
+        let profile = Profile::new(&[profiled_segment(), profiled_segment()], 10.0, 1, &peak);
         let names: Vec<_> = profile.operators.iter().map(|row| row.operator.as_str()).collect();
         let others = ["(between operators)", "(outside of the networks)"];
         assert_eq!(names, [&["Linear", "Attention", "Slice"][..], &others].concat());
@@ -237,7 +237,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn nothing_recorded_is_a_table_all_the_same() {
+    fn an_empty_profile_is_a_table_without_nan() {
         let rate = Rate { instruction: "x", products_per_second: 1e9 };
         let peak = Peak { int8: rate, bf16: rate, f32: rate };
         let profile = Profile::new(&[], 1.0, 1, &peak);

@@ -1,12 +1,16 @@
+//! `scriptorium transcribe`: transcribes recordings on this machine.
+
+mod summary;
+
 use std::{
     collections::BTreeSet,
     fmt::Write,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use app::{BuildOptions, Config};
 use futures::{StreamExt, TryStreamExt};
 use job::{Failure, FailureCode};
-use serde::Serialize;
 use speech::pipeline::Control;
 use store::Location;
 use tokio::sync::mpsc;
@@ -15,44 +19,41 @@ use tokio_util::sync::CancellationToken;
 use transcript::Format;
 use worker::{Assignment, Completed, Transcriber, Transcription, convert};
 
+use self::summary::Summary;
 use crate::{
     UsageError,
-    args::TranscribeArgs,
+    args::{TranscribeArgs, output_prefix},
     claims::{self, Claim, Claims},
     commands::print_json,
-    config::Config,
     exit,
-    loading::{self, Needs},
-    progress::Progress,
+    progress::{Progress, download_bar},
     sources::{self, Found, Item},
-    wiring,
+    termination::termination,
 };
 
-/// Recordings that are listed ahead of the work.
+/// Recordings that the listing may be ahead of the work.
 const LISTED_AHEAD: usize = 10_000;
-/// Failures repeated at the end; all of them were said when they happened.
-const FAILURES_LISTED: usize = 100;
 
 pub(crate) async fn run(config: &Config, args: TranscribeArgs) -> anyhow::Result<u8> {
-    let output = args.out.as_deref().map(wiring::output_prefix).transpose()?;
+    let output = args.out.as_deref().map(output_prefix).transpose()?;
     let formats = formats(&args, output.is_some())?;
     let options = args.recordings.options()?;
-    let stop = wiring::termination()?;
-    let needs = Needs {
+    let stop = termination()?;
+    let build = BuildOptions {
         pull: true,
         punctuation: options.punctuate.unwrap_or(true),
         speakers: options.speakers.is_some(),
         normalization: options.normalize.unwrap_or(config.recognizer.normalize),
     };
-    let engine = tokio::select! {
-        engine = loading::engine(config, needs) => engine?,
+    let on_pull = download_bar();
+    let app = tokio::select! {
+        app = app::build(config, build, &on_pull) => app?,
         () = stop.cancelled() => return Ok(exit::INTERRUPTED),
     };
-    let cores = engine.cores;
-    let transcriber = Arc::new(engine.transcriber);
+    let cores = app.cores;
     let batch = Arc::new(Batch {
         progress: Progress::start(),
-        transcriber: Arc::clone(&transcriber),
+        transcriber: app.transcriber,
         ordered: output.is_none(),
         output,
         formats,
@@ -69,13 +70,13 @@ pub(crate) async fn run(config: &Config, args: TranscribeArgs) -> anyhow::Result
         let batch = Arc::clone(&batch);
         async move { batch.list(&args.recordings.paths, args.recordings.all_files, sender).await }
     });
-    // One more than the cores, so that none idles while a recording is opened or written.
+    // One recording more than there are cores, so that no core idles while one is opened or written.
     let work = ReceiverStream::new(receiver).map(|found| {
         let batch = Arc::clone(&batch);
-        async move { batch.take(found).await }
+        async move { batch.process(found).await }
     });
     if batch.ordered {
-        // What cannot be printed need not be made: the rest is dropped where it is.
+        // Once standard output is closed, the remaining recordings are dropped.
         let texts = work.buffered(cores + 1).map(Ok);
         texts.try_for_each(async |text| batch.show(text)).await?;
     } else {
@@ -86,70 +87,49 @@ pub(crate) async fn run(config: &Config, args: TranscribeArgs) -> anyhow::Result
     batch.report(args.json)
 }
 
-/// The formats asked for: on standard output exactly one.
+/// Returns the requested formats. Standard output takes exactly one.
 fn formats(args: &TranscribeArgs, has_output: bool) -> anyhow::Result<BTreeSet<Format>> {
     let formats: BTreeSet<Format> = args.format.iter().copied().collect();
     match (has_output, formats.len()) {
         (true, 0) => Ok(BTreeSet::from([Format::Json])),
         (false, 0) => Ok(BTreeSet::from([Format::Txt])),
         (false, 2..) => {
-            Err(UsageError("several formats need --out DIR to go to".to_owned()).into())
+            Err(UsageError("several formats need --out DIR".to_owned()).into())
         }
         _ => Ok(formats),
     }
 }
 
-/// What all recordings of one run share.
+/// State that all recordings of one run share.
 struct Batch {
     progress: Progress,
-    transcriber: Arc<Transcriber>,
+    transcriber: Transcriber,
     output: Option<Location>,
-    /// Transcripts go to standard output, in the order of the recordings.
+    /// Whether transcripts go to standard output, in the order of the recordings.
     ordered: bool,
     formats: BTreeSet<Format>,
     options: speech::pipeline::Options,
     channels: Option<audio::ChannelMode>,
     summary: Mutex<Summary>,
     claims: Claims,
-    /// Several transcripts may go to standard output: each is headed by its recording.
+    /// Whether each transcript on standard output is preceded by the URI of its recording.
     labelled: bool,
     stop: CancellationToken,
 }
 
-#[derive(Debug, Default, Serialize)]
-struct Summary {
-    done: u64,
-    skipped: u64,
-    failed: u64,
-    ignored: u64,
-    audio_seconds: f64,
-    wall_seconds: f64,
-    cpu_seconds: f64,
-    audio_seconds_per_core_second: f64,
-    interrupted: bool,
-    failures: Vec<Listed>,
-}
-
-/// A failure as it is listed at the end.
-#[derive(Debug, Serialize)]
-struct Listed {
-    #[serde(flatten)]
-    failure: Failure,
-    remedy: &'static str,
-}
-
-/// Where the transcript of a recording goes.
+/// Destination of the transcript of a recording.
 enum Claimed {
-    /// `None`: to standard output.
+    /// `None` stands for standard output.
     Output(Option<Location>),
-    /// The recording was named before.
+    /// The recording was listed before.
     Repeated,
 }
 
 impl Batch {
+    /// Lists the recordings below `paths`, until the run is stopped.
     async fn list(&self, paths: &[String], all_files: bool, sender: mpsc::Sender<Found>) {
         let (found, mut listed) = mpsc::channel(1);
-        let pass_on = async {
+        let forward = async {
             while let Some(found) = listed.recv().await {
                 if let Found::Recording(item) = &found {
                     self.progress.found(item.size);
@@ -166,12 +146,12 @@ impl Batch {
             }
             drop(found);
         };
-        tokio::join!(list, pass_on);
+        tokio::join!(list, forward);
         self.progress.listed();
     }
 
-    /// Does one recording; returns what goes to standard output.
-    async fn take(&self, found: Found) -> Option<String> {
+    /// Transcribes one recording; returns the text for standard output.
+    async fn process(&self, found: Found) -> Option<String> {
         let item = match found {
             Found::Recording(item) => item,
             Found::Ignored => {
@@ -238,7 +218,7 @@ impl Batch {
         }
     }
 
-    /// The output of a recording, which no other recording of this run has.
+    /// Claims the output of a recording, which no other recording of this run may have.
     fn claim(&self, item: &Item) -> Result<Claimed, Failure> {
         let Some(prefix) = &self.output else { return Ok(Claimed::Output(None)) };
         let source = item.source.to_string();
@@ -255,6 +235,7 @@ impl Batch {
         }
     }
 
+    /// Counts a transcription; returns the text for standard output.
     fn succeed(&self, item: &Item, transcription: &Transcription) -> Option<String> {
         let transcript = &transcription.transcript;
         let mut summary = self.summary();
@@ -283,14 +264,10 @@ impl Batch {
 
     fn fail(&self, failure: Failure) {
         self.progress.say(&format!("failed: {}: {failure}", failure.source));
-        let mut summary = self.summary();
-        summary.failed += 1;
-        if summary.failures.len() < FAILURES_LISTED {
-            summary.failures.push(Listed { remedy: failure.code.remedy(), failure });
-        }
+        self.summary().add_failure(failure);
     }
 
-    fn summary(&self) -> std::sync::MutexGuard<'_, Summary> {
+    fn summary(&self) -> MutexGuard<'_, Summary> {
         self.summary.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -298,6 +275,7 @@ impl Batch {
         text.map_or(Ok(()), |text| self.progress.print(&text))
     }
 
+    /// Prints the summary; returns the exit code.
     fn report(&self, json: bool) -> anyhow::Result<u8> {
         let mut summary = self.summary();
         summary.interrupted = self.stop.is_cancelled();
@@ -311,46 +289,10 @@ impl Batch {
         }
         Ok(match &*summary {
             Summary { interrupted: true, .. } => exit::INTERRUPTED,
-            // A mistyped prefix must not pass for work done.
+            // Nothing found is a failure, too: the prefix may be mistyped.
             Summary { done: 0, skipped: 0, .. } => exit::FAILURE,
             Summary { failed: 0, .. } => exit::SUCCESS,
             _ => exit::FAILURE,
         })
-    }
-}
-
-impl std::fmt::Display for Summary {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.done + self.skipped + self.failed == 0 && !self.interrupted {
-            write!(f, "no recordings found: ")?;
-        }
-        write!(f, "{} transcribed", self.done)?;
-        for (count, what) in [
-            (self.skipped, "up to date"),
-            (self.failed, "failed"),
-            (self.ignored, "ignored (not named like recordings; --all-files takes them)"),
-        ] {
-            if count > 0 {
-                write!(f, ", {count} {what}")?;
-            }
-        }
-        write!(
-            f,
-            "; {:.2} h of audio in {:.1} s: {:.1}x real time, {:.1}x per core",
-            self.audio_seconds / 3600.0,
-            self.wall_seconds,
-            self.audio_seconds / self.wall_seconds.max(1e-3),
-            self.audio_seconds_per_core_second,
-        )?;
-        for Listed { failure, remedy } in &self.failures {
-            write!(f, "\n  {}\n    {failure}\n    {remedy}", failure.source)?;
-        }
-        if self.failed > self.failures.len() as u64 {
-            write!(f, "\n  and {} more, see above", self.failed - self.failures.len() as u64)?;
-        }
-        if self.interrupted {
-            write!(f, "\ninterrupted; run the same command again to go on")?;
-        }
-        Ok(())
     }
 }

@@ -1,28 +1,28 @@
-//! What the system tells of this process and this machine; `None` where it does not.
+//! Resources of this process and the CPU's name, as the system reports them; `None` where it does not.
 
 use std::fs;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Time that all threads of this process computed.
-pub(super) fn cpu_seconds() -> f64 {
+/// Returns the CPU time of all threads of this process.
+pub(crate) fn cpu_seconds() -> f64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
 }
 
-/// Bytes of memory in use.
-pub(super) fn resident() -> Option<u64> {
+/// Returns the resident memory.
+pub(crate) fn resident_bytes() -> Option<u64> {
     status("VmRSS:")
 }
 
-/// The most that was in use, since the start or since [`reset_peak`].
-pub(super) fn peak_resident() -> Option<u64> {
+/// Returns the peak of resident memory since the start, or since [`reset_peak`].
+pub(crate) fn peak_resident_bytes() -> Option<u64> {
     status("VmHWM:")
 }
 
-/// Forgets what was in use before. Where the system does not allow it, peaks are those since the
-/// start.
-pub(super) fn reset_peak() {
+/// Restarts the measurement of the peak. Where the system does not allow that, peaks are those since
+/// the start of the process.
+pub(crate) fn reset_peak() {
     let _ = fs::write("/proc/self/clear_refs", "5");
 }
 
@@ -35,19 +35,19 @@ fn kilobytes(status: &str, key: &str) -> Option<u64> {
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
-/// Pages that the system gave to this process, which costs time.
-pub(super) fn page_faults() -> Option<u64> {
+/// Returns the number of minor page faults. Each costs time: the system maps a page.
+pub(crate) fn page_faults() -> Option<u64> {
     faults(&fs::read_to_string("/proc/self/stat").ok()?)
 }
 
 fn faults(stat: &str) -> Option<u64> {
-    // After the name, which may hold blanks, comes the state; minor faults are the eighth.
+    // The name may contain blanks. After it comes the state; minor faults are the eighth field.
     let (_, fields) = stat.rsplit_once(") ")?;
     fields.split(' ').nth(7)?.parse().ok()
 }
 
-/// The processor's name.
-pub(super) fn cpu() -> Option<String> {
+/// Returns the CPU's name.
+pub(crate) fn cpu() -> Option<String> {
     cpu_of(&fs::read_to_string("/proc/cpuinfo").ok()?)
 }
 
@@ -58,7 +58,7 @@ fn cpu_of(cpuinfo: &str) -> Option<String> {
             (name.trim() == key).then(|| value.trim().to_owned())
         })
     };
-    // x86 has names, Arm has numbers (Arm's MIDR, as in util-linux's lscpu-arm.c).
+    // x86 reports names, Arm reports numbers (of its MIDR register, see util-linux's lscpu-arm.c).
     value("model name").or_else(|| {
         let (implementer, part) = (value("CPU implementer")?, value("CPU part")?);
         Some(match (implementer.as_str(), part.as_str()) {
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_system_writes_is_read() {
+    fn parses_files_of_proc() {
         let status = "Name:\tx\nVmHWM:\t  2048 kB\nVmRSS:\t  1024 kB\n";
         assert_eq!(kilobytes(status, "VmRSS:"), Some(1 << 20));
         assert_eq!(kilobytes(status, "VmHWM:"), Some(2 << 20));
@@ -96,11 +96,11 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn peaks_are_at_least_what_is_in_use() {
-        let before = peak_resident().unwrap();
+    fn the_peak_covers_memory_in_use() {
+        let before = peak_resident_bytes().unwrap();
         let memory = vec![1u8; 64 << 20];
         assert!(std::hint::black_box(&memory).iter().all(|&byte| byte == 1));
-        assert!(peak_resident().unwrap() > before.saturating_sub(1 << 20) + (32 << 20));
+        assert!(peak_resident_bytes().unwrap() > before.saturating_sub(1 << 20) + (32 << 20));
         drop(memory);
         assert!(cpu_seconds() > 0.0 && page_faults().unwrap() > 0);
     }

@@ -1,4 +1,4 @@
-//! What is recognized: a given recording, or sound that is something like speech.
+//! The input of the recognizer: a given recording, or generated sound that resembles speech.
 
 use std::{f32::consts::TAU, fs::File, path::Path, sync::Arc};
 
@@ -7,15 +7,15 @@ use audio::{Block, ChannelMode, Decoder, SAMPLE_RATE};
 
 const RATE: f32 = SAMPLE_RATE as f32;
 
-/// 16 kHz PCM.
-pub(super) struct Sound {
+/// Sound to recognize, 16 kHz mono.
+pub(crate) struct Sound {
     name: String,
     samples: Vec<f32>,
 }
 
 impl Sound {
-    /// The first `seconds` of a recording, its channels mixed.
-    pub(super) fn read(
+    /// Reads the first `seconds` of a recording and mixes its channels.
+    pub(crate) fn read(
         path: &Path,
         seconds: f64,
         options: &audio::Options,
@@ -34,8 +34,8 @@ impl Sound {
         Ok(Self { name: path.display().to_string(), samples })
     }
 
-    /// Syllables of vowels and hisses with pauses between: always the same.
-    pub(super) fn generated(seconds: f64) -> Self {
+    /// Generates syllables of vowels and hisses with pauses between them, the same on every call.
+    pub(crate) fn generated(seconds: f64) -> Self {
         let mut random = fastrand::Rng::with_seed(1);
         let mut samples = Vec::with_capacity(length(seconds));
         while samples.len() < length(seconds) {
@@ -43,19 +43,19 @@ impl Sound {
                 syllable(&mut random, &mut samples);
             }
             let pause = RATE * (0.15 + 0.3 * random.f32());
-            // Not quite silent, as no room is.
+            // Faint noise: recordings are never digitally silent.
             samples.extend((0..pause as usize).map(|_| 2e-4 * (random.f32() - 0.5)));
         }
         Self { name: "generated".to_owned(), samples }
     }
 
-    /// `generated`, or the path of the recording.
-    pub(super) fn name(&self) -> &str {
+    /// Returns `generated`, or the path of the recording.
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// From the start, and from the start again if there is not enough.
-    pub(super) fn segment(&self, seconds: f64) -> Arc<[f32]> {
+    /// Returns the first `seconds`; a shorter sound is repeated.
+    pub(crate) fn segment(&self, seconds: f64) -> Arc<[f32]> {
         self.samples.iter().copied().cycle().take(length(seconds)).collect()
     }
 }
@@ -64,9 +64,10 @@ fn length(seconds: f64) -> usize {
     (seconds * f64::from(SAMPLE_RATE)).round() as usize
 }
 
-/// A vowel, most often after a hiss: pulses of a gliding pitch through three formants.
+/// Appends a vowel, in two of three cases after a hiss: pulses of gliding pitch, filtered by three
+/// formants.
 fn syllable(random: &mut fastrand::Rng, samples: &mut Vec<f32>) {
-    /// In Hz: a, e, i, o, u of a male voice (Peterson and Barney, 1952).
+    /// Formants of a, e, i, o, u of a male voice, in Hz (Peterson and Barney, 1952).
     const FORMANTS: [[f32; 3]; 5] = [
         [730.0, 1090.0, 2440.0],
         [530.0, 1840.0, 2480.0],
@@ -79,7 +80,7 @@ fn syllable(random: &mut fastrand::Rng, samples: &mut Vec<f32>) {
         let (count, mut last) = ((RATE * (0.04 + 0.05 * random.f32())) as usize, 0.0);
         samples.extend((0..count).map(|index| {
             let noise = random.f32() - 0.5;
-            // Differences: hisses are high.
+            // The difference of successive samples emphasizes high frequencies.
             let hiss = noise - std::mem::replace(&mut last, noise);
             0.08 * hiss * envelope(index, count)
         }));
@@ -98,15 +99,15 @@ fn syllable(random: &mut fastrand::Rng, samples: &mut Vec<f32>) {
         samples.push(sound * envelope(index, count));
     }
     let vowel = &mut samples[start..];
-    let most = vowel.iter().fold(1e-9f32, |most, sample| most.max(sample.abs()));
-    vowel.iter_mut().for_each(|sample| *sample *= 0.4 / most);
+    let peak = vowel.iter().fold(1e-9f32, |peak, sample| peak.max(sample.abs()));
+    vowel.iter_mut().for_each(|sample| *sample *= 0.4 / peak);
 }
 
 fn envelope(index: usize, count: usize) -> f32 {
     (TAU / 2.0 * index as f32 / count as f32).sin().sqrt()
 }
 
-/// A filter of two poles.
+/// A two-pole filter.
 struct Resonator {
     feedback: [f32; 2],
     last: [f32; 2],
@@ -131,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn generated_sound_is_always_the_same_and_has_sounds_and_pauses() {
+    fn generated_sound_is_deterministic_and_has_pauses() {
         let sound = Sound::generated(10.0);
         let samples = sound.segment(10.0);
         assert_eq!(samples.len(), 160_000);

@@ -1,4 +1,4 @@
-//! What was measured, for people and as JSON. docs/performance.md describes the fields.
+//! The report, as a table and as JSON. docs/performance.md describes the fields.
 
 use std::{fmt, path::Path};
 
@@ -6,41 +6,47 @@ use kernels::peak::{self, Peak};
 use serde::{Serialize, Serializer};
 use speech::recognizer::Description;
 
-use super::{pipeline, process, profile::Profile, segments::Measured};
-use crate::{UsageError, loading};
+use crate::{
+    pipeline::{self, PipelineMeasurement},
+    process,
+    profile::Profile,
+    segments::SegmentMeasurement,
+    units::megabytes,
+};
 
+/// Everything that one run measured.
 #[derive(Serialize)]
-pub(super) struct Report {
-    pub(super) version: &'static str,
-    pub(super) machine: Machine,
-    pub(super) model: Model,
+pub struct Report {
+    pub(crate) version: &'static str,
+    pub(crate) machine: Machine,
+    pub(crate) model: Model,
     /// `generated`, or the recording's path.
-    pub(super) sound: String,
-    pub(super) pinned: bool,
-    pub(super) load: Load,
-    pub(super) memory: Memory,
-    pub(super) segments: Vec<Measured>,
-    pub(super) threads: Vec<Threads>,
+    pub(crate) sound: String,
+    pub(crate) pinned: bool,
+    pub(crate) load: LoadTimes,
+    pub(crate) memory: MemoryUse,
+    pub(crate) segments: Vec<SegmentMeasurement>,
+    pub(crate) threads: Vec<ThreadsMemory>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) pipeline: Vec<pipeline::Measured>,
+    pub(crate) pipeline: Vec<PipelineMeasurement>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) profile: Option<Profile>,
+    pub(crate) profile: Option<Profile>,
 }
 
 #[derive(Serialize)]
-pub(super) struct Machine {
+pub(crate) struct Machine {
     cpu: Option<String>,
     architecture: &'static str,
-    /// That products are made with.
+    /// Instruction sets that matrices are multiplied with.
     instruction_sets: &'static str,
-    /// That this process may use.
-    pub(super) cores: usize,
+    /// Cores that this process may use.
+    pub(crate) cores: usize,
     #[serde(serialize_with = "peak")]
-    pub(super) peak: Peak,
+    pub(crate) peak: Peak,
 }
 
 #[derive(Serialize)]
-pub(super) struct Model {
+pub(crate) struct Model {
     name: String,
     family: &'static str,
     precision: &'static str,
@@ -49,42 +55,43 @@ pub(super) struct Model {
 }
 
 #[derive(Serialize)]
-pub(super) struct Load {
-    pub(super) wall_seconds: f64,
-    pub(super) cpu_seconds: f64,
+pub(crate) struct LoadTimes {
+    pub(crate) wall_seconds: f64,
+    pub(crate) cpu_seconds: f64,
 }
 
 #[derive(Serialize)]
-pub(super) struct Memory {
-    pub(super) before_load_bytes: Option<u64>,
-    pub(super) after_load_bytes: Option<u64>,
-    pub(super) load_peak_bytes: Option<u64>,
+pub(crate) struct MemoryUse {
+    pub(crate) before_load_bytes: Option<u64>,
+    pub(crate) after_load_bytes: Option<u64>,
+    pub(crate) load_peak_bytes: Option<u64>,
 }
 
-/// What a number of threads needed.
+/// Memory that a number of threads needed.
 #[derive(Serialize)]
-pub(super) struct Threads {
-    pub(super) threads: usize,
-    /// Over all durations.
-    pub(super) peak_bytes: Option<u64>,
-    /// More than the fewest threads measured, per thread more.
-    pub(super) bytes_per_extra: Option<u64>,
+pub(crate) struct ThreadsMemory {
+    pub(crate) threads: usize,
+    /// Peak over all durations.
+    pub(crate) peak_bytes: Option<u64>,
+    /// Additional memory per additional thread, compared with the fewest threads measured.
+    pub(crate) bytes_per_extra: Option<u64>,
 }
 
 impl Machine {
-    pub(super) fn measure() -> Result<Self, UsageError> {
+    /// Measures the peak of one core, and collects the rest.
+    pub(crate) fn measure() -> Result<Self, app::Error> {
         Ok(Self {
             cpu: process::cpu(),
             architecture: std::env::consts::ARCH,
-            instruction_sets: loading::instruction_sets()?,
-            cores: loading::available_cores(),
+            instruction_sets: app::instruction_sets()?,
+            cores: app::available_cores(),
             peak: peak::measure(),
         })
     }
 }
 
 impl Model {
-    pub(super) fn new(directory: &Path, description: &Description) -> Self {
+    pub(crate) fn new(directory: &Path, description: &Description) -> Self {
         Self {
             name: description.name.clone(),
             family: description.family,
@@ -96,8 +103,8 @@ impl Model {
 }
 
 impl Report {
-    /// Fills in what each thread more costs.
-    pub(super) fn compare_threads(&mut self) {
+    /// Fills in the memory that each additional thread costs.
+    pub(crate) fn compare_threads(&mut self) {
         let Some((base, more)) = self.threads.split_first_mut() else { return };
         for other in more {
             let extra = (other.threads - base.threads).max(1) as u64;
@@ -107,7 +114,7 @@ impl Report {
     }
 }
 
-/// By type of number: the instruction, and products per second.
+/// Serializes the instruction and the multiplications per second, by number format.
 fn peak<S: Serializer>(peak: &Peak, serializer: S) -> Result<S::Ok, S::Error> {
     let rates = [("int8", peak.int8), ("bf16", peak.bf16), ("f32", peak.f32)];
     serializer.collect_map(rates.map(|(kind, rate)| {
@@ -136,7 +143,7 @@ impl fmt::Display for Report {
             write!(f, "{comma} {kind} {speed:.0} ({})", rate.instruction)?;
         }
         let Model { name, family, precision, .. } = &self.model;
-        let Memory { before_load_bytes, after_load_bytes, load_peak_bytes } = &self.memory;
+        let MemoryUse { before_load_bytes, after_load_bytes, load_peak_bytes } = &self.memory;
         writeln!(
             f,
             "\n{name} ({family}, {precision}): loaded in {:.2} s, {:.2} s of CPU; memory {} MB \
@@ -156,6 +163,7 @@ impl fmt::Display for Report {
 }
 
 impl Report {
+    /// Writes the table of segments.
     fn write_segments(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
@@ -192,17 +200,13 @@ impl Report {
     }
 }
 
-pub(super) fn megabytes(bytes: Option<u64>) -> String {
-    bytes.map_or_else(|| "?".to_owned(), |bytes| format!("{:.0}", bytes as f64 / 1e6))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn threads_are_compared_with_the_fewest() {
-        let threads = |threads, peak_bytes| Threads { threads, peak_bytes, bytes_per_extra: None };
+    fn compares_memory_with_the_fewest_threads() {
+        let threads = |threads, peak_bytes| ThreadsMemory { threads, peak_bytes, bytes_per_extra: None };
         let mut report = Report {
             version: "0",
             machine: Machine::measure().unwrap(),
@@ -215,8 +219,8 @@ mod tests {
             },
             sound: "generated".to_owned(),
             pinned: false,
-            load: Load { wall_seconds: 1.0, cpu_seconds: 0.5 },
-            memory: Memory {
+            load: LoadTimes { wall_seconds: 1.0, cpu_seconds: 0.5 },
+            memory: MemoryUse {
                 before_load_bytes: Some(1_000_000),
                 after_load_bytes: None,
                 load_peak_bytes: None,

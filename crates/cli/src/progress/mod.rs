@@ -1,5 +1,8 @@
-//! How far long work has come: a bar on a terminal, a line now and then elsewhere. On standard
-//! error, so that standard output stays for results.
+//! Progress of long commands: a bar on a terminal, otherwise a line from time to time. It goes to
+//! standard error; standard output is for results.
+
+mod counter;
+mod download;
 
 use std::{
     io::{self, IsTerminal},
@@ -11,10 +14,11 @@ use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use speech::pipeline::Control;
 use tokio_util::task::AbortOnDropHandle;
 
+pub(crate) use self::{counter::Counter, download::download_bar};
 use crate::output;
 
-const REDRAW: Duration = Duration::from_millis(200);
-const LINE_EVERY: Duration = Duration::from_secs(15);
+const REDRAW_INTERVAL: Duration = Duration::from_millis(200);
+const LINE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Shows the progress of many recordings.
 pub(crate) struct Progress {
@@ -30,16 +34,19 @@ struct Shared {
 
 #[derive(Default)]
 struct Tally {
+    /// Whether the listing is complete.
     listed: bool,
     files: u64,
     files_ended: u64,
     bytes: u64,
     bytes_ended: u64,
+    /// Seconds of audio transcribed.
     seconds_ended: f64,
+    /// Recordings in flight and their sizes in bytes.
     in_flight: Vec<(Arc<Control>, u64)>,
 }
 
-/// What a line of progress says.
+/// Progress at one point in time.
 struct Snapshot {
     line: String,
     bytes_done: u64,
@@ -49,12 +56,12 @@ struct Snapshot {
 impl Progress {
     pub(crate) fn start() -> Self {
         let bar = terminal_bar();
-        let every = if bar.is_some() { REDRAW } else { LINE_EVERY };
+        let interval = if bar.is_some() { REDRAW_INTERVAL } else { LINE_INTERVAL };
         let shared = Arc::new(Shared { tally: Mutex::default(), started: Instant::now(), bar });
         let renderer = tokio::spawn({
             let shared = Arc::clone(&shared);
             async move {
-                let mut ticks = tokio::time::interval(every);
+                let mut ticks = tokio::time::interval(interval);
                 ticks.tick().await;
                 loop {
                     ticks.tick().await;
@@ -65,23 +72,25 @@ impl Progress {
         Self { shared, _renderer: AbortOnDropHandle::new(renderer) }
     }
 
+    /// Counts a listed recording.
     pub(crate) fn found(&self, bytes: u64) {
         let mut tally = self.shared.tally();
         tally.files += 1;
         tally.bytes += bytes;
     }
 
-    /// The listing is over: totals are final, and an end can be foreseen.
+    /// Marks the listing as complete: totals are final, and the remaining time can be estimated.
     pub(crate) fn listed(&self) {
         self.shared.tally().listed = true;
     }
 
+    /// Adds a recording in flight.
     pub(crate) fn begin(&self, control: &Arc<Control>, bytes: u64) {
         self.shared.tally().in_flight.push((Arc::clone(control), bytes));
     }
 
-    /// A recording has ended; `seconds` of audio if it was transcribed just now. What was skipped
-    /// does not count as speed.
+    /// Removes a recording in flight. `seconds` is its duration if it was transcribed; a skipped
+    /// recording does not count towards the speed.
     pub(crate) fn end(&self, control: &Arc<Control>, bytes: u64, seconds: Option<f64>) {
         let mut tally = self.shared.tally();
         tally.in_flight.retain(|(other, _)| !Arc::ptr_eq(other, control));
@@ -102,7 +111,7 @@ impl Progress {
         }
     }
 
-    /// Prints a result to standard output without tearing the bar.
+    /// Prints a result to standard output; hides the bar meanwhile.
     pub(crate) fn print(&self, text: &str) -> anyhow::Result<()> {
         match &self.shared.bar {
             Some(bar) => bar.suspend(|| output::write(text)),
@@ -150,17 +159,17 @@ impl Tally {
         let (seconds, bytes_done) = running
             .fold((self.seconds_ended, self.bytes_ended), |(s, b), (rs, rb)| (s + rs, b + rb));
         let elapsed = elapsed.as_secs_f64().max(1e-3);
-        let left =
+        let remaining =
             self.bytes.saturating_sub(bytes_done) as f64 / bytes_done.max(1) as f64 * elapsed;
-        let left = match (self.listed, bytes_done) {
+        let remaining = match (self.listed, bytes_done) {
             (false, _) => "still listing".to_owned(),
             (true, 0) => "starting".to_owned(),
             (true, _) => {
-                format!("{} left", HumanDuration(Duration::from_secs_f64(left.min(1e9))))
+                format!("{} left", HumanDuration(Duration::from_secs_f64(remaining.min(1e9))))
             }
         };
         let line = format!(
-            "{}/{} files, {:.2} h of audio, {:.1}x real time, {left}",
+            "{}/{} files, {:.2} h of audio, {:.1}x real time, {remaining}",
             self.files_ended,
             self.files,
             seconds / 3600.0,
@@ -170,40 +179,7 @@ impl Tally {
     }
 }
 
-/// Shows a count that others drive, with a line of text.
-pub(crate) struct Counter {
-    bar: Option<ProgressBar>,
-    last: Mutex<String>,
-}
-
-impl Counter {
-    pub(crate) fn start() -> Self {
-        Self { bar: terminal_bar(), last: Mutex::default() }
-    }
-
-    pub(crate) fn show(&self, count: u64, total: Option<u64>, text: &str) {
-        if let Some(bar) = &self.bar {
-            bar.set_length(total.unwrap_or(0).max(1));
-            bar.set_position(count);
-            bar.set_message(text.to_owned());
-            return;
-        }
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if *last != text {
-            output::say(text);
-            text.clone_into(&mut last);
-        }
-    }
-}
-
-impl Drop for Counter {
-    fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
-}
-
+/// Returns a bar if standard error is a terminal.
 fn terminal_bar() -> Option<ProgressBar> {
     io::stderr().is_terminal().then(|| {
         let style = ProgressStyle::with_template("{bar:30} {msg}");
@@ -217,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn foresees_the_end_from_what_is_done_and_not_from_what_was_skipped() {
+    fn estimates_the_remaining_time_without_skipped_recordings() {
         let tally = Tally {
             listed: true,
             files: 4,

@@ -1,4 +1,4 @@
-//! The whole way from a file to its transcript.
+//! Measures the whole pipeline, from a file to its transcript.
 
 use std::{
     collections::BTreeSet,
@@ -11,29 +11,29 @@ use std::{
 };
 
 use anyhow::Context;
+use app::{BuildOptions, Config};
 use serde::Serialize;
 use speech::pipeline::{Control, Options};
 use store::Location;
 use worker::{Assignment, Transcriber};
 
-use super::{process, report::megabytes, segments::quantile, sound::Sound};
 use crate::{
-    config::Config,
-    loading::{self, Needs},
-    progress::Counter,
+    Callbacks, process,
+    sound::Sound,
+    units::{megabytes, quantile},
 };
 
-/// What is transcribed: `file`, or else WAV files of `sound`.
+/// The recordings to transcribe: `file` if given, else WAV files written from `sound`.
 #[derive(Clone, Copy)]
-pub(super) struct Recordings<'a> {
-    pub(super) sound: &'a Sound,
-    pub(super) file: Option<&'a Path>,
+pub(crate) struct Recordings<'a> {
+    pub(crate) sound: &'a Sound,
+    pub(crate) file: Option<&'a Path>,
 }
 
-/// What one recording took: medians.
+/// Times of one recording (medians), and memory.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Measured {
-    /// Of the recording.
+pub(crate) struct PipelineMeasurement {
+    /// Duration of the recording.
     seconds: f64,
     threads: usize,
     wall_ms: f64,
@@ -41,38 +41,37 @@ pub(super) struct Measured {
     real_time_factor: f64,
     audio_seconds_per_core_second: f64,
     peak_bytes: Option<u64>,
-    /// Of the transcript.
+    /// Words of the transcript.
     words: usize,
 }
 
-/// Transcribes a recording of each duration, or the given one, `runs` times after once to warm up.
-pub(super) async fn measure(
+/// Transcribes the given recording, or one of each duration, `runs` times after a warm-up run.
+pub(crate) async fn measure(
     config: &Config,
     recordings: Recordings<'_>,
     durations: &[f64],
     threads: usize,
     runs: u32,
-    counter: &Counter,
-) -> anyhow::Result<Vec<Measured>> {
-    counter.show(0, None, "loading the pipeline");
+    Callbacks { on_step, on_pull }: Callbacks<'_>,
+) -> anyhow::Result<Vec<PipelineMeasurement>> {
+    on_step(0, None, "loading the pipeline");
     let mut config = config.clone();
     config.compute.threads = threads;
-    let speakers = config.models.speakers.is_some();
-    let needs = Needs {
+    let build = BuildOptions {
         pull: true,
         punctuation: true,
-        speakers,
+        speakers: config.models.speakers.is_some(),
         normalization: config.recognizer.normalize,
     };
-    let transcriber = loading::engine(&config, needs).await?.transcriber;
+    let transcriber = app::build(&config, build, on_pull).await?.transcriber;
     if let Some(file) = recordings.file {
-        counter.show(0, None, "the whole way");
+        on_step(0, None, "whole pipeline");
         return Ok(vec![transcribe(&transcriber, file, threads, runs).await?]);
     }
     let mut measured = Vec::new();
     for (done, &seconds) in durations.iter().enumerate() {
-        let text = format!("the whole way, {seconds} s");
-        counter.show(done as u64, Some(durations.len() as u64), &text);
+        let text = format!("whole pipeline, {seconds} s");
+        on_step(done as u64, Some(durations.len() as u64), &text);
         let wav = Wav::write(&recordings.sound.segment(seconds))?;
         measured.push(transcribe(&transcriber, &wav.path, threads, runs).await?);
     }
@@ -84,7 +83,7 @@ async fn transcribe(
     path: &Path,
     threads: usize,
     runs: u32,
-) -> anyhow::Result<Measured> {
+) -> anyhow::Result<PipelineMeasurement> {
     let assignment = Assignment {
         source: Location::from_path(path)?,
         output: None,
@@ -94,10 +93,10 @@ async fn transcribe(
         options: Options::default(),
     };
     let once = async || {
-        let (start, computed) = (Instant::now(), process::cpu_seconds());
+        let (start, cpu_start) = (Instant::now(), process::cpu_seconds());
         let done = transcriber.transcribe(&assignment, &Arc::new(Control::default())).await;
         let done = done.map_err(|failure| anyhow::anyhow!("{}: {failure}", failure.source))?;
-        let cpu = process::cpu_seconds() - computed;
+        let cpu = process::cpu_seconds() - cpu_start;
         anyhow::Ok((start.elapsed().as_secs_f64(), cpu, done.transcript))
     };
     once().await?;
@@ -112,25 +111,26 @@ async fn transcribe(
     let transcript = last.context("nothing was measured")?;
     let (wall, cpu) = (quantile(walls, 0.5), quantile(cpus, 0.5));
     let seconds = transcript.source.duration;
-    Ok(Measured {
+    Ok(PipelineMeasurement {
         seconds,
         threads,
         wall_ms: 1e3 * wall,
         cpu_ms: 1e3 * cpu,
         real_time_factor: wall / seconds.max(1e-9),
         audio_seconds_per_core_second: seconds / cpu.max(1e-9),
-        peak_bytes: process::peak_resident(),
+        peak_bytes: process::peak_resident_bytes(),
         words: transcript.segments.iter().map(|segment| segment.words.len()).sum(),
     })
 }
 
-pub(super) fn write(rows: &[Measured], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// Writes the rows as a table, nothing if there are none.
+pub(crate) fn write(rows: &[PipelineMeasurement], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if rows.is_empty() {
         return Ok(());
     }
     writeln!(
         f,
-        "\nThe whole way, file to transcript\n\n{:>8}{:>9}{:>9}{:>26}{:>10}{:>10}{:>11}{:>8}",
+        "\nWhole pipeline, file to transcript\n\n{:>8}{:>9}{:>9}{:>26}{:>10}{:>10}{:>11}{:>8}",
         "seconds",
         "threads",
         "RTF",
@@ -157,7 +157,7 @@ pub(super) fn write(rows: &[Measured], f: &mut fmt::Formatter<'_>) -> fmt::Resul
     Ok(())
 }
 
-/// A file of 16 kHz, 16 bit, that goes when this does.
+/// A temporary WAV file, 16 kHz mono with 16 bits, deleted on drop.
 struct Wav {
     path: PathBuf,
 }
@@ -166,7 +166,7 @@ impl Wav {
     fn write(samples: &[f32]) -> anyhow::Result<Self> {
         let name = format!("scriptorium-bench-{}-{}.wav", std::process::id(), samples.len());
         let path = std::env::temp_dir().join(name);
-        // Never into what is somebody else's.
+        // `create_new`: never overwrites a file of another process.
         let file = OpenOptions::new().write(true).create_new(true).open(&path);
         let file = file.with_context(|| format!("cannot write {}", path.display()))?;
         let wav = Self { path };
@@ -177,7 +177,7 @@ impl Wav {
 
 impl Drop for Wav {
     fn drop(&mut self) {
-        // What is left behind is small, and in the folder for that.
+        // If this fails, a small file stays in the temporary directory.
         let _ = fs::remove_file(&self.path);
     }
 }
@@ -204,10 +204,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wav_files_hold_the_sound_and_go() {
+    fn wav_files_hold_the_sound_until_dropped() {
         let samples = Sound::generated(0.5).segment(0.5);
         let wav = Wav::write(&samples).unwrap();
-        let options = crate::config::Audio::default().options();
+        let options = app::config::AudioConfig::default().options();
         let read = Sound::read(&wav.path, 9.0, &options).unwrap();
         let close = |(a, b): (&f32, &f32)| (a - b).abs() <= 1.0 / 32768.0;
         assert!(read.segment(0.5).iter().zip(samples.iter()).all(close));
@@ -217,9 +217,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_audio_is_named() {
+    fn errors_name_the_recording_without_audio() {
         let wav = Wav::write(&[]).unwrap();
-        let options = crate::config::Audio::default().options();
+        let options = app::config::AudioConfig::default().options();
         let error = Sound::read(&wav.path, 9.0, &options).err().unwrap();
         assert!(format!("{error:#}").contains("scriptorium-bench"), "{error:#}");
     }
