@@ -85,13 +85,12 @@ async fn load(
     let loaded = tokio::task::spawn_blocking(load).await.map_err(Error::Panicked)??;
     for (name, models) in &loaded {
         // Checked once here, so that not every job fails.
-        models
-            .recognizer
-            .check_hotwords(&config.recognizer.hotwords)
-            .map_err(|error: recognizer::Error| {
+        models.recognizer.check_hotwords(&config.recognizer.hotwords).map_err(
+            |error: recognizer::Error| {
                 let context = format!("recognizer.hotwords, for the preset `{name}`");
                 ConfigError::caused(context, error)
-            })?;
+            },
+        )?;
     }
     Ok(loaded)
 }

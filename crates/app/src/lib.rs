@@ -23,11 +23,11 @@ mod models;
 mod presets;
 mod services;
 
+pub use self::config::Config;
+pub use self::models::open_recognizer;
 pub use build::{App, BuildOptions, build};
 pub use compute::{available_cores, instruction_sets, start_pool};
-pub use self::config::Config;
 pub use environment::state_directory;
 pub use error::{ConfigError, Error};
-pub use self::models::open_recognizer;
 pub use presets::{find_recognizer, preset};
 pub use services::{OnPull, PullEvent, library, pull, queue_config, stores};

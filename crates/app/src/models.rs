@@ -53,12 +53,8 @@ fn open(directory: &ModelDirectory, config: &RecognizerConfig) -> Result<Model, 
         Family::Whisper => {
             Model::Recognizer(Arc::new(Whisper::open(path, name, whisper_settings(config))?))
         }
-        Family::Paraformer => {
-            Model::Recognizer(Arc::new(Paraformer::open(path, name, precision)?))
-        }
-        Family::SenseVoice => {
-            Model::Recognizer(Arc::new(SenseVoice::open(path, name, precision)?))
-        }
+        Family::Paraformer => Model::Recognizer(Arc::new(Paraformer::open(path, name, precision)?)),
+        Family::SenseVoice => Model::Recognizer(Arc::new(SenseVoice::open(path, name, precision)?)),
         Family::FsmnVad => Model::VoiceActivity(Arc::new(FsmnVad::open(path)?)),
         Family::CtTransformer => {
             // Most punctuation models are published in one precision only.
@@ -108,12 +104,14 @@ impl ModelLoader {
                 Model::VoiceActivity(vad) => Some(vad),
                 _ => None,
             })?,
-            punctuator: self.maybe_open(&preset.punctuation, Role::Punctuation, |model| {
-                match model {
+            punctuator: self.maybe_open(
+                &preset.punctuation,
+                Role::Punctuation,
+                |model| match model {
                     Model::Punctuation(punctuator) => Some(punctuator),
                     _ => None,
-                }
-            })?,
+                },
+            )?,
             diarizer: self.maybe_open(&preset.speakers, Role::Speakers, |model| match model {
                 Model::Speakers(diarizer) => Some(diarizer),
                 _ => None,
@@ -143,8 +141,7 @@ impl ModelLoader {
                 model
             }
         };
-        select(model)
-            .ok_or_else(|| wrong_role(&directory.name, directory.family, role).into())
+        select(model).ok_or_else(|| wrong_role(&directory.name, directory.family, role).into())
     }
 
     fn maybe_open<M>(

@@ -18,7 +18,8 @@ pub fn library(config: &Config) -> Result<Library, Error> {
         let pair = text.split_once('=').ok_or_else(|| invalid(format!("`{text}` has no `=`")))?;
         Ok((pair.0.to_owned(), pair.1.to_owned()))
     };
-    let mirrors = config.models.mirrors.iter().map(pair).collect::<Result<Vec<_>, ConfigError>>()?;
+    let mirrors =
+        config.models.mirrors.iter().map(pair).collect::<Result<Vec<_>, ConfigError>>()?;
     let mirrors = Mirrors::new(mirrors).map_err(invalid)?;
     let settings = PullSettings { mirrors, ..PullSettings::default() };
     Ok(Library::new(config.models.directory.clone(), Catalogue::builtin()).with_settings(settings))
@@ -64,9 +65,8 @@ pub async fn pull(
     on_pull: OnPull<'_>,
 ) -> Result<ModelDirectory, Error> {
     on_pull(PullEvent::Started(entry));
-    let pulled = library
-        .pull(entry, &|progress| on_pull(PullEvent::Progress(entry, progress)))
-        .await;
+    let pulled =
+        library.pull(entry, &|progress| on_pull(PullEvent::Progress(entry, progress))).await;
     on_pull(PullEvent::Ended);
     let pulled = pulled?;
     for pin in &pulled.pinned {

@@ -11,8 +11,8 @@ mod report;
 mod run;
 mod segments;
 mod sound;
-mod units;
 mod trace;
+mod units;
 
 pub use report::Report;
 pub use run::{Bench, BenchOptions, Callbacks, InvalidOption, run};

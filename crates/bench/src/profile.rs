@@ -84,7 +84,12 @@ struct Row {
 }
 
 impl Profile {
-    pub(crate) fn new(profiled: &[ProfiledSegment], seconds: f64, threads: usize, peak: &Peak) -> Self {
+    pub(crate) fn new(
+        profiled: &[ProfiledSegment],
+        seconds: f64,
+        threads: usize,
+        peak: &Peak,
+    ) -> Self {
         let segments = profiled.len().max(1);
         let runs = || profiled.iter().flat_map(|segment| &segment.recording.runs);
         let mut kinds = BTreeMap::<(&str, bool), (usize, Duration, Products)>::new();

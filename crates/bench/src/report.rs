@@ -206,7 +206,8 @@ mod tests {
 
     #[test]
     fn compares_memory_with_the_fewest_threads() {
-        let threads = |threads, peak_bytes| ThreadsMemory { threads, peak_bytes, bytes_per_extra: None };
+        let threads =
+            |threads, peak_bytes| ThreadsMemory { threads, peak_bytes, bytes_per_extra: None };
         let mut report = Report {
             version: "0",
             machine: Machine::measure().unwrap(),

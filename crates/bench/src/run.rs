@@ -203,11 +203,7 @@ impl Subject<'_> {
     }
 
     /// Profiles segments of the first duration on `threads` threads.
-    fn profile(
-        &self,
-        threads: usize,
-        report: &mut Report,
-    ) -> anyhow::Result<Vec<ProfiledSegment>> {
+    fn profile(&self, threads: usize, report: &mut Report) -> anyhow::Result<Vec<ProfiledSegment>> {
         let seconds = self.durations[0];
         (self.on_step)(1, Some(1), "profiling");
         let pool = app::start_pool(threads, self.pin)?;

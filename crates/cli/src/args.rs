@@ -227,11 +227,13 @@ pub(crate) struct ModelArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "The batch's id is printed on standard output. To continue a submission that \
+#[command(
+    after_help = "The batch's id is printed on standard output. To continue a submission that \
                         was interrupted, repeat it with --batch ID: jobs that are done are not done \
                         twice.\n\nExamples:\n  \
                         scriptorium submit s3://archive/2024/ --out s3://transcripts/2024/\n  \
-                        scriptorium submit s3://archive/a.wav --out s3://transcripts/ --format srt --wait")]
+                        scriptorium submit s3://archive/a.wav --out s3://transcripts/ --format srt --wait"
+)]
 pub(crate) struct SubmitArgs {
     #[command(flatten)]
     pub(crate) recordings: RecordingArgs,

@@ -139,7 +139,11 @@ impl Source for EnvironmentLayer {
 /// Returns every key with its default, including keys that are unset or empty lists, which the layer
 /// of defaults leaves out.
 fn known_keys() -> serde_json::Result<BTreeMap<String, serde_json::Value>> {
-    fn collect_leaves(key: String, value: serde_json::Value, keys: &mut BTreeMap<String, serde_json::Value>) {
+    fn collect_leaves(
+        key: String,
+        value: serde_json::Value,
+        keys: &mut BTreeMap<String, serde_json::Value>,
+    ) {
         match value {
             serde_json::Value::Object(fields) => {
                 for (name, field) in fields {
@@ -157,7 +161,11 @@ fn known_keys() -> serde_json::Result<BTreeMap<String, serde_json::Value>> {
 
 /// Returns the leaves of the tree by dotted key.
 fn flatten(tree: &Map<String, Value>) -> BTreeMap<String, Value> {
-    fn collect_leaves(prefix: &str, tree: &Map<String, Value>, leaves: &mut BTreeMap<String, Value>) {
+    fn collect_leaves(
+        prefix: &str,
+        tree: &Map<String, Value>,
+        leaves: &mut BTreeMap<String, Value>,
+    ) {
         for (name, value) in tree {
             let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
             match &value.kind {

@@ -179,8 +179,12 @@ async fn read_failures(
 ) -> anyhow::Result<Vec<Failed>> {
     let records = Records::under(&output.to_string(), batch);
     let (store, prefix) = stores.open(&records.all_failed().parse()?)?;
-    let keys: Vec<String> =
-        store.list(&prefix).take(MAX_LISTED_FAILURES).map_ok(|object| object.key).try_collect().await?;
+    let keys: Vec<String> = store
+        .list(&prefix)
+        .take(MAX_LISTED_FAILURES)
+        .map_ok(|object| object.key)
+        .try_collect()
+        .await?;
     let store = &store;
     let read = futures::stream::iter(keys).map(async |key| {
         let (_, body) = store.get(&key, MAX_RECORD_BYTES).await?;

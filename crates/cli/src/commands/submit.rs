@@ -193,7 +193,10 @@ impl Submission {
         if again {
             for uri in [self.records.failed(&job.id), job.error_record()] {
                 let (store, key) = stores.open(&uri.parse()?)?;
-                store.delete(&key).await.context("cannot delete the record of an earlier failure")?;
+                store
+                    .delete(&key)
+                    .await
+                    .context("cannot delete the record of an earlier failure")?;
             }
         }
         let message = Message { id: job.id.clone(), body: job.to_vec().into(), attempt: 0 };

@@ -93,9 +93,7 @@ fn formats(args: &TranscribeArgs, has_output: bool) -> anyhow::Result<BTreeSet<F
     match (has_output, formats.len()) {
         (true, 0) => Ok(BTreeSet::from([Format::Json])),
         (false, 0) => Ok(BTreeSet::from([Format::Txt])),
-        (false, 2..) => {
-            Err(UsageError("several formats need --out DIR".to_owned()).into())
-        }
+        (false, 2..) => Err(UsageError("several formats need --out DIR".to_owned()).into()),
         _ => Ok(formats),
     }
 }

@@ -49,7 +49,10 @@ impl fmt::Display for Summary {
         for (count, what) in [
             (self.skipped, "up to date"),
             (self.failed, "failed"),
-            (self.ignored, "ignored (without the extension of a recording; --all-files takes them)"),
+            (
+                self.ignored,
+                "ignored (without the extension of a recording; --all-files takes them)",
+            ),
         ] {
             if count > 0 {
                 write!(f, ", {count} {what}")?;
