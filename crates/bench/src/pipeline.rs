@@ -15,7 +15,7 @@ use app::{BuildOptions, Config};
 use serde::Serialize;
 use speech::pipeline::{Control, Options};
 use store::Location;
-use worker::{Assignment, Transcriber};
+use worker::{Transcriber, TranscriptionRequest};
 
 use crate::{
     Callbacks, process,
@@ -84,7 +84,7 @@ async fn transcribe(
     threads: usize,
     runs: u32,
 ) -> anyhow::Result<PipelineMeasurement> {
-    let assignment = Assignment {
+    let request = TranscriptionRequest {
         source: Location::from_path(path)?,
         output: None,
         formats: BTreeSet::new(),
@@ -94,7 +94,7 @@ async fn transcribe(
     };
     let once = async || {
         let (start, cpu_start) = (Instant::now(), process::cpu_seconds());
-        let done = transcriber.transcribe(&assignment, &Arc::new(Control::default())).await;
+        let done = transcriber.transcribe(&request, &Arc::new(Control::default())).await;
         let done = done.map_err(|failure| anyhow::anyhow!("{}: {failure}", failure.source))?;
         let cpu = process::cpu_seconds() - cpu_start;
         anyhow::Ok((start.elapsed().as_secs_f64(), cpu, done.transcript))

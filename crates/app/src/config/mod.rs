@@ -31,5 +31,5 @@ pub struct Config {
     pub segmentation: speech::segmenter::Options,
     pub queue: queue::AmqpConfig,
     pub store: store::Config,
-    pub worker: worker::Options,
+    pub worker: worker::WorkerConfig,
 }

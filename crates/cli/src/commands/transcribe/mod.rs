@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use transcript::Format;
-use worker::{Assignment, Completed, Transcriber, Transcription, convert};
+use worker::{Completed, Transcriber, Transcription, TranscriptionRequest, convert, interruptible};
 
 use self::summary::Summary;
 use crate::{
@@ -197,7 +197,7 @@ impl Batch {
         output: Option<Location>,
         control: &Arc<Control>,
     ) -> Result<Transcription, Failure> {
-        let assignment = Assignment {
+        let request = TranscriptionRequest {
             source: item.source.clone(),
             output,
             formats: self.formats.clone(),
@@ -205,15 +205,8 @@ impl Batch {
             channels: self.channels,
             options: self.options.clone(),
         };
-        let work = self.transcriber.transcribe(&assignment, control);
-        tokio::pin!(work);
-        tokio::select! {
-            result = &mut work => result,
-            () = self.stop.cancelled() => {
-                control.interrupt();
-                work.await
-            }
-        }
+        let work = self.transcriber.transcribe(&request, control);
+        interruptible(work, control, &self.stop).await
     }
 
     /// Claims the output of a recording, which no other recording of this run may have.

@@ -1,10 +1,10 @@
-//! Which CPUs threads run on.
+//! The CPUs that threads run on.
 
 use std::io;
 
-/// The CPUs that the calling thread may run on: those of the process, unless it was bound.
+/// Returns the CPUs that the calling thread may run on: those of the process, unless it is bound.
 #[cfg(target_os = "linux")]
-pub(crate) fn cpus() -> io::Result<Vec<usize>> {
+pub(super) fn cpus() -> io::Result<Vec<usize>> {
     use rustix::thread::{CpuSet, sched_getaffinity};
     let set = sched_getaffinity(None)?;
     Ok((0..CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect())
@@ -12,7 +12,7 @@ pub(crate) fn cpus() -> io::Result<Vec<usize>> {
 
 /// Binds the calling thread to `cpu`.
 #[cfg(target_os = "linux")]
-pub(crate) fn pin(cpu: usize) -> io::Result<()> {
+pub(super) fn pin(cpu: usize) -> io::Result<()> {
     use rustix::thread::{CpuSet, sched_setaffinity};
     let mut set = CpuSet::new();
     if cpu < CpuSet::MAX_CPU {
@@ -22,12 +22,12 @@ pub(crate) fn pin(cpu: usize) -> io::Result<()> {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn cpus() -> io::Result<Vec<usize>> {
+pub(super) fn cpus() -> io::Result<Vec<usize>> {
     Err(unsupported())
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn pin(_cpu: usize) -> io::Result<()> {
+pub(super) fn pin(_cpu: usize) -> io::Result<()> {
     Err(unsupported())
 }
 
