@@ -108,7 +108,8 @@ fn drain(worker: &mut Process, log: &Path) {
     assert_eq!(worker.wait(), Some(0), "{}", fs::read_to_string(log).unwrap());
 }
 
-/// Checks that every recording has one transcript with the right words, and that no other objects exist.
+/// Checks that every recording has one transcript with the right words, and that no other objects
+/// exist.
 async fn check_transcripts(bucket: &Bucket, names: &BTreeSet<String>) {
     let written: BTreeSet<_> = bucket.names("out/").await.into_iter().collect();
     let mut expected: BTreeSet<_> =

@@ -1,5 +1,5 @@
-//! Tests of FunASR's models: a small trained Paraformer, in the directory that FunASR's exporter wrote,
-//! compared with the output of FunASR's own runtime for the same recordings.
+//! Tests of FunASR's models: a small trained Paraformer, in the directory that FunASR's exporter
+//! wrote, compared with the output of FunASR's own runtime for the same recordings.
 
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 

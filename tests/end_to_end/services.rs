@@ -10,8 +10,8 @@ use crate::support::Scriptorium;
 
 const BUCKET: &str = "scriptorium-tests";
 
-/// Returns the value of an environment variable. Without it, tests are skipped; where `make test` has
-/// started the services, they fail.
+/// Returns the value of an environment variable. Without it, tests are skipped; where `make test`
+/// has started the services, they fail.
 fn variable(name: &str) -> Option<String> {
     let value = std::env::var(name).ok();
     if value.is_none() {

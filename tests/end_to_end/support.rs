@@ -34,8 +34,8 @@ pub(crate) fn speech(name: &str) -> PathBuf {
     fixture("speech").join(name)
 }
 
-/// Returns the directory of the pulled models; `None`, with a message, if the tests run without them.
-/// `make test` always pulls them.
+/// Returns the directory of the pulled models; `None`, with a message, if the tests run without
+/// them. `make test` always pulls them.
 pub(crate) fn models() -> Option<PathBuf> {
     let set = std::env::var_os("SCRIPTORIUM_TEST_MODELS").map(PathBuf::from);
     if set.is_none() {

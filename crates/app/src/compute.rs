@@ -15,8 +15,8 @@ pub fn instruction_sets() -> Result<&'static str, Error> {
     Ok(kernels::instruction_sets().map_err(|error| ConfigError::new(error.to_string()))?)
 }
 
-/// Returns the number of CPUs in this process's affinity mask, or fewer if the cgroup's quota grants
-/// fewer (`available_parallelism` respects both).
+/// Returns the number of CPUs in this process's affinity mask, or fewer if the cgroup's quota
+/// grants fewer (`available_parallelism` respects both).
 pub fn available_cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }

@@ -34,7 +34,8 @@ enum Model {
 /// Opens a recognizer.
 ///
 /// # Errors
-/// [`Error::Recognizer`] if the model cannot be opened; [`Error::Config`] if it is not a recognizer.
+/// [`Error::Recognizer`] if the model cannot be opened; [`Error::Config`] if it is not a
+/// recognizer.
 pub fn open_recognizer(
     directory: &ModelDirectory,
     config: &RecognizerConfig,

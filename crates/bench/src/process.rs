@@ -1,4 +1,5 @@
-//! Resources of this process and the CPU's name, as the system reports them; `None` where it does not.
+//! Resources of this process and the CPU's name, as the system reports them; `None` where it does
+//! not.
 
 use std::fs;
 
@@ -20,8 +21,8 @@ pub(crate) fn peak_resident_bytes() -> Option<u64> {
     status("VmHWM:")
 }
 
-/// Restarts the measurement of the peak. Where the system does not allow that, peaks are those since
-/// the start of the process.
+/// Restarts the measurement of the peak. Where the system does not allow that, peaks are those
+/// since the start of the process.
 pub(crate) fn reset_peak() {
     let _ = fs::write("/proc/self/clear_refs", "5");
 }

@@ -29,8 +29,8 @@ pub(crate) struct ProfiledSegment {
 /// Maximum number of profiled segments per thread: each records thousands of operators.
 const MAX_RUNS: u32 = 20;
 
-/// Recognizes `samples` on all threads, `runs` times each but at most [`MAX_RUNS`]. The result is in
-/// order of start.
+/// Recognizes `samples` on all threads, `runs` times each but at most [`MAX_RUNS`]. The result is
+/// in order of start.
 pub(crate) fn record(
     recognizer: &Arc<dyn Recognizer>,
     pool: &dyn Compute,

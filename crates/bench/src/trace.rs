@@ -29,8 +29,8 @@ struct Event<'a> {
     args: HashMap<&'static str, serde_json::Value>,
 }
 
-/// Writes one track per thread. A track holds segments; a segment holds networks and the gaps between
-/// them; a network holds operators.
+/// Writes one track per thread. A track holds segments; a segment holds networks and the gaps
+/// between them; a network holds operators.
 pub(crate) fn write(mut out: impl Write, segments: &[ProfiledSegment]) -> anyhow::Result<()> {
     let mut tracks = HashMap::new();
     let mut events = Vec::new();

@@ -201,7 +201,8 @@ pub(crate) struct ComputeArgs {
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
 
-    /// Bind each compute thread to one CPU (Linux); for processes that have their CPUs to themselves
+    /// Bind each compute thread to one CPU (Linux); for processes that have their CPUs to
+    /// themselves
     #[arg(long)]
     pub(crate) pin: bool,
 }
@@ -346,8 +347,8 @@ pub(crate) struct BenchArgs {
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) runs: u32,
 
-    /// Recording to take the segments from, repeated if it is shorter [default: generated sound that
-    /// resembles speech, the same on every run]
+    /// Recording to take the segments from, repeated if it is shorter [default: generated sound
+    /// that resembles speech, the same on every run]
     #[arg(long, value_name = "FILE")]
     pub(crate) audio: Option<PathBuf>,
 
@@ -355,7 +356,8 @@ pub(crate) struct BenchArgs {
     #[arg(long)]
     pub(crate) pin: bool,
 
-    /// Also measure the whole pipeline, from a WAV file to the transcript, with the most threads given
+    /// Also measure the whole pipeline, from a WAV file to the transcript, with the most threads
+    /// given
     #[arg(long)]
     pub(crate) pipeline: bool,
 

@@ -9,8 +9,8 @@ use std::{
 /// Outputs and the recordings that claimed them first.
 #[derive(Debug)]
 pub(crate) struct Claims {
-    /// Recording by output. `None` if a single path is listed: its names are unique, and millions of
-    /// them need not be kept in memory.
+    /// Recording by output. `None` if a single path is listed: its names are unique, and millions
+    /// of them need not be kept in memory.
     outputs: Option<Mutex<HashMap<String, String>>>,
 }
 

@@ -103,8 +103,8 @@ async fn list_one(
     }
 }
 
-/// Lists everything below `prefix`; returns the number of objects. An entry that cannot be listed is
-/// sent as a failure; an error ends the listing.
+/// Lists everything below `prefix`; returns the number of objects. An entry that cannot be listed
+/// is sent as a failure; an error ends the listing.
 async fn list_below(
     stores: &Stores,
     prefix: &Location,

@@ -14,7 +14,8 @@ pub(crate) struct CapabilityCache {
 }
 
 impl CapabilityCache {
-    /// Returns the capabilities of the store of `location`; probes it below `prefix` the first time.
+    /// Returns the capabilities of the store of `location`; probes it below `prefix` the first
+    /// time.
     pub(crate) async fn get(
         &self,
         location: &Location,

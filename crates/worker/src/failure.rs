@@ -30,8 +30,8 @@ pub(crate) fn caused(code: FailureCode, source: &str, error: &(dyn Error + 'stat
     failure(code, source, chain(error))
 }
 
-/// Returns the error and its causes, joined by colons. A cause that the text before it quotes already
-/// is left out.
+/// Returns the error and its causes, joined by colons. A cause that the text before it quotes
+/// already is left out.
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
@@ -83,7 +83,8 @@ pub(crate) fn source_failure(error: &store::Error, source: &str) -> Failure {
     caused(code, source, error)
 }
 
-/// Returns the failure for an error of the store while the transcript or a record is read or written.
+/// Returns the failure for an error of the store while the transcript or a record is read or
+/// written.
 pub(crate) fn output_failure(error: &store::Error, source: &str) -> Failure {
     let code = match error.kind {
         // A missing bucket is as permanent as a denied one.

@@ -1,9 +1,9 @@
 //! Transcribes recordings from store to store, and serves jobs from a queue.
 //!
 //! [`Transcriber`] reads one recording, runs the pipeline and writes the transcript, for the worker
-//! and for the command line. [`Worker`] leases jobs, hands them to it, and settles the leases: retries
-//! by kind of failure, drain on request. [`ComputePool`] is the set of cores that all recordings in
-//! flight share.
+//! and for the command line. [`Worker`] leases jobs, hands them to it, and settles the leases:
+//! retries by kind of failure, drain on request. [`ComputePool`] is the set of cores that all
+//! recordings in flight share.
 
 mod capabilities;
 mod config;

@@ -19,8 +19,8 @@ impl Presets {
         Self { pipelines, default }
     }
 
-    /// Returns the pipeline of the preset `name`, or the only one with the recognizer `name`; without
-    /// a name, the default one. The error is a message that lists the choices.
+    /// Returns the pipeline of the preset `name`, or the only one with the recognizer `name`;
+    /// without a name, the default one. The error is a message that lists the choices.
     pub(crate) fn find(&self, name: Option<&str>) -> Result<Arc<Pipeline>, String> {
         let name = name.unwrap_or(&self.default);
         if let Some(pipeline) = self.pipelines.get(name) {

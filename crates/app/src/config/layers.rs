@@ -32,8 +32,8 @@ pub struct LayeredConfig {
 }
 
 /// Loads the configuration from all layers. `file` is the file that the command line names; without
-/// it, the first default file that exists is read. `flags` are pairs of dotted key and value; `None`
-/// leaves the key to the other layers.
+/// it, the first default file that exists is read. `flags` are pairs of dotted key and value;
+/// `None` leaves the key to the other layers.
 ///
 /// # Errors
 /// [`Error::Config`], which names the key and its origin.
@@ -96,8 +96,8 @@ fn merge(
     Ok(LayeredConfig { config, values })
 }
 
-/// The environment as a layer. Values are strings, which the types of the configuration parse; if the
-/// default is a list, they are split at commas.
+/// The environment as a layer. Values are strings, which the types of the configuration parse; if
+/// the default is a list, they are split at commas.
 #[derive(Debug, Clone)]
 struct EnvironmentLayer {
     values: Map<String, Value>,
@@ -136,8 +136,8 @@ impl Source for EnvironmentLayer {
     }
 }
 
-/// Returns every key with its default, including keys that are unset or empty lists, which the layer
-/// of defaults leaves out.
+/// Returns every key with its default, including keys that are unset or empty lists, which the
+/// layer of defaults leaves out.
 fn known_keys() -> serde_json::Result<BTreeMap<String, serde_json::Value>> {
     fn collect_leaves(
         key: String,

@@ -34,8 +34,8 @@ pub(crate) async fn run(config: &Config, args: ModelsArgs) -> anyhow::Result<u8>
     }
 }
 
-/// Returns the models of the given presets and models, each once; without names, the models that the
-/// configuration uses.
+/// Returns the models of the given presets and models, each once; without names, the models that
+/// the configuration uses.
 fn to_pull(config: &Config, library: &Library, names: Vec<String>) -> Vec<String> {
     // A preset stands for all of its models. A recognizer that no preset is named after is a preset
     // of itself and the VAD.

@@ -99,8 +99,8 @@ impl Submission {
         }
         let records = Records::under(&batch.output, &batch.id);
         if args.batch.is_some() {
-            // Keeps the time of the first submission. A record of another version is an error, and is
-            // not overwritten.
+            // Keeps the time of the first submission. A record of another version is an error, and
+            // is not overwritten.
             match status::read_batch(stores, &records).await {
                 Ok(first) => batch.submitted_at = first.submitted_at,
                 Err(error) if is_missing(&error) => {}
@@ -181,8 +181,8 @@ impl Submission {
         Ok(published)
     }
 
-    /// Publishes one job. If the batch is submitted `again`, deletes the record of an earlier failure
-    /// of the job first, so that it is not taken for the result.
+    /// Publishes one job. If the batch is submitted `again`, deletes the record of an earlier
+    /// failure of the job first, so that it is not taken for the result.
     async fn submit(
         &self,
         stores: &Stores,

@@ -17,7 +17,8 @@ use crate::{
     now,
 };
 
-/// Bytes read ahead, in two buffers: minutes of compressed speech, and little memory per job in flight.
+/// Bytes read ahead, in two buffers: minutes of compressed speech, and little memory per job in
+/// flight.
 const READ_AHEAD: u64 = 2 << 20;
 
 /// Transcribes the recording of the plan, on a thread that may block.

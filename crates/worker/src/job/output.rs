@@ -105,8 +105,8 @@ impl Output {
         })
     }
 
-    /// Writes the renderings of an up-to-date transcript that are missing or differ. They may not have
-    /// been requested when the transcript was written, or may belong to an earlier transcript.
+    /// Writes the renderings of an up-to-date transcript that are missing or differ. They may not
+    /// have been requested when the transcript was written, or may belong to an earlier transcript.
     pub(crate) async fn update_renderings(
         &self,
         transcript: &Transcript,

@@ -144,7 +144,8 @@ impl JobRunner {
             }
         };
         if let Err(error) = result {
-            // The broker redelivers the job to another worker, which finds the transcript or makes it.
+            // The broker redelivers the job to another worker, which finds the transcript or makes
+            // it.
             tracing::warn!(
                 error = chain(&error),
                 settle = name,

@@ -37,8 +37,8 @@ impl RetryPolicy {
         Self { delays, max_redeliveries: config.max_redeliveries }
     }
 
-    /// Returns the message of the failure if the job was redelivered too often: it may be what killed
-    /// its workers.
+    /// Returns the message of the failure if the job was redelivered too often: it may be what
+    /// killed its workers.
     pub(crate) fn worker_lost(&self, redeliveries: u32) -> Option<String> {
         (redeliveries > self.max_redeliveries)
             .then(|| format!("{redeliveries} workers were lost while they held this job"))

@@ -70,8 +70,8 @@ impl Cores {
             {
                 state.busy += 1;
                 drop(state);
-                // A borrower that waits for an empty queue may have looked before this call took the
-                // last task.
+                // A borrower that waits for an empty queue may have looked before this call took
+                // the last task.
                 self.changed.notify_all();
                 return (Core { cores: self }, taken);
             }

@@ -47,8 +47,8 @@ impl ComputePool {
     /// robin. Work that [`Compute::run`] runs on a calling thread is not bound.
     ///
     /// # Errors
-    /// [`io::ErrorKind::Unsupported`] on systems other than Linux; the system's error if it refuses to
-    /// start or to bind a thread.
+    /// [`io::ErrorKind::Unsupported`] on systems other than Linux; the system's error if it refuses
+    /// to start or to bind a thread.
     pub fn pinned(width: usize) -> io::Result<Self> {
         Self::start(width, &affinity::cpus()?)
     }

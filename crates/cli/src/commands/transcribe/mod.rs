@@ -70,7 +70,8 @@ pub(crate) async fn run(config: &Config, args: TranscribeArgs) -> anyhow::Result
         let batch = Arc::clone(&batch);
         async move { batch.list(&args.recordings.paths, args.recordings.all_files, sender).await }
     });
-    // One recording more than there are cores, so that no core idles while one is opened or written.
+    // One recording more than there are cores, so that no core idles while one is opened or
+    // written.
     let work = ReceiverStream::new(receiver).map(|found| {
         let batch = Arc::clone(&batch);
         async move { batch.process(found).await }
