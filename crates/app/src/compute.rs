@@ -4,15 +4,17 @@ use std::thread;
 
 use worker::ComputePool;
 
-use crate::{ConfigError, Error};
+use crate::{ConfigError, Error, environment};
 
-/// Returns the instruction sets that matrices are multiplied with, as in "avx512 and bf16".
+/// Selects the instruction sets of the kernels and returns their names, as in "avx512 and bf16":
+/// those that `SCRIPTORIUM_KERNELS` asks for, or the best that this CPU supports.
 ///
 /// # Errors
-/// [`Error::Config`] if `SCRIPTORIUM_KERNELS` names a set that is unknown or that this CPU does not
-/// support.
+/// [`Error::Config`] if the variable names a set that is unknown or that this CPU does not support.
 pub fn instruction_sets() -> Result<&'static str, Error> {
-    Ok(kernels::instruction_sets().map_err(|error| ConfigError::new(error.to_string()))?)
+    let requested = environment::requested_kernels();
+    kernels::select_instruction_sets(requested.as_deref())
+        .map_err(|error| ConfigError::caused(environment::KERNELS, error).into())
 }
 
 /// Returns the number of CPUs in this process's affinity mask, or fewer if the cgroup's quota

@@ -10,6 +10,14 @@ use crate::ConfigError;
 
 /// Prefix of the variables that set a configuration key: `SCRIPTORIUM__SECTION__KEY`.
 pub(crate) const KEY_PREFIX: &str = "SCRIPTORIUM__";
+/// Variable that selects the instruction sets of the kernels.
+pub(crate) const KERNELS: &str = "SCRIPTORIUM_KERNELS";
+
+/// Returns the requested instruction set, if the variable is set and not empty.
+pub(crate) fn requested_kernels() -> Option<String> {
+    let requested = env::var_os(KERNELS).filter(|value| !value.is_empty())?;
+    Some(requested.to_string_lossy().into_owned())
+}
 
 /// Returns the variables that set configuration keys.
 pub(crate) fn configuration_variables() -> Result<Vec<(String, String)>, ConfigError> {

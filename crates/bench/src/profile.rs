@@ -60,7 +60,7 @@ pub(crate) struct Profile {
     segments: usize,
     /// Mean wall time of a segment.
     wall_ms: f64,
-    /// Time of its multiplications if all ran at the peak of their type.
+    /// Time of its multiply-accumulates (MACs) if all ran at the peak of their type.
     floor_ms: f64,
     operators: Vec<Row>,
 }
@@ -77,9 +77,9 @@ struct Row {
     int8_products: u64,
     bf16_products: u64,
     f32_products: u64,
-    /// Billions of multiplications per second.
+    /// Billions of MACs per second.
     gmac_per_second: f64,
-    /// Share of its time that its multiplications would take at the peak of their type.
+    /// Share of its time that its MACs would take at the peak of their type.
     share_of_peak: f64,
 }
 
@@ -136,9 +136,9 @@ impl Row {
         peak: &Peak,
     ) -> Self {
         let seconds = time.as_secs_f64().max(1e-9);
-        let at_peak = products.int8 as f64 / peak.int8.products_per_second
-            + products.bf16 as f64 / peak.bf16.products_per_second
-            + products.f32 as f64 / peak.f32.products_per_second;
+        let at_peak = products.int8 as f64 / peak.int8.macs_per_second
+            + products.bf16 as f64 / peak.bf16.macs_per_second
+            + products.f32 as f64 / peak.f32.macs_per_second;
         let per_segment = |count: u64| count / segments as u64;
         Self {
             operator: operator.to_owned(),
@@ -182,7 +182,7 @@ impl fmt::Display for Profile {
         let share = 100.0 * self.floor_ms / self.wall_ms.max(1e-9);
         writeln!(
             f,
-            "{:<28}{:>7}{:>10.2}   its products at the peak: {:.2} ms, {share:.1} % of it",
+            "{:<28}{:>7}{:>10.2}   its MACs at the peak: {:.2} ms, {share:.1} % of it",
             "all", "", self.wall_ms, self.floor_ms
         )
     }
@@ -221,7 +221,7 @@ pub(crate) mod tests {
 
     #[test]
     fn computes_shares_of_time_and_of_the_peak() {
-        let rate = |products_per_second| Rate { instruction: "x", products_per_second };
+        let rate = |macs_per_second| Rate { instruction: "x", macs_per_second };
         let peak = Peak { int8: rate(1e9), bf16: rate(1e9), f32: rate(1e9) };
         let profile = Profile::new(&[profiled_segment(), profiled_segment()], 10.0, 1, &peak);
         let names: Vec<_> = profile.operators.iter().map(|row| row.operator.as_str()).collect();
@@ -243,7 +243,7 @@ pub(crate) mod tests {
 
     #[test]
     fn an_empty_profile_is_a_table_without_nan() {
-        let rate = Rate { instruction: "x", products_per_second: 1e9 };
+        let rate = Rate { instruction: "x", macs_per_second: 1e9 };
         let peak = Peak { int8: rate, bf16: rate, f32: rate };
         let profile = Profile::new(&[], 1.0, 1, &peak);
         assert!(!profile.to_string().contains("NaN"), "{profile}");

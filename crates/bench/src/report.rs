@@ -114,13 +114,13 @@ impl Report {
     }
 }
 
-/// Serializes the instruction and the multiplications per second, by number format.
+/// Serializes the instruction and the multiply-accumulates per second, by number format.
 fn peak<S: Serializer>(peak: &Peak, serializer: S) -> Result<S::Ok, S::Error> {
     let rates = [("int8", peak.int8), ("bf16", peak.bf16), ("f32", peak.f32)];
     serializer.collect_map(rates.map(|(kind, rate)| {
         let fields = serde_json::json!({
             "instruction": rate.instruction,
-            "products_per_second": rate.products_per_second,
+            "products_per_second": rate.macs_per_second,
         });
         (kind, fields)
     }))
@@ -136,10 +136,10 @@ impl fmt::Display for Report {
             cpu.as_deref().unwrap_or(architecture),
             if *cores == 1 { "" } else { "s" },
         )?;
-        write!(f, "peak of one core, in billions of products per second:")?;
+        write!(f, "peak of one core in GMAC/s:")?;
         for (kind, rate) in [("int8", peak.int8), ("bf16", peak.bf16), ("f32", peak.f32)] {
             let comma = if kind == "int8" { "" } else { "," };
-            let speed = rate.products_per_second / 1e9;
+            let speed = rate.macs_per_second / 1e9;
             write!(f, "{comma} {kind} {speed:.0} ({})", rate.instruction)?;
         }
         let Model { name, family, precision, .. } = &self.model;

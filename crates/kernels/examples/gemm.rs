@@ -11,6 +11,9 @@ use kernels::{Epilogue, bf16, dynamic, float};
 const MODEL: usize = 200_000_000;
 
 fn main() {
+    let requested = std::env::var("SCRIPTORIUM_KERNELS").ok();
+    let sets = kernels::select_instruction_sets(requested.as_deref()).expect("instruction sets");
+    println!("{sets}");
     let rows = std::env::args().nth(1).and_then(|rows| rows.parse().ok()).unwrap_or(167);
     for (inputs, outputs) in [(512, 1536), (512, 512), (512, 2048), (2048, 512)] {
         let byte = |i: usize| (i * 7919 % 251) as u8;
@@ -18,7 +21,7 @@ fn main() {
         let floats = |count: usize| (0..count).map(|i| f32::from(byte(i))).collect::<Vec<_>>();
         let mut out = vec![0.0; rows * outputs];
         let (x, weights) = (bytes(rows * inputs), bytes(inputs * outputs));
-        let x = dynamic::Quantized { values: &x, scale: 0.01, zero_point: 128 };
+        let x = dynamic::QuantizedTensor { values: &x, scale: 0.01, zero_point: 128 };
         let (zero_points, scales) = (vec![128; outputs], vec![0.01; outputs]);
         let int8 = rate(inputs, outputs, rows, 1, &mut out, || {
             let layer = dynamic::Weights::pack(&weights, &zero_points, &scales, inputs);
