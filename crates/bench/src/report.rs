@@ -147,7 +147,7 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "\n{name} ({family}, {precision}): loaded in {:.2} s, {:.2} s of CPU; memory {} MB \
-             before, {} MB after, {} MB at most meanwhile",
+             before, {} MB after, {} MB at the peak",
             self.load.wall_seconds,
             self.load.cpu_seconds,
             megabytes(*before_load_bytes),

@@ -41,7 +41,7 @@ pub(crate) async fn execute(plan: &Plan, control: &Arc<Control>) -> Result<Trans
     }
 }
 
-/// Puts the outcome together with what the plan knows of recording and models.
+/// Builds the transcript from the outcome and the plan.
 fn transcript(plan: &Plan, outcome: Outcome) -> Transcript {
     let recognizer = plan.pipeline.recognizer();
     let cpu_seconds = outcome.stages.iter().map(|stage| stage.seconds).sum::<f64>();
