@@ -18,7 +18,7 @@ mod tests;
 pub use decoding::{KeyValueCache, Memories};
 pub use error::Error;
 pub use linear::Linear;
-pub use network::{Finish, FloatProducts, GraphBuilder, Network, Node};
+pub use network::{FloatProducts, GraphBuilder, Network, Node, PostOp};
 pub use onnx::{Dim, Element, Input, LinearProducts, Onnx, OnnxFile, OnnxNode, Port};
 pub use profile::{NetworkRun, OperatorTime, Products, Recording, record};
 /// An n-dimensional array; see [`tensor()`] and [`values`] for the way in and out.
