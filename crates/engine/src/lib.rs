@@ -19,7 +19,7 @@ mod tests;
 pub use decoding::{KeyValueCache, Memories};
 pub use error::Error;
 pub use linear::Linear;
-pub use network::{ComputeType, Finish, GraphBuilder, Network, Node};
+pub use network::{ComputeType, GraphBuilder, Network, Node, PostOp};
 pub use onnx::{Dim, Element, Input, Onnx, OnnxFile, OnnxNode, Port};
 pub use precision::{Precision, UnknownPrecision};
 pub use profile::{NetworkRun, OperatorTime, Products, Recording, record};

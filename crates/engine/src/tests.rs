@@ -11,7 +11,7 @@ use tract_onnx::{
     },
 };
 
-use crate::{Finish, GraphBuilder, Linear, runner::Runner, tensor, values};
+use crate::{GraphBuilder, Linear, PostOp, runner::Runner, tensor, values};
 
 const TIME: usize = 37;
 const WIDTH: usize = 24;
@@ -70,12 +70,12 @@ impl Block {
             let x = graph.input::<f32>("x", &["time".into(), WIDTH.into()])?;
             let (gamma, beta) = self.norms[0].clone();
             let normed = graph.layer_norm("norm_0", x, gamma, beta, EPSILON)?;
-            let qkv = graph.linear("linear_0", normed, &linear(0), Finish::Store)?;
+            let qkv = graph.linear("linear_0", normed, &linear(0), PostOp::None)?;
             let heard = graph.self_attention("attention", qkv, HEADS, crate::ComputeType::Float)?;
             let x = graph.linear_residual("linear_1", heard, &linear(1), x)?;
             let (gamma, beta) = self.norms[1].clone();
             let normed = graph.layer_norm("norm_1", x, gamma, beta, EPSILON)?;
-            let hidden = graph.linear("linear_2", normed, &linear(2), Finish::Gelu)?;
+            let hidden = graph.linear("linear_2", normed, &linear(2), PostOp::Gelu)?;
             graph.linear_residual("linear_3", hidden, &linear(3), x)
         };
         let output = build().expect("graph");
@@ -215,7 +215,7 @@ fn convolution_is_the_sum_it_says() {
                     sum += value * weights[(output * channels + channel) * kernel + tap];
                 }
                 let mut gelu = [sum];
-                kernels::pointwise::activate(&mut gelu, Finish::Gelu);
+                kernels::pointwise::activate(&mut gelu, PostOp::Gelu);
                 expected.extend(gelu);
             }
         }
@@ -235,8 +235,8 @@ fn graphs_that_do_not_fit_are_errors() {
     let mut graph = GraphBuilder::default();
     let x = graph.input::<f32>("x", &["time".into(), 4.into()]).expect("input");
     let linear = Arc::new(Linear::float(&weights, 2, None).expect("linear"));
-    assert!(graph.linear("linear", x, &linear, Finish::Store).is_err(), "4 columns for 3 inputs");
-    assert!(graph.linear("linear", x, &linear, Finish::Add).is_err(), "nothing to add to");
+    assert!(graph.linear("linear", x, &linear, PostOp::None).is_err(), "4 columns for 3 inputs");
+    assert!(graph.linear("linear", x, &linear, PostOp::Add).is_err(), "nothing to add to");
     assert!(
         graph.self_attention("attention", x, 1, crate::ComputeType::Float).is_err(),
         "4 columns for q, k and v"

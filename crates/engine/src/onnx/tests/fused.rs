@@ -257,7 +257,7 @@ fn likeliest_is_that_of_all_scores() {
             let found = run(&network, &x);
             assert_eq!(found.len(), 2 * rows);
             for (scores, found) in scores.chunks(classes).zip(found.chunks(2)) {
-                let (class, greatest) = kernels::scores::arg_max(scores).expect("scores");
+                let (class, greatest) = kernels::scores::argmax(scores).expect("scores");
                 assert_eq!(found[0], class as f32, "{operators:?}");
                 let sum: f32 = scores.iter().map(|score| (score - greatest).exp()).sum();
                 assert!((found[1] + sum.ln()).abs() < 1e-5, "{operators:?}");
