@@ -1,4 +1,5 @@
-//! Settings of FunASR's recognizers: `config.yaml` with `am.mvn`, or metadata of the ONNX file.
+//! Settings of FunASR's recognizers, from `config.yaml` and `am.mvn` or from the ONNX file's
+//! metadata.
 
 use std::path::{Path, PathBuf};
 
@@ -10,65 +11,67 @@ use crate::{
     recognizer::Error,
 };
 
-/// What is needed of `config.yaml`; the rest differs between releases and is passed over.
+/// The keys of `config.yaml` that recognizers need; others differ between releases and are ignored.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-pub(crate) struct Config {
+pub(crate) struct ConfigYaml {
     pub(crate) frontend_conf: FrontendConfig,
     #[serde(default)]
-    pub(crate) model_conf: ModelConfig,
+    pub(crate) model_conf: ModelConf,
     #[serde(default)]
-    pub(crate) predictor_conf: PredictorConfig,
+    pub(crate) predictor_conf: PredictorConf,
     /// Class of the model, e.g. `Paraformer`; absent in old files.
     #[serde(default)]
     pub(crate) model: Option<String>,
     /// E.g. `zh-cn`, `en`, or `en-bpe` for SentencePiece tokens.
     #[serde(default)]
     pub(crate) lang: Option<String>,
-    /// The vocabulary, in files from before it had a file of its own.
+    /// Vocabulary, in old releases that have no separate file for it.
     #[serde(default)]
     pub(crate) token_list: Option<Vec<String>>,
 }
 
+/// The section `model_conf` of `config.yaml`.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct ModelConfig {
-    /// Tokens that the predictor counts beyond those of the text: 1, for the end of the sentence.
+pub(crate) struct ModelConf {
+    /// Tokens that the predictor counts in addition to those of the text: 1, for the end of
+    /// sentence.
     pub(crate) predictor_bias: usize,
 }
 
-/// Of `CifPredictorV2` and its kin.
+/// The section `predictor_conf` of `config.yaml`, for `CifPredictorV2` and similar predictors.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default)]
-pub(crate) struct PredictorConfig {
+pub(crate) struct PredictorConf {
     /// Weight at which a token fires.
     pub(crate) threshold: f32,
-    /// Weight of the frame that is added after the last.
+    /// Weight of the frame appended after the last.
     pub(crate) tail_threshold: Option<f32>,
 }
 
-impl Default for PredictorConfig {
+impl Default for PredictorConf {
     fn default() -> Self {
         Self { threshold: 1.0, tail_threshold: None }
     }
 }
 
-/// Settings and front end of a model.
-pub(crate) struct Setup {
-    pub(crate) config: Config,
+/// Settings and feature front end of a model.
+pub(crate) struct ModelSettings {
+    pub(crate) config: ConfigYaml,
     pub(crate) frontend: Frontend,
-    /// The files read besides the ONNX file.
+    /// Files read in addition to the ONNX file.
     pub(crate) files: Vec<PathBuf>,
 }
 
-impl Config {
+impl ConfigYaml {
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         files::settings(path)
     }
 }
 
-impl Setup {
-    /// Reads `config.yaml` and `am.mvn` of `directory`, or, where there is none, what sherpa-onnx's
-    /// scripts put into the `metadata` of the ONNX file `model`.
+impl ModelSettings {
+    /// Reads `config.yaml` and `am.mvn` of `directory`, or, if there is no `config.yaml`, the
+    /// `metadata` that sherpa-onnx's scripts write into the ONNX file `model`.
     pub(crate) fn open<'a>(
         directory: &Path,
         model: &Path,
@@ -78,7 +81,7 @@ impl Setup {
             return Self::from_metadata(model, metadata);
         };
         let cmvn_path = files::need(directory, &["am.mvn", "asr.mvn"])?;
-        let config = Config::open(&config_path)?;
+        let config = ConfigYaml::open(&config_path)?;
         let frontend = Frontend::new(&config.frontend_conf, Some(Cmvn::open(&cmvn_path)?))
             .map_err(|message| broken(&config_path, message))?;
         Ok(Self { config, frontend, files: vec![config_path, cmvn_path] })
@@ -88,21 +91,21 @@ impl Setup {
         model: &Path,
         metadata: impl Fn(&str) -> Option<&'a str>,
     ) -> Result<Self, Error> {
-        let need = files::needed(model, &metadata, "how the features are made");
+        let need = files::needed(model, &metadata, "how the features are computed");
         let number = |key: &str| {
             let value = need(key)?;
             let number: usize = value.trim().parse().map_err(|_| {
-                broken(model, format!("`{key}` in its metadata is no number: `{value}`"))
+                broken(model, format!("`{key}` in its metadata is not a number: `{value}`"))
             })?;
             Ok::<_, Error>(number)
         };
         let numbers = |key: &str| {
-            let wrong = |value: &str| {
-                broken(model, format!("`{key}` in its metadata: `{value}` is no finite number"))
+            let invalid = |value: &str| {
+                broken(model, format!("`{key}` in its metadata: `{value}` is not a finite number"))
             };
             let values = need(key)?.split(',').map(|value| match value.trim().parse::<f32>() {
                 Ok(number) if number.is_finite() => Ok(number),
-                _ => Err(wrong(value)),
+                _ => Err(invalid(value)),
             });
             values.collect::<Result<Vec<_>, _>>()
         };
@@ -120,11 +123,11 @@ impl Setup {
         let frontend = Cmvn::new(shift, numbers("inv_stddev")?)
             .and_then(|cmvn| Frontend::new(&frontend_conf, Some(cmvn)))
             .map_err(|message| broken(model, format!("its metadata: {message}")))?;
-        let config = Config {
+        let config = ConfigYaml {
             frontend_conf,
-            // That of all Paraformers published; sherpa-onnx does not say.
-            model_conf: ModelConfig { predictor_bias: 1 },
-            predictor_conf: PredictorConfig::default(),
+            // All published Paraformers use 1; sherpa-onnx's metadata does not include it.
+            model_conf: ModelConf { predictor_bias: 1 },
+            predictor_conf: PredictorConf::default(),
             model: metadata("model_type").map(str::to_owned),
             lang: None,
             token_list: None,
@@ -135,9 +138,8 @@ impl Setup {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
+    use crate::fixtures;
 
     const YAML: &str = "model: Paraformer\nmodel_conf:\n  ctc_weight: 0.0\n  predictor_bias: 1\n\
         predictor_conf:\n  idim: 512\n  threshold: 1.0\n  tail_threshold: 0.45\n\
@@ -149,32 +151,29 @@ mod tests {
         format!("<AddShift> 1 1\n{}<Rescale> 1 1\n{}", row("-1 "), row("2 "))
     }
 
-    fn open(files: &[(&str, &str)], metadata: &[(&str, &str)]) -> Result<Setup, String> {
-        let directory = tempfile::tempdir().expect("directory");
-        for (name, text) in files {
-            fs::write(directory.path().join(name), text).expect("write");
-        }
+    fn open(files: &[(&str, &str)], metadata: &[(&str, &str)]) -> Result<ModelSettings, String> {
+        let directory = fixtures::directory(files);
         let lookup =
             |key: &str| metadata.iter().find(|(name, _)| *name == key).map(|&(_, value)| value);
-        Setup::open(directory.path(), &directory.path().join("model.onnx"), lookup)
+        ModelSettings::open(directory.path(), &directory.path().join("model.onnx"), lookup)
             .map_err(|error| error.to_string())
     }
 
     #[test]
-    fn old_and_new_names() {
+    fn accepts_old_and_new_file_names() {
         let mvn = mvn(560);
         for names in [("config.yaml", "am.mvn"), ("asr.yaml", "asr.mvn")] {
-            let setup = open(&[(names.0, YAML), (names.1, &mvn)], &[]).expect("opens");
-            assert_eq!(setup.frontend.width(), 560);
-            assert_eq!(setup.files.len(), 2);
-            assert_eq!(setup.config.model_conf.predictor_bias, 1);
-            assert_eq!(setup.config.predictor_conf.tail_threshold, Some(0.45));
-            assert_eq!((setup.config.lang, setup.config.token_list), (None, None));
+            let settings = open(&[(names.0, YAML), (names.1, &mvn)], &[]).expect("opens");
+            assert_eq!(settings.frontend.width(), 560);
+            assert_eq!(settings.files.len(), 2);
+            assert_eq!(settings.config.model_conf.predictor_bias, 1);
+            assert_eq!(settings.config.predictor_conf.tail_threshold, Some(0.45));
+            assert_eq!((settings.config.lang, settings.config.token_list), (None, None));
         }
     }
 
     #[test]
-    fn metadata_says_the_same() {
+    fn metadata_and_yaml_give_the_same_settings() {
         let values = |value: &str| vec![value; 560].join(",");
         let (shift, scale) = (values("-1"), values("2"));
         let metadata = [
@@ -184,18 +183,18 @@ mod tests {
             ("inv_stddev", scale.as_str()),
             ("vocab_size", "8404"),
         ];
-        let setup = open(&[], &metadata).expect("opens");
+        let settings = open(&[], &metadata).expect("opens");
         let mvn = mvn(560);
         let other = open(&[("config.yaml", YAML), ("am.mvn", &mvn)], &[]).expect("opens");
-        assert_eq!(setup.config.frontend_conf, other.config.frontend_conf);
+        assert_eq!(settings.config.frontend_conf, other.config.frontend_conf);
         let samples: Vec<f32> = (0..3200).map(|i| (i as f32 * 0.1).sin() * 0.1).collect();
-        assert_eq!(setup.frontend.rows(&samples), other.frontend.rows(&samples));
+        assert_eq!(settings.frontend.rows(&samples), other.frontend.rows(&samples));
 
         for (index, value, cause) in [
-            (0, "x", "`lfr_window_size` in its metadata is no number: `x`"),
+            (0, "x", "`lfr_window_size` in its metadata is not a number: `x`"),
             (0, "0", "0 mel bins"),
             (0, "6", "93 x 6"),
-            (2, "1,nan", "`nan` is no finite number"),
+            (2, "1,nan", "`nan` is not a finite number"),
             (3, "1,2", "560 shifts, but 2 scales"),
         ] {
             let mut metadata = metadata;
@@ -206,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn errors_name_what_is_missing() {
         let (mvn, short) = (mvn(560), mvn(400));
         for (files, cause) in [
             (vec![], "no `neg_mean` in its metadata, and no config.yaml"),

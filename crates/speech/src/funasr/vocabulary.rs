@@ -1,4 +1,4 @@
-//! The vocabulary: what a row of the network's output stands for.
+//! The vocabulary of a model: the symbol of each token id.
 
 use std::{
     collections::HashMap,
@@ -11,34 +11,35 @@ use crate::{
     recognizer::Error,
 };
 
-const NAMES: [&str; 2] = ["tokens.json", "tokens.txt"];
-/// No vocabulary is larger; a broken file should not take all memory.
-const MOST: usize = 1 << 20;
+const FILE_NAMES: [&str; 2] = ["tokens.json", "tokens.txt"];
+/// No vocabulary is larger. The limit keeps a broken file from exhausting memory.
+const MAX_TOKENS: usize = 1 << 20;
 
-/// The symbols of a vocabulary, in the order of their ids.
+/// Symbols of a vocabulary, ordered by id.
 #[derive(Debug)]
-pub(crate) struct Tokens {
+pub(crate) struct Vocabulary {
     symbols: Vec<String>,
-    /// A symbol that is listed twice has its last id, as in FunASR.
+    /// A symbol listed twice has its last id, as in FunASR.
     ids: HashMap<String, u32>,
     path: PathBuf,
 }
 
-impl Tokens {
-    /// Opens `tokens.json` (a list of symbols) or `tokens.txt` (`symbol id`, or a symbol a line) of
-    /// a directory.
+impl Vocabulary {
+    /// Opens `tokens.json` (a list of symbols) or `tokens.txt` (lines of `symbol id`, or of a
+    /// symbol) of a directory.
     pub(crate) fn open(directory: &Path) -> Result<Self, Error> {
-        Self::read(&files::need(directory, &NAMES)?)
+        Self::read(&files::need(directory, &FILE_NAMES)?)
     }
 
-    /// As [`Self::open`]; where there is no such file, the list that old settings hold, in `config`.
+    /// Like [`Self::open`]; if there is no such file, takes the symbols that old settings in
+    /// `config` list.
     pub(crate) fn open_or(
         directory: &Path,
         listed: Option<Vec<String>>,
         config: &Path,
     ) -> Result<Self, Error> {
         match listed {
-            Some(list) if files::find(directory, &NAMES).is_none() => Self::new(list, config),
+            Some(list) if files::find(directory, &FILE_NAMES).is_none() => Self::new(list, config),
             _ => Self::open(directory),
         }
     }
@@ -56,16 +57,16 @@ impl Tokens {
         Self::new(symbols, path)
     }
 
-    /// `path`: where the symbols come from, for messages.
+    /// Makes a vocabulary of `symbols` that come from the file `path`.
     pub(crate) fn new(symbols: Vec<String>, path: &Path) -> Result<Self, Error> {
-        if symbols.is_empty() || symbols.len() > MOST {
+        if symbols.is_empty() || symbols.len() > MAX_TOKENS {
             return Err(broken(path, format!("holds {} tokens", symbols.len())));
         }
         let ids = symbols.iter().enumerate().map(|(id, symbol)| (symbol.clone(), id as u32));
         Ok(Self { ids: ids.collect(), symbols, path: path.to_owned() })
     }
 
-    /// The file.
+    /// Returns the file that holds the symbols.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -74,7 +75,7 @@ impl Tokens {
         &self.symbols
     }
 
-    /// `None` for an id that [`Self::fit`] would have refused.
+    /// Returns the symbol of a token; `None` for an id outside the vocabulary.
     pub(crate) fn symbol(&self, id: u32) -> Option<&str> {
         self.symbols.get(id as usize).map(String::as_str)
     }
@@ -83,21 +84,22 @@ impl Tokens {
         self.ids.get(symbol).copied()
     }
 
-    /// Refuses a vocabulary of another size than the network's: every word would be wrong.
-    pub(crate) fn fit(&self, network: usize) -> Result<(), Error> {
-        if self.symbols.len() == network {
+    /// Refuses a vocabulary that differs in size from the network's output, because every word
+    /// would be wrong.
+    pub(crate) fn check_size(&self, classes: usize) -> Result<(), Error> {
+        if self.symbols.len() == classes {
             return Ok(());
         }
         let message = format!(
-            "holds {} tokens, but the network tells {network} apart: the files are of different \
-             models, or this one is cut off; take both from the same release",
+            "holds {} tokens, but the network has {classes} classes: the files are from different \
+             models, or this one is truncated; take both from the same release",
             self.symbols.len()
         );
         Err(broken(&self.path, message))
     }
 }
 
-/// `tokens.txt`: with ids if the first line has one.
+/// Parses `tokens.txt`, whose lines have ids if the first line has one.
 fn parse(text: &str) -> Result<Vec<String>, String> {
     let lines = || text.lines().enumerate().map(|(index, line)| (index + 1, line));
     let numbered = text.lines().next().is_some_and(|line| split(line).is_some());
@@ -111,23 +113,24 @@ fn parse(text: &str) -> Result<Vec<String>, String> {
     }
     let mut symbols: Vec<Option<String>> = Vec::new();
     for (number, line) in lines().filter(|(_, line)| !line.trim().is_empty()) {
-        let (symbol, id) =
-            split(line).ok_or_else(|| format!("line {number} is no token and id: `{line}`"))?;
-        if id >= MOST {
+        let (symbol, id) = split(line)
+            .ok_or_else(|| format!("line {number} is not a token and an id: `{line}`"))?;
+        if id >= MAX_TOKENS {
             return Err(format!("line {number}: the id {id} is too large"));
         }
         if symbols.len() <= id {
             symbols.resize(id + 1, None);
         }
         if symbols[id].replace(symbol.to_owned()).is_some() {
-            return Err(format!("line {number}: the id {id} is given a second time"));
+            return Err(format!("line {number}: the id {id} appears a second time"));
         }
     }
     let missing = |id| format!("no line has the id {id}");
     symbols.into_iter().enumerate().map(|(id, symbol)| symbol.ok_or_else(|| missing(id))).collect()
 }
 
-/// `symbol id`, apart by a space or tab. The symbol may be empty: a space, in some vocabularies.
+/// Splits `symbol id` at a space or tab. The symbol may be empty, because some vocabularies contain
+/// the space itself.
 fn split(line: &str) -> Option<(&str, usize)> {
     let (symbol, id) = line.trim_end().rsplit_once([' ', '\t'])?;
     Some((symbol.trim(), id.parse().ok()?))
@@ -136,16 +139,15 @@ fn split(line: &str) -> Option<(&str, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixtures;
 
-    fn read(name: &str, text: &str) -> Result<Tokens, String> {
-        let directory = tempfile::tempdir().expect("directory");
-        let path = directory.path().join(name);
-        fs::write(&path, text).expect("write");
-        Tokens::open(directory.path()).map_err(|error| error.to_string())
+    fn read(name: &str, text: &str) -> Result<Vocabulary, String> {
+        let directory = fixtures::directory(&[(name, text)]);
+        Vocabulary::open(directory.path()).map_err(|error| error.to_string())
     }
 
     #[test]
-    fn all_three_forms_are_one() {
+    fn all_formats_give_the_same_vocabulary() {
         for (name, text) in [
             ("tokens.json", "[\"<blank>\", \"你\", \"a@@\"]"),
             ("tokens.txt", "<blank> 0\n你 1\r\na@@ 2\n\n"),
@@ -160,13 +162,13 @@ mod tests {
     }
 
     #[test]
-    fn broken_files_say_where() {
+    fn errors_in_broken_files_name_the_line() {
         for (name, text, cause) in [
             ("tokens.json", "{}", "is not a list of tokens"),
             ("tokens.json", "[]", "holds 0 tokens"),
             ("tokens.txt", "", "holds 0 tokens"),
-            ("tokens.txt", "a 0\nb\n", "line 2 is no token and id: `b`"),
-            ("tokens.txt", "a 0\nb 0\n", "the id 0 is given a second time"),
+            ("tokens.txt", "a 0\nb\n", "line 2 is not a token and an id: `b`"),
+            ("tokens.txt", "a 0\nb 0\n", "the id 0 appears a second time"),
             ("tokens.txt", "a 0\nb 2\n", "no line has the id 1"),
             ("tokens.txt", "a 0\nb 99999999999\n", "is too large"),
             ("tokens.txt", "a\n\nb\n", "line 2 is empty"),
@@ -178,11 +180,11 @@ mod tests {
     }
 
     #[test]
-    fn another_size_is_refused() {
+    fn refuses_another_size_than_the_networks() {
         let tokens = read("tokens.txt", "a\nb\n").expect("two");
-        tokens.fit(2).expect("fits");
-        for network in [1, 3] {
-            let message = tokens.fit(network).expect_err("does not fit").to_string();
+        tokens.check_size(2).expect("fits");
+        for classes in [1, 3] {
+            let message = tokens.check_size(classes).expect_err("does not fit").to_string();
             assert!(message.contains("tokens.txt: holds 2 tokens"), "{message}");
         }
     }

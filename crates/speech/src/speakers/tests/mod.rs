@@ -1,39 +1,24 @@
-//! The encoder against PyTorch's semantics by way of ONNX Runtime. The READMEs of
-//! tests/fixtures/campplus and tests/fixtures/speakers tell of the files.
+//! The encoder against ONNX Runtime, which follows PyTorch. The READMEs of tests/fixtures/campplus
+//! and tests/fixtures/speakers describe the files.
 
-use std::{fs, io::Read, path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc};
 
 use engine::{Dim, Input, OnnxFile};
-use flate2::read::GzDecoder;
 use tempfile::TempDir;
 
-use super::{Diarizer, SpeakerEncoder, SpeakerOptions, Turn, WINDOW, campplus, checkpoint};
-use crate::compute::thread_cpu_seconds;
+use super::{Diarizer, SpeakerEncoder, SpeakerOptions, Turn, WINDOW_SAMPLES, campplus, checkpoint};
+use crate::{compute::thread_cpu_seconds, fixtures};
 
 mod mixtures;
 
 const FRAMES: usize = 148;
 
-fn fixture(name: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/campplus").join(name)
-}
-
-/// Unpacks a fixture to a directory of its own.
+/// Unpacks a fixture to the file `to` in a new directory.
 fn unpacked(name: &str, to: &str) -> TempDir {
-    let directory = tempfile::tempdir().unwrap();
-    let mut bytes = Vec::new();
-    GzDecoder::new(fs::File::open(fixture(name)).unwrap()).read_to_end(&mut bytes).unwrap();
-    fs::write(directory.path().join(to), bytes).unwrap();
-    directory
+    fixtures::directory(&[(to, fixtures::gunzip(name))])
 }
 
-/// What a test makes of a file in tests/fixtures/speakers.
-pub(super) fn speakers_fixture<T: serde::de::DeserializeOwned>(name: &str) -> T {
-    let path = fixture("../speakers").join(name);
-    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
-}
-
-/// In [-1, 1), from a whole number, as in the scripts that made the fixtures.
+/// Maps an integer to a pseudorandom number in [-1, 1), as the scripts that made the fixtures.
 pub(super) fn uniform(index: u64) -> f32 {
     let mut mixed = index.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     mixed ^= mixed >> 32;
@@ -41,7 +26,7 @@ pub(super) fn uniform(index: u64) -> f32 {
     (mixed >> 40) as f32 / (1 << 23) as f32 - 1.0
 }
 
-/// As `features` in make.py: `[FRAMES, 80]`.
+/// Makes the features of `features` in make.py, `[FRAMES, 80]`.
 fn features(item: u64) -> Vec<f32> {
     let mut values = Vec::new();
     for frame in 0..FRAMES as u64 {
@@ -54,13 +39,13 @@ fn features(item: u64) -> Vec<f32> {
     values
 }
 
-/// Little-endian `f32`s.
+/// Reads a fixture of little-endian `f32`s.
 fn floats(name: &str) -> Vec<f32> {
-    let bytes = fs::read(fixture(name)).unwrap();
+    let bytes = fs::read(fixtures::path(name)).unwrap();
     bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
 }
 
-/// Of two vectors, to the norm of the second.
+/// Returns the norm of the difference of two vectors, relative to the norm of the second.
 fn relative_difference(found: &[f32], expected: &[f32]) -> f32 {
     assert_eq!(found.len(), expected.len());
     let norm = expected.iter().map(|x| x * x).sum::<f32>().sqrt();
@@ -68,7 +53,7 @@ fn relative_difference(found: &[f32], expected: &[f32]) -> f32 {
 }
 
 fn assert_embeddings(encoder: &SpeakerEncoder) {
-    for (item, expected) in floats("embeddings.f32").chunks_exact(192).enumerate() {
+    for (item, expected) in floats("campplus/embeddings.f32").chunks_exact(192).enumerate() {
         let start = thread_cpu_seconds();
         let found = encoder.infer(&features(item as u64)).unwrap();
         let milliseconds = 1000.0 * (thread_cpu_seconds() - start);
@@ -79,29 +64,31 @@ fn assert_embeddings(encoder: &SpeakerEncoder) {
 }
 
 #[test]
-fn an_export_gives_what_onnx_runtime_gives() {
-    let directory = unpacked("model.onnx.gz", "3dspeaker.onnx");
+fn an_export_matches_onnx_runtime() {
+    let directory = unpacked("campplus/model.onnx.gz", "3dspeaker.onnx");
     let encoder = SpeakerEncoder::open(directory.path(), "campplus").unwrap();
     assert_eq!((encoder.name(), encoder.width(), encoder.digest().len()), ("campplus", 192, 64));
     assert_embeddings(&encoder);
 }
 
 #[test]
-fn a_checkpoint_gives_the_same() {
-    let directory = unpacked("campplus_cn_common.bin.gz", "campplus_cn_common.bin");
+fn a_checkpoint_matches_onnx_runtime() {
+    let directory = unpacked("campplus/campplus_cn_common.bin.gz", "campplus_cn_common.bin");
     let encoder = SpeakerEncoder::open(directory.path(), "campplus").unwrap();
     assert_embeddings(&encoder);
 }
 
 #[test]
-fn odd_windows_have_a_voice_too() {
-    let directory = unpacked("model.onnx.gz", "campplus_en.onnx");
+fn accepts_short_and_unusual_windows() {
+    let directory = unpacked("campplus/model.onnx.gz", "campplus_en.onnx");
     let encoder = Arc::new(SpeakerEncoder::open(directory.path(), "campplus").unwrap());
-    for samples in [&[][..], &[0.1], &[f32::NAN; 500], &[f32::INFINITY; 30], &[1e30; WINDOW]] {
+    for samples in
+        [&[][..], &[0.1], &[f32::NAN; 500], &[f32::INFINITY; 30], &[1e30; WINDOW_SAMPLES]]
+    {
         let embedding = encoder.embed(samples).unwrap();
         assert!(embedding.len() == 192 && embedding.iter().all(|value| value.is_finite()));
     }
-    assert!(encoder.embed(&[0.0; WINDOW + 1]).is_err());
+    assert!(encoder.embed(&[0.0; WINDOW_SAMPLES + 1]).is_err());
 
     let diarizer = Diarizer::new(encoder);
     assert_eq!(diarizer.embed_segment(1.0, &[]).unwrap(), []);
@@ -112,7 +99,7 @@ fn odd_windows_have_a_voice_too() {
 }
 
 #[test]
-fn what_is_no_speaker_model_is_told() {
+fn refuses_other_models() {
     let open = |directory: &TempDir| {
         SpeakerEncoder::open(directory.path(), "campplus").err().unwrap().to_string()
     };
@@ -127,21 +114,21 @@ fn what_is_no_speaker_model_is_told() {
     fs::rename(empty.path().join("a.onnx"), empty.path().join("campplus.pt")).unwrap();
     assert!(open(&empty).contains("not a file of torch.save"), "{}", open(&empty));
 
-    let punctuation = unpacked("../funasr/ct-punc/model.onnx.gz", "model.onnx");
-    assert!(open(&punctuation).contains("no speaker encoder: it has 2 inputs"));
+    let punctuation = unpacked("funasr/ct-punc/model.onnx.gz", "model.onnx");
+    assert!(open(&punctuation).contains("not a speaker encoder: it has 2 inputs"));
 }
 
 #[test]
-fn damaged_models_are_refused() {
+fn refuses_damaged_checkpoints() {
     let name = "campplus_cn_common.bin";
-    let directory = unpacked("campplus_cn_common.bin.gz", name);
+    let directory = unpacked("campplus/campplus_cn_common.bin.gz", name);
     let path = directory.path().join(name);
     let whole = fs::read(&path).unwrap();
     let refused = |bytes: &[u8]| {
         fs::write(&path, bytes).unwrap();
         SpeakerEncoder::open(directory.path(), "campplus").err().map(|error| error.to_string())
     };
-    // Cut off, another name for a parameter, another opcode, a weight that is no number.
+    // A truncated file.
     assert!(refused(&whole[..whole.len() / 2]).is_some());
     let replaced = |from: &[u8], to: &[u8]| {
         let at = whole.windows(from.len()).position(|window| window == from).unwrap();
@@ -149,21 +136,22 @@ fn damaged_models_are_refused() {
         bytes[at..at + to.len()].copy_from_slice(to);
         bytes
     };
+    // Another name for a parameter, another function, another kind of storage.
     for (from, to) in [
         (&b"head.conv1.weight"[..], &b"head.conv9.weight"[..]),
         (b"torch._utils\n_rebuild_tensor_v2", b"posix\nsystem"),
         (b"torch\nFloatStorage", b"torch\nBYTEStorage"),
     ] {
-        // The archive's checksums notice, which is as good.
+        // The archive's checksums may detect the change first.
         let message = refused(&replaced(from, to)).unwrap();
         assert!(message.contains(name), "{message}");
     }
 }
 
 #[test]
-fn a_checkpoint_that_is_not_whole_is_refused() {
+fn refuses_incomplete_checkpoints() {
     let name = "campplus_cn_common.bin";
-    let directory = unpacked("campplus_cn_common.bin.gz", name);
+    let directory = unpacked("campplus/campplus_cn_common.bin.gz", name);
     let parameters = checkpoint::read(&directory.path().join(name)).unwrap();
     assert_eq!(parameters.len(), 815);
     let open = |parameters| {
@@ -181,7 +169,7 @@ fn a_checkpoint_that_is_not_whole_is_refused() {
     for name in ["head.conv1.weight", "xvector.block3.tdnnd16.cam_layer.linear2.bias"] {
         assert!(without(name).contains(name), "{}", without(name));
     }
-    let mut turned = parameters.clone();
-    turned[0].shape.reverse();
-    assert!(open(turned).is_err());
+    let mut transposed = parameters.clone();
+    transposed[0].shape.reverse();
+    assert!(open(transposed).is_err());
 }
