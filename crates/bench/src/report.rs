@@ -193,7 +193,7 @@ impl Report {
         for row in &self.threads {
             if let Some(bytes) = row.bytes_per_extra {
                 let megabytes = megabytes(Some(bytes));
-                writeln!(f, "{} threads: {megabytes} MB for each thread more", row.threads)?;
+                writeln!(f, "{} threads: {megabytes} MB for each additional thread", row.threads)?;
             }
         }
         Ok(())

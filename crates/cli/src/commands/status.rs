@@ -141,7 +141,7 @@ impl Status {
             }
             let unlisted = self.tally.failed.saturating_sub(self.failures.len() as u64);
             if unlisted > 0 {
-                print_line(&format!("\nand {unlisted} failures more"))?;
+                print_line(&format!("\nand {unlisted} more failures"))?;
             }
         }
         Ok(if self.tally.failed > 0 { exit::FAILURE } else { exit::SUCCESS })
