@@ -140,7 +140,7 @@ async fn a_job_names_the_preset_that_it_wants() {
 
     worker.signal("TERM");
     assert_eq!(worker.wait(), Some(0));
-    services.queue().await.destroy().await.unwrap();
+    services.queue().await.delete_queues().await.unwrap();
 }
 
 /// What does not fit together is said at the start, not at the first job.

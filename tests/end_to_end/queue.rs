@@ -114,7 +114,7 @@ async fn what_cannot_be_done_becomes_a_dead_letter_that_says_why() {
     assert_eq!(text_of(&transcript), SENTENCE);
     worker.signal("TERM");
     assert_eq!(worker.wait(), Some(0));
-    queue.destroy().await.unwrap();
+    queue.delete_queues().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -168,7 +168,7 @@ async fn hostile_keys_are_data() {
     }
     worker.signal("TERM");
     assert_eq!(worker.wait(), Some(0));
-    services.queue().await.destroy().await.unwrap();
+    services.queue().await.delete_queues().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -230,7 +230,7 @@ async fn a_worker_waits_for_services_that_are_down() {
     assert_eq!(worker.wait(), Some(0));
     store_proxy.abort();
     broker_proxy.abort();
-    queue.destroy().await.unwrap();
+    queue.delete_queues().await.unwrap();
 }
 
 async fn wait_for_log(log: &Path, text: &str) {
@@ -293,7 +293,7 @@ async fn sigterm_gives_long_jobs_back() {
     }
     let depth = queue.depth().await.unwrap();
     assert_eq!((depth.ready, depth.delayed, depth.dead), (1, 0, 0));
-    queue.destroy().await.unwrap();
+    queue.delete_queues().await.unwrap();
 }
 
 /// Two recordings must not share a transcript, nor one recording make two jobs, for which `--wait`
@@ -319,7 +319,7 @@ async fn a_submission_has_one_job_for_each_transcript() {
     assert!(clash.stderr.contains("would replace that of"), "{}", clash.stderr);
     let submitted = submit(&[&services.uri("a/"), &first]).expect_code(0).json();
     assert_eq!((&submitted["jobs"], &submitted["failed"]), (&1.into(), &0.into()), "{submitted}");
-    services.queue().await.destroy().await.unwrap();
+    services.queue().await.delete_queues().await.unwrap();
 }
 
 /// What failed and is submitted again within its batch is waited for, whatever became of it before.
@@ -345,5 +345,5 @@ async fn a_failure_is_history_once_its_job_is_submitted_again() {
     assert!(!bucket.names("out/").await.contains(&"a.opus.error.json".to_owned()));
     worker.signal("TERM");
     assert_eq!(worker.wait(), Some(0));
-    services.queue().await.destroy().await.unwrap();
+    services.queue().await.delete_queues().await.unwrap();
 }

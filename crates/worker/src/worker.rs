@@ -6,7 +6,7 @@ use std::{
 
 use bytes::Bytes;
 use job::{Done, Failed, Failure, FailureCode, FailureKind, Job, Records, Running};
-use queue::{Lease, Queue, Reason};
+use queue::{DeadLetterReason, Lease, Queue};
 use serde::{Deserialize, Serialize};
 use speech::pipeline::Control;
 use store::{Location, PutOptions};
@@ -199,7 +199,7 @@ impl Shared {
         };
         if let Err(error) = result {
             // The broker gives the job to somebody, who will find the transcript, or make it.
-            tracing::warn!(%error, settle = name, "the lease was lost before it was settled");
+            tracing::warn!(error = %format_args!("{error:#}"), settle = name, "the lease was lost before it was settled");
         }
     }
 
@@ -368,13 +368,13 @@ impl Shared {
 enum Verdict {
     Done,
     Retry(Duration),
-    Dead(Reason),
+    Dead(DeadLetterReason),
     Release,
 }
 
 impl Verdict {
     fn dead(code: FailureCode, detail: impl ToString) -> Self {
-        Self::Dead(Reason { code: code.as_str().to_owned(), detail: detail.to_string() })
+        Self::Dead(DeadLetterReason { code: code.as_str().to_owned(), detail: detail.to_string() })
     }
 }
 
