@@ -119,8 +119,8 @@ impl Default for Audio {
 }
 
 impl Audio {
-    pub(crate) fn options(&self) -> audio::Options {
-        audio::Options {
+    pub(crate) fn options(&self) -> audio::DecodeOptions {
+        audio::DecodeOptions {
             limits: audio::Limits {
                 max_bytes: self.max_bytes,
                 max_duration: Duration::from_secs(self.max_seconds),

@@ -33,7 +33,7 @@ pub struct Transcriber {
     /// By name of the preset.
     pipelines: BTreeMap<String, Arc<Pipeline>>,
     default_preset: String,
-    decoding: audio::Options,
+    decoding: audio::DecodeOptions,
     capabilities: Mutex<HashMap<String, Capabilities>>,
 }
 
@@ -78,7 +78,7 @@ impl Transcriber {
     pub fn new(
         stores: Arc<Stores>,
         pipelines: Vec<(String, Pipeline)>,
-        decoding: audio::Options,
+        decoding: audio::DecodeOptions,
     ) -> Self {
         let default_preset = pipelines.first().map_or_else(String::new, |(name, _)| name.clone());
         let pipelines =
@@ -101,7 +101,7 @@ impl Transcriber {
         let pipeline = self.pipeline(assignment.preset.as_deref(), &uri)?;
         let options = &assignment.options;
         pipeline.check(options).map_err(|error| failure_of(&error, &uri))?;
-        let decoding = audio::Options {
+        let decoding = audio::DecodeOptions {
             channels: assignment.channels.unwrap_or(self.decoding.channels),
             ..self.decoding.clone()
         };
@@ -235,7 +235,7 @@ async fn run(
     pipeline: &Arc<Pipeline>,
     source: Arc<dyn Store>,
     meta: &ObjectMeta,
-    decoding: audio::Options,
+    decoding: audio::DecodeOptions,
     options: &pipeline::Options,
     control: &Arc<Control>,
     uri: &str,

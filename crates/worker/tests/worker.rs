@@ -106,7 +106,7 @@ impl Fleet {
             normalizer: None,
         };
         let pipeline = Pipeline::new(models, pipeline::Settings::default(), pool);
-        let decoding = audio::Options {
+        let decoding = audio::DecodeOptions {
             limits: audio::Limits {
                 max_bytes: 1 << 30,
                 max_duration: Duration::from_secs(24 * 3600),
