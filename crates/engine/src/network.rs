@@ -11,7 +11,7 @@ use crate::{
     runner::Runner,
 };
 
-pub use kernels::{PostOp, attention::ComputeType as FloatProducts};
+pub use kernels::{PostOp, attention::ComputeType};
 
 /// A value in a [`GraphBuilder`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +117,7 @@ impl GraphBuilder {
         name: &str,
         qkv: Node,
         heads: usize,
-        products: FloatProducts,
+        products: ComputeType,
     ) -> Result<Node, Error> {
         let columns = self.model.outlet_fact(qkv.0).map_err(graph_error)?.shape.last().cloned();
         let columns = columns.and_then(|columns| columns.to_usize().ok()).unwrap_or(0);

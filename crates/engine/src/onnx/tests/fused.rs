@@ -4,7 +4,7 @@
 use std::{io::Read, path::Path};
 
 use super::{file::Fused, npz::Npz, *};
-use crate::FloatProducts;
+use crate::ComputeType;
 
 pub(super) fn fixtures() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/funasr")
@@ -333,7 +333,7 @@ fn encoders_of_models() {
     for (model, output) in
         [("paraformer", "/encoder/after_norm/Add_1"), ("sensevoice", "/encoder/tp_norm/Add_1")]
     {
-        let file = quantized(model).with_floats(FloatProducts::Float);
+        let file = quantized(model).with_compute_type(ComputeType::Float);
         let inputs = [
             Input::new("speech", [1.into(), "frames".into(), 560.into()]),
             Input::full_length("speech_lengths", "frames"),

@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use engine::{FloatProducts, GraphBuilder, Linear, Node, PostOp};
+use engine::{ComputeType, GraphBuilder, Linear, Node, PostOp};
 
 use super::{Dimensions, Network, Precision};
 use crate::{
@@ -28,7 +28,7 @@ struct Model {
     weights: Weights,
     precision: Precision,
     /// In attention.
-    products: FloatProducts,
+    products: ComputeType,
     dimensions: Dimensions,
 }
 
@@ -36,7 +36,7 @@ struct Model {
 pub(super) fn network(
     path: &Path,
     precision: Precision,
-    products: FloatProducts,
+    products: ComputeType,
 ) -> Result<Network, Error> {
     let weights = Weights::open(path)?;
     let dimensions = Dimensions::of(&weights)?;
