@@ -17,6 +17,7 @@ pub struct Rows<'a, T = f32> {
 
 impl<'a, T> Rows<'a, T> {
     /// Returns the first `width` numbers of a row.
+    #[inline]
     pub(crate) fn row(&self, index: usize, width: usize) -> &'a [T] {
         &self.values[index * self.stride..][..width]
     }
