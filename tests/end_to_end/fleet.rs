@@ -145,5 +145,5 @@ async fn check_queues(services: &Services) {
         bad().into_iter().map(|(name, _, code)| (name.to_owned(), code.to_owned())).collect();
     assert_eq!(reasons, expected);
     assert_eq!(letters.len(), expected.len());
-    queue.destroy().await.unwrap();
+    queue.delete_queues().await.unwrap();
 }

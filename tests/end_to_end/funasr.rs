@@ -140,7 +140,7 @@ async fn a_job_can_ask_for_a_preset() {
 
     worker.signal("TERM");
     assert_eq!(worker.wait(), Some(0));
-    services.queue().await.destroy().await.unwrap();
+    services.queue().await.delete_queues().await.unwrap();
 }
 
 /// A broken model directory is reported at start-up, not by the first job.

@@ -19,7 +19,7 @@ use crate::{
 /// share it.
 ///
 /// ```no_run
-/// # async fn example(pipeline: speech::pipeline::Pipeline, limits: audio::Options)
+/// # async fn example(pipeline: speech::pipeline::Pipeline, limits: audio::DecodeOptions)
 /// # -> Result<(), Box<dyn std::error::Error>> {
 /// use std::{collections::BTreeSet, sync::Arc};
 ///
@@ -44,7 +44,7 @@ pub struct Transcriber {
     pub(crate) stores: Arc<Stores>,
     pub(crate) presets: Presets,
     /// Decoding options and limits, for requests that do not set their own.
-    pub(crate) decoding: audio::Options,
+    pub(crate) decoding: audio::DecodeOptions,
     capabilities: CapabilityCache,
 }
 
@@ -86,7 +86,7 @@ impl Transcriber {
     pub fn new(
         stores: Arc<Stores>,
         pipelines: Vec<(String, Pipeline)>,
-        decoding: audio::Options,
+        decoding: audio::DecodeOptions,
     ) -> Self {
         let presets = Presets::new(pipelines);
         Self { stores, presets, decoding, capabilities: CapabilityCache::default() }

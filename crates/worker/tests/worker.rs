@@ -106,7 +106,7 @@ impl Fleet {
             normalizer: None,
         };
         let pipeline = Pipeline::new(models, pipeline::Settings::default(), pool);
-        let decoding = audio::Options {
+        let decoding = audio::DecodeOptions {
             limits: audio::Limits {
                 max_bytes: 1 << 30,
                 max_duration: Duration::from_secs(24 * 3600),
@@ -210,7 +210,7 @@ async fn a_recording_that_changes_while_it_is_read_is_read_again() {
     let job = fleet.submit("long.wav").await;
     let (summary, queue, root) = fleet.run().await;
     assert_eq!((summary.retried, summary.done, summary.failed), (1, 1, 0));
-    assert_eq!(queue.depth().await.unwrap(), queue::Depth::default());
+    assert_eq!(queue.depth().await.unwrap(), queue::QueueDepth::default());
     let transcript = read(&root.path().join("out/long.wav.json"));
     assert!((transcript.source.duration - 1800.0).abs() < 1.0);
     assert!(Path::new(&root.path().join("out/.scriptorium")).join(job.batch.as_str()).is_dir());

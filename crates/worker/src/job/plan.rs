@@ -16,7 +16,7 @@ use crate::{
 pub(crate) struct Plan {
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) options: pipeline::Options,
-    pub(crate) decoding: audio::Options,
+    pub(crate) decoding: audio::DecodeOptions,
     pub(crate) fingerprint: String,
     /// URI of the recording.
     pub(crate) uri: String,
@@ -54,7 +54,7 @@ impl Transcriber {
             .map_err(|message| failure(FailureCode::ModelUnavailable, &uri, message))?;
         let options = request.options.clone();
         pipeline.check(&options).map_err(|error| failure_of(&error, &uri))?;
-        let decoding = audio::Options {
+        let decoding = audio::DecodeOptions {
             channels: request.channels.unwrap_or(self.decoding.channels),
             ..self.decoding.clone()
         };

@@ -1,27 +1,27 @@
-//! Where a container says that it ends.
+//! The end of a file as its container declares it.
 //!
-//! symphonia's demuxers of MP4 and Matroska drop an element that reaches beyond the end of the file,
-//! and with it all that is there of a recording which was cut off: in Matroska everything, in MP4
-//! all audio. So the end that is promised is given out as the end; reading meets the real one.
+//! symphonia's demuxers of MP4 and Matroska drop an element that extends beyond the end of the file.
+//! In a recording that was cut off this loses all audio (MP4) or everything (Matroska). So the
+//! source reports the declared end as its length, and reading stops at the actual end.
 
 use symphonia::core::io::MediaSource as _;
 
 use crate::mp4::Mp4;
 use crate::source::Source;
 
-/// Makes the length of `source` the one that its container promises, if that is longer.
-pub(crate) fn keep_promises(source: &mut Source, mp4: &Mp4) {
-    /// Promises are believed up to some terabytes.
+/// Makes `source` report the length that its container declares, if that is longer than the file.
+pub(crate) fn apply_declared_end(source: &mut Source, mp4: &Mp4) {
+    /// Declared lengths of this many bytes (16 TiB) and more are ignored.
     const MAX_LEN: u64 = 1 << 44;
-    let promised = segment_end(source.head()).or(mp4.end_of_data);
-    if let (Some(len), Some(promised)) = (source.byte_len(), promised)
-        && (len..MAX_LEN).contains(&promised)
+    let declared = segment_end(source.head()).or(mp4.end_of_data);
+    if let (Some(len), Some(declared)) = (source.byte_len(), declared)
+        && (len..MAX_LEN).contains(&declared)
     {
-        source.promise_len(promised);
+        source.declare_len(declared);
     }
 }
 
-/// The end of the segment of a Matroska file (RFC 9559, 4.5), if it tells.
+/// Returns the end of the segment of a Matroska file (RFC 9559, 4.5), if its header declares it.
 fn segment_end(head: &[u8]) -> Option<u64> {
     const EBML: &[u8] = &[0x1a, 0x45, 0xdf, 0xa3];
     const SEGMENT: &[u8] = &[0x18, 0x53, 0x80, 0x67];
@@ -32,7 +32,8 @@ fn segment_end(head: &[u8]) -> Option<u64> {
     len.checked_add((head.len() - rest.len()) as u64)
 }
 
-/// A variable-length integer (RFC 8794, 4); `None` too for the one that stands for "unknown".
+/// Removes a variable-length integer (RFC 8794, 4) from the start of `bytes`. Returns `None` for
+/// invalid integers and for the value that means "unknown".
 fn take_vint(bytes: &mut &[u8]) -> Option<u64> {
     const MAX_LEN: usize = 8;
     let len = bytes.first()?.leading_zeros() as usize + 1;
@@ -48,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_of_a_segment() {
+    fn reads_the_end_of_a_segment() {
         let head = |size: &[u8]| {
             [b"\x1a\x45\xdf\xa3\x82ab\x18\x53\x80\x67".as_slice(), size, b"more"].concat()
         };
@@ -56,7 +57,7 @@ mod tests {
         assert_eq!(segment_end(&head(b"\x01\0\0\0\0\0\x01\0")), Some(19 + 256));
         assert_eq!(segment_end(&head(b"\x01\xff\xff\xff\xff\xff\xff\xff")), None, "unknown");
         assert_eq!(segment_end(&head(b"\xff")), None, "unknown");
-        assert_eq!(segment_end(&head(b"\0\0\0\0\0\0\0\0\0\0")), None, "no such integer");
+        assert_eq!(segment_end(&head(b"\0\0\0\0\0\0\0\0\0\0")), None, "invalid");
         assert_eq!(segment_end(b"\x1a\x45\xdf\xa3\x90"), None);
         assert_eq!(segment_end(b"RIFF"), None);
     }

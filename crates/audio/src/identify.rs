@@ -1,6 +1,7 @@
-//! What a file looks like that is no recording, for an error message that helps.
+//! Identifies files that are not supported recordings, for a helpful error message.
 
-/// Magic numbers of what people upload by mistake, and of recordings that cannot be decoded.
+/// Offset, magic number and name of files that people upload by mistake and of recordings in
+/// unsupported formats.
 const KNOWN: &[(usize, &[u8], &str)] = &[
     (0, b"%PDF", "a PDF document"),
     (0, b"PK\x03\x04", "a ZIP archive or office document"),
@@ -26,13 +27,13 @@ const KNOWN: &[(usize, &[u8], &str)] = &[
     (0, b".snd", "a Sun AU recording, which is not supported"),
     (0, b"NIST_1A", "a NIST SPHERE recording, which is not supported"),
     (0, b"riff\x2e\x91\xcf\x11", "a Sony Wave64 recording, which is not supported"),
-    (0, b"MThd", "a MIDI file, which holds notes and no sound"),
+    (0, b"MThd", "a MIDI file, which contains notes and no sound"),
 ];
 
-/// A name for `head`, the beginning of a file, if it is certainly no recording that this crate
-/// decodes. Asked before the probe, which would search archives and pictures for something that
-/// happens to look like an MP3 frame.
-pub(crate) fn not_a_recording(head: &[u8]) -> Option<String> {
+/// Describes a file that begins with `head` if it is certainly not a recording that this crate
+/// decodes. Called before the probe, which would search archives and images for bytes that happen
+/// to look like an MP3 frame.
+pub(crate) fn identify_unsupported(head: &[u8]) -> Option<String> {
     let known = KNOWN
         .iter()
         .find(|(at, magic, _)| head.get(*at..).is_some_and(|rest| rest.starts_with(magic)));
@@ -41,28 +42,30 @@ pub(crate) fn not_a_recording(head: &[u8]) -> Option<String> {
     }
     is_transport_stream(head)
         .then(|| "it looks like an MPEG transport stream, which is not supported".into())
-        .or_else(|| text(head))
+        .or_else(|| describe_text(head))
 }
 
-/// What can be said of a beginning in which the probe found no format.
-pub(crate) fn describe(head: &[u8]) -> String {
-    if let Some(description) = not_a_recording(head) {
+/// Describes the beginning of a file in which the probe found no known format.
+pub(crate) fn describe_unrecognized(head: &[u8]) -> String {
+    if let Some(description) = identify_unsupported(head) {
         return description;
     }
     if head.iter().all(|&b| b == 0) {
-        return "it begins with nothing but zero bytes".into();
+        return "it begins with only zero bytes".into();
     }
     let start: Vec<String> = head.iter().take(8).map(|b| format!("{b:02x}")).collect();
     format!("it begins with the bytes {}", start.join(" "))
 }
 
-/// MPEG-2 transport packets are 188 bytes long and begin with 0x47 (ISO 13818-1, 2.4.3.2).
+/// Returns whether five MPEG-2 transport packets follow each other: they are 188 bytes long and
+/// begin with 0x47 (ISO 13818-1, 2.4.3.2).
 fn is_transport_stream(head: &[u8]) -> bool {
     const PACKET: usize = 188;
     head.len() > 4 * PACKET && (0..5).all(|i| head[i * PACKET] == 0x47)
 }
 
-fn text(head: &[u8]) -> Option<String> {
+/// Describes `head` if it is text: HTML, XML, JSON or other.
+fn describe_text(head: &[u8]) -> Option<String> {
     // The end of the head may cut a character in two.
     let valid = match std::str::from_utf8(head) {
         Ok(text) => text,
@@ -73,15 +76,15 @@ fn text(head: &[u8]) -> Option<String> {
     if valid.trim().is_empty() || !valid.chars().all(is_text) {
         return None;
     }
-    let shown = valid.trim_start_matches(['\u{feff}', ' ', '\n', '\r', '\t']);
-    let lower = shown.get(..9).unwrap_or(shown).to_ascii_lowercase();
+    let content = valid.trim_start_matches(['\u{feff}', ' ', '\n', '\r', '\t']);
+    let lower = content.get(..9).unwrap_or(content).to_ascii_lowercase();
     let kind = match lower.as_bytes() {
         [b'<', b'!', b'd', ..] | [b'<', b'h', b't', b'm', b'l', ..] => "an HTML page",
         [b'<', ..] => "XML",
         [b'{' | b'[', ..] => "JSON",
         _ => "text",
     };
-    let line: String = shown.lines().next().unwrap_or_default().chars().take(60).collect();
+    let line: String = content.lines().next().unwrap_or_default().chars().take(60).collect();
     Some(format!("it looks like {kind} that begins with {line:?}"))
 }
 
@@ -90,34 +93,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_what_it_knows() {
-        let says = |head: &[u8]| not_a_recording(head).unwrap_or_default();
-        assert!(says(b"Dear Sir or Madam,\nplease").contains("text that begins with \"Dear Sir"));
-        assert!(says(b"<!DOCTYPE html><html>").contains("an HTML page"));
-        assert!(says(b"<?xml version='1.0'?><Error>").contains("XML"));
-        assert!(says("Ünïcode text".as_bytes()).contains("text"));
-        assert!(says(b"PK\x03\x04rest").contains("ZIP"));
+    fn identifies_known_files() {
+        let description = |head: &[u8]| identify_unsupported(head).unwrap_or_default();
+        assert!(
+            description(b"Dear Sir or Madam,\nplease").contains("text that begins with \"Dear Sir")
+        );
+        assert!(description(b"<!DOCTYPE html><html>").contains("an HTML page"));
+        assert!(description(b"<?xml version='1.0'?><Error>").contains("XML"));
+        assert!(description("Ünïcode text".as_bytes()).contains("text"));
+        assert!(description(b"PK\x03\x04rest").contains("ZIP"));
         let mut ts = vec![0; 1000];
         for i in 0..6 {
             ts[i * 188] = 0x47;
         }
-        assert!(says(&ts).contains("transport stream"));
+        assert!(description(&ts).contains("transport stream"));
     }
 
     #[test]
     fn a_character_cut_in_two_is_still_text() {
         let text = "größe ".repeat(9);
         let cut = text.find('ö').unwrap_or(0) + 1;
-        assert!(not_a_recording(&text.as_bytes()[..cut]).is_some());
+        assert!(identify_unsupported(&text.as_bytes()[..cut]).is_some());
     }
 
     #[test]
-    fn leaves_recordings_and_noise_alone() {
-        assert_eq!(not_a_recording(b"RIFF\x24\0\0\0WAVEfmt "), None);
-        assert_eq!(not_a_recording(b"fLaC\0\0\0\x22"), None);
-        assert_eq!(not_a_recording(b"ID3\x04\0\0"), None);
-        assert_eq!(not_a_recording(b"#!\0\x01\x02"), None);
-        assert!(describe(&[0; 100]).contains("zero bytes"));
-        assert_eq!(describe(&[0xab, 0xcd]), "it begins with the bytes ab cd");
+    fn ignores_recordings_and_noise() {
+        assert_eq!(identify_unsupported(b"RIFF\x24\0\0\0WAVEfmt "), None);
+        assert_eq!(identify_unsupported(b"fLaC\0\0\0\x22"), None);
+        assert_eq!(identify_unsupported(b"ID3\x04\0\0"), None);
+        assert_eq!(identify_unsupported(b"#!\0\x01\x02"), None);
+        assert!(describe_unrecognized(&[0; 100]).contains("zero bytes"));
+        assert_eq!(describe_unrecognized(&[0xab, 0xcd]), "it begins with the bytes ab cd");
     }
 }

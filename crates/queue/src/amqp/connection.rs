@@ -1,3 +1,5 @@
+//! A connection to the broker that reconnects.
+
 use std::{sync::Arc, time::Duration};
 
 use lapin::{Channel, Connection, ConnectionProperties};
@@ -7,22 +9,22 @@ use super::{
     backoff::Backoff,
     config::{AmqpConfig, AmqpUrl},
     deadline::Deadline,
-    failure::failure,
+    error::broker_error,
     topology::Topology,
 };
-use crate::{Error, Kind};
+use crate::{Error, ErrorKind};
 
-/// One try, from the name look-up to the declared queues.
+/// Limit of one attempt, from the DNS lookup to the declaration of the queues.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
-/// A connection that lived this long was a good one: the next outage starts with short delays.
+/// After a connection has lived this long, the delays of the next outage start short again.
 const STABLE_AFTER: Duration = Duration::from_secs(60);
 
-/// A connection to the broker: made when first needed, made anew when lost.
+/// A connection to the broker, opened on first use and reopened after it is lost.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(super) struct BrokerConnection {
     url: AmqpUrl,
     heartbeat_seconds: u16,
-    /// Shown in the broker's list of connections.
+    /// Name in the broker's list of connections.
     name: String,
     topology: Arc<Topology>,
     state: Mutex<State>,
@@ -30,23 +32,23 @@ pub(super) struct Link {
 
 #[derive(Debug)]
 struct State {
-    live: Option<Live>,
+    current: Option<Established>,
     failed_attempts: u32,
     backoff: Backoff,
-    /// No attempt before this moment.
+    /// Earliest time of the next attempt.
     not_before: Instant,
 }
 
 #[derive(Debug)]
-struct Live {
+struct Established {
     connection: Connection,
     since: Instant,
 }
 
-impl Link {
+impl BrokerConnection {
     pub(super) fn new(config: &AmqpConfig, purpose: &str, topology: Arc<Topology>) -> Self {
         let state = State {
-            live: None,
+            current: None,
             failed_attempts: 0,
             backoff: Backoff::new(),
             not_before: Instant::now(),
@@ -60,23 +62,23 @@ impl Link {
         }
     }
 
-    /// A new channel, connecting first if need be. While the broker cannot be reached this waits
-    /// and tries again, and says so in the log; what waiting does not mend it returns at once.
+    /// Opens a channel, connecting first if necessary. While the broker cannot be reached, retries
+    /// until the deadline and logs each failure. Returns permanent errors at once.
     pub(super) async fn channel(&self, deadline: Deadline) -> Result<Channel, Error> {
-        // Whoever holds the lock is connecting; the others wait for the outcome.
-        let mut state = deadline.bound(self.state.lock()).await.ok_or_else(|| self.too_late())?;
+        // The task that holds the lock connects; the others wait for the result.
+        let mut state = deadline.bound(self.state.lock()).await.ok_or_else(|| self.timed_out())?;
         loop {
-            if let Some(live) = &state.live {
-                match self.attempt(deadline, open_channel(&live.connection)).await {
+            if let Some(current) = &state.current {
+                match self.attempt(deadline, open_channel(&current.connection)).await {
                     Ok(channel) => return Ok(channel),
-                    Err(error) => state.lost(&error),
+                    Err(error) => state.disconnected(&error),
                 }
             }
             deadline.bound(tokio::time::sleep_until(state.not_before)).await;
             match self.attempt(deadline, self.connect()).await {
                 Ok(connection) => state.connected(connection),
                 Err(error) => {
-                    let delay = state.failed();
+                    let delay = state.attempt_failed();
                     if !error.is_transient() || deadline.is_before(state.not_before) {
                         return Err(error);
                     }
@@ -84,7 +86,7 @@ impl Link {
                         broker = %self.url,
                         attempt = state.failed_attempts,
                         retry_in_ms = delay.as_millis() as u64,
-                        %error,
+                        error = %format_args!("{error:#}"),
                         "cannot reach the broker, trying again"
                     );
                 }
@@ -99,12 +101,11 @@ impl Link {
     ) -> Result<T, Error> {
         match deadline.bound(tokio::time::timeout(ATTEMPT_TIMEOUT, attempt)).await {
             Some(Ok(outcome)) => outcome,
-            Some(Err(_)) | None => Err(self.too_late()),
+            Some(Err(_)) | None => Err(self.timed_out()),
         }
     }
 
     async fn connect(&self) -> Result<Connection, Error> {
-        let connecting = format!("connecting to {}", self.url);
         let mut uri = self.url.to_uri()?;
         uri.query.connection_timeout.get_or_insert(ATTEMPT_TIMEOUT.as_millis() as u64);
         if self.heartbeat_seconds > 0 {
@@ -114,47 +115,47 @@ impl Link {
             ConnectionProperties::default().with_connection_name(self.name.as_str().into());
         let connection = Connection::connect_uri(uri, properties)
             .await
-            .map_err(|error| failure(&connecting, &error))?;
+            .map_err(|error| broker_error(format!("connecting to {}", self.url), error))?;
         let channel = open_channel(&connection).await?;
         self.topology.declare(&channel).await?;
         Ok(connection)
     }
 
-    fn too_late(&self) -> Error {
-        Error::new(Kind::Unavailable, format!("no answer in time from {}", self.url))
+    fn timed_out(&self) -> Error {
+        Error::new(ErrorKind::Unavailable, format!("no answer in time from {}", self.url))
     }
 }
 
 async fn open_channel(connection: &Connection) -> Result<Channel, Error> {
-    connection.create_channel().await.map_err(|error| failure("opening a channel", &error))
+    connection.create_channel().await.map_err(|error| broker_error("opening a channel", error))
 }
 
 impl State {
     fn connected(&mut self, connection: Connection) {
         if self.failed_attempts > 0 {
-            tracing::info!(attempts = self.failed_attempts, "the broker is back");
+            tracing::info!(attempts = self.failed_attempts, "reconnected to the broker");
         }
         self.failed_attempts = 0;
-        self.live = Some(Live { connection, since: Instant::now() });
+        self.current = Some(Established { connection, since: Instant::now() });
     }
 
-    fn lost(&mut self, error: &Error) {
-        let Some(live) = self.live.take() else { return };
-        if live.since.elapsed() >= STABLE_AFTER {
+    fn disconnected(&mut self, error: &Error) {
+        let Some(established) = self.current.take() else { return };
+        if established.since.elapsed() >= STABLE_AFTER {
             self.backoff = Backoff::new();
         }
-        let delay = self.delay();
+        let delay = self.schedule_attempt();
         let retry_in_ms = delay.as_millis() as u64;
-        tracing::warn!(retry_in_ms, %error, "lost the connection to the broker");
+        tracing::warn!(retry_in_ms, error = %format_args!("{error:#}"), "lost the connection to the broker");
     }
 
-    fn failed(&mut self) -> Duration {
+    fn attempt_failed(&mut self) -> Duration {
         self.failed_attempts += 1;
-        self.delay()
+        self.schedule_attempt()
     }
 
-    fn delay(&mut self) -> Duration {
-        let delay = self.backoff.delay();
+    fn schedule_attempt(&mut self) -> Duration {
+        let delay = self.backoff.next_delay();
         self.not_before = Instant::now() + delay;
         delay
     }
