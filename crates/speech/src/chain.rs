@@ -1,4 +1,4 @@
-//! Printing an error with its causes.
+//! Printing an error with its causes, for tests of messages.
 
 use std::{
     error::Error,
@@ -7,8 +7,8 @@ use std::{
 
 /// Prints an error and the chain of its sources, joined by ": ", in one line.
 ///
-/// Messages of errors leave out the text of their sources. Use this where an error becomes text, for
-/// example in a failure record or a log line.
+/// Messages of errors leave out the text of their sources. Tests use this to check what a user sees:
+/// the command line and failure records print the chain.
 ///
 /// ```
 /// use speech::{Chain, recognizer::Error};

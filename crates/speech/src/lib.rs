@@ -16,12 +16,16 @@ pub mod speakers;
 pub mod vad;
 pub mod whisper;
 
+#[cfg(any(test, feature = "test-util"))]
 mod chain;
 mod files;
+#[cfg(test)]
+mod fixtures;
 mod funasr;
 #[cfg(test)]
 #[path = "../../../tests/support/npz.rs"]
 mod npz;
 mod window;
 
+#[cfg(any(test, feature = "test-util"))]
 pub use chain::Chain;

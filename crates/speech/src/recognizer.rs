@@ -124,7 +124,7 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Errors of opening and running models.
 ///
-/// A message leaves out the text of its source; [`Chain`](crate::Chain) prints both.
+/// A message leaves out the text of its source: print the whole chain, as `anyhow`'s `{:#}` does.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

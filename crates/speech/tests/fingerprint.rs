@@ -11,7 +11,7 @@ use speech::{
     pipeline::{Models, Pipeline, PipelineConfig, TranscribeOptions},
     recognizer::{Description, Error, Recognition, RecognizeOptions, Recognizer},
     segmenter::SegmentationConfig,
-    speakers::{Method, SpeakerOptions},
+    speakers::{ClusteringMethod, SpeakerOptions},
     vad::{EnergyVad, SilenceSchedule, VadOptions},
 };
 use support::{InlineCompute, decoding};
@@ -87,7 +87,7 @@ fn speakers_hotwords_language_and_channels() {
             count: None,
             min: Some(2),
             max: Some(5),
-            method: Method::Agglomerative,
+            method: ClusteringMethod::Agglomerative,
         }),
     };
     assert_eq!(
@@ -117,7 +117,7 @@ fn every_value_of_segmentation() {
         speakers: Some(SpeakerOptions { count: Some(3), ..SpeakerOptions::default() }),
         ..TranscribeOptions::default()
     };
-    let decoding = audio::Options { allow_truncated: true, ..decoding(ChannelMode::Mix) };
+    let decoding = audio::DecodeOptions { allow_truncated: true, ..decoding(ChannelMode::Mix) };
     assert_eq!(
         pipeline.fingerprint(&decoding, &options),
         "72e5de365bd2b2e59f379bd77ab65854ab28fbae1b7845c8d867ce422d03f72a"

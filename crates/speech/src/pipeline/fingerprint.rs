@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::{Pipeline, TranscribeOptions};
 use crate::{
     segmenter::SegmentationConfig,
-    speakers::{Method, SpeakerOptions},
+    speakers::{ClusteringMethod, SpeakerOptions},
     vad::{SilenceSchedule, VadOptions},
 };
 
@@ -24,7 +24,7 @@ const REVISION: u32 = 4;
 /// Returns the fingerprint, hexadecimal.
 pub(super) fn fingerprint(
     pipeline: &Pipeline,
-    decoding: &audio::Options,
+    decoding: &audio::DecodeOptions,
     options: &TranscribeOptions,
 ) -> String {
     let text = format!(
@@ -65,8 +65,8 @@ impl Display for Speakers<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let SpeakerOptions { count, min, max, method } = self.0;
         let method = match method {
-            Method::Spectral => "Spectral",
-            Method::Agglomerative => "Agglomerative",
+            ClusteringMethod::Spectral => "Spectral",
+            ClusteringMethod::Agglomerative => "Agglomerative",
         };
         write!(
             f,

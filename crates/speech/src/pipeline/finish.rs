@@ -67,7 +67,7 @@ pub(super) fn finish(
 /// numbered from `first`. Returns the number of speakers.
 fn label_speakers(segments: &mut [Segment], turns: &[Turn], first: u32) -> u32 {
     let number = |speaker: usize| first + u32::try_from(speaker).unwrap_or(u32::MAX - first);
-    let speaker = |start, end| speakers::assign(turns, start, end).map(number);
+    let speaker = |start, end| speakers::dominant_speaker(turns, start, end).map(number);
     for segment in segments {
         segment.speaker = speaker(segment.start, segment.end);
         for word in &mut segment.words {

@@ -95,7 +95,7 @@ pub struct PipelineConfig {
 /// };
 /// let pipeline = Pipeline::new(models, PipelineConfig::default(), Arc::new(OneThread));
 ///
-/// let decoding = audio::Options {
+/// let decoding = audio::DecodeOptions {
 ///     limits: Limits {
 ///         max_bytes: 1 << 30,
 ///         max_duration: Duration::from_secs(3600),
@@ -231,7 +231,11 @@ impl Pipeline {
     }
 
     /// Returns the digest of everything besides the recording that the text depends on.
-    pub fn fingerprint(&self, decoding: &audio::Options, options: &TranscribeOptions) -> String {
+    pub fn fingerprint(
+        &self,
+        decoding: &audio::DecodeOptions,
+        options: &TranscribeOptions,
+    ) -> String {
         fingerprint::fingerprint(self, decoding, options)
     }
 

@@ -67,10 +67,10 @@ pub(crate) fn detector() -> Arc<dyn VoiceActivityDetector> {
     }
 }
 
-pub(crate) fn decoding(channels: ChannelMode) -> audio::Options {
+pub(crate) fn decoding(channels: ChannelMode) -> audio::DecodeOptions {
     let limits =
         Limits { max_bytes: 1 << 30, max_duration: Duration::from_secs(3600), max_channels: 2 };
-    audio::Options { limits, channels, allow_truncated: false }
+    audio::DecodeOptions { limits, channels, allow_truncated: false }
 }
 
 /// Checks that no difference is larger than `tolerance`, and that most are far smaller.
