@@ -4,7 +4,8 @@ use std::path::Path;
 
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use queue::{AmqpConfig, AmqpQueue};
-use store::{Config, Location, S3Config, Secret, Store, Stores};
+use location::Location;
+use store::{Config, S3Config, Secret, Store, Stores};
 
 use crate::support::Scriptorium;
 

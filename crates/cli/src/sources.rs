@@ -4,7 +4,8 @@ use std::pin::Pin;
 
 use futures::StreamExt;
 use job::{Failure, FailureCode};
-use store::{Kind, Location, Stores};
+use location::Location;
+use store::{Kind, Stores};
 use tokio::sync::mpsc::Sender;
 
 /// A recording to transcribe.
@@ -65,7 +66,7 @@ fn failed(source: String, error: &store::Error) -> Found {
 /// `false` if the paths stand for one file at most.
 pub(crate) fn may_be_several(paths: &[String]) -> bool {
     let [path] = paths else { return true };
-    path.parse().is_ok_and(|location| is_folder(&location))
+    Location::from_argument(path).is_ok_and(|location| is_folder(&location))
 }
 
 /// Whether the location is written as a prefix, or is a folder.
@@ -79,7 +80,7 @@ async fn list_one(
     all_files: bool,
     found: &Sender<Found>,
 ) -> Result<(), store::Error> {
-    let location: Location = path.parse()?;
+    let location = Location::from_argument(path)?;
     if is_folder(&location) {
         return list_below(stores, &location.as_prefix(), all_files, found).await.map(drop);
     }

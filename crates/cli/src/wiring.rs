@@ -3,8 +3,9 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use location::Location;
 use models::{Catalogue, Library, Mirrors, ModelDirectory, PullSettings};
-use store::{Location, Stores};
+use store::Stores;
 use tokio_util::sync::CancellationToken;
 
 use crate::{UsageError, config::Config};
@@ -88,7 +89,8 @@ pub(crate) fn termination() -> anyhow::Result<CancellationToken> {
 
 /// Parses `--out`: always a prefix, written as one or not.
 pub(crate) fn output_prefix(text: &str) -> anyhow::Result<Location> {
-    let location: Location = text.parse().map_err(|error| UsageError(format!("--out: {error}")))?;
+    let location = Location::from_argument(text)
+        .map_err(|error| UsageError(format!("--out: {error}")))?;
     Ok(location.as_prefix())
 }
 

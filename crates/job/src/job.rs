@@ -1,10 +1,11 @@
 use std::collections::BTreeSet;
 
+use location::Location;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{BatchId, records, strict, uri::Uri, words::words};
+use crate::{BatchId, records, strict, words::words};
 
 /// Version of the job message.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -31,14 +32,14 @@ pub struct Job {
     pub batch: BatchId,
     /// The recording: `s3://bucket/key`, where the key is taken literally, or `file:///path`,
     /// percent-encoded.
-    #[schemars(regex(pattern = r"^(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/|file:///)[^\u0000]"))]
+    #[schemars(regex(pattern = r"^(s3://[A-Za-z0-9_][A-Za-z0-9._-]{0,254}/|file:///)[^\u0000]"))]
     pub source: String,
     /// Where the transcript goes, without the extension that each format adds:
     /// `s3://bucket/prefix/a/b.wav` becomes `s3://bucket/prefix/a/b.wav.json`.
-    #[schemars(regex(pattern = r"^(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/|file:///)[^\u0000]"))]
+    #[schemars(regex(pattern = r"^(s3://[A-Za-z0-9_][A-Za-z0-9._-]{0,254}/|file:///)[^\u0000]"))]
     pub output: String,
     /// Prefix under which the batch keeps its records, in the same store as the output.
-    #[schemars(regex(pattern = r"^(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/|file:///)[^\u0000]"))]
+    #[schemars(regex(pattern = r"^(s3://[A-Za-z0-9_][A-Za-z0-9._-]{0,254}/|file:///)[^\u0000]"))]
     pub records: String,
     #[serde(default, deserialize_with = "strict::object")]
     pub options: Options,
@@ -197,8 +198,8 @@ impl Job {
 
     fn check(&self) -> Result<(), String> {
         let longest_extension = ".json".len();
-        let parse = |name: &str, uri, room| {
-            Uri::parse(uri, room).map_err(|fault| format!("{name} {uri:?}: {fault}"))
+        let parse = |name: &str, uri: &str, appended| {
+            Location::parse_object(uri, appended).map_err(|error| format!("{name} {error}"))
         };
         parse("source", &self.source, 0)?;
         let output = parse("output", &self.output, longest_extension)?;

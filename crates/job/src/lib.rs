@@ -7,7 +7,6 @@ mod failure;
 mod job;
 mod records;
 mod strict;
-mod uri;
 mod words;
 
 pub use batch::{Batch, BatchId};

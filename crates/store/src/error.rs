@@ -48,6 +48,12 @@ impl Error {
     }
 }
 
+impl From<location::Error> for Error {
+    fn from(error: location::Error) -> Self {
+        Self::new(Kind::Invalid, "name", error.text, error.kind.to_string())
+    }
+}
+
 /// For code that only knows `std::io`, decoders above all. The [`Error`] is kept inside:
 /// `io_error.get_ref()` and `downcast_ref::<store::Error>()` bring it back.
 impl From<Error> for io::Error {

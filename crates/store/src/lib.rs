@@ -3,7 +3,6 @@
 mod config;
 mod error;
 mod local;
-mod location;
 mod probe;
 mod reader;
 mod s3;
@@ -13,7 +12,6 @@ mod text;
 pub use config::{Checksums, Config, S3Config, Secret};
 pub use error::{Error, Kind};
 pub use local::LocalStore;
-pub use location::Location;
 pub use reader::{ReadAhead, Reader};
 pub use s3::{MAX_PUT_BYTES, S3Store};
 pub use stores::Stores;

@@ -3,7 +3,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use crate::{Config, Error, LocalStore, Location, S3Store, Store, s3::Service};
+use location::Location;
+
+use crate::{Config, Error, LocalStore, S3Store, Store, s3::Service};
 
 /// The way from a [`Location`] to its [`Store`]: one connection pool for S3, one store per bucket,
 /// and one over the local file system.
@@ -46,7 +48,7 @@ mod tests {
     #[test]
     fn one_store_per_bucket_and_one_for_files() {
         let stores = Stores::new(Config::default()).unwrap();
-        let open = |text: &str| stores.open(&text.parse().unwrap()).unwrap();
+        let open = |text: &str| stores.open(&Location::from_argument(text).unwrap()).unwrap();
         let (a, key) = open("s3://bucket/a b");
         assert_eq!(key, "a b");
         assert!(Arc::ptr_eq(&a, &open("s3://bucket/c").0));

@@ -5,9 +5,10 @@ use std::{
 
 use bytes::Bytes;
 use job::{Failure, FailureCode};
+use location::Location;
 use speech::pipeline::{self, Control, Outcome, Pipeline};
 use store::{
-    Capabilities, Condition, Kind, Location, ObjectMeta, PutOptions, ReadAhead, Reader, Store,
+    Capabilities, Condition, Kind, ObjectMeta, PutOptions, ReadAhead, Reader, Store,
     Stores,
 };
 use tokio::runtime::Handle;

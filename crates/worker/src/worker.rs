@@ -6,10 +6,11 @@ use std::{
 
 use bytes::Bytes;
 use job::{Done, Failed, Failure, FailureCode, FailureKind, Job, Records, Running};
+use location::Location;
 use queue::{Lease, Queue, Reason};
 use serde::{Deserialize, Serialize};
 use speech::pipeline::Control;
-use store::{Location, PutOptions};
+use store::PutOptions;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -276,9 +277,10 @@ impl Shared {
 
     async fn transcribe(&self, job: &Job, control: &Arc<Control>) -> Result<(), Failure> {
         let invalid = |error: store::Error| output_failure(&error, &job.source);
-        let output: Location = job.output.parse().map_err(invalid)?;
+        let location = |uri: &str| uri.parse::<Location>().map_err(|error| invalid(error.into()));
+        let output = location(&job.output)?;
         let assignment = Assignment {
-            source: job.source.parse().map_err(invalid)?,
+            source: location(&job.source)?,
             output: Some(output.clone()),
             formats: job.options.formats.iter().copied().map(convert::format).collect(),
             preset: job.options.model.clone(),

@@ -15,6 +15,7 @@ use std::{
 };
 
 use job::{BatchId, Failed, Job, Options, Records};
+use location::Location;
 use queue::{MemoryQueue, Message, Queue};
 use speech::{
     compute::Compute,
@@ -22,7 +23,7 @@ use speech::{
     recognizer::{self, Description, Hypothesis, Recognition, Recognizer},
     vad::FsmnVad,
 };
-use store::{Config, Location, Stores};
+use store::{Config, Stores};
 use tokio_util::sync::CancellationToken;
 use transcript::Transcript;
 use worker::{ComputePool, Transcriber, Worker};

@@ -11,9 +11,9 @@ use std::{
 };
 
 use anyhow::Context;
+use location::Location;
 use serde::Serialize;
 use speech::pipeline::{Control, Options};
-use store::Location;
 use worker::{Assignment, Transcriber};
 
 use super::{process, report::megabytes, segments::quantile, sound::Sound};

@@ -3,8 +3,9 @@ use std::{collections::BTreeSet, time::Duration};
 use anyhow::Context;
 use futures::{StreamExt, TryStreamExt};
 use job::{Batch, BatchId, Failed, Records};
+use location::Location;
 use serde::Serialize;
-use store::{Location, Stores};
+use store::Stores;
 
 use crate::{
     args::StatusArgs,

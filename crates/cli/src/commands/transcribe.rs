@@ -6,9 +6,9 @@ use std::{
 
 use futures::{StreamExt, TryStreamExt};
 use job::{Failure, FailureCode};
+use location::Location;
 use serde::Serialize;
 use speech::pipeline::Control;
-use store::Location;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
+use location::Location;
 use queue::AmqpQueue;
-use store::Location;
 use worker::Worker;
 
 use crate::{
@@ -19,8 +19,8 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<u8> {
     let drain = wiring::termination()?;
     let engine = loading::engine(config, needs(config)).await?;
     for prefix in &config.worker.probe {
-        let location: Location =
-            prefix.parse().map_err(|error| UsageError(format!("worker.probe: {error}")))?;
+        let location = Location::from_argument(prefix)
+            .map_err(|error| UsageError(format!("worker.probe: {error}")))?;
         let location = location.as_prefix();
         let transcriber = &engine.transcriber;
         let probed =

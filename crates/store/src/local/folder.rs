@@ -8,8 +8,9 @@ use std::{
 };
 
 use bytes::Bytes;
+use location::check_file_key;
 
-use super::{error::from_io, key, uri};
+use super::{error::from_io, uri};
 use crate::{Condition, Error, Kind, ObjectMeta};
 
 /// Names of this crate's own files begin so, and are not listed.
@@ -123,9 +124,9 @@ impl Folder {
 
     fn at(&self, operation: &'static str, key: &str) -> Result<At, Error> {
         let uri = self.uri(key);
-        match key::check(key) {
+        match check_file_key(key) {
             Ok(()) => Ok(At { operation, path: self.root.join(key), uri }),
-            Err(why) => Err(Error::new(Kind::Invalid, operation, uri, why)),
+            Err(why) => Err(Error::new(Kind::Invalid, operation, uri, why.to_string())),
         }
     }
 }

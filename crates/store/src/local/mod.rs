@@ -1,6 +1,5 @@
 mod error;
 mod folder;
-mod key;
 mod walk;
 
 use std::{
@@ -17,11 +16,11 @@ use futures::{
     stream::{self, BoxStream},
 };
 
-use crate::{Error, Kind, Location, ObjectMeta, PutOptions, Store};
+use location::Location;
+
+use crate::{Error, Kind, ObjectMeta, PutOptions, Store};
 use folder::Folder;
 use walk::Walk;
-
-pub(crate) use key::check as check_key;
 
 /// How many objects of a listing are described at once.
 const PAGE: usize = 1000;

@@ -9,12 +9,13 @@ use std::{
     vec,
 };
 
+use location::{Location, check_file_key};
+
 use super::{
     error::from_io,
     folder::{Folder, OWN, describe},
-    key,
 };
-use crate::{Error, Kind, Location, ObjectMeta};
+use crate::{Error, Kind, ObjectMeta};
 
 /// How many names of one folder are held at once, about 25 MB of them. A larger folder is read
 /// several times, each time for the next names.
@@ -53,8 +54,9 @@ impl Walk {
     pub(super) fn new(root: Arc<Folder>, prefix: &str) -> Result<Self, Error> {
         let (folder, beginning) = prefix.split_at(prefix.rfind('/').map_or(0, |slash| slash + 1));
         if let Some(folder) = folder.strip_suffix('/') {
-            key::check(folder)
-                .map_err(|why| Error::new(Kind::Invalid, "list", root.uri(prefix), why))?;
+            check_file_key(folder).map_err(|why| {
+                Error::new(Kind::Invalid, "list", root.uri(prefix), why.to_string())
+            })?;
         }
         let first = Level::new(folder.into(), beginning.into());
         Ok(Self { root, open: vec![first], names: NAMES })

@@ -17,9 +17,10 @@ use futures::{
     FutureExt, StreamExt,
     stream::{self, BoxStream},
 };
+use location::Location;
 use percent_encoding::percent_decode_str;
 
-use crate::{Condition, Error, Kind, Location, ObjectMeta, PutOptions, Store, text::causes};
+use crate::{Condition, Error, Kind, ObjectMeta, PutOptions, Store, text::causes};
 
 pub(crate) use service::Service;
 

@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, future::join_all};
+use location::Location;
 use store::{
-    Condition, Config, Error, Kind, Location, ObjectMeta, PutOptions, S3Config, Secret, Store,
+    Condition, Config, Error, Kind, ObjectMeta, PutOptions, S3Config, Secret, Store,
     Stores,
 };
 

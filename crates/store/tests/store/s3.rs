@@ -4,9 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::TryStreamExt;
+use location::Location;
 use s3s::S3ErrorCode;
 use store::{
-    Condition, Config, Error, Kind, Location, MAX_PUT_BYTES, PutOptions, S3Config, Secret, Store,
+    Condition, Config, Error, Kind, MAX_PUT_BYTES, PutOptions, S3Config, Secret, Store,
     Stores,
 };
 
