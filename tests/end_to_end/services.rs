@@ -5,7 +5,7 @@ use std::path::Path;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use queue::{AmqpConfig, AmqpQueue};
 use location::Location;
-use store::{Config, S3Config, Secret, Store, Stores};
+use store::{StoreConfig, S3Config, Secret, Store, Stores};
 
 use crate::support::Scriptorium;
 
@@ -79,7 +79,7 @@ impl Services {
             secret_key: Some(Secret::new(self.secret_key.clone())),
             ..S3Config::default()
         };
-        let stores = Stores::new(Config { s3 }).unwrap();
+        let stores = Stores::new(StoreConfig { s3 }).unwrap();
         let location = Location::s3(BUCKET, "").unwrap();
         let (store, _) = stores.open(&location).unwrap();
         Bucket { store, prefix: format!("{}/", self.name) }

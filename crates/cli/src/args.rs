@@ -94,7 +94,7 @@ pub(crate) struct RecordingArgs {
 
 impl RecordingArgs {
     /// In the words of the job protocol.
-    pub(crate) fn options(&self) -> anyhow::Result<job::Options> {
+    pub(crate) fn options(&self) -> anyhow::Result<job::JobOptions> {
         let mut hotwords = self.hotwords.clone();
         if let Some(path) = &self.hotwords_file {
             let text = std::fs::read_to_string(path).map_err(|error| {
@@ -103,14 +103,14 @@ impl RecordingArgs {
             let words = text.lines().map(str::trim).filter(|line| !line.is_empty());
             hotwords.extend(words.map(str::to_owned));
         }
-        let options = job::Options {
+        let options = job::JobOptions {
             language: self.language.clone(),
             channels: self.channels,
             hotwords,
             punctuate: self.no_punctuation.then_some(false),
             normalize: self.normalize.then_some(true),
             speakers: self.speakers,
-            ..job::Options::default()
+            ..job::JobOptions::default()
         };
         options.check().map_err(UsageError)?;
         Ok(options)

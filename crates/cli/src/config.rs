@@ -22,7 +22,7 @@ pub(crate) struct Config {
     pub(crate) audio: Audio,
     pub(crate) segmentation: speech::segmenter::Options,
     pub(crate) queue: queue::AmqpConfig,
-    pub(crate) store: store::Config,
+    pub(crate) store: store::StoreConfig,
     pub(crate) worker: worker::Options,
 }
 

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use futures::StreamExt;
 use job::{Failure, FailureCode};
 use location::Location;
-use store::{Kind, Stores};
+use store::{ErrorKind, Stores};
 use tokio::sync::mpsc::Sender;
 
 /// A recording to transcribe.
@@ -55,12 +55,12 @@ pub(crate) async fn list(
 
 fn failed(source: String, error: &store::Error) -> Found {
     let code = match error.kind {
-        Kind::NotFound => FailureCode::SourceMissing,
-        Kind::Denied => FailureCode::SourceDenied,
-        Kind::Invalid => FailureCode::JobInvalid,
+        ErrorKind::NotFound => FailureCode::SourceMissing,
+        ErrorKind::Denied => FailureCode::SourceDenied,
+        ErrorKind::Invalid => FailureCode::JobInvalid,
         _ => FailureCode::SourceUnavailable,
     };
-    Found::Failed(Failure { code, source, message: error.to_string() })
+    Found::Failed(Failure { code, source, message: format!("{error:#}") })
 }
 
 /// `false` if the paths stand for one file at most.
@@ -92,7 +92,7 @@ async fn list_one(
             let _ = found.send(Found::Recording(item)).await;
             Ok(())
         }
-        Err(error) if error.kind == Kind::NotFound => {
+        Err(error) if error.kind == ErrorKind::NotFound => {
             // `s3://bucket/folder` without the slash.
             match list_below(stores, &location.as_prefix(), all_files, found).await {
                 Ok(0) | Err(_) => Err(error),
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     async fn listed(paths: &[String], all_files: bool) -> Vec<Found> {
-        let stores = Stores::new(store::Config::default()).unwrap();
+        let stores = Stores::new(store::StoreConfig::default()).unwrap();
         let (sender, mut receiver) = mpsc::channel(100);
         list(&stores, paths, all_files, &sender).await;
         drop(sender);

@@ -24,7 +24,7 @@ pub(crate) fn library(config: &Config) -> anyhow::Result<Library> {
 
 pub(crate) fn stores(config: &Config) -> anyhow::Result<Arc<Stores>> {
     let stores = Stores::new(config.store.clone());
-    Ok(Arc::new(stores.map_err(|error| UsageError(format!("store: {error}")))?))
+    Ok(Arc::new(stores.map_err(|error| UsageError(format!("store: {error:#}")))?))
 }
 
 /// How to reach the queue, with values that make sense.
@@ -109,7 +109,9 @@ where
         match attempt().await {
             Ok(value) => return Ok(Some(value)),
             Err(error) if !error.is_transient() => return Err(error.into()),
-            Err(error) => tracing::warn!(%error, ?delay, "waiting for {what}"),
+            Err(error) => {
+                tracing::warn!(error = format!("{error:#}"), ?delay, "waiting for {what}");
+            },
         }
         tokio::select! {
             () = tokio::time::sleep(delay) => {}

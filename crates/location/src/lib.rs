@@ -102,8 +102,8 @@ impl Location {
     ///
     /// # Errors
     ///
-    /// As [`str::parse`] and [`Location::from_path`], and [`ErrorKind::UnsupportedScheme`] for a URI
-    /// of another scheme.
+    /// As [`str::parse`] and [`Location::from_path`], and [`ErrorKind::UnsupportedScheme`] for a
+    /// URI of another scheme.
     pub fn from_argument(text: &str) -> Result<Self, Error> {
         if text.starts_with("s3://") || text.starts_with("file://") {
             return text.parse();

@@ -29,7 +29,7 @@ pub fn channel_mode(mode: job::ChannelMode) -> audio::ChannelMode {
 }
 
 /// What of a job's options concerns the pipeline.
-pub fn pipeline_options(options: &job::Options) -> pipeline::Options {
+pub fn pipeline_options(options: &job::JobOptions) -> pipeline::Options {
     pipeline::Options {
         language: options.language.clone(),
         hotwords: options.hotwords.clone(),

@@ -50,24 +50,24 @@ fn read_failure(error: &io::Error, source: &str) -> Failure {
 /// An error met while reading the recording.
 pub(crate) fn source_failure(error: &store::Error, source: &str) -> Failure {
     let code = match error.kind {
-        store::Kind::NotFound => FailureCode::SourceMissing,
-        store::Kind::Denied => FailureCode::SourceDenied,
-        store::Kind::Changed => FailureCode::SourceChanged,
-        store::Kind::TooLarge => FailureCode::SourceTooLarge,
-        store::Kind::Invalid => FailureCode::JobInvalid,
+        store::ErrorKind::NotFound => FailureCode::SourceMissing,
+        store::ErrorKind::Denied => FailureCode::SourceDenied,
+        store::ErrorKind::Changed => FailureCode::SourceChanged,
+        store::ErrorKind::TooLarge => FailureCode::SourceTooLarge,
+        store::ErrorKind::Invalid => FailureCode::JobInvalid,
         _ => FailureCode::SourceUnavailable,
     };
-    failure(code, source, error)
+    failure(code, source, format_args!("{error:#}"))
 }
 
 /// An error met while writing (or looking at) the transcript.
 pub(crate) fn output_failure(error: &store::Error, source: &str) -> Failure {
     let code = match error.kind {
         // A bucket that is not there is as final as one that may not be written to.
-        store::Kind::NotFound | store::Kind::Denied => FailureCode::OutputDenied,
-        store::Kind::Full => FailureCode::OutputFull,
-        store::Kind::Invalid | store::Kind::TooLarge => FailureCode::JobInvalid,
+        store::ErrorKind::NotFound | store::ErrorKind::Denied => FailureCode::OutputDenied,
+        store::ErrorKind::Full => FailureCode::OutputFull,
+        store::ErrorKind::Invalid | store::ErrorKind::TooLarge => FailureCode::JobInvalid,
         _ => FailureCode::OutputUnavailable,
     };
-    failure(code, source, error)
+    failure(code, source, format_args!("{error:#}"))
 }

@@ -8,7 +8,7 @@ use job::{Failure, FailureCode};
 use location::Location;
 use speech::pipeline::{self, Control, Outcome, Pipeline};
 use store::{
-    Capabilities, Condition, Kind, ObjectMeta, PutOptions, ReadAhead, Reader, Store,
+    Capabilities, Condition, ErrorKind, ObjectMeta, PutOptions, ReadAhead, Reader, Store,
     Stores,
 };
 use tokio::runtime::Handle;
@@ -242,8 +242,8 @@ async fn run(
     uri: &str,
 ) -> Result<Outcome, Failure> {
     let (pipeline, options, control) = (Arc::clone(pipeline), options.clone(), Arc::clone(control));
-    let read_ahead = ReadAhead { largest: READ_AHEAD, ..ReadAhead::default() };
-    let reader = Reader::with(source, meta.clone(), Handle::current(), read_ahead);
+    let read_ahead = ReadAhead { max_bytes: READ_AHEAD, ..ReadAhead::default() };
+    let reader = Reader::with_read_ahead(source, meta.clone(), Handle::current(), read_ahead);
     let span = tracing::Span::current();
     let work = tokio::task::spawn_blocking(move || {
         let _entered = span.enter();
@@ -356,7 +356,7 @@ impl Output<'_> {
         let key = self.key(Format::Json);
         let meta = match self.store.head(&key).await {
             Ok(meta) => meta,
-            Err(error) if error.kind == Kind::NotFound => return Ok(Standing::Nothing),
+            Err(error) if error.kind == ErrorKind::NotFound => return Ok(Standing::Nothing),
             Err(error) => return Err(self.failed(&error)),
         };
         let field = |name: &str| meta.metadata.get(name).map(String::as_str);
@@ -366,8 +366,8 @@ impl Output<'_> {
         }
         let (meta, body) = match self.store.get(&key, MAX_TRANSCRIPT_BYTES).await {
             Ok(found) => found,
-            Err(error) if error.kind == Kind::NotFound => return Ok(Standing::Nothing),
-            Err(error) if error.kind == Kind::TooLarge => return Ok(Standing::Stale(meta.etag)),
+            Err(error) if error.kind == ErrorKind::NotFound => return Ok(Standing::Nothing),
+            Err(error) if error.kind == ErrorKind::TooLarge => return Ok(Standing::Stale(meta.etag)),
             Err(error) => return Err(self.failed(&error)),
         };
         Ok(match Transcript::from_json(&body) {
@@ -392,7 +392,7 @@ impl Output<'_> {
             match self.store.get(&self.key(format), MAX_TRANSCRIPT_BYTES).await {
                 Ok((_, body)) if body == transcript.render(format).as_bytes() => continue,
                 Ok(_) => {}
-                Err(error) if matches!(error.kind, Kind::NotFound | Kind::TooLarge) => {}
+                Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::TooLarge) => {}
                 Err(error) => return Err(self.failed(&error)),
             }
             self.put(transcript, format, Condition::Always).await.map_err(|e| self.failed(&e))?;
@@ -412,13 +412,16 @@ impl Output<'_> {
         }
         match self.put(transcript, Format::Json, condition).await {
             Ok(()) => Ok(Completed::Transcribed),
-            Err(error) if error.kind == Kind::Precondition => {
+            Err(error) if error.kind == ErrorKind::Precondition => {
                 // Somebody else wrote while we worked: fine if it is the same transcript.
                 let (fingerprint, etag) =
                     (&transcript.pipeline.fingerprint, &transcript.source.etag);
                 match self.standing(fingerprint, etag).await? {
                     Standing::UpToDate(_) => Ok(Completed::UpToDate),
-                    _ => Err(failure(FailureCode::OutputUnavailable, self.uri, error)),
+                    _ => {
+                        let message = format!("{error:#}");
+                        Err(failure(FailureCode::OutputUnavailable, self.uri, message))
+                    }
                 }
             }
             Err(error) => Err(self.failed(&error)),

@@ -255,7 +255,7 @@ impl Shared {
                 tracing::error!(%failure, attempts, "failed");
                 let record = self.failed_record(&job, &failure, attempts);
                 if let Err(error) = self.record_failure(&job, &record).await {
-                    tracing::warn!(%error, "cannot write the error record");
+                    tracing::warn!(error = format!("{error:#}"), "cannot write the error record");
                     // Worth waiting for, but never at the price of a job that goes round for ever.
                     if error.is_transient() && message.attempt < self.max_retries() {
                         let delay = self.options.retry_delays[message.attempt as usize];
@@ -298,7 +298,7 @@ impl Shared {
         let stale = [records.running(&job.id), records.failed(&job.id), job.error_record()];
         for uri in &stale {
             if let Err(error) = self.delete_record(uri).await {
-                tracing::warn!(%error, "cannot delete a record that is out of date");
+                tracing::warn!(error = format!("{error:#}"), "cannot delete a record that is out of date");
             }
         }
         let processing = &transcription.transcript.processing;

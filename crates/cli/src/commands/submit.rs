@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::Context;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
-use job::{Batch, Job, Options, Records};
+use job::{Batch, Job, JobOptions, Records};
 use location::Location;
 use queue::{AmqpQueue, Message, Queue};
 use serde_json::json;
@@ -66,12 +66,12 @@ struct Submission {
     batch: Batch,
     output: Location,
     records: Records,
-    options: Options,
+    options: JobOptions,
     claims: Claims,
 }
 
 fn is_missing(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<store::Error>().is_some_and(|error| error.kind == store::Kind::NotFound)
+    error.downcast_ref::<store::Error>().is_some_and(|error| error.kind == store::ErrorKind::NotFound)
 }
 
 struct Published {
@@ -82,7 +82,7 @@ struct Published {
 
 impl Submission {
     async fn new(args: &SubmitArgs, output: Location, stores: &Stores) -> anyhow::Result<Self> {
-        let options = Options {
+        let options = JobOptions {
             formats: args.format.iter().copied().map(convert::output_format).collect(),
             model: args.model.clone(),
             ..args.recordings.options()?
