@@ -68,7 +68,7 @@ async fn what_cannot_be_done_becomes_a_dead_letter_that_says_why() {
         good.source.clone(),
         "s3://no-such-bucket-here/a".to_owned(),
         "s3://no-such-bucket-here/.scriptorium".to_owned(),
-        Options::default(),
+        JobOptions::default(),
     );
     for (id, body) in [
         ("b", "not json".to_owned()),

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
-use queue::{AmqpConfig, AmqpQueue};
 use location::Location;
-use store::{StoreConfig, S3Config, Secret, Store, Stores};
+use queue::{AmqpConfig, AmqpQueue};
+use store::{S3Config, Secret, Store, StoreConfig, Stores};
 
 use crate::support::Scriptorium;
 

@@ -89,8 +89,8 @@ pub(crate) fn termination() -> anyhow::Result<CancellationToken> {
 
 /// Parses `--out`: always a prefix, written as one or not.
 pub(crate) fn output_prefix(text: &str) -> anyhow::Result<Location> {
-    let location = Location::from_argument(text)
-        .map_err(|error| UsageError(format!("--out: {error}")))?;
+    let location =
+        Location::from_argument(text).map_err(|error| UsageError(format!("--out: {error}")))?;
     Ok(location.as_prefix())
 }
 
@@ -111,7 +111,7 @@ where
             Err(error) if !error.is_transient() => return Err(error.into()),
             Err(error) => {
                 tracing::warn!(error = format!("{error:#}"), ?delay, "waiting for {what}");
-            },
+            }
         }
         tokio::select! {
             () = tokio::time::sleep(delay) => {}

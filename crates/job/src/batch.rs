@@ -101,7 +101,8 @@ impl Batch {
     pub fn from_slice(bytes: &[u8]) -> Result<Self, InvalidRecord> {
         let json = std::str::from_utf8(bytes)
             .map_err(|error| InvalidRecord(format!("not UTF-8: {error}")))?;
-        let version = strict_json::version(json).map_err(|error| InvalidRecord(error.to_string()))?;
+        let version =
+            strict_json::version(json).map_err(|error| InvalidRecord(error.to_string()))?;
         if version != Some(SCHEMA_VERSION.into()) {
             return Err(InvalidRecord(format!("not a batch of version {SCHEMA_VERSION}")));
         }

@@ -138,8 +138,12 @@ impl FailureCode {
             Self::AudioEmpty => "The file is empty or contains no audio samples.",
             Self::AudioUnrecognized => "The content is not in a known audio or video format.",
             Self::AudioNoTrack => "The file is a video or container without an audio track.",
-            Self::AudioUnsupported => "The format is known, but its codec or layout is not supported.",
-            Self::AudioCorrupt => "The audio is damaged, and the decoder cannot skip the damaged part.",
+            Self::AudioUnsupported => {
+                "The format is known, but its codec or layout is not supported."
+            }
+            Self::AudioCorrupt => {
+                "The audio is damaged, and the decoder cannot skip the damaged part."
+            }
             Self::AudioTruncated => "The file ends long before the end that its header promises.",
             Self::AudioTooLong => "The recording is longer than the worker's limit.",
             Self::ModelUnavailable => "The worker has not loaded the model that the job names.",
@@ -157,7 +161,9 @@ impl FailureCode {
         match self {
             Self::JobInvalid => "Compare the message with the schema of jobs and submit it again.",
             Self::SourceMissing => "Check the name, or upload the recording, and submit it again.",
-            Self::SourceDenied => "Allow the worker's account to read the recording and submit it again.",
+            Self::SourceDenied => {
+                "Allow the worker's account to read the recording and submit it again."
+            }
             Self::SourceChanged => "Submit recordings only after they are completely uploaded.",
             Self::SourceUnavailable => "Check the store and the worker's connection to it.",
             Self::SourceTooLarge => "Split the recording, or raise the limit for bytes.",
@@ -168,13 +174,19 @@ impl FailureCode {
             Self::AudioCorrupt => "Fetch the recording from its origin again, or repair it.",
             Self::AudioTruncated => "Upload the recording again, completely.",
             Self::AudioTooLong => "Split the recording, or raise the limit for the duration.",
-            Self::ModelUnavailable => "Name a model that the workers have loaded, or configure them to load it.",
+            Self::ModelUnavailable => {
+                "Name a model that the workers have loaded, or configure them to load it."
+            }
             Self::OutputDenied => "Allow the worker's account to write under the output.",
             Self::OutputUnavailable => "Check the store and the worker's connection to it.",
             Self::OutputFull => "Free some space or raise the quota.",
-            Self::WorkerLost => "Find out what ended them (memory, crashes), and submit the job again.",
+            Self::WorkerLost => {
+                "Find out what ended them (memory, crashes), and submit the job again."
+            }
             Self::Interrupted => "Nothing to do: another worker takes the job.",
-            Self::Internal => "Report it with the worker's log, and with the recording if you may share it.",
+            Self::Internal => {
+                "Report it with the worker's log, and with the recording if you may share it."
+            }
         }
     }
 }

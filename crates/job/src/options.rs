@@ -20,7 +20,11 @@ pub const MAX_SPEAKERS: u32 = 64;
 #[schemars(rename = "Options")]
 pub struct JobOptions {
     /// Formats to write in addition to JSON, which is always written.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty", deserialize_with = "strict_json::set")]
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeSet::is_empty",
+        deserialize_with = "strict_json::set"
+    )]
     pub formats: BTreeSet<OutputFormat>,
     /// Name of the preset, or of the recognizer's model, which the worker must have loaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -46,7 +50,11 @@ pub struct JobOptions {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normalize: Option<bool>,
     /// Whether to tell speakers apart, and how many there are. Not told apart if absent.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "strict_json::some_object")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "strict_json::some_object"
+    )]
     pub speakers: Option<Speakers>,
 }
 

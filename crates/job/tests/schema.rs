@@ -2,7 +2,7 @@
 
 use std::{error::Error, fs};
 
-use job::{BatchId, ChannelMode, Job, MAX_JOB_BYTES, JobOptions, OutputFormat, Records, Speakers};
+use job::{BatchId, ChannelMode, Job, JobOptions, MAX_JOB_BYTES, OutputFormat, Records, Speakers};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -54,10 +54,20 @@ fn the_id_follows_from_batch_source_and_output() {
     // printf '%s\0%s\0%s' $BATCH $SOURCE $OUTPUT | sha256sum | head -c 32
     assert_eq!(example().id, "447c99504fbf3b868cb37fe0c54b7fb9");
     let other = |source: &str, output: &str| {
-        Job::new(batch(), source.to_owned(), output.to_owned(), String::new(), JobOptions::default())
-            .id
+        Job::new(
+            batch(),
+            source.to_owned(),
+            output.to_owned(),
+            String::new(),
+            JobOptions::default(),
+        )
+        .id
     };
-    assert_eq!(other(&example().source, &example().output), example().id, "options are not a part of the id");
+    assert_eq!(
+        other(&example().source, &example().output),
+        example().id,
+        "options are not a part of the id"
+    );
     assert_ne!(other(&example().output, &example().source), example().id);
 }
 

@@ -16,7 +16,7 @@ pub struct Error {
     pub operation: &'static str,
     pub uri: String,
     pub message: String,
-    source: Option<Arc<dyn StdError + Send + Sync>>,
+    pub(crate) source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 /// What went wrong, in as much detail as the caller needs for its next step.
@@ -75,7 +75,10 @@ impl fmt::Display for Error {
 /// credentials.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Error").field("kind", &self.kind).field("text", &format!("{self:#}")).finish()
+        f.debug_struct("Error")
+            .field("kind", &self.kind)
+            .field("text", &format!("{self:#}"))
+            .finish()
     }
 }
 
@@ -125,7 +128,8 @@ mod tests {
     #[test]
     fn the_alternate_form_prints_the_sources() {
         let source = io::Error::other("disk on\nfire");
-        let error = Error::new(ErrorKind::Other, "put", "s3://b/a", "it failed").with_source(source);
+        let error =
+            Error::new(ErrorKind::Other, "put", "s3://b/a", "it failed").with_source(source);
         assert_eq!(error.to_string(), "put s3://b/a: it failed");
         assert_eq!(format!("{error:#}"), "put s3://b/a: it failed: disk on\\nfire");
         let source = StdError::source(&error).and_then(|source| source.downcast_ref());

@@ -234,7 +234,12 @@ impl Source {
             .when(|error| error.kind == ErrorKind::Unavailable)
             .notify(|error, delay| {
                 attempt += 1;
-                tracing::warn!(error = format!("{error:#}"), attempt, ?delay, "read failed, retrying");
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    attempt,
+                    ?delay,
+                    "read failed, retrying"
+                );
             })
             .await;
         result.map_err(|error| match error.kind {

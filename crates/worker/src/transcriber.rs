@@ -8,8 +8,7 @@ use job::{Failure, FailureCode};
 use location::Location;
 use speech::pipeline::{self, Control, Outcome, Pipeline};
 use store::{
-    Capabilities, Condition, ErrorKind, ObjectMeta, PutOptions, ReadAhead, Reader, Store,
-    Stores,
+    Capabilities, Condition, ErrorKind, ObjectMeta, PutOptions, ReadAhead, Reader, Store, Stores,
 };
 use tokio::runtime::Handle;
 use transcript::{Format, Processing, SCHEMA_VERSION, Source, Transcript};
@@ -367,7 +366,9 @@ impl Output<'_> {
         let (meta, body) = match self.store.get(&key, MAX_TRANSCRIPT_BYTES).await {
             Ok(found) => found,
             Err(error) if error.kind == ErrorKind::NotFound => return Ok(Standing::Nothing),
-            Err(error) if error.kind == ErrorKind::TooLarge => return Ok(Standing::Stale(meta.etag)),
+            Err(error) if error.kind == ErrorKind::TooLarge => {
+                return Ok(Standing::Stale(meta.etag));
+            }
             Err(error) => return Err(self.failed(&error)),
         };
         Ok(match Transcript::from_json(&body) {

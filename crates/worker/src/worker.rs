@@ -298,7 +298,10 @@ impl Shared {
         let stale = [records.running(&job.id), records.failed(&job.id), job.error_record()];
         for uri in &stale {
             if let Err(error) = self.delete_record(uri).await {
-                tracing::warn!(error = format!("{error:#}"), "cannot delete a record that is out of date");
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "cannot delete a record that is out of date"
+                );
             }
         }
         let processing = &transcription.transcript.processing;

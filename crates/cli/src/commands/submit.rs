@@ -71,7 +71,9 @@ struct Submission {
 }
 
 fn is_missing(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<store::Error>().is_some_and(|error| error.kind == store::ErrorKind::NotFound)
+    error
+        .downcast_ref::<store::Error>()
+        .is_some_and(|error| error.kind == store::ErrorKind::NotFound)
 }
 
 struct Published {

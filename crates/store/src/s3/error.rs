@@ -59,8 +59,13 @@ where
             let status = response.raw().status().as_u16();
             let mut reasons = String::new();
             let _ = write_sources(&mut reasons, &error);
-            return Error::new(classify(status, None).0, operation, uri, "the response is not S3's")
-                .with_source(UnreadableResponse { status, reasons });
+            return Error::new(
+                classify(status, None).0,
+                operation,
+                uri,
+                "the response is not S3's",
+            )
+            .with_source(UnreadableResponse { status, reasons });
         }
         SdkError::TimeoutError(_) => (ErrorKind::Unavailable, "no response in time"),
         SdkError::DispatchFailure(failure) => match credentials_error(&error) {
@@ -105,7 +110,9 @@ fn classify(status: u16, code: Option<&str>) -> (ErrorKind, &'static str) {
         | "InvalidURI"
         | "InvalidObjectName"
         | "XMinioInvalidObjectName"
-        | "MetadataTooLarge" => (ErrorKind::Invalid, "the store does not accept this key, bucket name or metadata"),
+        | "MetadataTooLarge" => {
+            (ErrorKind::Invalid, "the store does not accept this key, bucket name or metadata")
+        }
         "PermanentRedirect"
         | "AuthorizationHeaderMalformed"
         | "IllegalLocationConstraintException" => {
@@ -125,7 +132,9 @@ fn classify(status: u16, code: Option<&str>) -> (ErrorKind, &'static str) {
             412 => (ErrorKind::Precondition, "the object exists already, or was replaced"),
             413 => (ErrorKind::TooLarge, "too large for the store"),
             507 => (ErrorKind::Full, "the store is full"),
-            301 | 307 | 308 => (ErrorKind::Invalid, "the bucket is in another region: set s3.region"),
+            301 | 307 | 308 => {
+                (ErrorKind::Invalid, "the bucket is in another region: set s3.region")
+            }
             408 | 409 | 425 | 429 => (ErrorKind::Unavailable, "the store asks for a retry"),
             501 => (ErrorKind::Other, "the store does not implement this"),
             500..=599 => (ErrorKind::Unavailable, "the store is overloaded or failing"),
@@ -204,7 +213,10 @@ mod tests {
         };
         assert_eq!(response.to_string(), "status 400 ExpiredToken: It\\nexpired.");
         let (kind, message) = classify(400, Some("ExpiredToken"));
-        assert_eq!((kind, message), (ErrorKind::Denied, "the credentials have expired: renew them"));
+        assert_eq!(
+            (kind, message),
+            (ErrorKind::Denied, "the credentials have expired: renew them")
+        );
         let response = ErrorResponse { status: 502, code: None, message: None };
         assert_eq!(response.to_string(), "status 502");
         assert_eq!(classify(502, None).1, "the store is overloaded or failing");

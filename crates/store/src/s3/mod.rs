@@ -71,7 +71,12 @@ impl S3Store {
 
     /// Returns the result of a read whose range the server cannot satisfy: no bytes if the object
     /// ends before the range, an error if the object changed.
-    async fn unsatisfiable_range(&self, op: &Operation, key: &str, etag: &str) -> Result<Bytes, Error> {
+    async fn unsatisfiable_range(
+        &self,
+        op: &Operation,
+        key: &str,
+        etag: &str,
+    ) -> Result<Bytes, Error> {
         match self.head(key).await? {
             meta if meta.etag == etag => Ok(Bytes::new()),
             _ => Err(op.changed()),
@@ -114,7 +119,11 @@ impl Store for S3Store {
             }
             Err(error) => {
                 let error = op.sdk(error);
-                return Err(if error.kind == ErrorKind::Precondition { op.changed() } else { error });
+                return Err(if error.kind == ErrorKind::Precondition {
+                    op.changed()
+                } else {
+                    error
+                });
             }
         };
         if op.etag(response.e_tag())? != etag {
@@ -122,7 +131,9 @@ impl Store for S3Store {
         }
         let (first, total) = op.content_range(&response)?;
         if first != range.start {
-            return Err(op.error(ErrorKind::Other, "the response does not start at the requested range"));
+            return Err(
+                op.error(ErrorKind::Other, "the response does not start at the requested range")
+            );
         }
         let expected = end.min(total).saturating_sub(range.start);
         op.collect(response.body, expected, self.read_timeout()).await
@@ -275,8 +286,9 @@ impl Operation {
         idle: Duration,
     ) -> Result<Bytes, Error> {
         let broken = |message: &str| self.error(ErrorKind::Unavailable, message);
-        let expected = usize::try_from(expected)
-            .map_err(|_| self.error(ErrorKind::TooLarge, "more bytes than this machine can address"))?;
+        let expected = usize::try_from(expected).map_err(|_| {
+            self.error(ErrorKind::TooLarge, "more bytes than this machine can address")
+        })?;
         // Limited, because a server may promise more than it sends.
         let mut out = BytesMut::with_capacity(expected.min(8 << 20));
         while out.len() < expected {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, future::join_all};
 use location::Location;
 use store::{
-    Condition, StoreConfig, Error, ErrorKind, ObjectMeta, PutOptions, S3Config, Secret, Store,
+    Condition, Error, ErrorKind, ObjectMeta, PutOptions, S3Config, Secret, Store, StoreConfig,
     Stores,
 };
 

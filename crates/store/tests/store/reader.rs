@@ -104,7 +104,10 @@ async fn with_reader<T: Send + 'static>(
 }
 
 fn store_error(error: &io::Error) -> &Error {
-    error.get_ref().and_then(|inner| inner.downcast_ref()).expect("the io::Error contains a store::Error")
+    error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref())
+        .expect("the io::Error contains a store::Error")
 }
 
 #[tokio::test]
@@ -295,7 +298,8 @@ async fn an_empty_object_is_never_requested() {
 fn a_stopped_runtime_is_an_error() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let fake = Arc::new(Fake::new(500));
-    let mut reader = Reader::with_read_ahead(fake.clone(), fake.meta(), runtime.handle().clone(), SMALL);
+    let mut reader =
+        Reader::with_read_ahead(fake.clone(), fake.meta(), runtime.handle().clone(), SMALL);
     drop(runtime);
     let error = reader.read(&mut [0; 10]).unwrap_err();
     assert_eq!(store_error(&error).kind, ErrorKind::Unavailable);

@@ -7,7 +7,7 @@ use futures::TryStreamExt;
 use location::Location;
 use s3s::S3ErrorCode;
 use store::{
-    Condition, StoreConfig, Error, ErrorKind, MAX_PUT_BYTES, PutOptions, S3Config, Secret, Store,
+    Condition, Error, ErrorKind, MAX_PUT_BYTES, PutOptions, S3Config, Secret, Store, StoreConfig,
     Stores,
 };
 
