@@ -22,7 +22,7 @@ fn main() {
         let number = |i: usize| (i * 7919 % 1009) as f32 / 504.5 - 1.0;
         let qkv: Vec<f32> = (0..count * 3 * WIDTH).map(number).collect();
         let mut out = vec![0.0; count * WIDTH];
-        for compute_type in [ComputeType::Float, ComputeType::Bf16] {
+        for compute_type in [ComputeType::F32, ComputeType::Bf16] {
             let mut best = Duration::MAX;
             for _ in 0..(20_000 / count).max(9) {
                 let start = Instant::now();

@@ -18,7 +18,7 @@ const QUERY_BLOCK: usize = 24;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum ComputeType {
     #[default]
-    Float,
+    F32,
     /// Rounded to bfloat16, with sums in f32.
     Bf16,
 }
@@ -26,7 +26,7 @@ pub enum ComputeType {
 impl ComputeType {
     /// Returns the faster type for the instruction set in use.
     pub fn fastest() -> Self {
-        if bf16::is_native() { Self::Bf16 } else { Self::Float }
+        if bf16::is_native() { Self::Bf16 } else { Self::F32 }
     }
 }
 
@@ -40,7 +40,7 @@ pub struct PackedKeyValues {
 
 #[derive(Clone)]
 enum Packed {
-    Float(Panels<f32>),
+    F32(Panels<f32>),
     Bf16(Panels<u16>),
 }
 
@@ -56,7 +56,7 @@ thread_local! {
     static SCORES: RefCell<AlignedBuffer<f32>> = RefCell::default();
     /// Keys and values that [`attend`] packs, indexed by [`ComputeType`].
     static PACKED: RefCell<[PackedKeyValues; 2]> =
-        RefCell::new([ComputeType::Float, ComputeType::Bf16].map(PackedKeyValues::empty));
+        RefCell::new([ComputeType::F32, ComputeType::Bf16].map(PackedKeyValues::empty));
 }
 
 /// Computes `softmax(q kᵀ / sqrt(width)) v` of one head, whose rows have `width` numbers. Rows of the
@@ -115,7 +115,7 @@ impl PackedKeyValues {
 
     fn empty(compute_type: ComputeType) -> Self {
         let packed = match compute_type {
-            ComputeType::Float => Packed::Float(Panels::default()),
+            ComputeType::F32 => Packed::F32(Panels::default()),
             ComputeType::Bf16 => Packed::Bf16(Panels::default()),
         };
         Self { packed, length: 0, width: 0 }
@@ -128,7 +128,7 @@ impl PackedKeyValues {
         assert!(keys.holds(width) && values.holds(width), "rows of keys and values");
         (self.length, self.width) = (length, width);
         match &mut self.packed {
-            Packed::Float(panels) => panels.refill(isa, keys, values, width),
+            Packed::F32(panels) => panels.refill(isa, keys, values, width),
             Packed::Bf16(panels) => panels.refill(isa, keys, values, width),
         }
     }
@@ -152,7 +152,7 @@ impl PackedKeyValues {
         assert!(queries.holds(self.width), "queries");
         let shape = (self.length, self.width);
         match &self.packed {
-            Packed::Float(panels) => panels.attend(isa, shape, queries, out, out_stride),
+            Packed::F32(panels) => panels.attend(isa, shape, queries, out, out_stride),
             Packed::Bf16(panels) => panels.attend(isa, shape, queries, out, out_stride),
         }
     }

@@ -301,7 +301,7 @@ proptest! {
         let (keys, values) = (rows_of(&keys, stride, length), rows_of(&values, stride, length));
         let queries = rows_of(&queries, stride, rows);
         for &isa in Isa::available() {
-            for (compute_type, tolerance) in [(ComputeType::Float, 2e-5), (ComputeType::Bf16, 0.2)] {
+            for (compute_type, tolerance) in [(ComputeType::F32, 2e-5), (ComputeType::Bf16, 0.2)] {
                 let packed = attention::PackedKeyValues::pack_for(isa, keys, values, width, compute_type);
                 let mut out = vec![f32::NAN; rows * stride];
                 packed.attend_with(isa, queries, &mut out, stride);

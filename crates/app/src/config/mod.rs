@@ -31,6 +31,6 @@ pub struct Config {
     pub audio: AudioConfig,
     pub segmentation: speech::segmenter::SegmentationConfig,
     pub queue: queue::AmqpConfig,
-    pub store: store::Config,
+    pub store: store::StoreConfig,
     pub worker: worker::WorkerConfig,
 }

@@ -40,7 +40,7 @@ impl Network {
         let zeros = vec![0f32; cache_shape.iter().product()];
         // Compute in f32 on every machine, even if the model is quantized, so that thresholds mean
         // the same everywhere.
-        let file = OnnxFile::read(path).map_err(unusable)?.with_compute_type(ComputeType::Float);
+        let file = OnnxFile::read(path).map_err(unusable)?.with_compute_type(ComputeType::F32);
         let network = Self {
             graph: file.whole(&inputs).map_err(unusable)?,
             width,

@@ -83,7 +83,7 @@ impl Network {
     pub fn open(directory: &Path, precision: Precision) -> Result<Self, Error> {
         // Attention need not be more exact than the linear layers around it.
         let attention = match precision {
-            Precision::F32 => ComputeType::Float,
+            Precision::F32 => ComputeType::F32,
             Precision::Bf16 | Precision::Int8 => ComputeType::fastest(),
         };
         build::network(&directory.join("model.bin"), precision, attention)
