@@ -12,9 +12,9 @@ use std::{
 
 use anyhow::Context;
 use app::{BuildOptions, Config};
+use location::Location;
 use serde::Serialize;
 use speech::pipeline::{Control, Options};
-use store::Location;
 use worker::{Transcriber, TranscriptionRequest};
 
 use crate::{

@@ -3,8 +3,9 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use job::Failure;
+use location::Location;
 use speech::pipeline::{self, Control, Pipeline};
-use store::{Capabilities, Location, Stores};
+use store::{Capabilities, Stores};
 use tokio_util::sync::CancellationToken;
 use transcript::{Format, Transcript};
 
@@ -23,7 +24,7 @@ use crate::{
 /// # -> Result<(), Box<dyn std::error::Error>> {
 /// use std::{collections::BTreeSet, sync::Arc};
 ///
-/// let stores = Arc::new(store::Stores::new(store::Config::default())?);
+/// let stores = Arc::new(store::Stores::new(store::StoreConfig::default())?);
 /// let pipelines = vec![("whisper-tiny.en".to_owned(), pipeline)];
 /// let transcriber = worker::Transcriber::new(stores, pipelines, limits);
 /// let request = worker::TranscriptionRequest {

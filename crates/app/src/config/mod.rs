@@ -30,6 +30,6 @@ pub struct Config {
     pub audio: AudioConfig,
     pub segmentation: speech::segmenter::Options,
     pub queue: queue::AmqpConfig,
-    pub store: store::Config,
+    pub store: store::StoreConfig,
     pub worker: worker::WorkerConfig,
 }

@@ -40,8 +40,7 @@ impl Network {
             |e: &dyn Display| Error::Model { path: path.to_owned(), message: e.to_string() };
         let zeros = vec![0f32; cache_shape.iter().product()];
         // Its thresholds should mean the same on all machines, also where it is quantized.
-        let file =
-            OnnxFile::read(path).map_err(|e| model(&e))?.with_compute_type(ComputeType::Float);
+        let file = OnnxFile::read(path).map_err(|e| model(&e))?.with_compute_type(ComputeType::F32);
         let network = Self {
             graph: file.whole(&inputs).map_err(|e| model(&e))?,
             width,

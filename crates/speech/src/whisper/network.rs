@@ -30,7 +30,7 @@ impl Precision {
     /// In attention. What is quantized or rounded is far from exact already.
     fn products(self) -> ComputeType {
         match self {
-            Self::F32 => ComputeType::Float,
+            Self::F32 => ComputeType::F32,
             Self::Bf16 | Self::Int8 => ComputeType::fastest(),
         }
     }

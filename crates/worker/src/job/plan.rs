@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use job::{Failure, FailureCode, Job};
+use location::Location;
 use speech::pipeline::{self, Pipeline};
-use store::{Location, ObjectMeta, Store};
+use store::{ObjectMeta, Store};
 
 use super::output::{ExistingOutput, Output};
 use crate::{
@@ -30,7 +31,8 @@ impl TranscriptionRequest {
     /// Returns the request of a job.
     pub(crate) fn from_job(job: &Job) -> Result<Self, Failure> {
         let location = |uri: &str| -> Result<Location, Failure> {
-            uri.parse().map_err(|error| output_failure(&error, &job.source))
+            let parsed = uri.parse::<Location>();
+            parsed.map_err(|error| output_failure(&error.into(), &job.source))
         };
         Ok(Self {
             output: Some(location(&job.output)?),

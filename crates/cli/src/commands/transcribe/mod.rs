@@ -11,8 +11,8 @@ use std::{
 use app::{BuildOptions, Config};
 use futures::{StreamExt, TryStreamExt};
 use job::{Failure, FailureCode};
+use location::Location;
 use speech::pipeline::Control;
-use store::Location;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
