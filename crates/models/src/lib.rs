@@ -18,7 +18,6 @@ mod onnx;
 mod pins;
 mod plausible;
 mod preset;
-mod protobuf;
 mod pull;
 mod source;
 #[cfg(test)]

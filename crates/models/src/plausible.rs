@@ -15,7 +15,7 @@ pub(crate) fn check(name: &str, path: &Path) -> Result<(), String> {
     let text = || fs::read_to_string(path).map_err(|error| error.to_string());
     let extension = Path::new(name).extension().and_then(|extension| extension.to_str());
     match extension {
-        Some("onnx") => Graph::open(path).map(drop),
+        Some("onnx") => Graph::open(path).map(drop).map_err(|error| error.to_string()),
         Some("json") => serde_json::from_str::<IgnoredAny>(&text()?)
             .map(drop)
             .map_err(|error| format!("not JSON: {error}")),

@@ -213,9 +213,9 @@ impl<'a> Checks<'a> {
                 .flatten()
                 .or_else(|| self.need(&["model_eb.onnx"], "the network that embeds hotwords"));
             if let Some(file) = found
-                && let Err(cause) = Graph::open(&self.directory.path(file))
+                && let Err(error) = Graph::open(&self.directory.path(file))
             {
-                self.report(file, cause, SAME_RELEASE);
+                self.report(file, error.to_string(), SAME_RELEASE);
             }
             return;
         }

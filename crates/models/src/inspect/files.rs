@@ -2,13 +2,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use protobuf::{Reader, Value};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::ModelFile;
 use crate::Error;
 use crate::family::{Family, Variant};
-use crate::protobuf::{Payload, Walker};
 use crate::yaml;
 
 /// Names that FunASR's releases give a model's settings, newest first.
@@ -203,14 +203,13 @@ impl Config {
     }
 }
 
-/// The pieces of a SentencePiece model are its first field, over and over.
+/// Counts the pieces of a SentencePiece model: its first field, repeated.
 fn count_pieces(path: &Path) -> Result<u64, String> {
-    let malformed = |cause: String| format!("not a SentencePiece model: {cause}");
-    let mut walker = Walker::open(path)?;
-    let (end, mut pieces) = (walker.length(), 0);
-    while let Some((number, payload)) = walker.field(end).map_err(malformed)? {
-        pieces += u64::from(number == 1 && matches!(payload, Payload::Bytes { .. }));
-        walker.skip(payload).map_err(malformed)?;
+    let malformed = |error: protobuf::Error| format!("not a SentencePiece model: {error}");
+    let mut reader = Reader::open(path).map_err(|error| error.to_string())?;
+    let (mut model, mut pieces) = (reader.input(), 0);
+    while let Some(field) = reader.next_field(&mut model).map_err(malformed)? {
+        pieces += u64::from(field.number == 1 && matches!(field.value, Value::Bytes(_)));
     }
     Ok(pieces)
 }

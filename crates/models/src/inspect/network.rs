@@ -25,7 +25,7 @@ impl Network {
             names.truncate(1);
         }
         let open = |file: String| {
-            let graph = Graph::open(&directory.path(&file));
+            let graph = Graph::open(&directory.path(&file)).map_err(|error| error.to_string());
             Self { file, graph }
         };
         names.into_iter().map(open).collect()
