@@ -208,7 +208,9 @@ async fn directory(
     pull: bool,
 ) -> anyhow::Result<ModelDirectory> {
     let opened = match library.open(name) {
-        Err(models::Error::NotInstalled { .. }) if pull && config.models.auto_pull => {
+        Err(models::Error::NotInstalled { .. } | models::Error::NotConverted { .. })
+            if pull && config.models.auto_pull =>
+        {
             wiring::pull(library, library.catalogue().get(name)?).await?
         }
         Err(unknown @ models::Error::Unknown { .. }) => {

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use models::{Catalogue, Library, Mirrors, ModelDirectory, PullSettings};
+use models::{Catalogue, Library, Mirrors, ModelDirectory, PullOptions};
 use store::{Location, Stores};
 use tokio_util::sync::CancellationToken;
 
@@ -17,8 +17,9 @@ pub(crate) fn library(config: &Config) -> anyhow::Result<Library> {
     };
     let mirrors = config.models.mirrors.iter().map(pair).collect::<Result<Vec<_>, UsageError>>()?;
     let mirrors = Mirrors::new(mirrors).map_err(wrong)?;
-    let settings = PullSettings { mirrors, ..PullSettings::default() };
-    Ok(Library::new(config.models.directory.clone(), Catalogue::builtin()).with_settings(settings))
+    let pull_options = PullOptions { mirrors, ..PullOptions::default() };
+    Ok(Library::new(config.models.directory.clone(), Catalogue::builtin())
+        .with_pull_options(pull_options))
 }
 
 pub(crate) fn stores(config: &Config) -> anyhow::Result<Arc<Stores>> {

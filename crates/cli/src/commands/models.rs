@@ -2,6 +2,7 @@ use std::{fmt::Write, path::PathBuf};
 
 use models::{Entry, Error, Library, Preset};
 use serde_json::json;
+use speech::speakers::SpeakerEncoder;
 
 use crate::{
     args::{ModelsArgs, ModelsCommand},
@@ -28,6 +29,14 @@ pub(crate) async fn run(config: &Config, args: ModelsArgs) -> anyhow::Result<u8>
             Ok(exit::SUCCESS)
         }
         ModelsCommand::Inspect { model, json } => inspect(&library, &model, json),
+        ModelsCommand::Convert { model } => {
+            let directory = directory_of(&library, &model)?;
+            let converted = models::convert(&directory)?;
+            // The first opening checks that the weights fit the network.
+            SpeakerEncoder::open(&directory, &model)?;
+            print_line(&converted.display().to_string())?;
+            Ok(exit::SUCCESS)
+        }
     }
 }
 
@@ -61,7 +70,7 @@ fn models_of(preset: &Preset) -> Vec<String> {
 
 /// Looks at a directory, installed or not; one that cannot be used is a failure.
 fn inspect(library: &Library, model: &str, json: bool) -> anyhow::Result<u8> {
-    let inspection = models::inspect(&inspected(library, model)?)?;
+    let inspection = models::inspect(&directory_of(library, model)?)?;
     if json {
         print_json(&inspection)?;
     } else {
@@ -70,8 +79,8 @@ fn inspect(library: &Library, model: &str, json: bool) -> anyhow::Result<u8> {
     Ok(if inspection.is_usable() { exit::SUCCESS } else { exit::FAILURE })
 }
 
-/// The directory that `model` names, as [`Library::open`] finds it, but in whatever state.
-fn inspected(library: &Library, model: &str) -> Result<PathBuf, Error> {
+/// Returns the directory that `model` names, as [`Library::open`] finds it, but does not check it.
+fn directory_of(library: &Library, model: &str) -> Result<PathBuf, Error> {
     if let Ok(entry) = library.catalogue().get(model) {
         let directory = library.directory(entry);
         let missing = || Error::NotInstalled { name: entry.name.clone() };
@@ -139,7 +148,7 @@ fn verify(library: &Library, names: &[String]) -> anyhow::Result<u8> {
         match library.verify(entry) {
             Ok(()) => print_line(&format!("{}: ok", entry.name))?,
             Err(error) => {
-                print_line(&format!("{}: {error}", entry.name))?;
+                print_line(&format!("{}: {:#}", entry.name, anyhow::Error::from(error)))?;
                 code = exit::FAILURE;
             }
         }

@@ -6,13 +6,10 @@
 //! then takes at most a few seconds of one core, however long the recording (see `cluster`). What
 //! costs is the network: 0.7 G multiplications and additions per window.
 
-mod campplus;
-mod checkpoint;
 mod chunks;
 mod cluster;
 mod encoder;
 mod options;
-mod pickle;
 #[cfg(test)]
 mod tests;
 mod turns;
