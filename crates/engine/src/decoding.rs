@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use kernels::attention::{Memory, Products, Rows};
+use kernels::{
+    Rows,
+    attention::{ComputeType, PackedKeyValues},
+};
 
 use crate::{Error, Tensor, values};
 
@@ -124,10 +127,10 @@ impl Shape {
 #[derive(Default)]
 pub struct Memories {
     /// Per layer and head.
-    layers: Vec<Vec<Memory>>,
+    layers: Vec<Vec<PackedKeyValues>>,
     /// Positions of the last layer that was added; all have the same in a model.
     length: usize,
-    products: Products,
+    products: ComputeType,
 }
 
 impl Memories {
@@ -136,7 +139,7 @@ impl Memories {
         &mut self,
         keys_values: &Tensor,
         heads: usize,
-        products: Products,
+        products: ComputeType,
     ) -> Result<(), Error> {
         let &[time, stride] = keys_values.shape() else {
             return Err(Error::Input("keys and values are [time, 2 * width]".into()));
@@ -148,7 +151,12 @@ impl Memories {
         let width = stride / 2 / heads;
         let layer = (0..heads).map(|head| {
             let from = |first: usize| Rows { values: &numbers[first..], stride, count: time };
-            Memory::pack(from(head * width), from(stride / 2 + head * width), width, products)
+            PackedKeyValues::pack(
+                from(head * width),
+                from(stride / 2 + head * width),
+                width,
+                products,
+            )
         });
         self.layers.push(layer.collect());
         (self.length, self.products) = (time, products);
@@ -156,7 +164,7 @@ impl Memories {
     }
 
     /// What keys and values were packed for.
-    pub(crate) fn products(&self) -> Products {
+    pub(crate) fn products(&self) -> ComputeType {
         self.products
     }
 
@@ -165,7 +173,7 @@ impl Memories {
         self.length
     }
 
-    pub(crate) fn heads(&self, layer: usize) -> Option<&[Memory]> {
+    pub(crate) fn heads(&self, layer: usize) -> Option<&[PackedKeyValues]> {
         self.layers.get(layer).map(Vec::as_slice)
     }
 }

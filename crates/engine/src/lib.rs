@@ -10,6 +10,7 @@ mod linear;
 mod network;
 mod onnx;
 mod ops;
+mod precision;
 mod profile;
 mod runner;
 #[cfg(test)]
@@ -18,8 +19,9 @@ mod tests;
 pub use decoding::{KeyValueCache, Memories};
 pub use error::Error;
 pub use linear::Linear;
-pub use network::{Finish, FloatProducts, GraphBuilder, Network, Node};
-pub use onnx::{Dim, Element, Input, LinearProducts, Onnx, OnnxFile, OnnxNode, Port};
+pub use network::{ComputeType, GraphBuilder, Network, Node, PostOp};
+pub use onnx::{Dim, Element, Input, Onnx, OnnxFile, OnnxNode, Port};
+pub use precision::{Precision, UnknownPrecision};
 pub use profile::{NetworkRun, OperatorTime, Products, Recording, record};
 /// An n-dimensional array; see [`tensor()`] and [`values`] for the way in and out.
 pub use tract_onnx::prelude::Tensor;

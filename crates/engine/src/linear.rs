@@ -98,8 +98,8 @@ impl Linear {
     }
 
     /// Multiplies rows of [`Self::inputs`] numbers.
-    pub(crate) fn apply(&self, x: &[f32], finish: kernels::Finish, out: &mut [f32]) {
-        let epilogue = kernels::Epilogue { bias: self.bias.as_deref(), finish };
+    pub(crate) fn apply(&self, x: &[f32], post_op: kernels::PostOp, out: &mut [f32]) {
+        let epilogue = kernels::Epilogue { bias: self.bias.as_deref(), post_op };
         let rows = x.len() / self.inputs();
         match &self.weights {
             Weights::Float(weights) => weights.apply(x, self.inputs(), rows, epilogue, out),

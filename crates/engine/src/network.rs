@@ -11,7 +11,7 @@ use crate::{
     runner::Runner,
 };
 
-pub use kernels::{Finish, attention::Products as FloatProducts};
+pub use kernels::{PostOp, attention::ComputeType};
 
 /// A value in a [`GraphBuilder`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,18 +56,18 @@ impl GraphBuilder {
         self.wire(name, AxisOp::Move(0, 1), &[x])
     }
 
-    /// `activation(x Wᵀ + b)` over the last axis; [`Finish::Add`] is [`Self::linear_residual`]'s.
+    /// `activation(x Wᵀ + b)` over the last axis; [`PostOp::Add`] is [`Self::linear_residual`]'s.
     pub fn linear(
         &mut self,
         name: &str,
         x: Node,
         layer: &Arc<Linear>,
-        activation: Finish,
+        activation: PostOp,
     ) -> Result<Node, Error> {
-        if activation == Finish::Add {
+        if activation == PostOp::Add {
             return Err(Error::Graph(format!("`{name}` has nothing to add to")));
         }
-        self.wire(name, ops::Linear { layer: layer.clone(), finish: activation }, &[x])
+        self.wire(name, ops::Linear { layer: layer.clone(), post_op: activation }, &[x])
     }
 
     /// `residual + x Wᵀ + b` over the last axis.
@@ -78,7 +78,7 @@ impl GraphBuilder {
         layer: &Arc<Linear>,
         residual: Node,
     ) -> Result<Node, Error> {
-        let op = ops::Linear { layer: layer.clone(), finish: Finish::Add };
+        let op = ops::Linear { layer: layer.clone(), post_op: PostOp::Add };
         self.wire(name, op, &[x, residual])
     }
 
@@ -106,7 +106,7 @@ impl GraphBuilder {
         kernel: usize,
         stride: usize,
     ) -> Result<Node, Error> {
-        let op = ops::Convolution::new(weights, bias, kernel, stride, Finish::Gelu)?;
+        let op = ops::Convolution::new(weights, bias, kernel, stride, PostOp::Gelu)?;
         self.wire(name, op, &[x])
     }
 
@@ -117,7 +117,7 @@ impl GraphBuilder {
         name: &str,
         qkv: Node,
         heads: usize,
-        products: FloatProducts,
+        products: ComputeType,
     ) -> Result<Node, Error> {
         let columns = self.model.outlet_fact(qkv.0).map_err(graph_error)?.shape.last().cloned();
         let columns = columns.and_then(|columns| columns.to_usize().ok()).unwrap_or(0);

@@ -19,7 +19,7 @@ use std::{path::Path, sync::LazyLock};
 
 use tract_onnx::prelude::*;
 
-pub use file::{Element, LinearProducts, OnnxFile, Port};
+pub use file::{Element, OnnxFile, Port};
 pub use node::OnnxNode;
 
 use crate::{Error, runner::Runner};

@@ -11,7 +11,7 @@ use tract_onnx::{
     },
 };
 
-use crate::{Finish, GraphBuilder, Linear, runner::Runner, tensor, values};
+use crate::{GraphBuilder, Linear, PostOp, runner::Runner, tensor, values};
 
 const TIME: usize = 37;
 const WIDTH: usize = 24;
@@ -70,13 +70,12 @@ impl Block {
             let x = graph.input::<f32>("x", &["time".into(), WIDTH.into()])?;
             let (gamma, beta) = self.norms[0].clone();
             let normed = graph.layer_norm("norm_0", x, gamma, beta, EPSILON)?;
-            let qkv = graph.linear("linear_0", normed, &linear(0), Finish::Store)?;
-            let heard =
-                graph.self_attention("attention", qkv, HEADS, crate::FloatProducts::Float)?;
+            let qkv = graph.linear("linear_0", normed, &linear(0), PostOp::None)?;
+            let heard = graph.self_attention("attention", qkv, HEADS, crate::ComputeType::Float)?;
             let x = graph.linear_residual("linear_1", heard, &linear(1), x)?;
             let (gamma, beta) = self.norms[1].clone();
             let normed = graph.layer_norm("norm_1", x, gamma, beta, EPSILON)?;
-            let hidden = graph.linear("linear_2", normed, &linear(2), Finish::Gelu)?;
+            let hidden = graph.linear("linear_2", normed, &linear(2), PostOp::Gelu)?;
             graph.linear_residual("linear_3", hidden, &linear(3), x)
         };
         let output = build().expect("graph");
@@ -216,7 +215,7 @@ fn convolution_is_the_sum_it_says() {
                     sum += value * weights[(output * channels + channel) * kernel + tap];
                 }
                 let mut gelu = [sum];
-                kernels::pointwise::activate(&mut gelu, Finish::Gelu);
+                kernels::pointwise::activate(&mut gelu, PostOp::Gelu);
                 expected.extend(gelu);
             }
         }
@@ -236,14 +235,14 @@ fn graphs_that_do_not_fit_are_errors() {
     let mut graph = GraphBuilder::default();
     let x = graph.input::<f32>("x", &["time".into(), 4.into()]).expect("input");
     let linear = Arc::new(Linear::float(&weights, 2, None).expect("linear"));
-    assert!(graph.linear("linear", x, &linear, Finish::Store).is_err(), "4 columns for 3 inputs");
-    assert!(graph.linear("linear", x, &linear, Finish::Add).is_err(), "nothing to add to");
+    assert!(graph.linear("linear", x, &linear, PostOp::None).is_err(), "4 columns for 3 inputs");
+    assert!(graph.linear("linear", x, &linear, PostOp::Add).is_err(), "nothing to add to");
     assert!(
-        graph.self_attention("attention", x, 1, crate::FloatProducts::Float).is_err(),
+        graph.self_attention("attention", x, 1, crate::ComputeType::Float).is_err(),
         "4 columns for q, k and v"
     );
     assert!(
-        graph.self_attention("attention", x, 0, crate::FloatProducts::Float).is_err(),
+        graph.self_attention("attention", x, 0, crate::ComputeType::Float).is_err(),
         "no heads"
     );
     assert!(graph.layer_norm("norm", x, vec![1.0], vec![0.0], EPSILON).is_err(), "width 1 of 4");

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use engine::{Dim, FloatProducts, Input, Onnx, OnnxFile, OnnxNode, Tensor};
+use engine::{ComputeType, Dim, Input, Onnx, OnnxFile, OnnxNode, Tensor};
 use npz::Npz;
 
 const FRAMES: [usize; 4] = [1, 7, 93, 200];
@@ -27,7 +27,7 @@ fn open(model: &str, file: &str) -> OnnxFile {
     let path = directory.path().join("model.onnx");
     std::fs::write(&path, bytes).expect("write model");
     // As ONNX Runtime multiplies.
-    OnnxFile::read(&path).expect("an ONNX file").with_floats(FloatProducts::Float)
+    OnnxFile::read(&path).expect("an ONNX file").with_compute_type(ComputeType::Float)
 }
 
 fn reference(model: &str) -> Npz {
@@ -288,7 +288,7 @@ fn attention_in_bf16() {
     for model in ["paraformer", "bicif", "seaco"] {
         let npz = reference(model);
         for (precision, file) in PRECISIONS {
-            let file = open(model, file).with_floats(FloatProducts::Bf16);
+            let file = open(model, file).with_compute_type(ComputeType::Bf16);
             let network = encoder(&file, &anchors(&file));
             for frames in FRAMES {
                 let key = |precision| format!("{frames}/{precision}/encoder");

@@ -8,7 +8,7 @@
 //!   of the network (`network::recognize`), and the checks of its files* (`checks.rs`);
 //! - `catalogue.toml`: the models to pull, and perhaps presets;
 //! - `speech`: a module that implements the trait of its role, such as `Recognizer`;
-//! - `app`: the call that opens a recognizer*;
+//! - `app/src/models.rs`: the call that opens a model*;
 //! - `docs/models.md`: the tables of models and of files.
 
 use std::fmt;

@@ -74,7 +74,8 @@ fn open(
 fn recognize(model: &dyn Recognizer, file: &str) -> Result<Value, Box<dyn Error>> {
     let limits =
         Limits { max_bytes: 1 << 30, max_duration: Duration::from_secs(3600), max_channels: 1 };
-    let options = audio::Options { limits, channels: ChannelMode::Mix, allow_truncated: false };
+    let options =
+        audio::DecodeOptions { limits, channels: ChannelMode::Mix, allow_truncated: false };
     let mut decoder = Decoder::open(Box::new(fs::File::open(file)?), &options)?;
     let (mut block, mut samples) = (Block::default(), Vec::new());
     while decoder.next_block(&mut block)? {

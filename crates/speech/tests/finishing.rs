@@ -174,10 +174,10 @@ fn pipeline(timed: bool) -> Option<Pipeline> {
     Some(Pipeline::new(models, Settings::default(), Arc::new(AtOnce)))
 }
 
-fn decoding(channels: ChannelMode) -> audio::Options {
+fn decoding(channels: ChannelMode) -> audio::DecodeOptions {
     let limits =
         Limits { max_bytes: 1 << 30, max_duration: Duration::from_secs(3600), max_channels: 2 };
-    audio::Options { limits, channels, allow_truncated: false }
+    audio::DecodeOptions { limits, channels, allow_truncated: false }
 }
 
 fn run(pipeline: &Pipeline, channels: u16, options: &Options) -> Result<Outcome, Error> {

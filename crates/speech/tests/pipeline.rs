@@ -142,7 +142,7 @@ fn run(
     let pipeline = Pipeline::new(models, Settings::default(), Arc::new(AtOnce));
     let limits =
         Limits { max_bytes: 1 << 30, max_duration: Duration::from_secs(3600), max_channels: 2 };
-    let decoding = audio::Options { limits, channels, allow_truncated: false };
+    let decoding = audio::DecodeOptions { limits, channels, allow_truncated: false };
     let decoder = Decoder::open(Box::new(Cursor::new(recording(10))), &decoding).unwrap();
     Some(pipeline.transcribe(decoder, &options, control))
 }

@@ -106,7 +106,7 @@ impl Fleet {
             normalizer: None,
         };
         let pipeline = Pipeline::new(models, pipeline::Settings::default(), pool);
-        let decoding = audio::Options {
+        let decoding = audio::DecodeOptions {
             limits: audio::Limits {
                 max_bytes: 1 << 30,
                 max_duration: Duration::from_secs(24 * 3600),
@@ -117,14 +117,14 @@ impl Fleet {
         };
         let stores = Arc::new(Stores::new(Config::default()).unwrap());
         let queue = MemoryQueue::new();
-        let options = worker::Options {
+        let config = worker::WorkerConfig {
             name: "test".to_owned(),
             jobs: 1,
             retry_delays: vec![0, 0],
-            ..worker::Options::default()
+            ..worker::WorkerConfig::default()
         };
         let transcriber = Transcriber::new(stores, vec![("preset".to_owned(), pipeline)], decoding);
-        let worker = Worker::new(Arc::new(queue.clone()), transcriber, options, 1);
+        let worker = Worker::new(Arc::new(queue.clone()), transcriber, config, 1);
         let root = tempfile::tempdir().unwrap();
         Some(Self { root, queue, worker, submitted: AtomicUsize::new(0) })
     }
@@ -210,7 +210,7 @@ async fn a_recording_that_changes_while_it_is_read_is_read_anew() {
     let job = fleet.submit("long.wav").await;
     let (summary, queue, root) = fleet.run().await;
     assert_eq!((summary.retried, summary.done, summary.failed), (1, 1, 0));
-    assert_eq!(queue.depth().await.unwrap(), queue::Depth::default());
+    assert_eq!(queue.depth().await.unwrap(), queue::QueueDepth::default());
     let transcript = read(&root.path().join("out/long.wav.json"));
     assert!((transcript.source.duration - 1800.0).abs() < 1.0);
     assert!(Path::new(&root.path().join("out/.scriptorium")).join(job.batch.as_str()).is_dir());

@@ -15,7 +15,7 @@ use super::{
     source::Source,
     translate,
 };
-use crate::{Error, FloatProducts, profile, runner::Runner};
+use crate::{ComputeType, Error, Precision, profile, runner::Runner};
 
 /// An ONNX file, read and not yet made into a network. Weights are held once, and shared with the
 /// networks that are cut from it.
@@ -26,24 +26,13 @@ pub struct OnnxFile {
     inputs: Vec<Port>,
     outputs: Vec<Port>,
     opsets: Vec<pb::OperatorSetIdProto>,
-    linear: LinearProducts,
-    floats: Option<FloatProducts>,
+    precision: Precision,
+    compute_type: Option<ComputeType>,
     pub(super) graph: Graph,
     /// The node that makes a tensor.
     producers: HashMap<String, usize>,
     /// The nodes that take a tensor, in order.
     consumers: HashMap<String, Vec<usize>>,
-}
-
-/// How the linear layers of a file are multiplied whose weights are f32; others as the file says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LinearProducts {
-    #[default]
-    F32,
-    /// Both sides rounded to bfloat16, sums in f32.
-    Bf16,
-    /// Quantized as FunASR's exporter does it, which leaves out some layers.
-    Int8,
 }
 
 /// Which operators are fused.
@@ -130,25 +119,28 @@ impl OnnxFile {
             inputs: inputs.map(port).collect(),
             outputs: proto.output.iter().map(port).collect(),
             opsets: model.opset_import,
-            linear: LinearProducts::default(),
-            floats: None,
+            precision: Precision::F32,
+            compute_type: None,
             graph,
             producers,
             consumers,
         })
     }
 
-    /// What linear layers with weights in f32 multiply in the networks that are made from now on.
-    pub fn with_linear(mut self, products: LinearProducts) -> Self {
-        self.linear = products;
+    /// Sets the precision of linear layers whose weights are f32, for the networks that are cut from
+    /// now on; the default is f32. Layers that the file itself quantizes stay as they are.
+    ///
+    /// [`Precision::Int8`] quantizes as FunASR's exporter does, which leaves out some layers.
+    pub fn with_precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
         self
     }
 
-    /// How the networks that are made from now on multiply what no file quantizes: attention, and
-    /// linear layers that the exporter leaves out. Left to itself, that is as fast as this machine
-    /// can where the rest is quantized or rounded, and f32 where it is f32.
-    pub fn with_floats(mut self, products: FloatProducts) -> Self {
-        self.floats = Some(products);
+    /// Sets the number format of attention and of linear layers that are never quantized, for the
+    /// networks that are cut from now on. By default it is the fastest that this machine has if the
+    /// other linear layers are int8 or bf16, and f32 if they are f32.
+    pub fn with_compute_type(mut self, compute_type: ComputeType) -> Self {
+        self.compute_type = Some(compute_type);
         self
     }
 
@@ -304,25 +296,25 @@ impl OnnxFile {
         let (template, known) = translate::known(inputs);
         masks::fold(&mut graph, &known, outputs);
         graph.prune(outputs);
-        if self.linear == LinearProducts::Int8 {
+        if self.precision == Precision::Int8 {
             quantize::quantize(&mut graph);
             graph.prune(outputs);
         }
         if fused != Fused::None {
             fuse::fuse(&mut graph, outputs);
         }
-        let rounded = self.linear == LinearProducts::Bf16;
+        let rounded = self.precision == Precision::Bf16;
         let quantized = graph.nodes.iter().any(|node| node.op() == fuse::QUANTIZED_LINEAR);
-        let fastest = (rounded || quantized).then(FloatProducts::fastest);
-        let floats = self.floats.or(fastest).unwrap_or_default();
-        if rounded || floats == FloatProducts::Bf16 {
+        let fastest = (rounded || quantized).then(ComputeType::fastest);
+        let compute_type = self.compute_type.or(fastest).unwrap_or_default();
+        if rounded || compute_type == ComputeType::Bf16 {
             operators::round_products(&mut graph);
         }
         let left = profile::left(&graph.nodes);
         let mut model =
             translate::network(graph, template, known, inputs, outputs, element, &self.opsets)?;
         if fused == Fused::All {
-            rewrite::rewrite(&mut model, floats)?;
+            rewrite::rewrite(&mut model, compute_type)?;
         }
         Ok((model, left))
     }

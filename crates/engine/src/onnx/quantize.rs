@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use kernels::dynamic::{self, Parameters};
+use kernels::dynamic::{self, QuantizationParameters};
 use tract_onnx::{pb, tract_core::internal::*};
 
 use super::{
@@ -26,7 +26,7 @@ pub(super) struct Quantized {
     weights: Arc<Tensor>,
     part: Part,
     /// Kept, because they are small and found together with the values.
-    columns: Arc<OnceLock<Parameters>>,
+    columns: Arc<OnceLock<QuantizationParameters>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -63,7 +63,7 @@ impl Quantized {
         Ok(())
     }
 
-    fn columns(&self) -> TractResult<&Parameters> {
+    fn columns(&self) -> TractResult<&QuantizationParameters> {
         if self.columns.get().is_none() {
             self.fill(&mut vec![0; self.weights.len()])?;
         }

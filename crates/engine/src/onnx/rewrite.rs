@@ -1,7 +1,7 @@
 //! What is fused once shapes are known: operators read parts of tensors where they lie, and quantize
 //! what they give where nobody else takes it.
 
-use kernels::{Finish, attention::Products};
+use kernels::{PostOp, attention::ComputeType};
 use tract_onnx::tract_core::{
     internal::*,
     model::Rewriter,
@@ -16,16 +16,18 @@ use tract_onnx::tract_core::{
 use crate::ops;
 
 /// Rewrites a network, whose attention multiplies `products`.
-pub(super) fn rewrite(model: &mut TypedModel, products: Products) -> TractResult<()> {
+pub(super) fn rewrite(model: &mut TypedModel, products: ComputeType) -> TractResult<()> {
     Rewriter::default()
-        .with_rule_for("sum", |_: &Products, model, node, _, op| ops::Sum::replace(model, node, op))
+        .with_rule_for("sum", |_: &ComputeType, model, node, _, op| {
+            ops::Sum::replace(model, node, op)
+        })
         .with_rule_for("attention", attention)
         .with_rule_for("convolution", |_, model, node, name, op| convolution(model, node, name, op))
         .with_rule_for("fsmn", |_, model, node, _, op| fsmn(model, node, op))
         .rewrite(&products, model)?;
     // Last, as they hide the operator that comes first.
     Rewriter::default()
-        .with_rule_for("quantize", |_: &Products, model, node, _, op| quantize(model, node, op))
+        .with_rule_for("quantize", |_: &ComputeType, model, node, _, op| quantize(model, node, op))
         .rewrite(&products, model)
 }
 
@@ -48,7 +50,7 @@ pub(super) fn likeliest(model: &mut TypedModel) -> TractResult<usize> {
 
 /// Queries, keys and values that lie among other columns.
 fn attention(
-    &products: &Products,
+    &products: &ComputeType,
     model: &TypedModel,
     node: &TypedNode,
     _: &str,
@@ -116,7 +118,7 @@ fn convolution(
         _ => bias.to_vec(),
     };
     let weights = weights.try_as_plain_ram()?.as_slice::<f32>()?;
-    let op = ops::Convolution::new(weights, bias, kernel, 1, Finish::Store)?;
+    let op = ops::Convolution::new(weights, bias, kernel, 1, PostOp::None)?;
     let mut patch = TypedModelPatch::default();
     let mut x = patch.tap_model(model, node.inputs[0])?;
     if !last {

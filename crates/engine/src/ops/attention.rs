@@ -1,4 +1,7 @@
-use kernels::attention::{Products, Rows, attend};
+use kernels::{
+    Rows,
+    attention::{ComputeType, attend},
+};
 use tract_onnx::tract_core::{internal::*, ops::Cost};
 
 use super::{
@@ -14,7 +17,7 @@ pub(crate) struct Attention {
     pub(crate) heads: usize,
     /// Of all heads together.
     pub(crate) width: usize,
-    pub(crate) products: Products,
+    pub(crate) products: ComputeType,
     /// Where queries, keys and values are.
     pub(crate) parts: [Part; 3],
 }
@@ -28,7 +31,7 @@ pub(crate) struct Part {
 
 impl Attention {
     /// Of every position to all: `[..., time, 3 * width]`, queries, keys and values side by side.
-    pub(crate) fn to_itself(heads: usize, width: usize, products: Products) -> Self {
+    pub(crate) fn to_itself(heads: usize, width: usize, products: ComputeType) -> Self {
         let parts = [0, 1, 2].map(|third| Part { input: 0, first: third * width });
         Self { heads, width, products, parts }
     }
@@ -112,8 +115,8 @@ impl TypedOp for Attention {
         let length = length.last().cloned().unwrap_or(TDim::Val(1));
         let count = rows.into_iter().product::<TDim>() * length * (2 * self.width);
         Ok(match self.products {
-            Products::Float => float_products(count),
-            Products::Bf16 => bf16_products(count),
+            ComputeType::Float => float_products(count),
+            ComputeType::Bf16 => bf16_products(count),
         })
     }
 }

@@ -1,10 +1,10 @@
-use kernels::{Epilogue, Finish, float::Weights};
+use kernels::{Epilogue, PostOp, float::Weights};
 use tract_onnx::tract_core::{internal::*, ops::Cost};
 
 use super::{float_products, floats, operator, room::room};
 use crate::Error;
 
-/// Convolution over time, `[..., time, channels]`, with zero padding, and GELU if that is its finish.
+/// Convolution over time, `[..., time, channels]`, with zero padding and a post-op.
 ///
 /// With time as the first axis, the window of an output is one stretch of memory, and windows
 /// overlap: a matrix product whose rows start every `stride * channels` numbers.
@@ -15,7 +15,7 @@ pub(crate) struct Convolution {
     channels: usize,
     kernel: usize,
     stride: usize,
-    finish: Finish,
+    post_op: PostOp,
 }
 
 impl Convolution {
@@ -25,7 +25,7 @@ impl Convolution {
         bias: Vec<f32>,
         kernel: usize,
         stride: usize,
-        finish: Finish,
+        post_op: PostOp,
     ) -> Result<Self, Error> {
         let outputs = bias.len();
         let window = weights.len().checked_div(outputs).unwrap_or(0);
@@ -49,7 +49,7 @@ impl Convolution {
             }
         }
         let weights = Arc::new(Weights::pack(&by_time, outputs, window));
-        Ok(Self { weights, bias: bias.into(), channels, kernel, stride, finish })
+        Ok(Self { weights, bias: bias.into(), channels, kernel, stride, post_op })
     }
 }
 
@@ -63,7 +63,7 @@ impl std::fmt::Debug for Convolution {
 impl PartialEq for Convolution {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.weights, &other.weights)
-            && (self.stride, self.finish) == (other.stride, other.finish)
+            && (self.stride, self.post_op) == (other.stride, other.post_op)
     }
 }
 
@@ -84,7 +84,7 @@ impl EvalOp for Convolution {
         if rows > 0 {
             let pad = self.kernel / 2 * channels;
             let mut padded = vec![0.0; frames * channels + 2 * pad];
-            let epilogue = Epilogue { bias: Some(&self.bias), finish: self.finish };
+            let epilogue = Epilogue { bias: Some(&self.bias), post_op: self.post_op };
             let mut view = out.try_as_plain_ram_mut()?;
             let outs = view.as_slice_mut::<f32>()?.chunks_exact_mut(rows * outputs);
             for (x, out) in floats(&inputs[0])?.chunks_exact(frames * channels).zip(outs) {

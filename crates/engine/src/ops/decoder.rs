@@ -2,7 +2,7 @@
 
 use std::cell::{RefCell, RefMut};
 
-use kernels::attention::{self, Rows};
+use kernels::{Rows, attention};
 use tract_onnx::tract_core::internal::*;
 
 use super::{floats, last_axis, operator, with_last_axis, zeros};

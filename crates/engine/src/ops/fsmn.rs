@@ -1,4 +1,4 @@
-use kernels::{attention::Rows, depthwise};
+use kernels::{Rows, depthwise};
 use tract_onnx::tract_core::{internal::*, ops::Cost};
 
 use super::{
@@ -39,7 +39,14 @@ impl EvalOp for Fsmn {
             let outs = view.as_slice_mut::<f32>()?.chunks_exact_mut(time * self.channels);
             for (x, out) in floats(&inputs[0])?.chunks_exact(time * stride).zip(outs) {
                 let x = Rows { values: &x[self.first..], stride, count: time };
-                depthwise::filter(x, &self.weights, self.channels, self.before, self.residual, out);
+                depthwise::convolve(
+                    x,
+                    &self.weights,
+                    self.channels,
+                    self.before,
+                    self.residual,
+                    out,
+                );
             }
         }
         recycle(inputs);

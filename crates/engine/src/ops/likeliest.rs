@@ -1,6 +1,6 @@
 use std::cell::RefCell;
 
-use kernels::{Buffer, Finish, dynamic::extremes, scores};
+use kernels::{AlignedBuffer, PostOp, dynamic::min_max, scores};
 use tract_onnx::tract_core::{internal::*, ops::Cost};
 
 use super::{
@@ -27,16 +27,16 @@ pub(crate) enum Likeliest {
 operator!(Likeliest);
 
 thread_local! {
-    static SCORES: RefCell<Buffer<f32>> = RefCell::default();
+    static SCORES: RefCell<AlignedBuffer<f32>> = RefCell::default();
 }
 
 impl Likeliest {
     /// Of what `op` gives, in its place, if that is possible.
     pub(crate) fn of(op: &dyn TypedOp) -> Option<Self> {
-        let adds = |finish| finish == Finish::Add;
-        let linear = op.downcast_ref::<Linear>().filter(|linear| !adds(linear.finish));
+        let adds = |post_op| post_op == PostOp::Add;
+        let linear = op.downcast_ref::<Linear>().filter(|linear| !adds(linear.post_op));
         let quantized = op.downcast_ref::<QuantizedLinear>();
-        let quantized = quantized.filter(|linear| !adds(linear.finish));
+        let quantized = quantized.filter(|linear| !adds(linear.post_op));
         let linear = linear.cloned().map(Self::Linear);
         linear.or_else(|| quantized.cloned().map(Self::Quantized))
     }
@@ -71,17 +71,18 @@ impl EvalOp for Likeliest {
                 match self {
                     Self::Given => scores.copy_from_slice(&floats(&inputs[0])?[part]),
                     Self::Linear(linear) => {
-                        linear.layer.apply(&floats(&inputs[0])?[part], linear.finish, scores);
+                        linear.layer.apply(&floats(&inputs[0])?[part], linear.post_op, scores);
                     }
                     Self::Quantized(linear) => {
                         let all = quantized(&inputs)?;
-                        let rows = kernels::dynamic::Quantized { values: &all.values[part], ..all };
+                        let rows =
+                            kernels::dynamic::QuantizedTensor { values: &all.values[part], ..all };
                         linear.weights.apply(rows, linear.epilogue(), scores);
                     }
                 }
                 for (scores, out) in scores.chunks_exact(classes).zip(out) {
-                    let (class, greatest) = scores::arg_max(scores).unwrap_or((0, f32::NAN));
-                    let finite = extremes(scores).0.is_finite();
+                    let (class, greatest) = scores::argmax(scores).unwrap_or((0, f32::NAN));
+                    let finite = min_max(scores).0.is_finite();
                     let log_share = -scores::sum_exp(scores, greatest, 1.0).ln();
                     *out = [class as f32, if finite { log_share } else { f32::NAN }];
                 }

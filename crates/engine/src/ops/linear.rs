@@ -1,4 +1,4 @@
-use kernels::Finish;
+use kernels::PostOp;
 use tract_onnx::tract_core::{internal::*, ops::Cost};
 
 use super::{
@@ -7,16 +7,16 @@ use super::{
     with_last_axis,
 };
 
-/// `x`, and the residual if `finish` adds.
+/// `x`, and the residual if `post_op` adds.
 #[derive(Debug, Clone)]
 pub(crate) struct Linear {
     pub(crate) layer: Arc<crate::Linear>,
-    pub(crate) finish: Finish,
+    pub(crate) post_op: PostOp,
 }
 
 impl PartialEq for Linear {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.layer, &other.layer) && self.finish == other.finish
+        Arc::ptr_eq(&self.layer, &other.layer) && self.post_op == other.post_op
     }
 }
 
@@ -28,7 +28,7 @@ impl EvalOp for Linear {
     op_out_of_plan!();
 
     fn eval(&self, _: &EvalContext, mut inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let mut out = if self.finish == Finish::Add {
+        let mut out = if self.post_op == PostOp::Add {
             inputs.pop().context("takes a residual")?.into_tensor()
         } else {
             let mut shape: TVec<usize> = inputs[0].shape().into();
@@ -36,7 +36,7 @@ impl EvalOp for Linear {
             room::<f32>(&shape)?
         };
         let x = floats(&inputs[0])?;
-        self.layer.apply(x, self.finish, out.try_as_plain_ram_mut()?.as_slice_mut()?);
+        self.layer.apply(x, self.post_op, out.try_as_plain_ram_mut()?.as_slice_mut()?);
         recycle(inputs);
         Ok(tvec!(out.into_tvalue()))
     }
@@ -48,7 +48,7 @@ impl TypedOp for Linear {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         ensure!(last_axis(inputs[0])? == self.layer.inputs(), "takes {:?}", self.layer);
         let out = with_last_axis(inputs[0], self.layer.outputs())?;
-        if self.finish == Finish::Add {
+        if self.post_op == PostOp::Add {
             ensure!(inputs.len() == 2 && inputs[1].shape == out.shape, "residual of another shape");
         }
         Ok(tvec!(out))

@@ -34,9 +34,9 @@ impl Fill for LayerNorm {
         Ok(())
     }
 
-    fn fill_with_extremes(&self, inputs: &[TValue], out: &mut [f32]) -> TractResult<(f32, f32)> {
+    fn fill_with_min_max(&self, inputs: &[TValue], out: &mut [f32]) -> TractResult<(f32, f32)> {
         let x = floats(&inputs[0])?;
-        Ok(pointwise::layer_norm_with_extremes(x, &self.gamma, &self.beta, self.epsilon, out))
+        Ok(pointwise::layer_norm_with_min_max(x, &self.gamma, &self.beta, self.epsilon, out))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use kernels::{Buffer, dynamic};
+use kernels::{AlignedBuffer, dynamic};
 use tract_onnx::tract_core::{internal::*, ops::Cost};
 
 use super::{
@@ -18,9 +18,9 @@ pub(crate) trait Fill {
     fn fill(&self, inputs: &[TValue], out: &mut [f32]) -> TractResult<()>;
 
     /// As [`Self::fill`]; returns the least and the greatest of what is written and zero.
-    fn fill_with_extremes(&self, inputs: &[TValue], out: &mut [f32]) -> TractResult<(f32, f32)> {
+    fn fill_with_min_max(&self, inputs: &[TValue], out: &mut [f32]) -> TractResult<(f32, f32)> {
         self.fill(inputs, out)?;
-        Ok(dynamic::extremes(out))
+        Ok(dynamic::min_max(out))
     }
 }
 
@@ -42,7 +42,7 @@ pub(crate) enum ThenQuantize {
 }
 
 thread_local! {
-    static FLOATS: RefCell<Buffer<f32>> = RefCell::default();
+    static FLOATS: RefCell<AlignedBuffer<f32>> = RefCell::default();
 }
 
 impl ThenQuantize {
@@ -50,7 +50,7 @@ impl ThenQuantize {
     pub(crate) fn of(op: &dyn TypedOp) -> Option<Self> {
         let linear = op.downcast_ref::<QuantizedLinear>();
         // One that adds works in the place of what it adds to.
-        let linear = linear.filter(|linear| linear.finish != kernels::Finish::Add);
+        let linear = linear.filter(|linear| linear.post_op != kernels::PostOp::Add);
         None.or_else(|| linear.cloned().map(Self::Linear))
             .or_else(|| op.downcast_ref::<LayerNorm>().cloned().map(Self::Norm))
             .or_else(|| op.downcast_ref::<Attention>().cloned().map(Self::Attention))
@@ -94,9 +94,13 @@ impl EvalOp for ThenQuantize {
         let (scale, zero_point) = FLOATS.with_borrow_mut(|floats| -> TractResult<_> {
             let count = out.len();
             floats.grow(count);
-            let extremes = self.fill().fill_with_extremes(&inputs, &mut floats[..count])?;
+            let min_max = self.fill().fill_with_min_max(&inputs, &mut floats[..count])?;
             let mut view = out.try_as_plain_ram_mut()?;
-            Ok(dynamic::quantize_within(extremes, &floats[..count], view.as_slice_mut::<u8>()?))
+            Ok(dynamic::quantize_with_min_max(
+                min_max,
+                &floats[..count],
+                view.as_slice_mut::<u8>()?,
+            ))
         })?;
         recycle(inputs);
         Ok(tvec!(

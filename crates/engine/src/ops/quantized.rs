@@ -1,6 +1,6 @@
 //! ONNX's dynamic quantization.
 
-use kernels::{Epilogue, Finish, dynamic};
+use kernels::{Epilogue, PostOp, dynamic};
 use tract_onnx::tract_core::{internal::*, ops::Cost};
 
 use super::{
@@ -43,12 +43,12 @@ impl TypedOp for DynamicQuantize {
     }
 }
 
-/// A linear layer over what [`DynamicQuantize`] gives, to f32; and the residual if `finish` adds.
+/// A linear layer over what [`DynamicQuantize`] gives, to f32; and the residual if `post_op` adds.
 #[derive(Clone)]
 pub(crate) struct QuantizedLinear {
     pub(crate) weights: Arc<dynamic::Weights>,
     pub(crate) bias: Option<Arc<[f32]>>,
-    pub(crate) finish: Finish,
+    pub(crate) post_op: PostOp,
 }
 
 impl std::fmt::Debug for QuantizedLinear {
@@ -62,7 +62,7 @@ impl PartialEq for QuantizedLinear {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.weights, &other.weights)
             && self.bias.as_deref() == other.bias.as_deref()
-            && self.finish == other.finish
+            && self.post_op == other.post_op
     }
 }
 
@@ -72,13 +72,13 @@ operator!(QuantizedLinear);
 
 impl QuantizedLinear {
     pub(super) fn epilogue(&self) -> Epilogue<'_> {
-        Epilogue { bias: self.bias.as_deref(), finish: self.finish }
+        Epilogue { bias: self.bias.as_deref(), post_op: self.post_op }
     }
 }
 
 /// The outputs of [`DynamicQuantize`].
-pub(super) fn quantized(inputs: &[TValue]) -> TractResult<dynamic::Quantized<'_>> {
-    Ok(dynamic::Quantized {
+pub(super) fn quantized(inputs: &[TValue]) -> TractResult<dynamic::QuantizedTensor<'_>> {
+    Ok(dynamic::QuantizedTensor {
         values: inputs[0].try_as_plain_ram()?.as_slice::<u8>()?,
         scale: inputs[1].cast_to_scalar()?,
         zero_point: inputs[2].cast_to_scalar()?,
@@ -93,14 +93,14 @@ impl Fill for QuantizedLinear {
     }
 
     fn fill(&self, inputs: &[TValue], out: &mut [f32]) -> TractResult<()> {
-        ensure!(self.finish != Finish::Add, "works in the place of what it adds to");
+        ensure!(self.post_op != PostOp::Add, "works in the place of what it adds to");
         self.weights.apply(quantized(inputs)?, self.epilogue(), out);
         Ok(())
     }
 
-    fn fill_with_extremes(&self, inputs: &[TValue], out: &mut [f32]) -> TractResult<(f32, f32)> {
-        ensure!(self.finish != Finish::Add, "works in the place of what it adds to");
-        Ok(self.weights.apply_with_extremes(quantized(inputs)?, self.epilogue(), out))
+    fn fill_with_min_max(&self, inputs: &[TValue], out: &mut [f32]) -> TractResult<(f32, f32)> {
+        ensure!(self.post_op != PostOp::Add, "works in the place of what it adds to");
+        Ok(self.weights.apply_with_min_max(quantized(inputs)?, self.epilogue(), out))
     }
 }
 
@@ -108,7 +108,7 @@ impl EvalOp for QuantizedLinear {
     op_out_of_plan!();
 
     fn eval(&self, _: &EvalContext, mut inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        if self.finish != Finish::Add {
+        if self.post_op != PostOp::Add {
             return filled(self, inputs);
         }
         let mut out = inputs.pop().context("takes a residual")?.into_tensor();
@@ -132,8 +132,8 @@ impl TypedOp for QuantizedLinear {
         ensure!(*last == self.weights.inputs().to_dim(), "{self:?} of {last} inputs");
         *last = self.weights.outputs().to_dim();
         match residual {
-            [] => ensure!(self.finish != Finish::Add, "takes a residual"),
-            [residual] => ensure!(self.finish == Finish::Add && *residual.shape == *shape),
+            [] => ensure!(self.post_op != PostOp::Add, "takes a residual"),
+            [residual] => ensure!(self.post_op == PostOp::Add && *residual.shape == *shape),
             _ => bail!("takes one residual"),
         }
         Ok(tvec!(f32::fact(&*shape)))

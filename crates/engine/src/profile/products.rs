@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use tract_onnx::tract_core::{internal::*, ops::Cost};
 
 use super::Products;
-use crate::{FloatProducts, decoding::Decoding, ops};
+use crate::{ComputeType, decoding::Decoding, ops};
 
 /// In [`Op::info`] of operators of ours.
 pub(crate) const OURS: &str = "stands on kernels";
@@ -60,7 +60,7 @@ fn decoding_products(
     let (count, kind) = if op.is::<ops::CachedAttention>() {
         let &[beams, added, stride] = shape.as_slice() else { return None };
         let positions: usize = (1..=added).map(|index| decoding.cache.length() + index).sum();
-        (beams * positions * 2 * (stride / 3), FloatProducts::Float)
+        (beams * positions * 2 * (stride / 3), ComputeType::Float)
     } else if op.is::<ops::MemoryAttention>() {
         let memories = &decoding.memories;
         (2 * shape.iter().product::<usize>() * memories.length(), memories.products())
@@ -68,7 +68,7 @@ fn decoding_products(
         return None;
     };
     Some(match kind {
-        FloatProducts::Float => Products { f32: count as u64, ..Products::default() },
-        FloatProducts::Bf16 => Products { bf16: count as u64, ..Products::default() },
+        ComputeType::Float => Products { f32: count as u64, ..Products::default() },
+        ComputeType::Bf16 => Products { bf16: count as u64, ..Products::default() },
     })
 }

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::{Finish, GraphBuilder, Linear, Network};
+use crate::{GraphBuilder, Linear, Network, PostOp};
 
 /// `[rows, 3]` to `[rows, 4]` in int8, to `[rows, 2]` in f32.
 fn network() -> Network {
@@ -9,8 +9,8 @@ fn network() -> Network {
     let float = Arc::new(Linear::float(&[0.5; 8], 2, None).expect("a layer"));
     let mut graph = GraphBuilder::default();
     let x = graph.input::<f32>("x", &["rows".into(), 3.into()]).expect("x");
-    let hidden = graph.linear("hidden", x, &int8, Finish::Relu).expect("a layer");
-    let y = graph.linear("y", hidden, &float, Finish::Store).expect("a layer");
+    let hidden = graph.linear("hidden", x, &int8, PostOp::Relu).expect("a layer");
+    let y = graph.linear("y", hidden, &float, PostOp::None).expect("a layer");
     graph.finish(&[y]).expect("a network")
 }
 

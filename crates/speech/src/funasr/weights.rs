@@ -1,8 +1,8 @@
-//! Which of the ONNX files in a directory to run, and in which precision.
+//! Chooses the ONNX file of a model directory, and the precision to run it in.
 
 use std::path::{Path, PathBuf};
 
-use engine::{LinearProducts, OnnxFile};
+use engine::OnnxFile;
 
 use crate::{
     files::{self, broken},
@@ -18,22 +18,23 @@ pub(crate) struct Weights {
     pub(crate) path: PathBuf,
     /// `int8`, `bf16` or `f32`.
     pub(crate) precision: &'static str,
-    products: LinearProducts,
+    products: engine::Precision,
 }
 
 impl Weights {
-    /// int8 is the quantized file if there is one, else the other one quantized; all else is made
-    /// from floats.
+    /// Chooses the file for `precision`. For int8 this is the quantized file if there is one,
+    /// otherwise the file of floats, which is quantized when opened; the other precisions need the
+    /// file of floats.
     pub(crate) fn find(directory: &Path, precision: Precision) -> Result<Self, Error> {
         let (precision, products) = match precision {
             Precision::Auto | Precision::Int8 => {
                 if let Some(path) = files::find(directory, &INT8) {
-                    return Ok(Self { path, precision: "int8", products: LinearProducts::F32 });
+                    return Ok(Self { path, precision: "int8", products: engine::Precision::F32 });
                 }
-                ("int8", LinearProducts::Int8)
+                ("int8", engine::Precision::Int8)
             }
-            Precision::Bf16 => ("bf16", LinearProducts::Bf16),
-            Precision::F32 => ("f32", LinearProducts::F32),
+            Precision::Bf16 => ("bf16", engine::Precision::Bf16),
+            Precision::F32 => ("f32", engine::Precision::F32),
         };
         let path = match files::find(directory, &FLOAT) {
             Some(path) => path,
@@ -42,8 +43,8 @@ impl Weights {
             }
             None => {
                 let message = format!(
-                    "the directory holds no model.onnx, of whose floats {precision} is made: with \
-                     what it holds, the precision can be auto or int8"
+                    "the directory holds no model.onnx, whose floats {precision} needs: with the \
+                     quantized file that it holds, set the precision to auto or int8"
                 );
                 return Err(broken(directory, message));
             }
@@ -51,21 +52,22 @@ impl Weights {
         Ok(Self { path, precision, products })
     }
 
-    /// Refuses a file that is quantized under the name of one that is not.
+    /// Opens the file; refuses a quantized file that has the name of a file of floats, unless the
+    /// precision is int8.
     pub(crate) fn open(&self) -> Result<OnnxFile, Error> {
         let file = OnnxFile::read(&self.path).map_err(|error| broken(&self.path, error))?;
         let quantized = || file.nodes().iter().any(|node| node.op() == "MatMulInteger");
         match self.precision {
-            "int8" if self.products == LinearProducts::F32 || quantized() => Ok(file),
-            "int8" => Ok(file.with_linear(self.products)),
+            "int8" if self.products == engine::Precision::F32 || quantized() => Ok(file),
+            "int8" => Ok(file.with_precision(self.products)),
             precision if quantized() => {
                 let message = format!(
-                    "is quantized already: {precision} is made of floats; with this file, the \
-                     precision can be auto or int8"
+                    "is already quantized, but {precision} needs floats: with this file, set the \
+                     precision to auto or int8"
                 );
                 Err(broken(&self.path, message))
             }
-            _ => Ok(file.with_linear(self.products)),
+            _ => Ok(file.with_precision(self.products)),
         }
     }
 }
@@ -75,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_fastest_that_is_there() {
+    fn chooses_the_fastest_available_file() {
         let directory = tempfile::tempdir().expect("directory");
         let find = |precision| Weights::find(directory.path(), precision);
         let write = |name: &str| std::fs::write(directory.path().join(name), "").expect("write");
@@ -83,24 +85,24 @@ mod tests {
         assert!(message.contains("model_quant.onnx or model.int8.onnx or model.onnx"), "{message}");
         write("model.onnx");
         for (precision, name, products) in [
-            (Precision::Auto, "int8", LinearProducts::Int8),
-            (Precision::Int8, "int8", LinearProducts::Int8),
-            (Precision::Bf16, "bf16", LinearProducts::Bf16),
-            (Precision::F32, "f32", LinearProducts::F32),
+            (Precision::Auto, "int8", engine::Precision::Int8),
+            (Precision::Int8, "int8", engine::Precision::Int8),
+            (Precision::Bf16, "bf16", engine::Precision::Bf16),
+            (Precision::F32, "f32", engine::Precision::F32),
         ] {
             let found = find(precision).expect("the file of floats");
             assert_eq!((found.precision, found.products), (name, products));
         }
         write("model.int8.onnx");
         let int8 = find(Precision::Auto).expect("the quantized file");
-        assert_eq!((int8.precision, int8.products), ("int8", LinearProducts::F32));
+        assert_eq!((int8.precision, int8.products), ("int8", engine::Precision::F32));
         assert!(int8.path.ends_with("model.int8.onnx"));
         assert!(find(Precision::F32).expect("f32").path.ends_with("model.onnx"));
         std::fs::remove_file(directory.path().join("model.onnx")).expect("remove");
         for (precision, name) in [(Precision::Bf16, "bf16"), (Precision::F32, "f32")] {
             let message = find(precision).expect_err("no floats").to_string();
             assert!(
-                message.contains(&format!("no model.onnx, of whose floats {name}")),
+                message.contains(&format!("no model.onnx, whose floats {name} needs")),
                 "{message}"
             );
         }

@@ -210,7 +210,7 @@ impl Pipeline {
     }
 
     /// Digest of everything that the text depends on, save the recording itself.
-    pub fn fingerprint(&self, decoding: &audio::Options, options: &Options) -> String {
+    pub fn fingerprint(&self, decoding: &audio::DecodeOptions, options: &Options) -> String {
         let text = format!(
             "revision {REVISION}\nrecognizer {}\nvad {}\npunctuation {:?}\nspeakers {:?} {:?}\n\
              segmentation {:?}\nchannels {:?}\nallow_truncated {}\nlanguage {:?}\nhotwords {:?}\n\

@@ -2,7 +2,7 @@
 
 use std::{fmt::Display, path::Path};
 
-use engine::{FloatProducts, Onnx, OnnxFile, Tensor};
+use engine::{ComputeType, Onnx, OnnxFile, Tensor};
 
 use super::config::ModelConfig;
 use crate::recognizer::Error;
@@ -40,7 +40,8 @@ impl Network {
             |e: &dyn Display| Error::Model { path: path.to_owned(), message: e.to_string() };
         let zeros = vec![0f32; cache_shape.iter().product()];
         // Its thresholds should mean the same on all machines, also where it is quantized.
-        let file = OnnxFile::read(path).map_err(|e| model(&e))?.with_floats(FloatProducts::Float);
+        let file =
+            OnnxFile::read(path).map_err(|e| model(&e))?.with_compute_type(ComputeType::Float);
         let network = Self {
             graph: file.whole(&inputs).map_err(|e| model(&e))?,
             width,

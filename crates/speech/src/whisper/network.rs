@@ -10,7 +10,7 @@ mod tests;
 
 use std::{path::Path, sync::Arc};
 
-use engine::{FloatProducts, KeyValueCache, Memories};
+use engine::{ComputeType, KeyValueCache, Memories};
 
 use crate::recognizer::Error;
 
@@ -28,10 +28,10 @@ pub enum Precision {
 
 impl Precision {
     /// In attention. What is quantized or rounded is far from exact already.
-    fn products(self) -> FloatProducts {
+    fn products(self) -> ComputeType {
         match self {
-            Self::F32 => FloatProducts::Float,
-            Self::Bf16 | Self::Int8 => FloatProducts::fastest(),
+            Self::F32 => ComputeType::Float,
+            Self::Bf16 | Self::Int8 => ComputeType::fastest(),
         }
     }
 }
@@ -56,7 +56,7 @@ pub struct Dimensions {
 #[derive(Debug)]
 pub struct Network {
     dimensions: Dimensions,
-    products: FloatProducts,
+    products: ComputeType,
     /// Mel `[mels, 3000]` to states `[audio_context, width]`.
     encoder: engine::Network,
     /// Per decoder layer: states to keys and values `[audio_context, 2 * width]`.

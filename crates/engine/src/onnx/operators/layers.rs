@@ -1,6 +1,6 @@
 //! Layers that exporters take apart.
 
-use kernels::attention::Products;
+use kernels::attention::ComputeType;
 use tract_onnx::{
     model::ParsingContext, pb::NodeProto, tract_core::internal::*, tract_hir::internal::*,
 };
@@ -122,7 +122,7 @@ impl Expansion for Attention {
         let op = ops::Attention {
             heads: self.heads,
             width: width.to_usize()?,
-            products: Products::Float,
+            products: ComputeType::Float,
             parts: [0, 1, 2].map(|input| ops::Part { input, first: 0 }),
         };
         model.wire_node(prefix, op, inputs)

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use kernels::{Finish, dynamic};
+use kernels::{PostOp, dynamic};
 use tract_onnx::{pb::NodeProto, tract_core::internal::*, tract_hir::internal::*};
 
 use super::{constant, tensor};
@@ -91,7 +91,7 @@ impl After {
         })
     }
 
-    /// Wires the operator that `of` makes for a finish, over `taken`.
+    /// Wires the operator that `of` makes for a post-op, over `taken`.
     fn wire<O: Into<Box<dyn TypedOp>>>(
         self,
         prefix: &str,
@@ -99,13 +99,13 @@ impl After {
         inputs: &[OutletId],
         taken: usize,
         outputs: usize,
-        of: impl FnOnce(Finish) -> O,
+        of: impl FnOnce(PostOp) -> O,
     ) -> TractResult<TVec<OutletId>> {
         let mut taken: TVec<_> = inputs[..taken].into();
         let Some(&residual) = inputs.last().filter(|_| self.residual) else {
             return model.wire_node(
                 prefix,
-                of(if self.relu { Finish::Relu } else { Finish::Store }),
+                of(if self.relu { PostOp::Relu } else { PostOp::None }),
                 &taken,
             );
         };
@@ -113,9 +113,9 @@ impl After {
         *shape.last_mut().context("takes at least one axis")? = outputs.to_dim();
         if *model.outlet_fact(residual)?.shape == *shape {
             taken.push(residual);
-            return model.wire_node(prefix, of(Finish::Add), &taken);
+            return model.wire_node(prefix, of(PostOp::Add), &taken);
         }
-        let product = model.wire_node(format!("{prefix}.product"), of(Finish::Store), &taken)?[0];
+        let product = model.wire_node(format!("{prefix}.product"), of(PostOp::None), &taken)?[0];
         let sum = [product, residual];
         let sum = tract_onnx::tract_hir::ops::binary::wire_rank_broadcast(prefix, model, &sum)?;
         model.wire_node(prefix, tract_onnx::tract_core::ops::math::add(), &sum)
@@ -178,7 +178,7 @@ impl Expansion for QuantizedLinear {
         let bias = self.0.biased.then(|| constant::<f32>(model, inputs[6])).transpose()?;
         ensure!(bias.as_ref().is_none_or(|bias| bias.len() == outputs), "a bias of {outputs}");
         let (weights, bias) = (Arc::new(weights), bias.map(Into::into));
-        let of = |finish| ops::QuantizedLinear { weights, bias, finish };
+        let of = |post_op| ops::QuantizedLinear { weights, bias, post_op };
         self.0.wire(prefix, model, inputs, 3, outputs, of)
     }
 }
@@ -257,7 +257,7 @@ impl Expansion for Linear {
             Ok(crate::Linear::by_input(weights, outputs, bias, self.rounded)?)
         })?;
         let layer = Arc::new(layer);
-        let of = |finish| ops::Linear { layer, finish };
+        let of = |post_op| ops::Linear { layer, post_op };
         self.after.wire(prefix, model, inputs, 1, outputs, of)
     }
 }

@@ -4,7 +4,7 @@
 use std::{io::Read, path::Path};
 
 use super::{file::Fused, npz::Npz, *};
-use crate::FloatProducts;
+use crate::ComputeType;
 
 pub(super) fn fixtures() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/funasr")
@@ -257,7 +257,7 @@ fn likeliest_is_that_of_all_scores() {
             let found = run(&network, &x);
             assert_eq!(found.len(), 2 * rows);
             for (scores, found) in scores.chunks(classes).zip(found.chunks(2)) {
-                let (class, greatest) = kernels::scores::arg_max(scores).expect("scores");
+                let (class, greatest) = kernels::scores::argmax(scores).expect("scores");
                 assert_eq!(found[0], class as f32, "{operators:?}");
                 let sum: f32 = scores.iter().map(|score| (score - greatest).exp()).sum();
                 assert!((found[1] + sum.ln()).abs() < 1e-5, "{operators:?}");
@@ -333,7 +333,7 @@ fn encoders_of_models() {
     for (model, output) in
         [("paraformer", "/encoder/after_norm/Add_1"), ("sensevoice", "/encoder/tp_norm/Add_1")]
     {
-        let file = quantized(model).with_floats(FloatProducts::Float);
+        let file = quantized(model).with_compute_type(ComputeType::Float);
         let inputs = [
             Input::new("speech", [1.into(), "frames".into(), 560.into()]),
             Input::full_length("speech_lengths", "frames"),

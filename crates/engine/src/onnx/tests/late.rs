@@ -4,6 +4,7 @@ use super::{
     super::{file::Fused, stored},
     *,
 };
+use crate::Precision;
 
 const INPUTS: usize = 32;
 const OUTPUTS: usize = 40;
@@ -108,14 +109,14 @@ fn a_file_that_shrinks_is_an_error() {
 #[test]
 fn precisions_are_as_close_as_they_should_be() {
     let bytes = model(&weights(), &[INPUTS as u8, OUTPUTS as u8]);
-    let of = |products| run(&parse(&bytes).expect("a file").with_linear(products), true);
-    let exact = of(LinearProducts::F32);
-    let rounded = largest_difference(&of(LinearProducts::Bf16), &exact);
+    let of = |products| run(&parse(&bytes).expect("a file").with_precision(products), true);
+    let exact = of(Precision::F32);
+    let rounded = largest_difference(&of(Precision::Bf16), &exact);
     assert!((1e-4..0.1).contains(&rounded), "bf16: {rounded}");
-    let quantized = largest_difference(&of(LinearProducts::Int8), &exact);
+    let quantized = largest_difference(&of(Precision::Int8), &exact);
     assert!((1e-3..0.1).contains(&quantized), "int8: {quantized}");
-    let plain = run(&parse(&bytes).expect("a file").with_linear(LinearProducts::Int8), false);
-    assert!(largest_difference(&of(LinearProducts::Int8), &plain) < 1e-5, "without fusion");
+    let plain = run(&parse(&bytes).expect("a file").with_precision(Precision::Int8), false);
+    assert!(largest_difference(&of(Precision::Int8), &plain) < 1e-5, "without fusion");
 }
 
 #[test]
@@ -123,10 +124,10 @@ fn weights_that_are_no_numbers_are_refused() {
     for at in [0, INPUTS * OUTPUTS - 1] {
         let mut weights = weights();
         weights[at] = f32::NAN;
-        for products in [LinearProducts::F32, LinearProducts::Bf16, LinearProducts::Int8] {
+        for products in [Precision::F32, Precision::Bf16, Precision::Int8] {
             let file = parse(&model(&weights, &[INPUTS as u8, OUTPUTS as u8])).expect("a file");
             let network = file
-                .with_linear(products)
+                .with_precision(products)
                 .network(&[Input::new("x", [1.into(), INPUTS.into()])], &["y"]);
             let message = network.expect_err("broken").to_string();
             assert!(message.contains("a weight of `w` is no number"), "{message}");

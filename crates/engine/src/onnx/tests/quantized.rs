@@ -8,6 +8,7 @@ use super::{
     fused::fixtures,
     *,
 };
+use crate::Precision;
 
 fn fixture(model: &str, name: &str) -> OnnxFile {
     let packed = std::fs::read(fixtures().join(model).join(format!("{name}.onnx.gz")));
@@ -71,5 +72,5 @@ fn networks_compute_what_those_of_the_exporter_do() {
         crate::values::<f32>(&outputs[0]).expect("floats").to_vec()
     };
     let theirs = run(fixture("sensevoice", "model_quant"));
-    assert_eq!(run(fixture("sensevoice", "model").with_linear(LinearProducts::Int8)), theirs);
+    assert_eq!(run(fixture("sensevoice", "model").with_precision(Precision::Int8)), theirs);
 }

@@ -12,7 +12,7 @@ fn fixtures() -> PathBuf {
 /// With attention in f32, as CTranslate2's.
 fn open(directory: &Path, precision: Precision) -> Network {
     let path = directory.join("model.bin");
-    build::network(&path, precision, FloatProducts::Float).expect("the model opens")
+    build::network(&path, precision, ComputeType::Float).expect("the model opens")
 }
 
 fn miniature(weights: &str, precision: Precision) -> Network {
@@ -88,10 +88,10 @@ fn int8_agrees_with_ctranslate2() {
 #[test]
 fn attention_in_bf16_stays_near() {
     for (precision, products) in
-        [(Precision::F32, FloatProducts::Bf16), (Precision::Int8, FloatProducts::Bf16)]
+        [(Precision::F32, ComputeType::Bf16), (Precision::Int8, ComputeType::Bf16)]
     {
         let path = fixtures().join("float/model.bin");
-        let [near, exact] = [products, FloatProducts::Float].map(|products| {
+        let [near, exact] = [products, ComputeType::Float].map(|products| {
             let network = build::network(&path, precision, products).expect("opens");
             let audio = network.encode(&mel(network.dimensions())).expect("audio");
             let mut logits = Vec::new();
