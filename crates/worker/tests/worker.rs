@@ -14,7 +14,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use job::{BatchId, Failed, Job, Options, Records};
+use job::{BatchId, Failed, Job, JobOptions, Records};
+use location::Location;
 use queue::{MemoryQueue, Message, Queue};
 use speech::{
     compute::Compute,
@@ -22,7 +23,7 @@ use speech::{
     recognizer::{self, Description, Hypothesis, Recognition, Recognizer},
     vad::FsmnVad,
 };
-use store::{Config, Location, Stores};
+use store::{StoreConfig, Stores};
 use tokio_util::sync::CancellationToken;
 use transcript::Transcript;
 use worker::{ComputePool, Transcriber, Worker};
@@ -67,7 +68,7 @@ impl<F: Fn(usize) + Send + Sync> Recognizer for Scripted<F> {
     fn recognize(
         &self,
         samples: &[f32],
-        _: &recognizer::Options,
+        _: &recognizer::RecognizeOptions,
     ) -> Result<Recognition, recognizer::Error> {
         (self.script)(self.calls.fetch_add(1, Ordering::SeqCst));
         let hypothesis = Hypothesis {
@@ -78,7 +79,7 @@ impl<F: Fn(usize) + Send + Sync> Recognizer for Scripted<F> {
             log_probability: -0.1,
             ..Hypothesis::default()
         };
-        Ok(Recognition { hypotheses: vec![hypothesis], guess: None })
+        Ok(Recognition { hypotheses: vec![hypothesis], detected_language: None })
     }
 }
 
@@ -105,7 +106,7 @@ impl Fleet {
             diarizer: None,
             normalizer: None,
         };
-        let pipeline = Pipeline::new(models, pipeline::Settings::default(), pool);
+        let pipeline = Pipeline::new(models, pipeline::PipelineConfig::default(), pool);
         let decoding = audio::DecodeOptions {
             limits: audio::Limits {
                 max_bytes: 1 << 30,
@@ -115,7 +116,7 @@ impl Fleet {
             channels: audio::ChannelMode::Mix,
             allow_truncated: false,
         };
-        let stores = Arc::new(Stores::new(Config::default()).unwrap());
+        let stores = Arc::new(Stores::new(StoreConfig::default()).unwrap());
         let queue = MemoryQueue::new();
         let config = worker::WorkerConfig {
             name: "test".to_owned(),
@@ -138,10 +139,10 @@ impl Fleet {
     }
 
     async fn submit(&self, name: &str) -> Job {
-        self.submit_with(name, Options::default()).await
+        self.submit_with(name, JobOptions::default()).await
     }
 
-    async fn submit_with(&self, name: &str, options: Options) -> Job {
+    async fn submit_with(&self, name: &str, options: JobOptions) -> Job {
         let batch = BatchId::generate();
         let records = Records::under(&self.uri("out"), &batch).prefix().to_owned();
         let output = self.uri(&format!("out/{name}"));
@@ -279,7 +280,7 @@ async fn a_job_asks_for_a_preset_by_its_name_or_by_its_recognizer() {
     let Some(fleet) = Fleet::new(|_| {}) else { return };
     for (file, model) in [("a.wav", "preset"), ("b.wav", "scripted"), ("c.wav", "nonesuch")] {
         write_speech(&fleet.path(file), 3);
-        let options = Options { model: Some(model.to_owned()), ..Options::default() };
+        let options = JobOptions { model: Some(model.to_owned()), ..JobOptions::default() };
         fleet.submit_with(file, options).await;
     }
     let (summary, queue, root) = fleet.run().await;

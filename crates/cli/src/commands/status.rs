@@ -6,8 +6,9 @@ use anyhow::Context;
 use app::Config;
 use futures::{StreamExt, TryStreamExt};
 use job::{Batch, BatchId, Failed, Records};
+use location::Location;
 use serde::Serialize;
-use store::{Location, Stores};
+use store::Stores;
 
 use crate::{
     args::{StatusArgs, output_prefix},
