@@ -3,7 +3,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use bytes::Bytes;
-use job::{BatchId, Job, Options, Records};
+use job::{BatchId, Job, JobOptions, Records};
 use queue::{Message, Queue};
 use serde_json::Value;
 use tokio::{io::copy_bidirectional, net::TcpListener, net::TcpStream};
@@ -26,7 +26,7 @@ fn job(services: &Services, source: &str) -> Job {
     let batch: BatchId = "0199d2c8-3a5f-7c63-9d0e-8f1f3b0c2a11".parse().unwrap();
     let records = Records::under(&services.uri("out/"), &batch).prefix().to_owned();
     let output = services.uri(&format!("out/{source}"));
-    Job::new(batch, services.uri(source), output, records, Options::default())
+    Job::new(batch, services.uri(source), output, records, JobOptions::default())
 }
 
 async fn dead_letters(services: &Services, count: usize, log: &Path) -> Vec<(String, String)> {
@@ -68,7 +68,7 @@ async fn impossible_jobs_become_dead_letters_with_a_reason() {
         good.source.clone(),
         "s3://no-such-bucket-here/a".to_owned(),
         "s3://no-such-bucket-here/.scriptorium".to_owned(),
-        Options::default(),
+        JobOptions::default(),
     );
     for (id, body) in [
         ("b", "not json".to_owned()),

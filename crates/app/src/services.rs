@@ -15,7 +15,9 @@ use crate::{Config, ConfigError, Error};
 pub fn library(config: &Config) -> Result<Library, Error> {
     let invalid = |message: String| ConfigError::new(format!("models.mirrors: {message}"));
     let pair = |text: &String| {
-        let pair = text.split_once('=').ok_or_else(|| invalid(format!("`{text}` has no `=`")))?;
+        let pair = text
+            .split_once('=')
+            .ok_or_else(|| invalid(format!("`{text}` does not contain `=`")))?;
         Ok((pair.0.to_owned(), pair.1.to_owned()))
     };
     let mirrors =

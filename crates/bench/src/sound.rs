@@ -27,7 +27,7 @@ impl Sound {
             while samples.len() < length(seconds) && decoder.next_block(&mut block)? {
                 samples.extend_from_slice(&block.channels[0]);
             }
-            anyhow::ensure!(!samples.is_empty(), "holds no audio");
+            anyhow::ensure!(!samples.is_empty(), "contains no audio");
             Ok(samples)
         };
         let samples = read().with_context(|| format!("--audio {}", path.display()))?;

@@ -15,9 +15,9 @@ use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 use speech::{
     paraformer::Paraformer,
-    recognizer::{Options, Precision, Recognizer},
+    recognizer::{Precision, RecognizeOptions, Recognizer},
     sensevoice::SenseVoice,
-    whisper::{self, Whisper},
+    whisper::{Whisper, WhisperOptions},
 };
 
 const SAMPLE_RATE: f64 = 16_000.0;
@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [family, directory, precision, files @ ..] = &arguments[..] else {
         return Err("usage: precision FAMILY MODEL-DIRECTORY PRECISION RECORDING...".into());
     };
-    let precision: Precision = serde_json::from_value(precision.as_str().into())?;
+    let precision: Precision = precision.parse()?;
     let start = cpu_time();
     let model = open(family, Path::new(directory), precision)?;
     let loaded = cpu_time();
@@ -54,18 +54,11 @@ fn open(
     precision: Precision,
 ) -> Result<Box<dyn Recognizer>, Box<dyn Error>> {
     Ok(match family {
-        "paraformer" => Box::new(Paraformer::open(directory, "model", precision)?),
-        "sensevoice" => Box::new(SenseVoice::open(directory, "model", precision)?),
+        "paraformer" => Box::new(Paraformer::open(directory, "model", Some(precision))?),
+        "sensevoice" => Box::new(SenseVoice::open(directory, "model", Some(precision))?),
         "whisper" => {
-            let settings = whisper::Settings {
-                precision: match precision {
-                    Precision::Auto | Precision::Int8 => whisper::network::Precision::Int8,
-                    Precision::Bf16 => whisper::network::Precision::Bf16,
-                    Precision::F32 => whisper::network::Precision::F32,
-                },
-                ..whisper::Settings::default()
-            };
-            Box::new(Whisper::open(directory, "model", settings)?)
+            let options = WhisperOptions { precision, ..WhisperOptions::default() };
+            Box::new(Whisper::open(directory, "model", options)?)
         }
         other => return Err(format!("there is no family {other}").into()),
     })
@@ -84,7 +77,7 @@ fn recognize(model: &dyn Recognizer, file: &str) -> Result<Value, Box<dyn Error>
     let longest = (model.max_seconds() * SAMPLE_RATE) as usize;
     let (mut texts, mut tokens, mut words) = (Vec::new(), Vec::new(), Vec::new());
     for window in samples.chunks(longest) {
-        for hypothesis in model.recognize(window, &Options::default())?.hypotheses {
+        for hypothesis in model.recognize(window, &RecognizeOptions::default())?.hypotheses {
             texts.push(hypothesis.text);
             tokens.extend(hypothesis.tokens);
             words.extend(hypothesis.words.iter().map(|word| word.log_probability));

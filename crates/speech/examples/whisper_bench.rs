@@ -10,8 +10,8 @@
 use std::{path::Path, time::Duration};
 
 use speech::{
-    recognizer::Error,
-    whisper::network::{Network, Precision},
+    recognizer::{Error, Precision},
+    whisper::network::Network,
 };
 
 const STEPS: usize = 30;

@@ -1,19 +1,20 @@
 //! The real FSMN-VAD against the segments that FunASR's own code finds.
 
-mod vad_support;
+mod support;
 
 use std::{collections::BTreeMap, ops::Range, path::Path, sync::Arc};
 
 use proptest::prelude::*;
 use speech::{
+    Chain,
     recognizer::Error,
-    vad::{FsmnVad, SilenceSchedule, VadOptions},
+    vad::{FsmnVad, SilenceSchedule, VadOptions, VoiceActivityDetector},
 };
-use vad_support::{assert_close, fixture, floats, model, speech_10s};
+use support::{assert_close, fixture, floats, model, speech_10s};
 
 /// Segments of one case in `vad.json`, from milliseconds to samples.
 fn expected(case: &str) -> Vec<Range<u64>> {
-    let json = std::fs::read(fixture("vad.json")).expect("vad.json");
+    let json = std::fs::read(fixture("frontend/vad.json")).expect("vad.json");
     let cases: BTreeMap<String, Vec<[u64; 2]>> = serde_json::from_slice(&json).expect("vad.json");
     cases[case].iter().map(|[start, end]| start * 16..end * 16).collect()
 }
@@ -115,7 +116,7 @@ fn a_model_directory_that_is_not_whole_is_refused() {
     let bad = directory.path();
     let refused = |expected: &str| match FsmnVad::open(bad) {
         Err(error @ Error::Model { .. }) => {
-            let message = error.to_string();
+            let message = Chain(&error).to_string();
             assert!(message.contains(expected), "{message}");
         }
         Err(error) => panic!("{error}"),
@@ -126,7 +127,7 @@ fn a_model_directory_that_is_not_whole_is_refused() {
     refused("no config.yaml or vad.yaml");
     std::fs::copy(good.join("config.yaml"), bad.join("vad.yaml")).expect("copy");
     refused("no am.mvn or vad.mvn");
-    std::fs::copy(fixture("paraformer.mvn"), bad.join("vad.mvn")).expect("copy");
+    std::fs::copy(fixture("frontend/paraformer.mvn"), bad.join("vad.mvn")).expect("copy");
     refused("the normalization has 560 values");
     std::fs::copy(good.join("am.mvn"), bad.join("vad.mvn")).expect("copy");
     FsmnVad::open(bad).expect("whole, under the other names");

@@ -1,6 +1,6 @@
 //! The front end against the features that FunASR's own code computes.
 
-mod vad_support;
+mod support;
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use speech::features::{
     Cmvn, Filterbank, FilterbankOptions, FilterbankStream, Frontend, FrontendConfig, Window,
 };
-use vad_support::{assert_close, fixture, floats, speech_10s};
+use support::{assert_close, fixture, floats, speech_10s};
 
 const PARAFORMER: FrontendConfig = FrontendConfig {
     fs: 16_000,
@@ -51,7 +51,7 @@ fn campplus_uses_the_same_code() {
 
 #[test]
 fn paraformer_rows_are_stacked_and_normalized() {
-    let cmvn = Cmvn::open(&fixture("paraformer.mvn")).expect("normalization");
+    let cmvn = Cmvn::open(&fixture("frontend/paraformer.mvn")).expect("normalization");
     let frontend = Frontend::new(&PARAFORMER, Some(cmvn)).expect("front end");
     let rows = frontend.rows(&speech_10s());
     assert_eq!(rows.len(), 167 * 560);
@@ -62,7 +62,7 @@ fn paraformer_rows_are_stacked_and_normalized() {
 
 #[test]
 fn a_normalization_of_another_size_is_refused() {
-    let cmvn = Cmvn::open(&fixture("paraformer.mvn")).expect("normalization");
+    let cmvn = Cmvn::open(&fixture("frontend/paraformer.mvn")).expect("normalization");
     let config = FrontendConfig { lfr_m: 5, lfr_n: 1, ..PARAFORMER };
     let message = Frontend::new(&config, Some(cmvn)).err().expect("560 values for 400");
     assert!(message.contains("560 values, but a frame has 80 x 5"), "{message}");

@@ -1,27 +1,27 @@
 //! The segmenter over the real FSMN-VAD.
 
-mod vad_support;
+mod support;
 
 use std::sync::Arc;
 
 use proptest::prelude::*;
 use speech::{
-    segmenter::{Options, Segment, Segmenter},
+    segmenter::{Segment, SegmentationConfig, Segmenter},
     vad::{FsmnVad, VadOptions},
 };
-use vad_support::{model, speech_10s};
+use support::{model, speech_10s};
 
-fn segments(vad: &Arc<FsmnVad>, options: &Options, samples: &[f32]) -> Vec<Segment> {
-    let (mut segmenter, mut out) = (Segmenter::new(Arc::clone(vad), options.clone()), Vec::new());
+fn segments(vad: &Arc<FsmnVad>, options: &SegmentationConfig, samples: &[f32]) -> Vec<Segment> {
+    let (mut segmenter, mut out) = (Segmenter::new(&**vad, options.clone()), Vec::new());
     segmenter.push(samples, &mut out).expect("push");
     segmenter.finish(&mut out).expect("finish");
     out
 }
 
 /// Never lets go, so that all speech is one segment for the VAD.
-fn patient(max_seconds: f64) -> Options {
+fn patient(max_seconds: f64) -> SegmentationConfig {
     let vad = VadOptions { max_end_silence_ms: Some(100_000), ..Default::default() };
-    Options { vad, max_seconds: Some(max_seconds) }
+    SegmentationConfig { vad, max_seconds: Some(max_seconds) }
 }
 
 fn assert_sound(segments: &[Segment], recording: &[f32], max_seconds: f64) {
@@ -40,7 +40,7 @@ fn assert_sound(segments: &[Segment], recording: &[f32], max_seconds: f64) {
 fn short_speech_is_as_the_vad_finds_it() {
     let Some(vad) = model() else { return };
     let speech = speech_10s().repeat(7);
-    let found = segments(&vad, &Options::default(), &speech);
+    let found = segments(&vad, &SegmentationConfig::default(), &speech);
     assert_sound(&found, &speech, 30.0);
     let ranges: Vec<_> = found.iter().map(|s| s.start..s.start + s.samples.len() as u64).collect();
     assert_eq!(ranges, vad.segments(&speech, &VadOptions::default()).expect("segments"));
@@ -65,7 +65,7 @@ fn long_speech_is_cut_in_its_pauses() {
 fn unbroken_speech_is_cut_while_it_goes_on() {
     let Some(vad) = model() else { return };
     let speech = speech_10s()[96_000..150_000].repeat(40);
-    let (mut segmenter, mut out) = (Segmenter::new(vad, patient(5.0)), Vec::new());
+    let (mut segmenter, mut out) = (Segmenter::new(&*vad, patient(5.0)), Vec::new());
     let mut pushed = 0;
     for block in speech.chunks(16_000) {
         segmenter.push(block, &mut out).expect("push");
@@ -84,7 +84,8 @@ fn unbroken_speech_is_cut_while_it_goes_on() {
 #[test]
 fn an_hour_of_silence_has_no_segments() {
     let Some(vad) = model() else { return };
-    let (mut segmenter, mut out) = (Segmenter::new(vad, Options::default()), Vec::new());
+    let (mut segmenter, mut out) =
+        (Segmenter::new(&*vad, SegmentationConfig::default()), Vec::new());
     for _ in 0..360 {
         segmenter.push(&[0.0; 160_000], &mut out).expect("push");
         assert!(segmenter.buffered_samples() < 10 * 16_000);
@@ -97,7 +98,8 @@ fn an_hour_of_silence_has_no_segments() {
 fn memory_is_bounded_by_the_longest_segment() {
     let Some(vad) = model() else { return };
     let speech = speech_10s()[96_000..150_000].repeat(60);
-    let (mut segmenter, mut out) = (Segmenter::new(vad, Options::default()), Vec::new());
+    let (mut segmenter, mut out) =
+        (Segmenter::new(&*vad, SegmentationConfig::default()), Vec::new());
     for block in speech.chunks(4_000) {
         segmenter.push(block, &mut out).expect("push");
         assert!(segmenter.buffered_samples() < 36 * 16_000);
@@ -110,26 +112,29 @@ fn memory_is_bounded_by_the_longest_segment() {
 #[test]
 fn bad_input_gives_nothing_bad() {
     let Some(vad) = model() else { return };
-    assert_eq!(segments(&vad, &Options::default(), &[]), []);
-    assert_eq!(segments(&vad, &Options::default(), &[0.5; 800]), []);
+    assert_eq!(segments(&vad, &SegmentationConfig::default(), &[]), []);
+    assert_eq!(segments(&vad, &SegmentationConfig::default(), &[0.5; 800]), []);
     let mut bad = vec![f32::NAN; 48_000];
     bad.extend(speech_10s());
     bad[80_000..80_010].fill(f32::INFINITY);
-    let found = segments(&vad, &Options::default(), &bad);
+    let found = segments(&vad, &SegmentationConfig::default(), &bad);
     assert_eq!(found.len(), 2);
     assert!(found.iter().flat_map(|segment| &segment.samples).all(|sample| sample.is_finite()));
 }
 
 #[test]
 fn options_are_checked_when_read() {
-    let options: Options =
+    let options: SegmentationConfig =
         serde_json::from_str(r#"{"max_seconds": 20, "vad": {"max_end_silence_ms": 500}}"#)
             .expect("options");
     assert_eq!(options.max_seconds, Some(20.0));
     assert_eq!(options.vad.max_end_silence_ms, Some(500));
-    assert_eq!(serde_json::from_str::<Options>("{}").expect("defaults"), Options::default());
+    assert_eq!(
+        serde_json::from_str::<SegmentationConfig>("{}").expect("defaults"),
+        SegmentationConfig::default()
+    );
     for bad in [r#"{"max_seconds": 0}"#, r#"{"max_seconds": 1e9}"#, r#"{"seconds": 20}"#] {
-        serde_json::from_str::<Options>(bad).expect_err(bad);
+        serde_json::from_str::<SegmentationConfig>(bad).expect_err(bad);
     }
 }
 
@@ -145,9 +150,9 @@ proptest! {
         let speech = speech_10s();
         for options in [
             patient(max_seconds),
-            Options { max_seconds: Some(max_seconds), ..Default::default() },
+            SegmentationConfig { max_seconds: Some(max_seconds), ..Default::default() },
         ] {
-            let mut segmenter = Segmenter::new(Arc::clone(&vad), options.clone());
+            let mut segmenter = Segmenter::new(&*vad, options.clone());
             let (mut out, mut rest) = (Vec::new(), &speech[..]);
             for &cut in &cuts {
                 let (push, after) = rest.split_at(cut.min(rest.len()));

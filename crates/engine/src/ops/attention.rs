@@ -115,7 +115,7 @@ impl TypedOp for Attention {
         let length = length.last().cloned().unwrap_or(TDim::Val(1));
         let count = rows.into_iter().product::<TDim>() * length * (2 * self.width);
         Ok(match self.products {
-            ComputeType::Float => float_products(count),
+            ComputeType::F32 => float_products(count),
             ComputeType::Bf16 => bf16_products(count),
         })
     }

@@ -60,7 +60,7 @@ fn decoding_products(
     let (count, kind) = if op.is::<ops::CachedAttention>() {
         let &[beams, added, stride] = shape.as_slice() else { return None };
         let positions: usize = (1..=added).map(|index| decoding.cache.length() + index).sum();
-        (beams * positions * 2 * (stride / 3), ComputeType::Float)
+        (beams * positions * 2 * (stride / 3), ComputeType::F32)
     } else if op.is::<ops::MemoryAttention>() {
         let memories = &decoding.memories;
         (2 * shape.iter().product::<usize>() * memories.length(), memories.products())
@@ -68,7 +68,7 @@ fn decoding_products(
         return None;
     };
     Some(match kind {
-        ComputeType::Float => Products { f32: count as u64, ..Products::default() },
+        ComputeType::F32 => Products { f32: count as u64, ..Products::default() },
         ComputeType::Bf16 => Products { bf16: count as u64, ..Products::default() },
     })
 }

@@ -29,7 +29,7 @@ pub(super) enum Piece {
 pub(super) fn open(directory: &Path) -> Result<(Vec<Piece>, std::path::PathBuf), Error> {
     let Some(path) = find(directory, &MODELS) else {
         let tokens = Vocabulary::open(directory).map_err(|error| match error {
-            Error::Model { path, message } if path == directory => {
+            Error::Model { path, message, .. } if path == directory => {
                 broken(directory, format!("{message}, nor a {}", MODELS[0]))
             }
             error => error,

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use job::{Failure, FailureCode, Job};
+use location::Location;
 use speech::pipeline::{self, Pipeline};
-use store::{Location, ObjectMeta, Store};
+use store::{ObjectMeta, Store};
 
 use super::output::{ExistingOutput, Output};
 use crate::{
@@ -15,7 +16,7 @@ use crate::{
 /// A request that is possible, with everything that was found out about it.
 pub(crate) struct Plan {
     pub(crate) pipeline: Arc<Pipeline>,
-    pub(crate) options: pipeline::Options,
+    pub(crate) options: pipeline::TranscribeOptions,
     pub(crate) decoding: audio::DecodeOptions,
     pub(crate) fingerprint: String,
     /// URI of the recording.
@@ -30,7 +31,8 @@ impl TranscriptionRequest {
     /// Returns the request of a job.
     pub(crate) fn from_job(job: &Job) -> Result<Self, Failure> {
         let location = |uri: &str| -> Result<Location, Failure> {
-            uri.parse().map_err(|error| output_failure(&error, &job.source))
+            let parsed = uri.parse::<Location>();
+            parsed.map_err(|error| output_failure(&error.into(), &job.source))
         };
         Ok(Self {
             output: Some(location(&job.output)?),

@@ -122,7 +122,7 @@ impl Expansion for Attention {
         let op = ops::Attention {
             heads: self.heads,
             width: width.to_usize()?,
-            products: ComputeType::Float,
+            products: ComputeType::F32,
             parts: [0, 1, 2].map(|input| ops::Part { input, first: 0 }),
         };
         model.wire_node(prefix, op, inputs)

@@ -333,7 +333,7 @@ fn encoders_of_models() {
     for (model, output) in
         [("paraformer", "/encoder/after_norm/Add_1"), ("sensevoice", "/encoder/tp_norm/Add_1")]
     {
-        let file = quantized(model).with_compute_type(ComputeType::Float);
+        let file = quantized(model).with_compute_type(ComputeType::F32);
         let inputs = [
             Input::new("speech", [1.into(), "frames".into(), 560.into()]),
             Input::full_length("speech_lengths", "frames"),

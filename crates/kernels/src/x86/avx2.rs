@@ -1,35 +1,37 @@
-//! AVX2 and FMA.
+//! Kernels for AVX2 and FMA.
 
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
 
+use super::macros::{compile_loops, up_to_six};
 use crate::{
-    PANEL, bf16, float, int8,
-    isa::up_to_six,
-    layout::{Layout, RowLayout},
+    layout::{Layout, PANEL, RowLayout},
+    plain,
+    tile::{Int8Tile, Tile},
 };
 
-crate::isa::compile_pointwise!("avx2,fma");
+compile_loops!("avx2,fma");
 
-/// Eight columns fill two registers once they are widened to 16 bits.
+/// Layout of int8 operands. Eight columns fill two registers once they are widened to 16 bits.
 pub(crate) static LAYOUT: Layout =
     Layout { columns: 8, group: 4, step: 4, shift: 0, rows: RowLayout::Widened }.check();
 
 /// Columns of a tile: two registers.
 const COLUMNS: usize = 16;
-/// Rows of a tile: 12 of the 16 registers are sums.
+/// Rows of a tile, so that 12 of the 16 registers hold sums.
 const ROWS: usize = 6;
 
-/// One float panel.
+/// Multiplies by one f32 panel.
 ///
 /// # Safety
-/// The machine has AVX2 and FMA; `tile` passed [`float::Tile::check`] with `out`.
+/// The CPU has AVX2 and FMA, and `tile` passed its check with `out`.
 #[target_feature(enable = "avx2,fma")]
-pub(crate) unsafe fn float_panel(tile: float::Tile<'_>, out: &mut [f32]) {
+pub(crate) unsafe fn float_panel(tile: Tile<'_, f32>, out: &mut [f32]) {
     for column in (0..tile.columns).step_by(COLUMNS) {
         for row in (0..tile.rows).step_by(ROWS) {
-            // SAFETY: `float_rows` asks for what this function asks for, and for `row + R <= rows`.
+            // SAFETY: the conditions of this function are those of `float_rows`, with
+            // `row + R <= rows` and `column + COLUMNS <= PANEL`.
             unsafe {
                 up_to_six!(tile.rows - row, float_rows(&tile, row, column, out));
             }
@@ -37,18 +39,20 @@ pub(crate) unsafe fn float_panel(tile: float::Tile<'_>, out: &mut [f32]) {
     }
 }
 
+/// Multiplies `R` rows by 16 columns.
+///
 /// # Safety
-/// As [`float_panel`], and `row + R <= tile.rows`, `column < PANEL`.
+/// The conditions of [`float_panel`], `row + R <= tile.rows`, and `column + COLUMNS <= PANEL`.
 #[target_feature(enable = "avx2,fma")]
 #[inline]
 unsafe fn float_rows<const R: usize>(
-    tile: &float::Tile<'_>,
+    tile: &Tile<'_, f32>,
     row: usize,
     column: usize,
     out: &mut [f32],
 ) {
     let mut sums = [[_mm256_setzero_ps(); 2]; R];
-    // SAFETY: `Tile::check` saw that every row of `a` has `depth` numbers, and the panel
+    // SAFETY: by `Tile::check`, every row of `a` has `depth` numbers, and the panel has
     // `depth * PANEL`.
     unsafe {
         let a = tile.a.as_ptr().add(row * tile.a_stride);
@@ -65,30 +69,31 @@ unsafe fn float_rows<const R: usize>(
     }
     for (r, sums) in sums.into_iter().enumerate() {
         let out = &mut out[(row + r) * tile.out_stride..];
-        for (half, products) in sums.into_iter().enumerate() {
+        for (half, sums) in sums.into_iter().enumerate() {
             let column = column + 8 * half;
             if column < tile.columns {
-                finish(products, tile.bias, tile.add, column, tile.columns, out);
+                store(sums, tile.bias, tile.add, column, tile.columns, out);
             }
         }
     }
 }
 
-/// One panel of bfloat16, multiplied as f32.
+/// Multiplies by one bfloat16 panel, in f32.
 #[target_feature(enable = "avx2,fma")]
-pub(crate) fn bf16_panel_in_f32(tile: bf16::Tile<'_>, out: &mut [f32]) {
-    crate::plain::bf16_panel(tile, out);
+pub(crate) fn bf16_panel_in_f32(tile: Tile<'_, u16>, out: &mut [f32]) {
+    plain::bf16_panel_in_f32(tile, out);
 }
 
-/// One panel of quantized weights.
+/// Multiplies by one int8 panel.
 ///
 /// # Safety
-/// The machine has AVX2; `tile` passed [`int8::Tile::check`] for [`LAYOUT`] with `out`.
+/// The CPU has AVX2 and FMA, and `tile` passed its check for [`LAYOUT`] with `out`.
 #[target_feature(enable = "avx2,fma")]
-pub(crate) unsafe fn int8_panel(tile: int8::Tile<'_>, out: &mut [f32]) {
+pub(crate) unsafe fn int8_panel(tile: Int8Tile<'_>, out: &mut [f32]) {
     for column in (0..tile.columns).step_by(LAYOUT.columns) {
         for row in (0..tile.rows).step_by(ROWS) {
-            // SAFETY: `int8_rows` asks for what this function asks for, and for `row + R <= rows`.
+            // SAFETY: the conditions of this function are those of `int8_rows`, with
+            // `row + R <= rows` and `column + 8 <= PANEL`.
             unsafe {
                 up_to_six!(tile.rows - row, int8_rows(&tile, row, column, out));
             }
@@ -96,24 +101,24 @@ pub(crate) unsafe fn int8_panel(tile: int8::Tile<'_>, out: &mut [f32]) {
     }
 }
 
-/// Eight columns. `vpmaddubsw` would saturate (2 * 255 * 127 > 32767), so both sides are widened to
-/// 16 bits, rows once when they are laid out: a register then holds four inputs of four columns, and
-/// `vpmaddwd` sums them in pairs.
+/// Multiplies `R` rows by eight columns. `vpmaddubsw` would saturate (2 * 255 * 127 > 32767), so
+/// both operands are widened to 16 bits, rows once when they are packed. A register then holds four
+/// inputs of four columns, and `vpmaddwd` sums them in pairs.
 ///
 /// # Safety
-/// As [`int8_panel`], and `row + R <= tile.rows`, `column + 8 <= PANEL`.
+/// The conditions of [`int8_panel`], `row + R <= tile.rows`, and `column + 8 <= PANEL`.
 #[target_feature(enable = "avx2,fma")]
 #[inline]
 unsafe fn int8_rows<const R: usize>(
-    tile: &int8::Tile<'_>,
+    tile: &Int8Tile<'_>,
     row: usize,
     column: usize,
     out: &mut [f32],
 ) {
     let depth = 4 * tile.quads;
     let mut sums = [[_mm256_setzero_si256(); 2]; R];
-    // SAFETY: `Tile::check` saw that every row of `a` has `2 * depth` bytes, and every column
-    // `depth`.
+    // SAFETY: by `Int8Tile::check`, every row of `a` has `2 * depth` bytes, and every column of the
+    // panel has `depth`.
     unsafe {
         let a = tile.a.as_ptr().add(2 * row * depth);
         let panel = tile.panel.as_ptr().add(depth * column).cast::<__m128i>();
@@ -133,12 +138,12 @@ unsafe fn int8_rows<const R: usize>(
         }
     }
     for (r, sums) in sums.into_iter().enumerate() {
-        // Pairs added: columns 0, 1, 4, 5 in one half of the register, the others in the other.
+        // Adding pairs leaves columns 0, 1, 4, 5 in the lower half of the register.
         let sums = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(sums[0], sums[1]));
-        // SAFETY: rows and columns are those of the tile.
-        let products = unsafe { scaled(tile, row + r, column, sums) };
-        finish(
-            products,
+        // SAFETY: row and columns are inside of the tile.
+        let results = unsafe { dequantized(tile, row + r, column, sums) };
+        store(
+            results,
             tile.bias,
             tile.add,
             column,
@@ -148,20 +153,19 @@ unsafe fn int8_rows<const R: usize>(
     }
 }
 
-/// Corrects and scales the sums of eight columns from `column` on.
+/// Corrects and scales the sums of eight columns, from `column` on.
 ///
 /// # Safety
-/// The machine has AVX2; `tile` passed [`int8::Tile::check`], `row < tile.rows`,
-/// `column + 8 <= PANEL`.
+/// The CPU has AVX2 and FMA, `tile` passed its check, `row < tile.rows`, and `column + 8 <= PANEL`.
 #[target_feature(enable = "avx2,fma")]
 #[inline]
-pub(crate) unsafe fn scaled(
-    tile: &int8::Tile<'_>,
+pub(super) unsafe fn dequantized(
+    tile: &Int8Tile<'_>,
     row: usize,
     column: usize,
     mut sums: __m256i,
 ) -> __m256 {
-    // SAFETY: the check saw that there are `PANEL` scales, corrections and outer columns, and a
+    // SAFETY: by `Int8Tile::check`, there are `PANEL` scales, corrections and outer columns, and a
     // scale and an outer number per row.
     unsafe {
         let corrections = tile.corrections.as_ptr().add(column).cast();
@@ -177,12 +181,12 @@ pub(crate) unsafe fn scaled(
     }
 }
 
-/// Adds the bias to eight products from `column` on, and stores, or adds to the outputs of a row,
-/// those that are in use.
+/// Adds the bias to the results of eight columns, from `column` on, and stores those in use, or
+/// adds them to the output row.
 #[target_feature(enable = "avx2,fma")]
 #[inline]
-pub(crate) fn finish(
-    mut products: __m256,
+pub(super) fn store(
+    mut results: __m256,
     bias: Option<&[f32]>,
     add: bool,
     column: usize,
@@ -193,19 +197,19 @@ pub(crate) fn finish(
     let whole = column + 8 <= columns;
     let Some(out) = out.first_chunk_mut::<8>().filter(|_| whole) else {
         let mut numbers = [0f32; 8];
-        // SAFETY: there is room for a register.
-        unsafe { _mm256_storeu_ps(numbers.as_mut_ptr(), products) };
-        crate::plain::finish(&numbers[..columns - column], bias, add, out);
+        // SAFETY: the array is as long as a register.
+        unsafe { _mm256_storeu_ps(numbers.as_mut_ptr(), results) };
+        plain::store(&numbers[..columns - column], bias, add, out);
         return;
     };
-    // SAFETY: both have eight numbers.
+    // SAFETY: both slices have eight numbers.
     unsafe {
         if let Some(bias) = bias.and_then(|bias| bias.first_chunk::<8>()) {
-            products = _mm256_add_ps(products, _mm256_loadu_ps(bias.as_ptr()));
+            results = _mm256_add_ps(results, _mm256_loadu_ps(bias.as_ptr()));
         }
         if add {
-            products = _mm256_add_ps(_mm256_loadu_ps(out.as_ptr()), products);
+            results = _mm256_add_ps(_mm256_loadu_ps(out.as_ptr()), results);
         }
-        _mm256_storeu_ps(out.as_mut_ptr(), products);
+        _mm256_storeu_ps(out.as_mut_ptr(), results);
     }
 }

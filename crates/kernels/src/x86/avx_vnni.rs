@@ -1,32 +1,34 @@
-//! AVX-VNNI: `vpdpbusd` on 256 bits, for machines without AVX-512 (Alder Lake and later).
+//! Kernel for AVX-VNNI: `vpdpbusd` on 256 bits, for CPUs without AVX-512 (Alder Lake and later).
 
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
 
+use super::{avx2, macros::up_to_six};
 use crate::{
-    avx2, int8,
-    isa::up_to_six,
     layout::{Layout, RowLayout},
+    tile::Int8Tile,
 };
 
 /// Columns of a tile: two registers.
 const COLUMNS: usize = 16;
-/// Rows of a tile: 12 of the 16 registers are sums.
+/// Rows of a tile, so that 12 of the 16 registers hold sums.
 const ROWS: usize = 6;
 
+/// Layout of int8 operands.
 pub(crate) static LAYOUT: Layout =
-    Layout { columns: COLUMNS, group: 4, step: 4, shift: 0, rows: RowLayout::Straight }.check();
+    Layout { columns: COLUMNS, group: 4, step: 4, shift: 0, rows: RowLayout::RowMajor }.check();
 
-/// One panel of quantized weights.
+/// Multiplies by one int8 panel.
 ///
 /// # Safety
-/// The machine has AVX-VNNI; `tile` passed [`int8::Tile::check`] for [`LAYOUT`] with `out`.
+/// The CPU has AVX2, FMA and AVX-VNNI, and `tile` passed its check for [`LAYOUT`] with `out`.
 #[target_feature(enable = "avx2,fma,avxvnni")]
-pub(crate) unsafe fn int8_panel(tile: int8::Tile<'_>, out: &mut [f32]) {
+pub(crate) unsafe fn int8_panel(tile: Int8Tile<'_>, out: &mut [f32]) {
     for column in (0..tile.columns).step_by(COLUMNS) {
         for row in (0..tile.rows).step_by(ROWS) {
-            // SAFETY: `int8_rows` asks for what this function asks for, and for `row + R <= rows`.
+            // SAFETY: the conditions of this function are those of `int8_rows`, with
+            // `row + R <= rows` and `column + COLUMNS <= PANEL`.
             unsafe {
                 up_to_six!(tile.rows - row, int8_rows(&tile, row, column, out));
             }
@@ -34,19 +36,22 @@ pub(crate) unsafe fn int8_panel(tile: int8::Tile<'_>, out: &mut [f32]) {
     }
 }
 
+/// Multiplies `R` rows by 16 columns.
+///
 /// # Safety
-/// As [`int8_panel`], and `row + R <= tile.rows`, `column + COLUMNS <= PANEL`.
+/// The conditions of [`int8_panel`], `row + R <= tile.rows`, and `column + COLUMNS <= PANEL`.
 #[target_feature(enable = "avx2,fma,avxvnni")]
 #[inline]
 unsafe fn int8_rows<const R: usize>(
-    tile: &int8::Tile<'_>,
+    tile: &Int8Tile<'_>,
     row: usize,
     column: usize,
     out: &mut [f32],
 ) {
     let depth = 4 * tile.quads;
     let mut sums = [[_mm256_setzero_si256(); 2]; R];
-    // SAFETY: `Tile::check` saw that every row of `a` has `depth` bytes, and every column too.
+    // SAFETY: by `Int8Tile::check`, every row of `a` and every column of the panel has `depth`
+    // bytes.
     unsafe {
         let a = tile.a.as_ptr().add(row * tile.a_stride);
         let panel = tile.panel.as_ptr().add(depth * column).cast::<__m256i>();
@@ -66,9 +71,9 @@ unsafe fn int8_rows<const R: usize>(
         for (half, sums) in sums.into_iter().enumerate() {
             let column = column + 8 * half;
             if column < tile.columns {
-                // SAFETY: rows and columns are those of the tile.
-                let products = unsafe { avx2::scaled(tile, row + r, column, sums) };
-                avx2::finish(products, tile.bias, tile.add, column, tile.columns, out);
+                // SAFETY: row and columns are inside of the tile.
+                let results = unsafe { avx2::dequantized(tile, row + r, column, sums) };
+                avx2::store(results, tile.bias, tile.add, column, tile.columns, out);
             }
         }
     }

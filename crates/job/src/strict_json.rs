@@ -1,4 +1,4 @@
-//! Reading JSON without the leniency that serde allows itself.
+//! Deserialization of JSON that is stricter than serde's.
 
 use std::{collections::BTreeSet, fmt, marker::PhantomData};
 
@@ -7,7 +7,7 @@ use serde::{
     de::{self, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 
-/// A JSON object, where serde would take an array for a struct too.
+/// A value that must be a JSON object. Serde alone also accepts an array for a struct.
 pub(crate) struct Object<T>(pub(crate) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
@@ -16,7 +16,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// For `deserialize_with`: see [`Object`].
+/// Deserializes a value that must be an object, see [`Object`]. For `deserialize_with`.
 pub(crate) fn object<'de, T, D>(deserializer: D) -> Result<T, D::Error>
 where
     T: Deserialize<'de>,
@@ -39,8 +39,9 @@ where
     deserializer.deserialize_map(ObjectVisitor(PhantomData))
 }
 
-/// For `deserialize_with`: an object that is there, see [`Object`].
-pub(crate) fn some<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+/// Deserializes an optional value that must be an object if it is present, see [`Object`]. For
+/// `deserialize_with`.
+pub(crate) fn some_object<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     T: Deserialize<'de>,
     D: Deserializer<'de>,
@@ -48,7 +49,7 @@ where
     object(deserializer).map(Some)
 }
 
-/// For `deserialize_with`: a set in which nothing is named twice.
+/// Deserializes a set and refuses duplicates. For `deserialize_with`.
 pub(crate) fn set<'de, T, D>(deserializer: D) -> Result<BTreeSet<T>, D::Error>
 where
     T: Deserialize<'de> + Ord + fmt::Display,
@@ -78,7 +79,7 @@ where
     deserializer.deserialize_seq(SetVisitor(PhantomData))
 }
 
-/// Reads just the version of an object, whatever else is in it. `Ok(None)` if it has none.
+/// Returns the field `version` of an object and ignores all others. `Ok(None)` if there is none.
 pub(crate) fn version(json: &str) -> Result<Option<serde_json::Value>, serde_json::Error> {
     #[derive(Deserialize)]
     struct Versioned {

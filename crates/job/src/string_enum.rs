@@ -1,16 +1,18 @@
-//! Enumerations that are plain words in JSON, on the command line and in logs.
+//! Enumerations that are strings in JSON, on the command line and in logs.
 
-/// Gives a fieldless enumeration its words: `ALL`, `as_str`, `Display`, `FromStr`, serde.
+/// Implements `ALL`, `as_str`, `Display`, `FromStr` and serde for an enumeration without fields.
 ///
-/// Reading is stricter than what serde derives, which would take `{"word": null}` for a word.
-macro_rules! words {
-    ($type:ident, $what:literal, { $($variant:ident => $word:literal),+ $(,)? }) => {
+/// Deserialization is stricter than the one that serde derives, which accepts `{"word": null}` for
+/// `"word"`.
+macro_rules! string_enum {
+    ($type:ident, $what:literal, { $($variant:ident => $text:literal),+ $(,)? }) => {
         impl $type {
+            /// All values.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// The word that stands for it everywhere.
+            /// Returns the string that represents the value.
             pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word),+ }
+                match self { $(Self::$variant => $text),+ }
             }
         }
 
@@ -23,12 +25,12 @@ macro_rules! words {
         impl std::str::FromStr for $type {
             type Err = String;
 
-            fn from_str(word: &str) -> Result<Self, String> {
-                Self::ALL.iter().copied().find(|known| known.as_str() == word).ok_or_else(|| {
+            fn from_str(text: &str) -> Result<Self, String> {
+                Self::ALL.iter().copied().find(|known| known.as_str() == text).ok_or_else(|| {
                     format!(
                         concat!("unknown ", $what, " {:?}, known are {}"),
-                        word,
-                        [$($word),+].join(", ")
+                        text,
+                        [$($text),+].join(", ")
                     )
                 })
             }
@@ -42,11 +44,11 @@ macro_rules! words {
 
         impl<'de> serde::Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let word = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-                word.parse().map_err(serde::de::Error::custom)
+                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
             }
         }
     };
 }
 
-pub(crate) use words;
+pub(crate) use string_enum;

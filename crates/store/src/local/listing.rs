@@ -1,3 +1,5 @@
+//! Listing of the files of a folder, in the order of their keys.
+
 use std::{
     collections::BinaryHeap,
     ffi::OsString,
@@ -9,75 +11,79 @@ use std::{
     vec,
 };
 
+use location::{Location, check_file_key};
+
 use super::{
     error::from_io,
-    folder::{Folder, OWN, describe},
-    key,
+    folder::{Folder, TEMPORARY_PREFIX, describe, invalid_key},
 };
-use crate::{Error, Kind, Location, ObjectMeta};
+use crate::{Error, ErrorKind, ObjectMeta};
 
-/// How many names of one folder are held at once, about 25 MB of them. A larger folder is read
+/// Limit for the names of one folder that are held in memory: about 25 MB. A larger folder is read
 /// several times, each time for the next names.
-const NAMES: usize = 1 << 18;
+const MAX_NAMES: usize = 1 << 18;
 
-/// All files whose key starts with a prefix, in the byte order of the keys, one folder at a time.
+/// Iterator over all files whose key starts with a prefix, in the byte order of the keys, one
+/// folder at a time.
 ///
-/// What cannot be listed (a folder without permission, a name that is not UTF-8) is an item of its
-/// own, and the walk goes on. What vanishes meanwhile is left out.
-pub(super) struct Walk {
+/// An entry that cannot be listed (a folder without permission, a name that is not UTF-8) is an
+/// error of its own, and the listing continues. Files that are deleted during the listing are left
+/// out.
+pub(super) struct Listing {
     root: Arc<Folder>,
     /// From the outermost folder to the one being listed.
     open: Vec<Level>,
-    names: usize,
+    max_names: usize,
 }
 
+/// One folder of the listing. Names and keys are bytes, because they may not be UTF-8.
 struct Level {
-    /// The key of the folder with its slash, or empty for the root. In bytes, because names may be
-    /// other than UTF-8, as below.
+    /// Key of the folder with a slash at its end, or empty for the root.
     folder: Vec<u8>,
-    /// Only names that begin so.
-    beginning: Vec<u8>,
-    /// Names at hand, a folder's with a slash at its end: so they sort as the keys do.
+    /// Only names that begin with these bytes are listed.
+    name_prefix: Vec<u8>,
+    /// The next names. Those of folders end in a slash, so that names sort in the order of the
+    /// keys.
     names: vec::IntoIter<Vec<u8>>,
-    /// When `names` are used up, the folder has more after this one.
+    /// The last name read, if the folder has more names after it.
     after: Option<Vec<u8>>,
 }
 
 impl Level {
-    fn new(folder: Vec<u8>, beginning: Vec<u8>) -> Self {
-        Self { folder, beginning, names: Vec::new().into_iter(), after: Some(Vec::new()) }
+    fn new(folder: Vec<u8>, name_prefix: Vec<u8>) -> Self {
+        Self { folder, name_prefix, names: Vec::new().into_iter(), after: Some(Vec::new()) }
     }
 }
 
-impl Walk {
+impl Listing {
     pub(super) fn new(root: Arc<Folder>, prefix: &str) -> Result<Self, Error> {
-        let (folder, beginning) = prefix.split_at(prefix.rfind('/').map_or(0, |slash| slash + 1));
+        let (folder, name_prefix) = prefix.split_at(prefix.rfind('/').map_or(0, |slash| slash + 1));
         if let Some(folder) = folder.strip_suffix('/') {
-            key::check(folder)
-                .map_err(|why| Error::new(Kind::Invalid, "list", root.uri(prefix), why))?;
+            check_file_key(folder)
+                .map_err(|reason| invalid_key("list", root.uri(prefix), reason))?;
         }
-        let first = Level::new(folder.into(), beginning.into());
-        Ok(Self { root, open: vec![first], names: NAMES })
+        let first = Level::new(folder.into(), name_prefix.into());
+        Ok(Self { root, open: vec![first], max_names: MAX_NAMES })
     }
 
     fn path(&self, key: &[u8]) -> PathBuf {
         self.root.root().join(OsString::from_vec(key.to_vec()))
     }
 
-    fn error(&self, key: &[u8], error: &io::Error) -> Error {
+    fn error(&self, key: &[u8], error: io::Error) -> Error {
         from_io("list", &Location::File(self.path(key)).to_string(), error)
     }
 
-    /// The next names of a folder.
+    /// Reads the next names of a folder, those after `after`.
     fn refill(&self, level: &mut Level, after: &[u8]) -> io::Result<()> {
-        // The largest name on top: the one to give up for a smaller one.
+        // A max-heap: it drops its largest name when there are too many.
         let mut smallest = BinaryHeap::new();
         let mut more = false;
         for entry in fs::read_dir(self.path(&level.folder))? {
             let Some(name) = listed_name(&entry?) else { continue };
-            if name.starts_with(&level.beginning) && name.as_slice() > after {
+            if name.starts_with(&level.name_prefix) && name.as_slice() > after {
                 smallest.push(name);
-                if smallest.len() > self.names {
+                if smallest.len() > self.max_names {
                     smallest.pop();
                     more = true;
                 }
@@ -89,13 +95,13 @@ impl Walk {
         Ok(())
     }
 
-    /// A file as it is now; nothing if it went meanwhile, or is no file.
+    /// Describes a file. Returns `None` if it was deleted meanwhile or is not a regular file.
     fn describe(&self, key: Vec<u8>) -> Option<Result<ObjectMeta, Error>> {
         let metadata = match fs::metadata(self.path(&key)) {
             Ok(metadata) => metadata,
             Err(error) => {
-                let error = self.error(&key, &error);
-                return (error.kind != Kind::NotFound).then_some(Err(error));
+                let error = self.error(&key, error);
+                return (error.kind != ErrorKind::NotFound).then_some(Err(error));
             }
         };
         if !metadata.is_file() {
@@ -103,12 +109,12 @@ impl Walk {
         }
         Some(String::from_utf8(key).map(|key| describe(&key, &metadata)).map_err(|error| {
             let uri = Location::File(self.path(error.as_bytes())).to_string();
-            Error::new(Kind::Invalid, "list", uri, "the path is not UTF-8: rename it")
+            Error::new(ErrorKind::Invalid, "list", uri, "the path is not UTF-8: rename it")
         }))
     }
 }
 
-impl Iterator for Walk {
+impl Iterator for Listing {
     type Item = Result<ObjectMeta, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -125,8 +131,8 @@ impl Iterator for Walk {
             } else if let Some(after) = level.after.take() {
                 match self.refill(&mut level, &after) {
                     Ok(()) => self.open.push(level),
-                    Err(error) => match self.error(&level.folder, &error) {
-                        error if error.kind == Kind::NotFound => {}
+                    Err(error) => match self.error(&level.folder, error) {
+                        error if error.kind == ErrorKind::NotFound => {}
                         error => return Some(Err(error)),
                     },
                 }
@@ -135,11 +141,11 @@ impl Iterator for Walk {
     }
 }
 
-/// The name of what may be listed, with a slash for a folder. Links are followed to files only: a
-/// link to a folder could lead round in a circle.
+/// Returns the name of an entry that is to be listed, with a slash at its end for a folder. Links
+/// to folders are not followed, because they could form a cycle.
 fn listed_name(entry: &DirEntry) -> Option<Vec<u8>> {
     let mut name = entry.file_name().into_vec();
-    if name.starts_with(OWN.as_bytes()) {
+    if name.starts_with(TEMPORARY_PREFIX.as_bytes()) {
         return None;
     }
     let kind = entry.file_type().ok()?;
@@ -164,45 +170,45 @@ mod tests {
         dir
     }
 
-    fn walk(dir: &tempfile::TempDir, prefix: &str, names: usize) -> Vec<String> {
+    fn list(dir: &tempfile::TempDir, prefix: &str, max_names: usize) -> Vec<String> {
         let root = Arc::new(Folder::new(dir.path().into()));
-        let walk = Walk { names, ..Walk::new(root, prefix).unwrap() };
-        walk.map(|item| item.unwrap().key).collect()
+        let listing = Listing { max_names, ..Listing::new(root, prefix).unwrap() };
+        listing.map(|item| item.unwrap().key).collect()
     }
 
     #[test]
-    fn keys_come_in_byte_order_however_few_names_are_held() {
-        // '-' < '.' < '/' < '0': a folder's content lies between its neighbours by the slash.
+    fn keys_are_in_byte_order_with_any_limit_of_names() {
+        // '-' < '.' < '/' < '0', so the files of `a/` come between `a.b` and `a0`.
         let mut files = vec!["a/x", "a-b", "a.b", "a0", "a/b/c", "a/b.d", "B/z", "é", "b"];
         let dir = tree(&files);
         files.sort_unstable();
-        for names in [1, 2, 3, 100] {
-            assert_eq!(walk(&dir, "", names), files, "{names} names at once");
+        for max_names in [1, 2, 3, 100] {
+            assert_eq!(list(&dir, "", max_names), files, "{max_names} names at a time");
         }
     }
 
     #[test]
-    fn a_prefix_is_text_and_not_a_folder() {
+    fn a_prefix_may_end_within_a_name() {
         let dir = tree(&["r/a", "r/ab/c", "r/b", "ra", "s"]);
-        assert_eq!(walk(&dir, "r/a", 9), ["r/a", "r/ab/c"]);
-        assert_eq!(walk(&dir, "r/", 9), ["r/a", "r/ab/c", "r/b"]);
-        assert_eq!(walk(&dir, "r", 9), ["r/a", "r/ab/c", "r/b", "ra"]);
-        assert!(walk(&dir, "s/", 9).is_empty());
-        assert!(walk(&dir, "none/at/all", 9).is_empty());
+        assert_eq!(list(&dir, "r/a", 9), ["r/a", "r/ab/c"]);
+        assert_eq!(list(&dir, "r/", 9), ["r/a", "r/ab/c", "r/b"]);
+        assert_eq!(list(&dir, "r", 9), ["r/a", "r/ab/c", "r/b", "ra"]);
+        assert!(list(&dir, "s/", 9).is_empty());
+        assert!(list(&dir, "none/at/all", 9).is_empty());
     }
 
     #[test]
-    fn what_is_no_file_is_left_out() {
+    fn only_regular_files_are_listed() {
         let dir = tree(&["d/a", ".scriptorium-half", "d/.scriptorium-half", ".hidden"]);
         let link = |to: &str, name: &str| {
             std::os::unix::fs::symlink(dir.path().join(to), dir.path().join(name)).unwrap();
         };
         link("d/a", "to-file");
         link("d", "to-folder");
-        link(".", "round");
+        link(".", "cycle");
         link("nowhere", "dangling");
         let _socket = std::os::unix::net::UnixListener::bind(dir.path().join("socket")).unwrap();
-        assert_eq!(walk(&dir, "", 9), [".hidden", "d/a", "to-file"]);
+        assert_eq!(list(&dir, "", 9), [".hidden", "d/a", "to-file"]);
     }
 
     #[test]
@@ -210,10 +216,10 @@ mod tests {
         let dir = tree(&["a", "z"]);
         fs::write(dir.path().join(OsString::from_vec(b"m\xff".to_vec())), "").unwrap();
         let root = Arc::new(Folder::new(dir.path().into()));
-        let items: Vec<_> = Walk::new(root, "").unwrap().collect();
+        let items: Vec<_> = Listing::new(root, "").unwrap().collect();
         assert_eq!(items.len(), 3);
         let error = items[1].as_ref().unwrap_err();
-        assert_eq!(error.kind, Kind::Invalid);
+        assert_eq!(error.kind, ErrorKind::Invalid);
         assert!(error.uri.ends_with("/m%FF"), "{error}");
     }
 
@@ -222,8 +228,8 @@ mod tests {
         let dir = tree(&["a"]);
         for prefix in ["/", "../", "a/../", "a//", "./a"] {
             let root = Arc::new(Folder::new(dir.path().into()));
-            let error = Walk::new(root, prefix).map(|_| ()).unwrap_err();
-            assert_eq!(error.kind, Kind::Invalid, "{prefix}");
+            let error = Listing::new(root, prefix).map(|_| ()).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Invalid, "{prefix}");
         }
     }
 }
