@@ -57,7 +57,7 @@ pub(crate) fn read_yaml<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
 }
 
 /// Returns a function that looks up required keys in the metadata of `model`, for directories
-/// without a config.yaml. `what`: what the keys describe, for the error message.
+/// without a config.yaml. `what`: the meaning of the keys, for the error message.
 pub(crate) fn needed<'a>(
     model: &Path,
     metadata: impl Fn(&str) -> Option<&'a str>,
@@ -66,7 +66,7 @@ pub(crate) fn needed<'a>(
     move |key| {
         metadata(key).ok_or_else(|| {
             let message = format!(
-                "has no `{key}` in its metadata, and no config.yaml lies beside it: one of the two \
+                "has no `{key}` in its metadata, and no config.yaml is next to it: one of the two \
                  must say {what}"
             );
             broken(model, message)

@@ -7,7 +7,7 @@ pub use engine::Precision;
 /// A model that turns speech into words. One instance serves all threads: it holds the weights and
 /// lends each call the buffers it needs.
 pub trait Recognizer: Send + Sync {
-    /// Returns what identifies the recognizer in transcripts and fingerprints.
+    /// Returns the identity of the recognizer, for transcripts and fingerprints.
     fn description(&self) -> &Description;
 
     /// Returns the longest input of one call, in seconds.

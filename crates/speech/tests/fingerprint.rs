@@ -1,4 +1,4 @@
-//! Fingerprints of transcripts that exist: a change would make every recording be transcribed again.
+//! Pinned fingerprints: if they changed, every recording would be transcribed again.
 
 #![allow(clippy::unwrap_used)]
 
@@ -16,7 +16,7 @@ use speech::{
 };
 use support::{InlineCompute, decoding};
 
-/// Never called; it has a digest and supports hotwords.
+/// A recognizer that is never called. It supports hotwords.
 struct Silent(Description);
 
 impl Recognizer for Silent {

@@ -1,5 +1,6 @@
-//! What the pipeline does once all words are there, with a recognizer that always hears the same:
-//! punctuation, digits and speakers by models as FunASR exports them (`tests/fixtures`).
+//! Tests of the pipeline's last step, with a recognizer that always returns the same words:
+//! punctuation, digits and speakers by small models in the format of FunASR's exports
+//! (`tests/fixtures`).
 
 #![allow(clippy::unwrap_used)]
 
@@ -25,13 +26,13 @@ use support::{InlineCompute, decoding, detector, fixture};
 
 const WORDS: [&str; 6] = ["我", "有", "二", "十", "三", "个"];
 
-/// Hears [`WORDS`], evenly over every segment, and writes no marks.
-struct Steady {
+/// Recognizes [`WORDS`] in every segment, evenly spaced and without punctuation.
+struct FixedWords {
     description: Description,
     timed: bool,
 }
 
-impl Recognizer for Steady {
+impl Recognizer for FixedWords {
     fn description(&self) -> &Description {
         &self.description
     }
@@ -72,7 +73,7 @@ impl Recognizer for Steady {
     }
 }
 
-/// A model directory of files from the fixtures, unpacked.
+/// Creates a model directory from files of the fixtures, unpacked.
 fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     for (name, from) in files {
@@ -109,7 +110,7 @@ fn diarizer() -> Diarizer {
     Diarizer::new(Arc::new(SpeakerEncoder::open(directory.path(), "campplus").unwrap()))
 }
 
-/// Ten sentences by one reader, with pauses; on two channels the same.
+/// Returns a WAV file of ten sentences by one reader, with pauses, the same on all channels.
 fn recording(channels: u16) -> Vec<u8> {
     let sentence = fs::read(fixture("speech/sentence.wav")).unwrap()[44..].to_vec();
     let mut data = Vec::<u8>::new();
@@ -131,7 +132,7 @@ fn recording(channels: u16) -> Vec<u8> {
 
 fn pipeline(timed: bool) -> Pipeline {
     let description = Description {
-        name: "steady".to_owned(),
+        name: "fixed-words".to_owned(),
         family: "test",
         precision: "f32",
         digest: "0".to_owned(),
@@ -139,7 +140,7 @@ fn pipeline(timed: bool) -> Pipeline {
     };
     let models = Models {
         vad: detector(),
-        recognizer: Arc::new(Steady { description, timed }),
+        recognizer: Arc::new(FixedWords { description, timed }),
         punctuator: Some(Arc::new(punctuator())),
         diarizer: Some(Arc::new(diarizer())),
         normalizer: Some(Arc::new(normalizer())),
@@ -160,13 +161,13 @@ fn letters(outcome: &Outcome) -> String {
 }
 
 #[test]
-fn words_become_sentences_with_marks() {
+fn words_become_sentences_with_punctuation() {
     let pipeline = pipeline(true);
     let outcome = run(&pipeline, 1, &TranscribeOptions::default()).unwrap();
     assert_eq!(letters(&outcome), WORDS.concat().repeat(10));
     let last = outcome.segments.last().unwrap();
     assert!(last.text.ends_with(['。', '？']), "{last:?}");
-    // A sentence ends with a mark, or where a pause of more than two seconds follows.
+    // A sentence ends with punctuation, or before a pause of more than two seconds.
     for segment in &outcome.segments {
         let inner = segment.text.trim_end_matches(['。', '？']);
         assert!(!inner.contains(['。', '？']), "{segment:?}");
@@ -221,14 +222,14 @@ fn text_without_times_keeps_its_segments() {
 }
 
 #[test]
-fn speakers_are_told_apart_channel_by_channel() {
+fn speakers_are_identified_in_each_channel() {
     let pipeline = pipeline(true);
     let speakers = SpeakerOptions { count: Some(2), ..SpeakerOptions::default() };
     let options = TranscribeOptions { speakers: Some(speakers), ..TranscribeOptions::default() };
     let outcome = run(&pipeline, 2, &options).unwrap();
     assert_eq!(outcome.speakers.as_deref(), Some("campplus"));
     assert!(outcome.stages.iter().any(|stage| stage.name == "speakers" && stage.seconds > 0.0));
-    // Whoever speaks on one channel is not somebody who speaks on the other.
+    // Speakers of different channels are different people.
     let of = |channel| {
         let segments = outcome.segments.iter().filter(move |s| s.channel == Some(channel));
         let speakers = segments.flat_map(|segment| {
@@ -242,13 +243,13 @@ fn speakers_are_told_apart_channel_by_channel() {
     let all: Vec<_> = left.union(&right).copied().collect();
     assert_eq!(all, (0..u32::try_from(all.len()).unwrap()).collect::<Vec<_>>());
 
-    let nonsense = SpeakerOptions { min: Some(3), max: Some(2), ..SpeakerOptions::default() };
-    let options = TranscribeOptions { speakers: Some(nonsense), ..TranscribeOptions::default() };
+    let invalid = SpeakerOptions { min: Some(3), max: Some(2), ..SpeakerOptions::default() };
+    let options = TranscribeOptions { speakers: Some(invalid), ..TranscribeOptions::default() };
     assert!(matches!(run(&pipeline, 1, &options), Err(Error::Unsupported(_))));
 }
 
 #[test]
-fn what_changes_the_text_changes_the_fingerprint() {
+fn the_fingerprint_depends_on_what_changes_the_text() {
     let pipeline = pipeline(true);
     let of =
         |options: &TranscribeOptions| pipeline.fingerprint(&decoding(ChannelMode::Mix), options);
@@ -257,7 +258,7 @@ fn what_changes_the_text_changes_the_fingerprint() {
         plain,
         of(&TranscribeOptions { punctuate: Some(true), ..TranscribeOptions::default() })
     );
-    // The recognizer has no use for them, so that they change nothing.
+    // The recognizer does not support hotwords, so that they have no effect.
     let hotwords = vec!["word".to_owned()];
     assert_eq!(plain, of(&TranscribeOptions { hotwords, ..TranscribeOptions::default() }));
     let speakers = Some(SpeakerOptions::default());

@@ -1,4 +1,4 @@
-//! The pipeline with the real voice activity model and a recognizer that does what the test wants.
+//! Tests of the pipeline with a scripted recognizer.
 
 #![allow(clippy::unwrap_used)]
 
@@ -18,18 +18,18 @@ use speech::{
 };
 use support::{InlineCompute, decoding, detector};
 
-/// Hears one word over the whole of every window, in German if it must guess.
-struct Guessing {
+/// Recognizes one word in every window. If no language is given, it detects German.
+struct OneWord {
     description: Description,
     fixed_window: bool,
     /// Seconds and language of each call.
     calls: Mutex<Vec<(f64, Option<String>)>>,
 }
 
-impl Guessing {
+impl OneWord {
     fn new(fixed_window: bool) -> Arc<Self> {
         let description = Description {
-            name: "guessing".to_owned(),
+            name: "one-word".to_owned(),
             family: "test",
             precision: "f32",
             digest: "0".to_owned(),
@@ -39,7 +39,7 @@ impl Guessing {
     }
 }
 
-impl Recognizer for Guessing {
+impl Recognizer for OneWord {
     fn description(&self) -> &Description {
         &self.description
     }
@@ -81,8 +81,8 @@ impl Recognizer for Guessing {
     }
 }
 
-/// WAV of two channels: the first says the sentence `times` times, the second only the last time;
-/// a pause of five seconds after each.
+/// Returns a WAV file with two channels. The first one has the sentence `times` times, the second one
+/// only the last time. A pause of five seconds follows each sentence.
 fn recording(times: usize) -> Vec<u8> {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");
     let sentence = fs::read(fixtures.join("speech/sentence.wav")).unwrap()[44..].to_vec();
@@ -103,7 +103,7 @@ fn recording(times: usize) -> Vec<u8> {
 }
 
 fn run(
-    recognizer: &Arc<Guessing>,
+    recognizer: &Arc<OneWord>,
     channels: ChannelMode,
     options: &TranscribeOptions,
     session: &Arc<Session>,
@@ -122,22 +122,22 @@ fn run(
 }
 
 #[test]
-fn segments_are_packed_and_the_first_window_of_a_channel_tells_its_language() {
-    let recognizer = Guessing::new(true);
+fn segments_are_packed_and_the_first_window_of_a_channel_decides_its_language() {
+    let recognizer = OneWord::new(true);
     let options = TranscribeOptions::default();
     let outcome = run(&recognizer, ChannelMode::Split, &options, &Arc::default()).unwrap();
     let calls = recognizer.calls.lock().unwrap();
     // Ten sentences of 3 s fill two windows; the other channel has one sentence.
     assert!((3..=4).contains(&calls.len()), "{calls:?}");
     assert!(calls.iter().all(|(seconds, _)| *seconds <= 30.0));
-    let told = calls.iter().filter(|(_, language)| language.is_some()).count();
-    assert_eq!(told, calls.len() - 2, "one guess for each channel: {calls:?}");
+    let given = calls.iter().filter(|(_, language)| language.is_some()).count();
+    assert_eq!(given, calls.len() - 2, "one detection for each channel: {calls:?}");
     assert!(outcome.segments.iter().all(|s| s.language.as_deref() == Some("de")));
     assert!(outcome.segments.iter().all(|s| s.text == "word" && (s.confidence - 0.5).abs() < 1e-3));
     assert!(outcome.segments.is_sorted_by(|a, b| a.start <= b.start));
     let second: Vec<_> = outcome.segments.iter().filter(|s| s.channel == Some(1)).collect();
     assert_eq!(second.len(), 1);
-    // The last of ten turns of 8.29 s.
+    // The last of ten sentences, which are 8.29 s apart.
     assert!((second[0].start - 74.6).abs() < 0.5, "{second:?}");
     assert!((outcome.report.duration - 82.9).abs() < 0.1);
     let stages: Vec<_> = outcome.stages.iter().map(|stage| stage.name.as_str()).collect();
@@ -145,8 +145,8 @@ fn segments_are_packed_and_the_first_window_of_a_channel_tells_its_language() {
 }
 
 #[test]
-fn what_pays_by_length_gets_segment_by_segment() {
-    let recognizer = Guessing::new(false);
+fn segments_are_not_packed_if_cost_depends_on_length() {
+    let recognizer = OneWord::new(false);
     let options =
         TranscribeOptions { language: Some("en".to_owned()), ..TranscribeOptions::default() };
     let session = Arc::new(Session::default());
@@ -164,8 +164,8 @@ fn what_pays_by_length_gets_segment_by_segment() {
 }
 
 #[test]
-fn an_unknown_language_and_an_interruption_end_it() {
-    let recognizer = Guessing::new(true);
+fn an_unknown_language_and_an_interruption_are_errors() {
+    let recognizer = OneWord::new(true);
     let options =
         TranscribeOptions { language: Some("tlh".to_owned()), ..TranscribeOptions::default() };
     let result = run(&recognizer, ChannelMode::Mix, &options, &Arc::default());

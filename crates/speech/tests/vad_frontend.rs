@@ -1,4 +1,4 @@
-//! The front end against the features that FunASR's own code computes.
+//! Compares the front end with the features that FunASR's own code computes.
 
 mod support;
 
@@ -27,9 +27,9 @@ fn fbank(options: FilterbankOptions, samples: &[f32]) -> Vec<f32> {
 }
 
 #[test]
-fn log_mel_energies_are_kaldis() {
+fn log_mel_energies_equal_kaldis() {
     let options = FilterbankOptions { bins: 80, window: Window::Hamming, scale: 32768.0 };
-    // FunASR's two implementations differ by 1e-3 where a band is all but empty.
+    // FunASR's two implementations differ by 1e-3 in bands that are almost empty.
     let frames = fbank(options, &speech_10s());
     assert_eq!(frames.len(), 998 * 80);
     let fourth: Vec<f32> = frames.chunks(80).step_by(4).flatten().copied().collect();
@@ -37,7 +37,7 @@ fn log_mel_energies_are_kaldis() {
 }
 
 #[test]
-fn campplus_uses_the_same_code() {
+fn features_of_campplus_equal_the_reference() {
     let options = FilterbankOptions { bins: 80, window: Window::Povey, scale: 1.0 };
     let mut frames = fbank(options, &speech_10s()[..24_000]);
     let count = (frames.len() / 80) as f32;
@@ -69,7 +69,7 @@ fn a_normalization_of_another_size_is_refused() {
 }
 
 #[test]
-fn only_whole_frames_count() {
+fn only_complete_frames_count() {
     let counts = [
         (0, 0),
         (1, 0),
@@ -96,7 +96,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn any_cut_gives_the_same_rows(
+    fn rows_do_not_depend_on_the_pushes(
         cuts in prop::collection::vec(0usize..3000, 1..20),
         length in 0usize..30_000,
         (lfr_m, lfr_n) in prop::sample::select(vec![(1, 1), (5, 1), (7, 6)]),

@@ -1,9 +1,10 @@
 //! The fingerprint of a transcript: SHA-256 over everything besides the recording that the text
 //! depends on.
 //!
-//! Transcripts that exist carry fingerprints, and a job whose fingerprint matches is not computed
-//! again. The hashed text is therefore spelled out here, field by field, and does not depend on the
-//! names of types and fields in the code. Its spellings must not change.
+//! A transcript carries its fingerprint, and a job is not computed again if the fingerprint of its
+//! existing transcript matches. The hashed text is therefore spelled out here, field by field, so
+//! that it does not depend on the names of types and fields in the code. Its spelling must not
+//! change.
 
 use std::fmt::{self, Display, Formatter};
 

@@ -180,7 +180,7 @@ impl Pipeline {
         Self { models, config, compute }
     }
 
-    /// Returns what identifies the recognizer.
+    /// Returns the identity of the recognizer.
     pub fn recognizer(&self) -> &recognizer::Description {
         self.models.recognizer.description()
     }

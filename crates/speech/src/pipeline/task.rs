@@ -64,7 +64,7 @@ impl WindowTask {
             recognize_seconds: recognized - start,
             speakers_seconds: thread_cpu_seconds() - recognized,
         };
-        // If the recording failed meanwhile, nobody receives the result.
+        // This fails if the recording has failed meanwhile: its receiver is gone.
         let _ = self.results.send(completed);
     }
 

@@ -1,7 +1,7 @@
 //! Voice activity detection (VAD): finds where speech starts and ends in a stream of PCM.
 //!
-//! [`VoiceActivityDetector`] is what the segmenter and the pipeline need of a detector. [`FsmnVad`]
-//! implements it with FunASR's FSMN-VAD model.
+//! The segmenter and the pipeline use the trait [`VoiceActivityDetector`]. [`FsmnVad`] implements it
+//! with FunASR's FSMN-VAD model.
 
 mod config;
 mod endpoint;
@@ -57,7 +57,7 @@ pub trait VadStream: Send {
 /// Result of voice activity detection for 10 ms of audio.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Frame {
-    /// Probability that nobody speaks.
+    /// Probability of silence.
     pub silence: f32,
     /// Start or end of a segment that this frame reports. It may lie some frames earlier.
     pub boundary: Option<Boundary>,

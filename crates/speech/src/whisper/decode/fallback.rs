@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_loop_is_retried_at_higher_temperatures() {
-        // Greedy search never leaves 1 2 1 2; a sample ends sooner or later.
+        // Greedy search repeats 1 2 forever, while a sample ends at some point.
         let choices = |history: &[u32]| match history {
             [] => vec![(20, 1.0)],
             [.., 1] => vec![(2, 0.6), (25, 0.4)],
