@@ -12,16 +12,16 @@ cd "$(dirname "$0")/.."
 # shellcheck source=scripts/packages.sh
 source scripts/packages.sh
 
-# One processor with everything up to Armv9 (i8mm, bf16), one with dotprod alone, one with neither. The
-# first has vectors of 128 bits, as Neoverse N2 and V2. With 512 bits and more, which no such CPU has,
-# tract's own SVE2 kernels compute wrong results.
+# One processor with everything up to Armv9 (i8mm, bf16), one with dotprod alone, one with neither.
+# The first has vectors of 128 bits, as Neoverse N2 and V2. With 512 bits and more, which no such CPU
+# has, tract's own SVE2 kernels compute wrong results.
 processors=("max,sve-max-vq=1" neoverse-n1 cortex-a72)
 target=aarch64-unknown-linux-gnu
 # Separate from the host's build, which another compiler makes.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/arm"
 
-# The compiler is the one that Debian's security repository provides for browsers: rustup's server is the
-# only source of a standard library for aarch64 that fits rustup's compiler.
+# The compiler is the one that Debian's security repository provides for browsers: rustup's server is
+# the only source of a standard library for aarch64 that fits rustup's compiler.
 arm_cargo() { cargo --config .cargo/arm.toml "$@"; }
 
 install_packages() {
@@ -64,8 +64,8 @@ run_tests() {
 }
 
 count_cycles() {
-    # The build of the tests, but of this crate alone, as one unit, and without warnings in code that is
-    # compiled for Arm only.
+    # The build of the tests, but of this crate alone, as one unit, and without warnings in code that
+    # is compiled for Arm only.
     local assembly=$CARGO_TARGET_DIR/kernels.s
     mkdir -p "$CARGO_TARGET_DIR"
     # Cargo does not track the assembly, and would find nothing to do.

@@ -4,11 +4,12 @@
 usage: mca.py ASSEMBLY
 
 Takes the loops from the assembly that the compiler makes of `kernels`, runs them in llvm-mca on its
-models of Neoverse cores, and compares the cycles per iteration with a lower limit from Arm's Software
-Optimization Guides. USMMLA, BFMMLA, SDOT and FMLA on 128 bits issue to any SIMD pipeline, one per cycle
-each (tables "ASIMD integer", "ASIMD BFloat16" and "ASIMD floating-point instructions"), so that the limit
-is the number of these instructions divided by the number of SIMD pipelines. Everything else that the
-compiler adds to a loop, above all sums spilled to the stack, counts against the loop.
+models of Neoverse cores, and compares the cycles per iteration with a lower limit from Arm's
+Software Optimization Guides. USMMLA, BFMMLA, SDOT and FMLA on 128 bits issue to any SIMD pipeline,
+one per cycle each (tables "ASIMD integer", "ASIMD BFloat16" and "ASIMD floating-point
+instructions"), so that the limit is the number of these instructions divided by the number of SIMD
+pipelines. Everything else that the compiler adds to a loop, above all sums spilled to the stack,
+counts against the loop.
 
 Fails if a loop
 
@@ -17,8 +18,8 @@ Fails if a loop
   constraints") for longer than its SIMD pipelines, whatever llvm-mca reports;
 - does not reach SHARE of the limit.
 
-Caches are not modelled: all operands are assumed to be in the first level, which strips of weights and
-tiles of rows are sized for.
+Caches are not modelled: all operands are assumed to be in the first level, which strips of weights
+and tiles of rows are sized for.
 """
 
 import re
@@ -45,9 +46,9 @@ CORES = [
     Core("neoverse-v1", simd=4, loads=3, dispatch=8),
     Core("neoverse-v2", simd=4, loads=3, dispatch=8),
 ]
-# Name, instruction, its number in an iteration of the whole tile (smaller tiles compute the remaining
-# rows), multiply-accumulates per instruction, cores that have it. f32 is for cores with bfloat16: the
-# Neoverse N1 computes with dotprod.
+# Name, instruction, its number in an iteration of the whole tile (smaller tiles compute the
+# remaining rows), multiply-accumulates per instruction, cores that have it. f32 is for cores with
+# bfloat16: the Neoverse N1 computes with dotprod.
 LOOPS = [
     ("int8 dotprod", "sdot", 96, 16, CORES),
     ("int8 i8mm", "usmmla", 48, 32, CORES[1:]),

@@ -123,7 +123,7 @@ async fn a_job_can_ask_for_a_preset() {
         let transcript: Value = serde_json::from_slice(&json).unwrap();
         check(&transcript, name, texts);
         let warning = &transcript["source"]["warnings"][0];
-        assert!(warning.as_str().unwrap().contains("hotwords are passed over"), "{warning}");
+        assert!(warning.as_str().unwrap().contains("hotwords are ignored"), "{warning}");
     }
 
     let lost = services.uri("lost");

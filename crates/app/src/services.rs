@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ::models::{Catalogue, Entry, Library, Mirrors, ModelDirectory, PullProgress, PullSettings};
+use ::models::{Catalogue, Entry, Library, Mirrors, ModelDirectory, PullOptions, PullProgress};
 use queue::AmqpConfig;
 use store::Stores;
 
@@ -23,8 +23,9 @@ pub fn library(config: &Config) -> Result<Library, Error> {
     let mirrors =
         config.models.mirrors.iter().map(pair).collect::<Result<Vec<_>, ConfigError>>()?;
     let mirrors = Mirrors::new(mirrors).map_err(invalid)?;
-    let settings = PullSettings { mirrors, ..PullSettings::default() };
-    Ok(Library::new(config.models.directory.clone(), Catalogue::builtin()).with_settings(settings))
+    let pull_options = PullOptions { mirrors, ..PullOptions::default() };
+    Ok(Library::new(config.models.directory.clone(), Catalogue::builtin())
+        .with_pull_options(pull_options))
 }
 
 /// Opens the stores.

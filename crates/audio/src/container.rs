@@ -17,7 +17,22 @@ use crate::packets::Packets;
 use crate::panics::catch_panic;
 use crate::source::Source;
 use crate::wav::WavReader;
-use crate::{Error, Info, identify};
+use crate::{Error, identify};
+
+/// Properties of a recording, from its headers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Info {
+    /// Short lower-case name: `wav`, `flac`, `mp3`, `ogg`, `webm`, `mp4`, ...
+    pub container: String,
+    /// Short lower-case name: `pcm_s16le`, `flac`, `mp3`, `vorbis`, `opus`, `aac`, ...
+    pub codec: String,
+    /// Sample rate in Hz.
+    pub sample_rate: u32,
+    /// Number of channels in the file, not in the output.
+    pub channels: usize,
+    /// Duration in seconds, if the container declares one.
+    pub declared_duration: Option<f64>,
+}
 
 static PROBE: LazyLock<Probe> = LazyLock::new(|| {
     let mut probe = Probe::default();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use symphonia::core::io::MediaSource;
 
 use crate::Error;
-use crate::container;
+use crate::container::{self, Info};
 use crate::packets::{Packets, Pcm, StreamEnd};
 use crate::resample::Resampler;
 use crate::source::{ReadMonitor, Source};
@@ -36,20 +36,6 @@ pub struct DecodeOptions {
     pub channels: ChannelMode,
     /// Accepts a recording that ends before its header says, with a warning, instead of refusing it.
     pub allow_truncated: bool,
-}
-
-/// Properties of a recording, from its headers.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Info {
-    /// Short lower-case name: `wav`, `flac`, `mp3`, `ogg`, `webm`, `mp4`, ...
-    pub container: String,
-    /// Short lower-case name: `pcm_s16le`, `flac`, `mp3`, `vorbis`, `opus`, `aac`, ...
-    pub codec: String,
-    pub sample_rate: u32,
-    /// Channels in the file (not in the output).
-    pub channels: usize,
-    /// Seconds, if the container declares a length.
-    pub declared_duration: Option<f64>,
 }
 
 /// A block of 16 kHz PCM in [-1, 1]: one vector per output channel, all of the same length.

@@ -41,7 +41,8 @@ mod resample;
 mod source;
 mod wav;
 
-pub use decoder::{Block, ChannelMode, DecodeOptions, Decoder, Info, Limits, Report};
+pub use container::Info;
+pub use decoder::{Block, ChannelMode, DecodeOptions, Decoder, Limits, Report};
 pub use error::Error;
 pub use symphonia::core::io::MediaSource;
 

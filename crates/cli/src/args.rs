@@ -316,6 +316,12 @@ pub(crate) enum ModelsCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Convert the PyTorch checkpoint in a model directory to ONNX (a pull does this itself)
+    #[command(after_help = "Example:\n  scriptorium models convert ./my-campplus")]
+    Convert {
+        #[arg(value_name = "NAME|DIR")]
+        model: String,
+    },
 }
 
 #[derive(Debug, Args)]

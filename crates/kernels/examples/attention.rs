@@ -1,5 +1,6 @@
-//! Measures attention with the heads of Paraformer-large, for the positions of 5, 10, 20 and 60 seconds
-//! or for the numbers of positions given as arguments. `SCRIPTORIUM_KERNELS` selects the instruction set.
+//! Measures attention with the heads of Paraformer-large, for the positions of 5, 10, 20 and 60
+//! seconds or for the numbers of positions given as arguments. `SCRIPTORIUM_KERNELS` selects the
+//! instruction set.
 
 #![allow(clippy::print_stdout)]
 

@@ -1,6 +1,6 @@
-//! Measures GEMM in the shapes of Paraformer-large, for the rows of 10 seconds or for the number of rows
-//! given as argument, with more layers than the caches hold, as in a model. `SCRIPTORIUM_KERNELS`
-//! selects the instruction set.
+//! Measures GEMM in the shapes of Paraformer-large, for the rows of 10 seconds or for the number of
+//! rows given as argument, with more layers than the caches hold, as in a model.
+//! `SCRIPTORIUM_KERNELS` selects the instruction set.
 
 #![allow(clippy::print_stdout)]
 

@@ -72,8 +72,8 @@ impl<T: Pod> Deref for AlignedBuffer<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
         // SAFETY: `blocks` owns at least `offset + length * size_of::<T>()` initialized bytes, as
-        // `offset` is less than a line. The start is aligned to 64, or to 16 if the buffer is empty,
-        // and `T` needs no more than 16. Every bit pattern is a valid `Pod`.
+        // `offset` is less than a line. The start is aligned to 64, or to 16 if the buffer is
+        // empty, and `T` needs no more than 16. Every bit pattern is a valid `Pod`.
         unsafe {
             let start = self.blocks.as_ptr().cast::<u8>().add(self.offset);
             std::slice::from_raw_parts(start.cast(), self.length)

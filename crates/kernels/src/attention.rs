@@ -3,12 +3,13 @@
 use std::cell::RefCell;
 
 use crate::{
-    Epilogue, Rows,
     aligned::AlignedBuffer,
     bf16,
+    epilogue::Epilogue,
     gemm::{Element, Gemm},
     isa::Isa,
     layout::PANEL,
+    rows::Rows,
 };
 
 /// Query rows whose scores are computed together.
@@ -59,8 +60,8 @@ thread_local! {
         RefCell::new([ComputeType::F32, ComputeType::Bf16].map(PackedKeyValues::empty));
 }
 
-/// Computes `softmax(q kᵀ / sqrt(width)) v` of one head, whose rows have `width` numbers. Rows of the
-/// output start every `out_stride` numbers.
+/// Computes `softmax(q kᵀ / sqrt(width)) v` of one head, whose rows have `width` numbers. Rows of
+/// the output start every `out_stride` numbers.
 ///
 /// ```
 /// use kernels::{Rows, attention::{ComputeType, attend}};

@@ -1,5 +1,5 @@
-//! `out = x Wᵀ` with both operands rounded to bfloat16 (f32 without the lower 16 bits), multiplied and
-//! summed in f32. A bfloat16 is held as its bits in a `u16`.
+//! `out = x Wᵀ` with both operands rounded to bfloat16 (f32 without the lower 16 bits), multiplied
+//! and summed in f32. A bfloat16 is held as its bits in a `u16`.
 //!
 //! The packed layout of the weights depends on the instruction set they were packed for; see
 //! [`Layout`].
@@ -7,12 +7,13 @@
 use std::cell::RefCell;
 
 use crate::{
-    PackedWeights, Rows,
     aligned::AlignedBuffer,
     gemm::{Element, Gemm},
     isa::Isa,
     layout::{Layout, PANEL},
+    linear::PackedWeights,
     loops::widened,
+    rows::Rows,
 };
 
 /// Packed weights of a linear layer, rounded to bfloat16.
@@ -25,9 +26,9 @@ thread_local! {
     static PACKED: RefCell<AlignedBuffer<u16>> = RefCell::default();
 }
 
-/// Returns whether the instruction set in use multiplies bfloat16 natively. Where it does not, GEMM is
-/// computed in f32 and no faster than with f32 operands.
-pub fn is_native() -> bool {
+/// Returns whether the instruction set in use multiplies bfloat16 natively. Where it does not, GEMM
+/// is computed in f32 and no faster than with f32 operands.
+pub(crate) fn is_native() -> bool {
     Isa::selected().multiplies_bf16()
 }
 
@@ -118,8 +119,8 @@ impl Element for u16 {
     }
 }
 
-/// Packs a matrix that has a row for each output. `ACROSS` is the size of one group in all columns of
-/// a strip.
+/// Packs a matrix that has a row for each output. `ACROSS` is the size of one group in all columns
+/// of a strip.
 fn pack_groups_by_output<const GROUP: usize, const ACROSS: usize>(
     isa: Isa,
     rows: Rows<'_>,
@@ -148,8 +149,8 @@ fn pack_groups_by_output<const GROUP: usize, const ACROSS: usize>(
     }
 }
 
-/// Packs with instructions that transpose 16 rows at once. Returns `false` if the instruction set has
-/// none.
+/// Packs with instructions that transpose 16 rows at once. Returns `false` if the instruction set
+/// has none.
 fn pack_transposed(isa: Isa, rows: Rows<'_>, inputs: usize, panels: &mut [u16]) -> bool {
     for (index, panel) in panels.chunks_exact_mut(u16::depth(isa, inputs) * PANEL).enumerate() {
         for column in (0..PANEL).step_by(16) {
@@ -165,8 +166,8 @@ fn pack_transposed(isa: Isa, rows: Rows<'_>, inputs: usize, panels: &mut [u16]) 
     true
 }
 
-/// Packs a matrix that has a row for each input. `ACROSS` is the size of one group in all columns of a
-/// strip.
+/// Packs a matrix that has a row for each input. `ACROSS` is the size of one group in all columns
+/// of a strip.
 fn pack_groups_by_input<const GROUP: usize, const ACROSS: usize>(
     isa: Isa,
     rows: Rows<'_>,

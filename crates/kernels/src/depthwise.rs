@@ -1,9 +1,9 @@
 //! Depthwise convolution over time, for rows of channels.
 
-use crate::{Rows, isa::Isa, loops::CONVOLVED_ROWS};
+use crate::{isa::Isa, loops::CONVOLVED_ROWS, rows::Rows};
 
-/// Computes `out[t] = Σ_j weights[j] * x[t + j - before]` for each channel, with zeros around `x`, and
-/// adds `x[t]` if `residual`. `out` is `[time][channels]`, `weights` is `[taps][channels]`.
+/// Computes `out[t] = Σ_j weights[j] * x[t + j - before]` for each channel, with zeros around `x`,
+/// and adds `x[t]` if `residual`. `out` is `[time][channels]`, `weights` is `[taps][channels]`.
 ///
 /// # Panics
 /// If the lengths do not match.

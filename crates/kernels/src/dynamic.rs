@@ -1,19 +1,19 @@
-//! `out = x W` in int8, quantized as ONNX's `DynamicQuantizeLinear` and `MatMulInteger`, and therefore
-//! FunASR's exporter, do: both operands unsigned with zero points, one per column of the weights, and
-//! one for all activations, computed at run time.
+//! `out = x W` in int8, quantized as ONNX's `DynamicQuantizeLinear` and `MatMulInteger`, and
+//! therefore FunASR's exporter, do: both operands unsigned with zero points, one per column of the
+//! weights, and one for all activations, computed at run time.
 //!
-//! Instructions multiply u8 by i8, so 128 is subtracted from weights and their zero points. (Where they
-//! multiply i8 by i8, 128 is subtracted from activations, too, which adds a correction.) Zero points
-//! are taken out of the sum, `Σ (x - zx) (w - zw) = Σ x w - zw Σ x - zx Σ w + K zx zw`: `Σ w` is known
-//! when the weights are packed, `Σ x` is one sum per row. All sums are exact in i32. The rest follows
-//! ONNX's order of operations, `f32(sum) * (scale of x * scale of column) + bias`, each rounded, so
-//! that results equal ONNX Runtime's bit for bit.
+//! Instructions multiply u8 by i8, so 128 is subtracted from weights and their zero points. (Where
+//! they multiply i8 by i8, 128 is subtracted from activations, too, which adds a correction.) Zero
+//! points are taken out of the sum, `Σ (x - zx) (w - zw) = Σ x w - zw Σ x - zx Σ w + K zx zw`:
+//! `Σ w` is known when the weights are packed, `Σ x` is one sum per row. All sums are exact in i32.
+//! The rest follows ONNX's order of operations, `f32(sum) * (scale of x * scale of column) + bias`,
+//! each rounded, so that results equal ONNX Runtime's bit for bit.
 
 use std::cell::RefCell;
 
 use crate::{
-    Epilogue, PostOp,
     aligned::AlignedBuffer,
+    epilogue::{Epilogue, PostOp},
     int8_panels::{Columns, Int8Panels, QuantizedRows, row_block},
     isa::Isa,
     layout::shifted,
@@ -88,13 +88,13 @@ pub struct QuantizationParameters {
     pub scales: Vec<f32>,
 }
 
-/// Quantizes `weights`, row-major `[inputs, outputs]`, to `values`, with a scale and a zero point per
-/// column. The result equals that of ONNX Runtime's `quantize_dynamic` with `per_channel=True` and
-/// `QuantType.QUInt8` (`onnxruntime/quantization/quant_utils.py`) bit for bit.
+/// Quantizes `weights`, row-major `[inputs, outputs]`, to `values`, with a scale and a zero point
+/// per column. The result equals that of ONNX Runtime's `quantize_dynamic` with `per_channel=True`
+/// and `QuantType.QUInt8` (`onnxruntime/quantization/quant_utils.py`) bit for bit.
 ///
 /// # Panics
-/// If there are no outputs, the number of weights is not a multiple of them, or the numbers of weights
-/// and values differ.
+/// If there are no outputs, the number of weights is not a multiple of them, or the numbers of
+/// weights and values differ.
 pub fn quantize_columns(
     weights: &[f32],
     outputs: usize,
@@ -152,8 +152,8 @@ impl Weights {
     /// `(weight - zero_point) * scale` of its column.
     ///
     /// # Panics
-    /// If the numbers of weights, zero points and scales do not match the shape or are zero, or there
-    /// are more than [`MAX_INPUTS`] inputs.
+    /// If the numbers of weights, zero points and scales do not match the shape or are zero, or
+    /// there are more than [`MAX_INPUTS`] inputs.
     pub fn pack(weights: &[u8], zero_points: &[u8], scales: &[f32], inputs: usize) -> Self {
         Self::pack_for(Isa::selected(), weights, zero_points, scales, inputs)
     }

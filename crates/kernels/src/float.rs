@@ -3,11 +3,12 @@
 //! A panel holds [`PANEL`] outputs, `[inputs][PANEL]`; the last one is padded with zeros.
 
 use crate::{
-    PackedWeights, Rows,
     aligned::AlignedBuffer,
     gemm::{Element, Gemm},
     isa::Isa,
     layout::PANEL,
+    linear::PackedWeights,
+    rows::Rows,
 };
 
 /// Packed weights of a linear layer in f32.

@@ -2,7 +2,14 @@
 
 use bytemuck::Pod;
 
-use crate::{Epilogue, PostOp, Rows, aligned::AlignedBuffer, isa::Isa, layout::PANEL, tile::Tile};
+use crate::{
+    aligned::AlignedBuffer,
+    epilogue::{Epilogue, PostOp},
+    isa::Isa,
+    layout::PANEL,
+    rows::Rows,
+    tile::Tile,
+};
 
 /// Number format of both operands: f32, or bfloat16 as its bits in a `u16`. Sums are f32.
 pub(crate) trait Element: Pod {
@@ -22,8 +29,8 @@ pub(crate) trait Element: Pod {
     ) -> Rows<'a, Self>;
 
     /// Replaces the first `width` numbers of each row `x` by `exp(scale * (x - max(x)))`, as
-    /// [`convert`](Self::convert) would return them, and writes the sum of each row before rounding.
-    /// Rows start every `stride` numbers; those of `scores` are undefined afterwards.
+    /// [`convert`](Self::convert) would return them, and writes the sum of each row before
+    /// rounding. Rows start every `stride` numbers; those of `scores` are undefined afterwards.
     fn exponentials<'a>(
         isa: Isa,
         scores: &'a mut [f32],

@@ -1,10 +1,11 @@
 //! `out = x Wᵀ` in int8, quantized as CTranslate2 does with `compute_type="int8"`
-//! (`src/ops/quantize.cc` there): one scale per row of `W`, and one scale per row of `x`, computed at
-//! run time; both are 127 / max |value|.
+//! (`src/ops/quantize.cc` there): one scale per row of `W`, and one scale per row of `x`, computed
+//! at run time; both are 127 / max |value|.
 //!
 //! Instructions multiply u8 by i8, so 128 is added to activations. As
 //! `Σ (a - 128) w = Σ a w - 128 Σ w`, sums start at `-128 Σ w`, which is known when the weights are
-//! packed. (For instructions that multiply i8 by i8, sums start at zero.) All sums are exact in i32.
+//! packed. (For instructions that multiply i8 by i8, sums start at zero.) All sums are exact in
+//! i32.
 //!
 //! The packed layout of the weights depends on the instruction set they were packed for; see
 //! `layout.rs`.
@@ -12,8 +13,8 @@
 use std::cell::RefCell;
 
 use crate::{
-    Epilogue,
     aligned::AlignedBuffer,
+    epilogue::Epilogue,
     int8_panels::{Columns, Int8Panels, QuantizedRows, row_block},
     isa::Isa,
 };
@@ -68,8 +69,8 @@ impl Weights {
         Self::pack_for(isa, &quantized, &scales, outputs, inputs)
     }
 
-    /// Packs quantized weights, row-major `[outputs, inputs]`. A weight stands for `weight / scale`,
-    /// where each output has a scale.
+    /// Packs quantized weights, row-major `[outputs, inputs]`. A weight stands for
+    /// `weight / scale`, where each output has a scale.
     ///
     /// # Panics
     /// If there are not `outputs * inputs` weights and `outputs` scales, or none, or more than

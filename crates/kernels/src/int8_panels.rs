@@ -2,15 +2,17 @@
 //! ([`crate::int8`], [`crate::dynamic`]).
 
 use crate::{
-    Epilogue, PostOp, Rows,
     aligned::AlignedBuffer,
+    epilogue::{Epilogue, PostOp},
     isa::Isa,
     layout::{Layout, PANEL},
+    rows::Rows,
     tile::Int8Tile,
 };
 
 /// Returns how many rows are multiplied by all panels together, so that their outputs stay in the
-/// second-level cache for the operations that follow. A multiple of the tile of every instruction set.
+/// second-level cache for the operations that follow. A multiple of the tile of every instruction
+/// set.
 pub(crate) fn row_block(outputs: usize) -> usize {
     const NUMBERS: usize = 1 << 17;
     (NUMBERS / outputs / 24).clamp(1, 8) * 24
@@ -74,8 +76,8 @@ impl Int8Panels {
     }
 
     /// Multiplies, adds the bias, and stores the results or adds them to the output. Does not apply
-    /// the activation function of the epilogue. `buffer` is for rows that are not in the layout of the
-    /// instruction set yet.
+    /// the activation function of the epilogue. `buffer` is for rows that are not in the layout of
+    /// the instruction set yet.
     pub(crate) fn multiply(
         &self,
         rows: QuantizedRows<'_>,

@@ -11,9 +11,10 @@ use crate::neon;
 #[cfg(target_arch = "x86_64")]
 use crate::x86::{avx_vnni, avx2, avx512};
 use crate::{
-    PostOp, Rows,
+    epilogue::PostOp,
     layout::{self, Layout},
     loops, plain,
+    rows::Rows,
     tile::{Int8Tile, Tile},
 };
 
@@ -61,9 +62,9 @@ pub struct UnsupportedInstructionSet {
 /// The instruction set in use, once it is selected.
 static SELECTED: OnceLock<Isa> = OnceLock::new();
 
-/// Selects the instruction set that the kernels of this process use, and returns its name, for example
-/// "avx512 and bf16". `None` selects the best one that the CPU supports; so does the first computation
-/// if nothing was selected before.
+/// Selects the instruction set that the kernels of this process use, and returns its name, for
+/// example "avx512 and bf16". `None` selects the best one that the CPU supports; so does the first
+/// computation if nothing was selected before.
 ///
 /// Call it before anything computes. Weights are packed for the instruction set in use, so that it
 /// does not change any more: later calls return its name.
@@ -303,8 +304,8 @@ impl Isa {
         dispatch!(self, loops::exponentials(row, scale))
     }
 
-    /// Computes [`Self::exponentials`], rounds them to `out`, and returns their sum before rounding.
-    /// Leaves `row` undefined.
+    /// Computes [`Self::exponentials`], rounds them to `out`, and returns their sum before
+    /// rounding. Leaves `row` undefined.
     pub(crate) fn exponentials_to_bf16(self, row: &mut [f32], scale: f32, out: &mut [u16]) -> f32 {
         assert_eq!(row.len(), out.len(), "exponentials");
         match self.0 {
@@ -325,8 +326,8 @@ impl Isa {
         dispatch!(self, loops::round_to_bf16(x, out));
     }
 
-    /// Packs up to 16 rows of `inputs` numbers into 16 columns of a bfloat16 panel, and returns `true`.
-    /// Returns `false` if the instruction set has no kernel for this.
+    /// Packs up to 16 rows of `inputs` numbers into 16 columns of a bfloat16 panel, and returns
+    /// `true`. Returns `false` if the instruction set has no kernel for this.
     pub(crate) fn transpose_to_bf16(self, x: Rows<'_>, inputs: usize, panel: &mut [u16]) -> bool {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
@@ -344,8 +345,8 @@ impl Isa {
         }
     }
 
-    /// Rounds two rows and interleaves them, and returns `true`. Returns `false` if the instruction set
-    /// has no kernel for this. Prefetches the numbers that follow `ahead` later in memory.
+    /// Rounds two rows and interleaves them, and returns `true`. Returns `false` if the instruction
+    /// set has no kernel for this. Prefetches the numbers that follow `ahead` later in memory.
     pub(crate) fn interleave_to_bf16(
         self,
         a: &[f32],

@@ -1,5 +1,5 @@
-//! Layouts of GEMM operands in memory. The numbers that one instruction takes are adjacent, and those
-//! of one tile are contiguous, so that a kernel reads both operands sequentially.
+//! Layouts of GEMM operands in memory. The numbers that one instruction takes are adjacent, and
+//! those of one tile are contiguous, so that a kernel reads both operands sequentially.
 
 use bytemuck::Pod;
 
@@ -8,11 +8,12 @@ use crate::{aligned::AlignedBuffer, rows::Rows};
 /// Output columns of one packed panel: four AVX-512 registers of 32-bit numbers.
 pub const PANEL: usize = 64;
 
-/// Layout that the kernels of an instruction set read: of panels of weights, and of the rows that are
-/// multiplied by them.
+/// Layout that the kernels of an instruction set read: of panels of weights, and of the rows that
+/// are multiplied by them.
 ///
-/// A panel holds [`PANEL`] outputs, `[PANEL / columns][depth / group][columns][group]`, where `depth`
-/// is the number of inputs, zero-padded to a multiple of `step`. The outer dimension counts strips.
+/// A panel holds [`PANEL`] outputs, `[PANEL / columns][depth / group][columns][group]`, where
+/// `depth` is the number of inputs, zero-padded to a multiple of `step`. The outer dimension counts
+/// strips.
 #[derive(Debug)]
 pub(crate) struct Layout {
     /// Columns of a strip. Divides [`PANEL`].
@@ -30,8 +31,8 @@ pub(crate) struct Layout {
 pub(crate) enum RowLayout {
     /// `[rows][depth]`.
     RowMajor,
-    /// `[rows / tile][depth / group][tile][group]`. The last tile has the remaining rows, padded to a
-    /// multiple of `multiple`.
+    /// `[rows / tile][depth / group][tile][group]`. The last tile has the remaining rows, padded to
+    /// a multiple of `multiple`.
     #[cfg_attr(not(target_arch = "aarch64"), allow(dead_code, reason = "read by NEON kernels"))]
     Tiles { tile: usize, multiple: usize },
     /// `[rows][depth]` in 16 bits: each byte is followed by a zero.
@@ -208,7 +209,7 @@ fn scatter<T: Pod, const GROUP: usize>(
         group.iter_mut().zip(rest).for_each(|(to, &from)| *to = convert(from));
         to[..GROUP].copy_from_slice(&group);
     }
-    // The buffer is reused. What it holds may be NaN as bfloat16, which times zero is NaN.
+    // The buffer is reused: stale numbers may be NaN as bfloat16, and NaN times zero is NaN.
     to.for_each(|to| to[..GROUP].fill(T::zeroed()));
 }
 

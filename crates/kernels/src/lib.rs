@@ -1,9 +1,9 @@
 //! Inner loops of speech networks: GEMM, attention, convolution over time, LSTM, and functions of
 //! rows. One portable reference, one file per instruction set, dispatch at run time.
 //!
-//! Matrices are row-major. Weights are packed once, when a model is loaded, into panels of [`PANEL`]
-//! output columns (see [`float`], [`bf16`], [`int8`] and [`dynamic`]); a GEMM then multiplies a block
-//! of rows by one panel after the other. Everything runs on the calling thread.
+//! Matrices are row-major. Weights are packed once, when a model is loaded, into panels of
+//! [`PANEL`] output columns (see [`float`], [`bf16`], [`int8`] and [`dynamic`]); a GEMM then
+//! multiplies a block of rows by one panel after the other. Everything runs on the calling thread.
 //!
 //! ```
 //! use kernels::{Epilogue, PostOp, float::Weights};

@@ -3,11 +3,11 @@
 use bytemuck::Pod;
 
 use crate::{
-    Epilogue, Rows,
     aligned::AlignedBuffer,
+    epilogue::Epilogue,
     gemm::{Element, Gemm},
     isa::Isa,
-    rows::end_of_rows,
+    rows::{Rows, end_of_rows},
 };
 
 /// Rows that are multiplied by all panels together, so that their inputs and outputs stay in the
@@ -74,8 +74,8 @@ impl<T: Element> PackedWeights<T> {
         }
     }
 
-    /// Computes `x Wᵀ` and the epilogue for `rows` rows of `x`. Row `i` starts at `i * stride`; rows
-    /// may overlap, which makes this a convolution over time.
+    /// Computes `x Wᵀ` and the epilogue for `rows` rows of `x`. Row `i` starts at `i * stride`;
+    /// rows may overlap, which makes this a convolution over time.
     ///
     /// # Panics
     /// If the lengths do not match.

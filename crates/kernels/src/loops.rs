@@ -1,8 +1,8 @@
 //! Portable inner loops over rows.
 //!
-//! They use no intrinsics: sixteen lanes at a time, without branches and calls, so that the compiler
-//! vectorizes them for the registers it may use. The crate compiles them once for each x86-64
-//! instruction set (`x86/macros.rs`); NEON is part of the aarch64 baseline.
+//! They use no intrinsics: sixteen lanes at a time, without branches and calls, so that the
+//! compiler vectorizes them for the registers it may use. The crate compiles them once for each
+//! x86-64 instruction set (`x86/macros.rs`); NEON is part of the aarch64 baseline.
 
 /// Lanes that reductions keep separate.
 const LANES: usize = 16;
@@ -11,8 +11,8 @@ const LANES: usize = 16;
 /// several of them.
 pub(crate) const CONVOLVED_ROWS: usize = 6;
 
-/// 1.5 * 2^23. Floats of this size are whole numbers: adding it rounds to the nearest, ties to even,
-/// and leaves the result in the low bits.
+/// 1.5 * 2^23. Floats of this size are whole numbers: adding it rounds to the nearest, ties to
+/// even, and leaves the result in the low bits.
 const ROUND: f32 = 12_582_912.0;
 
 /// Reduces in sixteen lanes, then across them.
@@ -185,8 +185,8 @@ pub(crate) fn sum_bytes(x: &[u8]) -> i32 {
     x.iter().map(|&x| i32::from(x)).sum()
 }
 
-/// Computes the sum of rows of `out.len()` numbers, each number multiplied by its weight. A row of `x`
-/// starts every `stride` numbers.
+/// Computes the sum of rows of `out.len()` numbers, each number multiplied by its weight. A row of
+/// `x` starts every `stride` numbers.
 #[inline(always)]
 pub(crate) fn weigh_rows(x: &[f32], stride: usize, weights: &[f32], out: &mut [f32]) {
     const BLOCK: usize = 4 * LANES;
@@ -212,8 +212,8 @@ pub(crate) fn weigh_rows(x: &[f32], stride: usize, weights: &[f32], out: &mut [f
     }
 }
 
-/// Computes `out[t] = Σ_j weights[j] * x[t + j]`, channel by channel, for [`CONVOLVED_ROWS`] rows of
-/// `out`. A row of `x` starts every `stride` numbers.
+/// Computes `out[t] = Σ_j weights[j] * x[t + j]`, channel by channel, for [`CONVOLVED_ROWS`] rows
+/// of `out`. A row of `x` starts every `stride` numbers.
 #[inline(always)]
 pub(crate) fn convolve_rows(x: &[f32], stride: usize, weights: &[f32], out: &mut [f32]) {
     let channels = out.len() / CONVOLVED_ROWS;
@@ -300,8 +300,8 @@ fn tanh(x: f32) -> f32 {
     ((1.0 - e) / (1.0 + e)).copysign(x)
 }
 
-/// Computes e^x for x <= 0 to about one unit in the last place. Below -87 the result is that for -87,
-/// which is close to zero. NaN stays NaN.
+/// Computes e^x for x <= 0 to about one unit in the last place. Below -87 the result is that for
+/// -87, which is close to zero. NaN stays NaN.
 #[inline(always)]
 fn exp(x: f32) -> f32 {
     const LN2_HIGH: f32 = 0.693_359_4;

@@ -1,7 +1,11 @@
 //! Long short-term memory (Hochreiter and Schmidhuber 1997), with the gates in ONNX's order: input,
 //! output, forget, candidate.
 
-use crate::{Epilogue, PostOp, float, isa::Isa};
+use crate::{
+    epilogue::{Epilogue, PostOp},
+    float,
+    isa::Isa,
+};
 
 /// Packed weights of one direction.
 #[derive(Clone)]

@@ -54,7 +54,8 @@ pub(crate) fn int8_panel(tile: Int8Tile<'_>, out: &mut [f32]) {
     }
 }
 
-/// Corrects and scales the sums of a row. Intermediate sums may overflow i32; the last one does not.
+/// Corrects and scales the sums of a row. Intermediate sums may overflow i32; the last one does
+/// not.
 #[inline(always)]
 fn dequantized(tile: &Int8Tile<'_>, row: usize, mut sums: [i32; PANEL]) -> [f32; PANEL] {
     for (sum, correction) in sums.iter_mut().zip(tile.corrections) {

@@ -1,6 +1,6 @@
-//! Functions of single rows: layer norm, softmax, addition, activations.
+//! Functions of single rows: layer norm, softmax, addition.
 
-use crate::{PostOp, isa::Isa, loops};
+use crate::{isa::Isa, loops};
 
 /// Computes the layer norm (Ba et al. 2016) of rows of `gamma.len()` numbers.
 ///
@@ -95,10 +95,4 @@ fn check_rows(x: &[f32], width: usize, out: &[f32]) {
 pub fn add(x: &[f32], out: &mut [f32]) {
     assert_eq!(x.len(), out.len(), "sum of unequal lengths");
     Isa::selected().add(x, out);
-}
-
-/// Applies the activation function of `post_op` to every value; [`PostOp::None`] and [`PostOp::Add`]
-/// have none.
-pub fn activate(values: &mut [f32], post_op: PostOp) {
-    Isa::selected().activate(values, post_op);
 }

@@ -7,8 +7,8 @@ pub fn maximum(scores: &[f32]) -> f32 {
     Isa::selected().maximum(scores)
 }
 
-/// Returns `sum(exp((scores - max) * scale))`, where `max` is the [`maximum`] of `scores`. The result
-/// is NaN if a score is NaN or `max` is infinite.
+/// Returns `sum(exp((scores - max) * scale))`, where `max` is the [`maximum`] of `scores`. The
+/// result is NaN if a score is NaN or `max` is infinite.
 pub fn sum_exp(scores: &[f32], max: f32, scale: f32) -> f32 {
     Isa::selected().sum_exp(scores, max, scale)
 }

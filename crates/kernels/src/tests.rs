@@ -1,15 +1,18 @@
-//! Compares the kernels of every instruction set with sums in f64 (floats) and i64 (integers), over odd
-//! sizes.
+//! Compares the kernels of every instruction set with sums in f64 (floats) and i64 (integers), over
+//! odd sizes.
 
 use proptest::prelude::*;
 
 use crate::{
-    Epilogue, PostOp, Rows,
-    attention::{self, ComputeType},
-    bf16, depthwise, dynamic, float, int8,
+    attention::{self, ComputeType, PackedKeyValues},
+    bf16, depthwise, dynamic,
+    epilogue::{Epilogue, PostOp},
+    float, int8,
     isa::Isa,
     loops::{self, widened},
-    pointwise, scores,
+    pointwise,
+    rows::Rows,
+    scores,
 };
 
 /// Returns pseudorandom numbers in [-1, 1).
@@ -302,7 +305,7 @@ proptest! {
         let queries = rows_of(&queries, stride, rows);
         for &isa in Isa::available() {
             for (compute_type, tolerance) in [(ComputeType::F32, 2e-5), (ComputeType::Bf16, 0.2)] {
-                let packed = attention::PackedKeyValues::pack_for(isa, keys, values, width, compute_type);
+                let packed = PackedKeyValues::pack_for(isa, keys, values, width, compute_type);
                 let mut out = vec![f32::NAN; rows * stride];
                 packed.attend_with(isa, queries, &mut out, stride);
                 let out: Vec<f32> =
@@ -321,7 +324,7 @@ proptest! {
         let expected = naive_attention(&query, &keys, &values, width);
         let (keys, values) = (rows_of(&keys, width, length), rows_of(&values, width, length));
         for &isa in Isa::available() {
-            let packed = attention::PackedKeyValues::pack_for(isa, keys, values, width, ComputeType::Bf16);
+            let packed = PackedKeyValues::pack_for(isa, keys, values, width, ComputeType::Bf16);
             let mut out = vec![f32::NAN; width];
             packed.attend_with(isa, rows_of(&query, width, 1), &mut out, width);
             assert_close(&out, &expected, 2f64.powi(-7));

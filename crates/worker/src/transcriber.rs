@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use job::Failure;
 use location::Location;
-use speech::pipeline::{self, Control, Pipeline};
+use speech::pipeline::{self, Pipeline, Session};
 use store::{Capabilities, Stores};
 use tokio_util::sync::CancellationToken;
 use transcript::{Format, Transcript};
@@ -33,9 +33,9 @@ use crate::{
 ///     formats: BTreeSet::new(),
 ///     preset: None,
 ///     channels: None,
-///     options: speech::pipeline::Options::default(),
+///     options: speech::pipeline::TranscribeOptions::default(),
 /// };
-/// let control = Arc::new(speech::pipeline::Control::default());
+/// let control = Arc::new(speech::pipeline::Session::default());
 /// let transcription = transcriber.transcribe(&request, &control).await?;
 /// println!("{}", transcription.transcript.render(transcript::Format::Txt));
 /// # Ok(())
@@ -63,7 +63,7 @@ pub struct TranscriptionRequest {
     pub preset: Option<String>,
     /// `None`: as the decoding options of the transcriber.
     pub channels: Option<audio::ChannelMode>,
-    pub options: pipeline::Options,
+    pub options: pipeline::TranscribeOptions,
 }
 
 /// Result of a [`TranscriptionRequest`].
@@ -105,7 +105,7 @@ impl Transcriber {
     pub async fn transcribe(
         &self,
         request: &TranscriptionRequest,
-        control: &Arc<Control>,
+        control: &Arc<Session>,
     ) -> Result<Transcription, Failure> {
         let plan = self.plan(request).await?;
         let Some((output, existing)) = &plan.output else {
@@ -142,7 +142,7 @@ impl Transcriber {
 /// Runs `work`, which `control` controls, and interrupts it once `interrupt` is cancelled.
 pub async fn interruptible<T>(
     work: impl Future<Output = T>,
-    control: &Control,
+    control: &Session,
     interrupt: &CancellationToken,
 ) -> T {
     tokio::pin!(work);

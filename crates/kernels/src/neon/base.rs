@@ -30,8 +30,8 @@ pub(crate) unsafe fn int8_panel(tile: Int8Tile<'_>, out: &mut [f32]) {
     let output = Output::from(&tile);
     for row in (0..tile.rows).step_by(TILE) {
         for column in (0..tile.columns).step_by(COLUMNS) {
-            // SAFETY: by the check, rows are padded to a multiple of four, and columns to 64; `r` is less
-            // than the number of remaining rows.
+            // SAFETY: by the check, rows are padded to a multiple of four, and columns to 64; `r`
+            // is less than the number of remaining rows.
             unsafe {
                 let sums = [sums(&tile, row, column), sums(&tile, row, column + TILE)];
                 for r in 0..TILE.min(tile.rows - row) {
@@ -44,8 +44,8 @@ pub(crate) unsafe fn int8_panel(tile: Int8Tile<'_>, out: &mut [f32]) {
     }
 }
 
-/// Computes the sums of four rows by four columns. A product of 8 bits fits 16 bits, the sum of two does
-/// not: `sadalp` widens while it adds pairs.
+/// Computes the sums of four rows by four columns. A product of 8 bits fits 16 bits, the sum of two
+/// does not: `sadalp` widens while it adds pairs.
 ///
 /// # Safety
 /// The tile has rows up to `row + 4`, padding included, and columns up to `column + 4`.

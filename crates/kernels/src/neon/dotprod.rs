@@ -1,5 +1,5 @@
-//! int8 kernel for `dotprod` (Armv8.2). SDOT (i8 by i8) multiplies four inputs of each of four columns by
-//! four inputs of one row, a lane of another register.
+//! int8 kernel for `dotprod` (Armv8.2). SDOT (i8 by i8) multiplies four inputs of each of four
+//! columns by four inputs of one row, a lane of another register.
 
 use std::{arch::aarch64::*, arch::asm};
 
@@ -88,8 +88,8 @@ macro_rules! inner_loop {
 /// Computes the sums of `4 * FOURS` rows by eight columns.
 ///
 /// # Safety
-/// The CPU has `dotprod`; `a` and `b` point to `4 * iterations` groups, of `4 * FOURS` rows and of eight
-/// columns.
+/// The CPU has `dotprod`; `a` and `b` point to `4 * iterations` groups, of `4 * FOURS` rows and of
+/// eight columns.
 #[target_feature(enable = "neon,dotprod")]
 #[inline]
 unsafe fn sums<const FOURS: usize>(
@@ -132,8 +132,9 @@ pub(crate) unsafe fn int8_panel(tile: Int8Tile<'_>, out: &mut [f32]) {
     for row in (0..tile.rows).step_by(ROWS) {
         let rows = ROWS.min(tile.rows - row);
         for column in (0..tile.columns).step_by(COLUMNS) {
-            // SAFETY: by the check, rows are padded to a multiple of four and have `depth` bytes, as do
-            // columns, of which there are 64; the arguments of `dequantized` are inside of the tile.
+            // SAFETY: by the check, rows are padded to a multiple of four and have `depth` bytes,
+            // as do columns, of which there are 64; the arguments of `dequantized` are inside of
+            // the tile.
             unsafe {
                 let a = tile.a.as_ptr().add(row * depth);
                 let b = tile.panel.as_ptr().add(column * depth);

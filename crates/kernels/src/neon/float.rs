@@ -5,8 +5,8 @@ use std::{arch::aarch64::*, arch::asm};
 use super::{COLUMNS, Output};
 use crate::{layout::PANEL, tile::Tile};
 
-/// Rows of a tile. By two registers of columns, 16 registers hold sums. As rows are row-major, eight
-/// more hold four inputs of each row; the last eight hold four inputs of the columns.
+/// Rows of a tile. By two registers of columns, 16 registers hold sums. As rows are row-major,
+/// eight more hold four inputs of each row; the last eight hold four inputs of the columns.
 const ROWS: usize = 8;
 
 /// Assembly: multiplies one input of eight rows, a lane of their registers, by eight columns.
@@ -54,8 +54,8 @@ pub(crate) unsafe fn float_panel(tile: Tile<'_, f32>, out: &mut [f32]) {
         let rows = ROWS.min(tile.rows - row);
         let width = if rows < 4 { 2 * COLUMNS } else { COLUMNS };
         for column in (0..tile.columns).step_by(width) {
-            // SAFETY: by the check, rows have `depth` numbers, and the panel has `depth * PANEL`. Both
-            // widths divide `PANEL`, and `row + N <= tile.rows`.
+            // SAFETY: by the check, rows have `depth` numbers, and the panel has `depth * PANEL`.
+            // Both widths divide `PANEL`, and `row + N <= tile.rows`.
             unsafe {
                 match rows {
                     1 => few::<1>(&tile, row, column, output, out),
@@ -73,7 +73,8 @@ pub(crate) unsafe fn float_panel(tile: Tile<'_, f32>, out: &mut [f32]) {
     }
 }
 
-/// Computes the sums of eight rows by eight columns. If there are fewer `rows`, the last one is repeated.
+/// Computes the sums of eight rows by eight columns. If there are fewer `rows`, the last one is
+/// repeated.
 ///
 /// # Safety
 /// `tile` passed its check, `rows > 0`, `row + rows <= tile.rows`, and `column + 8 <= PANEL`.
@@ -91,8 +92,8 @@ unsafe fn eight(
     });
     let mut b = tile.panel.as_ptr().wrapping_add(column);
     let (iterations, whole) = (tile.depth / 8, tile.depth / 8 * 8);
-    // SAFETY: the loop reads `whole` numbers of every row and `whole` rows of the panel; the code after
-    // it reads the rest.
+    // SAFETY: the loop reads `whole` numbers of every row and `whole` rows of the panel; the code
+    // after it reads the rest.
     unsafe {
         asm!(
             "cbz {iterations}, 3f",
@@ -141,8 +142,8 @@ unsafe fn eight(
     s
 }
 
-/// Multiplies `N` rows by sixteen columns: one cache line of the panel, and enough independent sums to
-/// hide the latency of FMLA.
+/// Multiplies `N` rows by sixteen columns: one cache line of the panel, and enough independent sums
+/// to hide the latency of FMLA.
 ///
 /// # Safety
 /// `tile` passed its check, `row + N <= tile.rows`, and `column + 16 <= PANEL`.

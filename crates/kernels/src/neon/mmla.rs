@@ -1,6 +1,6 @@
-//! Kernels that multiply matrices in registers: USMMLA (u8 by i8, Armv8.6 `i8mm`) and BFMMLA (bfloat16,
-//! Armv8.6 `bf16`). One instruction multiplies two rows by two columns, of eight bytes or four bfloat16
-//! each, and adds to four sums.
+//! Kernels that multiply matrices in registers: USMMLA (u8 by i8, Armv8.6 `i8mm`) and BFMMLA
+//! (bfloat16, Armv8.6 `bf16`). One instruction multiplies two rows by two columns, of eight bytes
+//! or four bfloat16 each, and adds to four sums.
 
 use std::{arch::aarch64::*, arch::asm};
 
@@ -15,8 +15,8 @@ const ROWS: usize = 12;
 /// Pairs of rows of a tile.
 const PAIRS: usize = ROWS / 2;
 
-/// Layout of int8 operands. A register holds eight bytes of two columns or rows; an iteration of the loop
-/// reads two registers per pair.
+/// Layout of int8 operands. A register holds eight bytes of two columns or rows; an iteration of
+/// the loop reads two registers per pair.
 pub(crate) static I8MM_LAYOUT: Layout = Layout {
     columns: COLUMNS,
     group: 8,
@@ -99,13 +99,13 @@ macro_rules! inner_loop {
     };
 }
 
-/// Defines a function that computes the sums of `4 * FOURS` rows by eight columns, in pairs of rows by
-/// pairs of columns.
+/// Defines a function that computes the sums of `4 * FOURS` rows by eight columns, in pairs of rows
+/// by pairs of columns.
 macro_rules! sums {
     ($name:ident, $features:literal, $op:literal $kind:literal, $element:ty, $vector:ty, $zero:expr) => {
         /// # Safety
-        /// The CPU has the instruction; `a` and `b` point to `2 * iterations` groups, of `4 * FOURS` rows
-        /// and of eight columns.
+        /// The CPU has the instruction; `a` and `b` point to `2 * iterations` groups, of `4 *
+        /// FOURS` rows and of eight columns.
         #[target_feature(enable = $features)]
         #[inline]
         unsafe fn $name<const FOURS: usize>(
@@ -114,7 +114,8 @@ macro_rules! sums {
             iterations: usize,
         ) -> [[$vector; 4]; PAIRS] {
             let mut s = [[$zero; 4]; PAIRS];
-            // SAFETY: the loop reads `2 * iterations` groups of `a` and `b`, and writes registers only.
+            // SAFETY: the loop reads `2 * iterations` groups of `a` and `b`, and writes registers
+            // only.
             unsafe {
                 match FOURS {
                     1 => inner_loop!(4, $op $kind, a, b, iterations,
@@ -153,8 +154,9 @@ pub(crate) unsafe fn int8_panel(tile: Int8Tile<'_>, out: &mut [f32]) {
     for row in (0..tile.rows).step_by(ROWS) {
         let rows = ROWS.min(tile.rows - row);
         for column in (0..tile.columns).step_by(COLUMNS) {
-            // SAFETY: by the check, rows are padded to a multiple of four and have `depth` bytes, as do
-            // columns, of which there are 64; the arguments of `dequantized` are inside of the tile.
+            // SAFETY: by the check, rows are padded to a multiple of four and have `depth` bytes,
+            // as do columns, of which there are 64; the arguments of `dequantized` are inside of
+            // the tile.
             unsafe {
                 let a = tile.a.as_ptr().add(row * depth);
                 let b = tile.panel.as_ptr().add(column * depth).cast();

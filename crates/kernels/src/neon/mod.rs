@@ -1,9 +1,9 @@
 //! Kernels for aarch64: NEON, which is part of the baseline, and its extensions.
 //!
-//! Inner loops are written in assembly, because the intrinsics of these instructions are not stable and
-//! a tile uses every register. Tiles have eight columns and up to twelve rows, that is, 24 registers of
-//! sums and 8 for operands; only the 8-bit tile of plain NEON is smaller. `make mca` counts the cycles
-//! of the loops.
+//! Inner loops are written in assembly, because the intrinsics of these instructions are not stable
+//! and a tile uses every register. Tiles have eight columns and up to twelve rows, that is, 24
+//! registers of sums and 8 for operands; only the 8-bit tile of plain NEON is smaller. `make mca`
+//! counts the cycles of the loops.
 
 #![allow(unsafe_code)]
 
@@ -39,8 +39,8 @@ struct Output<'a> {
 }
 
 impl Output<'_> {
-    /// Adds the bias to the results of a row, from `column` on, and stores those in use or adds them to
-    /// the output.
+    /// Adds the bias to the results of a row, from `column` on, and stores those in use or adds
+    /// them to the output.
     #[target_feature(enable = "neon")]
     #[inline]
     fn store(self, row: usize, column: usize, results: [float32x4_t; 2], out: &mut [f32]) {
@@ -95,8 +95,8 @@ unsafe fn dequantized<const N: usize>(
     let mut results = [vdupq_n_f32(0.0); N];
     for (i, (result, mut sum)) in results.iter_mut().zip(sums).enumerate() {
         let column = column + 4 * i;
-        // SAFETY: by the check, there are `PANEL` scales, corrections and outer columns, and a scale and
-        // an outer number per row.
+        // SAFETY: by the check, there are `PANEL` scales, corrections and outer columns, and a
+        // scale and an outer number per row.
         unsafe {
             sum = vaddq_s32(sum, vld1q_s32(tile.corrections.as_ptr().add(column)));
             if let Some((rows, columns)) = tile.outer {

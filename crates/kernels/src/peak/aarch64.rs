@@ -24,8 +24,8 @@ pub(super) fn loops() -> Loops {
     Loops { int8, bf16, f32 }
 }
 
-/// Defines a loop of an instruction that Rust has no stable intrinsic for, which adds to 128 bits of
-/// sums.
+/// Defines a loop of an instruction that Rust has no stable intrinsic for, which adds to 128 bits
+/// of sums.
 macro_rules! by_assembly {
     ($name:ident, $features:literal, $instruction:literal) => {
         #[target_feature(enable = $features)]
@@ -36,8 +36,8 @@ macro_rules! by_assembly {
                 |start| vdupq_n_u32(start),
                 |sum| {
                     let mut sum = sum;
-                    // SAFETY: the instruction reads and writes these registers only, and the CPU has the
-                    // features of this function.
+                    // SAFETY: the instruction reads and writes these registers only, and the CPU
+                    // has the features of this function.
                     unsafe {
                         asm!(
                             $instruction,

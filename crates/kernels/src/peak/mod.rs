@@ -1,6 +1,6 @@
-//! Peak rate of one core in multiply-accumulate operations (MACs) per second, measured with loops that
-//! use registers only. It is an upper bound for GEMM; the fraction that a kernel reaches says how good
-//! the kernel is.
+//! Peak rate of one core in multiply-accumulate operations (MACs) per second, measured with loops
+//! that use registers only. It is an upper bound for GEMM; the fraction that a kernel reaches says
+//! how good the kernel is.
 
 #![allow(unsafe_code)]
 
@@ -96,8 +96,8 @@ impl Loop {
 /// Number of independent sums, enough for a latency of four cycles on four units.
 const CHAINS: u64 = 16;
 
-/// Runs `$step` on [`CHAINS`] sums, `$rounds` times. The sums start with different values, so that the
-/// compiler does not merge them, and are variables, so that they stay in registers.
+/// Runs `$step` on [`CHAINS`] sums, `$rounds` times. The sums start with different values, so that
+/// the compiler does not merge them, and are variables, so that they stay in registers.
 macro_rules! chains {
     ($rounds:expr, $start:expr, |$sum:ident| $step:expr) => {
         chains!(@ $rounds, $start, $sum, $step, s0 0, s1 1, s2 2, s3 3, s4 4, s5 5, s6 6, s7 7, s8 8,

@@ -64,8 +64,8 @@ fn vnni_256(rounds: u32) {
     chains_256!(rounds, |start| _mm256_set1_epi32(start), |sum| _mm256_dpbusd_avx_epi32(sum, a, a));
 }
 
-/// Multiplies bytes, adds pairs, then pairs of pairs. One factor is the sum, because the compiler would
-/// move a constant product out of the loop.
+/// Multiplies bytes, adds pairs, then pairs of pairs. One factor is the sum, because the compiler
+/// would move a constant product out of the loop.
 #[target_feature(enable = "avx2")]
 fn pairs_256(rounds: u32) {
     let a = _mm256_set1_epi32(black_box(0x0102_0304));

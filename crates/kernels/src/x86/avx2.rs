@@ -101,9 +101,9 @@ pub(crate) unsafe fn int8_panel(tile: Int8Tile<'_>, out: &mut [f32]) {
     }
 }
 
-/// Multiplies `R` rows by eight columns. `vpmaddubsw` would saturate (2 * 255 * 127 > 32767), so both
-/// operands are widened to 16 bits, rows once when they are packed. A register then holds four inputs
-/// of four columns, and `vpmaddwd` sums them in pairs.
+/// Multiplies `R` rows by eight columns. `vpmaddubsw` would saturate (2 * 255 * 127 > 32767), so
+/// both operands are widened to 16 bits, rows once when they are packed. A register then holds four
+/// inputs of four columns, and `vpmaddwd` sums them in pairs.
 ///
 /// # Safety
 /// The conditions of [`int8_panel`], `row + R <= tile.rows`, and `column + 8 <= PANEL`.
@@ -181,8 +181,8 @@ pub(super) unsafe fn dequantized(
     }
 }
 
-/// Adds the bias to the results of eight columns, from `column` on, and stores those in use, or adds
-/// them to the output row.
+/// Adds the bias to the results of eight columns, from `column` on, and stores those in use, or
+/// adds them to the output row.
 #[target_feature(enable = "avx2,fma")]
 #[inline]
 pub(super) fn store(

@@ -19,8 +19,8 @@ const ACROSS: usize = PANEL / 16;
 /// Rows of a tile, so that 24 of the 32 registers hold sums.
 const ROWS: usize = 6;
 
-/// Repeats the block for each row of a tile, with a constant for the row. In a loop that the compiler
-/// does not unroll, the sums would be indexed and thus not stay in registers.
+/// Repeats the block for each row of a tile, with a constant for the row. In a loop that the
+/// compiler does not unroll, the sums would be indexed and thus not stay in registers.
 macro_rules! unrolled {
     ($row:ident in $rows:ident $body:block) => {
         unrolled!(@ $row, $rows, $body, 0, 1, 2, 3, 4, 5)
@@ -33,16 +33,16 @@ macro_rules! unrolled {
     };
 }
 
-/// Prefetches the next panel into the second-level cache while a tile of rows is computed. Most weights
-/// come from memory, and hardware does not prefetch beyond the end of a page.
+/// Prefetches the next panel into the second-level cache while a tile of rows is computed. Most
+/// weights come from memory, and hardware does not prefetch beyond the end of a page.
 struct Prefetch {
     start: *const i8,
     lines: usize,
 }
 
 impl Prefetch {
-    /// Takes the panel that the tile is multiplied by, and how many steps this has, each of [`ACROSS`]
-    /// cache lines. The tiles of a panel prefetch equal parts of the next one.
+    /// Takes the panel that the tile is multiplied by, and how many steps this has, each of
+    /// [`ACROSS`] cache lines. The tiles of a panel prefetch equal parts of the next one.
     #[inline(always)]
     fn after_panel<T>(panel: &[T], steps: usize, row: usize, rows: usize) -> Self {
         let lines = (ACROSS * steps).div_ceil(rows.div_ceil(ROWS));
@@ -68,7 +68,8 @@ impl Prefetch {
 pub(crate) unsafe fn float_panel(tile: Tile<'_, f32>, out: &mut [f32]) {
     let mut row = 0;
     while row < tile.rows {
-        // SAFETY: the conditions of this function are those of `float_rows`, with `row + R <= rows`.
+        // SAFETY: the conditions of this function are those of `float_rows`, with `row + R <=
+        // rows`.
         unsafe {
             up_to_six!(tile.rows - row, float_rows(&tile, row, out));
         }
@@ -84,9 +85,9 @@ pub(crate) unsafe fn float_panel(tile: Tile<'_, f32>, out: &mut [f32]) {
 #[inline]
 unsafe fn float_rows<const R: usize>(tile: &Tile<'_, f32>, row: usize, out: &mut [f32]) {
     let masks = masks(tile.columns);
-    // SAFETY: by `Tile::check`, every row of `a` has `depth` numbers, the panel has `depth * PANEL`, the
-    // bias and every row of `out` have `columns`. Loads and stores of the last two are masked to
-    // `columns`.
+    // SAFETY: by `Tile::check`, every row of `a` has `depth` numbers, the panel has `depth *
+    // PANEL`, the bias and every row of `out` have `columns`. Loads and stores of the last two are
+    // masked to `columns`.
     unsafe {
         let a = tile.a.as_ptr().add(row * tile.a_stride);
         let mut panel = tile.panel.as_ptr();
@@ -140,9 +141,9 @@ pub(crate) unsafe fn bf16_panel(tile: Tile<'_, u16>, out: &mut [f32]) {
 #[inline]
 unsafe fn bf16_rows<const R: usize>(tile: &Tile<'_, u16>, row: usize, out: &mut [f32]) {
     let masks = masks(tile.columns);
-    // SAFETY: by `Tile::check`, every row of `a` has `depth` numbers, the panel has `depth * PANEL`, the
-    // bias and every row of `out` have `columns`. Loads and stores of the last two are masked to
-    // `columns`. Every bit pattern is a valid bfloat16.
+    // SAFETY: by `Tile::check`, every row of `a` has `depth` numbers, the panel has `depth *
+    // PANEL`, the bias and every row of `out` have `columns`. Loads and stores of the last two are
+    // masked to `columns`. Every bit pattern is a valid bfloat16.
     unsafe {
         let a = tile.a.as_ptr().add(row * tile.a_stride);
         let mut panel = tile.panel.as_ptr();
@@ -200,10 +201,10 @@ pub(crate) unsafe fn int8_panel(tile: Int8Tile<'_>, out: &mut [f32]) {
 #[inline]
 unsafe fn int8_rows<const R: usize>(tile: &Int8Tile<'_>, row: usize, out: &mut [f32]) {
     let masks = masks(tile.columns);
-    // SAFETY: by `Int8Tile::check`, every row of `a` has `4 * quads` numbers, the panel has
-    // `4 * quads * PANEL`, scales, corrections and outer columns have `PANEL`, there is a scale and an
-    // outer number per row, the bias and every row of `out` have `columns`. Loads and stores of the last
-    // two are masked to `columns`.
+    // SAFETY: by `Int8Tile::check`, every row of `a` has `4 * quads` numbers, the panel has `4 *
+    // quads * PANEL`, scales, corrections and outer columns have `PANEL`, there is a scale and an
+    // outer number per row, the bias and every row of `out` have `columns`. Loads and stores of the
+    // last two are masked to `columns`.
     unsafe {
         let a = tile.a.as_ptr().add(row * tile.a_stride);
         let mut panel = tile.panel.as_ptr();
@@ -306,8 +307,8 @@ pub(crate) unsafe fn exponentials_to_bf16(row: &[f32], scale: f32, out: &mut [u1
         for chunk in chunks {
             max = _mm512_max_ps(max, _mm512_loadu_ps(chunk.as_ptr()));
         }
-        // Computes powers of two. x * scale - max * scale is less exact far below the maximum, where it
-        // matters less.
+        // Computes powers of two. x * scale - max * scale is less exact far below the maximum,
+        // where it matters less.
         let scale = _mm512_set1_ps(scale * std::f32::consts::LOG2_E);
         let max = _mm512_mul_ps(_mm512_set1_ps(_mm512_reduce_max_ps(max)), scale);
         let below = |x| _mm512_fmsub_ps(x, scale, max);
@@ -325,8 +326,8 @@ pub(crate) unsafe fn exponentials_to_bf16(row: &[f32], scale: f32, out: &mut [u1
     }
 }
 
-/// Computes [`loops::convolve_rows`] with the same order of operations, 64 channels at a time: their
-/// sums fill the registers, and their inputs are adjacent.
+/// Computes [`loops::convolve_rows`] with the same order of operations, 64 channels at a time:
+/// their sums fill the registers, and their inputs are adjacent.
 ///
 /// # Safety
 /// The CPU has AVX-512 F, BW, DQ and VL.
@@ -347,8 +348,8 @@ pub(crate) unsafe fn convolve_rows_fast(
         for tap in 0..taps {
             let weights = weights.as_ptr().wrapping_add(tap * channels + first);
             let x = x.as_ptr().wrapping_add(tap * stride + first);
-            // SAFETY: masked lanes are not read. The others are in row `tap` of the weights and rows
-            // `tap` to `tap + ROWS - 1` of `x`, which is long enough by the assertion.
+            // SAFETY: masked lanes are not read. The others are in row `tap` of the weights and
+            // rows `tap` to `tap + ROWS - 1` of `x`, which is long enough by the assertion.
             let load = |at: *const f32, i: usize| unsafe {
                 _mm512_maskz_loadu_ps(masks[i], at.wrapping_add(16 * i))
             };
@@ -373,8 +374,8 @@ pub(crate) unsafe fn convolve_rows_fast(
 /// inputs to rows of `[16][2]`, [`PANEL`] pairs apart. Pairs of missing rows become zeros.
 ///
 /// # Safety
-/// The CPU has AVX-512 F, BW, VL and BF16; `x` holds rows of `inputs` numbers, 16 at most; `out` has
-/// `2 * PANEL * (inputs.div_ceil(2) - 1) + 32` numbers.
+/// The CPU has AVX-512 F, BW, VL and BF16; `x` holds rows of `inputs` numbers, 16 at most; `out`
+/// has `2 * PANEL * (inputs.div_ceil(2) - 1) + 32` numbers.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
 pub(crate) unsafe fn transpose_to_bf16(x: Rows<'_>, inputs: usize, out: &mut [u16]) {
     let Rows { values: x, stride, count: rows } = x;
@@ -385,9 +386,11 @@ pub(crate) unsafe fn transpose_to_bf16(x: Rows<'_>, inputs: usize, out: &mut [u1
         let mut pairs = [_mm512_setzero_si512(); 16];
         for (row, pairs) in pairs.iter_mut().enumerate().take(rows) {
             let x = x.as_ptr().wrapping_add(row * stride + first);
-            // SAFETY: masked lanes are not read, the others are in the row. Both types have 512 bits.
+            // SAFETY: masked lanes are not read, the others are in the row. Both types have 512
+            // bits.
             unsafe {
-                // Prefetches the next 16 rows. Strided rows are too short for the hardware to do so.
+                // Prefetches the next 16 rows. Strided rows are too short for the hardware to do
+                // so.
                 let next = x.wrapping_add(16 * stride).cast::<i8>();
                 _mm_prefetch::<_MM_HINT_T0>(next);
                 _mm_prefetch::<_MM_HINT_T0>(next.wrapping_add(64));
@@ -458,8 +461,8 @@ pub(crate) unsafe fn interleave_to_bf16(a: &[f32], b: &[f32], ahead: usize, out:
         let count = 16.min(a.len() - first);
         let mask: __mmask16 = ((1u32 << count) - 1) as u16;
         let mask_of_pairs: __mmask32 = ((1u64 << (2 * count)) - 1) as u32;
-        // SAFETY: masked lanes are neither read nor written, the others are in the slices. Both types
-        // have 512 bits.
+        // SAFETY: masked lanes are neither read nor written, the others are in the slices. Both
+        // types have 512 bits.
         unsafe {
             let next = |row: &[f32]| row.as_ptr().wrapping_add(ahead + first).cast();
             _mm_prefetch::<_MM_HINT_T0>(next(a));
@@ -499,8 +502,8 @@ pub(crate) unsafe fn quantize_affine_fast(x: &[f32], scale: f32, zero_point: u8,
             let x = unsafe { _mm512_loadu_ps(chunk.as_ptr().add(16 * index)) };
             let steps = _mm512_mul_ps(x, _mm512_set1_ps(reciprocal));
             let whole = _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT }>(steps);
-            // Steps are rounded twice more than the quotient. Up to 255 they are off by less than 1e-4,
-            // so that they can round differently only this close to a tie.
+            // Steps are rounded twice more than the quotient. Up to 255 they are off by less than
+            // 1e-4, so that they can round differently only this close to a tie.
             let from_whole = _mm512_abs_ps(_mm512_sub_ps(steps, whole));
             near |= _mm512_cmp_ps_mask::<_CMP_GT_OQ>(from_whole, _mm512_set1_ps(0.4995));
             // In this order, NaN becomes the minimum.
@@ -527,7 +530,8 @@ fn narrowed(x: __m512) -> __m256i {
     unsafe { transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(x)) }
 }
 
-/// Computes 2^x for x <= 0 to about one part in a million; zero below the range of f32. NaN stays NaN.
+/// Computes 2^x for x <= 0 to about one part in a million; zero below the range of f32. NaN stays
+/// NaN.
 #[target_feature(enable = "avx512f,avx512dq")]
 #[inline]
 fn exp2(x: __m512) -> __m512 {

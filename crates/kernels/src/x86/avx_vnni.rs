@@ -50,7 +50,8 @@ unsafe fn int8_rows<const R: usize>(
 ) {
     let depth = 4 * tile.quads;
     let mut sums = [[_mm256_setzero_si256(); 2]; R];
-    // SAFETY: by `Int8Tile::check`, every row of `a` and every column of the panel has `depth` bytes.
+    // SAFETY: by `Int8Tile::check`, every row of `a` and every column of the panel has `depth`
+    // bytes.
     unsafe {
         let a = tile.a.as_ptr().add(row * tile.a_stride);
         let panel = tile.panel.as_ptr().add(depth * column).cast::<__m256i>();

@@ -1,7 +1,7 @@
 //! Macros that the kernels for x86-64 share.
 
-/// Calls a kernel for the remaining rows, six at most. The number of rows is a constant of the kernel,
-/// so that its sums stay in registers.
+/// Calls a kernel for the remaining rows, six at most. The number of rows is a constant of the
+/// kernel, so that its sums stay in registers.
 macro_rules! up_to_six {
     ($remaining:expr, $kernel:ident($($argument:expr),*)) => {
         match $remaining {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use job::{Failure, FailureCode};
-use speech::pipeline::{Control, Outcome};
+use speech::pipeline::{Outcome, Session};
 use store::{ReadAhead, Reader};
 use tokio::runtime::Handle;
 use transcript::{Processing, SCHEMA_VERSION, Source, Transcript};
@@ -22,7 +22,7 @@ use crate::{
 const READ_AHEAD: u64 = 2 << 20;
 
 /// Transcribes the recording of the plan, on a thread that may block.
-pub(crate) async fn execute(plan: &Plan, control: &Arc<Control>) -> Result<Transcript, Failure> {
+pub(crate) async fn execute(plan: &Plan, control: &Arc<Session>) -> Result<Transcript, Failure> {
     let (pipeline, control) = (Arc::clone(&plan.pipeline), Arc::clone(control));
     let (options, decoding) = (plan.options.clone(), plan.decoding.clone());
     let read_ahead = ReadAhead { max_bytes: READ_AHEAD, ..ReadAhead::default() };

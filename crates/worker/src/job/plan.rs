@@ -16,7 +16,7 @@ use crate::{
 /// A request that is possible, with everything that was found out about it.
 pub(crate) struct Plan {
     pub(crate) pipeline: Arc<Pipeline>,
-    pub(crate) options: pipeline::Options,
+    pub(crate) options: pipeline::TranscribeOptions,
     pub(crate) decoding: audio::DecodeOptions,
     pub(crate) fingerprint: String,
     /// URI of the recording.

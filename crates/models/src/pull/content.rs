@@ -1,3 +1,5 @@
+//! A check of files whose checksum is unknown.
+
 use std::fs;
 use std::path::Path;
 
@@ -6,16 +8,16 @@ use serde::de::IgnoredAny;
 use crate::onnx::Graph;
 use crate::yaml;
 
-/// Whether a file could be what its name says: the least to ask of one whose checksum nobody knows,
-/// before its own is written down for good. A login page with status 200 is not.
+/// Checks that the content of a file fits its name, before its checksum is pinned: a login page with
+/// status 200 does not.
 ///
 /// # Errors
-/// Says what it is instead.
+/// What the file is instead.
 pub(crate) fn check(name: &str, path: &Path) -> Result<(), String> {
     let text = || fs::read_to_string(path).map_err(|error| error.to_string());
     let extension = Path::new(name).extension().and_then(|extension| extension.to_str());
     match extension {
-        Some("onnx") => Graph::open(path).map(drop),
+        Some("onnx") => Graph::open(path).map(drop).map_err(|error| error.to_string()),
         Some("json") => serde_json::from_str::<IgnoredAny>(&text()?)
             .map(drop)
             .map_err(|error| format!("not JSON: {error}")),

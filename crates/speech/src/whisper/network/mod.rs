@@ -1,8 +1,9 @@
-//! Whisper's encoder and decoder as tract graphs, with a key/value cache.
+//! Whisper's encoder and decoder as graphs of the engine, with a key/value cache.
 //!
 //! The architecture is that of Radford et al. 2022, "Robust Speech Recognition via Large-Scale Weak
-//! Supervision", and of `whisper/model.py` in openai/whisper; names of weights and the quantization
-//! rule are CTranslate2's.
+//! Supervision", and of `whisper/model.py` in openai/whisper. Names of weights and the quantization
+//! rule are CTranslate2's: with int8, weights are quantized per row when loaded (or in the file),
+//! and activations per row at run time, as with `compute_type="int8"`.
 
 mod build;
 #[cfg(test)]
@@ -10,40 +11,18 @@ mod tests;
 
 use std::{path::Path, sync::Arc};
 
-use engine::{ComputeType, KeyValueCache, Memories};
+use engine::{ComputeType, KeyValueCache, Memories, Precision};
 
 use crate::recognizer::Error;
 
-/// Number format of the linear layers' products.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Precision {
-    F32,
-    /// Weights rounded when loaded, activations on the fly, sums in f32.
-    Bf16,
-    /// Weights quantized per row when loaded (or as the file holds them), activations per row on
-    /// the fly, as CTranslate2 does with `compute_type="int8"`.
-    #[default]
-    Int8,
-}
-
-impl Precision {
-    /// In attention. What is quantized or rounded is far from exact already.
-    fn products(self) -> ComputeType {
-        match self {
-            Self::F32 => ComputeType::F32,
-            Self::Bf16 | Self::Int8 => ComputeType::fastest(),
-        }
-    }
-}
-
-/// Sizes read from the weights. The numbers are OpenAI's.
+/// Sizes of the network, read from the weights. The numbers given are those of OpenAI's models.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dimensions {
-    /// 80, or 128 for large-v3.
+    /// Number of mel bands: 80, or 128 for large-v3.
     pub mels: usize,
-    /// Encoder positions: 1500.
+    /// Number of encoder positions: 1500.
     pub audio_context: usize,
-    /// Decoder positions: 448.
+    /// Number of decoder positions: 448.
     pub text_context: usize,
     pub vocabulary: usize,
     pub width: usize,
@@ -56,12 +35,13 @@ pub struct Dimensions {
 #[derive(Debug)]
 pub struct Network {
     dimensions: Dimensions,
-    products: ComputeType,
-    /// Mel `[mels, 3000]` to states `[audio_context, width]`.
+    /// Number format of attention.
+    attention: ComputeType,
+    /// Maps mel `[mels, 3000]` to states `[audio_context, width]`.
     encoder: engine::Network,
-    /// Per decoder layer: states to keys and values `[audio_context, 2 * width]`.
+    /// Map states to keys and values `[audio_context, 2 * width]`, one per decoder layer.
     memories: Vec<engine::Network>,
-    /// Tokens `[beams, n]` to logits `[beams, vocabulary]`.
+    /// Maps tokens `[beams, n]` to logits `[beams, vocabulary]`.
     decoder: engine::Network,
 }
 
@@ -77,18 +57,19 @@ pub struct DecoderState {
 }
 
 impl Dimensions {
-    /// Mel frames of one window: 3000.
+    /// Returns the number of mel frames of one window: 3000.
     pub fn frames(&self) -> usize {
         2 * self.audio_context
     }
 }
 
 impl DecoderState {
-    /// Positions decoded so far; no more than [`Dimensions::text_context`].
+    /// Returns the number of positions decoded so far, at most [`Dimensions::text_context`].
     pub fn length(&self) -> usize {
         self.cache.length()
     }
 
+    /// Returns the number of hypotheses.
     pub fn beams(&self) -> usize {
         self.cache.beams()
     }
@@ -98,38 +79,44 @@ impl Network {
     /// Opens `model.bin` in a CTranslate2 model directory.
     ///
     /// # Errors
-    /// [`Error::Model`] if the file is missing, broken, or no Whisper model.
+    /// [`Error::Model`] if the file is missing or broken, or is not a Whisper model.
     pub fn open(directory: &Path, precision: Precision) -> Result<Self, Error> {
-        build::network(&directory.join("model.bin"), precision, precision.products())
+        // Attention need not be more exact than the linear layers around it.
+        let attention = match precision {
+            Precision::F32 => ComputeType::F32,
+            Precision::Bf16 | Precision::Int8 => ComputeType::fastest(),
+        };
+        build::network(&directory.join("model.bin"), precision, attention)
     }
 
+    /// Returns the sizes of the network.
     pub fn dimensions(&self) -> &Dimensions {
         &self.dimensions
     }
 
-    /// Encodes one 30-second window. `mel`: log-mel as OpenAI's, row-major `[mels, 3000]`
-    /// (two frames for each of the encoder's positions).
+    /// Encodes one 30-second window. `mel`: log-mel spectrogram as OpenAI computes it, row-major
+    /// `[mels, 3000]` (two frames per encoder position).
     ///
     /// # Errors
-    /// [`Error::Network`] if `mel` has another size.
+    /// [`Error::Engine`] if `mel` has another size.
     pub fn encode(&self, mel: &[f32]) -> Result<Arc<EncodedAudio>, Error> {
         let states = self.states(mel)?;
         let mut memories = Memories::default();
         for layer in &self.memories {
             let keys_values = layer.run(vec![states.clone()])?;
-            memories.push(first(&keys_values)?, self.dimensions.heads, self.products)?;
+            memories.push(first(&keys_values)?, self.dimensions.heads, self.attention)?;
         }
         Ok(Arc::new(EncodedAudio { memories: Arc::new(memories) }))
     }
 
-    /// The encoder's output, `[audio_context, width]`.
+    /// Returns the encoder's output, `[audio_context, width]`.
     fn states(&self, mel: &[f32]) -> Result<engine::Tensor, Error> {
         let mel = engine::tensor(&[self.dimensions.mels, self.dimensions.frames()], mel)?;
         let outputs = self.encoder.run(vec![mel])?;
         outputs.into_iter().next().ok_or_else(no_output)
     }
 
-    /// A decoder over `audio` with an empty cache and one hypothesis.
+    /// Creates the state of a decoder over `audio`, with an empty cache and one hypothesis.
     pub fn start(&self, audio: Arc<EncodedAudio>) -> DecoderState {
         let Dimensions { decoder_layers, heads, width, text_context, .. } = self.dimensions;
         DecoderState {
@@ -138,12 +125,13 @@ impl Network {
         }
     }
 
-    /// Feeds `tokens` (row-major `[beams, n]`, all beams the same `n >= 1`), and writes the logits
-    /// of the last position, `[beams, vocabulary]`, to `logits`.
+    /// Feeds `tokens` (row-major `[beams, n]` with `n >= 1`), and writes the logits of the last
+    /// position, `[beams, vocabulary]`, to `logits`.
     ///
     /// # Errors
-    /// [`Error::Network`] if there are more tokens than positions left, if a token is not in the
-    /// vocabulary, or if `tokens` is no multiple of the beams. The state stays as it was.
+    /// [`Error::Engine`] if there are more tokens than positions left, if a token is not in the
+    /// vocabulary, or if the number of tokens is not a multiple of the number of beams. The state
+    /// does not change then.
     pub fn step(
         &self,
         state: &mut DecoderState,
@@ -159,10 +147,11 @@ impl Network {
         Ok(())
     }
 
-    /// Makes beam `i` a copy of what was beam `parents[i]`; also changes the number of beams.
+    /// Replaces beam `i` by a copy of the former beam `parents[i]`. The number of beams becomes that
+    /// of `parents`.
     ///
     /// # Errors
-    /// [`Error::Network`] if there is no such parent, or none at all.
+    /// [`Error::Engine`] if a parent does not exist, or if there are no parents.
     pub fn reorder(&self, state: &mut DecoderState, parents: &[usize]) -> Result<(), Error> {
         Ok(state.cache.reorder(parents)?)
     }
@@ -173,11 +162,5 @@ fn first(outputs: &[engine::Tensor]) -> Result<&engine::Tensor, Error> {
 }
 
 fn no_output() -> Error {
-    Error::Network("a graph gave no output".into())
-}
-
-impl From<engine::Error> for Error {
-    fn from(error: engine::Error) -> Self {
-        Self::Network(error.to_string())
-    }
+    Error::Network("a graph has no output".into())
 }

@@ -1,5 +1,8 @@
+//! Downloads one file over HTTP, resuming transfers that break off.
+
 use std::path::{Path, PathBuf};
 
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures::StreamExt;
 use reqwest::header::{
     CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, IF_RANGE, RANGE, TRANSFER_ENCODING,
@@ -9,42 +12,45 @@ use tokio::fs::{self, File, OpenOptions};
 use tokio::io::AsyncWriteExt;
 use url::Url;
 
-use crate::fetch::Failure;
-use crate::{Error, FileEntry, PullSettings};
+use super::options::PullOptions;
+use super::source_error::SourceError;
+use crate::FileEntry;
 
-/// What a server may send of a file whose size nobody knows; no model is larger.
-const LARGEST: u64 = 1 << 36;
+/// Bytes that a server may send of a file whose size is unknown: larger than any model.
+const MAX_BYTES: u64 = 1 << 36;
 
+/// Creates the HTTP client.
+///
 /// # Errors
-/// Says why there can be no TLS, such as a machine without certificates.
-pub(crate) fn client(settings: &PullSettings) -> Result<Client, String> {
+/// Why there can be no TLS, for example because the machine has no certificates.
+pub(crate) fn client(options: &PullOptions) -> Result<Client, String> {
     Client::builder()
         .user_agent(concat!("scriptorium/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(settings.connect_timeout)
-        .read_timeout(settings.stall_timeout)
+        .connect_timeout(options.connect_timeout)
+        .read_timeout(options.stall_timeout)
         .build()
-        .map_err(causes)
+        .map_err(chain)
 }
 
-/// One file from one server, to `part`.
+/// Transfer of one file from one server to `part`.
 pub(crate) struct Transfer<'a> {
     pub(crate) client: &'a Client,
-    pub(crate) settings: &'a PullSettings,
+    pub(crate) options: &'a PullOptions,
     pub(crate) url: &'a Url,
     pub(crate) file: &'a FileEntry,
     pub(crate) part: &'a Path,
-    /// Is told how many bytes there are, and how many there will be.
-    pub(crate) report: &'a (dyn Fn(u64, Option<u64>) + Send + Sync),
+    pub(crate) report: super::fetcher::Report<'a>,
 }
 
 impl Transfer<'_> {
-    /// Brings `part` to its full size, going on from the bytes that are there.
+    /// Completes `part`, starting from the bytes that are already there.
     ///
-    /// Where the file's SHA-256 is known it does not ask whether those came from the same server
-    /// (`If-Range`): the checksum says more than any entity tag, and lets another server finish the
-    /// job. Where it is not, they count only if this address gave them with a tag that still holds.
-    pub(crate) async fn run(&self) -> Result<(), Failure> {
-        let mut fruitless = 0;
+    /// Where the file's SHA-256 is known, it does not matter whether those bytes came from the same
+    /// server (`If-Range`): the checksum proves more than any entity tag, and any server can complete
+    /// the file. Where it is unknown, they are used only if this address sent them with an entity tag
+    /// that is still valid.
+    pub(crate) async fn run(&self) -> Result<(), SourceError> {
+        let mut delays = self.delays(self.options.attempts.saturating_sub(1));
         loop {
             let mut before = length(self.part).await;
             match self.file.size {
@@ -56,14 +62,14 @@ impl Transfer<'_> {
                 _ => {}
             }
             match self.resume(before).await {
-                Err(Failure::Interrupted(cause)) => {
-                    let progress = length(self.part).await > before;
-                    fruitless = if progress { 0 } else { fruitless + 1 };
-                    if fruitless >= self.settings.attempts {
-                        return Err(Failure::Interrupted(cause));
+                Err(SourceError::Interrupted(cause)) => {
+                    if length(self.part).await > before {
+                        delays = self.delays(self.options.attempts);
                     }
+                    let Some(delay) = delays.next() else {
+                        return Err(SourceError::Interrupted(cause));
+                    };
                     tracing::debug!(url = %self.url, cause, "transfer interrupted, resuming");
-                    let delay = self.settings.retry_delay * 2_u32.pow(fruitless.min(6));
                     tokio::time::sleep(delay).await;
                 }
                 result => {
@@ -74,8 +80,19 @@ impl Transfer<'_> {
         }
     }
 
-    /// One request. On failure `part` holds a beginning of the file, or is gone.
-    async fn resume(&self, mut have: u64) -> Result<(), Failure> {
+    /// Returns the delays before this many more attempts.
+    fn delays(&self, attempts: u32) -> ExponentialBackoff {
+        ExponentialBuilder::new()
+            .with_factor(2.0)
+            .with_min_delay(self.options.retry_delay)
+            .with_max_delay(self.options.retry_delay * 64)
+            .with_max_times(attempts as usize)
+            .with_jitter()
+            .build()
+    }
+
+    /// Makes one request. On failure, `part` holds the beginning of the file or does not exist.
+    async fn resume(&self, mut have: u64) -> Result<(), SourceError> {
         let mut request = self.client.get(self.url.clone());
         if have > 0 && self.file.sha256.is_none() {
             match self.recorded_tag().await {
@@ -92,19 +109,19 @@ impl Transfer<'_> {
             StatusCode::PARTIAL_CONTENT if range_start(&response) == Some(have) => have,
             StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE if have > 0 => {
                 remove(self.part).await?;
-                return Err(Failure::Interrupted("the server cannot resume".into()));
+                return Err(SourceError::Interrupted("the server cannot resume".into()));
             }
             status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-                return Err(Failure::Interrupted(status.to_string()));
+                return Err(SourceError::Interrupted(status.to_string()));
             }
             status @ (StatusCode::NOT_FOUND | StatusCode::GONE) => {
-                return Err(Failure::NotFound(status.to_string()));
+                return Err(SourceError::NotFound(status.to_string()));
             }
-            status => return Err(Failure::Refused(status.to_string())),
+            status => return Err(SourceError::Refused(status.to_string())),
         };
         if let Err(cause) = self.check_head(&response, done) {
             remove(self.part).await?;
-            return Err(Failure::Refused(cause));
+            return Err(SourceError::Refused(cause));
         }
         if done == 0 {
             self.record_tag(&response).await?;
@@ -113,7 +130,7 @@ impl Transfer<'_> {
         self.receive(response, done, total).await
     }
 
-    /// Whether what the server announces can be the file.
+    /// Checks that the response can be the file, by its headers.
     fn check_head(&self, response: &Response, done: u64) -> Result<(), String> {
         let offered = response.content_length().map(|rest| done.saturating_add(rest));
         if let (Some(size), Some(offered)) = (self.file.size, offered)
@@ -124,30 +141,31 @@ impl Transfer<'_> {
         if self.file.sha256.is_some() {
             return Ok(());
         }
-        // Without a checksum it must be certain where the file ends, and that it is no error page.
+        // Without a checksum, the response must say where the file ends, and must not be a web page.
         let header = |name: HeaderName| {
             response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
         };
         if header(CONTENT_TYPE).starts_with("text/html") {
-            return Err("sends a web page in place of the file".into());
+            return Err("sends a web page instead of the file".into());
         }
-        let framed = response.version() >= Version::HTTP_2
+        let is_framed = response.version() >= Version::HTTP_2
             || header(TRANSFER_ENCODING).eq_ignore_ascii_case("chunked");
-        if self.file.size.is_none() && offered.is_none() && !framed {
+        if self.file.size.is_none() && offered.is_none() && !is_framed {
             return Err("does not say how long the file is".into());
         }
         Ok(())
     }
 
+    /// Appends the body of a response to `part`, of which `done` bytes are there.
     async fn receive(
         &self,
         response: Response,
         mut done: u64,
         total: Option<u64>,
-    ) -> Result<(), Failure> {
-        let limit = total.unwrap_or(LARGEST);
+    ) -> Result<(), SourceError> {
+        let limit = total.unwrap_or(MAX_BYTES);
         let missing = |done: u64| total.map_or(1, |total| total - done);
-        let writing = |done: u64| Failure::writing(self.part, missing(done));
+        let writing = |done: u64| SourceError::writing(self.part, missing(done));
         let mut file = open(self.part, done).await.map_err(writing(done))?;
         let mut body = response.bytes_stream();
         while let Some(piece) = body.next().await {
@@ -160,7 +178,7 @@ impl Transfer<'_> {
             };
             if piece.len() as u64 > limit - done {
                 remove(self.part).await?;
-                return Err(Failure::Refused(format!(
+                return Err(SourceError::Refused(format!(
                     "sends more than the {limit} bytes expected"
                 )));
             }
@@ -171,45 +189,49 @@ impl Transfer<'_> {
         file.flush().await.map_err(writing(done))?;
         match total {
             Some(total) if done < total => {
-                Err(Failure::Interrupted(format!("ended after {done} of {total} bytes")))
+                Err(SourceError::Interrupted(format!("ended after {done} of {total} bytes")))
             }
             _ => Ok(()),
         }
     }
 
-    /// Beside `part`: the address that it comes from, and the entity tag there.
+    /// Returns the path of the file next to `part` that holds its address and its entity tag.
     fn origin(&self) -> PathBuf {
         let mut name = self.part.as_os_str().to_owned();
         name.push(".origin");
         name.into()
     }
 
+    /// Returns the entity tag of `part`, if it comes from this address.
     async fn recorded_tag(&self) -> Option<String> {
         let text = fs::read_to_string(self.origin()).await.ok()?;
         let (url, tag) = text.split_once('\n')?;
         (url == self.url.as_str()).then(|| tag.to_owned())
     }
 
-    async fn record_tag(&self, response: &Response) -> Result<(), Failure> {
+    /// Records the entity tag of the response, or forgets an earlier one.
+    async fn record_tag(&self, response: &Response) -> Result<(), SourceError> {
         let origin = self.origin();
         let tag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok());
         match tag {
-            // A weak tag does not vouch for bytes.
+            // A weak tag does not guarantee the same bytes.
             Some(tag) if self.file.sha256.is_none() && !tag.starts_with("W/") => {
                 let text = format!("{}\n{tag}", self.url);
                 fs::write(&origin, &text)
                     .await
-                    .map_err(Failure::writing(&origin, text.len() as u64))
+                    .map_err(SourceError::writing(&origin, text.len() as u64))
             }
             _ => remove(&origin).await,
         }
     }
 }
 
+/// Returns the size of a file, or 0 if it does not exist.
 async fn length(part: &Path) -> u64 {
     fs::metadata(part).await.map_or(0, |found| found.len())
 }
 
+/// Opens a file to append to its first `keep` bytes: all of them, or none.
 async fn open(part: &Path, keep: u64) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true);
@@ -221,32 +243,35 @@ async fn open(part: &Path, keep: u64) -> std::io::Result<File> {
     options.open(part).await
 }
 
-async fn remove(part: &Path) -> Result<(), Failure> {
+/// Deletes a file, if it exists.
+async fn remove(part: &Path) -> Result<(), SourceError> {
     match fs::remove_file(part).await {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Failure::Local(Error::io(part)(error)))
+            Err(SourceError::io(part)(error))
         }
         _ => Ok(()),
     }
 }
 
-/// `bytes 100-199/200` starts at 100.
+/// Returns the first byte of a range: 100 for `bytes 100-199/200`.
 fn range_start(response: &Response) -> Option<u64> {
     let range = response.headers().get(CONTENT_RANGE)?.to_str().ok()?;
     range.strip_prefix("bytes ")?.split_once('-')?.0.parse().ok()
 }
-fn transport(error: reqwest::Error) -> Failure {
+
+/// Classifies an error of a request or a transfer.
+fn transport(error: reqwest::Error) -> SourceError {
     let (connect, redirect) = (error.is_connect(), error.is_redirect());
-    let message = causes(error);
+    let message = chain(error);
     match (connect, redirect) {
-        (true, _) => Failure::Unreachable(message),
-        (_, true) => Failure::Refused(message),
-        _ => Failure::Interrupted(message),
+        (true, _) => SourceError::Unreachable(message),
+        (_, true) => SourceError::Refused(message),
+        _ => SourceError::Interrupted(message),
     }
 }
 
-/// reqwest's own message only says which step failed; the cause is further down.
-fn causes(error: reqwest::Error) -> String {
+/// Returns the messages of an error and its sources: reqwest's own only says which step failed.
+fn chain(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut message = error.to_string();
     let mut source = std::error::Error::source(&error);

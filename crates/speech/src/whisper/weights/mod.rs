@@ -1,9 +1,9 @@
 //! Reads CTranslate2's `model.bin`.
 //!
-//! The file is a list of named arrays; the layout is that of `ModelSpec._serialize` in CTranslate2's
-//! `python/ctranslate2/specs/model_spec.py`. Only the list is kept in memory: arrays are read when
-//! they are asked for, so that a model never lies in memory twice. Every length is checked against
-//! the size of the file before anything is allocated.
+//! The file is a list of named arrays, laid out as in `ModelSpec._serialize` of CTranslate2's
+//! `python/ctranslate2/specs/model_spec.py`. Only the list is kept in memory. Arrays are read on
+//! demand, so that a model is never in memory twice. Every length is checked against the size of the
+//! file before memory is allocated.
 
 #[cfg(test)]
 mod tests;
@@ -11,7 +11,7 @@ mod tests;
 use std::{
     collections::HashMap,
     fs::File,
-    io::{BufReader, Read, Seek},
+    io::{self, BufReader, Read, Seek},
     ops::RangeInclusive,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
@@ -19,13 +19,17 @@ use std::{
 
 use half::{bf16, f16};
 
-use crate::recognizer::Error;
+use crate::{
+    files::{broken, broken_by},
+    recognizer::Error,
+};
 
-/// Version 4 brought the type ids; 5 and 6 changed what the numbers mean elsewhere, not the layout.
+/// Version 4 introduced type ids. Versions 5 and 6 changed the meaning of numbers elsewhere, not the
+/// layout.
 const BINARY_VERSIONS: RangeInclusive<u32> = 4..=6;
 const SPEC: &str = "WhisperSpec";
 const SPEC_REVISIONS: RangeInclusive<u32> = 1..=3;
-/// What 16-bit integers were multiplied by if the file does not say.
+/// Scale of 16-bit integers in files that do not give it.
 const DEFAULT_INT16_SCALE: f32 = 1000.0;
 
 /// The arrays of an open `model.bin`.
@@ -53,7 +57,7 @@ enum Kind {
     Bf16,
 }
 
-/// A matrix as the file holds it.
+/// A matrix in the format of the file.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Matrix {
     Float(Vec<f32>),
@@ -65,6 +69,7 @@ pub enum Matrix {
 }
 
 impl Matrix {
+    /// Returns the weights as floats.
     pub fn into_floats(self) -> Vec<f32> {
         match self {
             Self::Float(values) => values,
@@ -81,46 +86,48 @@ impl Weights {
     /// Opens the file and reads the list of arrays.
     ///
     /// # Errors
-    /// [`Error::Model`], naming the file and what is wrong with it.
+    /// [`Error::Model`] names the file and what is wrong with it.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let fail = |message: String| Error::Model { path: path.to_owned(), message };
-        let file = File::open(path).map_err(|error| fail(error.to_string()))?;
-        let size = file.metadata().map_err(|error| fail(error.to_string()))?.len();
+        let unreadable = |error: io::Error| broken_by(path, "cannot be read", error);
+        let file = File::open(path).map_err(unreadable)?;
+        let size = file.metadata().map_err(unreadable)?.len();
         let arrays = List { input: BufReader::new(&file), position: 0, size }
             .read()
-            .map_err(|error| fail(error.to_string()))?;
+            .map_err(|error| broken_by(path, "is not a Whisper model of CTranslate2", error))?;
         Ok(Self { path: path.to_owned(), file, arrays })
     }
 
+    /// Returns whether the file has an array called `name`.
     pub fn contains(&self, name: &str) -> bool {
         self.arrays.contains_key(name)
     }
 
-    /// Whether two names are of one array.
+    /// Returns whether two names refer to the same array.
     pub fn same(&self, one: &str, other: &str) -> Result<bool, Error> {
         Ok(self.array(one)?.offset == self.array(other)?.offset)
     }
 
+    /// Returns the shape of an array.
     pub fn shape(&self, name: &str) -> Result<&[usize], Error> {
         Ok(&self.array(name)?.shape)
     }
 
-    /// An integer, such as `encoder/num_heads`; `None` if the file does not have it.
+    /// Reads an integer such as `encoder/num_heads`. Returns `None` if the file does not have it.
     pub fn integer(&self, name: &str) -> Result<Option<i64>, Error> {
         let Some(array) = self.arrays.get(name) else { return Ok(None) };
         if array.bytes > size_of::<i32>() {
-            return Err(self.fail(format!("`{name}` is no number")));
+            return Err(self.fail(format!("`{name}` is not a single number")));
         }
         let bytes = self.bytes(array)?;
         match (array.kind, bytes.as_slice()) {
             (Kind::I8, &[a]) => Ok(Some(i8::from_le_bytes([a]).into())),
             (Kind::I16, &[a, b]) => Ok(Some(i16::from_le_bytes([a, b]).into())),
             (Kind::I32, &[a, b, c, d]) => Ok(Some(i32::from_le_bytes([a, b, c, d]).into())),
-            _ => Err(self.fail(format!("`{name}` is no integer"))),
+            _ => Err(self.fail(format!("`{name}` is not an integer"))),
         }
     }
 
-    /// An array as floats, whatever the file holds it as; it must have `shape`.
+    /// Reads an array as floats, whatever its format in the file. It must have `shape`.
     pub fn floats(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
         let array = self.array_of_shape(name, shape)?;
         let bytes = self.bytes(array)?;
@@ -140,7 +147,7 @@ impl Weights {
         })
     }
 
-    /// The weights of a linear layer, `shape` = [outputs, inputs].
+    /// Reads the weights of a linear layer. `shape`: `[outputs, inputs]`.
     pub fn matrix(&self, name: &str, shape: [usize; 2]) -> Result<Matrix, Error> {
         let array = self.array_of_shape(name, &shape)?;
         if array.kind != Kind::I8 {
@@ -153,7 +160,7 @@ impl Weights {
         Ok(Matrix::Int8 { values: decode(&self.bytes(array)?, i8::from_le_bytes), scales })
     }
 
-    /// One scale per row, or a single one.
+    /// Reads the scales of an array: one per row, or a single one.
     fn scales(&self, name: &str, array: &Array) -> Result<Vec<f32>, Error> {
         let name = format!("{name}_scale");
         if array.kind == Kind::I16 && !self.contains(&name) {
@@ -162,7 +169,7 @@ impl Weights {
         let found = self.array(&name)?;
         let count = found.shape.iter().product::<usize>();
         if found.kind == Kind::I8 || found.kind == Kind::I16 {
-            return Err(self.fail(format!("`{name}` is not of floats")));
+            return Err(self.fail(format!("`{name}` does not hold floats")));
         }
         if count != 1 && Some(&count) != array.shape.first() {
             return Err(self.fail(format!("`{name}` has {count} values")));
@@ -191,17 +198,17 @@ impl Weights {
         let mut bytes = vec![0; array.bytes];
         self.file
             .read_exact_at(&mut bytes, array.offset)
-            .map_err(|error| self.fail(error.to_string()))?;
+            .map_err(|error| broken_by(&self.path, "cannot be read", error))?;
         Ok(bytes)
     }
 
-    /// An error about this file.
+    /// Returns an error about this file.
     pub fn fail(&self, message: impl Into<String>) -> Error {
-        Error::Model { path: self.path.clone(), message: message.into() }
+        broken(&self.path, message.into())
     }
 }
 
-/// Divides row `i` of as many rows as there are scales by `scales[i]`.
+/// Divides row `i` by `scales[i]`. There are as many rows as scales.
 fn divide_rows(values: &mut [f32], scales: &[f32]) {
     let row = values.len().checked_div(scales.len()).unwrap_or(0).max(1);
     for (row, scale) in values.chunks_exact_mut(row).zip(scales) {
@@ -215,29 +222,30 @@ fn decode<const N: usize, T>(bytes: &[u8], from: impl Fn([u8; N]) -> T) -> Vec<T
 
 #[derive(Debug, thiserror::Error)]
 enum ListError {
-    #[error("ends too early: {wanted} bytes wanted at {position}, the file has {size}")]
+    #[error("ends too early: {wanted} bytes expected at {position}, but the file has {size}")]
     Truncated { wanted: u64, position: u64, size: u64 },
     #[error("{0} bytes after the end of the model")]
     TrailingBytes(u64),
-    #[error("binary version {0} is not known (4 to 6 are)")]
+    #[error("binary version {0} is not supported, only 4 to 6")]
     Version(u32),
     #[error("holds a `{0}` of revision {1}, not a WhisperSpec of revision 1 to 3")]
     Spec(String, u32),
     #[error("a name is not UTF-8 with a closing NUL")]
     Name,
-    #[error("`{0}` is of the unknown type {1}")]
+    #[error("`{0}` has the unknown type {1}")]
     Type(String, u8),
     #[error("`{name}` of shape {shape:?} cannot have {bytes} bytes")]
     Size { name: String, shape: Vec<usize>, bytes: usize },
-    #[error("`{0}` is there twice")]
+    #[error("`{0}` occurs twice")]
     Duplicate(String),
-    #[error("`{0}` is another name of `{1}`, which is not there")]
+    #[error("`{0}` is an alias of `{1}`, which does not exist")]
     Alias(String, String),
     #[error(transparent)]
     Io(#[from] std::io::Error),
 }
 
-/// Reads from the start of the file to its last byte, skipping the values.
+/// Reader of the list of arrays. It reads the file from the first to the last byte, and skips the
+/// values.
 struct List<R> {
     input: R,
     position: u64,
@@ -325,7 +333,7 @@ impl<R: Read + Seek> List<R> {
         Ok(bytes)
     }
 
-    /// Moves on by `wanted` bytes, which the file must have.
+    /// Advances by `wanted` bytes, which the file must have.
     fn expect(&mut self, wanted: u64) -> Result<(), ListError> {
         let (position, size) = (self.position, self.size);
         if wanted > size - position {
