@@ -1,5 +1,5 @@
-//! Where the time goes in a part of an ONNX file; see `support` for the arguments, and `allocations`
-//! for the memory. `NODES=1` lists single nodes too.
+//! Where the time goes in a part of an ONNX file; see `support` for the arguments, and
+//! `allocations` for the memory. `NODES=1` lists single nodes too.
 
 #![allow(clippy::print_stdout)]
 

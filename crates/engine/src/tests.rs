@@ -79,7 +79,7 @@ impl Block {
             graph.linear_residual("linear_3", hidden, &linear(3), x)
         };
         let output = build().expect("graph");
-        let network = graph.finish(&[output]).expect("network");
+        let network = graph.build(&[output]).expect("network");
         let x = tensor(&[TIME, WIDTH], &numbers(13, TIME * WIDTH)).expect("tensor");
         values(&network.run(vec![x]).expect("run")[0]).expect("floats").to_vec()
     }
@@ -201,7 +201,7 @@ fn convolution_is_the_sum_it_says() {
         let output = graph
             .convolution_gelu("convolution", input, &weights, bias.clone(), kernel, stride)
             .expect("convolution");
-        let network = graph.finish(&[output]).expect("network");
+        let network = graph.build(&[output]).expect("network");
         let out = network.run(vec![tensor(&[time, channels], &x).expect("tensor")]).expect("run");
         assert_eq!(out[0].shape(), [time.div_ceil(stride), outputs]);
         let mut expected = Vec::new();

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use engine::{ComputeType, Dim, Input, Onnx, OnnxFile, OnnxNode, Tensor};
+use engine::{ComputeType, Dim, Input, OnnxFile, OnnxNetwork, OnnxNode, Tensor};
 use npz::Npz;
 
 const FRAMES: [usize; 4] = [1, 7, 93, 200];
@@ -102,7 +102,7 @@ fn speech() -> Vec<Input<'static>> {
     ]
 }
 
-fn encoder(file: &OnnxFile, anchors: &Anchors) -> Onnx {
+fn encoder(file: &OnnxFile, anchors: &Anchors) -> OnnxNetwork {
     let outputs = [anchors.encoder.as_str(), anchors.alphas.as_str()];
     file.network(&speech(), &outputs).expect("the encoder and predictor")
 }

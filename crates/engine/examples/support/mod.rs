@@ -2,16 +2,17 @@
 //!
 //! `MODEL.onnx frames=167 speech:1,frames,560 speech_lengths=frames -- TENSOR...`
 //!
-//! `NAME=NUMBER` sets an axis, `NAME:SHAPE` is a given tensor (random numbers), `NAME=AXIS` a tensor
-//! of full lengths; after `--` come the tensors to compute, `@NAME` for the output of the node NAME.
+//! `NAME=NUMBER` sets an axis, `NAME:SHAPE` is a given tensor (random numbers), `NAME=AXIS` a
+//! tensor of full lengths; after `--` come the tensors to compute, `@NAME` for the output of the
+//! node NAME.
 
 use std::{collections::HashMap, error::Error, time::Instant};
 
-use engine::{Dim, Element, Input, Onnx, OnnxFile, Tensor};
+use engine::{Dim, ElementType, Input, OnnxFile, OnnxNetwork, Tensor};
 
 /// The network, and what to give it.
 #[allow(clippy::print_stdout)]
-pub(crate) fn network() -> Result<(Onnx, Vec<Tensor>), Box<dyn Error>> {
+pub(crate) fn network() -> Result<(OnnxNetwork, Vec<Tensor>), Box<dyn Error>> {
     let arguments: Vec<&'static str> =
         std::env::args().skip(1).map(|argument| &*argument.leak()).collect();
     let (path, arguments) = arguments.split_first().ok_or("which file?")?;
@@ -60,7 +61,7 @@ pub(crate) fn network() -> Result<(Onnx, Vec<Tensor>), Box<dyn Error>> {
             .collect();
         let count: usize = shape.iter().product();
         match file.inputs().iter().find(|port| port.name == *name).map(|port| port.element) {
-            Some(Element::I32) => engine::tensor(&shape, &vec![1i32; count]),
+            Some(ElementType::I32) => engine::tensor(&shape, &vec![1i32; count]),
             _ => engine::tensor(
                 &shape,
                 &(0..count).map(|_| random.f32() * 3.4 - 1.7).collect::<Vec<_>>(),

@@ -9,7 +9,7 @@ use std::{io, ops::Range};
 
 use tract_onnx::{pb, prelude::*, tract_core::internal::TractError};
 
-use super::{TRACT, source::Source};
+use super::{source::Source, tract::TRACT};
 
 /// Fields of `onnx.proto`: `ModelProto.graph`, `GraphProto.initializer`, `TensorProto.raw_data`.
 const GRAPH: u64 = 7;

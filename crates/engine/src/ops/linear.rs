@@ -1,22 +1,24 @@
-use kernels::Finish;
+//! Linear layers of f32, bfloat16 or int8 weights.
+
+use kernels::PostOp;
 use tract_onnx::tract_core::{internal::*, ops::Cost};
 
 use super::{
-    bf16_products, float_products, floats, int8_products, last_axis, operator,
-    room::{recycle, room},
-    with_last_axis,
+    cost::{bf16_macs, f32_macs, int8_macs},
+    pool::{pooled_tensor, recycle},
+    support::{floats, last_axis, operator, with_last_axis},
 };
 
-/// `x`, and the residual if `finish` adds.
+/// A linear layer. The inputs are `x` and, if `post_op` is [`PostOp::Add`], the residual.
 #[derive(Debug, Clone)]
 pub(crate) struct Linear {
     pub(crate) layer: Arc<crate::Linear>,
-    pub(crate) finish: Finish,
+    pub(crate) post_op: PostOp,
 }
 
 impl PartialEq for Linear {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.layer, &other.layer) && self.finish == other.finish
+        Arc::ptr_eq(&self.layer, &other.layer) && self.post_op == other.post_op
     }
 }
 
@@ -28,15 +30,15 @@ impl EvalOp for Linear {
     op_out_of_plan!();
 
     fn eval(&self, _: &EvalContext, mut inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let mut out = if self.finish == Finish::Add {
+        let mut out = if self.post_op == PostOp::Add {
             inputs.pop().context("takes a residual")?.into_tensor()
         } else {
             let mut shape: TVec<usize> = inputs[0].shape().into();
             *shape.last_mut().context("takes at least one axis")? = self.layer.outputs();
-            room::<f32>(&shape)?
+            pooled_tensor::<f32>(&shape)?
         };
         let x = floats(&inputs[0])?;
-        self.layer.apply(x, self.finish, out.try_as_plain_ram_mut()?.as_slice_mut()?);
+        self.layer.apply(x, self.post_op, out.try_as_plain_ram_mut()?.as_slice_mut()?);
         recycle(inputs);
         Ok(tvec!(out.into_tvalue()))
     }
@@ -46,10 +48,12 @@ impl TypedOp for Linear {
     as_op!();
 
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        ensure!(last_axis(inputs[0])? == self.layer.inputs(), "takes {:?}", self.layer);
+        let width = last_axis(inputs[0])?;
+        ensure!(width == self.layer.inputs(), "{:?} does not take {width} inputs", self.layer);
         let out = with_last_axis(inputs[0], self.layer.outputs())?;
-        if self.finish == Finish::Add {
-            ensure!(inputs.len() == 2 && inputs[1].shape == out.shape, "residual of another shape");
+        if self.post_op == PostOp::Add {
+            let fits = inputs.len() == 2 && inputs[1].shape == out.shape;
+            ensure!(fits, "takes a residual of the shape of the output");
         }
         Ok(tvec!(out))
     }
@@ -57,9 +61,9 @@ impl TypedOp for Linear {
     fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
         let count = inputs[0].shape.volume() * self.layer.outputs();
         Ok(match &self.layer {
-            layer if layer.is_int8() => int8_products(count),
-            layer if layer.is_bf16() => bf16_products(count),
-            _ => float_products(count),
+            layer if layer.is_int8() => int8_macs(count),
+            layer if layer.is_bf16() => bf16_macs(count),
+            _ => f32_macs(count),
         })
     }
 }

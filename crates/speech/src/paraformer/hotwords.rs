@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use engine::{Element, Input, Onnx, OnnxFile};
+use engine::{ElementType, Input, OnnxFile, OnnxNetwork};
 
 use crate::{files::broken, funasr::Tokens, recognizer::Error};
 
@@ -23,7 +23,7 @@ pub(super) const MOST: usize = 4096;
 
 /// Embeds lists of hotwords.
 pub(super) struct Embedder {
-    network: Onnx,
+    network: OnnxNetwork,
     width: usize,
     /// The last lists, the latest last.
     kept: Mutex<Vec<Kept>>,
@@ -48,7 +48,8 @@ impl Embedder {
         let [input] = file.inputs() else {
             return Err(broken(path, "is no embedder of hotwords: it takes other inputs"));
         };
-        let Some(output) = file.outputs().first().filter(|_| input.element == Element::I32) else {
+        let Some(output) = file.outputs().first().filter(|_| input.element == ElementType::I32)
+        else {
             return Err(broken(path, "is no embedder of hotwords: it takes no token ids"));
         };
         let shape = ["hotwords".into(), LONGEST.into()];

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use engine::{Dim, Input, Onnx, OnnxFile, Tensor};
+use engine::{Dim, Input, OnnxFile, OnnxNetwork, Tensor};
 
 use super::{
     anchors::{Anchors, HotwordAnchors},
@@ -21,10 +21,10 @@ const UPSAMPLING: usize = 3;
 
 /// All networks of a model; they share their weights with nobody and each other.
 pub(super) struct Networks {
-    encoder: Onnx,
+    encoder: OnnxNetwork,
     style: Style,
-    decoder: Onnx,
-    timestamps: Option<Onnx>,
+    decoder: OnnxNetwork,
+    timestamps: Option<OnnxNetwork>,
     hotwords: Option<Hotwords>,
     /// Values per row of features.
     features: usize,
@@ -36,8 +36,8 @@ pub(super) struct Networks {
 }
 
 struct Hotwords {
-    scores: Onnx,
-    merge: Onnx,
+    scores: OnnxNetwork,
+    merge: OnnxNetwork,
     /// Hotwords that `merge` takes at most.
     most: usize,
 }
@@ -285,7 +285,7 @@ impl Hotwords {
     }
 }
 
-fn cut(file: &OnnxFile, inputs: &[Input<'_>], outputs: &[&str]) -> Result<Onnx, Error> {
+fn cut(file: &OnnxFile, inputs: &[Input<'_>], outputs: &[&str]) -> Result<OnnxNetwork, Error> {
     file.network(inputs, outputs).map_err(|error| broken(file.path(), error))
 }
 
@@ -302,7 +302,7 @@ fn row(axis: &'static str, width: usize) -> [Dim; 3] {
 }
 
 /// Runs the encoder once to see how wide its output is.
-fn encoder_width(encoder: &Onnx, features: usize) -> Result<usize, Error> {
+fn encoder_width(encoder: &OnnxNetwork, features: usize) -> Result<usize, Error> {
     let speech = engine::tensor(&[1, 1, features], &vec![0f32; features]).map_err(network)?;
     let outputs = encoder.run(vec![speech]).map_err(network)?;
     match outputs.first().map(Tensor::shape) {

@@ -1,6 +1,6 @@
 //! The CT-Transformer itself: ids to classes.
 
-use engine::{Input, Onnx, OnnxFile, Tensor};
+use engine::{Input, OnnxFile, OnnxNetwork, Tensor};
 
 use super::Setup;
 use crate::{files::broken, recognizer::Error};
@@ -10,7 +10,7 @@ const LENGTH: &str = "words";
 
 /// The network of either variant (<https://arxiv.org/abs/2003.01309>).
 pub(super) struct Network {
-    graph: Onnx,
+    graph: OnnxNetwork,
     classes: usize,
     /// `true` for the real-time variant, which takes masks.
     masked: bool,

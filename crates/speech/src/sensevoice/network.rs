@@ -1,6 +1,6 @@
 //! SenseVoiceSmall itself: feature rows to the likeliest token of each.
 
-use engine::{Input, Onnx, OnnxFile, Tensor};
+use engine::{Input, OnnxFile, OnnxNetwork, Tensor};
 
 use crate::{files::broken, recognizer::Error};
 
@@ -12,7 +12,7 @@ pub(super) const PROMPT: usize = 4;
 
 /// Encoder and CTC head; the prompt is a part of the graph.
 pub(super) struct Network {
-    graph: Onnx,
+    graph: OnnxNetwork,
     width: usize,
     classes: usize,
 }
@@ -33,7 +33,7 @@ impl Network {
         let output =
             file.outputs().first().ok_or_else(|| broken(path, "has no output: it is cut off"))?;
         let (graph, classes) = file
-            .likeliest(&inputs([speech, lengths, language, style], width), &output.name)
+            .argmax_network(&inputs([speech, lengths, language, style], width), &output.name)
             .map_err(|error| broken(path, error))?;
         let network = Self { graph, width, classes };
         let probe = network

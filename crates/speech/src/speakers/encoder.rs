@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use engine::{Dim, Element, Input, Onnx, OnnxFile};
+use engine::{Dim, ElementType, Input, OnnxFile, OnnxNetwork};
 
 use super::{campplus, checkpoint, chunks::WINDOW};
 use crate::{
@@ -24,7 +24,7 @@ const MOST_VALUES: usize = 4096;
 
 /// The model, shared by all recordings and threads.
 pub struct SpeakerEncoder {
-    graph: Onnx,
+    graph: OnnxNetwork,
     filterbank: Arc<Filterbank>,
     /// Whether each bin's mean over time is subtracted.
     centred: bool,
@@ -182,7 +182,7 @@ fn ports(file: &OnnxFile) -> Result<(&str, &str), String> {
             "is no speaker encoder: it has {inputs} inputs and {outputs} outputs, not one of each"
         ));
     };
-    if input.element != Element::F32 || !matches!(input.shape[..], [_, _, None | Some(BINS)]) {
+    if input.element != ElementType::F32 || !matches!(input.shape[..], [_, _, None | Some(BINS)]) {
         return Err(format!(
             "is no speaker encoder: its input is not f32 [1, frames, {BINS}] but {:?}",
             input.shape

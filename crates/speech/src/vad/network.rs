@@ -2,7 +2,7 @@
 
 use std::{fmt::Display, path::Path};
 
-use engine::{ComputeType, Onnx, OnnxFile, Tensor};
+use engine::{ComputeType, OnnxFile, OnnxNetwork, Tensor};
 
 use super::config::ModelConfig;
 use crate::recognizer::Error;
@@ -16,7 +16,7 @@ pub(super) const CHUNK: usize = 300;
 /// Deep-FSMN (<https://arxiv.org/abs/1803.05030>) without look-ahead: a row's result depends only
 /// on the rows before it, some of which each layer keeps in a cache.
 pub(super) struct Network {
-    graph: Onnx,
+    graph: OnnxNetwork,
     width: usize,
     classes: usize,
     silence_classes: Vec<usize>,
@@ -43,7 +43,7 @@ impl Network {
         let file =
             OnnxFile::read(path).map_err(|e| model(&e))?.with_compute_type(ComputeType::Float);
         let network = Self {
-            graph: file.whole(&inputs).map_err(|e| model(&e))?,
+            graph: file.full_network(&inputs).map_err(|e| model(&e))?,
             width,
             classes: encoder.output_dim,
             silence_classes: config.model_conf.sil_pdf_ids.clone(),

@@ -20,7 +20,7 @@ fn bytes(npz: &Npz, name: &str) -> Tensor {
     crate::tensor(&array.shape, &array.u8()).expect("bytes")
 }
 
-fn run(network: &Onnx, input: &Tensor) -> Vec<f32> {
+fn run(network: &OnnxNetwork, input: &Tensor) -> Vec<f32> {
     let outputs = network.run(vec![input.clone()]).expect("runs");
     crate::values::<f32>(&outputs[0]).expect("floats").to_vec()
 }
@@ -358,7 +358,7 @@ fn encoders_of_models() {
             let values: Vec<f32> = (0..frames * 560).map(|_| random.f32() * 3.4 - 1.7).collect();
             let mut given = vec![crate::tensor(&[1, frames, 560], &values).expect("a tensor")];
             given.extend((2..taken).map(|_| crate::tensor(&[1], &[0i32]).expect("a number")));
-            let run = |network: &Onnx| {
+            let run = |network: &OnnxNetwork| {
                 let outputs = network.run(given.clone()).expect("runs");
                 bits(crate::values::<f32>(&outputs[0]).expect("floats"))
             };

@@ -30,7 +30,7 @@ fn encoder(file: &OnnxFile) -> ([Input<'_>; 2], [&str; 1]) {
     (inputs, [output.expect("the predictor").output()])
 }
 
-fn products(network: &Onnx, frames: usize) -> Products {
+fn products(network: &OnnxNetwork, frames: usize) -> Products {
     let speech = crate::tensor(&[1, frames, 560], &vec![0.5f32; frames * 560]).expect("speech");
     let (result, recording) = record(|| network.run(vec![speech]));
     result.expect("runs");

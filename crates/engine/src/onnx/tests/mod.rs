@@ -109,7 +109,7 @@ fn one_instance_serves_threads() {
     let directory = tempfile::tempdir().expect("temporary directory");
     let path = directory.path().join("double.onnx");
     std::fs::write(&path, DOUBLE).expect("write model");
-    let network = Onnx::open(&path, &[vec![2.into(), "n".into()]]).expect("open");
+    let network = OnnxNetwork::open(&path, &[vec![2.into(), "n".into()]]).expect("open");
     std::thread::scope(|scope| {
         for length in 1..5 {
             let network = &network;
@@ -129,12 +129,12 @@ fn one_instance_serves_threads() {
 fn bad_input_is_an_error() {
     let directory = tempfile::tempdir().expect("temporary directory");
     let path = directory.path().join("double.onnx");
-    assert!(matches!(Onnx::open(&path, &[]), Err(Error::Model { .. })), "missing file");
+    assert!(matches!(OnnxNetwork::open(&path, &[]), Err(Error::Model { .. })), "missing file");
     std::fs::write(&path, b"no model").expect("write model");
-    assert!(matches!(Onnx::open(&path, &[]), Err(Error::Model { .. })), "no ONNX");
+    assert!(matches!(OnnxNetwork::open(&path, &[]), Err(Error::Model { .. })), "no ONNX");
     std::fs::write(&path, DOUBLE).expect("write model");
-    assert!(matches!(Onnx::open(&path, &[]), Err(Error::Model { .. })), "input not named");
-    let network = Onnx::open(&path, &[vec![2.into(), "n".into()]]).expect("open");
+    assert!(matches!(OnnxNetwork::open(&path, &[]), Err(Error::Model { .. })), "input not named");
+    let network = OnnxNetwork::open(&path, &[vec![2.into(), "n".into()]]).expect("open");
     assert!(matches!(network.run(vec![]), Err(Error::Input(_))), "no input");
     let wrong = crate::tensor(&[3, 1], &[0f32; 3]).expect("tensor");
     assert!(matches!(network.run(vec![wrong]), Err(Error::Run(_))), "wrong shape");
