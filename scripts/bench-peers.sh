@@ -10,7 +10,7 @@ source scripts/packages.sh
 
 cache=.cache/bench-peers
 clips=/usr/share/pocketsphinx/test/data
-binary="${CARGO_TARGET_DIR:-target}/debug/scriptorium"
+binary="${CARGO_TARGET_DIR:-target}/release/scriptorium"
 
 needs_to_build
 needs_python ensurepip python3-venv
@@ -18,7 +18,7 @@ needs "$clips/librivox" pocketsphinx-testdata
 install_missing
 mkdir -p "$cache"
 
-cargo build --locked -p cli --bin scriptorium
+cargo build --release --locked -p cli --bin scriptorium
 "$binary" models pull fsmn-vad
 exec python3 scripts/bench_peers.py --binary "$binary" --cache "$cache" --recordings "$clips" \
     --vad "$("$binary" models path fsmn-vad)" "$@"

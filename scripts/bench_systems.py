@@ -109,7 +109,7 @@ class Scriptorium:
     def __init__(self, binary):
         self.binary = binary
         if not binary.exists():
-            raise Unavailable(f"no {binary}: cargo build -p cli")
+            raise Unavailable(f"{binary} is missing: run `cargo build --release -p cli`")
 
     def bench(self, model, precision, wav, seconds, repeat):
         """One process: loads the model, then runs the segment, one thread."""

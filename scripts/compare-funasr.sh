@@ -18,7 +18,7 @@ fi
 cache=.cache/compare-funasr
 venv=$cache/venv
 clips=/usr/share/pocketsphinx/test/data
-target=${CARGO_TARGET_DIR:-target}/debug
+target=${CARGO_TARGET_DIR:-target}/release
 
 needs_to_build
 needs_python ensurepip python3-venv
@@ -32,7 +32,7 @@ fi
     -r scripts/requirements/funasr_onnx.txt
 
 # At once: one by one, what both need would be compiled twice.
-cargo build --locked -p cli --bin scriptorium -p speech --example funasr_stages
+cargo build --release --locked -p cli --bin scriptorium -p speech --example funasr_stages
 "$target/scriptorium" models pull fsmn-vad
 vad=$("$target/scriptorium" models path fsmn-vad)
 large=${PARAFORMER_DIR:-$cache/paraformer-large}

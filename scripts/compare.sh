@@ -9,7 +9,7 @@ source scripts/packages.sh
 
 venv=.cache/compare/venv
 clips=/usr/share/pocketsphinx/test/data
-binary="${CARGO_TARGET_DIR:-target}/debug/scriptorium"
+binary="${CARGO_TARGET_DIR:-target}/release/scriptorium"
 
 needs python3 python3
 [ -n "${COMPARE_MODEL:-}" ] || needs_to_build
@@ -23,7 +23,7 @@ fi
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check faster-whisper==1.2.1
 
 if [ -z "${COMPARE_MODEL:-}" ]; then
-    cargo build --locked -p cli
+    cargo build --release --locked -p cli
     "$binary" models pull whisper-tiny.en fsmn-vad
     COMPARE_MODEL="$("$binary" models path whisper-tiny.en)"
 fi

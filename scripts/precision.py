@@ -1,19 +1,20 @@
 #!/usr/bin/env python3
 """What precision costs and what it changes: int8 and bf16 beside f32, in the same build.
 
-    cargo build -p speech --example precision
     scripts/precision.py --whisper DIR [--words DIR] [--paraformer DIR] [--sensevoice DIR]
 
 Whisper and the trained words Paraformer (whose file of floats is not in the repository; make it with
 tests/fixtures/words/scripts) are judged by their word errors. The full-size models have random
 weights here (scripts/inflate_paraformer.py): their tokens mean nothing, and how many of them change
 says how small the margins of random weights are; time and memory are what a trained model takes.
-Every run is a process of its own.
+Every run is a process of its own. The program that runs (crates/speech/examples/precision.rs) is built
+first, in release mode, unless --binary names one.
 """
 
 import argparse
 import json
 import math
+import os
 import pathlib
 import subprocess
 import tempfile
@@ -29,7 +30,7 @@ FIXTURES = ROOT / "tests" / "fixtures"
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--binary", type=pathlib.Path, default=ROOT / "target/debug/examples/precision")
+    parser.add_argument("--binary", type=pathlib.Path, help="a build of the example `precision`")
     parser.add_argument(
         "--recordings", type=pathlib.Path, default=pathlib.Path("/usr/share/pocketsphinx/test/data")
     )
@@ -37,6 +38,7 @@ def main():
         parser.add_argument(f"--{family}", type=pathlib.Path, help="a model directory")
     parser.add_argument("--json", type=pathlib.Path, help="write the figures here")
     arguments = parser.parse_args()
+    binary = arguments.binary or build()
 
     figures = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -44,15 +46,25 @@ def main():
                              ("paraformer", "paraformer"), ("sensevoice", "sensevoice")]:
             if directory := getattr(arguments, name):
                 recordings = recordings_of(name, arguments, pathlib.Path(folder))
-                runs = {p: run(arguments.binary, family, directory, p, recordings) for p in PRECISIONS}
+                runs = {p: run(binary, family, directory, p, recordings) for p in PRECISIONS}
                 if any((directory / file).exists() for file in QUANTIZED):
                     floats = floats_of(directory, pathlib.Path(folder) / f"{name}-floats")
-                    quantized_now = run(arguments.binary, family, floats, "int8", recordings)
+                    quantized_now = run(binary, family, floats, "int8", recordings)
                     runs["int8, quantized when loaded"] = quantized_now
                 figures[name] = {p: judge(of, runs["f32"], recordings) for p, of in runs.items()}
     print(table(figures))
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+def build():
+    """Builds the example in release mode and returns its path."""
+    subprocess.run(
+        ["cargo", "build", "--release", "--locked", "-p", "speech", "--example", "precision"],
+        cwd=ROOT, check=True,
+    )  # fmt: skip
+    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    return target / "release" / "examples" / "precision"
 
 
 def floats_of(directory, out):

@@ -1,4 +1,4 @@
-//! Recordings that are broken, odd or hostile: a clear error on that item, or the right transcript.
+//! Broken, odd and hostile recordings: each gets a clear error, or the right transcript.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use crate::support::{
     SENTENCE, Scriptorium, fixture, models, sentence_samples, speech, text_of, write_wav,
 };
 
-/// Transcribes one file that cannot be; returns its failure.
+/// Transcribes one file, which must fail; returns the failure.
 fn failure_of(models: &Path, path: &Path) -> Value {
     let out = tempfile::tempdir().unwrap();
     let ran = Scriptorium::new(models)
@@ -26,7 +26,7 @@ fn failure_of(models: &Path, path: &Path) -> Value {
         .expect_code(1);
     let summary = ran.json();
     assert_eq!(summary["failed"], 1, "{summary}");
-    assert_eq!(fs::read_dir(out.path()).unwrap().count(), 0, "no output of a failure");
+    assert_eq!(fs::read_dir(out.path()).unwrap().count(), 0, "a failure leaves no output");
     summary["failures"][0].clone()
 }
 
@@ -36,7 +36,8 @@ fn transcript_of(models: &Path, path: &Path, more: &[&str]) -> Value {
     ran.json()
 }
 
-fn cut(name: &str, directory: &Path) -> PathBuf {
+/// Writes the first 60 % of a recording.
+fn truncated(name: &str, directory: &Path) -> PathBuf {
     let whole = fs::read(speech(name)).unwrap();
     let path = directory.join(name);
     fs::write(&path, &whole[..whole.len() * 6 / 10]).unwrap();
@@ -62,9 +63,9 @@ fn broken_recordings_fail_with_cause_and_remedy() {
             file("zero-channels.wav", &zero_channels),
             &["audio_corrupt", "audio_unrecognized", "audio_unsupported"],
         ),
-        (cut("sentence.mp3", directory.path()), &["audio_truncated"]),
-        (cut("sentence.flac", directory.path()), &["audio_truncated"]),
-        (cut("sentence.wav", directory.path()), &["audio_truncated"]),
+        (truncated("sentence.mp3", directory.path()), &["audio_truncated"]),
+        (truncated("sentence.flac", directory.path()), &["audio_truncated"]),
+        (truncated("sentence.wav", directory.path()), &["audio_truncated"]),
         (fixture("audio/silent-video.mp4"), &["audio_no_track"]),
     ];
     for (path, codes) in cases {
@@ -77,10 +78,10 @@ fn broken_recordings_fail_with_cause_and_remedy() {
 }
 
 #[test]
-fn what_is_there_of_a_truncated_recording_can_be_had() {
+fn the_available_part_of_a_truncated_recording_can_be_transcribed() {
     let Some(models) = models() else { return };
     let directory = tempfile::tempdir().unwrap();
-    let path = cut("sentence.flac", directory.path());
+    let path = truncated("sentence.flac", directory.path());
     let transcript = transcript_of(&models, &path, &["--allow-truncated"]);
     assert!(text_of(&transcript).starts_with("He might"), "{transcript}");
     let warning = transcript["source"]["warnings"][0].as_str().unwrap();
@@ -88,7 +89,7 @@ fn what_is_there_of_a_truncated_recording_can_be_had() {
 }
 
 #[test]
-fn a_header_that_promises_terabytes_costs_nothing() {
+fn a_header_that_declares_terabytes_costs_no_memory() {
     let Some(models) = models() else { return };
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("huge.wav");
@@ -105,7 +106,7 @@ fn a_header_that_promises_terabytes_costs_nothing() {
     let code = failure["code"].as_str().unwrap();
     let codes = ["audio_too_long", "audio_truncated", "audio_unrecognized", "audio_corrupt"];
     assert!(codes.contains(&code), "{failure}");
-    // 4 GiB, what a 32-bit header can promise, is what recorders write that were cut off.
+    // Recorders that are interrupted leave the maximum of a 32-bit header, 4 GiB.
     let path = directory.path().join("cut-off.wav");
     write_wav(&path, 16_000, 1, u32::MAX, samples.into_iter());
     assert_eq!(text_of(&transcript_of(&models, &path, &[])), SENTENCE);
@@ -116,7 +117,7 @@ fn odd_rates_and_channels_are_transcribed() {
     let Some(models) = models() else { return };
     let directory = tempfile::tempdir().unwrap();
     let samples = sentence_samples();
-    // Every sample twelve times in eight channels: crude, but 192 kHz.
+    // Repeats every sample twelve times in eight channels: crude upsampling to 192 kHz.
     let path = directory.path().join("192k-8ch.wav");
     let frames = samples.iter().flat_map(|&s| std::iter::repeat_n(s, 12 * 8));
     let bytes = u32::try_from(samples.len() * 12 * 8 * 2).unwrap();
@@ -132,7 +133,7 @@ fn odd_rates_and_channels_are_transcribed() {
 }
 
 #[test]
-fn silence_noise_and_next_to_nothing_have_no_words() {
+fn silence_noise_and_very_short_recordings_have_no_words() {
     let Some(models) = models() else { return };
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("50ms.wav");
@@ -153,11 +154,11 @@ fn silence_noise_and_next_to_nothing_have_no_words() {
 }
 
 #[test]
-fn samples_that_are_no_numbers_become_silence_with_a_warning() {
+fn nan_samples_become_silence_with_a_warning() {
     let Some(models) = models() else { return };
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("nan.wav");
-    // 32-bit float PCM: the sentence with a NaN now and then.
+    // 32-bit float PCM: the sentence with a NaN in every thousand samples.
     let samples = sentence_samples();
     let data = samples.iter().enumerate().flat_map(|(i, &s)| {
         let value = if i % 1000 == 7 { f32::NAN } else { f32::from(s) / 32_768.0 };
@@ -176,7 +177,7 @@ fn samples_that_are_no_numbers_become_silence_with_a_warning() {
 }
 
 #[test]
-fn hostile_names_are_names() {
+fn hostile_file_names_are_accepted() {
     let Some(models) = models() else { return };
     let root = tempfile::tempdir().unwrap();
     let (source, out) = (root.path().join("in"), root.path().join("out"));
@@ -193,7 +194,7 @@ fn hostile_names_are_names() {
     for name in names {
         fs::copy(speech("sentence.opus"), source.join(name)).unwrap();
     }
-    // A link to nowhere is one more failure, not the end.
+    // A dangling link is one failure; the run continues.
     symlink("/nowhere/at/all.opus", source.join("dangling.opus")).unwrap();
     let ran = Scriptorium::new(&models).run([
         "transcribe",
@@ -210,7 +211,7 @@ fn hostile_names_are_names() {
 }
 
 #[test]
-fn a_damaged_model_is_refused_with_the_file_named() {
+fn refuses_a_damaged_model_and_names_the_file() {
     let Some(models) = models() else { return };
     let root = tempfile::tempdir().unwrap();
     let copy = |name: &str| {
@@ -227,7 +228,7 @@ fn a_damaged_model_is_refused_with_the_file_named() {
     let verified = scriptorium.run(["models", "verify", "whisper-tiny.en"]).expect_code(0);
     assert!(verified.stdout.contains("ok"), "{}", verified.stdout);
 
-    // One bit, far inside.
+    // Flips one bit, far inside of the file.
     let file =
         fs::OpenOptions::new().write(true).read(true).open(whisper.join("model.bin")).unwrap();
     let mut byte = [0];
@@ -245,7 +246,7 @@ fn a_damaged_model_is_refused_with_the_file_named() {
     let verified = scriptorium.run(["models", "verify"]).expect_code(1);
     assert!(verified.stdout.contains("model.bin"), "{}", verified.stdout);
     assert!(verified.stdout.contains("fsmn-vad: ok"), "{}", verified.stdout);
-    // It is no less damaged when nobody reads so.
+    // The exit code stays the same if standard output is closed.
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let status = scriptorium.command(["models", "verify"]).stdout(writer).status().unwrap();

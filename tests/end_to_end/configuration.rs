@@ -1,4 +1,4 @@
-//! Usage, configuration and models, as far as they need neither services nor pulled models.
+//! Tests of usage, configuration and models that need neither services nor pulled models.
 
 use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt, process::Stdio};
 
@@ -12,7 +12,7 @@ fn scriptorium() -> (tempfile::TempDir, Scriptorium) {
 }
 
 #[test]
-fn wrong_usage_is_2_and_names_the_problem() {
+fn wrong_usage_exits_with_2_and_names_the_problem() {
     let (_directory, scriptorium) = scriptorium();
     let ran = scriptorium.run(["transcribe"]).expect_code(2);
     assert!(ran.stderr.contains("PATH"), "{}", ran.stderr);
@@ -25,7 +25,7 @@ fn wrong_usage_is_2_and_names_the_problem() {
 }
 
 #[test]
-fn wrong_values_are_2_and_name_their_key() {
+fn wrong_values_exit_with_2_and_name_their_key() {
     let wrong = |name: &str, value: &str, arguments: &[&str], words: &[&str]| {
         let (_directory, scriptorium) = scriptorium();
         let ran = scriptorium.with(name, value).run(arguments).expect_code(2);
@@ -45,16 +45,16 @@ fn wrong_values_are_2_and_name_their_key() {
     wrong("SCRIPTORIUM__COMPUTE__THREADS", "1", &flag, &[unknown]);
 }
 
-/// As `head` does when it has seen enough.
+/// A reader such as `head` may close standard output at any time.
 #[test]
-fn a_reader_that_leaves_ends_the_command_quietly() {
+fn a_closed_standard_output_ends_the_command_quietly() {
     let (_directory, scriptorium) = scriptorium();
     for arguments in [&["models", "list"][..], &["config"], &["completions", "bash"]] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let ran = Ran::from(scriptorium.command(arguments).stdout(writer).output().unwrap());
         assert_eq!(ran.expect_code(0).stderr, "", "{arguments:?}");
-        // Nor is standard error needed.
+        // Standard error may be closed, too.
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let mut nowhere = scriptorium.command(["models", "path", "nonesuch"]);
@@ -68,7 +68,7 @@ fn a_reader_that_leaves_ends_the_command_quietly() {
 }
 
 #[test]
-fn an_unknown_key_is_2_and_named_with_its_file() {
+fn an_unknown_key_exits_with_2_and_is_named_with_its_file() {
     let (directory, scriptorium) = scriptorium();
     let path = directory.path().join("my.toml");
     fs::write(&path, "[worker]\nparallelism = 3\n").unwrap();
@@ -78,7 +78,7 @@ fn an_unknown_key_is_2_and_named_with_its_file() {
 }
 
 #[test]
-fn config_prints_values_that_can_be_read_again_with_their_origin_and_no_secrets() {
+fn config_prints_a_valid_file_with_origins_and_without_secrets() {
     let (directory, scriptorium) = scriptorium();
     let scriptorium = scriptorium
         .with("SCRIPTORIUM__QUEUE__URL", "amqp://me:hunter2@broker/%2f")
@@ -94,7 +94,7 @@ fn config_prints_values_that_can_be_read_again_with_their_origin_and_no_secrets(
 }
 
 #[test]
-fn a_model_that_is_not_installed_is_named_with_the_remedy() {
+fn names_a_model_that_is_not_installed_with_the_remedy() {
     let (_directory, scriptorium) = scriptorium();
     let ran = scriptorium.run(["transcribe", "x.wav"]).expect_code(1);
     assert!(ran.stderr.contains("scriptorium models pull whisper-tiny.en"), "{}", ran.stderr);
@@ -107,7 +107,7 @@ fn a_model_that_is_not_installed_is_named_with_the_remedy() {
 }
 
 #[test]
-fn an_environment_that_is_not_text_matters_only_where_it_is_ours() {
+fn ignores_variables_of_other_programs_that_are_not_utf8() {
     let (_directory, scriptorium) = scriptorium();
     let latin1 = OsStr::from_bytes(b"caf\xe9");
     let run =
@@ -118,9 +118,9 @@ fn an_environment_that_is_not_text_matters_only_where_it_is_ours() {
     assert!(ran.stderr.contains("UTF-8"), "{}", ran.stderr);
 }
 
-/// Directories of one's own stand beside what can be pulled.
+/// The library may contain directories that were not pulled.
 #[test]
-fn pull_leaves_directories_alone_and_inspect_finds_them_by_name() {
+fn pull_ignores_existing_directories_and_inspect_finds_them_by_name() {
     let (directory, scriptorium) = scriptorium();
     let words = fixture("words/model");
     let mine = directory.path().join("mine");
@@ -134,7 +134,7 @@ fn pull_leaves_directories_alone_and_inspect_finds_them_by_name() {
     let ran = scriptorium.run(["models", "inspect", "whisper-tiny.en"]).expect_code(1);
     assert!(ran.stderr.contains("scriptorium models pull whisper-tiny.en"), "{}", ran.stderr);
 
-    // Everything that is used is there: nothing to fetch, and nobody is asked.
+    // All models in use are present: nothing is pulled, and no source is contacted.
     let words = words.to_str().unwrap();
     let scriptorium = scriptorium
         .with("SCRIPTORIUM__MODELS__RECOGNIZER", words)
@@ -142,14 +142,14 @@ fn pull_leaves_directories_alone_and_inspect_finds_them_by_name() {
         .with("SCRIPTORIUM__MODELS__VAD", words);
     let ran = scriptorium.run(["models", "pull"]).expect_code(0);
     assert_eq!(ran.stdout, "", "{}", ran.stderr);
-    // What is not there is named.
+    // A missing directory is named.
     let scriptorium = scriptorium.with("SCRIPTORIUM__MODELS__ALSO", "/nowhere/at/all");
     let ran = scriptorium.run(["models", "pull"]).expect_code(1);
     assert!(ran.stderr.contains("/nowhere/at/all"), "{}", ran.stderr);
 }
 
 #[test]
-fn the_record_of_a_batch_that_is_not_one_is_named() {
+fn names_an_invalid_record_of_a_batch() {
     let (directory, scriptorium) = scriptorium();
     let batch = "0199d2c8-3a5f-7c63-9d0e-8f1f3b0c2a11";
     let records = directory.path().join("out/.scriptorium").join(batch);
@@ -164,7 +164,7 @@ fn the_record_of_a_batch_that_is_not_one_is_named() {
 }
 
 #[test]
-fn completions_and_help_are_there() {
+fn prints_completions_and_help_with_examples() {
     let (_directory, scriptorium) = scriptorium();
     for shell in ["bash", "zsh", "fish"] {
         let ran = scriptorium.run(["completions", shell]).expect_code(0);

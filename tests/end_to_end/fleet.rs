@@ -1,4 +1,4 @@
-//! The whole fleet: jobs of mixed formats through RabbitMQ and S3, a worker killed on the way.
+//! A fleet of workers: jobs of mixed formats through RabbitMQ and S3, while one worker is killed.
 
 use std::{
     collections::BTreeSet,
@@ -16,9 +16,9 @@ use crate::{
 };
 
 const GOOD: usize = 200;
-const PATIENCE: Duration = Duration::from_secs(600);
+const TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Objects that cannot become transcripts, and the code that says why.
+/// Objects that cannot be transcribed, and the code of their failure.
 fn bad() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let flac = fs::read(speech("sentence.flac")).unwrap();
     vec![
@@ -38,7 +38,7 @@ fn wait_for(what: &str, logs: &[&Path], mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
         let logs = || logs.iter().map(|log| fs::read_to_string(log).unwrap_or_default());
-        assert!(start.elapsed() < PATIENCE, "no {what}: {}", logs().collect::<String>());
+        assert!(start.elapsed() < TIMEOUT, "no {what}: {}", logs().collect::<String>());
         std::thread::sleep(Duration::from_millis(500));
     }
 }
@@ -108,7 +108,8 @@ fn drain(worker: &mut Process, log: &Path) {
     assert_eq!(worker.wait(), Some(0), "{}", fs::read_to_string(log).unwrap());
 }
 
-/// Every recording has its transcript, once, with the right words; nothing else lies there.
+/// Checks that every recording has one transcript with the right words, and that no other objects
+/// exist.
 async fn check_transcripts(bucket: &Bucket, names: &BTreeSet<String>) {
     let written: BTreeSet<_> = bucket.names("out/").await.into_iter().collect();
     let mut expected: BTreeSet<_> =
@@ -125,7 +126,7 @@ async fn check_transcripts(bucket: &Bucket, names: &BTreeSet<String>) {
     }
 }
 
-/// Nothing is left but the dead letters, each with its reason.
+/// Checks that only the dead letters are left, each with its reason.
 async fn check_queues(services: &Services) {
     let queue = services.queue().await;
     let depth = queue.depth().await.unwrap();

@@ -1,5 +1,5 @@
-//! FunASR's family: a small Paraformer that was truly trained, from the directory that FunASR's own
-//! exporter wrote, on what its own runtime made of the same recordings.
+//! Tests of FunASR's models: a small trained Paraformer, in the directory that FunASR's exporter
+//! wrote, compared with the output of FunASR's own runtime for the same recordings.
 
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
@@ -10,7 +10,7 @@ use crate::{
     support::{Scriptorium, fixture, models, read_json, text_of},
 };
 
-/// Name of each recording, and what funasr_onnx heard in each of its segments.
+/// Returns the texts that funasr_onnx recognized in the segments of each recording, by name.
 fn expected() -> BTreeMap<String, Vec<String>> {
     let text = |entry: &Value| entry["text"].as_str().unwrap().to_owned();
     let texts = |entry: &Value| match entry["segments"].as_array() {
@@ -46,7 +46,7 @@ fn check(transcript: &Value, name: &str, expected: &[String]) {
 }
 
 #[test]
-fn a_trained_paraformer_hears_what_funasr_hears() {
+fn a_trained_paraformer_agrees_with_funasr() {
     let Some(models) = models() else { return };
     let out = tempfile::tempdir().unwrap();
     let audio = fixture("words/audio");
@@ -59,7 +59,7 @@ fn a_trained_paraformer_hears_what_funasr_hears() {
         let transcript = read_json(&out.path().join(format!("{name}.json")));
         check(&transcript, name, texts);
     }
-    // One segment for each that FunASR's detector finds, and inside of it.
+    // Each segment lies within the segment that FunASR's detector finds.
     let long = read_json(&out.path().join("long.flac.json"));
     let found = long["segments"].as_array().unwrap();
     let texts: Vec<&str> = found.iter().map(|s| s["text"].as_str().unwrap()).collect();
@@ -72,9 +72,9 @@ fn a_trained_paraformer_hears_what_funasr_hears() {
     }
 }
 
-/// People that the model never heard; the words are those that funasr_onnx gives.
+/// Speakers who are not in the training data; the expected words are those of funasr_onnx.
 #[test]
-fn it_reads_real_people() {
+fn recognizes_speakers_outside_of_the_training_data() {
     let Some(models) = models() else { return };
     let data = Path::new("/usr/share/pocketsphinx/test/data");
     if !data.exists() {
@@ -95,7 +95,7 @@ fn it_reads_real_people() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_names_the_preset_that_it_wants() {
+async fn a_job_can_ask_for_a_preset() {
     let (Some(models), Some(services)) = (models(), Services::of_test("presets")) else { return };
     let bucket = services.bucket().await;
     let expected = expected();
@@ -143,9 +143,9 @@ async fn a_job_names_the_preset_that_it_wants() {
     services.queue().await.destroy().await.unwrap();
 }
 
-/// What does not fit together is said at the start, not at the first job.
+/// A broken model directory is reported at start-up, not by the first job.
 #[test]
-fn a_broken_model_directory_is_named_with_its_fault() {
+fn names_a_broken_model_directory_and_its_fault() {
     let Some(models) = models() else { return };
     let wav = fixture("words/audio/01_phrase.flac");
     let broken = |change: &dyn Fn(&Path)| {
@@ -179,9 +179,9 @@ fn a_broken_model_directory_is_named_with_its_fault() {
     }
 }
 
-/// Most punctuation models are published in int8 only; that is no reason not to have f32 elsewhere.
+/// Most punctuation models are published in int8 only; the recognizer can run in f32 nevertheless.
 #[test]
-fn the_recognizers_precision_is_its_own() {
+fn the_punctuation_model_may_have_another_precision() {
     let Some(models) = models() else { return };
     let directory = tempfile::tempdir().unwrap();
     let compressed = fixture("funasr/ct-punc/model_quant.onnx.gz");
@@ -198,7 +198,7 @@ fn the_recognizers_precision_is_its_own() {
 }
 
 #[test]
-fn a_directory_says_what_it_is() {
+fn inspects_a_model_directory() {
     let Some(models) = models() else { return };
     let inspect = |path: &str| Scriptorium::new(&models).run(["models", "inspect", path, "--json"]);
     let words = inspect(&words_model()).expect_code(0).json();
@@ -211,17 +211,17 @@ fn a_directory_says_what_it_is() {
     assert!(error.contains(nothing.path().to_str().unwrap()), "{error}");
 }
 
-/// Who spoke when, with the trained CAM++ and recordings of real people.
+/// Uses the trained CAM++ and recordings of real people.
 #[test]
-fn speakers_of_a_conversation_are_told_apart() {
+fn labels_the_speakers_of_a_conversation() {
     let Some(models) = models() else { return };
     let data = Path::new("/usr/share/pocketsphinx/test/data");
     if !models.join("campplus").exists() || !data.exists() {
-        // Some platforms have no package with the weights.
+        // No package provides the weights on some platforms.
         eprintln!("skipped: no campplus in SCRIPTORIUM_TEST_MODELS, or no pocketsphinx-testdata");
         return;
     }
-    // A reader, and somebody who gives commands, in turns.
+    // A reader and a person who gives commands alternate.
     let mut samples = Vec::new();
     let mut say = |name: &str| {
         let bytes = fs::read(data.join(name)).unwrap();
@@ -244,7 +244,7 @@ fn speakers_of_a_conversation_are_told_apart() {
     let arguments = ["transcribe", wav.to_str().unwrap(), "--format", "json"];
     let more = ["--speaker-model", "campplus", "--speakers=2"];
     let transcript = Scriptorium::new(&models)
-        // Whisper packs pieces of speech into one window, and may write a sentence over two.
+        // Whisper packs segments into one window, and may write one sentence across two of them.
         .with("SCRIPTORIUM__MODELS__RECOGNIZER", &words_model())
         .run(arguments.into_iter().chain(more))
         .expect_code(0)

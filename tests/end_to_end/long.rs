@@ -1,4 +1,4 @@
-//! Long recordings: memory that does not grow with them.
+//! Long recordings: memory does not grow with their duration.
 
 use std::{fs, io::Write, path::Path, process::Stdio, time::Duration};
 
@@ -18,7 +18,7 @@ fn transcribe(models: &Path, path: &Path) -> (Value, u64) {
     let status = format!("/proc/{}/status", child.id());
     let mut peak = 0;
     while child.try_wait().unwrap().is_none() {
-        // The kernel's own high-water mark; the last look is at most 20 ms before the end.
+        // The kernel's peak; the last value is read at most 20 ms before the end.
         let text = fs::read_to_string(&status).unwrap_or_default();
         let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse().ok());
@@ -31,7 +31,7 @@ fn transcribe(models: &Path, path: &Path) -> (Value, u64) {
 }
 
 #[test]
-fn three_hours_take_little_more_memory_than_thirty_seconds() {
+fn three_hours_need_little_more_memory_than_thirty_seconds() {
     let Some(models) = models() else { return };
     let directory = tempfile::tempdir().unwrap();
     let sentence = sentence_samples();
@@ -51,19 +51,19 @@ fn three_hours_take_little_more_memory_than_thirty_seconds() {
     println!("peak memory: 30 s {short} MB, 3 h {long} MB");
     assert!(long <= short + 100, "30 s: {short} MB, 3 h: {long} MB");
     let text = text_of(&transcript);
-    let heard = text.matches("amiable").count();
-    assert!(heard >= 320, "{heard} of 330");
+    let recognized = text.matches("amiable").count();
+    assert!(recognized >= 320, "{recognized} of 330");
     assert!(text.contains(SENTENCE));
 }
 
 #[test]
-fn ten_hours_of_silence_are_an_empty_transcript() {
+fn ten_hours_of_silence_give_an_empty_transcript() {
     let Some(models) = models() else { return };
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("silence.wav");
     let bytes = 2 * 16_000 * 36_000_u32;
     write_wav(&path, 16_000, 1, bytes, std::iter::empty());
-    // A sparse file: digital silence that takes no disk.
+    // A sparse file: digital silence without disk space.
     let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
     file.flush().unwrap();
     file.set_len(44 + u64::from(bytes)).unwrap();

@@ -1,5 +1,5 @@
-//! Tests of the built `scriptorium` binary: on files alone, and against a real RabbitMQ and a real
-//! S3 server, which `make test` starts.
+//! Tests of the `scriptorium` binary, with files alone and with a real RabbitMQ and a real S3
+//! server, which `make test` starts.
 
 #![allow(clippy::print_stderr, clippy::print_stdout, clippy::unwrap_used)]
 

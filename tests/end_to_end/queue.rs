@@ -1,4 +1,4 @@
-//! `scriptorium worker`, `submit` and `status` at the edges.
+//! Edge cases of `scriptorium worker`, `submit` and `status`.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -21,7 +21,7 @@ fn text(job: &Job) -> String {
     String::from_utf8(job.to_vec()).unwrap()
 }
 
-/// A valid job for the object `source` of the test's bucket.
+/// Returns a valid job for the object `source` of the test's bucket.
 fn job(services: &Services, source: &str) -> Job {
     let batch: BatchId = "0199d2c8-3a5f-7c63-9d0e-8f1f3b0c2a11".parse().unwrap();
     let records = Records::under(&services.uri("out/"), &batch).prefix().to_owned();
@@ -50,7 +50,7 @@ async fn dead_letters(services: &Services, count: usize, log: &Path) -> Vec<(Str
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_done_becomes_a_dead_letter_that_says_why() {
+async fn impossible_jobs_become_dead_letters_with_a_reason() {
     let (Some(models), Some(services)) = (models(), Services::of_test("dead")) else { return };
     let bucket = services.bucket().await;
     let sentence = fs::read(speech("sentence.opus")).unwrap();
@@ -101,7 +101,7 @@ async fn what_cannot_be_done_becomes_a_dead_letter_that_says_why() {
     let record: Value = serde_json::from_slice(&record).unwrap();
     assert_eq!(record["code"], "source_missing");
     assert!(!record["remedy"].as_str().unwrap().is_empty());
-    // The worker is well: it still does what can be done.
+    // The worker still completes other jobs.
     queue.publish(message("z", text(&good))).await.unwrap();
     for _ in 0..300 {
         if bucket.names("out/in/").await.iter().any(|name| name == "a.opus.json") {
@@ -118,7 +118,7 @@ async fn what_cannot_be_done_becomes_a_dead_letter_that_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hostile_keys_are_data() {
+async fn hostile_keys_are_accepted() {
     let (Some(models), Some(services)) = (models(), Services::of_test("keys")) else { return };
     let bucket = services.bucket().await;
     let names = [
@@ -150,7 +150,7 @@ async fn hostile_keys_are_data() {
         assert_eq!(text_of(&transcript), SENTENCE, "{name}");
         assert_eq!(transcript["source"]["uri"], services.uri(&format!("in/{name}")));
     }
-    // A second submission finds everything done, and does nothing twice.
+    // A second submission finds all transcripts up to date, and repeats nothing.
     let first = bucket.get("out/with space.opus.json").await;
     let again = scriptorium
         .run(["submit", &services.uri("in/"), "--out", &services.uri("out"), "--wait", "--json"])
@@ -193,7 +193,7 @@ async fn a_store_that_denies_access_is_a_permanent_failure() {
     assert!(!ran.stderr.contains("not-the-secret"));
 }
 
-/// A worker that starts before its broker and its store waits for both, and says so.
+/// A worker that starts before its broker and its store waits for both, and logs that it waits.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_waits_for_services_that_are_down() {
     let (Some(models), Some(services)) = (models(), Services::of_test("waits")) else { return };
@@ -202,7 +202,7 @@ async fn a_worker_waits_for_services_that_are_down() {
     let queue = services.queue().await;
     queue.publish(message("a", text(&job(&services, "in/a.opus")))).await.unwrap();
 
-    // Two ports that nobody listens at yet.
+    // Two ports without a listener so far.
     let port = |listener: &std::net::TcpListener| listener.local_addr().unwrap().port();
     let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let (broker_port, store_port) = (port(&free()), port(&free()));
@@ -240,7 +240,7 @@ async fn wait_for_log(log: &Path, text: &str) {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    panic!("the log never said `{text}`: {}", fs::read_to_string(log).unwrap());
+    panic!("the log does not contain `{text}`: {}", fs::read_to_string(log).unwrap());
 }
 
 async fn proxy(port: u16, target: String) {
@@ -256,9 +256,9 @@ async fn proxy(port: u16, target: String) {
     }
 }
 
-/// SIGTERM while a long job runs: the job goes back to the queue, and another worker does it.
+/// SIGTERM while a long job runs: the job goes back to the queue, for another worker.
 #[tokio::test(flavor = "multi_thread")]
-async fn sigterm_gives_long_jobs_back() {
+async fn sigterm_releases_long_jobs() {
     let (Some(models), Some(services)) = (models(), Services::of_test("drain")) else { return };
     let bucket = services.bucket().await;
     let directory = tempfile::tempdir().unwrap();
@@ -296,8 +296,8 @@ async fn sigterm_gives_long_jobs_back() {
     queue.destroy().await.unwrap();
 }
 
-/// Two recordings must not share a transcript, nor one recording make two jobs, for which `--wait`
-/// would wait for ever.
+/// Two recordings must not share a transcript. One recording must not have two jobs: `--wait` would
+/// wait forever.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_submission_has_one_job_for_each_transcript() {
     let (Some(models), Some(services)) = (models(), Services::of_test("twice")) else { return };
@@ -322,9 +322,9 @@ async fn a_submission_has_one_job_for_each_transcript() {
     services.queue().await.destroy().await.unwrap();
 }
 
-/// What failed and is submitted again within its batch is waited for, whatever became of it before.
+/// `--wait` waits for a failed job that is submitted again within its batch.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failure_is_history_once_its_job_is_submitted_again() {
+async fn resubmitting_a_job_removes_the_record_of_its_failure() {
     let (Some(models), Some(services)) = (models(), Services::of_test("again")) else { return };
     let bucket = services.bucket().await;
     bucket.put("in/a.opus", b"not yet uploaded".to_vec()).await;

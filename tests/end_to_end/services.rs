@@ -1,4 +1,4 @@
-//! The services that `make test` starts, one set of queues and one prefix for each test.
+//! Access to the services that `make test` starts. Each test has its own queues and its own prefix.
 
 use std::path::Path;
 
@@ -10,7 +10,8 @@ use crate::support::Scriptorium;
 
 const BUCKET: &str = "scriptorium-tests";
 
-/// Names of the environment, without which the tests are skipped by developers, and fail in CI.
+/// Returns the value of an environment variable. Without it, tests are skipped; where `make test`
+/// has started the services, they fail.
 fn variable(name: &str) -> Option<String> {
     let value = std::env::var(name).ok();
     if value.is_none() {
@@ -25,7 +26,7 @@ pub(crate) struct Services {
     pub(crate) endpoint: String,
     access_key: String,
     secret_key: String,
-    /// Unique to the test.
+    /// Name of the queues and the prefix, unique to the test.
     pub(crate) name: String,
 }
 
@@ -40,7 +41,7 @@ impl Services {
         })
     }
 
-    /// The binary, configured for these services.
+    /// Returns the binary, configured for these services.
     pub(crate) fn scriptorium(&self, models: &Path) -> Scriptorium {
         Scriptorium::new(models)
             .with("SCRIPTORIUM__QUEUE__URL", &self.amqp_url)
@@ -53,7 +54,7 @@ impl Services {
             .with("SCRIPTORIUM__STORE__S3__SECRET_KEY", &self.secret_key)
     }
 
-    /// URI of `key` in this test's part of the bucket.
+    /// Returns the URI of `key` in this test's part of the bucket.
     pub(crate) fn uri(&self, key: &str) -> String {
         format!("s3://{BUCKET}/{}/{key}", self.name)
     }
@@ -68,7 +69,7 @@ impl Services {
         AmqpQueue::connect(config).await.unwrap()
     }
 
-    /// The store, with the tests' bucket in it.
+    /// Returns this test's part of the bucket, which is created if needed.
     pub(crate) async fn bucket(&self) -> Bucket {
         self.create_bucket().await;
         let s3 = S3Config {
@@ -83,10 +84,8 @@ impl Services {
         let (store, _) = stores.open(&location).unwrap();
         Bucket { store, prefix: format!("{}/", self.name) }
     }
-}
 
-impl Services {
-    /// All tests share it: whoever comes first makes it.
+    /// Creates the bucket that all tests share, unless it exists.
     async fn create_bucket(&self) {
         let key = Credentials::new(&self.access_key, &self.secret_key, None, None, "tests");
         let config = aws_sdk_s3::Config::builder()
@@ -121,7 +120,7 @@ impl Bucket {
         self.store.get(&self.key(name), 1 << 30).await.unwrap().1.to_vec()
     }
 
-    /// Names below `prefix`, without it.
+    /// Returns the names below `prefix`, without the prefix.
     pub(crate) async fn names(&self, prefix: &str) -> Vec<String> {
         use futures::TryStreamExt;
         let prefix = self.key(prefix);

@@ -1,4 +1,4 @@
-//! Runs the binary, and makes recordings for it.
+//! Runs the binary, and creates recordings for it.
 
 use std::{
     ffi::OsStr,
@@ -10,10 +10,10 @@ use std::{
 
 use serde_json::Value;
 
-/// What the recordings in `tests/fixtures/speech` say, as tiny.en writes it.
+/// Text of the recordings in `tests/fixtures/speech`, as recognized by tiny.en.
 pub(crate) const SENTENCE: &str = "He might even have been made amiable himself.";
 
-/// The same sentence in every format.
+/// Recordings of the sentence in every format.
 pub(crate) const SENTENCES: [&str; 9] = [
     "sentence.wav",
     "sentence-mulaw-8k.wav",
@@ -34,8 +34,8 @@ pub(crate) fn speech(name: &str) -> PathBuf {
     fixture("speech").join(name)
 }
 
-/// Directory with the pulled models; `None` (and a line that says so) where a developer runs the
-/// tests without them. `make test` always has them.
+/// Returns the directory of the pulled models; `None`, with a message, if the tests run without
+/// them. `make test` always pulls them.
 pub(crate) fn models() -> Option<PathBuf> {
     let set = std::env::var_os("SCRIPTORIUM_TEST_MODELS").map(PathBuf::from);
     if set.is_none() {
@@ -48,7 +48,7 @@ pub(crate) fn models() -> Option<PathBuf> {
     set
 }
 
-/// The binary, with a clean environment and a home of its own.
+/// The binary, with a clean environment and its own home directory.
 pub(crate) struct Scriptorium {
     home: tempfile::TempDir,
     environment: Vec<(String, String)>,
@@ -158,13 +158,13 @@ pub(crate) fn read_json(path: &Path) -> Value {
     serde_json::from_slice(&text).unwrap()
 }
 
-/// The text of a transcript's segments.
+/// Returns the text of a transcript's segments.
 pub(crate) fn text_of(transcript: &Value) -> String {
     let segments = transcript["segments"].as_array().unwrap();
     segments.iter().map(|s| s["text"].as_str().unwrap()).collect::<Vec<_>>().join(" ")
 }
 
-/// Writes a 16-bit WAV file whose header says what it is told to say.
+/// Writes a 16-bit WAV file whose header declares `declared_bytes` of audio.
 pub(crate) fn write_wav(
     path: &Path,
     rate: u32,
@@ -189,7 +189,7 @@ pub(crate) fn write_wav(
     file.flush().unwrap();
 }
 
-/// The samples of `sentence.wav`, 16 kHz mono.
+/// Returns the samples of `sentence.wav`, 16 kHz mono.
 pub(crate) fn sentence_samples() -> Vec<i16> {
     let wav = fs::read(speech("sentence.wav")).unwrap();
     let data = wav.windows(4).position(|w| w == b"data").unwrap() + 8;

@@ -1,4 +1,4 @@
-//! `scriptorium transcribe`: no server needed.
+//! Tests of `scriptorium transcribe`, which needs no server.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use crate::support::{
 };
 
 #[test]
-fn every_format_becomes_the_same_words_in_every_rendering() {
+fn all_audio_formats_give_the_same_words_in_all_renderings() {
     let Some(models) = models() else { return };
     let out = tempfile::tempdir().unwrap();
     let out_text = out.path().to_str().unwrap();
@@ -19,7 +19,7 @@ fn every_format_becomes_the_same_words_in_every_rendering() {
         .expect_code(0);
     let summary = ran.json();
     assert_eq!(summary["done"], SENTENCES.len());
-    // `make.sh` lies beside the recordings.
+    // `make.sh` is in the same folder.
     assert_eq!(summary["ignored"], 1);
     assert_eq!(summary["failed"], 0);
     let seconds = summary["audio_seconds"].as_f64().unwrap();
@@ -41,7 +41,7 @@ fn every_format_becomes_the_same_words_in_every_rendering() {
 }
 
 #[test]
-fn a_second_run_skips_what_is_up_to_date_and_redoes_what_changed() {
+fn a_second_run_skips_up_to_date_transcripts_and_repeats_stale_ones() {
     let Some(models) = models() else { return };
     let root = tempfile::tempdir().unwrap();
     let (source, out) = (root.path().join("in"), root.path().join("out"));
@@ -64,12 +64,12 @@ fn a_second_run_skips_what_is_up_to_date_and_redoes_what_changed() {
     assert_eq!(counts(&scriptorium.run(arguments(&[])).expect_code(0)), (0, 2));
     assert_eq!(fs::read(out.join("a.wav.json")).unwrap(), before, "skipped means untouched");
 
-    // A rendering that was not asked for before needs no second transcription.
+    // A rendering that was not requested before needs no second transcription.
     let more = scriptorium.run(arguments(&["--format", "srt"])).expect_code(0);
     assert_eq!(counts(&more), (0, 2));
     let srt = fs::read(out.join("sub/b.mp3.srt")).unwrap();
 
-    // Nor does one that an earlier transcript left behind; it is not taken for this one's.
+    // A rendering of an earlier transcript is replaced, also without a second transcription.
     fs::write(out.join("sub/b.mp3.srt"), "what another model heard").unwrap();
     let again = scriptorium.run(arguments(&["--format", "srt"])).expect_code(0);
     assert_eq!(counts(&again), (0, 2));
@@ -116,9 +116,9 @@ fn without_out_the_transcript_goes_to_standard_output() {
     assert_eq!(text_of(&transcript), SENTENCE);
 }
 
-/// As `transcribe recordings/ | head -1`: what nobody reads is not transcribed.
+/// As in `transcribe recordings/ | head -1`: no recording is transcribed after the reader has left.
 #[test]
-fn a_reader_that_leaves_ends_the_run_quietly() {
+fn a_closed_standard_output_ends_the_run_quietly() {
     let Some(models) = models() else { return };
     let root = tempfile::tempdir().unwrap();
     for index in 0..40 {
@@ -134,11 +134,11 @@ fn a_reader_that_leaves_ends_the_run_quietly() {
 }
 
 #[test]
-fn channels_are_mixed_or_transcribed_on_their_own() {
+fn channels_are_mixed_or_transcribed_separately() {
     let Some(models) = models() else { return };
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("stereo.wav");
-    // The second speaker comes in when the first has ended.
+    // The second speaker begins after the first has ended.
     let sentence = sentence_samples();
     let length = sentence.len();
     let at = |i: usize| sentence.get(i).copied().unwrap_or(0);
@@ -199,7 +199,7 @@ fn one_bad_file_does_not_stop_the_rest() {
 }
 
 #[test]
-fn an_interrupted_run_says_so_and_goes_on_where_it_was() {
+fn an_interrupted_run_exits_with_130_and_can_be_resumed() {
     let Some(models) = models() else { return };
     let root = tempfile::tempdir().unwrap();
     let (source, out) = (root.path().join("in"), root.path().join("out"));
@@ -220,7 +220,7 @@ fn an_interrupted_run_says_so_and_goes_on_where_it_was() {
     let done = fs::read_dir(&out).unwrap().count();
     assert!((1..40).contains(&done), "{done}");
     for entry in fs::read_dir(&out).unwrap() {
-        // Whole or not at all.
+        // Every transcript is complete.
         assert_eq!(text_of(&read_json(&entry.unwrap().path())), SENTENCE);
     }
     let summary = scriptorium.run(arguments).expect_code(0).json();
@@ -229,7 +229,7 @@ fn an_interrupted_run_says_so_and_goes_on_where_it_was() {
 }
 
 #[test]
-fn a_recording_named_twice_is_done_once_and_two_never_share_a_transcript() {
+fn a_repeated_path_is_transcribed_once_and_two_recordings_never_share_a_transcript() {
     let Some(models) = models() else { return };
     let root = tempfile::tempdir().unwrap();
     let [a, b] = ["a", "b"].map(|name| root.path().join(name));
@@ -245,7 +245,7 @@ fn a_recording_named_twice_is_done_once_and_two_never_share_a_transcript() {
         .expect_code(1);
     let summary = ran.json();
     let counts = ["done", "skipped", "failed"].map(|name| summary[name].as_u64().unwrap());
-    // The other recording fails as often as it is named, and never gets in.
+    // The other recording fails as often as it is named, and never replaces the transcript.
     assert_eq!(counts, [1, 0, 2], "{summary}");
     let transcript = read_json(&root.path().join("out/x.opus.json"));
     assert!(transcript["source"]["uri"].as_str().unwrap().ends_with("/a/x.opus"), "{transcript}");

@@ -1,14 +1,17 @@
+//! The arguments of the command line.
+
 use std::{path::PathBuf, str::FromStr};
 
 use clap::{
     Args, Parser, Subcommand,
     builder::{PossibleValuesParser, TypedValueParser},
 };
+use store::Location;
 use transcript::Format;
 
 use crate::UsageError;
 
-/// Turns recordings into text, on one machine or with a fleet of workers.
+/// Transcribes recordings, on one machine or with a fleet of workers.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -34,23 +37,23 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Transcribe recordings on this machine; no server needed
     Transcribe(TranscribeArgs),
-    /// Lease jobs from the queue and do them until SIGTERM
+    /// Lease jobs from the queue and transcribe their recordings until SIGTERM
     Worker(WorkerArgs),
-    /// Put recordings into the queue as one batch
+    /// Submit recordings to the queue as one batch of jobs
     Submit(SubmitArgs),
-    /// Show how far a batch has come, and what failed
+    /// Show the progress of a batch, and its failures
     Status(StatusArgs),
-    /// List, fetch and check models
+    /// List, pull, check and inspect models
     Models(ModelsArgs),
     /// Measure how fast this machine transcribes with a model, and where the time goes
     Bench(BenchArgs),
-    /// Print the effective configuration and where each value comes from
+    /// Print the effective configuration with the origin of each value
     Config(ConfigArgs),
     /// Print a shell completion script
     Completions(CompletionsArgs),
 }
 
-/// What is transcribed, and how: shared by `transcribe` and `submit`.
+/// Recordings and their options, for `transcribe` and `submit`.
 #[derive(Debug, Args)]
 pub(crate) struct RecordingArgs {
     /// Files, folders (searched recursively), and file:// or s3:// URIs of objects or prefixes (a
@@ -58,23 +61,23 @@ pub(crate) struct RecordingArgs {
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<String>,
 
-    /// In folders and prefixes, take files of every name, not only those that look like recordings
+    /// Take all files in folders and prefixes, not only those with the extension of a recording
     #[arg(long)]
     pub(crate) all_files: bool,
 
-    /// Language code, e.g. `en` [default: detected]
+    /// Language code, e.g. `en` [default: detect the language]
     #[arg(long, value_name = "CODE")]
     pub(crate) language: Option<String>,
 
-    /// Transcribe the mix of all channels, or each channel on its own
-    #[arg(long, value_parser = words::<job::ChannelMode>(&["mix", "split"]))]
+    /// Transcribe the mix of all channels, or each channel separately
+    #[arg(long, value_parser = one_of::<job::ChannelMode>(&["mix", "split"]))]
     pub(crate) channels: Option<job::ChannelMode>,
 
-    /// Words and names to expect, separated by commas
+    /// Words and names to bias the recognizer towards, separated by commas
     #[arg(long, value_delimiter = ',', value_name = "WORDS")]
     pub(crate) hotwords: Vec<String>,
 
-    /// File with words and names to expect, one per line
+    /// File of hotwords, one per line
     #[arg(long, value_name = "FILE")]
     pub(crate) hotwords_file: Option<PathBuf>,
 
@@ -82,18 +85,19 @@ pub(crate) struct RecordingArgs {
     #[arg(long)]
     pub(crate) normalize: bool,
 
-    /// Leave the words without punctuation where the recognizer sets none
+    /// Do not use a punctuation model where the recognizer adds no punctuation
     #[arg(long)]
     pub(crate) no_punctuation: bool,
 
-    /// Tell speakers apart: how many there are, or between which numbers [default: estimated]
+    /// Label segments with their speakers; optionally give the number of speakers, or a range
+    /// [default: estimate the number]
     #[arg(long, value_name = "N|MIN-MAX", num_args = 0..=1, require_equals = true,
           default_missing_value = "any", value_parser = speakers)]
     pub(crate) speakers: Option<job::Speakers>,
 }
 
 impl RecordingArgs {
-    /// In the words of the job protocol.
+    /// Returns the options as the job protocol defines them.
     pub(crate) fn options(&self) -> anyhow::Result<job::Options> {
         let mut hotwords = self.hotwords.clone();
         if let Some(path) = &self.hotwords_file {
@@ -117,15 +121,15 @@ impl RecordingArgs {
     }
 }
 
-/// Parses one of the words that a type of the job protocol knows.
-fn words<T>(words: &'static [&'static str]) -> impl TypedValueParser<Value = T>
+/// Parses one of the values of a type of the job protocol.
+fn one_of<T>(values: &'static [&'static str]) -> impl TypedValueParser<Value = T>
 where
     T: FromStr<Err = String> + Clone + Send + Sync + 'static,
 {
-    PossibleValuesParser::new(words).try_map(|word| word.parse::<T>())
+    PossibleValuesParser::new(values).try_map(|value| value.parse::<T>())
 }
 
-/// `any`, a number, or two with a hyphen between.
+/// Parses `any`, a number, or a range such as `2-5`.
 fn speakers(text: &str) -> Result<job::Speakers, String> {
     let number = |text: &str| {
         text.parse::<u32>().map_err(|_| format!("`{text}` is not a number of speakers"))
@@ -142,8 +146,9 @@ fn speakers(text: &str) -> Result<job::Speakers, String> {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Without --out, the transcript goes to standard output. With --out, what is \
-                        up to date is skipped: run the same command again to resume.\n\nExamples:\n  \
+    after_help = "Without --out, transcripts go to standard output. With --out, recordings whose \
+                        transcript is up to date are skipped: run the same command again to \
+                        resume.\n\nExamples:\n  \
                         scriptorium transcribe interview.mp3\n  \
                         scriptorium transcribe talk.mp4 --format srt > talk.srt\n  \
                         scriptorium transcribe recordings/ --out transcripts/ --format json,srt,vtt,txt\n  \
@@ -154,7 +159,7 @@ pub(crate) struct TranscribeArgs {
     #[command(flatten)]
     pub(crate) recordings: RecordingArgs,
 
-    /// Where transcripts go: a folder, or a file:// or s3:// prefix
+    /// Destination of the transcripts: a folder, or a file:// or s3:// prefix
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<String>,
 
@@ -162,18 +167,13 @@ pub(crate) struct TranscribeArgs {
     #[arg(long, value_delimiter = ',', value_name = "FORMATS")]
     pub(crate) format: Vec<Format>,
 
-    /// Cores to use [default: all that this process may use]
-    #[arg(long, value_name = "N")]
-    pub(crate) threads: Option<usize>,
-
-    /// Bind each compute thread to one CPU (Linux)
-    #[arg(long)]
-    pub(crate) pin: bool,
+    #[command(flatten)]
+    pub(crate) compute: ComputeArgs,
 
     #[command(flatten)]
     pub(crate) models: ModelArgs,
 
-    /// Transcribe what is there of a recording that ends before its header says
+    /// Transcribe the available part of a recording that ends before its header says
     #[arg(long)]
     pub(crate) allow_truncated: bool,
 
@@ -183,30 +183,38 @@ pub(crate) struct TranscribeArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Everything is configured by file, environment or flag: see `scriptorium \
-                        config`.\n\nExamples:\n  scriptorium worker\n  \
+#[command(after_help = "Every setting can come from the configuration file, the environment or a \
+                        flag: see `scriptorium config`.\n\nExamples:\n  scriptorium worker\n  \
                         SCRIPTORIUM__QUEUE__URL=amqp://user:password@broker scriptorium worker --threads 4")]
 pub(crate) struct WorkerArgs {
-    /// Cores to use [default: all that this process may use]
-    #[arg(long, value_name = "N")]
-    pub(crate) threads: Option<usize>,
-
-    /// Bind each compute thread to one CPU (Linux): for processes that have CPUs for themselves
-    #[arg(long)]
-    pub(crate) pin: bool,
+    #[command(flatten)]
+    pub(crate) compute: ComputeArgs,
 
     #[command(flatten)]
     pub(crate) models: ModelArgs,
 }
 
-/// What transcribes: shared by `transcribe` and `worker`.
+/// Compute threads, for `transcribe` and `worker`.
+#[derive(Debug, Args)]
+pub(crate) struct ComputeArgs {
+    /// Cores to use [default: all that this process may use]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+
+    /// Bind each compute thread to one CPU (Linux); for processes that have their CPUs to
+    /// themselves
+    #[arg(long)]
+    pub(crate) pin: bool,
+}
+
+/// Models, for `transcribe`, `worker` and `bench`.
 #[derive(Debug, Args)]
 pub(crate) struct ModelArgs {
     /// Preset or model by name (see `scriptorium models list`), or model by directory
     #[arg(long, value_name = "NAME|DIR")]
     pub(crate) model: Option<String>,
 
-    /// Numbers to compute with [default: auto: int8, the fastest, which costs a few words]
+    /// Number format to compute in [default: auto: int8, the fastest, at a small cost in accuracy]
     #[arg(long, value_parser = PossibleValuesParser::new(["auto", "int8", "bf16", "f32"]))]
     pub(crate) precision: Option<String>,
 
@@ -220,28 +228,30 @@ pub(crate) struct ModelArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "The batch's id is printed on standard output. To go on with a submission \
-                        that was cut off, submit the same again with --batch ID: jobs that are done \
-                        are not done twice.\n\nExamples:\n  \
+#[command(
+    after_help = "The batch's id is printed on standard output. To continue a submission that \
+                        was interrupted, repeat it with --batch ID: jobs that are done are not done \
+                        twice.\n\nExamples:\n  \
                         scriptorium submit s3://archive/2024/ --out s3://transcripts/2024/\n  \
-                        scriptorium submit s3://archive/a.wav --out s3://transcripts/ --format srt --wait")]
+                        scriptorium submit s3://archive/a.wav --out s3://transcripts/ --format srt --wait"
+)]
 pub(crate) struct SubmitArgs {
     #[command(flatten)]
     pub(crate) recordings: RecordingArgs,
 
-    /// Where transcripts go: an s3:// prefix (or a folder that all workers share)
+    /// Destination of the transcripts: an s3:// prefix, or a folder that all workers share
     #[arg(long, value_name = "PREFIX")]
     pub(crate) out: String,
 
-    /// Renderings to write beside the JSON: srt, vtt, txt
+    /// Formats to write in addition to the JSON: srt, vtt, txt
     #[arg(long, value_delimiter = ',', value_name = "FORMATS")]
     pub(crate) format: Vec<Format>,
 
-    /// Name of the preset or model, which the workers must have loaded [default: theirs]
+    /// Preset or model by name; the workers must have loaded it [default: the workers' default]
     #[arg(long, value_name = "NAME")]
     pub(crate) model: Option<String>,
 
-    /// Go on with this batch instead of beginning one
+    /// Continue this batch instead of starting a new one
     #[arg(long, value_name = "ID")]
     pub(crate) batch: Option<job::BatchId>,
 
@@ -258,10 +268,10 @@ pub(crate) struct SubmitArgs {
 #[command(after_help = "Examples:\n  scriptorium status 0199d2c8-3a5f-7c63-9d0e-8f1f3b0c2a11\n  \
                         scriptorium status 0199d2c8-3a5f-7c63-9d0e-8f1f3b0c2a11 --out s3://transcripts/2024/ --json")]
 pub(crate) struct StatusArgs {
-    /// The id that `submit` printed
+    /// Id of the batch, as `submit` printed it
     pub(crate) batch: job::BatchId,
 
-    /// The batch's --out, if it was submitted from another machine
+    /// The batch's --out; needed if it was submitted from another machine
     #[arg(long, value_name = "PREFIX")]
     pub(crate) out: Option<String>,
 
@@ -269,6 +279,7 @@ pub(crate) struct StatusArgs {
     #[arg(long)]
     pub(crate) wait: bool,
 
+    /// Print the status as JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -281,23 +292,27 @@ pub(crate) struct ModelsArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelsCommand {
-    /// List the models known by name
+    /// List the models and presets that are known by name
     List {
+        /// Print the models as JSON
         #[arg(long)]
         json: bool,
     },
-    /// Fetch models [default: those that are used when nothing else is asked for]
+    /// Pull models and presets [default: the models that the configuration uses]
+    #[command(after_help = "Examples:\n  scriptorium models pull\n  \
+                            scriptorium models pull paraformer-zh")]
     Pull { names: Vec<String> },
-    /// Check the files of models against their checksums [default: all that are installed]
+    /// Check the files of models against their checksums [default: all installed models]
     Verify { names: Vec<String> },
     /// Print the directory of a model
     Path { name: String },
-    /// Say what a directory holds: family, precision, and what is missing
+    /// Describe a model directory: family, precisions, and missing files
     #[command(after_help = "Examples:\n  scriptorium models inspect ./paraformer-zh\n  \
                             scriptorium models inspect whisper-tiny.en --json")]
     Inspect {
         #[arg(value_name = "NAME|DIR")]
         model: String,
+        /// Print the description as JSON
         #[arg(long)]
         json: bool,
     },
@@ -305,9 +320,9 @@ pub(crate) enum ModelsCommand {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Segments go to the recognizer one per thread, as a worker does it. Speed does \
-                  not depend on what the weights are: a model with random ones will do. Peaks are \
-                  those of one core, measured at the start.\n\nExamples:\n  \
+    after_help = "Each thread recognizes one segment at a time, as in a worker. Speed does not \
+                  depend on the values of the weights: a model with random weights will do. Peaks \
+                  are those of one core, measured at the start.\n\nExamples:\n  \
                   scriptorium bench --model paraformer-zh\n  \
                   scriptorium bench --model ./my-model --precision int8 --durations 10 --threads 1,2\n  \
                   scriptorium bench --model paraformer-zh --durations 10 --threads 1 --profile\n  \
@@ -318,22 +333,22 @@ pub(crate) struct BenchArgs {
     #[command(flatten)]
     pub(crate) models: ModelArgs,
 
-    /// Seconds of the segments to measure [default: those of 5,10,20,60 that the model takes]
+    /// Durations of the segments in seconds [default: those of 5,10,20,60 that the model accepts]
     #[arg(long, value_delimiter = ',', value_name = "SECONDS", value_parser = segment_seconds)]
     pub(crate) durations: Vec<f64>,
 
-    /// Threads to measure with [default: 1 and all cores that this process may use]
+    /// Numbers of threads to measure with [default: 1, and all cores that this process may use]
     #[arg(long, value_delimiter = ',', value_name = "N",
           value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub(crate) threads: Vec<u16>,
 
-    /// Segments per thread that are measured, after one that is not
+    /// Measured segments per thread, after one that is not measured
     #[arg(long, value_name = "N", default_value_t = 5,
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) runs: u32,
 
-    /// Recording to take the segments from, over and over if it is shorter [default: generated,
-    /// speech-like sound, always the same]
+    /// Recording to take the segments from, repeated if it is shorter [default: generated sound
+    /// that resembles speech, the same on every run]
     #[arg(long, value_name = "FILE")]
     pub(crate) audio: Option<PathBuf>,
 
@@ -341,24 +356,25 @@ pub(crate) struct BenchArgs {
     #[arg(long)]
     pub(crate) pin: bool,
 
-    /// Measure the whole way from a WAV file to the transcript, too, with the most threads given
+    /// Also measure the whole pipeline, from a WAV file to the transcript, with the most threads
+    /// given
     #[arg(long)]
     pub(crate) pipeline: bool,
 
-    /// Print where the time goes, operator by operator: for the first of the durations, on the first
-    /// number of threads
+    /// Print a profile by operator, for the first of the durations on the first number of threads
     #[arg(long)]
     pub(crate) profile: bool,
 
-    /// Write that as a trace for Perfetto (ui.perfetto.dev) or chrome://tracing
+    /// Write the profile as a trace for Perfetto (ui.perfetto.dev) or chrome://tracing
     #[arg(long, value_name = "FILE")]
     pub(crate) profile_out: Option<PathBuf>,
 
-    /// Print everything as JSON; see docs/performance.md for the fields
+    /// Print the report as JSON; docs/performance.md describes the fields
     #[arg(long)]
     pub(crate) json: bool,
 }
 
+/// Parses the duration of a segment.
 fn segment_seconds(text: &str) -> Result<f64, String> {
     text.parse()
         .ok()
@@ -367,12 +383,23 @@ fn segment_seconds(text: &str) -> Result<f64, String> {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  scriptorium config\n  \
+                        SCRIPTORIUM__WORKER__JOBS=4 scriptorium config --json")]
 pub(crate) struct ConfigArgs {
+    /// Print values and origins as JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+                        scriptorium completions bash > /etc/bash_completion.d/scriptorium")]
 pub(crate) struct CompletionsArgs {
     pub(crate) shell: clap_complete::Shell,
+}
+
+/// Parses `--out`. It is always a prefix, with or without a slash at its end.
+pub(crate) fn output_prefix(text: &str) -> Result<Location, UsageError> {
+    let location: Location = text.parse().map_err(|error| UsageError(format!("--out: {error}")))?;
+    Ok(location.as_prefix())
 }

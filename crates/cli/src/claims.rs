@@ -1,34 +1,36 @@
-//! Several paths of one command line may lead to one recording, or two recordings to one transcript.
+//! Detects recordings that are listed twice, and recordings whose transcripts would replace each
+//! other.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
     sync::{Mutex, PoisonError},
 };
 
-/// Which recording an output belongs to: the first that claimed it.
+/// Outputs and the recordings that claimed them first.
 #[derive(Debug)]
 pub(crate) struct Claims {
-    /// Outputs and their recordings; `None` below a single path, where no two names are the same,
-    /// so that millions of them need not be remembered.
+    /// Recording by output. `None` if a single path is listed: its names are unique, and millions
+    /// of them need not be kept in memory.
     outputs: Option<Mutex<HashMap<String, String>>>,
 }
 
-/// What becomes of a claim.
+/// Result of a claim.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Claim {
     Granted,
-    /// The same recording has it: it was named twice.
+    /// The same recording claimed the output before: it is listed twice.
     Repeated,
-    /// Another recording has it.
+    /// This other recording claimed the output before.
     Taken(String),
 }
 
 impl Claims {
-    /// For the recordings below `paths`.
+    /// Starts without claims, for the recordings below `paths`.
     pub(crate) fn below(paths: &[String]) -> Self {
         Self { outputs: (paths.len() > 1).then(Mutex::default) }
     }
 
+    /// Claims `output` for the recording `source`.
     pub(crate) fn claim(&self, output: &str, source: &str) -> Claim {
         let Some(outputs) = &self.outputs else { return Claim::Granted };
         let mut outputs = outputs.lock().unwrap_or_else(PoisonError::into_inner);
@@ -43,7 +45,7 @@ impl Claims {
     }
 }
 
-/// Why a claim was not granted.
+/// Returns the message for an output that the recording `by` has claimed.
 pub(crate) fn taken(by: &str) -> String {
     format!("its transcript would replace that of {by}; give one of them another --out")
 }
@@ -53,11 +55,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_output_is_one_recordings() {
+    fn an_output_belongs_to_one_recording() {
         let claims = Claims::below(&["a/x.wav".to_owned(), "b/".to_owned()]);
         assert_eq!(claims.claim("out/x.wav", "a/x.wav"), Claim::Granted);
         assert_eq!(claims.claim("out/x.wav", "a/x.wav"), Claim::Repeated);
-        // However often it is tried.
+        // A refused claim does not change the owner.
         for _ in 0..2 {
             let taken = Claim::Taken("a/x.wav".to_owned());
             assert_eq!(claims.claim("out/x.wav", "b/x.wav"), taken);

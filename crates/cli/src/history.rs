@@ -1,27 +1,30 @@
-//! Batches submitted from this machine, so that `status` finds their records by id alone.
+//! Batches submitted from this machine, so that `status` needs only their id.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use anyhow::Context;
 use job::BatchId;
 
-use crate::wiring::batches_directory;
-
-/// Remembers where the batch's records lie. Losing this costs the user a `--out`, no more.
+/// Stores the batch's `--out`. If that fails, `status` needs `--out`, and nothing else is lost.
 pub(crate) fn remember(batch: &BatchId, output: &str) {
-    let directory = batches_directory();
+    let directory = directory();
     let write = || {
         fs::create_dir_all(&directory)?;
         fs::write(directory.join(batch.as_str()), output)
     };
     if let Err(error) = write() {
-        tracing::warn!(%error, "cannot remember the batch; `status` will need --out");
+        tracing::warn!(%error, "cannot store the batch's location; `status` will need --out");
     }
 }
 
-/// The batch's `--out`.
+/// Returns the batch's `--out`.
 pub(crate) fn recall(batch: &BatchId) -> anyhow::Result<String> {
-    fs::read_to_string(batches_directory().join(batch.as_str())).with_context(|| {
-        format!("batch {batch} was not submitted from here: name its prefix with --out")
+    fs::read_to_string(directory().join(batch.as_str())).with_context(|| {
+        format!("batch {batch} was not submitted from this machine: give its prefix with --out")
     })
+}
+
+/// One file per batch.
+fn directory() -> PathBuf {
+    app::state_directory().join("batches")
 }

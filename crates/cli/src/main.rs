@@ -1,17 +1,15 @@
 //! The command line of Scriptorium.
 
 mod args;
-mod bench;
 mod claims;
 mod commands;
-mod config;
+mod flags;
 mod history;
-mod loading;
 mod logging;
 mod output;
 mod progress;
 mod sources;
-mod wiring;
+mod termination;
 
 use std::process::ExitCode;
 
@@ -22,15 +20,15 @@ use crate::args::{Arguments, Command};
 /// Exit codes, as documented in `scriptorium --help`.
 mod exit {
     pub(crate) const SUCCESS: u8 = 0;
-    /// Some recordings failed, or the command could not do its work.
+    /// Some recordings failed, or the command failed.
     pub(crate) const FAILURE: u8 = 1;
     /// The command line or the configuration is wrong.
     pub(crate) const USAGE: u8 = 2;
-    /// Stopped by SIGINT or SIGTERM before the work was done.
+    /// The command was stopped by SIGINT or SIGTERM before it was done.
     pub(crate) const INTERRUPTED: u8 = 130;
 }
 
-/// An error of the user's making: exit code 2 instead of 1.
+/// A mistake on the command line: exit code 2 instead of 1.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct UsageError(pub(crate) String);
@@ -38,30 +36,36 @@ pub(crate) struct UsageError(pub(crate) String);
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if let Err(error) = kernels::heap::keep_small() {
-        output::say(&format!("warning: memory may grow: a thread did not start: {error}"));
+        output::say(&format!("warning: memory may grow: cannot start a thread: {error}"));
     }
     ExitCode::from(match run(arguments) {
         Ok(code) => code,
+        // The reader of standard output has read what it needed.
+        Err(error) if error.is::<output::Closed>() => exit::SUCCESS,
         Err(error) => {
-            // What was printed was enough.
-            if error.is::<output::Closed>() {
-                return ExitCode::from(exit::SUCCESS);
-            }
-            // One line with the whole chain: causes are part of the message.
+            // Prints the chain of causes in one line.
             output::say(&format!("error: {error:#}"));
-            if error.is::<UsageError>() { exit::USAGE } else { exit::FAILURE }
+            if is_usage_error(&error) { exit::USAGE } else { exit::FAILURE }
         }
     })
+}
+
+/// Returns whether the command line or the configuration is wrong.
+fn is_usage_error(error: &anyhow::Error) -> bool {
+    error.is::<UsageError>()
+        || error.is::<bench::InvalidOption>()
+        || error.downcast_ref().is_some_and(app::Error::is_configuration)
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<u8> {
     if let Command::Completions(completions) = &arguments.command {
         return commands::completions::run(completions);
     }
-    let layered = config::load(&arguments)?;
+    let flags = flags::flags(&arguments.command);
+    let layered = app::config::load(arguments.config.as_deref(), &flags)?;
     logging::init(&layered.config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        // Few: the compute pool has the cores; these threads wait for services.
+        // The compute pool has the cores; these threads only wait for services.
         .worker_threads(2)
         .enable_all()
         .build()?;
@@ -73,12 +77,12 @@ fn run(arguments: Arguments) -> anyhow::Result<u8> {
             Command::Submit(args) => commands::submit::run(config, args).await,
             Command::Status(args) => commands::status::run(config, args).await,
             Command::Models(args) => commands::models::run(config, args).await,
-            Command::Bench(args) => bench::run(config, args).await,
+            Command::Bench(args) => commands::bench::run(config, args).await,
             Command::Config(args) => commands::config::run(&layered, &args),
             Command::Completions(_) => Ok(exit::SUCCESS),
         }
     });
-    // Decoders may sit in a blocking read; what matters is settled by now.
+    // A decoder may still block in a read, but everything that matters is settled by now.
     runtime.shutdown_background();
     code
 }

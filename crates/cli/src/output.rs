@@ -1,16 +1,16 @@
-//! Standard output, for results. Whoever reads it may stop reading at any time, as `head` does: that
-//! is no fault, and what was to be printed next is not missed.
+//! Standard output, for results, and standard error, for messages. A reader of standard output may
+//! stop reading at any time, as `head` does; that is not an error.
 
 use std::io::{self, Write};
 
 use anyhow::Context;
 
-/// Nobody reads standard output any more.
+/// The reader of standard output has closed it.
 #[derive(Debug, thiserror::Error)]
-#[error("nobody reads standard output any more")]
+#[error("standard output is closed")]
 pub(crate) struct Closed;
 
-/// Writes to standard output, at once.
+/// Writes to standard output, unbuffered.
 pub(crate) fn write(text: &str) -> anyhow::Result<()> {
     let mut output = io::stdout().lock();
     match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
@@ -19,7 +19,7 @@ pub(crate) fn write(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Writes a line to standard error. If that fails there is nowhere left to say so.
+/// Writes a line to standard error. A failure cannot be reported anywhere, and is ignored.
 pub(crate) fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }

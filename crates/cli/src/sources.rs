@@ -1,4 +1,4 @@
-//! From the paths of a command line to the recordings they stand for.
+//! Lists the recordings that the paths of a command line stand for.
 
 use std::pin::Pin;
 
@@ -11,32 +11,32 @@ use tokio::sync::mpsc::Sender;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Item {
     pub(crate) source: Location,
-    /// Where it lies below the path it was found under; its transcript lies there below `--out`.
+    /// Path below the listed path; the transcript gets the same path below `--out`.
     pub(crate) relative: String,
     pub(crate) size: u64,
 }
 
-/// What a listing comes upon.
+/// One result of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Found {
     Recording(Item),
-    /// A file in a folder that does not look like a recording.
+    /// A file in a folder without the extension of a recording.
     Ignored,
-    /// A path that cannot be read; the others can.
+    /// A path that cannot be read. The listing continues with the others.
     Failed(Failure),
 }
 
-/// Names of the files that are taken in folders. Explicit files are always taken; what a file is,
-/// its content tells.
+/// Extensions of the files that are listed in folders. A file that is named explicitly may have any
+/// extension: its content decides what it is.
 const EXTENSIONS: &[&str] = &[
     "3gp", "aac", "aif", "aifc", "aiff", "caf", "flac", "m4a", "m4b", "m4v", "mka", "mkv", "mov",
     "mp3", "mp4", "mpga", "oga", "ogg", "ogv", "opus", "wav", "wave", "webm", "weba",
 ];
 
-/// Batches keep their records below `--out`, which may lie below what is listed.
+/// Folder of the batches' records below `--out`, which may be below a listed path.
 const RECORDS: &str = ".scriptorium/";
 
-/// Sends everything that `paths` stand for; stops when nobody listens any more.
+/// Sends everything that `paths` stand for to `found`; stops when the receiver is gone.
 pub(crate) async fn list(
     stores: &Stores,
     paths: &[String],
@@ -52,6 +52,7 @@ pub(crate) async fn list(
     }
 }
 
+/// The failure for a path or an entry that cannot be listed.
 fn failed(source: String, error: &store::Error) -> Found {
     let code = match error.kind {
         Kind::NotFound => FailureCode::SourceMissing,
@@ -62,13 +63,13 @@ fn failed(source: String, error: &store::Error) -> Found {
     Found::Failed(Failure { code, source, message: error.to_string() })
 }
 
-/// `false` if the paths stand for one file at most.
+/// Returns `false` if the paths stand for at most one file.
 pub(crate) fn may_be_several(paths: &[String]) -> bool {
     let [path] = paths else { return true };
     path.parse().is_ok_and(|location| is_folder(&location))
 }
 
-/// Whether the location is written as a prefix, or is a folder.
+/// Returns whether the location is written as a prefix, or is a folder.
 fn is_folder(location: &Location) -> bool {
     location.is_prefix() || matches!(location, Location::File(path) if path.is_dir())
 }
@@ -92,7 +93,7 @@ async fn list_one(
             Ok(())
         }
         Err(error) if error.kind == Kind::NotFound => {
-            // `s3://bucket/folder` without the slash.
+            // Perhaps a prefix without its slash, as in `s3://bucket/folder`.
             match list_below(stores, &location.as_prefix(), all_files, found).await {
                 Ok(0) | Err(_) => Err(error),
                 Ok(_) => Ok(()),
@@ -102,8 +103,8 @@ async fn list_one(
     }
 }
 
-/// Lists everything below `prefix`; returns how many objects there were. An entry that cannot be
-/// listed is a failure of its own; an error is the end of the listing.
+/// Lists everything below `prefix`; returns the number of objects. An entry that cannot be listed
+/// is sent as a failure; an error ends the listing.
 async fn list_below(
     stores: &Stores,
     prefix: &Location,
@@ -131,7 +132,7 @@ async fn list_below(
             continue;
         }
         count += 1;
-        let item = if all_files || looks_like_a_recording(&relative) {
+        let item = if all_files || has_extension_of_recording(&relative) {
             Found::Recording(Item { source, relative, size: object.size })
         } else {
             Found::Ignored
@@ -147,7 +148,7 @@ fn is_record(relative: &str) -> bool {
     relative.starts_with(RECORDS) || relative.contains(&format!("/{RECORDS}"))
 }
 
-fn looks_like_a_recording(name: &str) -> bool {
+fn has_extension_of_recording(name: &str) -> bool {
     let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
     extension.is_some_and(|extension| EXTENSIONS.contains(&extension.as_str()))
 }
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn folders_are_searched_and_other_files_left_out() {
+    async fn lists_recordings_in_folders_and_ignores_other_files() {
         let root = tempfile::tempdir().unwrap();
         let write = |name: &str| {
             let path = root.path().join(name);
@@ -204,7 +205,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_explicit_file_is_taken_whatever_its_name_and_a_missing_one_is_a_failure() {
+    async fn lists_explicit_files_with_any_name_and_reports_missing_ones() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("odd name.xyz");
         std::fs::write(&path, b"abc").unwrap();

@@ -159,7 +159,9 @@ impl EncoderMemory {
     ) -> Result<(), Error> {
         let &[time, stride] = keys_values.shape() else {
             let shape = keys_values.shape();
-            return Err(Error::input(format!("keys and values are {shape:?}, not [time, 2 width]")));
+            return Err(Error::input(format!(
+                "keys and values are {shape:?}, not [time, 2 width]"
+            )));
         };
         if heads == 0 || time * stride == 0 || stride % (2 * heads) != 0 {
             return Err(Error::input(format!(

@@ -130,7 +130,9 @@ fn inputs(weights: usize, outputs: usize, bias: Option<&[f32]>) -> Result<usize,
     }
     if let Some(bias) = bias.filter(|bias| bias.len() != outputs) {
         let length = bias.len();
-        return Err(Error::graph(format!("a bias of {length} values does not fit {outputs} outputs")));
+        return Err(Error::graph(format!(
+            "a bias of {length} values does not fit {outputs} outputs"
+        )));
     }
     Ok(weights / outputs)
 }
@@ -139,7 +141,9 @@ fn int8_inputs(weights: usize, outputs: usize, bias: Option<&[f32]>) -> Result<u
     let inputs = inputs(weights, outputs, bias)?;
     let limit = kernels::int8::MAX_INPUTS;
     if inputs > limit {
-        return Err(Error::graph(format!("{inputs} inputs are too many for int8: {limit} at most")));
+        return Err(Error::graph(format!(
+            "{inputs} inputs are too many for int8: {limit} at most"
+        )));
     }
     Ok(inputs)
 }

@@ -5,18 +5,24 @@
 
 use std::time::{Duration, Instant};
 
-use kernels::attention::{Products, Rows, attend};
+use kernels::{
+    Rows,
+    attention::{ComputeType, attend},
+};
 
 const HEADS: usize = 4;
 const WIDTH: usize = 512;
 
 fn main() {
+    let requested = std::env::var("SCRIPTORIUM_KERNELS").ok();
+    let sets = kernels::select_instruction_sets(requested.as_deref()).expect("instruction sets");
+    println!("{sets}");
     let given: Vec<usize> = std::env::args().skip(1).filter_map(|n| n.parse().ok()).collect();
     for count in if given.is_empty() { vec![83, 167, 333, 1000] } else { given } {
         let number = |i: usize| (i * 7919 % 1009) as f32 / 504.5 - 1.0;
         let qkv: Vec<f32> = (0..count * 3 * WIDTH).map(number).collect();
         let mut out = vec![0.0; count * WIDTH];
-        for products in [Products::Float, Products::Bf16] {
+        for products in [ComputeType::Float, ComputeType::Bf16] {
             let mut least = Duration::MAX;
             for _ in 0..(20_000 / count).max(9) {
                 let start = Instant::now();

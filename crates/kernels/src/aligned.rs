@@ -21,7 +21,7 @@ impl Number for u8 {}
 impl Number for u16 {}
 
 /// A zeroed, growable, 64-byte aligned `[T]`.
-pub struct Aligned<T> {
+pub struct AlignedBuffer<T> {
     /// With room for a line more than the numbers need.
     blocks: Vec<Block>,
     /// Where the first line begins, in bytes.
@@ -30,7 +30,7 @@ pub struct Aligned<T> {
     kind: std::marker::PhantomData<T>,
 }
 
-impl<T: Number> Aligned<T> {
+impl<T: Number> AlignedBuffer<T> {
     pub fn zeroed(length: usize) -> Self {
         let bytes = length.checked_mul(size_of::<T>()).expect("fits the address space");
         if bytes == 0 {
@@ -50,7 +50,7 @@ impl<T: Number> Aligned<T> {
     }
 }
 
-impl<T: Number> Clone for Aligned<T> {
+impl<T: Number> Clone for AlignedBuffer<T> {
     fn clone(&self) -> Self {
         // Somewhere else, lines begin at another offset.
         let mut clone = Self::zeroed(self.length);
@@ -59,13 +59,13 @@ impl<T: Number> Clone for Aligned<T> {
     }
 }
 
-impl<T: Number> Default for Aligned<T> {
+impl<T: Number> Default for AlignedBuffer<T> {
     fn default() -> Self {
         Self::zeroed(0)
     }
 }
 
-impl<T: Number> Deref for Aligned<T> {
+impl<T: Number> Deref for AlignedBuffer<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
         // SAFETY: `blocks` owns at least `offset + length * size_of::<T>()` initialized bytes, as
@@ -78,7 +78,7 @@ impl<T: Number> Deref for Aligned<T> {
     }
 }
 
-impl<T: Number> DerefMut for Aligned<T> {
+impl<T: Number> DerefMut for AlignedBuffer<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         // SAFETY: as in `deref`, and the borrow is exclusive.
         unsafe {

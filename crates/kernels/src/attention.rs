@@ -2,48 +2,30 @@
 
 use std::cell::RefCell;
 
-use crate::{Epilogue, Isa, PANEL, aligned::Aligned, bf16, end_of_rows, float, product::Product};
+use crate::{Epilogue, Isa, PANEL, Rows, aligned::AlignedBuffer, bf16, float, product::Product};
 
 /// Query rows whose scores are held at a time.
 const QUERY_BLOCK: usize = 24;
 
 /// What queries, keys, values and the weights of values are multiplied as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Products {
+pub enum ComputeType {
     #[default]
     Float,
     /// Rounded to bfloat16, with sums in f32.
     Bf16,
 }
 
-impl Products {
+impl ComputeType {
     /// The faster ones on this machine.
     pub fn fastest() -> Self {
         if bf16::is_native() { Self::Bf16 } else { Self::Float }
     }
 }
 
-/// `count` rows, of which each starts `stride` numbers after the one before it.
-#[derive(Debug, Clone, Copy)]
-pub struct Rows<'a> {
-    pub values: &'a [f32],
-    pub stride: usize,
-    pub count: usize,
-}
-
-impl<'a> Rows<'a> {
-    pub(crate) fn row(&self, index: usize, width: usize) -> &'a [f32] {
-        &self.values[index * self.stride..][..width]
-    }
-
-    pub(crate) fn holds(&self, width: usize) -> bool {
-        self.values.len() >= end_of_rows(self.count, self.stride, width)
-    }
-}
-
 /// Keys and values of one head, packed for products with many queries.
 #[derive(Clone)]
-pub struct Memory {
+pub struct PackedKeyValues {
     packed: Packed,
     length: usize,
     width: usize,
@@ -53,31 +35,31 @@ pub struct Memory {
 enum Packed {
     Float {
         /// `[length / PANEL][width][PANEL]`.
-        keys: Aligned<f32>,
+        keys: AlignedBuffer<f32>,
         /// `[width / PANEL][length][PANEL]`.
-        values: Aligned<f32>,
+        values: AlignedBuffer<f32>,
     },
     Bf16 {
         /// With a column for each key.
-        keys: Aligned<u16>,
+        keys: AlignedBuffer<u16>,
         /// With a column for each number of a value.
-        values: Aligned<u16>,
+        values: AlignedBuffer<u16>,
     },
 }
 
 /// What is needed on the way; kept per thread.
 #[derive(Default)]
 struct Scratch {
-    scores: Aligned<f32>,
+    scores: AlignedBuffer<f32>,
     /// Queries, then weights.
-    rounded: Aligned<u16>,
+    rounded: AlignedBuffer<u16>,
 }
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
-    /// What [`attend`] packs, by its [`Products`].
-    static MEMORIES: RefCell<[Memory; 2]> =
-        RefCell::new([Products::Float, Products::Bf16].map(Memory::empty));
+    /// What [`attend`] packs, by its [`ComputeType`].
+    static MEMORIES: RefCell<[PackedKeyValues; 2]> =
+        RefCell::new([ComputeType::Float, ComputeType::Bf16].map(PackedKeyValues::empty));
 }
 
 /// `softmax(q kᵀ / sqrt(width)) v` of one head, whose rows have `width` numbers; rows of the output
@@ -90,7 +72,7 @@ pub fn attend(
     keys: Rows<'_>,
     values: Rows<'_>,
     width: usize,
-    products: Products,
+    products: ComputeType,
     out: &mut [f32],
     out_stride: usize,
 ) {
@@ -101,12 +83,12 @@ pub fn attend(
     });
 }
 
-impl Memory {
+impl PackedKeyValues {
     /// Packs the keys and values of one head, in rows of `width` numbers.
     ///
     /// # Panics
     /// If there are no keys, not as many values as keys, or a slice is too short.
-    pub fn pack(keys: Rows<'_>, values: Rows<'_>, width: usize, products: Products) -> Self {
+    pub fn pack(keys: Rows<'_>, values: Rows<'_>, width: usize, products: ComputeType) -> Self {
         Self::pack_for(Isa::best(), keys, values, width, products)
     }
 
@@ -115,19 +97,21 @@ impl Memory {
         keys: Rows<'_>,
         values: Rows<'_>,
         width: usize,
-        products: Products,
+        products: ComputeType,
     ) -> Self {
         let mut memory = Self::empty(products);
         memory.refill(isa, keys, values, width);
         memory
     }
 
-    fn empty(products: Products) -> Self {
+    fn empty(products: ComputeType) -> Self {
         let packed = match products {
-            Products::Float => {
-                Packed::Float { keys: Aligned::default(), values: Aligned::default() }
+            ComputeType::Float => {
+                Packed::Float { keys: AlignedBuffer::default(), values: AlignedBuffer::default() }
             }
-            Products::Bf16 => Packed::Bf16 { keys: Aligned::default(), values: Aligned::default() },
+            ComputeType::Bf16 => {
+                Packed::Bf16 { keys: AlignedBuffer::default(), values: AlignedBuffer::default() }
+            }
         };
         Self { packed, length: 0, width: 0 }
     }

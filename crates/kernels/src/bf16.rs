@@ -8,11 +8,11 @@ use std::cell::RefCell;
 
 use crate::{
     Epilogue, Isa, PANEL,
-    aligned::Aligned,
-    attention::Rows,
+    aligned::AlignedBuffer,
     end_of_rows,
     layout::Layout,
     product::{self, Product},
+    rows::Rows,
 };
 
 /// Rows that go past all panels together: their inputs and outputs stay in the second-level cache.
@@ -28,7 +28,7 @@ pub fn is_native() -> bool {
 #[derive(Clone)]
 pub struct Weights {
     isa: Isa,
-    panels: Aligned<u16>,
+    panels: AlignedBuffer<u16>,
     inputs: usize,
     outputs: usize,
 }
@@ -47,7 +47,7 @@ impl Tile<'_> {
 
 thread_local! {
     /// Rows while they are multiplied.
-    static ROWS: RefCell<Aligned<u16>> = RefCell::default();
+    static ROWS: RefCell<AlignedBuffer<u16>> = RefCell::default();
 }
 
 impl Weights {
@@ -62,7 +62,7 @@ impl Weights {
     pub(crate) fn pack_for(isa: Isa, weights: &[f32], outputs: usize, inputs: usize) -> Self {
         assert_eq!(weights.len(), outputs * inputs, "weights of a linear layer");
         assert!(!weights.is_empty(), "a linear layer without weights");
-        let mut panels = Aligned::default();
+        let mut panels = AlignedBuffer::default();
         let rows = Rows { values: weights, stride: inputs, count: outputs };
         pack_outputs(isa, rows, inputs, &mut panels);
         Self { isa, panels, inputs, outputs }
@@ -75,7 +75,7 @@ impl Weights {
     pub fn pack_by_input(weights: &[f32], outputs: usize, inputs: usize) -> Self {
         assert_eq!(weights.len(), outputs * inputs, "weights of a linear layer");
         assert!(!weights.is_empty(), "a linear layer without weights");
-        let (isa, mut panels) = (Isa::best(), Aligned::default());
+        let (isa, mut panels) = (Isa::best(), AlignedBuffer::default());
         let rows = Rows { values: weights, stride: outputs, count: inputs };
         pack_inputs(isa, rows, outputs, &mut panels);
         Self { isa, panels, inputs, outputs }
@@ -135,7 +135,7 @@ impl Weights {
                     out_stride: self.outputs,
                 };
                 product.multiply(isa, out);
-                isa.activate(out, epilogue.finish);
+                isa.activate(out, epilogue.post_op);
             }
         });
     }
@@ -156,7 +156,12 @@ pub(crate) fn round_rows(isa: Isa, rows: Rows<'_>, inputs: usize, rounded: &mut 
 }
 
 /// Packs a matrix with a row of `inputs` numbers for each output.
-pub(crate) fn pack_outputs(isa: Isa, rows: Rows<'_>, inputs: usize, panels: &mut Aligned<u16>) {
+pub(crate) fn pack_outputs(
+    isa: Isa,
+    rows: Rows<'_>,
+    inputs: usize,
+    panels: &mut AlignedBuffer<u16>,
+) {
     // Widths as constants make a group one register.
     match isa.bf16_layout() {
         Layout { group: 2, columns: PANEL, .. } => {
@@ -174,7 +179,7 @@ fn pack_outputs_in<const GROUP: usize, const ACROSS: usize>(
     isa: Isa,
     rows: Rows<'_>,
     inputs: usize,
-    panels: &mut Aligned<u16>,
+    panels: &mut AlignedBuffer<u16>,
 ) {
     let (depth, columns) = (depth(isa, inputs), ACROSS / GROUP);
     let size_of_all = rows.count.next_multiple_of(PANEL) * depth;
@@ -215,7 +220,12 @@ fn pack_turned(isa: Isa, rows: Rows<'_>, inputs: usize, panels: &mut [u16]) -> b
 }
 
 /// Packs a matrix with a row of `outputs` numbers for each input.
-pub(crate) fn pack_inputs(isa: Isa, rows: Rows<'_>, outputs: usize, panels: &mut Aligned<u16>) {
+pub(crate) fn pack_inputs(
+    isa: Isa,
+    rows: Rows<'_>,
+    outputs: usize,
+    panels: &mut AlignedBuffer<u16>,
+) {
     match isa.bf16_layout() {
         Layout { group: 2, columns: PANEL, .. } => {
             pack_inputs_in::<2, { 2 * PANEL }>(isa, rows, outputs, panels);
@@ -231,7 +241,7 @@ fn pack_inputs_in<const GROUP: usize, const ACROSS: usize>(
     isa: Isa,
     rows: Rows<'_>,
     outputs: usize,
-    panels: &mut Aligned<u16>,
+    panels: &mut AlignedBuffer<u16>,
 ) {
     let (depth, columns) = (depth(isa, rows.count), ACROSS / GROUP);
     let size = depth * PANEL;

@@ -1,13 +1,13 @@
 //! Convolution over time of each channel by itself, in rows of channels.
 
-use crate::{Isa, attention::Rows, pointwise::TIMES};
+use crate::{Isa, Rows, pointwise::TIMES};
 
 /// `out[t] = Σ_j weights[j] * x[t + j - before]`, channel by channel, with zeros around `x`, and
 /// `+ x[t]` if `residual`. `out` is `[time][channels]`, `weights` `[taps][channels]`.
 ///
 /// # Panics
 /// If the lengths do not fit together.
-pub fn filter(
+pub fn convolve(
     x: Rows<'_>,
     weights: &[f32],
     channels: usize,
@@ -15,10 +15,10 @@ pub fn filter(
     residual: bool,
     out: &mut [f32],
 ) {
-    filter_with(Isa::best(), x, weights, channels, before, residual, out);
+    convolve_with(Isa::best(), x, weights, channels, before, residual, out);
 }
 
-pub(crate) fn filter_with(
+pub(crate) fn convolve_with(
     isa: Isa,
     x: Rows<'_>,
     weights: &[f32],

@@ -12,8 +12,8 @@
 use std::cell::RefCell;
 
 use crate::{
-    Epilogue, Finish, Isa,
-    aligned::Aligned,
+    Epilogue, Isa, PostOp,
+    aligned::AlignedBuffer,
     int8::{Columns, Panels, Rows, row_block},
     layout::shifted,
 };
@@ -26,16 +26,16 @@ pub const MAX_INPUTS: usize = i32::MAX as usize / (255 * 255);
 pub struct Weights {
     panels: Panels,
     /// Per output, filled up to whole panels, as are the others.
-    scales: Aligned<f32>,
+    scales: AlignedBuffer<f32>,
     /// Of the shifted weights.
-    sums: Aligned<i32>,
+    sums: AlignedBuffer<i32>,
     /// Minus those of the shifted weights.
-    zero_points: Aligned<i32>,
+    zero_points: AlignedBuffer<i32>,
 }
 
 /// A quantized tensor: a value is worth `(value - zero_point) * scale`.
 #[derive(Debug, Clone, Copy)]
-pub struct Quantized<'a> {
+pub struct QuantizedTensor<'a> {
     pub values: &'a [u8],
     pub scale: f32,
     pub zero_point: u8,
@@ -51,20 +51,20 @@ pub fn quantize(x: &[f32], out: &mut [u8]) -> (f32, u8) {
 
 pub(crate) fn quantize_with(isa: Isa, x: &[f32], out: &mut [u8]) -> (f32, u8) {
     assert_eq!(x.len(), out.len(), "quantization");
-    quantize_between(isa, isa.extremes(x), x, out)
+    quantize_between(isa, isa.min_max(x), x, out)
 }
 
 /// The least and the greatest of `x` and zero.
-pub fn extremes(x: &[f32]) -> (f32, f32) {
-    Isa::best().extremes(x)
+pub fn min_max(x: &[f32]) -> (f32, f32) {
+    Isa::best().min_max(x)
 }
 
-/// As [`quantize`], for an `x` whose extremes, and zero, are known.
+/// As [`quantize`], for an `x` whose min_max, and zero, are known.
 ///
 /// # Panics
 /// If the lengths differ.
-pub fn quantize_within(extremes: (f32, f32), x: &[f32], out: &mut [u8]) -> (f32, u8) {
-    quantize_between(Isa::best(), extremes, x, out)
+pub fn quantize_with_min_max(min_max: (f32, f32), x: &[f32], out: &mut [u8]) -> (f32, u8) {
+    quantize_between(Isa::best(), min_max, x, out)
 }
 
 fn quantize_between(isa: Isa, (min, max): (f32, f32), x: &[f32], out: &mut [u8]) -> (f32, u8) {
@@ -77,7 +77,7 @@ fn quantize_between(isa: Isa, (min, max): (f32, f32), x: &[f32], out: &mut [u8])
 
 /// What [`Weights::pack`] takes besides the weights: one of each per output.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Parameters {
+pub struct QuantizationParameters {
     pub zero_points: Vec<u8>,
     pub scales: Vec<f32>,
 }
@@ -88,7 +88,11 @@ pub struct Parameters {
 ///
 /// # Panics
 /// If there are no outputs, weights are no multiple of them, or values not as many.
-pub fn quantize_columns(weights: &[f32], outputs: usize, values: &mut [u8]) -> Parameters {
+pub fn quantize_columns(
+    weights: &[f32],
+    outputs: usize,
+    values: &mut [u8],
+) -> QuantizationParameters {
     assert_eq!(weights.len(), values.len(), "weights of a linear layer");
     assert!(outputs > 0 && weights.len().is_multiple_of(outputs), "weights of a linear layer");
     let (mut least, mut most) = (vec![0f32; outputs], vec![0f32; outputs]);
@@ -118,17 +122,17 @@ pub fn quantize_columns(weights: &[f32], outputs: usize, values: &mut [u8]) -> P
             *to = (value.clamp(0.0, 255.0) + LAST_BITS).to_bits() as u8;
         }
     }
-    Parameters { zero_points, scales }
+    QuantizationParameters { zero_points, scales }
 }
 
 /// What one product needs beside its operands; kept per thread.
 #[derive(Default)]
 struct Scratch {
-    laid: Aligned<u8>,
+    laid: AlignedBuffer<u8>,
     scales: Vec<f32>,
     sums: Vec<i32>,
-    starts: Aligned<i32>,
-    column_scales: Aligned<f32>,
+    starts: AlignedBuffer<i32>,
+    column_scales: AlignedBuffer<f32>,
 }
 
 thread_local! {
@@ -163,9 +167,9 @@ impl Weights {
         let padded = panels.padded_outputs();
         let mut packed = Self {
             panels,
-            scales: Aligned::zeroed(padded),
-            sums: Aligned::zeroed(padded),
-            zero_points: Aligned::zeroed(padded),
+            scales: AlignedBuffer::zeroed(padded),
+            sums: AlignedBuffer::zeroed(padded),
+            zero_points: AlignedBuffer::zeroed(padded),
         };
         // As many rows as the sums of whose bytes stay in 16 bits.
         let mut part = vec![0u16; outputs];
@@ -198,37 +202,37 @@ impl Weights {
     ///
     /// # Panics
     /// If the lengths do not fit together.
-    pub fn apply(&self, x: Quantized<'_>, epilogue: Epilogue<'_>, out: &mut [f32]) {
-        self.apply_and(x, epilogue, out, |isa, block| isa.activate(block, epilogue.finish));
+    pub fn apply(&self, x: QuantizedTensor<'_>, epilogue: Epilogue<'_>, out: &mut [f32]) {
+        self.apply_and(x, epilogue, out, |isa, block| isa.activate(block, epilogue.post_op));
     }
 
     /// As [`Self::apply`]; returns the least and the greatest of what is in `out` then and zero.
     ///
     /// # Panics
     /// As [`Self::apply`].
-    pub fn apply_with_extremes(
+    pub fn apply_with_min_max(
         &self,
-        x: Quantized<'_>,
+        x: QuantizedTensor<'_>,
         epilogue: Epilogue<'_>,
         out: &mut [f32],
     ) -> (f32, f32) {
-        let mut extremes = (0f32, 0f32);
+        let mut min_max = (0f32, 0f32);
         // While it is in the cache.
         self.apply_and(x, epilogue, out, |isa, block| {
-            let (least, greatest) = if epilogue.finish == Finish::Relu {
+            let (least, greatest) = if epilogue.post_op == PostOp::Relu {
                 (0.0, isa.relu_with_greatest(block))
             } else {
-                isa.activate(block, epilogue.finish);
-                isa.extremes(block)
+                isa.activate(block, epilogue.post_op);
+                isa.min_max(block)
             };
-            extremes = (extremes.0.min(least), extremes.1.max(greatest));
+            min_max = (min_max.0.min(least), min_max.1.max(greatest));
         });
-        extremes
+        min_max
     }
 
     fn apply_and(
         &self,
-        x: Quantized<'_>,
+        x: QuantizedTensor<'_>,
         epilogue: Epilogue<'_>,
         out: &mut [f32],
         mut activate: impl FnMut(Isa, &mut [f32]),

@@ -4,10 +4,10 @@
 
 use crate::{
     Epilogue, Isa, PANEL,
-    aligned::Aligned,
-    attention::Rows,
+    aligned::AlignedBuffer,
     end_of_rows,
     product::{self, Product},
+    rows::Rows,
 };
 
 /// Rows that go past all panels together: their inputs and outputs stay in the second-level cache.
@@ -16,7 +16,7 @@ const ROW_BLOCK: usize = 96;
 /// Packed weights of a linear layer.
 #[derive(Clone)]
 pub struct Weights {
-    panels: Aligned<f32>,
+    panels: AlignedBuffer<f32>,
     inputs: usize,
     outputs: usize,
 }
@@ -40,7 +40,7 @@ impl Weights {
     pub fn pack(weights: &[f32], outputs: usize, inputs: usize) -> Self {
         assert_eq!(weights.len(), outputs * inputs, "weights of a linear layer");
         assert!(!weights.is_empty(), "a linear layer without weights");
-        let mut panels = Aligned::default();
+        let mut panels = AlignedBuffer::default();
         let rows = Rows { values: weights, stride: inputs, count: outputs };
         pack_outputs(rows, inputs, &mut panels);
         Self { panels, inputs, outputs }
@@ -53,7 +53,7 @@ impl Weights {
     pub fn pack_by_input(weights: &[f32], outputs: usize, inputs: usize) -> Self {
         assert_eq!(weights.len(), outputs * inputs, "weights of a linear layer");
         assert!(!weights.is_empty(), "a linear layer without weights");
-        let mut panels = Aligned::default();
+        let mut panels = AlignedBuffer::default();
         let rows = Rows { values: weights, stride: outputs, count: inputs };
         pack_inputs(rows, outputs, &mut panels);
         Self { panels, inputs, outputs }
@@ -119,13 +119,13 @@ impl Weights {
                 out_stride: self.outputs,
             };
             product.multiply(isa, out);
-            isa.activate(out, epilogue.finish);
+            isa.activate(out, epilogue.post_op);
         }
     }
 }
 
 /// Packs a matrix with a row of `inputs` numbers for each output.
-pub(crate) fn pack_outputs(rows: Rows<'_>, inputs: usize, panels: &mut Aligned<f32>) {
+pub(crate) fn pack_outputs(rows: Rows<'_>, inputs: usize, panels: &mut AlignedBuffer<f32>) {
     let size = inputs * PANEL;
     let size_of_all = rows.count.div_ceil(PANEL) * size;
     panels.grow(size_of_all);
@@ -144,7 +144,7 @@ pub(crate) fn pack_outputs(rows: Rows<'_>, inputs: usize, panels: &mut Aligned<f
 }
 
 /// Packs a matrix with a row of `outputs` numbers for each input.
-pub(crate) fn pack_inputs(rows: Rows<'_>, outputs: usize, panels: &mut Aligned<f32>) {
+pub(crate) fn pack_inputs(rows: Rows<'_>, outputs: usize, panels: &mut AlignedBuffer<f32>) {
     let size = rows.count * PANEL;
     let size_of_all = outputs.div_ceil(PANEL) * size;
     panels.grow(size_of_all);

@@ -12,8 +12,8 @@
 use std::cell::RefCell;
 
 use crate::{
-    Epilogue, Finish, Isa, PANEL,
-    aligned::Aligned,
+    Epilogue, Isa, PANEL, PostOp,
+    aligned::AlignedBuffer,
     end_of_rows,
     layout::{Layout, Straight},
 };
@@ -35,9 +35,9 @@ pub const MAX_INPUTS: usize = i32::MAX as usize / ((255 + 128) * 128);
 pub struct Weights {
     panels: Panels,
     /// Per output, filled up to whole panels: what one unit of a product with it is worth.
-    scales: Aligned<f32>,
+    scales: AlignedBuffer<f32>,
     /// Per output: what its sum starts from.
-    corrections: Aligned<i32>,
+    corrections: AlignedBuffer<i32>,
 }
 
 /// A block of quantized rows and one panel, both as the [`Layout`] of the instruction set has them.
@@ -82,9 +82,9 @@ impl Tile<'_> {
 /// Rows while they are quantized; kept per thread, because every product needs some.
 #[derive(Default)]
 struct Scratch {
-    rows: Aligned<u8>,
+    rows: AlignedBuffer<u8>,
     /// The same as the instruction set wants them.
-    laid: Aligned<u8>,
+    laid: AlignedBuffer<u8>,
     scales: Vec<f32>,
 }
 
@@ -136,8 +136,8 @@ impl Weights {
         let panels = Panels::pack(isa, inputs, outputs, |layout, to| {
             layout.pack_by_output(weights, inputs, to);
         });
-        let mut corrections = Aligned::<i32>::zeroed(panels.padded_outputs());
-        let mut worth = Aligned::<f32>::zeroed(panels.padded_outputs());
+        let mut corrections = AlignedBuffer::<i32>::zeroed(panels.padded_outputs());
+        let mut worth = AlignedBuffer::<f32>::zeroed(panels.padded_outputs());
         for (output, row) in weights.chunks_exact(inputs).enumerate() {
             corrections[output] =
                 (isa.layout().shift - SHIFT) * row.iter().map(|&w| i32::from(w)).sum::<i32>();
@@ -197,7 +197,7 @@ impl Weights {
         let rows = Rows { values: &scratch.rows, stride, scales: &scratch.scales, sums: None };
         let columns = Columns { scales: &self.scales, starts: &self.corrections, zero_points: &[] };
         self.panels.multiply(rows, columns, epilogue, out, &mut scratch.laid);
-        self.panels.isa.activate(out, epilogue.finish);
+        self.panels.isa.activate(out, epilogue.post_op);
     }
 }
 
@@ -205,7 +205,7 @@ impl Weights {
 #[derive(Clone)]
 pub(crate) struct Panels {
     pub(crate) isa: Isa,
-    weights: Aligned<i8>,
+    weights: AlignedBuffer<i8>,
     pub(crate) inputs: usize,
     pub(crate) outputs: usize,
 }
@@ -240,7 +240,7 @@ impl Panels {
     ) -> Self {
         let layout = isa.layout();
         let size = layout.depth(inputs) * PANEL;
-        let mut weights = Aligned::<i8>::zeroed(outputs.div_ceil(PANEL) * size);
+        let mut weights = AlignedBuffer::<i8>::zeroed(outputs.div_ceil(PANEL) * size);
         fill(layout, &mut weights);
         Self { isa, weights, inputs, outputs }
     }
@@ -266,7 +266,7 @@ impl Panels {
         columns: Columns<'_>,
         epilogue: Epilogue<'_>,
         out: &mut [f32],
-        room: &mut Aligned<u8>,
+        room: &mut AlignedBuffer<u8>,
     ) {
         let Rows { values, stride, scales: row_scales, sums } = rows;
         let (layout, depth) = (self.isa.layout(), self.depth());
@@ -289,7 +289,7 @@ impl Panels {
                 columns: used,
                 bias: epilogue.bias.map(|bias| &bias[first..first + used]),
                 out_stride: self.outputs,
-                add: epilogue.finish == Finish::Add,
+                add: epilogue.post_op == PostOp::Add,
             };
             self.isa.int8_panel(tile, &mut out[first..]);
         }

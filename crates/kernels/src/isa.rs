@@ -9,17 +9,13 @@ use std::sync::OnceLock;
 #[cfg(target_arch = "aarch64")]
 use crate::neon;
 use crate::{
-    Finish,
-    attention::Rows,
-    bf16, float, int8,
+    PostOp, bf16, float, int8,
     layout::{self, Layout},
     plain, pointwise,
+    rows::Rows,
 };
 #[cfg(target_arch = "x86_64")]
 use crate::{avx_vnni, avx2, avx512};
-
-/// Asks for another instruction set than the best, to compare them.
-const VARIABLE: &str = "SCRIPTORIUM_KERNELS";
 
 /// Instruction sets that there are kernels for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,35 +45,40 @@ enum Set {
     I8mm,
 }
 
-/// `SCRIPTORIUM_KERNELS` asks for an instruction set that this machine has not, or that there is
-/// not.
+/// The requested instruction set is unknown, or this CPU does not support it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{VARIABLE}={asked}: this machine has {}", available.join(", "))]
-pub struct NoSuchSet {
-    pub asked: String,
-    pub available: Vec<&'static str>,
+#[error(
+    "unknown or unsupported instruction set `{requested}`; this CPU supports {}",
+    supported.join(", ")
+)]
+pub struct UnsupportedInstructionSet {
+    pub requested: String,
+    pub supported: Vec<&'static str>,
 }
 
-/// The instruction sets that products are made with, as in "avx512 and bf16".
+/// The instruction set in use, once it is chosen.
+static IN_USE: OnceLock<Isa> = OnceLock::new();
+
+/// Selects the instruction set that the kernels of this process use, and returns its name, as in
+/// "avx512 and bf16". `None` selects the best one that the CPU supports, as happens without a call.
+///
+/// Call it before anything computes: weights are packed for the instruction set in use, so that it
+/// cannot change later. A later call has no effect and returns the set in use.
 ///
 /// # Errors
-/// If the environment asks for one that cannot be had. Products are then made with the best.
-pub fn instruction_sets() -> Result<&'static str, NoSuchSet> {
-    chosen()?;
-    let best = Isa::best();
-    Ok(match best.0 {
+/// If `requested` names an instruction set that is unknown or that this CPU does not support.
+pub fn select_instruction_sets(
+    requested: Option<&str>,
+) -> Result<&'static str, UnsupportedInstructionSet> {
+    let isa = requested.map_or_else(|| Ok(Isa::most_capable()), Isa::named)?;
+    let isa = *IN_USE.get_or_init(|| isa);
+    Ok(match isa.0 {
         #[cfg(target_arch = "x86_64")]
-        Set::Avx512 if best.multiplies_bf16() => "avx512 and bf16",
+        Set::Avx512 if isa.multiplies_bf16() => "avx512 and bf16",
         #[cfg(target_arch = "aarch64")]
-        Set::I8mm if best.multiplies_bf16() => "i8mm and bf16",
-        _ => best.name(),
+        Set::I8mm if isa.multiplies_bf16() => "i8mm and bf16",
+        _ => isa.name(),
     })
-}
-
-/// What the environment asks for, if anything.
-fn chosen() -> Result<Option<Isa>, NoSuchSet> {
-    let asked = std::env::var_os(VARIABLE).filter(|asked| !asked.is_empty());
-    asked.map(|asked| Isa::named(&asked.to_string_lossy())).transpose()
 }
 
 /// Calls the loop of the set. The unsafe calls are sound because only [`Isa::available`] makes an
@@ -100,20 +101,22 @@ macro_rules! dispatch {
 }
 
 impl Isa {
-    /// The best this machine has, or what the environment asks for.
+    /// Returns the instruction set in use: the selected one, or the best that the CPU supports.
     pub(crate) fn best() -> Self {
-        static BEST: OnceLock<Isa> = OnceLock::new();
-        *BEST.get_or_init(|| {
-            let best = Self::available().last().copied().unwrap_or(Self(Set::Plain));
-            chosen().ok().flatten().unwrap_or(best)
-        })
+        *IN_USE.get_or_init(Self::most_capable)
     }
 
-    fn named(asked: &str) -> Result<Self, NoSuchSet> {
+    fn most_capable() -> Self {
+        Self::available().last().copied().unwrap_or(Self(Set::Plain))
+    }
+
+    fn named(requested: &str) -> Result<Self, UnsupportedInstructionSet> {
         let available = Self::available();
-        available.iter().copied().find(|isa| isa.name() == asked).ok_or_else(|| NoSuchSet {
-            asked: asked.to_owned(),
-            available: available.iter().map(|isa| isa.name()).collect(),
+        available.iter().copied().find(|isa| isa.name() == requested).ok_or_else(|| {
+            UnsupportedInstructionSet {
+                requested: requested.to_owned(),
+                supported: available.iter().map(|isa| isa.name()).collect(),
+            }
         })
     }
 
@@ -246,15 +249,15 @@ impl Isa {
         }
     }
 
-    pub(crate) fn activate(self, values: &mut [f32], finish: Finish) {
-        match finish {
-            Finish::Store | Finish::Add => {}
-            Finish::Relu => dispatch!(self, pointwise::relu_all, relu_all, (values)),
-            Finish::Gelu => dispatch!(self, pointwise::gelu_all, gelu_all, (values)),
+    pub(crate) fn activate(self, values: &mut [f32], post_op: PostOp) {
+        match post_op {
+            PostOp::None | PostOp::Add => {}
+            PostOp::Relu => dispatch!(self, pointwise::relu_all, relu_all, (values)),
+            PostOp::Gelu => dispatch!(self, pointwise::gelu_all, gelu_all, (values)),
         }
     }
 
-    /// [`Finish::Relu`]; returns the greatest of what is left.
+    /// [`PostOp::Relu`]; returns the greatest of what is left.
     pub(crate) fn relu_with_greatest(self, values: &mut [f32]) -> f32 {
         dispatch!(self, pointwise::relu_with_greatest, relu_with_greatest, (values))
     }
@@ -366,8 +369,8 @@ impl Isa {
     }
 
     /// The least and the greatest of the values and zero.
-    pub(crate) fn extremes(self, x: &[f32]) -> (f32, f32) {
-        dispatch!(self, pointwise::extremes_row, extremes_row, (x))
+    pub(crate) fn min_max(self, x: &[f32]) -> (f32, f32) {
+        dispatch!(self, pointwise::min_max_row, min_max_row, (x))
     }
 
     pub(crate) fn quantize_around(self, x: &[f32], scale: f32, zero_point: u8, out: &mut [u8]) {
@@ -445,7 +448,7 @@ macro_rules! compile_pointwise {
             x: &[f32], stride: usize, weights: &[f32], out: &mut [f32]));
         crate::isa::compile_pointwise!(@ $features, add_all(x: &[f32], out: &mut [f32]));
         crate::isa::compile_pointwise!(@ $features, round_to_bf16(x: &[f32], out: &mut [u16]));
-        crate::isa::compile_pointwise!(@ $features, extremes_row(x: &[f32]) -> (f32, f32));
+        crate::isa::compile_pointwise!(@ $features, min_max_row(x: &[f32]) -> (f32, f32));
         crate::isa::compile_pointwise!(@ $features, quantize_around(
             x: &[f32], scale: f32, zero_point: u8, out: &mut [u8]));
         crate::isa::compile_pointwise!(@ $features, sum_row(x: &[u8]) -> i32);
@@ -472,9 +475,6 @@ mod tests {
             assert_eq!(Isa::named(isa.name()), Ok(isa));
         }
         let error = Isa::named("avx1024").expect_err("no such set").to_string();
-        assert!(
-            error.starts_with("SCRIPTORIUM_KERNELS=avx1024: this machine has plain"),
-            "{error}"
-        );
+        assert!(error.contains("instruction set `avx1024`; this CPU supports plain"), "{error}");
     }
 }

@@ -1,7 +1,7 @@
 //! How the operands of a product lie in memory: what one instruction takes lies side by side, what
 //! one tile takes follows, so that a kernel reads both operands from their start to their end.
 
-use crate::{PANEL, aligned::Aligned, aligned::Number};
+use crate::{PANEL, aligned::AlignedBuffer, aligned::Number};
 
 /// The layout that the kernels of an instruction set read: of panels of weights, and of the rows
 /// that go past them.
@@ -121,7 +121,7 @@ impl Layout {
         &self,
         straight: Straight<'a, T>,
         inputs: usize,
-        room: &'a mut Aligned<T>,
+        room: &'a mut AlignedBuffer<T>,
         of: impl Fn(T) -> T,
     ) -> &'a [T] {
         let depth = self.depth(inputs);
@@ -240,7 +240,7 @@ mod tests {
         // One whole tile, and one of three rows that is filled up to four.
         let (rows, inputs, stride, depth) = (15, 21, 23, 32);
         let values: Vec<u8> = (0..rows * stride).map(|i| (i % 199) as u8 + 1).collect();
-        let mut room = Aligned::zeroed(16 * depth);
+        let mut room = AlignedBuffer::zeroed(16 * depth);
         room.fill(255);
         let straight = Straight { values: &values, stride, rows };
         let laid = TILES.lay(straight, inputs, &mut room, |x| x ^ 0x80);

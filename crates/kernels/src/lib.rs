@@ -29,13 +29,16 @@ pub mod peak;
 mod plain;
 pub mod pointwise;
 mod product;
+mod rows;
 pub mod scores;
 #[cfg(test)]
 mod tests;
 
-pub use aligned::Aligned as Buffer;
+pub use aligned::AlignedBuffer;
 use isa::Isa;
-pub use isa::{NoSuchSet, instruction_sets};
+pub use isa::{UnsupportedInstructionSet, select_instruction_sets};
+pub use rows::Rows;
+use rows::end_of_rows;
 
 /// Output columns of one packed panel: four AVX-512 registers of 32-bit numbers.
 pub const PANEL: usize = 64;
@@ -46,25 +49,16 @@ pub const PANEL: usize = 64;
 pub struct Epilogue<'a> {
     /// One number per output column.
     pub bias: Option<&'a [f32]>,
-    pub finish: Finish,
+    pub post_op: PostOp,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Finish {
+pub enum PostOp {
     #[default]
-    Store,
+    None,
     Relu,
     /// Exact: x Φ(x), with the error function.
     Gelu,
     /// Adds to what the output holds: a residual connection in place.
     Add,
-}
-
-/// Where `rows` rows of `columns` numbers end if one starts every `stride` numbers.
-fn end_of_rows(rows: usize, stride: usize, columns: usize) -> usize {
-    match rows {
-        0 => 0,
-        // Saturated: kernels go without checks when a slice is as long as this.
-        _ => (rows - 1).saturating_mul(stride).saturating_add(columns),
-    }
 }

@@ -1,7 +1,7 @@
 //! Long short-term memory (Hochreiter and Schmidhuber 1997), in ONNX's order of gates: input,
 //! output, forget, candidate.
 
-use crate::{Epilogue, Finish, Isa, float};
+use crate::{Epilogue, Isa, PostOp, float};
 
 /// Weights of one direction.
 #[derive(Clone)]
@@ -66,9 +66,9 @@ impl Lstm {
         }
         let time = x.len() / (batch * self.inputs());
         let mut sums = vec![0.0; time * batch * gates];
-        let biased = Epilogue { bias: Some(&self.bias), finish: Finish::Store };
+        let biased = Epilogue { bias: Some(&self.bias), post_op: PostOp::None };
         self.input.apply(x, self.inputs(), time * batch, biased, &mut sums);
-        let add = Epilogue { bias: None, finish: Finish::Add };
+        let add = Epilogue { bias: None, post_op: PostOp::Add };
         for index in 0..time {
             let index = if backward { time - 1 - index } else { index };
             let sums = &mut sums[index * batch * gates..][..batch * gates];

@@ -30,7 +30,7 @@ pub struct Peak {
 pub struct Rate {
     /// The instruction that is fastest, with the width of its registers in bits.
     pub instruction: &'static str,
-    pub products_per_second: f64,
+    pub macs_per_second: f64,
 }
 
 /// Measures, on the calling thread, for a tenth of a second.
@@ -90,7 +90,7 @@ impl Loop {
         let products = self.products_per_round as f64 * f64::from(rounds);
         Rate {
             instruction: self.instruction,
-            products_per_second: products / best.as_secs_f64().max(1e-9),
+            macs_per_second: products / best.as_secs_f64().max(1e-9),
         }
     }
 }
@@ -127,12 +127,12 @@ mod tests {
         let peak = measure();
         for rate in [peak.int8, peak.bf16, peak.f32] {
             // From an emulated core to one of many years to come.
-            assert!((1e6..1e14).contains(&rate.products_per_second), "{rate:?}");
+            assert!((1e6..1e14).contains(&rate.macs_per_second), "{rate:?}");
         }
         // Emulators have their own ideas.
         if cfg!(target_arch = "x86_64") {
             let [int8, bf16, f32] =
-                [peak.int8, peak.bf16, peak.f32].map(|rate| rate.products_per_second);
+                [peak.int8, peak.bf16, peak.f32].map(|rate| rate.macs_per_second);
             assert!(bf16 > 0.7 * f32 && int8 > 0.7 * f32, "smaller, but slower: {peak:?}");
         }
     }

@@ -4,7 +4,7 @@
 //! calls, so that the compiler turns them into vectors of whatever width it may use; [`Isa`] has
 //! them compiled once for each instruction set.
 
-use crate::{Finish, Isa};
+use crate::{Isa, PostOp};
 
 const LANES: usize = 16;
 
@@ -20,19 +20,19 @@ pub fn layer_norm(x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32, out: &mu
 ///
 /// # Panics
 /// If the lengths do not fit together.
-pub fn layer_norm_with_extremes(
+pub fn layer_norm_with_min_max(
     x: &[f32],
     gamma: &[f32],
     beta: &[f32],
     epsilon: f32,
     out: &mut [f32],
 ) -> (f32, f32) {
-    let mut extremes = (0f32, 0f32);
+    let mut min_max = (0f32, 0f32);
     layer_norm_and(x, gamma, beta, epsilon, out, |isa, row| {
-        let (least, greatest) = isa.extremes(row);
-        extremes = (extremes.0.min(least), extremes.1.max(greatest));
+        let (least, greatest) = isa.min_max(row);
+        min_max = (min_max.0.min(least), min_max.1.max(greatest));
     });
-    extremes
+    min_max
 }
 
 fn layer_norm_and(
@@ -91,9 +91,9 @@ pub fn add(x: &[f32], out: &mut [f32]) {
     Isa::best().add(x, out);
 }
 
-/// Applies the activation of `finish` to every value.
-pub fn activate(values: &mut [f32], finish: Finish) {
-    Isa::best().activate(values, finish);
+/// Applies the activation of `post_op` to every value.
+pub fn activate(values: &mut [f32], post_op: PostOp) {
+    Isa::best().activate(values, post_op);
 }
 
 /// Folds in sixteen lanes, then across them.
@@ -331,7 +331,7 @@ pub(crate) fn round_to_bf16(x: &[f32], out: &mut [u16]) {
 
 /// The least and the greatest of the values and zero.
 #[inline(always)]
-pub(crate) fn extremes_row(x: &[f32]) -> (f32, f32) {
+pub(crate) fn min_max_row(x: &[f32]) -> (f32, f32) {
     (-max(x, 0.0, |x| -x), max(x, 0.0, |x| x))
 }
 

@@ -1,10 +1,10 @@
 use std::cell::RefCell;
 
-use crate::{Epilogue, Finish, Isa, PANEL, aligned::Aligned, end_of_rows, layout::Straight};
+use crate::{Epilogue, Isa, PANEL, PostOp, aligned::AlignedBuffer, end_of_rows, layout::Straight};
 
 thread_local! {
     /// Rows as the instruction set wants them.
-    static LAID: RefCell<Aligned<u16>> = RefCell::default();
+    static LAID: RefCell<AlignedBuffer<u16>> = RefCell::default();
 }
 
 /// Rows times packed panels.
@@ -64,7 +64,7 @@ impl<'a, T: Copy> Product<'a, T> {
                 columns,
                 bias: self.epilogue.bias.map(|bias| &bias[first..first + columns]),
                 out_stride: self.out_stride,
-                add: self.epilogue.finish == Finish::Add,
+                add: self.epilogue.post_op == PostOp::Add,
             };
             (first, tile)
         })

@@ -24,7 +24,7 @@ pub fn log_sum_exp(scores: &[f32]) -> f32 {
 
 /// Index and value of the largest number, the first of equals; `None` if there is nothing above
 /// `-inf`.
-pub fn arg_max(scores: &[f32]) -> Option<(usize, f32)> {
+pub fn argmax(scores: &[f32]) -> Option<(usize, f32)> {
     let largest = maximum(scores);
     // A few at a time, which the compiler compares at once.
     const FEW: usize = 64;

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use crate::{
-    Epilogue, Finish, Isa,
-    attention::{self, Products, Rows},
+    Epilogue, Isa, PostOp, Rows,
+    attention::{self, ComputeType},
     bf16, depthwise, dynamic, float, int8, pointwise, scores,
 };
 
@@ -43,17 +43,17 @@ fn gelu(x: f64) -> f64 {
     x * (0.5 + sum / (2.0 * std::f64::consts::PI).sqrt())
 }
 
-fn finished(product: f64, before: f32, finish: Finish) -> f64 {
-    match finish {
-        Finish::Store => product,
-        Finish::Relu => product.max(0.0),
-        Finish::Gelu => gelu(product),
-        Finish::Add => f64::from(before) + product,
+fn finished(product: f64, before: f32, post_op: PostOp) -> f64 {
+    match post_op {
+        PostOp::None => product,
+        PostOp::Relu => product.max(0.0),
+        PostOp::Gelu => gelu(product),
+        PostOp::Add => f64::from(before) + product,
     }
 }
 
-fn finishes() -> impl Strategy<Value = Finish> {
-    prop_oneof![Just(Finish::Store), Just(Finish::Relu), Just(Finish::Gelu), Just(Finish::Add)]
+fn finishes() -> impl Strategy<Value = PostOp> {
+    prop_oneof![Just(PostOp::None), Just(PostOp::Relu), Just(PostOp::Gelu), Just(PostOp::Add)]
 }
 
 proptest! {
@@ -62,7 +62,7 @@ proptest! {
     #[test]
     fn float_products(
         rows in 1usize..30, inputs in 1usize..80, outputs in 1usize..150, stride in 1usize..90,
-        finish in finishes(), biased: bool, seed: u64,
+        post_op in finishes(), biased: bool, seed: u64,
     ) {
         let x = numbers(seed, (rows - 1) * stride + inputs);
         let weights = numbers(seed ^ 1, outputs * inputs);
@@ -72,12 +72,12 @@ proptest! {
             let (x, w) = (&x[at / outputs * stride..], &weights[at % outputs * inputs..]);
             let sum = x.iter().zip(w).take(inputs).map(|(&x, &w)| f64::from(x) * f64::from(w));
             let bias = bias.as_ref().map_or(0.0, |bias| bias[at % outputs].into());
-            finished(sum.sum::<f64>() + bias, before[at], finish)
+            finished(sum.sum::<f64>() + bias, before[at], post_op)
         }).collect();
         let packed = float::Weights::pack(&weights, outputs, inputs);
         for &isa in Isa::available() {
             let mut out = before.clone();
-            let epilogue = Epilogue { bias: bias.as_deref(), finish };
+            let epilogue = Epilogue { bias: bias.as_deref(), post_op };
             packed.apply_with(isa, &x, stride, rows, epilogue, &mut out);
             assert_close(&out, &expected, 1e-5);
         }
@@ -90,7 +90,7 @@ proptest! {
     #[test]
     fn bf16_products(
         rows in 1usize..30, inputs in 1usize..80, outputs in 1usize..150, stride in 1usize..90,
-        finish in finishes(), biased: bool, seed: u64,
+        post_op in finishes(), biased: bool, seed: u64,
     ) {
         let x = numbers(seed, (rows - 1) * stride + inputs);
         let weights = numbers(seed ^ 1, outputs * inputs);
@@ -102,12 +102,12 @@ proptest! {
             let weights = weights[output * inputs..].iter().map(|&w| nearest_bf16(w));
             let product = x.zip(weights).map(|(x, w)| x * w).sum::<f64>()
                 + bias.as_ref().map_or(0.0, |bias| f64::from(bias[output]));
-            finished(product, before[at], finish)
+            finished(product, before[at], post_op)
         }).collect();
         for &isa in Isa::available() {
             let packed = bf16::Weights::pack_for(isa, &weights, outputs, inputs);
             let mut out = before.clone();
-            let epilogue = Epilogue { bias: bias.as_deref(), finish };
+            let epilogue = Epilogue { bias: bias.as_deref(), post_op };
             packed.apply(&x, stride, rows, epilogue, &mut out);
             assert_close(&out, &expected, 1e-5);
             let mut row = vec![0.0; inputs];
@@ -153,8 +153,8 @@ proptest! {
         for &isa in Isa::available() {
             let packed = int8::Weights::pack_for(isa, &weights, &scales, outputs, inputs);
             let mut out = before.clone();
-            let finish = if add { Finish::Add } else { Finish::Store };
-            let epilogue = Epilogue { bias: bias.as_deref(), finish };
+            let post_op = if add { PostOp::Add } else { PostOp::None };
+            let epilogue = Epilogue { bias: bias.as_deref(), post_op };
             packed.apply(&x, epilogue, &mut out);
             prop_assert_eq!(&out, &expected, "{:?}", isa);
         }
@@ -164,7 +164,7 @@ proptest! {
     #[test]
     fn dynamic_products(
         rows in 1usize..30, inputs in 1usize..80, outputs in 1usize..150, extreme: bool,
-        finish in prop_oneof![Just(Finish::Store), Just(Finish::Relu), Just(Finish::Add)],
+        post_op in prop_oneof![Just(PostOp::None), Just(PostOp::Relu), Just(PostOp::Add)],
         biased: bool, seed: u64,
     ) {
         let byte = |x: f32| if extreme { if x < 0.0 { 0 } else { 255 } } else { (x * 127.5 + 127.5) as u8 };
@@ -185,9 +185,9 @@ proptest! {
                 }).sum();
                 let product = sum as f32 * (scale * scales[output]);
                 let product = product + bias.as_ref().map_or(0.0, |bias| bias[output]);
-                *out = match finish {
-                    Finish::Add => *out + product,
-                    Finish::Relu => product.max(0.0),
+                *out = match post_op {
+                    PostOp::Add => *out + product,
+                    PostOp::Relu => product.max(0.0),
                     _ => product,
                 };
             }
@@ -195,8 +195,8 @@ proptest! {
         for &isa in Isa::available() {
             let packed = dynamic::Weights::pack_for(isa, &weights, &zero_points, &scales, inputs);
             let mut out = before.clone();
-            let x = dynamic::Quantized { values: &x, scale, zero_point };
-            packed.apply(x, Epilogue { bias: bias.as_deref(), finish }, &mut out);
+            let x = dynamic::QuantizedTensor { values: &x, scale, zero_point };
+            packed.apply(x, Epilogue { bias: bias.as_deref(), post_op }, &mut out);
             prop_assert_eq!(&out, &expected, "{:?}", isa);
         }
     }
@@ -257,7 +257,7 @@ proptest! {
         for &isa in Isa::available() {
             let mut out = vec![f32::NAN; time * channels];
             let x = rows_of(&x, stride, time);
-            depthwise::filter_with(isa, x, &weights, channels, before, residual, &mut out);
+            depthwise::convolve_with(isa, x, &weights, channels, before, residual, &mut out);
             assert_close(&out, &expected, 2e-6);
         }
     }
@@ -297,8 +297,8 @@ proptest! {
         let (keys, values) = (rows_of(&keys, stride, length), rows_of(&values, stride, length));
         let queries = rows_of(&queries, stride, rows);
         for &isa in Isa::available() {
-            for (products, tolerance) in [(Products::Float, 2e-5), (Products::Bf16, 0.2)] {
-                let memory = attention::Memory::pack_for(isa, keys, values, width, products);
+            for (products, tolerance) in [(ComputeType::Float, 2e-5), (ComputeType::Bf16, 0.2)] {
+                let memory = attention::PackedKeyValues::pack_for(isa, keys, values, width, products);
                 let mut out = vec![f32::NAN; rows * stride];
                 memory.attend_with(isa, queries, &mut out, stride);
                 let out: Vec<f32> =
@@ -317,7 +317,7 @@ proptest! {
         let expected = naive_attention(&query, &keys, &values, width);
         let (keys, values) = (rows_of(&keys, width, length), rows_of(&values, width, length));
         for &isa in Isa::available() {
-            let memory = attention::Memory::pack_for(isa, keys, values, width, Products::Bf16);
+            let memory = attention::PackedKeyValues::pack_for(isa, keys, values, width, ComputeType::Bf16);
             let mut out = vec![f32::NAN; width];
             memory.attend_with(isa, rows_of(&query, width, 1), &mut out, width);
             assert_close(&out, &expected, 2f64.powi(-7));
@@ -383,7 +383,7 @@ proptest! {
     )) {
         let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         prop_assert_eq!(
-            scores::arg_max(&row),
+            scores::argmax(&row),
             row.iter().position(|&v| v == largest && v > f32::NEG_INFINITY).map(|i| (i, largest))
         );
         let sum: f64 = row.iter().map(|&v| f64::from(v).exp()).sum();
@@ -423,11 +423,11 @@ proptest! {
 
     #[test]
     fn activations(row in prop::collection::vec(-6f32..6.0, 1..80)) {
-        for (finish, of) in [(Finish::Gelu, gelu as fn(f64) -> f64), (Finish::Relu, |x| x.max(0.0))] {
+        for (post_op, of) in [(PostOp::Gelu, gelu as fn(f64) -> f64), (PostOp::Relu, |x| x.max(0.0))] {
             let expected: Vec<f64> = row.iter().map(|&x| of(x.into())).collect();
             for &isa in Isa::available() {
                 let mut out = row.clone();
-                isa.activate(&mut out, finish);
+                isa.activate(&mut out, post_op);
                 assert_close(&out, &expected, 2e-6);
             }
         }
@@ -497,7 +497,7 @@ fn odd_values_do_no_harm() {
             let in_bf16 = isa.exponentials_in_bf16(&mut row.clone(), 1.0, &mut [0; 3]);
             // Infinity less itself is not a number, either.
             assert_eq!([sum.is_nan(), in_bf16.is_nan()], [!x.is_finite(); 2]);
-            isa.activate(&mut row, Finish::Gelu);
+            isa.activate(&mut row, PostOp::Gelu);
             let mut rounded = [0; 1];
             isa.round_to_bf16(&[x], &mut rounded);
             let (worth, overflows) = (bf16::widened(rounded[0]), x == f32::MAX);
@@ -529,8 +529,8 @@ fn exponentials_are_close_over_their_whole_range() {
 
 #[test]
 fn scores_that_are_no_numbers() {
-    assert_eq!(scores::arg_max(&[f32::NAN, 1.0, f32::NAN]), Some((1, 1.0)));
-    assert_eq!(scores::arg_max(&[f32::NAN; 40]), None);
+    assert_eq!(scores::argmax(&[f32::NAN, 1.0, f32::NAN]), Some((1, 1.0)));
+    assert_eq!(scores::argmax(&[f32::NAN; 40]), None);
     assert!(scores::log_sum_exp(&[1.0, f32::NAN]).is_nan());
     assert_eq!(scores::log_sum_exp(&[f32::NEG_INFINITY; 40]), f32::NEG_INFINITY);
 }
@@ -547,7 +547,7 @@ fn many_rows() {
         .iter()
         .map(|&isa| {
             let packed = dynamic::Weights::pack_for(isa, &weights, &zero_points, &scales, inputs);
-            let x = dynamic::Quantized { values: &values, scale: 0.1, zero_point: 77 };
+            let x = dynamic::QuantizedTensor { values: &values, scale: 0.1, zero_point: 77 };
             let mut out = vec![f32::NAN; rows * outputs];
             packed.apply(x, Epilogue::default(), &mut out);
             out

@@ -14,6 +14,8 @@ pub mod vad;
 pub mod whisper;
 
 mod files;
+#[cfg(test)]
+mod fixtures;
 mod funasr;
 #[cfg(test)]
 #[path = "../../../tests/support/npz.rs"]

@@ -1,4 +1,4 @@
-//! The words of the job protocol, and what they mean to the rooms below, which do not know it.
+//! Converts types of the job protocol to those of the crates that do not know the protocol.
 
 use speech::{pipeline, speakers::SpeakerOptions};
 use transcript::Format;
@@ -28,7 +28,7 @@ pub fn channel_mode(mode: job::ChannelMode) -> audio::ChannelMode {
     }
 }
 
-/// What of a job's options concerns the pipeline.
+/// Returns the part of a job's options that the pipeline takes.
 pub fn pipeline_options(options: &job::Options) -> pipeline::Options {
     pipeline::Options {
         language: options.language.clone(),

@@ -1,26 +1,48 @@
-//! What went wrong in any room, in the words of the job protocol.
+//! Maps errors of all crates to the failures of the job protocol.
 
-use std::io;
+use std::{error::Error, fmt::Write, io};
 
 use job::{Failure, FailureCode};
 use speech::{pipeline, recognizer};
 
-/// Says which failure of the recording `source` an error of the pipeline is.
+/// Returns the failure of the recording `source` that an error of the pipeline stands for.
 pub fn failure_of(error: &pipeline::Error, source: &str) -> Failure {
-    match error {
-        pipeline::Error::Audio(error) => audio_failure(error, source),
+    let code = match error {
+        pipeline::Error::Audio(error) => return audio_failure(error, source),
         pipeline::Error::Recognizer(
-            error @ (recognizer::Error::UnknownLanguage(_) | recognizer::Error::Hotword { .. }),
-        ) => failure(FailureCode::JobInvalid, source, error),
-        // Other workers of the queue may have what is missing here, or may get it.
-        pipeline::Error::Unsupported(_) => failure(FailureCode::ModelUnavailable, source, error),
-        pipeline::Error::Interrupted => failure(FailureCode::Interrupted, source, error),
-        _ => failure(FailureCode::Internal, source, error),
-    }
+            recognizer::Error::UnknownLanguage(_) | recognizer::Error::Hotword { .. },
+        ) => FailureCode::JobInvalid,
+        // Transient: other workers of the queue may have the model, or may get it.
+        pipeline::Error::Unsupported(_) => FailureCode::ModelUnavailable,
+        pipeline::Error::Interrupted => FailureCode::Interrupted,
+        _ => FailureCode::Internal,
+    };
+    caused(code, source, error)
 }
 
-pub(crate) fn failure(code: FailureCode, source: &str, message: impl std::fmt::Display) -> Failure {
-    Failure { code, source: source.to_owned(), message: message.to_string() }
+/// Makes a failure with a message of its own.
+pub(crate) fn failure(code: FailureCode, source: &str, message: impl Into<String>) -> Failure {
+    Failure { code, source: source.to_owned(), message: message.into() }
+}
+
+/// Makes a failure whose message is the error and the chain of its causes.
+pub(crate) fn caused(code: FailureCode, source: &str, error: &(dyn Error + 'static)) -> Failure {
+    failure(code, source, chain(error))
+}
+
+/// Returns the error and its causes, joined by colons. A cause that the text before it quotes
+/// already is left out.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            let _ = write!(text, ": {cause_text}");
+        }
+        next = cause.source();
+    }
+    text
 }
 
 pub(crate) fn audio_failure(error: &audio::Error, source: &str) -> Failure {
@@ -32,22 +54,23 @@ pub(crate) fn audio_failure(error: &audio::Error, source: &str) -> Failure {
         audio::Error::Truncated { .. } => FailureCode::AudioTruncated,
         audio::Error::LimitExceeded { .. } => FailureCode::AudioTooLong,
         audio::Error::Read(error) => return read_failure(error, source),
-        // `Corrupt`, and what a later version of the crate may add.
+        // `Corrupt`, and kinds that a later version of the crate may add.
         _ => FailureCode::AudioCorrupt,
     };
-    failure(code, source, error)
+    caused(code, source, error)
 }
 
-/// The source's bytes could not be read: the store's own error is inside.
+/// Returns the failure for bytes of the recording that could not be read. An error of the store is
+/// inside of the I/O error.
 fn read_failure(error: &io::Error, source: &str) -> Failure {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<store::Error>());
     inner.map_or_else(
-        || failure(FailureCode::SourceUnavailable, source, error),
+        || caused(FailureCode::SourceUnavailable, source, error),
         |inner| source_failure(inner, source),
     )
 }
 
-/// An error met while reading the recording.
+/// Returns the failure for an error of the store while the recording is read.
 pub(crate) fn source_failure(error: &store::Error, source: &str) -> Failure {
     let code = match error.kind {
         store::Kind::NotFound => FailureCode::SourceMissing,
@@ -57,17 +80,35 @@ pub(crate) fn source_failure(error: &store::Error, source: &str) -> Failure {
         store::Kind::Invalid => FailureCode::JobInvalid,
         _ => FailureCode::SourceUnavailable,
     };
-    failure(code, source, error)
+    caused(code, source, error)
 }
 
-/// An error met while writing (or looking at) the transcript.
+/// Returns the failure for an error of the store while the transcript or a record is read or
+/// written.
 pub(crate) fn output_failure(error: &store::Error, source: &str) -> Failure {
     let code = match error.kind {
-        // A bucket that is not there is as final as one that may not be written to.
+        // A missing bucket is as permanent as a denied one.
         store::Kind::NotFound | store::Kind::Denied => FailureCode::OutputDenied,
         store::Kind::Full => FailureCode::OutputFull,
         store::Kind::Invalid | store::Kind::TooLarge => FailureCode::JobInvalid,
         _ => FailureCode::OutputUnavailable,
     };
-    failure(code, source, error)
+    caused(code, source, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Outer(&'static str, #[source] io::Error);
+
+    #[test]
+    fn messages_contain_the_chain_of_causes_once() {
+        let disk = || io::Error::other("disk is broken");
+        assert_eq!(chain(&Outer("cannot read a.wav", disk())), "cannot read a.wav: disk is broken");
+        let quoted = Outer("cannot read a.wav: disk is broken", disk());
+        assert_eq!(chain(&quoted), "cannot read a.wav: disk is broken");
+    }
 }

@@ -1,21 +1,30 @@
-//! The loop: lease, fetch, transcribe, put, acknowledge; retries by kind, drain on SIGTERM.
+//! Transcribes recordings from store to store, and serves jobs from a queue.
 //!
-//! [`Transcriber`] takes one recording from store to store, for the worker and for the command line
-//! alike; [`Worker`] feeds it from a queue.
+//! [`Transcriber`] reads one recording, runs the pipeline and writes the transcript, for the worker
+//! and for the command line. [`Worker`] leases jobs, hands them to it, and settles the leases:
+//! retries by kind of failure, drain on request. [`ComputePool`] is the set of cores that all
+//! recordings in flight share.
 
-mod affinity;
+mod capabilities;
+mod config;
 pub mod convert;
 mod failure;
+mod job;
 mod pool;
+mod presets;
+mod records;
 mod transcriber;
 mod worker;
 
-pub use failure::failure_of;
-pub use pool::ComputePool;
-pub use transcriber::{Assignment, Completed, Transcriber, Transcription};
-pub use worker::{Options, Summary, Worker};
+pub use self::{
+    config::WorkerConfig,
+    failure::failure_of,
+    pool::ComputePool,
+    transcriber::{Completed, Transcriber, Transcription, TranscriptionRequest, interruptible},
+    worker::{Summary, Worker},
+};
 
-/// RFC 3339, UTC, to the second.
+/// Returns the current time in RFC 3339, UTC, to the second.
 fn now() -> String {
     let now = time::OffsetDateTime::now_utc();
     let format = &time::format_description::well_known::Rfc3339;

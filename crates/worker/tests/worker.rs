@@ -117,14 +117,14 @@ impl Fleet {
         };
         let stores = Arc::new(Stores::new(Config::default()).unwrap());
         let queue = MemoryQueue::new();
-        let options = worker::Options {
+        let config = worker::WorkerConfig {
             name: "test".to_owned(),
             jobs: 1,
             retry_delays: vec![0, 0],
-            ..worker::Options::default()
+            ..worker::WorkerConfig::default()
         };
         let transcriber = Transcriber::new(stores, vec![("preset".to_owned(), pipeline)], decoding);
-        let worker = Worker::new(Arc::new(queue.clone()), transcriber, options, 1);
+        let worker = Worker::new(Arc::new(queue.clone()), transcriber, config, 1);
         let root = tempfile::tempdir().unwrap();
         Some(Self { root, queue, worker, submitted: AtomicUsize::new(0) })
     }

@@ -1,3 +1,5 @@
+//! `scriptorium completions`: prints a shell completion script.
+
 use clap::CommandFactory;
 
 use crate::{

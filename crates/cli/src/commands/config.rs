@@ -1,8 +1,16 @@
-use crate::{args::ConfigArgs, commands::print_json, config::Layered, exit};
+//! `scriptorium config`: prints the effective configuration.
 
-/// Prints the effective configuration as TOML that could be used as a file, each value with its
-/// origin.
-pub(crate) fn run(layered: &Layered, args: &ConfigArgs) -> anyhow::Result<u8> {
+use app::config::LayeredConfig;
+
+use crate::{
+    args::ConfigArgs,
+    commands::{print_json, print_line},
+    exit,
+};
+
+/// Prints the effective configuration as TOML, which can serve as a configuration file, each value
+/// with its origin.
+pub(crate) fn run(layered: &LayeredConfig, args: &ConfigArgs) -> anyhow::Result<u8> {
     if args.json {
         let entries = layered.values.iter().map(|(key, (value, origin))| {
             (key.clone(), serde_json::json!({ "value": value, "origin": origin }))
@@ -15,10 +23,10 @@ pub(crate) fn run(layered: &Layered, args: &ConfigArgs) -> anyhow::Result<u8> {
         let (parent, name) = key.rsplit_once('.').unwrap_or(("", key));
         if parent != section {
             section = parent;
-            super::print_line(&format!("\n[{section}]"))?;
+            print_line(&format!("\n[{section}]"))?;
         }
-        // JSON scalars and lists of them are TOML, save null, which TOML leaves out.
-        super::print_line(&match value {
+        // JSON scalars and lists of them are valid TOML, except null.
+        print_line(&match value {
             serde_json::Value::Null => format!("# {name} is not set"),
             value => format!("{name} = {value}  # {origin}"),
         })?;

@@ -1,23 +1,26 @@
-use std::{fmt::Write, path::PathBuf};
+//! `scriptorium models`: lists, pulls, verifies and inspects models.
 
+use std::{collections::HashSet, fmt::Write, iter, path::PathBuf};
+
+use app::Config;
 use models::{Entry, Error, Library, Preset};
 use serde_json::json;
 
 use crate::{
     args::{ModelsArgs, ModelsCommand},
     commands::{print_json, print_line},
-    config::Config,
-    exit, loading, wiring,
+    exit,
+    progress::download_bar,
 };
 
 pub(crate) async fn run(config: &Config, args: ModelsArgs) -> anyhow::Result<u8> {
-    let library = wiring::library(config)?;
+    let library = app::library(config)?;
     match args.command {
         ModelsCommand::List { json } => list(&library, json),
         ModelsCommand::Pull { names } => {
             for name in to_pull(config, &library, names) {
                 let entry = library.catalogue().get(&name)?;
-                let directory = wiring::pull(&library, entry).await?;
+                let directory = app::pull(&library, entry, &download_bar()).await?;
                 print_line(&format!("{name}\t{}", directory.path.display()))?;
             }
             Ok(exit::SUCCESS)
@@ -31,26 +34,26 @@ pub(crate) async fn run(config: &Config, args: ModelsArgs) -> anyhow::Result<u8>
     }
 }
 
-/// The models of the presets and models named, each once; without names, those that are used when
-/// nothing else is asked for.
+/// Returns the models of the given presets and models, each once; without names, the models that
+/// the configuration uses.
 fn to_pull(config: &Config, library: &Library, names: Vec<String>) -> Vec<String> {
-    // A preset of another name than its recognizer's stands for all its models; a recognizer is a
-    // preset of itself, and comes with the VAD.
+    // A preset stands for all of its models. A recognizer that no preset is named after is a preset
+    // of itself and the VAD.
     let named = |name: &String| match library.catalogue().preset(name) {
         Some(preset) => models_of(&preset),
         None => vec![name.clone()],
     };
     let mut models: Vec<String> = if names.is_empty() {
-        let recognizers = std::iter::once(&config.models.recognizer).chain(&config.models.also);
-        let used = recognizers.flat_map(|name| models_of(&loading::preset(config, library, name)));
-        // Directories that are there need no pull, and have no source.
-        let to_be_had =
+        let recognizers = iter::once(&config.models.recognizer).chain(&config.models.also);
+        let used = recognizers.flat_map(|name| models_of(&app::preset(config, library, name)));
+        // Existing directories outside of the catalogue have no source, and need no pull.
+        let in_catalogue_or_missing =
             |name: &String| library.catalogue().get(name).is_ok() || library.open(name).is_err();
-        used.filter(to_be_had).collect()
+        used.filter(in_catalogue_or_missing).collect()
     } else {
         names.iter().flat_map(named).collect()
     };
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     models.retain(|name| seen.insert(name.clone()));
     models
 }
@@ -59,7 +62,7 @@ fn models_of(preset: &Preset) -> Vec<String> {
     preset.models().into_iter().map(str::to_owned).collect()
 }
 
-/// Looks at a directory, installed or not; one that cannot be used is a failure.
+/// Describes a model directory, installed or not. The exit code tells whether it is usable.
 fn inspect(library: &Library, model: &str, json: bool) -> anyhow::Result<u8> {
     let inspection = models::inspect(&inspected(library, model)?)?;
     if json {
@@ -70,7 +73,7 @@ fn inspect(library: &Library, model: &str, json: bool) -> anyhow::Result<u8> {
     Ok(if inspection.is_usable() { exit::SUCCESS } else { exit::FAILURE })
 }
 
-/// The directory that `model` names, as [`Library::open`] finds it, but in whatever state.
+/// Returns the directory that [`Library::open`] would open for `model`, even if it is damaged.
 fn inspected(library: &Library, model: &str) -> Result<PathBuf, Error> {
     if let Ok(entry) = library.catalogue().get(model) {
         let directory = library.directory(entry);
@@ -129,7 +132,7 @@ fn list(library: &Library, json: bool) -> anyhow::Result<u8> {
 fn verify(library: &Library, names: &[String]) -> anyhow::Result<u8> {
     let catalogue = library.catalogue();
     let entries = if names.is_empty() {
-        // Not those that open: the damaged ones are what this is for.
+        // Every directory that exists: damaged models do not open, but must be checked.
         catalogue.models.iter().filter(|entry| library.directory(entry).is_dir()).collect()
     } else {
         names.iter().map(|name| catalogue.get(name)).collect::<Result<Vec<_>, Error>>()?

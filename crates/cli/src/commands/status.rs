@@ -1,30 +1,33 @@
+//! `scriptorium status`: counts the jobs of a batch by state, and lists its failures.
+
 use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::Context;
+use app::Config;
 use futures::{StreamExt, TryStreamExt};
 use job::{Batch, BatchId, Failed, Records};
 use serde::Serialize;
 use store::{Location, Stores};
 
 use crate::{
-    args::StatusArgs,
+    args::{StatusArgs, output_prefix},
     commands::{print_json, print_line},
-    config::Config,
     exit, history,
     progress::Counter,
-    wiring,
+    termination::termination,
 };
 
-const POLL: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 const MAX_RECORD_BYTES: u64 = 1 << 20;
-/// Failure records read at a time, and listed.
+/// Failure records that are read concurrently.
 const CONCURRENT_READS: usize = 16;
-const FAILURES_LISTED: usize = 1000;
+/// Failure records that are listed.
+const MAX_LISTED_FAILURES: usize = 1000;
 
 pub(crate) async fn run(config: &Config, args: StatusArgs) -> anyhow::Result<u8> {
     let out = args.out.map_or_else(|| history::recall(&args.batch), Ok)?;
-    let output = wiring::output_prefix(&out)?;
-    let stores = wiring::stores(config)?;
+    let output = output_prefix(&out)?;
+    let stores = app::stores(config)?;
     if args.wait {
         return follow(&stores, &output, &args.batch, args.json).await;
     }
@@ -32,7 +35,7 @@ pub(crate) async fn run(config: &Config, args: StatusArgs) -> anyhow::Result<u8>
     status.print(args.json)
 }
 
-/// Waits until every job of the batch is done or failed; prints the status then.
+/// Waits until every job of the batch is done or failed, then prints the status.
 pub(crate) async fn follow(
     stores: &Stores,
     output: &Location,
@@ -40,7 +43,7 @@ pub(crate) async fn follow(
     json: bool,
 ) -> anyhow::Result<u8> {
     let counter = Counter::start();
-    let stop = wiring::termination()?;
+    let stop = termination()?;
     loop {
         let tally = Tally::read(stores, output, batch).await?;
         counter.show(tally.done + tally.failed, tally.jobs, &tally.to_string());
@@ -48,7 +51,7 @@ pub(crate) async fn follow(
             break;
         }
         tokio::select! {
-            () = tokio::time::sleep(POLL) => {}
+            () = tokio::time::sleep(POLL_INTERVAL) => {}
             () = stop.cancelled() => return Ok(exit::INTERRUPTED),
         }
     }
@@ -56,10 +59,10 @@ pub(crate) async fn follow(
     Status::read(stores, output, batch).await?.print(json)
 }
 
-/// How many jobs of a batch are where.
+/// Number of jobs of a batch by state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 struct Tally {
-    /// Absent while the batch is still being submitted.
+    /// All jobs; absent while the batch is being submitted.
     jobs: Option<u64>,
     queued: u64,
     running: u64,
@@ -80,14 +83,15 @@ impl Tally {
     async fn read(stores: &Stores, output: &Location, batch: &BatchId) -> anyhow::Result<Self> {
         let records = Records::under(&output.to_string(), batch);
         let jobs = read_batch(stores, &records).await?.jobs;
-        // In the order in which jobs move on: one that does meanwhile is counted where it went.
-        let running = names(stores, &records.all_running()).await?;
-        let failed = names(stores, &records.all_failed()).await?;
-        let done = names(stores, &records.all_done()).await?;
+        // In the order in which jobs change state, so that a job that changes state between two
+        // listings is not missed.
+        let running = job_ids(stores, &records.all_running()).await?;
+        let failed = job_ids(stores, &records.all_failed()).await?;
+        let done = job_ids(stores, &records.all_done()).await?;
         Ok(Self::count(jobs, &running, &failed, &done))
     }
 
-    /// Every job once: done counts before failed, and failed before running.
+    /// Counts every job once: as done rather than failed, as failed rather than running.
     fn count(
         jobs: Option<u64>,
         running: &BTreeSet<String>,
@@ -121,7 +125,7 @@ impl std::fmt::Display for Tally {
 impl Status {
     async fn read(stores: &Stores, output: &Location, batch: &BatchId) -> anyhow::Result<Self> {
         let tally = Tally::read(stores, output, batch).await?;
-        let failures = failures(stores, output, batch).await?;
+        let failures = read_failures(stores, output, batch).await?;
         Ok(Self { batch: batch.clone(), out: output.to_string(), tally, failures })
     }
 
@@ -144,7 +148,7 @@ impl Status {
     }
 }
 
-/// The record of the batch's submission.
+/// Reads the record of the batch.
 pub(super) async fn read_batch(stores: &Stores, records: &Records) -> anyhow::Result<Batch> {
     let uri = records.batch();
     let (store, key) = stores.open(&uri.parse()?)?;
@@ -154,8 +158,8 @@ pub(super) async fn read_batch(stores: &Stores, records: &Records) -> anyhow::Re
     })
 }
 
-/// Names of the jobs that have a record under the prefix `uri`.
-async fn names(stores: &Stores, uri: &str) -> anyhow::Result<BTreeSet<String>> {
+/// Returns the ids of the jobs that have a record under the prefix `uri`.
+async fn job_ids(stores: &Stores, uri: &str) -> anyhow::Result<BTreeSet<String>> {
     let (store, prefix) = stores.open(&uri.parse()?)?;
     let names = store
         .list(&prefix)
@@ -167,20 +171,25 @@ async fn names(stores: &Stores, uri: &str) -> anyhow::Result<BTreeSet<String>> {
     Ok(names.await?)
 }
 
-async fn failures(
+/// Reads the first failure records of the batch.
+async fn read_failures(
     stores: &Stores,
     output: &Location,
     batch: &BatchId,
 ) -> anyhow::Result<Vec<Failed>> {
     let records = Records::under(&output.to_string(), batch);
     let (store, prefix) = stores.open(&records.all_failed().parse()?)?;
-    let keys: Vec<String> =
-        store.list(&prefix).take(FAILURES_LISTED).map_ok(|object| object.key).try_collect().await?;
+    let keys: Vec<String> = store
+        .list(&prefix)
+        .take(MAX_LISTED_FAILURES)
+        .map_ok(|object| object.key)
+        .try_collect()
+        .await?;
     let store = &store;
     let read = futures::stream::iter(keys).map(async |key| {
         let (_, body) = store.get(&key, MAX_RECORD_BYTES).await?;
         let record = serde_json::from_slice::<Failed>(&body);
-        record.with_context(|| format!("{key} is no record of a failure"))
+        record.with_context(|| format!("{key} is not a valid failure record"))
     });
     read.buffered(CONCURRENT_READS).try_collect().await
 }
@@ -190,9 +199,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_job_counts_once_as_what_became_of_it() {
+    fn counts_each_job_once_by_its_latest_state() {
         let set = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
-        // A worker that dies, or cannot reach the store any more, leaves its mark behind.
+        // A worker that dies, or loses the store, leaves earlier records behind.
         let (running, failed, done) = (set(&["a", "b", "c"]), set(&["b", "c", "d"]), set(&["c"]));
         let tally = Tally::count(Some(6), &running, &failed, &done);
         let expected = Tally { jobs: Some(6), queued: 2, running: 1, done: 1, failed: 2 };

@@ -1,6 +1,12 @@
-use std::sync::atomic::{AtomicU64, Ordering};
+//! `scriptorium submit`: publishes one job per recording, as one batch.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use anyhow::Context;
+use app::Config;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use job::{Batch, Job, Options, Records};
@@ -13,23 +19,21 @@ use worker::convert;
 
 use crate::{
     UsageError,
-    args::SubmitArgs,
+    args::{SubmitArgs, output_prefix},
     claims::{self, Claim, Claims},
     commands::{print_json, print_line, status},
-    config::Config,
     exit, history,
     progress::Progress,
     sources::{self, Found, Item},
-    wiring,
 };
 
-/// Jobs being published at a time: the broker confirms them in groups.
-const PUBLISHED_AT_A_TIME: usize = 512;
+/// Jobs that are published concurrently: the broker confirms them in groups.
+const CONCURRENT_PUBLISHES: usize = 512;
 
 pub(crate) async fn run(config: &Config, args: SubmitArgs) -> anyhow::Result<u8> {
-    let output = wiring::output_prefix(&args.out)?;
-    let stores = wiring::stores(config)?;
-    let queue = AmqpQueue::connect(wiring::queue(config)?).await?;
+    let output = output_prefix(&args.out)?;
+    let stores = app::stores(config)?;
+    let queue = AmqpQueue::connect(app::queue_config(config)?).await?;
     let mut submission = Submission::new(&args, output, &stores).await?;
 
     submission.write_batch(&stores).await?;
@@ -50,7 +54,7 @@ pub(crate) async fn run(config: &Config, args: SubmitArgs) -> anyhow::Result<u8>
     } else if !args.json {
         print_line(batch.as_str())?;
     }
-    // Nothing found is a failure too: a mistyped prefix must not pass for work done.
+    // Nothing found is a failure, too: the prefix may be mistyped.
     let complete = published.failed == 0 && published.jobs > 0;
     let code = if complete { exit::SUCCESS } else { exit::FAILURE };
     if !args.wait {
@@ -60,7 +64,7 @@ pub(crate) async fn run(config: &Config, args: SubmitArgs) -> anyhow::Result<u8>
     Ok(waited.max(code))
 }
 
-/// One batch on its way into the queue.
+/// A batch that is being submitted.
 struct Submission {
     batch: Batch,
     output: Location,
@@ -69,14 +73,17 @@ struct Submission {
     claims: Claims,
 }
 
-fn is_missing(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<store::Error>().is_some_and(|error| error.kind == store::Kind::NotFound)
-}
-
+/// Counts of a submission.
 struct Published {
     jobs: u64,
+    /// Files without the extension of a recording.
     ignored: u64,
+    /// Recordings without a job.
     failed: u64,
+}
+
+fn is_missing(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<store::Error>().is_some_and(|error| error.kind == store::Kind::NotFound)
 }
 
 impl Submission {
@@ -92,9 +99,10 @@ impl Submission {
         }
         let records = Records::under(&batch.output, &batch.id);
         if args.batch.is_some() {
-            // It began when it was submitted first. One of another version is not overwritten.
+            // Keeps the time of the first submission. A record of another version is an error, and
+            // is not overwritten.
             match status::read_batch(stores, &records).await {
-                Ok(begun) => batch.submitted_at = begun.submitted_at,
+                Ok(first) => batch.submitted_at = first.submitted_at,
                 Err(error) if is_missing(&error) => {}
                 Err(error) => return Err(error),
             }
@@ -112,15 +120,15 @@ impl Submission {
         Ok(())
     }
 
-    /// Publishes a job for every recording; returns once the broker has them all.
+    /// Publishes a job for every recording; returns once the broker has confirmed all of them.
     async fn publish(
         &self,
-        stores: &std::sync::Arc<Stores>,
+        stores: &Arc<Stores>,
         queue: &AmqpQueue,
         args: &SubmitArgs,
     ) -> anyhow::Result<Published> {
         let progress = Progress::start();
-        let (sender, receiver) = mpsc::channel(PUBLISHED_AT_A_TIME);
+        let (sender, receiver) = mpsc::channel(CONCURRENT_PUBLISHES);
         let listing = tokio::spawn({
             let (stores, paths) = (stores.clone(), self.batch.sources.clone());
             let all_files = args.recordings.all_files;
@@ -129,7 +137,7 @@ impl Submission {
         let (jobs, ignored, failed) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
         let found = ReceiverStream::new(receiver).map(Ok::<_, anyhow::Error>);
         found
-            .try_for_each_concurrent(PUBLISHED_AT_A_TIME, async |found| {
+            .try_for_each_concurrent(CONCURRENT_PUBLISHES, async |found| {
                 match found {
                     Found::Recording(item) => match self.job(&item) {
                         Ok(None) => {}
@@ -138,7 +146,7 @@ impl Submission {
                                 .await
                                 .with_context(|| {
                                     format!(
-                                        "submission cut off; go on with --batch {}",
+                                        "submission interrupted; continue it with --batch {}",
                                         self.batch.id
                                     )
                                 })?;
@@ -173,8 +181,8 @@ impl Submission {
         Ok(published)
     }
 
-    /// Publishes one job. Where the batch was submitted before, the job may have failed then: that
-    /// is history now, and must not be taken for the outcome.
+    /// Publishes one job. If the batch is submitted `again`, deletes the record of an earlier
+    /// failure of the job first, so that it is not taken for the result.
     async fn submit(
         &self,
         stores: &Stores,
@@ -185,14 +193,17 @@ impl Submission {
         if again {
             for uri in [self.records.failed(&job.id), job.error_record()] {
                 let (store, key) = stores.open(&uri.parse()?)?;
-                store.delete(&key).await.context("cannot delete the record of a failure")?;
+                store
+                    .delete(&key)
+                    .await
+                    .context("cannot delete the record of an earlier failure")?;
             }
         }
         let message = Message { id: job.id.clone(), body: job.to_vec().into(), attempt: 0 };
         Ok(queue.publish(message).await?)
     }
 
-    /// The job of a recording; none if the recording was named before.
+    /// Returns the job of a recording; `None` if the recording was listed before.
     fn job(&self, item: &Item) -> Result<Option<Job>, UsageError> {
         let output =
             self.output.join(&item.relative).map_err(|error| UsageError(error.to_string()))?;
@@ -204,7 +215,7 @@ impl Submission {
         }
         let records = self.records.prefix().to_owned();
         let job = Job::new(self.batch.id.clone(), source, output, records, self.options.clone());
-        // Refused here rather than by the worker that leases it.
+        // An invalid job is refused here, so that no worker has to.
         job.validate().map_err(|error| UsageError(error.to_string()))?;
         Ok(Some(job))
     }

@@ -1,30 +1,26 @@
-use std::sync::Arc;
+//! `scriptorium worker`: leases jobs until SIGTERM, then drains.
 
+use std::{sync::Arc, time::Duration};
+
+use app::{BuildOptions, Config};
+use backon::{BackoffBuilder, ExponentialBuilder};
 use queue::AmqpQueue;
-use store::Location;
-use worker::Worker;
+use store::{Capabilities, Location};
+use tokio_util::sync::CancellationToken;
+use worker::{Transcriber, Worker};
 
-use crate::{
-    UsageError,
-    config::Config,
-    exit,
-    loading::{self, Needs},
-    wiring,
-};
+use crate::{UsageError, exit, progress::download_bar, termination::termination};
 
-/// Runs until SIGTERM; then drains.
 pub(crate) async fn run(config: &Config) -> anyhow::Result<u8> {
-    // Before the models, which take a while.
-    let queue = wiring::queue(config)?;
-    let drain = wiring::termination()?;
-    let engine = loading::engine(config, needs(config)).await?;
+    // Validated first, because loading the models takes a while.
+    let queue = app::queue_config(config)?;
+    let drain = termination()?;
+    let app = app::build(config, build_options(config), &download_bar()).await?;
     for prefix in &config.worker.probe {
         let location: Location =
             prefix.parse().map_err(|error| UsageError(format!("worker.probe: {error}")))?;
         let location = location.as_prefix();
-        let transcriber = &engine.transcriber;
-        let probed =
-            wiring::with_backoff("the store", &drain, || transcriber.probe(&location)).await?;
+        let probed = probe(&app.transcriber, &location, &drain).await?;
         let Some(capabilities) = probed else { return Ok(exit::SUCCESS) };
         tracing::info!(%location, ?capabilities, "store probed");
     }
@@ -32,19 +28,54 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<u8> {
         queue = AmqpQueue::connect(queue) => queue?,
         () = drain.cancelled() => return Ok(exit::SUCCESS),
     };
-    let mut options = config.worker.clone();
-    if options.name.is_empty() {
-        options.name = wiring::process_name();
+    let mut config = config.worker.clone();
+    if config.name.is_empty() {
+        config.name = process_name();
     }
-    Worker::new(Arc::new(queue), engine.transcriber, options, engine.cores).run(drain).await?;
+    Worker::new(Arc::new(queue), app.transcriber, config, app.cores).run(drain).await?;
     Ok(exit::SUCCESS)
 }
 
-/// Whatever jobs may ask for. A model that is loaded for nothing costs memory: speakers only where
-/// the operator says so; the grammars of numbers are one or two megabytes.
-fn needs(config: &Config) -> Needs {
+/// Returns what jobs may ask for. A model that no job uses costs memory, so the speaker model is
+/// loaded only if the configuration names one; the grammars of text normalization take one or two
+/// megabytes.
+fn build_options(config: &Config) -> BuildOptions {
     let speakers = config.models.speakers.is_some();
-    Needs { pull: false, punctuation: true, speakers, normalization: true }
+    BuildOptions { pull: false, punctuation: true, speakers, normalization: true }
+}
+
+/// Probes the store of `location` until that succeeds, fails for good, or `stop` is cancelled
+/// (`None`), with growing delays in between.
+async fn probe(
+    transcriber: &Transcriber,
+    location: &Location,
+    stop: &CancellationToken,
+) -> Result<Option<Capabilities>, store::Error> {
+    let mut delays = ExponentialBuilder::default()
+        .with_min_delay(Duration::from_secs(1))
+        .with_max_delay(Duration::from_secs(60))
+        .without_max_times()
+        .with_jitter()
+        .build();
+    loop {
+        let error = match transcriber.probe(location).await {
+            Ok(capabilities) => return Ok(Some(capabilities)),
+            Err(error) if !error.is_transient() => return Err(error),
+            Err(error) => error,
+        };
+        let Some(delay) = delays.next() else { return Err(error) };
+        tracing::warn!(%error, ?delay, "waiting for the store");
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            () = stop.cancelled() => return Ok(None),
+        }
+    }
+}
+
+/// Returns the name of this process in records and logs.
+fn process_name() -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    format!("{host}-{}", std::process::id())
 }
 
 #[cfg(test)]
@@ -52,12 +83,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_worker_is_ready_for_jobs_that_want_digits() {
+    fn a_worker_loads_text_normalization_and_no_speaker_model() {
         let config = Config::default();
-        let library = wiring::library(&config).unwrap();
-        let preset = loading::preset(&config, &library, "paraformer-zh");
+        let library = app::library(&config).unwrap();
+        let preset = app::preset(&config, &library, "paraformer-zh");
         assert_eq!(preset.normalization.as_deref(), Some("itn-zh"));
-        assert!(needs(&config).normalization);
-        assert!(!needs(&config).speakers);
+        assert!(build_options(&config).normalization);
+        assert!(!build_options(&config).speakers);
     }
 }

@@ -101,8 +101,8 @@ impl OnnxFile {
     /// [`Error::Read`] if the file cannot be read, [`Error::Model`] if it is not an ONNX model or a
     /// weight is NaN.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let source = Source::open(path)
-            .map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let source =
+            Source::open(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
         Self::open(path, source)
     }
 

@@ -146,7 +146,9 @@ fn sorted(nodes: Vec<OnnxNode>) -> TractResult<Vec<OnnxNode>> {
             while let Some(&index) = stack.last() {
                 if states[index] == State::New {
                     states[index] = State::Open;
-                    for &producer in nodes[index].dependencies().filter_map(|name| producers.get(name)) {
+                    for &producer in
+                        nodes[index].dependencies().filter_map(|name| producers.get(name))
+                    {
                         let cycle = states[producer] == State::Open;
                         ensure!(!cycle, "`{}` depends on itself", nodes[index].name());
                         if states[producer] == State::New {

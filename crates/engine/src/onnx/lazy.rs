@@ -33,7 +33,11 @@ pub(super) trait Loader: Any + fmt::Debug + Send + Sync {
 
 /// Makes a lazy tensor.
 pub(super) fn lazy_tensor(kind: DatumType, shape: &[usize], loader: impl Loader) -> Tensor {
-    Tensor::from_storage(kind, shape, LazyTensor { loader: Arc::new(loader), here: OnceLock::new() })
+    Tensor::from_storage(
+        kind,
+        shape,
+        LazyTensor { loader: Arc::new(loader), here: OnceLock::new() },
+    )
 }
 
 /// Returns whether the values of `tensor` are not in memory.

@@ -79,7 +79,9 @@ impl EvalOp for CachedAttention {
     not_out_of_plan!();
 
     fn eval(&self, context: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let &[beams, added, stride] = inputs[0].shape() else { bail!("takes [beams, n, 3 * width]") };
+        let &[beams, added, stride] = inputs[0].shape() else {
+            bail!("takes [beams, n, 3 * width]")
+        };
         let qkv = floats(&inputs[0])?;
         let width = stride / 3;
         let head_width = width / self.heads;
@@ -122,7 +124,11 @@ impl TypedOp for CachedAttention {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         let stride = last_axis(inputs[0])?;
         ensure!(inputs[0].rank() == 3 && self.heads > 0, "takes [beams, n, 3 * width]");
-        ensure!(stride > 0 && stride % (3 * self.heads) == 0, "{} heads do not divide {stride}", self.heads);
+        ensure!(
+            stride > 0 && stride % (3 * self.heads) == 0,
+            "{} heads do not divide {stride}",
+            self.heads
+        );
         Ok(tvec!(with_last_axis(inputs[0], stride / 3)?))
     }
 }
@@ -163,7 +169,11 @@ impl TypedOp for CrossAttention {
 
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         let width = last_axis(inputs[0])?;
-        ensure!(self.heads > 0 && width > 0 && width % self.heads == 0, "{} heads do not divide {width}", self.heads);
+        ensure!(
+            self.heads > 0 && width > 0 && width % self.heads == 0,
+            "{} heads do not divide {width}",
+            self.heads
+        );
         Ok(tvec!(with_last_axis(inputs[0], width)?))
     }
 }

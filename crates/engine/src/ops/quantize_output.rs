@@ -79,7 +79,7 @@ impl EvalOp for QuantizeOutput {
             let floats = &mut floats[..count];
             let min_max = self.compute().compute_into_with_min_max(&inputs, floats)?;
             let mut view = out.try_as_plain_ram_mut()?;
-            Ok(dynamic::quantize_within(min_max, floats, view.as_slice_mut::<u8>()?))
+            Ok(dynamic::quantize_with_min_max(min_max, floats, view.as_slice_mut::<u8>()?))
         })?;
         recycle(inputs);
         Ok(tvec!(

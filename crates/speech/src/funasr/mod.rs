@@ -1,15 +1,16 @@
-//! What FunASR's models have in common: their directories, settings and tokens, and the text that
-//! tokens make.
+//! What FunASR's models share: directory layouts, settings, vocabularies, and joining tokens to
+//! text.
 //!
-//! Two layouts are read. FunASR's own has `model_quant.onnx` or `model.onnx`, `config.yaml` (once
-//! `asr.yaml`), `am.mvn` (once `asr.mvn`) and `tokens.json` (once `tokens.txt`). sherpa-onnx's has
-//! `model.int8.onnx` or `model.onnx` and `tokens.txt`; its settings are metadata of the ONNX file.
+//! Two layouts are supported. FunASR's own has `model_quant.onnx` or `model.onnx`, `config.yaml`
+//! (formerly `asr.yaml`), `am.mvn` (formerly `asr.mvn`) and `tokens.json` (formerly `tokens.txt`).
+//! sherpa-onnx's has `model.int8.onnx` or `model.onnx` and `tokens.txt`; its settings are metadata
+//! of the ONNX file.
 
-mod config;
+mod settings;
 pub(crate) mod text;
-mod tokens;
+mod vocabulary;
 mod weights;
 
-pub(crate) use config::{Config, Setup};
-pub(crate) use tokens::Tokens;
+pub(crate) use settings::{ConfigYaml, ModelSettings};
+pub(crate) use vocabulary::Vocabulary;
 pub(crate) use weights::Weights;

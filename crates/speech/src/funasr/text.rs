@@ -1,116 +1,118 @@
-//! From tokens to text, as FunASR's `funasr/utils/postprocess_utils.py` joins them.
+//! Joins tokens to text, as FunASR's `funasr/utils/postprocess_utils.py` does.
 
 use std::ops::Range;
 
-use crate::punctuation::unspaced;
+use crate::punctuation::is_unspaced;
 
-/// What becomes of a sequence of tokens.
+/// Text of a sequence of tokens, and its words.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Text {
-    /// Chinese without spaces, other words apart by one.
+pub(crate) struct JoinedText {
+    /// Text without spaces between Chinese characters and with one space between other words.
     pub(crate) sentence: String,
-    /// The words of `sentence`, as it parts them; a Chinese character is one.
+    /// Words of `sentence`, as its spaces separate them; each Chinese character is a word.
     pub(crate) words: Vec<Word>,
 }
 
+/// A word, and the tokens that it was joined from.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Word {
     pub(crate) text: String,
-    /// Where in the sequence of tokens it stands.
+    /// Indices into the sequence of tokens.
     pub(crate) tokens: Range<usize>,
 }
 
-/// Marks of the vocabulary that are no text.
-const MARKS: [&str; 4] = ["<s>", "</s>", "<unk>", "<OOV>"];
-/// Ends a piece whose word goes on in the next token.
-const CONTINUED: &str = "@@";
-/// SentencePiece's sign for the blank before a word.
-const BLANK: char = '\u{2581}';
+/// Tokens of the vocabulary that are not text.
+const SPECIAL_TOKENS: [&str; 4] = ["<s>", "</s>", "<unk>", "<OOV>"];
+/// Suffix of a token whose word continues in the next token.
+const CONTINUATION: &str = "@@";
+/// SentencePiece's symbol for the space before a word.
+const WORD_START: char = '\u{2581}';
 
-/// What a sentence is built of.
+/// An element of a sentence.
 enum Item {
     Word(Word),
-    Blank,
+    Space,
 }
 
-/// `sentence_postprocess`: Chinese characters, English words, and pieces of words (`hel@@`, `lo`).
-/// Single letters in a row are an abbreviation, written in capitals.
+/// Joins Chinese characters, English words, and parts of words (`hel@@`, `lo`), as FunASR's
+/// `sentence_postprocess`. Consecutive single letters form an abbreviation, written in capitals.
 ///
-/// In this FunASR drops what it cannot place, and so do we: a piece at the very end is lost, and one
-/// that is followed by a Chinese character goes to the next word. Two things are mended: a mark among
-/// the tokens does not shift the times of what follows (hence [`Word::tokens`]), and a token that is
-/// neither Chinese nor a word (`#`) does not lose its neighbour.
-pub(crate) fn join(tokens: &[&str]) -> Text {
+/// Like FunASR, this drops an unfinished word at the very end, and adds one that is followed by a
+/// Chinese character to the next word. It differs in two cases: a special token among the tokens
+/// does not shift the times of those after it (hence [`Word::tokens`]), and a token that is neither
+/// Chinese nor alphabetic (`#`) does not remove its neighbour.
+pub(crate) fn join(tokens: &[&str]) -> JoinedText {
     let mut items = Vec::new();
     let mut pending = String::new();
     let mut first = None;
-    // Whether the last token ended a word: only then does a Chinese character take its blank.
-    let mut blank = false;
+    // Whether the last item is the space after a word, which a Chinese character removes.
+    let mut ends_in_space = false;
     for (index, &token) in tokens.iter().enumerate() {
-        if MARKS.contains(&token) {
+        if SPECIAL_TOKENS.contains(&token) {
             continue;
         }
         let word = |text: String, first: Option<usize>| {
             Item::Word(Word { text, tokens: first.unwrap_or(index)..index + 1 })
         };
         if is_chinese(token) {
-            if blank {
+            if ends_in_space {
                 items.pop();
             }
             items.push(word(token.to_owned(), None));
             first = None;
-            blank = false;
-        } else if token.contains(CONTINUED) {
-            pending.push_str(&token.replace(CONTINUED, ""));
+            ends_in_space = false;
+        } else if token.contains(CONTINUATION) {
+            pending.push_str(&token.replace(CONTINUATION, ""));
             first.get_or_insert(index);
-            blank = false;
-        } else if is_word(token) {
+            ends_in_space = false;
+        } else if is_alphabetic(token) {
             pending.push_str(token);
             items.push(word(std::mem::take(&mut pending), first.take()));
-            items.push(Item::Blank);
-            blank = true;
+            items.push(Item::Space);
+            ends_in_space = true;
         } else {
             items.push(word(token.to_owned(), None));
-            blank = false;
+            ends_in_space = false;
         }
     }
     finish(abbreviate(items))
 }
 
-/// `sentence_postprocess_sentencepiece`: tokens that begin a word begin with `▁`.
-pub(crate) fn join_pieces(tokens: &[&str]) -> Text {
+/// Joins SentencePiece tokens, as FunASR's `sentence_postprocess_sentencepiece`: a token that
+/// begins a word begins with `▁`.
+pub(crate) fn join_pieces(tokens: &[&str]) -> JoinedText {
     let mut items = Vec::new();
     let mut open: Option<Word> = None;
     for (index, &token) in tokens.iter().enumerate() {
-        if MARKS.contains(&token) {
+        if SPECIAL_TOKENS.contains(&token) {
             continue;
         }
-        if token.contains(BLANK)
+        if token.contains(WORD_START)
             && let Some(word) = open.take()
         {
-            items.extend([Item::Word(word), Item::Blank]);
+            items.extend([Item::Word(word), Item::Space]);
         }
         let word = open.get_or_insert(Word { text: String::new(), tokens: index..index });
-        word.text.extend(token.chars().filter(|&char| char != BLANK));
+        word.text.extend(token.chars().filter(|&char| char != WORD_START));
         word.tokens.end = index + 1;
     }
     items.extend(open.map(Item::Word));
     finish(items)
 }
 
-fn finish(items: Vec<Item>) -> Text {
-    let mut text = Text::default();
+fn finish(items: Vec<Item>) -> JoinedText {
+    let mut text = JoinedText::default();
     for item in items {
         match item {
-            Item::Blank => text.sentence.push(' '),
+            Item::Space => text.sentence.push(' '),
             Item::Word(word) if word.text.is_empty() => {}
             Item::Word(word) => {
-                // Digits and `@` are set without a blank. FunASR counts them as words even so, and
-                // makes `1 2 3 4` of 1234 where it sets punctuation between words.
+                // There is no space between digits and `@`. FunASR nevertheless counts them as
+                // words, and writes 1234 as `1 2 3 4` where it adds punctuation between words.
                 let glued = text.words.last().is_some_and(|last| {
                     text.sentence.ends_with(&last.text)
-                        && !last.text.ends_with(unspaced)
-                        && !word.text.starts_with(unspaced)
+                        && !last.text.ends_with(is_unspaced)
+                        && !word.text.starts_with(is_unspaced)
                 });
                 text.sentence.push_str(&word.text);
                 match text.words.last_mut() {
@@ -127,11 +129,11 @@ fn finish(items: Vec<Item>) -> Text {
     text
 }
 
-/// Joins single letters that only a blank keeps apart.
+/// Joins single letters that only a space separates.
 fn abbreviate(items: Vec<Item>) -> Vec<Item> {
     let mut joined: Vec<Item> = Vec::with_capacity(items.len());
-    // Whether the last word of `joined` is a letter, or letters that were joined.
-    let mut spelled = false;
+    // Whether the last word of `joined` is a letter, or several joined letters.
+    let mut after_letter = false;
     for item in items {
         let Item::Word(mut word) = item else {
             joined.push(item);
@@ -139,28 +141,28 @@ fn abbreviate(items: Vec<Item>) -> Vec<Item> {
         };
         let letter = matches!(word.text.as_bytes(), [byte] if byte.is_ascii_alphabetic());
         if letter
-            && spelled
-            && let Some(Item::Blank) = joined.last()
+            && after_letter
+            && let Some(Item::Space) = joined.last()
             && let Some(Item::Word(before)) = joined.iter().rev().nth(1)
         {
             word.text = (before.text.clone() + &word.text).to_ascii_uppercase();
             word.tokens.start = before.tokens.start;
             joined.truncate(joined.len() - 2);
         }
-        spelled = letter;
+        after_letter = letter;
         joined.push(Item::Word(word));
     }
     joined
 }
 
-/// `isAllChinese`, which takes digits and `@` in.
+/// FunASR's `isAllChinese`, which includes digits and `@`.
 fn is_chinese(token: &str) -> bool {
     let chinese = |char| matches!(char, '\u{4e00}'..='\u{9fff}' | '0'..='9' | '@');
     !token.is_empty() && token.chars().all(chinese)
 }
 
-/// `isAllAlpha`: letters of any script, and apostrophes.
-fn is_word(token: &str) -> bool {
+/// FunASR's `isAllAlpha`: letters of any script, and apostrophes.
+fn is_alphabetic(token: &str) -> bool {
     !token.is_empty() && token.chars().all(|char| char.is_alphabetic() || char == '\'')
 }
 
@@ -169,18 +171,21 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
-    use crate::punctuation::{self, Style};
+    use crate::{
+        fixtures,
+        punctuation::{self, PunctuationStyle},
+    };
 
-    /// Cases by FunASR's own functions; see the README beside the file.
+    /// Output of FunASR's own functions; see the README next to the fixture.
     #[derive(Deserialize)]
     struct Case {
         tokens: Vec<String>,
         text: String,
-        /// Where FunASR's words are whole.
+        /// Present where FunASR does not split words.
         words: Option<Vec<String>>,
     }
 
-    fn agrees(cases: &[Case], join: fn(&[&str]) -> Text) {
+    fn assert_agrees(cases: &[Case], join: fn(&[&str]) -> JoinedText) {
         assert!(cases.len() > 100);
         for case in cases {
             let tokens: Vec<&str> = case.tokens.iter().map(String::as_str).collect();
@@ -190,8 +195,8 @@ mod tests {
             if let Some(words) = &case.words {
                 assert_eq!(own.concat(), words.concat(), "{tokens:?}");
             }
-            let joined = punctuation::join(&own, &[], Style::Chinese);
-            assert_eq!(joined, without_blanks_beside_chinese(&case.text), "{tokens:?}");
+            let joined = punctuation::join(&own, &[], PunctuationStyle::Chinese);
+            assert_eq!(joined, without_spaces_next_to_chinese(&case.text), "{tokens:?}");
             let mut end = 0;
             for word in &text.words {
                 assert!(
@@ -204,24 +209,20 @@ mod tests {
         }
     }
 
-    /// Which FunASR leaves where a piece of a word is taken for the word before.
-    fn without_blanks_beside_chinese(text: &str) -> String {
+    /// Removes spaces that FunASR leaves where it takes a part of a word for the word before.
+    fn without_spaces_next_to_chinese(text: &str) -> String {
         let parts: Vec<&str> = text.split(' ').collect();
-        punctuation::join(&parts, &[], Style::Chinese)
+        punctuation::join(&parts, &[], PunctuationStyle::Chinese)
     }
 
     #[test]
-    fn sentences_are_funasrs() {
-        let cases = include_str!("../../../../tests/fixtures/funasr-text/sentences.json");
-        let cases: Vec<Case> = serde_json::from_str(cases).expect("fixture");
-        agrees(&cases, join);
+    fn sentences_match_funasr() {
+        assert_agrees(&fixtures::json::<Vec<Case>>("funasr-text/sentences.json"), join);
     }
 
     #[test]
-    fn pieces_are_funasrs() {
-        let cases = include_str!("../../../../tests/fixtures/funasr-text/pieces.json");
-        let cases: Vec<Case> = serde_json::from_str(cases).expect("fixture");
-        agrees(&cases, join_pieces);
+    fn sentence_pieces_match_funasr() {
+        assert_agrees(&fixtures::json::<Vec<Case>>("funasr-text/pieces.json"), join_pieces);
     }
 
     #[test]
@@ -236,18 +237,18 @@ mod tests {
             spans(&["你", "<unk>", "hel@@", "lo", "a", "b", "c", "好"]),
             expected(&[("你", 0..1), ("hello", 2..4), ("ABC", 4..7), ("好", 7..8)])
         );
-        // What a Chinese character interrupts counts from after it.
+        // The tokens of a word that a Chinese character interrupts begin after that character.
         assert_eq!(spans(&["hel@@", "你", "lo"]), expected(&[("你", 1..2), ("hello", 2..3)]));
         assert_eq!(spans(&["a", "#", "你"]), expected(&[("a", 0..1), ("#", 1..2), ("你", 2..3)]));
         assert_eq!(join(&["a", "#", "你"]).sentence, "a #你");
-        // What the sentence does not part is one word.
+        // Characters without a space between them form one word.
         assert_eq!(
             spans(&["1", "2", "<unk>", "3", "年"]),
             expected(&[("123", 0..4), ("年", 4..5)])
         );
         assert_eq!(spans(&["b", "2", "b", "二"]), expected(&[("b2b", 0..3), ("二", 3..4)]));
-        assert_eq!(join(&[]), Text::default());
-        assert_eq!(join(&["<s>", "wor@@"]), Text::default());
+        assert_eq!(join(&[]), JoinedText::default());
+        assert_eq!(join(&["<s>", "wor@@"]), JoinedText::default());
         assert_eq!(join_pieces(&["▁", "▁a"]).words.len(), 1);
     }
 }

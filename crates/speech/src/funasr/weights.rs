@@ -1,4 +1,4 @@
-//! Which of the ONNX files in a directory to run, and in which precision.
+//! Chooses the ONNX file of a model directory, and the precision to run it in.
 
 use std::path::{Path, PathBuf};
 
@@ -22,8 +22,9 @@ pub(crate) struct Weights {
 }
 
 impl Weights {
-    /// int8 is the quantized file if there is one, else the other one quantized; all else is made
-    /// from floats.
+    /// Chooses the file for `precision`. For int8 this is the quantized file if there is one,
+    /// otherwise the file of floats, which is quantized when opened; the other precisions need the
+    /// file of floats.
     pub(crate) fn find(directory: &Path, precision: Precision) -> Result<Self, Error> {
         let (precision, products) = match precision {
             Precision::Auto | Precision::Int8 => {
@@ -42,8 +43,8 @@ impl Weights {
             }
             None => {
                 let message = format!(
-                    "the directory holds no model.onnx, of whose floats {precision} is made: with \
-                     what it holds, the precision can be auto or int8"
+                    "the directory holds no model.onnx, whose floats {precision} needs: with the \
+                     quantized file that it holds, set the precision to auto or int8"
                 );
                 return Err(broken(directory, message));
             }
@@ -51,7 +52,8 @@ impl Weights {
         Ok(Self { path, precision, products })
     }
 
-    /// Refuses a file that is quantized under the name of one that is not.
+    /// Opens the file; refuses a quantized file that has the name of a file of floats, unless the
+    /// precision is int8.
     pub(crate) fn open(&self) -> Result<OnnxFile, Error> {
         let file = OnnxFile::read(&self.path).map_err(|error| broken(&self.path, error))?;
         let quantized = || file.nodes().iter().any(|node| node.op() == "MatMulInteger");
@@ -60,8 +62,8 @@ impl Weights {
             "int8" => Ok(file.with_precision(self.products)),
             precision if quantized() => {
                 let message = format!(
-                    "is quantized already: {precision} is made of floats; with this file, the \
-                     precision can be auto or int8"
+                    "is already quantized, but {precision} needs floats: with this file, set the \
+                     precision to auto or int8"
                 );
                 Err(broken(&self.path, message))
             }
@@ -75,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_fastest_that_is_there() {
+    fn chooses_the_fastest_available_file() {
         let directory = tempfile::tempdir().expect("directory");
         let find = |precision| Weights::find(directory.path(), precision);
         let write = |name: &str| std::fs::write(directory.path().join(name), "").expect("write");
@@ -100,7 +102,7 @@ mod tests {
         for (precision, name) in [(Precision::Bf16, "bf16"), (Precision::F32, "f32")] {
             let message = find(precision).expect_err("no floats").to_string();
             assert!(
-                message.contains(&format!("no model.onnx, of whose floats {name}")),
+                message.contains(&format!("no model.onnx, whose floats {name} needs")),
                 "{message}"
             );
         }

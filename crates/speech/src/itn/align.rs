@@ -1,45 +1,46 @@
-//! Which words of a text became which of its rewritten form.
+//! Aligns the units of a text with those of its rewritten form.
 
 use std::ops::Range;
 
-/// A run of words and what stands in its place.
+/// A run of source units and the target units that replace it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Change {
-    pub(super) words: Range<usize>,
-    pub(super) tokens: Range<usize>,
+    pub(super) source: Range<usize>,
+    pub(super) target: Range<usize>,
 }
 
-/// The runs in which two texts differ, by their longest common subsequence. Each has words and
-/// tokens: where one side were empty, the neighbour that is the same on both belongs to it.
-pub(super) fn changes(words: &[&str], tokens: &[&str]) -> Vec<Change> {
+/// Returns the runs in which two texts differ, by their longest common subsequence. Where one side
+/// of a run would be empty, the run includes a neighbour that both texts have in common.
+pub(super) fn changes(source: &[&str], target: &[&str]) -> Vec<Change> {
     let mut changes: Vec<Change> = Vec::new();
-    for gap in gaps(words, tokens) {
-        let Change { words: mut from, tokens: mut to } = gap;
+    for gap in gaps(source, target) {
+        let Change { source: mut from, target: mut to } = gap;
         if from.is_empty() || to.is_empty() {
             if from.start > 0 && to.start > 0 {
                 (from.start, to.start) = (from.start - 1, to.start - 1);
-            } else if from.end < words.len() && to.end < tokens.len() {
+            } else if from.end < source.len() && to.end < target.len() {
                 (from.end, to.end) = (from.end + 1, to.end + 1);
             }
         }
         match changes.last_mut() {
-            Some(last) if last.words.end >= from.start => {
-                last.words.end = from.end;
-                last.tokens.end = to.end;
+            Some(last) if last.source.end >= from.start => {
+                last.source.end = from.end;
+                last.target.end = to.end;
             }
-            _ => changes.push(Change { words: from, tokens: to }),
+            _ => changes.push(Change { source: from, target: to }),
         }
     }
     changes
 }
 
-fn gaps(words: &[&str], tokens: &[&str]) -> Vec<Change> {
-    // lengths[i][j]: of the longest common subsequence of words[i..] and tokens[j..].
-    let width = tokens.len() + 1;
-    let mut lengths = vec![0_u32; (words.len() + 1) * width];
-    for (i, word) in words.iter().enumerate().rev() {
-        for (j, token) in tokens.iter().enumerate().rev() {
-            lengths[i * width + j] = if word == token {
+/// Returns the runs between the units of the longest common subsequence; one side may be empty.
+fn gaps(source: &[&str], target: &[&str]) -> Vec<Change> {
+    // lengths[i][j]: length of the longest common subsequence of source[i..] and target[j..].
+    let width = target.len() + 1;
+    let mut lengths = vec![0_u32; (source.len() + 1) * width];
+    for (i, from) in source.iter().enumerate().rev() {
+        for (j, to) in target.iter().enumerate().rev() {
+            lengths[i * width + j] = if from == to {
                 lengths[(i + 1) * width + j + 1] + 1
             } else {
                 lengths[(i + 1) * width + j].max(lengths[i * width + j + 1])
@@ -48,16 +49,16 @@ fn gaps(words: &[&str], tokens: &[&str]) -> Vec<Change> {
     }
     let (mut gaps, mut i, mut j) = (Vec::new(), 0, 0);
     let (mut from, mut to) = (0, 0);
-    while i < words.len() || j < tokens.len() {
-        let same = i < words.len() && j < tokens.len() && words[i] == tokens[j];
+    while i < source.len() || j < target.len() {
+        let same = i < source.len() && j < target.len() && source[i] == target[j];
         if same {
             if from < i || to < j {
-                gaps.push(Change { words: from..i, tokens: to..j });
+                gaps.push(Change { source: from..i, target: to..j });
             }
             (i, j) = (i + 1, j + 1);
             (from, to) = (i, j);
-        } else if j == tokens.len()
-            || i < words.len() && lengths[(i + 1) * width + j] >= lengths[i * width + j + 1]
+        } else if j == target.len()
+            || i < source.len() && lengths[(i + 1) * width + j] >= lengths[i * width + j + 1]
         {
             i += 1;
         } else {
@@ -65,7 +66,7 @@ fn gaps(words: &[&str], tokens: &[&str]) -> Vec<Change> {
         }
     }
     if from < i || to < j {
-        gaps.push(Change { words: from..i, tokens: to..j });
+        gaps.push(Change { source: from..i, target: to..j });
     }
     gaps
 }
@@ -74,17 +75,18 @@ fn gaps(words: &[&str], tokens: &[&str]) -> Vec<Change> {
 mod tests {
     use super::*;
 
-    fn check(words: &str, tokens: &str, expected: &[(Range<usize>, Range<usize>)]) {
+    fn check(source: &str, target: &str, expected: &[(Range<usize>, Range<usize>)]) {
         let split = |text: &'static str| text.split(' ').filter(|word| !word.is_empty()).collect();
-        let (words, tokens): (Vec<_>, Vec<_>) =
-            (split(words.to_owned().leak()), split(tokens.to_owned().leak()));
-        let found = changes(&words, &tokens);
-        let found: Vec<_> = found.into_iter().map(|change| (change.words, change.tokens)).collect();
-        assert_eq!(found, expected, "{words:?} {tokens:?}");
+        let (source, target): (Vec<_>, Vec<_>) =
+            (split(source.to_owned().leak()), split(target.to_owned().leak()));
+        let found = changes(&source, &target);
+        let found: Vec<_> =
+            found.into_iter().map(|change| (change.source, change.target)).collect();
+        assert_eq!(found, expected, "{source:?} {target:?}");
     }
 
     #[test]
-    fn finds_what_changed() {
+    fn finds_changed_runs() {
         check("a b c", "a b c", &[]);
         check("", "", &[]);
         check("i have twenty three cats", "i have 23 cats", &[(2..4, 2..3)]);
@@ -94,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn no_side_of_a_change_is_empty() {
+    fn changes_include_a_neighbour_where_one_side_is_empty() {
         check("a uh b", "a b", &[(0..2, 0..1)]);
         check("uh b", "b", &[(0..2, 0..1)]);
         check("a b", "a x b", &[(0..1, 0..2)]);

@@ -1,52 +1,53 @@
-//! Weighted transducers in OpenFst's `vector` format, over bytes, and the best path of a text
+//! Weighted transducers over bytes in OpenFst's `vector` format, and the shortest path of a text
 //! through one.
 //!
-//! This is the little of OpenFst that grammars need once they are compiled. The composition of a
-//! text, which is a chain, with a transducer is a lattice of states at places of the text; it is
-//! brought into topological order and walked, keeping for every node only the cheapest way to it.
-//! Grammars are full of ways that cost the same: the order is that of OpenFst's `ShortestPath`, so
-//! that of these the same is taken.
+//! This is the part of OpenFst that compiled grammars need. A text is a linear chain; its
+//! composition with a transducer is a lattice whose nodes are pairs of a position in the text and a
+//! state. The lattice is visited in topological order, keeping only the cheapest path to every
+//! node. Grammars have many paths of equal cost. Nodes are visited in the order of OpenFst's
+//! `ShortestPath`, so that the same path is chosen among them.
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use crate::{files::broken, recognizer::Error};
 
-/// `kFstMagicNumber` of OpenFst.
+/// OpenFst's `kFstMagicNumber`.
 const MAGIC: u32 = 0x7eb2_fdd6;
 const VERSION: u32 = 2;
-/// The file holds tables that name its labels; grammars over bytes need none.
-const SYMBOL_TABLES: u32 = 3;
-/// Bytes of an arc, and the least of a state.
-const ARC: usize = 16;
-const STATE: usize = 12;
-/// More than a clause needs by far; a hostile grammar should not take all memory.
-const NODES: usize = 1 << 22;
+/// Flags of a file that holds symbol tables for its labels, which grammars over bytes do not need.
+const SYMBOL_TABLE_FLAGS: u32 = 3;
+/// Size of an arc in a file, and the minimum size of a state.
+const ARC_BYTES: usize = 16;
+const MIN_STATE_BYTES: usize = 12;
+/// Limit of the lattice's size, far above what a clause needs. It keeps a hostile grammar from
+/// exhausting memory.
+const MAX_NODES: usize = 1 << 22;
 
-/// A transducer: reads bytes, writes bytes.
+/// A transducer from bytes to bytes.
 #[derive(Debug)]
 pub(super) struct Fst {
     start: u32,
-    /// Per state: what it costs to end there (infinite: not possible), and where its arcs begin.
     states: Vec<State>,
-    /// By state, then by what they read; those that read nothing come first.
+    /// Arcs sorted by state and input label; those without input come first.
     arcs: Vec<Arc>,
 }
 
 #[derive(Debug)]
 struct State {
-    end: f32,
+    /// Cost of ending in the state; infinite for a state that is not final.
+    final_cost: f32,
     first_arc: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Arc {
-    /// 0: nothing.
-    reads: u8,
-    /// 0: nothing.
-    writes: u8,
+    /// Input byte; 0 for none (epsilon).
+    input: u8,
+    /// Output byte; 0 for none (epsilon).
+    output: u8,
     cost: f32,
-    to: u32,
+    next_state: u32,
 }
 
 impl Fst {
@@ -57,142 +58,155 @@ impl Fst {
     }
 
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let mut input = Input(bytes);
-        if input.u32()? != MAGIC {
+        let mut reader = Reader(bytes);
+        if reader.u32()? != MAGIC {
             return Err("is not a transducer in OpenFst's format".into());
         }
-        let (kind, arcs) = (input.text()?, input.text()?);
+        let (kind, arcs) = (reader.text()?, reader.text()?);
         if (kind, arcs) != ("vector", "standard") {
-            return Err(format!("is a `{kind}` transducer of `{arcs}` arcs, not vector, standard"));
+            return Err(format!(
+                "is a `{kind}` transducer with `{arcs}` arcs, where only vector transducers with \
+                 standard arcs are supported"
+            ));
         }
-        let (version, flags) = (input.u32()?, input.u32()?);
-        if version != VERSION || flags & SYMBOL_TABLES != 0 {
+        let (version, flags) = (reader.u32()?, reader.u32()?);
+        if version != VERSION || flags & SYMBOL_TABLE_FLAGS != 0 {
             return Err(format!("version {version} with flags {flags} is not supported"));
         }
-        let _properties = input.u64()?;
-        let (start, count, _arcs) = (input.u64()?, input.u64()?, input.u64()?);
-        if count > (bytes.len() / STATE) as u64 || start >= count {
-            return Err(format!("starts at state {start} of {count}, or is cut off"));
+        let _properties = reader.u64()?;
+        let (start, count, _arcs) = (reader.u64()?, reader.u64()?, reader.u64()?);
+        if count > (bytes.len() / MIN_STATE_BYTES) as u64 || start >= count {
+            return Err(format!("starts at state {start} of {count}, or is truncated"));
         }
         let mut fst = Self { start: start as u32, states: Vec::new(), arcs: Vec::new() };
         for _ in 0..count {
-            fst.read_state(&mut input, count)?;
+            fst.read_state(&mut reader, count)?;
         }
         Ok(fst)
     }
 
-    fn read_state(&mut self, input: &mut Input<'_>, count: u64) -> Result<(), String> {
-        let (end, arcs) = (input.f32()?, input.u64()?);
-        if arcs > (input.0.len() / ARC) as u64 {
-            return Err("is cut off".into());
+    fn read_state(&mut self, reader: &mut Reader<'_>, count: u64) -> Result<(), String> {
+        let (final_cost, arcs) = (reader.f32()?, reader.u64()?);
+        if arcs > (reader.0.len() / ARC_BYTES) as u64 {
+            return Err("is truncated".into());
         }
         let first_arc = self.arcs.len();
-        self.states.push(State { end, first_arc });
+        self.states.push(State { final_cost, first_arc });
         for _ in 0..arcs {
-            let label =
-                |label: u32| u8::try_from(label).map_err(|_| format!("label {label} is no byte"));
-            let (reads, writes) = (label(input.u32()?)?, label(input.u32()?)?);
-            let (cost, to) = (input.f32()?, input.u32()?);
-            if u64::from(to) >= count || cost.is_nan() {
-                return Err(format!("an arc leads to state {to} of {count} at a cost of {cost}"));
+            let label = |label: u32| {
+                u8::try_from(label).map_err(|_| format!("label {label} is not a byte"))
+            };
+            let (input, output) = (label(reader.u32()?)?, label(reader.u32()?)?);
+            let (cost, next_state) = (reader.f32()?, reader.u32()?);
+            if u64::from(next_state) >= count || cost.is_nan() {
+                return Err(format!(
+                    "an arc leads to state {next_state} of {count} at a cost of {cost}"
+                ));
             }
-            self.arcs.push(Arc { reads, writes, cost, to });
+            self.arcs.push(Arc { input, output, cost, next_state });
         }
-        self.arcs[first_arc..].sort_by_key(|arc| arc.reads);
+        self.arcs[first_arc..].sort_by_key(|arc| arc.input);
         Ok(())
     }
 
-    /// What the transducer writes for `text` at the least cost; `None` where it does not accept it.
+    /// Returns the output of the cheapest path for `text`; `None` if the transducer does not accept
+    /// it.
     pub(super) fn transduce(&self, text: &[u8]) -> Option<Vec<u8>> {
         let lattice = Lattice::new(self, text)?;
         let mut cost = vec![f32::INFINITY; lattice.nodes.len()];
-        // Per node: where the cheapest way to it comes from, and what the last arc writes.
-        let mut way = vec![(u32::MAX, 0); lattice.nodes.len()];
-        let (mut end, mut least) = (None, f32::INFINITY);
+        // Previous node and last output byte of the cheapest path to each node.
+        let mut previous = vec![(u32::MAX, 0); lattice.nodes.len()];
+        let (mut end, mut min_cost) = (None, f32::INFINITY);
         cost[0] = 0.0;
         for &node in lattice.finished.iter().rev() {
-            let now = cost[node as usize];
-            let (place, state) = lattice.nodes[node as usize];
-            let total = now + self.states[state as usize].end;
-            if place as usize == text.len() && total < least {
-                (end, least) = (Some(node), total);
+            let node_cost = cost[node as usize];
+            let (position, state) = lattice.nodes[node as usize];
+            let total = node_cost + self.states[state as usize].final_cost;
+            if position as usize == text.len() && total < min_cost {
+                (end, min_cost) = (Some(node), total);
             }
-            for (arc, place) in self.ways(text, place, state) {
-                let to = lattice.ids[&(place, arc.to)] as usize;
-                if now + arc.cost < cost[to] {
-                    cost[to] = now + arc.cost;
-                    way[to] = (node, arc.writes);
+            for (arc, position) in self.transitions(text, position, state) {
+                let next = lattice.ids[&(position, arc.next_state)] as usize;
+                if node_cost + arc.cost < cost[next] {
+                    cost[next] = node_cost + arc.cost;
+                    previous[next] = (node, arc.output);
                 }
             }
         }
-        let (mut written, mut node) = (Vec::new(), end?);
+        let (mut output, mut node) = (Vec::new(), end?);
         while node != u32::MAX {
-            let (from, wrote) = way[node as usize];
-            written.extend((wrote != 0).then_some(wrote));
+            let (from, byte) = previous[node as usize];
+            output.extend((byte != 0).then_some(byte));
             node = from;
         }
-        written.reverse();
-        Some(written)
+        output.reverse();
+        Some(output)
     }
 
-    /// The arcs that lead on from a node, and the places that they lead to.
-    fn ways(&self, text: &[u8], place: u32, state: u32) -> impl Iterator<Item = (Arc, u32)> {
-        let silent = self.arcs(state, 0).iter().map(move |arc| (*arc, place));
-        let reading = match text.get(place as usize) {
-            // A zero in the text is not the zero that reads nothing.
+    /// Returns the arcs that leave a node, each with the position in the text after it.
+    fn transitions(
+        &self,
+        text: &[u8],
+        position: u32,
+        state: u32,
+    ) -> impl Iterator<Item = (Arc, u32)> {
+        let epsilon = self.arcs(state, 0).iter().map(move |arc| (*arc, position));
+        let consuming = match text.get(position as usize) {
+            // A zero byte in the text is not the label 0, which stands for no input.
             Some(&byte) if byte != 0 => self.arcs(state, byte),
             _ => &[],
         };
-        silent.chain(reading.iter().map(move |arc| (*arc, place + 1)))
+        epsilon.chain(consuming.iter().map(move |arc| (*arc, position + 1)))
     }
 
-    /// Arcs of a state that read `byte` (0: nothing).
+    /// Returns the arcs of a state with the input label `byte`.
     fn arcs(&self, state: u32, byte: u8) -> &[Arc] {
         let index = state as usize;
         let first = self.states[index].first_arc;
         let end = self.states.get(index + 1).map_or(self.arcs.len(), |next| next.first_arc);
         let arcs = &self.arcs[first..end];
-        let before = arcs.partition_point(|arc| arc.reads < byte);
-        let until = arcs.partition_point(|arc| arc.reads <= byte);
+        let before = arcs.partition_point(|arc| arc.input < byte);
+        let until = arcs.partition_point(|arc| arc.input <= byte);
         &arcs[before..until]
     }
 }
 
-/// What can be reached from the beginning of a text.
+/// Nodes that are reachable from the beginning of a text.
 struct Lattice {
-    /// Place in the text, and state; the first is the start.
+    /// Position in the text and state of each node; the first node is the start.
     nodes: Vec<(u32, u32)>,
     ids: HashMap<(u32, u32), u32>,
-    /// Nodes in the order in which a depth-first search is done with them: topological, backwards.
+    /// Nodes in the order in which a depth-first search finishes them: reverse topological order.
     finished: Vec<u32>,
 }
 
 impl Lattice {
-    /// `None` where the transducer can go on for ever without reading.
+    /// Builds the lattice; returns `None` if the transducer has a cycle that consumes no input, or
+    /// if there are more than [`MAX_NODES`] nodes.
     fn new(fst: &Fst, text: &[u8]) -> Option<Self> {
         let start = (0, fst.start);
         let ids = HashMap::from([(start, 0)]);
         let mut lattice = Self { nodes: vec![start], ids, finished: Vec::new() };
         let mut is_open = vec![true];
-        let mut path = vec![(0, fst.ways(text, 0, fst.start))];
-        while let Some((node, ways)) = path.last_mut() {
-            let Some((arc, place)) = ways.next() else {
+        let mut path = vec![(0, fst.transitions(text, 0, fst.start))];
+        while let Some((node, transitions)) = path.last_mut() {
+            let Some((arc, position)) = transitions.next() else {
                 is_open[*node as usize] = false;
                 lattice.finished.push(*node);
                 path.pop();
                 continue;
             };
-            let next = (place, arc.to);
+            let next = (position, arc.next_state);
             match lattice.ids.get(&next) {
                 Some(&id) if is_open[id as usize] => return None,
                 Some(_) => {}
-                None if lattice.nodes.len() == NODES => return None,
+                None if lattice.nodes.len() == MAX_NODES => return None,
                 None => {
                     let id = lattice.nodes.len() as u32;
                     lattice.ids.insert(next, id);
                     lattice.nodes.push(next);
                     is_open.push(true);
-                    path.push((id, fst.ways(text, place, arc.to)));
+                    path.push((id, fst.transitions(text, position, arc.next_state)));
                 }
             }
         }
@@ -200,18 +214,18 @@ impl Lattice {
     }
 }
 
-/// Little-endian numbers off the front of a file.
-struct Input<'a>(&'a [u8]);
+/// Reads little-endian numbers from the front of a file.
+struct Reader<'a>(&'a [u8]);
 
-impl<'a> Input<'a> {
+impl<'a> Reader<'a> {
     fn take(&mut self, count: usize) -> Result<&'a [u8], String> {
-        let (taken, rest) = self.0.split_at_checked(count).ok_or("is cut off")?;
+        let (taken, rest) = self.0.split_at_checked(count).ok_or("is truncated")?;
         self.0 = rest;
         Ok(taken)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], String> {
-        let (taken, rest) = self.0.split_first_chunk().ok_or("is cut off")?;
+        let (taken, rest) = self.0.split_first_chunk().ok_or("is truncated")?;
         self.0 = rest;
         Ok(*taken)
     }
@@ -230,7 +244,7 @@ impl<'a> Input<'a> {
 
     fn text(&mut self) -> Result<&'a str, String> {
         let length = self.u32()? as usize;
-        std::str::from_utf8(self.take(length)?).map_err(|_| "has a damaged head".into())
+        std::str::from_utf8(self.take(length)?).map_err(|_| "has a damaged header".into())
     }
 }
 
@@ -238,9 +252,10 @@ impl<'a> Input<'a> {
 mod tests {
     use super::*;
 
-    /// Bytes of a transducer: per state, the cost to end, and arcs (reads, writes, cost, to).
+    /// States of a transducer: final cost, and arcs (input, output, cost, next state).
     type States<'a> = &'a [(f32, &'a [(u32, u32, f32, u32)])];
 
+    /// Encodes a transducer.
     fn bytes(states: States<'_>) -> Vec<u8> {
         let mut bytes = MAGIC.to_le_bytes().to_vec();
         for name in ["vector", "standard"] {
@@ -249,26 +264,27 @@ mod tests {
         }
         bytes.extend([VERSION, 0].map(u32::to_le_bytes).concat());
         bytes.extend([0, 0, states.len() as u64, 0].map(u64::to_le_bytes).concat());
-        for (end, arcs) in states {
-            bytes.extend(end.to_le_bytes());
+        for (final_cost, arcs) in states {
+            bytes.extend(final_cost.to_le_bytes());
             bytes.extend((arcs.len() as u64).to_le_bytes());
-            for (reads, writes, cost, to) in *arcs {
-                bytes.extend([*reads, *writes].map(u32::to_le_bytes).concat());
+            for (input, output, cost, next_state) in *arcs {
+                bytes.extend([*input, *output].map(u32::to_le_bytes).concat());
                 bytes.extend(cost.to_le_bytes());
-                bytes.extend(to.to_le_bytes());
+                bytes.extend(next_state.to_le_bytes());
             }
         }
         bytes
     }
 
+    /// Final cost of a state that is not final.
     const NEVER: f32 = f32::INFINITY;
     const A: u32 = b'a' as u32;
     const X: u32 = b'x' as u32;
     const Y: u32 = b'y' as u32;
 
     #[test]
-    fn takes_the_cheapest_way() {
-        // a+ to x+, or to a single y at a cost of 1.5 in all, the way there without reading.
+    fn takes_the_cheapest_path() {
+        // Maps a+ to x+, or to a single y at a total cost of 1.5 by way of an epsilon arc.
         let states: States<'_> = &[
             (NEVER, &[(A, X, 1.0, 1), (0, 0, 0.5, 2)]),
             (0.0, &[(A, X, 1.0, 1)]),
@@ -285,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_better_way_found_later_counts_for_what_follows() {
+    fn a_cheaper_path_found_later_is_used_for_later_nodes() {
         let states: States<'_> = &[
             (NEVER, &[(A, 0, 0.0, 1)]),
             (NEVER, &[(0, X, 5.0, 2), (0, 0, 1.0, 3)]),
@@ -296,14 +312,15 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_grammar_ends() {
+    fn a_cycle_without_input_is_refused() {
         let states: States<'_> = &[(0.0, &[(0, 0, -1.0, 1)]), (0.0, &[(0, 0, -1.0, 0)])];
         assert_eq!(Fst::parse(&bytes(states)).unwrap().transduce(b""), None);
     }
 
     #[test]
-    fn of_ways_that_cost_the_same_the_last_arc_is_taken() {
-        // Depth first, the first arc's end is done first, and so comes last in topological order.
+    fn the_last_arc_wins_among_paths_of_equal_cost() {
+        // The depth-first search finishes the first arc's target first, which puts it last in
+        // topological order.
         let ends: States<'_> = &[(0.0, &[(A, X, 1.0, 1), (A, Y, 1.0, 2)]), (0.0, &[]), (0.0, &[])];
         assert_eq!(Fst::parse(&bytes(ends)).unwrap().transduce(b"a").unwrap(), b"y");
         let meeting: States<'_> = &[(0.0, &[(A, X, 1.0, 1), (A, Y, 1.0, 1)]), (0.0, &[])];
@@ -311,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_is_an_error() {
+    fn damaged_files_are_errors() {
         let good = bytes(&[(0.0, &[(A, X, 1.0, 0)])]);
         assert!(Fst::parse(&good).is_ok());
         for length in 0..good.len() {

@@ -1,17 +1,18 @@
-//! Inverse text normalization: numbers, dates, times and money, heard as words, written as digits.
+//! Inverse text normalization: rewrites spoken numbers, dates, times and amounts of money as
+//! digits.
 //!
 //! The rules are WeTextProcessing's, compiled to two transducers per language: a tagger that finds
-//! what is to be written otherwise, and a verbalizer that writes it. FunASR's runtime applies the
-//! same to its results (`--itn-dir`, `zh_itn_tagger.fst` and `zh_itn_verbalizer.fst`).
+//! the expressions to rewrite, and a verbalizer that writes them. FunASR's runtime applies the same
+//! grammars to its results (`--itn-dir`, `zh_itn_tagger.fst` and `zh_itn_verbalizer.fst`).
 //!
-//! Source: `wenet-e2e/WeTextProcessing` (`itn/`), and its runtimes' `processor`.
+//! Source: `wenet-e2e/WeTextProcessing` (`itn/`), and the `processor` of its runtimes.
 
 mod align;
 mod fst;
-mod pieces;
 mod tagged;
 #[cfg(test)]
 mod tests;
+mod units;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -22,22 +23,32 @@ use crate::{
 };
 use align::Change;
 use fst::Fst;
-use pieces::{Piece, bare, join, split};
+use units::{Unit, join, split, trim_punctuation};
 
-/// Words at a time: of a longer clause, what is found in the last `MARGIN` of so many is looked for
-/// again with what follows, lest a number be cut.
-const LONGEST: usize = 200;
+/// Maximum number of words rewritten at once. Longer clauses are rewritten in windows of this many
+/// words.
+const MAX_WORDS: usize = 200;
+/// Words at the end of a window that are searched again with the next one, so that no number is
+/// cut.
 const MARGIN: usize = 40;
-/// Pieces of a window, where words are whole sentences: finding what changed takes their square.
-const PIECES: usize = 2000;
-/// English ordinals below ten stay words when they stand alone, as the numbers below ten do: in "a
-/// second" there is nothing to count.
+/// Maximum number of units in a window whose words are whole sentences, because alignment takes
+/// time and memory in proportion to its square.
+const MAX_UNITS: usize = 2000;
+/// English ordinals below ten stay words on their own, as numbers below ten do: "a second" is not a
+/// number.
 const SMALL_ORDINALS: [&str; 9] =
     ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth"];
-/// After 十分 these mean minutes or points; before anything else it means "very".
+/// Characters after which 十分 means ten minutes or points; otherwise it means "very".
 const AFTER_TEN_MINUTES: [&str; 8] = ["钟", "之", "秒", "半", "多", "左", "以", "后"];
 
-/// The grammars of one language.
+/// Inverse text normalization for one language.
+///
+/// ```no_run
+/// # use speech::itn::Normalizer;
+/// let normalizer = Normalizer::open("models/itn-zh".as_ref())?;
+/// assert_eq!(normalizer.normalize("同比增长百分之六点三。"), "同比增长6.3%。");
+/// # Ok::<(), speech::recognizer::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Normalizer {
     tagger: Fst,
@@ -45,20 +56,20 @@ pub struct Normalizer {
     digest: String,
 }
 
-/// Words, and what is written in their place.
+/// A run of words and the text that replaces it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rewrite {
-    /// Indices of the words given; never empty.
+    /// Indices into the given words; never empty.
     pub words: Range<usize>,
-    /// Never empty. May hold spaces: `5 2025`.
+    /// Never empty. May contain spaces: `5 2025`.
     pub text: String,
 }
 
 impl Normalizer {
-    /// Opens the grammars in `directory`: `tagger.fst` and `verbalizer.fst`, or with FunASR's names.
+    /// Opens the grammars in `directory`: `tagger.fst` and `verbalizer.fst`, or FunASR's names.
     ///
     /// # Errors
-    /// [`Error::Model`] that names the file that is missing or no transducer over bytes.
+    /// [`Error::Model`] names the file that is missing or is not a transducer over bytes.
     pub fn open(directory: &Path) -> Result<Self, Error> {
         let paths: [PathBuf; 2] = [
             need(directory, &["tagger.fst", "zh_itn_tagger.fst"])?,
@@ -71,25 +82,25 @@ impl Normalizer {
         })
     }
 
-    /// The grammars' identity, for fingerprints.
+    /// Returns the grammars' digest, for fingerprints.
     pub fn digest(&self) -> &str {
         &self.digest
     }
 
-    /// Which of `words` are to be written otherwise, in order and without overlap; the others stay
-    /// as they are. The times of a rewrite are those of its first and last word.
+    /// Returns the runs of `words` to replace, in order and without overlap; the other words stay
+    /// unchanged. A rewrite starts with its first word and ends with its last.
     ///
-    /// Words may carry punctuation at their end, which stays there; upper case is kept where
-    /// nothing is rewritten. In scripts without spaces a word may be one character or several.
+    /// Punctuation at the end of a word stays there; upper case is kept in words that are not
+    /// rewritten. In scripts without spaces a word may have one character or several.
     pub fn rewrite(&self, words: &[&str]) -> Vec<Rewrite> {
         let mut rewrites = Vec::new();
         let mut start = 0;
         for (index, word) in words.iter().enumerate() {
-            // Quotes would break the language between the grammars.
-            let unfit = word.contains(['"', '\\']);
-            let ends = bare(word).len() < word.len() || index + 1 == words.len();
-            if unfit || ends {
-                let end = if unfit { index } else { index + 1 };
+            // Quotes and backslashes would break the syntax between the two grammars.
+            let excluded = word.contains(['"', '\\']);
+            let ends = trim_punctuation(word).len() < word.len() || index + 1 == words.len();
+            if excluded || ends {
+                let end = if excluded { index } else { index + 1 };
                 self.rewrite_clause(words, start..end, &mut rewrites);
                 start = index + 1;
             }
@@ -97,21 +108,21 @@ impl Normalizer {
         rewrites
     }
 
-    /// One clause: words between which there is no punctuation.
+    /// Rewrites one clause: words without punctuation between them.
     fn rewrite_clause(
         &self,
         words: &[&str],
         mut clause: Range<usize>,
         rewrites: &mut Vec<Rewrite>,
     ) {
-        while clause.len() > LONGEST {
-            let window = clause.start..clause.start + LONGEST;
+        while clause.len() > MAX_WORDS {
+            let window = clause.start..clause.start + MAX_WORDS;
             let safe = window.end - MARGIN;
             let found = self.rewrite_window(words, window.clone());
             let late = found.iter().find(|rewrite| rewrite.words.end > safe);
             clause.start = match late.map_or(safe, |late| late.words.start.min(safe)) {
                 next if next > window.start => next,
-                // No number is so long: let it be cut.
+                // No real number fills a window, so it may be cut.
                 _ => window.end,
             };
             rewrites.extend(found.into_iter().filter(|found| found.words.end <= clause.start));
@@ -119,20 +130,20 @@ impl Normalizer {
         rewrites.extend(self.rewrite_window(words, clause));
     }
 
-    /// As [`Normalizer::rewrite`], for a text. Runs of spaces become single ones.
+    /// Rewrites a text as [`Normalizer::rewrite`] does. Runs of spaces become single spaces.
     pub fn normalize(&self, text: &str) -> String {
-        let pieces = split(text);
-        let words: Vec<&str> = pieces.iter().map(|piece| piece.text).collect();
+        let units = split(text);
+        let words: Vec<&str> = units.iter().map(|unit| unit.text).collect();
         let mut rewrites = self.rewrite(&words).into_iter().peekable();
         let (mut written, mut index) = (String::with_capacity(text.len()), 0);
-        while let Some(&piece) = pieces.get(index) {
+        while let Some(&unit) = units.get(index) {
             match rewrites.next_if(|rewrite| rewrite.words.start == index) {
                 Some(Rewrite { words, text }) => {
-                    Piece { text: &text, ..piece }.write(&mut written);
+                    Unit { text: &text, ..unit }.write(&mut written);
                     index = words.end;
                 }
                 None => {
-                    piece.write(&mut written);
+                    unit.write(&mut written);
                     index += 1;
                 }
             }
@@ -140,44 +151,46 @@ impl Normalizer {
         written
     }
 
+    /// Rewrites at most [`MAX_WORDS`] words of a clause.
     fn rewrite_window(&self, words: &[&str], clause: Range<usize>) -> Vec<Rewrite> {
         let mut rewrites = Vec::new();
-        let cores: Vec<&str> = words[clause.clone()].iter().map(|word| bare(word)).collect();
+        let cores: Vec<&str> =
+            words[clause.clone()].iter().map(|word| trim_punctuation(word)).collect();
         let source = join(&cores).to_lowercase();
         let Some(written) = self.apply(&source).filter(|_| !source.is_empty()) else {
             return rewrites;
         };
         let (from, to) = (split(&source), split(&written));
-        // For each piece of the source, the word that it is of.
+        // The word that each unit of the source belongs to.
         let owners: Vec<usize> =
             (0..).zip(&cores).flat_map(|(i, core)| vec![i; split(core).len()]).collect();
-        if from == to || owners.len() != from.len() || from.len().max(to.len()) > PIECES {
+        if from == to || owners.len() != from.len() || from.len().max(to.len()) > MAX_UNITS {
             return rewrites;
         }
         let [source, target] =
-            [&from, &to].map(|pieces| pieces.iter().map(|piece| piece.text).collect::<Vec<_>>());
+            [&from, &to].map(|units| units.iter().map(|unit| unit.text).collect::<Vec<_>>());
         let changes = align::changes(&source, &target);
         let mut done = 0;
-        for change in changes.iter().filter(|change| !stays(&source, &change.words)) {
-            let change = whole_words(change, &changes, &owners);
-            // Several changes of one word are one.
-            if change.words.start < done {
+        for change in changes.iter().filter(|change| !is_false_positive(&source, &change.source)) {
+            let change = widen_to_words(change, &changes, &owners);
+            // A word with several changes has been rewritten with the first.
+            if change.source.start < done {
                 continue;
             }
-            done = change.words.end;
-            let (first, last) = (owners[change.words.start], owners[change.words.end - 1]);
+            done = change.source.end;
+            let (first, last) = (owners[change.source.start], owners[change.source.end - 1]);
             let (first, last) = (clause.start + first, clause.start + last);
             let mut text = String::new();
-            to[change.tokens].iter().for_each(|piece| piece.write(&mut text));
+            to[change.target].iter().for_each(|unit| unit.write(&mut text));
             if !text.is_empty() {
-                text.push_str(&words[last][bare(words[last]).len()..]);
+                text.push_str(&words[last][trim_punctuation(words[last]).len()..]);
                 rewrites.push(Rewrite { words: first..last + 1, text });
             }
         }
         rewrites
     }
 
-    /// What the grammars make of a clause.
+    /// Applies both grammars to a clause; returns `None` if they do not accept it.
     fn apply(&self, text: &str) -> Option<String> {
         let tagged = String::from_utf8(self.tagger.transduce(text.as_bytes())?).ok()?;
         let ordered = tagged::reorder(&tagged)?;
@@ -185,8 +198,8 @@ impl Normalizer {
     }
 }
 
-/// Whether the grammars take for a number what is none.
-fn stays(source: &[&str], changed: &Range<usize>) -> bool {
+/// Returns whether the grammars took ordinary words for a number.
+fn is_false_positive(source: &[&str], changed: &Range<usize>) -> bool {
     let next = |distance: usize| source.get(changed.end - 1 + distance).copied();
     match source[changed.clone()] {
         ["十"] if next(1) == Some("分") => {
@@ -197,31 +210,31 @@ fn stays(source: &[&str], changed: &Range<usize>) -> bool {
     }
 }
 
-/// A change of pieces, widened to the words that these are of, and to what else changes in them.
-fn whole_words(change: &Change, changes: &[Change], owners: &[usize]) -> Change {
-    let mut words = change.words.clone();
+/// Widens a change to whole words, and to the other changes in these.
+fn widen_to_words(change: &Change, changes: &[Change], owners: &[usize]) -> Change {
+    let mut source = change.source.clone();
     loop {
-        let owner = owners[words.start];
-        words.start -= owners[..words.start].iter().rev().take_while(|o| **o == owner).count();
-        let owner = owners[words.end - 1];
-        words.end += owners[words.end..].iter().take_while(|o| **o == owner).count();
-        match (boundary(changes, words.start), boundary(changes, words.end)) {
-            (Ok(start), Ok(end)) => return Change { words, tokens: start..end },
+        let owner = owners[source.start];
+        source.start -= owners[..source.start].iter().rev().take_while(|o| **o == owner).count();
+        let owner = owners[source.end - 1];
+        source.end += owners[source.end..].iter().take_while(|o| **o == owner).count();
+        match (target_index(changes, source.start), target_index(changes, source.end)) {
+            (Ok(start), Ok(end)) => return Change { source, target: start..end },
             (start, end) => {
-                words.start = start.map_or_else(|inside| inside.words.start, |_| words.start);
-                words.end = end.map_or_else(|inside| inside.words.end, |_| words.end);
+                source.start = start.map_or_else(|inside| inside.source.start, |_| source.start);
+                source.end = end.map_or_else(|inside| inside.source.end, |_| source.end);
             }
         }
     }
 }
 
-/// Where among the tokens the boundary before a piece lies, or the change that it is inside of.
-fn boundary(changes: &[Change], piece: usize) -> Result<usize, &Change> {
-    let before = changes.iter().take_while(|change| change.words.start < piece).last();
+/// Returns the target index that corresponds to a source index, or the change that contains it.
+fn target_index(changes: &[Change], source: usize) -> Result<usize, &Change> {
+    let before = changes.iter().take_while(|change| change.source.start < source).last();
     match before {
-        None => Ok(piece),
-        Some(change) if piece < change.words.end => Err(change),
-        // What lies between two changes is the same on both sides, piece by piece.
-        Some(change) => Ok(change.tokens.end + piece - change.words.end),
+        None => Ok(source),
+        Some(change) if source < change.source.end => Err(change),
+        // Between two changes both sides have the same units.
+        Some(change) => Ok(change.target.end + source - change.source.end),
     }
 }

@@ -1,7 +1,8 @@
-//! What lies between the two grammars: `date { year: "2024" month: "05" } char { value: "好" }`.
+//! The tagger's output, which is the verbalizer's input after its fields are reordered:
+//! `date { year: "2024" month: "05" } char { value: "好" }`.
 
-/// The order in which the second grammar wants the fields of a token: `ITN_ORDERS` of
-/// WeTextProcessing's token parser.
+/// Order in which the verbalizer expects the fields of a token: `ITN_ORDERS` of WeTextProcessing's
+/// token parser.
 const ORDERS: [(&str, &[&str]); 7] = [
     ("date", &["year", "month", "day", "preserve_order"]),
     ("fraction", &["sign", "numerator", "denominator"]),
@@ -12,7 +13,8 @@ const ORDERS: [(&str, &[&str]); 7] = [
     ("electronic", &["username", "domain", "protocol"]),
 ];
 
-/// Puts the fields of each token in order; `None` where the text is not what it should be.
+/// Puts the fields of each token in the verbalizer's order; returns `None` if `tagged` is
+/// malformed.
 pub(super) fn reorder(tagged: &str) -> Option<String> {
     let mut rest = tagged.trim();
     let mut ordered = String::new();
@@ -28,10 +30,10 @@ pub(super) fn reorder(tagged: &str) -> Option<String> {
     Some(ordered)
 }
 
-/// Name and value, as written between quotes.
+/// Name of a field, and its value as written between quotes.
 type Field<'a> = (&'a str, &'a str);
 
-/// The fields up to the closing brace, and what follows it.
+/// Parses the fields up to the closing brace; also returns the text after it.
 fn fields(mut rest: &str) -> Option<(Vec<Field<'_>>, &str)> {
     let mut fields = Vec::new();
     loop {
@@ -40,7 +42,7 @@ fn fields(mut rest: &str) -> Option<(Vec<Field<'_>>, &str)> {
             return Some((fields, after));
         }
         let (name, after) = rest.split_once(": \"")?;
-        // Quotes never stand inside of values: `Normalizer` keeps them out of the text.
+        // Values contain no quotes, because `Normalizer` excludes them from the text.
         let (value, after) = after.split_once('"')?;
         fields.push((name, value));
         rest = after;
@@ -68,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_are_put_in_order() {
+    fn reorders_fields() {
         for (tagged, ordered) in [
             ("", ""),
             (r#"char { value: "好" }"#, r#"char { value: "好" }"#),
@@ -91,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_tagged_is_refused() {
+    fn refuses_malformed_text() {
         for text in ["x", "x {", "x { a }", r#"x { a: "b"#, r#"x { a: "b" "#, "} {"] {
             assert_eq!(reorder(text), None, "{text}");
         }

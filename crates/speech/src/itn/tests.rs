@@ -1,33 +1,28 @@
+//! Inverse text normalization with WeTextProcessing's grammars, against OpenFst's output.
+
 use std::fs;
-use std::io::Read;
-use std::path::PathBuf;
 
 use super::*;
+use crate::fixtures;
 
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/itn").join(name)
-}
-
-/// WeTextProcessing's grammars for Chinese.
+/// Opens WeTextProcessing's grammars for Chinese.
 fn chinese() -> Normalizer {
-    let directory = tempfile::tempdir().unwrap();
-    for name in ["zh_itn_tagger.fst", "zh_itn_verbalizer.fst"] {
-        let packed = fs::File::open(fixture(&format!("{name}.gz"))).unwrap();
-        let mut bytes = Vec::new();
-        flate2::read::GzDecoder::new(packed).read_to_end(&mut bytes).unwrap();
-        fs::write(directory.path().join(name), bytes).unwrap();
-    }
+    let directory = fixtures::directory(
+        &["zh_itn_tagger.fst", "zh_itn_verbalizer.fst"]
+            .map(|name| (name, fixtures::gunzip(&format!("itn/{name}.gz")))),
+    );
     Normalizer::open(directory.path()).unwrap()
 }
 
+/// Reads pairs of a text and OpenFst's output for it.
 fn pairs(path: &Path) -> Vec<(String, String)> {
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
 #[test]
-fn the_best_path_is_openfsts() {
+fn the_shortest_path_matches_openfst() {
     let normalizer = chinese();
-    let pairs = pairs(&fixture("zh.json"));
+    let pairs = pairs(&fixtures::path("itn/zh.json"));
     assert!(pairs.len() > 200);
     for (text, reference) in pairs {
         let written = normalizer.apply(&text).unwrap();
@@ -57,7 +52,7 @@ fn chinese_numbers_dates_times_and_money() {
 }
 
 #[test]
-fn what_is_no_number_stays() {
+fn ordinary_words_stay_unchanged() {
     let normalizer = chinese();
     for text in [
         "",
@@ -83,7 +78,7 @@ fn what_is_no_number_stays() {
 }
 
 #[test]
-fn words_keep_their_places() {
+fn rewrites_cover_whole_words() {
     let normalizer = chinese();
     let rewrite = |words: &[&str]| -> Vec<(usize, usize, String)> {
         let rewrites = normalizer.rewrite(words);
@@ -92,9 +87,9 @@ fn words_keep_their_places() {
     let expected = |expected: &[(usize, usize, &str)]| -> Vec<(usize, usize, String)> {
         expected.iter().map(|&(start, end, text)| (start, end, text.to_owned())).collect()
     };
-    let one_a_word = ["共", "二", "十", "三", "人，", "和", "五", "十", "人"];
-    assert_eq!(rewrite(&one_a_word), expected(&[(1, 4, "23"), (6, 8, "50")]));
-    // A word of several characters is written whole.
+    let one_character_each = ["共", "二", "十", "三", "人，", "和", "五", "十", "人"];
+    assert_eq!(rewrite(&one_character_each), expected(&[(1, 4, "23"), (6, 8, "50")]));
+    // A word of several characters is rewritten whole.
     assert_eq!(rewrite(&["共二", "十三人", "ok"]), expected(&[(0, 2, "共23人")]));
     assert_eq!(rewrite(&["共二十三和五十人ok"]), expected(&[(0, 1, "共23和50人ok")]));
     assert_eq!(
@@ -103,28 +98,28 @@ fn words_keep_their_places() {
     );
     assert_eq!(rewrite(&["一百", "。"]), expected(&[(0, 1, "100")]));
     assert_eq!(rewrite(&["百分之", "二十。"]), expected(&[(0, 2, "20%。")]));
-    assert_eq!(rewrite(&["好", &"二十三".repeat(5000)]), [], "no word is so long");
+    assert_eq!(rewrite(&["好", &"二十三".repeat(5000)]), [], "a word beyond the limit");
     assert_eq!(rewrite(&[]), []);
     assert_eq!(rewrite(&["", "，", ""]), []);
 }
 
 #[test]
-fn words_of_several_changes_are_rewritten_once() {
-    let change = |words: Range<usize>, tokens: Range<usize>| Change { words, tokens };
+fn words_with_several_changes_are_rewritten_once() {
+    let change = |source: Range<usize>, target: Range<usize>| Change { source, target };
     let changes = [change(1..4, 1..2), change(5..6, 3..6), change(8..9, 8..9)];
     let owners = [0, 0, 1, 1, 2, 2, 3, 4, 5];
-    let widened = |index: usize| whole_words(&changes[index], &changes, &owners);
+    let widened = |index: usize| widen_to_words(&changes[index], &changes, &owners);
     assert_eq!(widened(0), change(0..4, 0..2));
     assert_eq!(widened(1), change(4..6, 2..6));
     assert_eq!(widened(2), changes[2]);
     let owners = [0, 0, 1, 1, 1, 1, 1, 1, 1];
-    assert_eq!(whole_words(&changes[2], &changes, &owners), change(0..9, 0..9));
+    assert_eq!(widen_to_words(&changes[2], &changes, &owners), change(0..9, 0..9));
 }
 
 #[test]
-fn however_the_words_are_cut_the_text_is_the_same() {
+fn word_boundaries_do_not_change_the_text() {
     let normalizer = chinese();
-    for (text, _) in pairs(&fixture("zh.json")) {
+    for (text, _) in pairs(&fixtures::path("itn/zh.json")) {
         let characters: Vec<char> = text.chars().filter(|c| !c.is_whitespace()).collect();
         let joined: String = characters.iter().collect();
         let whole = normalizer.normalize(&joined);
@@ -140,7 +135,7 @@ fn however_the_words_are_cut_the_text_is_the_same() {
                 end = rewrite.words.end;
             }
             written += &words[end..].concat();
-            // Latin words would be cut in the middle, and punctuation not be at the end of a word.
+            // In other texts the chunks would split Latin words, or contain punctuation.
             if characters.iter().all(|c| ('\u{4e00}'..='\u{9fff}').contains(c)) {
                 assert_eq!(written, whole, "{words:?}");
             }
@@ -149,7 +144,7 @@ fn however_the_words_are_cut_the_text_is_the_same() {
 }
 
 #[test]
-fn only_grammars_open() {
+fn refuses_files_that_are_not_grammars() {
     let directory = tempfile::tempdir().unwrap();
     let open = || Normalizer::open(directory.path()).unwrap_err().to_string();
     assert!(open().contains("tagger.fst"), "{}", open());
@@ -159,8 +154,8 @@ fn only_grammars_open() {
     assert!(open().contains("tagger.fst") && open().contains("OpenFst"), "{}", open());
 }
 
-/// The grammars for English are not among the fixtures, for their size. `ITN_EN` is their directory
-/// (`scriptorium models path itn-en`); `ITN_EN_REFERENCE`, if set, a file like `zh.json` for them.
+/// The English grammars are too large for fixtures. `ITN_EN` is their directory (`scriptorium
+/// models path itn-en`); `ITN_EN_REFERENCE`, if set, is a file like `zh.json` for them.
 #[test]
 #[ignore = "needs the English grammars"]
 fn english_numbers_dates_times_and_money() {

@@ -1,11 +1,11 @@
 //! Paraformer (<https://arxiv.org/abs/2206.08317>), from FunASR's and sherpa-onnx's ONNX files.
 //!
-//! A parallel model: an encoder, a predictor that says how many tokens there are and where, and a
-//! decoder that recognizes all of them at once. `network` cuts the file's graph into these at the
-//! `anchors`, `cif` makes embeddings of the predictor's weights, `decode` tokens of the decoder's
-//! output, `timestamps` tells their times, and `hotwords` embeds words to expect. Four kinds of file
-//! are read: plain ones, exported with either style of integration; BiCif, which tells times; and
-//! SeACo, which heeds hotwords as well.
+//! Paraformer is a parallel model: an encoder, a predictor that counts and locates the tokens, and
+//! a decoder that recognizes all of them at once. `network` cuts the file's graph into these parts
+//! at the `anchors`, `cif` integrates the encoder's frames into token embeddings, `decode` turns
+//! the decoder's output into tokens, `timestamps` computes their times, and `hotwords` embeds
+//! hotwords. Four kinds of file are supported: plain ones with either variant of integration, BiCif
+//! with timestamps, and SeACo with timestamps and hotwords.
 
 mod anchors;
 mod cif;
@@ -23,70 +23,81 @@ use std::{
 
 use self::{
     decode::{Token, greedy},
-    hotwords::{Embedder, Speller},
+    hotwords::{HotwordEmbedder, HotwordTokenizer},
     network::Networks,
 };
 use crate::{
     features::Frontend,
     files::{self, broken, find},
     funasr::{
-        Config, Setup, Tokens, Weights,
-        text::{self, Text},
+        ConfigYaml, ModelSettings, Vocabulary, Weights,
+        text::{self, JoinedText},
     },
     recognizer::{
         Description, Error, Hypothesis, Options, Precision, Recognition, Recognizer, Word,
     },
 };
 
-/// Longest segment, in seconds: FunASR's voice activity detection makes none longer.
+/// Maximum length of a segment, in seconds: that of FunASR's voice activity detection.
 const MAX_SECONDS: f64 = 60.0;
 const SAMPLE_RATE: f64 = 16_000.0;
 
-/// One Paraformer, for all threads.
+/// A Paraformer model, shared by all threads.
+///
+/// ```no_run
+/// # use speech::{paraformer::Paraformer, recognizer::Recognizer};
+/// # let (directory, samples) = (std::path::Path::new(""), [0.0; 16_000]);
+/// let model = Paraformer::open(directory, "paraformer-zh", Default::default())?;
+/// for hypothesis in model.recognize(&samples, &Default::default())?.hypotheses {
+///     println!("{:.2} {}", hypothesis.start, hypothesis.text);
+/// }
+/// # Ok::<(), speech::recognizer::Error>(())
+/// ```
 pub struct Paraformer {
     description: Description,
     frontend: Frontend,
     networks: Networks,
-    tokens: Arc<Tokens>,
-    /// Whether tokens are SentencePiece's, which mark the blanks between words.
-    pieces: bool,
-    /// Tokens that the predictor counts beyond those of the text.
+    vocabulary: Arc<Vocabulary>,
+    /// Whether tokens are SentencePiece's, which contain the spaces between words.
+    uses_sentencepiece: bool,
+    /// Tokens that the predictor counts in addition to those of the text.
     bias: usize,
-    hotwords: Option<(Embedder, Speller)>,
+    hotwords: Option<(HotwordEmbedder, HotwordTokenizer)>,
 }
 
 impl Paraformer {
     /// Opens a model directory in FunASR's layout (`model_quant.onnx` or `model.onnx`,
-    /// `config.yaml`, `am.mvn`, `tokens.json`; SeACo: `model_eb.onnx` too, and `seg_dict` if there is
-    /// one) or sherpa-onnx's (`model.int8.onnx` or `model.onnx`, `tokens.txt`). `name` is what
-    /// transcripts call the model.
+    /// `config.yaml`, `am.mvn`, `tokens.json`; for SeACo also `model_eb.onnx`, and optionally
+    /// `seg_dict`) or in sherpa-onnx's (`model.int8.onnx` or `model.onnx`, `tokens.txt`).
+    /// Transcripts call the model `name`.
     ///
     /// # Errors
     /// [`Error::Model`] names the file that is missing, broken, or does not fit the others.
     pub fn open(directory: &Path, name: &str, precision: Precision) -> Result<Self, Error> {
         let weights = Weights::find(directory, precision)?;
         let file = weights.open()?;
-        let setup = Setup::open(directory, &weights.path, |key| file.metadata(key))?;
-        let networks = Networks::open(&file, setup.frontend.width())?;
-        check_predictor(&setup.config, &networks, &weights.path)?;
-        // Settings from metadata hold no list.
-        let config_path = setup.files.first().unwrap_or(&weights.path);
-        let tokens = Tokens::open_or(directory, setup.config.token_list.clone(), config_path)?;
-        tokens.fit(networks.vocabulary())?;
-        let tokens = Arc::new(tokens);
+        let settings = ModelSettings::open(directory, &weights.path, |key| file.metadata(key))?;
+        let networks = Networks::open(&file, settings.frontend.width())?;
+        check_predictor(&settings.config, &networks, &weights.path)?;
+        // Settings from metadata have no token list, so the path does not matter for them.
+        let config_path = settings.files.first().unwrap_or(&weights.path);
+        let vocabulary =
+            Vocabulary::open_or(directory, settings.config.token_list.clone(), config_path)?;
+        vocabulary.check_size(networks.vocabulary())?;
+        let vocabulary = Arc::new(vocabulary);
 
         let mut files = vec![weights.path.clone()];
-        files.extend(setup.files);
-        if !files.iter().any(|path| path == tokens.path()) {
-            files.push(tokens.path().to_owned());
+        files.extend(settings.files);
+        if !files.iter().any(|path| path == vocabulary.path()) {
+            files.push(vocabulary.path().to_owned());
         }
         let hotwords = if networks.takes_hotwords() {
             let (embedder, path) = embedder(directory, weights.precision, &networks)?;
             let seg_dict = find(directory, &["seg_dict"]);
-            let speller = Speller::new(tokens.clone(), seg_dict.as_deref())?;
+            let tokenizer = HotwordTokenizer::new(vocabulary.clone(), seg_dict.as_deref())?;
             files.push(path);
             files.extend(seg_dict);
-            Some((embedder, speller))
+            Some((embedder, tokenizer))
         } else {
             None
         };
@@ -96,31 +107,32 @@ impl Paraformer {
                 family: "paraformer",
                 precision: weights.precision,
                 digest: files::digest(&files, weights.precision)?,
-                languages: languages(&setup.config, &tokens),
+                languages: languages(&settings.config, &vocabulary),
             },
-            frontend: setup.frontend,
+            frontend: settings.frontend,
             networks,
-            pieces: has_pieces(&setup.config, &tokens),
-            tokens,
-            bias: setup.config.model_conf.predictor_bias,
+            uses_sentencepiece: uses_sentencepiece(&settings.config, &vocabulary),
+            vocabulary,
+            bias: settings.config.model_conf.predictor_bias,
             hotwords,
         })
     }
 
+    /// Returns the feature front end.
     pub fn frontend(&self) -> &Frontend {
         &self.frontend
     }
 
-    /// The tokens of `samples`, and when each is said.
+    /// Recognizes the tokens of `samples`, and their times.
     fn tokens(
         &self,
         samples: &[f32],
         options: &Options,
     ) -> Result<Vec<(Token, timestamps::Span)>, Error> {
-        // First, so that a hotword is refused whatever is heard.
+        // Before recognition, so that an unusable hotword is refused whatever the samples contain.
         let hotwords = match &self.hotwords {
-            Some((embedder, speller)) if !options.hotwords.is_empty() => {
-                Some(embedder.list(&options.hotwords, speller)?)
+            Some((embedder, tokenizer)) if !options.hotwords.is_empty() => {
+                Some(embedder.embed_list(&options.hotwords, tokenizer)?)
             }
             _ => None,
         };
@@ -142,16 +154,17 @@ impl Paraformer {
                 timestamps::by_weights(&encoded.weights, &rows)
             }
         };
-        timestamps::tidy(&mut spans, samples.len() as f64 / SAMPLE_RATE);
+        timestamps::clamp_spans(&mut spans, samples.len() as f64 / SAMPLE_RATE);
         Ok(tokens.into_iter().zip(spans).collect())
     }
 
-    fn text(&self, tokens: &[(Token, timestamps::Span)]) -> Text {
+    /// Joins the tokens to text.
+    fn text(&self, tokens: &[(Token, timestamps::Span)]) -> JoinedText {
         let symbols: Vec<&str> = tokens
             .iter()
-            .map(|(token, _)| self.tokens.symbol(token.id).unwrap_or_default())
+            .map(|(token, _)| self.vocabulary.symbol(token.id).unwrap_or_default())
             .collect();
-        if self.pieces { text::join_pieces(&symbols) } else { text::join(&symbols) }
+        if self.uses_sentencepiece { text::join_pieces(&symbols) } else { text::join(&symbols) }
     }
 }
 
@@ -178,13 +191,15 @@ impl Recognizer for Paraformer {
 
     fn check_hotwords(&self, hotwords: &[String]) -> Result<(), Error> {
         match &self.hotwords {
-            Some((_, speller)) if !hotwords.is_empty() => speller.spell_all(hotwords).map(drop),
+            Some((_, tokenizer)) if !hotwords.is_empty() => {
+                tokenizer.tokenize_all(hotwords).map(drop)
+            }
             _ => Ok(()),
         }
     }
 
-    /// One hypothesis at most; none where nothing is said. The model knows its languages by itself:
-    /// to name one of them has no effect.
+    /// Returns at most one hypothesis, and none if nobody speaks. A language in the options is
+    /// checked against those of the model, but has no other effect.
     fn recognize(&self, samples: &[f32], options: &Options) -> Result<Recognition, Error> {
         if let Some(code) = &options.language
             && !self.description.languages.contains(code)
@@ -192,17 +207,17 @@ impl Recognizer for Paraformer {
             return Err(Error::UnknownLanguage(code.clone()));
         }
         let tokens = self.tokens(samples, options)?;
-        let Text { sentence, words } = self.text(&tokens);
+        let JoinedText { sentence, words } = self.text(&tokens);
         let words: Vec<Word> = words
             .into_iter()
             .filter_map(|word| {
-                let said = tokens.get(word.tokens)?;
-                let ((_, first), (_, last)) = (said.first()?, said.last()?);
+                let tokens = tokens.get(word.tokens)?;
+                let ((_, first), (_, last)) = (tokens.first()?, tokens.last()?);
                 Some(Word {
                     start: first.start,
                     end: last.end,
                     text: word.text,
-                    log_probability: mean(said),
+                    log_probability: mean_log_probability(tokens),
                 })
             })
             .collect();
@@ -214,7 +229,7 @@ impl Recognizer for Paraformer {
             end: last.end,
             text: sentence,
             tokens: tokens.iter().map(|(token, _)| token.id).collect(),
-            log_probability: mean(&tokens),
+            log_probability: mean_log_probability(&tokens),
             words,
             ..Hypothesis::default()
         };
@@ -222,31 +237,31 @@ impl Recognizer for Paraformer {
     }
 }
 
-fn mean(tokens: &[(Token, timestamps::Span)]) -> f32 {
+fn mean_log_probability(tokens: &[(Token, timestamps::Span)]) -> f32 {
     tokens.iter().map(|(token, _)| token.log_probability).sum::<f32>() / tokens.len() as f32
 }
 
-/// Opens SeACo's embedder, quantized as the rest if there is such a file.
+/// Opens SeACo's hotword embedder: for int8 the quantized file, if there is one.
 fn embedder(
     directory: &Path,
     precision: &str,
     networks: &Networks,
-) -> Result<(Embedder, PathBuf), Error> {
+) -> Result<(HotwordEmbedder, PathBuf), Error> {
     let names: &[&str] = match precision {
         "int8" => &["model_eb_quant.onnx", "model_eb.onnx"],
         _ => &["model_eb.onnx"],
     };
     let path = files::need(directory, names)?;
-    let embedder = Embedder::open(&path, networks.width(), networks.vocabulary())?;
+    let embedder = HotwordEmbedder::open(&path, networks.width(), networks.vocabulary())?;
     Ok((embedder, path))
 }
 
-/// A file exported with other settings would give other words.
-fn check_predictor(config: &Config, networks: &Networks, model: &Path) -> Result<(), Error> {
+/// Refuses settings that differ from those of the exported file, because the words would differ.
+fn check_predictor(config: &ConfigYaml, networks: &Networks, model: &Path) -> Result<(), Error> {
     let predictor = &config.predictor_conf;
     if predictor.threshold != 1.0 {
         let message = format!(
-            "is used with a predictor that fires at {}, which is not supported, only at 1",
+            "is configured with a predictor that fires at {}, but only 1 is supported",
             predictor.threshold
         );
         return Err(broken(model, message));
@@ -255,7 +270,7 @@ fn check_predictor(config: &Config, networks: &Networks, model: &Path) -> Result
         Some(tail) if (tail - networks.tail()).abs() > 1e-3 => {
             let message = format!(
                 "adds a weight of {} after the last frame, but its configuration says {tail}: the \
-                 two are of different models",
+                 files are from different models",
                 networks.tail()
             );
             Err(broken(model, message))
@@ -264,24 +279,24 @@ fn check_predictor(config: &Config, networks: &Networks, model: &Path) -> Result
     }
 }
 
-/// Models for Chinese read English too.
-fn languages(config: &Config, tokens: &Tokens) -> Vec<String> {
-    let told = config.lang.as_deref().and_then(|lang| lang.split('-').next());
-    let ideographs = || {
+/// Returns the languages of a model. Models for Chinese also recognize English.
+fn languages(config: &ConfigYaml, vocabulary: &Vocabulary) -> Vec<String> {
+    let configured = config.lang.as_deref().and_then(|lang| lang.split('-').next());
+    let has_ideographs = || {
         let ideograph = |char| matches!(char, '\u{4e00}'..='\u{9fff}');
-        tokens.symbols().iter().any(|symbol| symbol.starts_with(ideograph))
+        vocabulary.symbols().iter().any(|symbol| symbol.starts_with(ideograph))
     };
-    let languages: &[&str] = match told {
+    let languages: &[&str] = match configured {
         Some("en") => &["en"],
         Some("zh") => &["zh", "en"],
         Some(other) if !other.is_empty() => &[other],
-        _ if ideographs() => &["zh", "en"],
+        _ if has_ideographs() => &["zh", "en"],
         _ => &["en"],
     };
     languages.iter().map(|&code| code.to_owned()).collect()
 }
 
-fn has_pieces(config: &Config, tokens: &Tokens) -> bool {
+fn uses_sentencepiece(config: &ConfigYaml, vocabulary: &Vocabulary) -> bool {
     config.lang.as_deref() == Some("en-bpe")
-        || tokens.symbols().iter().any(|symbol| symbol.starts_with('\u{2581}'))
+        || vocabulary.symbols().iter().any(|symbol| symbol.starts_with('\u{2581}'))
 }

@@ -1,5 +1,5 @@
-//! A Paraformer's networks, cut from one ONNX file: encoder with predictor, decoder, second
-//! predictor, and SeACo's decoder for hotwords.
+//! The networks of a Paraformer, cut from one ONNX file: encoder with predictor, decoder, second
+//! predictor, and SeACo's hotword decoder.
 
 use std::path::Path;
 
@@ -7,25 +7,25 @@ use engine::{Dim, Input, OnnxFile, OnnxNetwork, Tensor};
 
 use super::{
     anchors::{Anchors, HotwordAnchors},
-    cif::{Fired, Style},
-    hotwords::Embeddings,
+    cif::{CifOutput, CifVariant},
+    hotwords::HotwordEmbeddings,
 };
 use crate::{files::broken, recognizer::Error};
 
-/// Axes of any length.
+/// Names of the axes of variable length.
 const FRAMES: &str = "frames";
 const TOKENS: &str = "tokens";
 const HOTWORDS: &str = "hotwords";
 /// Steps of the second predictor per frame.
 const UPSAMPLING: usize = 3;
 
-/// All networks of a model; they share their weights with nobody and each other.
+/// All networks of a model.
 pub(super) struct Networks {
     encoder: OnnxNetwork,
-    style: Style,
+    variant: CifVariant,
     decoder: OnnxNetwork,
     timestamps: Option<OnnxNetwork>,
-    hotwords: Option<Hotwords>,
+    hotwords: Option<HotwordDecoder>,
     /// Values per row of features.
     features: usize,
     /// Values per embedding.
@@ -35,14 +35,15 @@ pub(super) struct Networks {
     tail: f32,
 }
 
-struct Hotwords {
+/// SeACo's hotword decoder.
+struct HotwordDecoder {
     scores: OnnxNetwork,
     merge: OnnxNetwork,
-    /// Hotwords that `merge` takes at most.
-    most: usize,
+    /// Maximum number of hotwords that `merge` takes.
+    max_best: usize,
 }
 
-/// What the encoder makes of a segment.
+/// Output of the encoder for a segment.
 pub(super) struct Encoded {
     /// `[1, frames, width]`.
     hidden: Tensor,
@@ -57,11 +58,15 @@ pub(super) struct Logits {
 }
 
 impl Networks {
-    /// `features`: values per row that the front end makes.
+    /// Cuts the networks from `file`, for a front end with rows of `features` values, and runs each
+    /// of them once.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if the file is not a Paraformer, does not fit the front end, or is damaged.
     pub(super) fn open(file: &OnnxFile, features: usize) -> Result<Self, Error> {
         let path = file.path();
         let anchors = Anchors::find(file).map_err(|cause| {
-            broken(path, format!("is no Paraformer as FunASR exports it: {cause}"))
+            broken(path, format!("is not a Paraformer as FunASR exports it: {cause}"))
         })?;
         if let Some(Some(expected)) = file.inputs().first().and_then(|port| port.shape.get(2))
             && *expected != features
@@ -90,7 +95,7 @@ impl Networks {
         };
         let mut networks = Self {
             encoder,
-            style: anchors.style,
+            variant: anchors.variant,
             decoder,
             timestamps,
             hotwords: None,
@@ -103,7 +108,7 @@ impl Networks {
         if let Some(hotwords) = &anchors.hotwords {
             let plain = Input::new(&anchors.logits, row(TOKENS, networks.vocabulary));
             networks.hotwords =
-                Some(Hotwords::open(file, hotwords, [embeddings(), plain, tokens()], width)?);
+                Some(HotwordDecoder::open(file, hotwords, [embeddings(), plain, tokens()], width)?);
             networks.probe(path)?;
         }
         Ok(networks)
@@ -125,7 +130,7 @@ impl Networks {
         self.hotwords.is_some()
     }
 
-    /// Encodes `rows` of features, row-major `[frames, features]`, at least one.
+    /// Encodes at least one row of features, row-major `[frames, features]`.
     pub(super) fn encode(&self, rows: &[f32]) -> Result<Encoded, Error> {
         let frames = rows.len() / self.features;
         let speech = engine::tensor(&[1, frames, self.features], rows).map_err(network)?;
@@ -135,25 +140,25 @@ impl Networks {
             return Err(misshapen());
         }
         let weights = engine::values::<f32>(&weights).map_err(network)?.to_vec();
-        // Their sum would be no number of tokens, and the segment one without words.
+        // A sum that is not finite would give no tokens, and silently drop the segment's words.
         if weights.iter().any(|weight| !weight.is_finite()) {
-            return Err(Error::Network("the weights of the frames are no finite numbers".into()));
+            return Err(Error::Network("the weights of the frames are not finite".into()));
         }
         Ok(Encoded { hidden, weights })
     }
 
-    /// The embeddings of the tokens that were said.
-    pub(super) fn integrate(&self, encoded: &Encoded) -> Result<Fired, Error> {
+    /// Integrates the encoder's output into embeddings of the spoken tokens.
+    pub(super) fn integrate(&self, encoded: &Encoded) -> Result<CifOutput, Error> {
         let hidden = engine::values::<f32>(&encoded.hidden).map_err(network)?;
-        Ok(self.style.integrate(hidden, &encoded.weights, self.width))
+        Ok(self.variant.integrate(hidden, &encoded.weights, self.width))
     }
 
-    /// Decodes at least one token; `hotwords` only if the model takes them.
+    /// Decodes at least one token. Models without a hotword decoder ignore `hotwords`.
     pub(super) fn decode(
         &self,
         encoded: &Encoded,
-        fired: &Fired,
-        hotwords: Option<&Embeddings>,
+        fired: &CifOutput,
+        hotwords: Option<&HotwordEmbeddings>,
     ) -> Result<Logits, Error> {
         let shape = [1, fired.tokens, self.width];
         let embeddings = engine::tensor(&shape, &fired.embeddings).map_err(network)?;
@@ -168,7 +173,7 @@ impl Networks {
             [1, tokens, vocabulary] if tokens == fired.tokens && vocabulary > 0 => {
                 let values = engine::values::<f32>(&logits).map_err(network)?.to_vec();
                 if values.iter().any(|value| value.is_nan()) {
-                    return Err(Error::Network("the log-probabilities are no numbers".into()));
+                    return Err(Error::Network("log-probabilities are NaN".into()));
                 }
                 Ok(Logits { values, vocabulary })
             }
@@ -176,7 +181,7 @@ impl Networks {
         }
     }
 
-    /// The weights of the second predictor, three per frame; `None` for models without.
+    /// Returns the weights of the second predictor, three per frame; `None` for models without one.
     pub(super) fn upsampled(
         &self,
         encoded: &Encoded,
@@ -194,25 +199,25 @@ impl Networks {
         }
     }
 
-    /// Runs all networks once, so that one that does not work fails when it is opened. Gives the
-    /// size of the vocabulary, and the weight of the tail.
+    /// Runs all networks once, so that a broken model fails when it is opened. Returns the size of
+    /// the vocabulary and the weight of the tail.
     fn probe(&self, path: &Path) -> Result<(usize, f32), Error> {
         const FRAMES: usize = 7;
         let run = || {
-            // Not all the same, and no number special.
+            // Different values, none of them special.
             let rows: Vec<f32> = (0..FRAMES * self.features)
                 .map(|i| ((i * 7919) % 1009) as f32 / 504.5 - 1.0)
                 .collect();
             let encoded = self.encode(&rows)?;
             let hidden = engine::values::<f32>(&encoded.hidden).map_err(network)?;
-            let fired = Fired {
+            let fired = CifOutput {
                 embeddings: hidden[..2 * self.width].to_vec(),
                 tokens: 2,
                 fires: vec![2, 4],
             };
-            // One hotword too many, so that the best are chosen too.
-            let count = self.hotwords.as_ref().map_or(1, |hotwords| hotwords.most + 1);
-            let given = Embeddings { values: vec![0.5; count * self.width], count };
+            // One hotword more than `merge` takes, so that the selection of the best runs as well.
+            let count = self.hotwords.as_ref().map_or(1, |hotwords| hotwords.max_best + 1);
+            let given = HotwordEmbeddings { values: vec![0.5; count * self.width], count };
             let logits = self.decode(&encoded, &fired, Some(&given))?;
             let upsampled = self.upsampled(&encoded, fired.tokens)?.unwrap_or_default();
             let all = encoded.weights.iter().chain(hidden).chain(&logits.values).chain(&upsampled);
@@ -222,16 +227,15 @@ impl Networks {
         };
         match run() {
             Ok((found, true)) => Ok(found),
-            Ok((_, false)) => Err(broken(
-                path,
-                "is damaged: what it computes are no finite numbers; fetch it anew",
-            )),
+            Ok((_, false)) => {
+                Err(broken(path, "is damaged: its outputs are not finite; fetch it again"))
+            }
             Err(error) => Err(broken(path, format!("does not run: {error}"))),
         }
     }
 }
 
-impl Hotwords {
+impl HotwordDecoder {
     fn open(
         file: &OnnxFile,
         anchors: &HotwordAnchors,
@@ -241,28 +245,28 @@ impl Hotwords {
         let hidden = Input::new(&anchors.hidden, row(TOKENS, width));
         let all = Input::new(&anchors.all, row(HOTWORDS, width));
         let best = Input::new(&anchors.best, row(HOTWORDS, width));
-        // The graph takes the size of the batch from the list of all hotwords.
+        // The graph reads the batch size from the shape of this input.
         let batch = Input::new(&anchors.all, [1, 1, width].map(Dim::from));
         let merge = [embeddings, plain, hidden.clone(), best, batch, tokens.clone()];
         Ok(Self {
             scores: cut(file, &[hidden, all, tokens], &[&anchors.scores])?,
             merge: cut(file, &merge, &[&anchors.logits])?,
-            most: anchors.most,
+            max_best: anchors.max_best,
         })
     }
 
-    /// The plain log-probabilities, but where a hotword was heard, those of the hotword's tokens.
+    /// Replaces the plain log-probabilities by those of a hotword's tokens where it recognizes one.
     fn run(
         &self,
         embeddings: Tensor,
         plain: Tensor,
         hidden: Tensor,
-        given: &Embeddings,
+        given: &HotwordEmbeddings,
         width: usize,
     ) -> Result<Tensor, Error> {
         let all = engine::tensor(&[1, given.count, width], &given.values).map_err(network)?;
-        let best = if given.count <= self.most {
-            // The export sorts them even so; their order has no effect.
+        let best = if given.count <= self.max_best {
+            // The export sorts these too, but their order has no effect.
             all
         } else {
             let outputs = self.scores.run(vec![hidden.clone(), all]).map_err(network)?;
@@ -271,12 +275,12 @@ impl Hotwords {
             if scores.len() != given.count {
                 return Err(misshapen());
             }
-            let values: Vec<f32> = best(scores, self.most)
+            let values: Vec<f32> = best(scores, self.max_best)
                 .into_iter()
                 .flat_map(|index| &given.values[index * width..][..width])
                 .copied()
                 .collect();
-            engine::tensor(&[1, self.most, width], &values).map_err(network)?
+            engine::tensor(&[1, self.max_best, width], &values).map_err(network)?
         };
         let batch = engine::tensor(&[1, 1, width], &vec![0f32; width]).map_err(network)?;
         let inputs = vec![embeddings, plain, hidden, best, batch];
@@ -289,11 +293,11 @@ fn cut(file: &OnnxFile, inputs: &[Input<'_>], outputs: &[&str]) -> Result<OnnxNe
     file.network(inputs, outputs).map_err(|error| broken(file.path(), error))
 }
 
-/// The indices of the `most` highest scores, highest first.
-fn best(scores: &[f32], most: usize) -> Vec<usize> {
+/// Returns the indices of the `count` highest scores, highest first.
+fn best(scores: &[f32], count: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
-    order.truncate(most);
+    order.truncate(count);
     order
 }
 
@@ -301,7 +305,7 @@ fn row(axis: &'static str, width: usize) -> [Dim; 3] {
     [1.into(), axis.into(), width.into()]
 }
 
-/// Runs the encoder once to see how wide its output is.
+/// Runs the encoder once to find the width of its output.
 fn encoder_width(encoder: &OnnxNetwork, features: usize) -> Result<usize, Error> {
     let speech = engine::tensor(&[1, 1, features], &vec![0f32; features]).map_err(network)?;
     let outputs = encoder.run(vec![speech]).map_err(network)?;
@@ -316,5 +320,5 @@ fn network(error: engine::Error) -> Error {
 }
 
 fn misshapen() -> Error {
-    Error::Network("the outputs of the Paraformer have unexpected shapes".to_owned())
+    Error::Network("outputs of the Paraformer have unexpected shapes".to_owned())
 }

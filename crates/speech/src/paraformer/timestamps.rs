@@ -1,10 +1,10 @@
-//! When each token is said.
+//! Times of tokens.
 //!
-//! Models made for it (BiCif, <https://arxiv.org/abs/2301.12343>) have a second predictor, which
-//! weighs steps of 20 ms: where its weights fill up, a token begins. FunASR's rules for what lies
-//! between are those of `funasr_onnx/utils/timestamp_utils.py` and
-//! `funasr/utils/timestamp_tools.py`. Other models know time only by the weights that make tokens of
-//! encoder frames, 60 ms each.
+//! Models with timestamps (BiCif, <https://arxiv.org/abs/2301.12343>) have a second predictor that
+//! weights steps of 20 ms: a token begins where the sum of the weights fires. The rules for the
+//! spans between fires are FunASR's (`funasr_onnx/utils/timestamp_utils.py` and
+//! `funasr/utils/timestamp_tools.py`). Other models give times only through the weights that
+//! integrate encoder frames, 60 ms each, into tokens.
 
 use std::ops::Range;
 
@@ -15,25 +15,25 @@ pub(super) type Span = Range<f64>;
 const STEP: f64 = 10.0 * 6.0 / 1000.0 / 3.0;
 /// Seconds per encoder frame.
 const FRAME: f64 = 0.06;
-/// The second predictor fires at this weight.
+/// Sum of weights at which the second predictor fires.
 const THRESHOLD: f32 = 1.0 - 1e-4;
-/// A token begins so many steps before the one at which it fires.
+/// Number of steps by which a token begins before the step at which it fires.
 const LEAD: f64 = 1.5;
-/// More silence than this after the last fire is not all the last token's, in steps.
-const LONGEST_TAIL: f64 = 5.0;
-/// The same weight, but in plain models.
+/// Maximum silence after the last fire that belongs to the last token as a whole, in steps.
+const MAX_TAIL: f64 = 5.0;
+/// As [`LEAD`], for models without a second predictor, in encoder frames.
 const LEAD_FRAMES: f64 = 0.5;
 
-/// How long a token may be, in steps; what is longer ends in silence.
+/// Maximum duration of a token, in steps; the rest of a longer span is silence.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Longest {
-    /// `funasr_onnx`: less than 30, and the last as long as it takes.
+enum DurationLimit {
+    /// `funasr_onnx`: less than 30, and no limit for the last token.
     Onnx,
-    /// `funasr`: up to 12.
+    /// `funasr`: at most 12.
     Torch,
 }
 
-impl Longest {
+impl DurationLimit {
     const fn steps(self) -> f64 {
         match self {
             Self::Onnx => 30.0,
@@ -49,37 +49,39 @@ impl Longest {
     }
 }
 
-/// The spans of `tokens` tokens by the weights of the second predictor (`us_alphas`), one per step.
+/// Returns the spans of `tokens` tokens by the weights of the second predictor (`us_alphas`), one
+/// per step.
 ///
-/// Where it fires once more often than there are tokens (the end of the sentence fires too), this is
-/// the rule of `funasr_onnx`. Elsewhere that one fails, and we do as `funasr`: scale the weights to
-/// what they should add up to, and let them fire anew.
+/// If there is one fire more than tokens (the end of the sentence fires too), this follows
+/// `funasr_onnx`. Otherwise `funasr_onnx` fails, and this follows `funasr`: it scales the weights
+/// so that they add up to the expected number of fires, and integrates them again.
 pub(super) fn by_predictor(weights: &[f32], tokens: usize) -> Vec<Span> {
     if tokens == 0 {
         return Vec::new();
     }
     let steps = weights.len() as f64;
-    let fires = fire(weights.iter().copied());
+    let fires = find_fires(weights.iter().copied());
     if fires.len() == tokens + 1 {
-        return between(&fires, steps, Longest::Onnx);
+        return spans_between(&fires, steps, DurationLimit::Onnx);
     }
     let sum: f32 = weights.iter().sum();
     let scale = sum / (tokens + 1) as f32;
-    let mut fires = fire(weights.iter().map(|weight| weight / scale));
+    let mut fires = find_fires(weights.iter().map(|weight| weight / scale));
     fires.truncate(tokens + 1);
     if fires.len() == tokens + 1 {
-        return between(&fires, steps, Longest::Torch);
+        return spans_between(&fires, steps, DurationLimit::Torch);
     }
-    // No weight at all, or no number.
+    // All weights are zero, or some are NaN: divide the time evenly.
     (0..tokens).map(|token| share(token, tokens, steps)..share(token + 1, tokens, steps)).collect()
 }
 
+/// Returns the time, in seconds, at which one of `parts` equal parts of `steps` begins.
 fn share(part: usize, parts: usize, steps: f64) -> f64 {
     steps * STEP * part as f64 / parts as f64
 }
 
-/// Where the weights fire, in steps.
-fn fire(weights: impl Iterator<Item = f32>) -> Vec<f64> {
+/// Returns the times at which the weights fire, in steps.
+fn find_fires(weights: impl Iterator<Item = f32>) -> Vec<f64> {
     let mut integral = 0.0f32;
     let mut fires = Vec::new();
     for (step, weight) in weights.enumerate() {
@@ -92,63 +94,65 @@ fn fire(weights: impl Iterator<Item = f32>) -> Vec<f64> {
     fires
 }
 
-/// The spans between `fires`; the last fire is the end of the sentence.
-fn between(fires: &[f64], steps: f64, longest: Longest) -> Vec<Span> {
+/// Returns the spans between `fires`, the last of which is the end of the sentence.
+fn spans_between(fires: &[f64], steps: f64, limit: DurationLimit) -> Vec<Span> {
     let [.., last] = fires else { return Vec::new() };
     let mut cut = false;
     let mut spans: Vec<Span> = fires
         .windows(2)
         .enumerate()
-        .map(|(index, fire)| {
-            cut = !longest.allows(fire[1] - fire[0], index + 2 == fires.len());
-            let end = if cut { fire[0] + longest.steps() } else { fire[1] };
-            fire[0] * STEP..end * STEP
+        .map(|(index, pair)| {
+            cut = !limit.allows(pair[1] - pair[0], index + 2 == fires.len());
+            let end = if cut { pair[0] + limit.steps() } else { pair[1] };
+            pair[0] * STEP..end * STEP
         })
         .collect();
     if let Some(span) = spans.last_mut()
         && !cut
     {
-        let end = if steps - last > LONGEST_TAIL { (steps + last) / 2.0 } else { steps };
+        let end = if steps - last > MAX_TAIL { (steps + last) / 2.0 } else { steps };
         span.end = end * STEP;
     }
     spans
 }
 
-/// The spans of tokens by the weights of the only predictor, one per encoder frame and one for the
-/// tail. `rows`: which of the tokens counted by the weights each one is.
+/// Returns the spans of tokens by the weights of the only predictor: one per encoder frame, and one
+/// for the tail. `rows` has the index of each token among those that the weights count.
 ///
-/// A token's place is where half of its weight is reached: the point where it fires drifts from it,
-/// since a token's weights add up to one only roughly. It ends with the next, or after 12 frames.
+/// A token is located at the frame where half of its weight is reached. The frame at which it fires
+/// drifts away from it, because a token's weights add up to one only roughly. A token ends where
+/// the next begins, or after 12 frames.
 pub(super) fn by_weights(weights: &[f32], rows: &[usize]) -> Vec<Span> {
     let frames = weights.len().saturating_sub(1) as f64;
-    let places = places(weights);
-    let begin = |row: usize| places.get(row).map(|place| place - LEAD_FRAMES);
+    let midpoints = midpoints(weights);
+    let begin = |row: usize| midpoints.get(row).map(|midpoint| midpoint - LEAD_FRAMES);
     rows.iter()
         .map(|&row| {
             let start = begin(row).unwrap_or(frames);
-            let longest = start + Longest::Torch.steps();
-            let end = begin(row + 1).unwrap_or(frames).min(longest);
+            let max_end = start + DurationLimit::Torch.steps();
+            let end = begin(row + 1).unwrap_or(frames).min(max_end);
             start * FRAME..end * FRAME
         })
         .collect()
 }
 
-/// The frames at which the sum of the weights passes 0.5, 1.5, ...
-fn places(weights: &[f32]) -> Vec<f64> {
-    let mut places = Vec::new();
+/// Returns the frames at which the sum of the weights passes 0.5, 1.5, ...
+fn midpoints(weights: &[f32]) -> Vec<f64> {
+    let mut midpoints = Vec::new();
     let mut sum = 0.0f64;
     for (frame, &weight) in weights.iter().enumerate() {
         sum += f64::from(weight);
-        // A single weight is at most one and the tail's.
-        while places.len() as f64 + 0.5 <= sum && places.len() <= 2 * weights.len() {
-            places.push(frame as f64);
+        // A weight is at most 1 plus the tail's. The limit ends the loop for infinite weights.
+        while midpoints.len() as f64 + 0.5 <= sum && midpoints.len() <= 2 * weights.len() {
+            midpoints.push(frame as f64);
         }
     }
-    places
+    midpoints
 }
 
-/// Makes spans end where they begin or later, follow each other, and lie within `seconds`.
-pub(super) fn tidy(spans: &mut [Span], seconds: f64) {
+/// Clamps spans to `seconds`, so that they are in order, do not overlap, and do not end before they
+/// begin.
+pub(super) fn clamp_spans(spans: &mut [Span], seconds: f64) {
     let mut earliest = 0.0f64;
     for span in spans {
         span.start = span.start.clamp(earliest.min(seconds), seconds);
@@ -163,11 +167,12 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
+    use crate::fixtures;
 
-    /// What FunASR's two functions say; see the README beside the file. In milliseconds.
+    /// Output of FunASR's two functions, in milliseconds; see the README next to the fixture.
     #[derive(Deserialize)]
     struct Case {
-        /// Number of zeros, weight, number of zeros, ...
+        /// Run-length encoded: number of zeros, weight, number of zeros, ...
         alphas: Vec<f64>,
         tokens: usize,
         onnx: Option<Vec<[i64; 2]>>,
@@ -186,8 +191,7 @@ mod tests {
     }
 
     fn cases() -> Vec<Case> {
-        let cases = include_str!("../../../../tests/fixtures/funasr-text/timestamps.json");
-        serde_json::from_str(cases).expect("fixture")
+        fixtures::json("funasr-text/timestamps.json")
     }
 
     fn milliseconds(spans: &[Span]) -> Vec<[i64; 2]> {
@@ -195,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_funasrs() {
+    fn times_match_funasr() {
         let mut by_onnx = 0;
         for (index, case) in cases().iter().enumerate() {
             let spans = milliseconds(&by_predictor(&case.weights(), case.tokens));
@@ -207,21 +211,21 @@ mod tests {
     }
 
     #[test]
-    fn the_rule_of_torch_is_torchs() {
+    fn torch_limit_matches_funasr_torch() {
         for case in cases().iter().filter(|case| case.onnx.is_some()) {
             let weights = case.weights();
-            let fires = fire(weights.iter().copied());
-            let spans = between(&fires, weights.len() as f64, Longest::Torch);
+            let fires = find_fires(weights.iter().copied());
+            let spans = spans_between(&fires, weights.len() as f64, DurationLimit::Torch);
             assert_eq!(milliseconds(&spans), case.torch);
         }
     }
 
     #[test]
-    fn weights_that_say_nothing() {
+    fn weights_that_never_fire_give_equal_spans() {
         assert!(by_predictor(&[], 0).is_empty());
         for weights in [vec![], vec![0.0; 30], vec![f32::NAN; 30]] {
             let mut spans = by_predictor(&weights, 3);
-            tidy(&mut spans, 0.5);
+            clamp_spans(&mut spans, 0.5);
             assert_eq!(spans.len(), 3);
             assert!(spans.is_sorted_by(|a, b| a.end <= b.start), "{spans:?}");
         }
@@ -230,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_weights_tell_the_middle() {
+    fn plain_weights_locate_the_middle_of_tokens() {
         // Two tokens and the end of the sentence, which the tail completes.
         let mut weights = vec![0.0; 40];
         weights[9..12].copy_from_slice(&[0.3, 0.5, 0.19]);
@@ -238,14 +242,22 @@ mod tests {
         weights.extend([0.5, 0.45]);
         let spans = by_weights(&weights, &[0, 1]);
         assert_eq!(milliseconds(&spans), [[570, 1230], [1230, 1950]]);
-        assert_eq!(milliseconds(&by_weights(&weights, &[1])), [[1230, 1950]], "the first is none");
-        assert_eq!(milliseconds(&by_weights(&weights, &[7])), [[2460, 2460]], "there is none");
+        assert_eq!(
+            milliseconds(&by_weights(&weights, &[1])),
+            [[1230, 1950]],
+            "the second token only"
+        );
+        assert_eq!(
+            milliseconds(&by_weights(&weights, &[7])),
+            [[2460, 2460]],
+            "beyond the last token"
+        );
         assert!(by_weights(&[f32::INFINITY; 3], &[0, 5, 9]).len() == 3);
     }
 
     proptest! {
         #[test]
-        fn any_weights_give_tidy_spans(
+        fn clamped_spans_are_in_order_for_any_weights(
             weights in prop::collection::vec(0.0f32..1.5, 0..200),
             tokens in 0usize..60,
             seconds in 0.0f64..5.0,
@@ -255,7 +267,7 @@ mod tests {
                 by_weights(&weights, &(0..tokens).map(|row| row * 2).collect::<Vec<_>>()),
             ] {
                 prop_assert_eq!(spans.len(), tokens);
-                tidy(&mut spans, seconds);
+                clamp_spans(&mut spans, seconds);
                 prop_assert!(spans.iter().all(|span| 0.0 <= span.start && span.end <= seconds));
                 prop_assert!(spans.iter().all(|span| span.start <= span.end));
                 prop_assert!(spans.is_sorted_by(|a, b| a.end <= b.start));

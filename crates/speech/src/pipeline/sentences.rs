@@ -8,7 +8,7 @@ use transcript::{Segment, Word};
 use super::{Control, Error};
 use crate::{
     itn::Normalizer,
-    punctuation::{self, Mark, Punctuator, Style},
+    punctuation::{self, PunctuationMark, PunctuationStyle, Punctuator},
     recognizer::Hypothesis,
     speakers::{self, Turn},
     window::Window,
@@ -85,7 +85,7 @@ impl Finisher<'_> {
             for segment in &mut segments {
                 self.go_on()?;
                 segment.text = normalizer.normalize(&segment.text);
-                let marks = vec![Mark::None; segment.words.len()];
+                let marks = vec![PunctuationMark::None; segment.words.len()];
                 (segment.words, _) = rewrite(std::mem::take(&mut segment.words), marks, normalizer);
             }
         }
@@ -98,11 +98,15 @@ impl Finisher<'_> {
 }
 
 /// Puts what is written in place of words; marks inside of that go.
-fn rewrite(words: Vec<Word>, marks: Vec<Mark>, normalizer: &Normalizer) -> (Vec<Word>, Vec<Mark>) {
+fn rewrite(
+    words: Vec<Word>,
+    marks: Vec<PunctuationMark>,
+    normalizer: &Normalizer,
+) -> (Vec<Word>, Vec<PunctuationMark>) {
     let mut rewrites = Vec::new();
     let mut start = 0;
     for (index, mark) in marks.iter().enumerate() {
-        if *mark != Mark::None || index + 1 == marks.len() {
+        if *mark != PunctuationMark::None || index + 1 == marks.len() {
             let clause: Vec<&str> = words[start..=index].iter().map(|w| w.text.as_str()).collect();
             let shifted = normalizer.rewrite(&clause).into_iter().map(|rewrite| {
                 (rewrite.words.start + start..rewrite.words.end + start, rewrite.text)
@@ -151,7 +155,7 @@ fn geometric_mean(words: &[Word]) -> Option<f32> {
 /// `marks`: one for each word of all segments.
 fn sentences(
     segments: Vec<Segment>,
-    marks: &[Mark],
+    marks: &[PunctuationMark],
     normalizer: Option<&Normalizer>,
     go_on: impl Fn() -> Result<(), Error>,
 ) -> Result<Vec<Segment>, Error> {
@@ -191,7 +195,7 @@ struct Sentence {
     /// Language, emotion, event, confidence of the segment where it began.
     kind: Segment,
     words: Vec<Word>,
-    marks: Vec<Mark>,
+    marks: Vec<PunctuationMark>,
 }
 
 impl Sentence {
@@ -208,7 +212,7 @@ impl Sentence {
             && word.start - end <= LONG_PAUSE
     }
 
-    fn push(&mut self, word: Word, mark: Mark) {
+    fn push(&mut self, word: Word, mark: PunctuationMark) {
         self.words.push(word);
         self.marks.push(mark);
     }
@@ -220,7 +224,7 @@ impl Sentence {
             None => (self.words, self.marks),
         };
         let texts: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
-        let style = Style::of(self.kind.language.as_deref(), &texts);
+        let style = PunctuationStyle::of(self.kind.language.as_deref(), &texts);
         let text = punctuation::join(&texts, &marks, style);
         Segment {
             start: words.first().map_or(self.kind.start, |word| word.start),
@@ -237,7 +241,7 @@ impl Sentence {
 /// numbered from `first`; returns how many there are.
 pub(super) fn label(segments: &mut [Segment], turns: &[Turn], first: u32) -> u32 {
     let number = |speaker: usize| first + u32::try_from(speaker).unwrap_or(u32::MAX - first);
-    let speaker = |start, end| speakers::assign(turns, start, end).map(number);
+    let speaker = |start, end| speakers::dominant_speaker(turns, start, end).map(number);
     for segment in segments {
         segment.speaker = speaker(segment.start, segment.end);
         for word in &mut segment.words {
@@ -294,7 +298,13 @@ mod tests {
             segment("en", vec![word(0.0, "yes", 1.0), word(0.5, "i", 0.25), word(1.0, "do", 1.0)]),
             segment("en", vec![word(2.0, "hear", 1.0), word(2.5, "you", 1.0)]),
         ];
-        let marks = [Mark::Period, Mark::None, Mark::None, Mark::None, Mark::Question];
+        let marks = [
+            PunctuationMark::Period,
+            PunctuationMark::None,
+            PunctuationMark::None,
+            PunctuationMark::None,
+            PunctuationMark::Question,
+        ];
         let sentences = sentences(segments, &marks, None, || Ok(())).unwrap();
         assert_eq!(texts(&sentences), ["Yes.", "I do hear you?"]);
         assert_eq!((sentences[1].start, sentences[1].end), (0.5, 2.9));
@@ -308,7 +318,7 @@ mod tests {
             segment("zh", vec![word(0.0, "你", 1.0), word(3.0, "好", 1.0)]),
             segment("en", vec![word(3.5, "well", 1.0)]),
         ];
-        let marks = [Mark::Comma, Mark::None, Mark::Period];
+        let marks = [PunctuationMark::Comma, PunctuationMark::None, PunctuationMark::Period];
         assert_eq!(
             texts(&sentences(segments, &marks, None, || Ok(())).unwrap()),
             ["你，", "好", "Well."]
@@ -324,7 +334,9 @@ mod tests {
             event.clone(),
             segment("zh", vec![word(0.5, "好", 1.0)]),
         ];
-        let found = sentences(segments, &[Mark::None, Mark::Period], None, || Ok(())).unwrap();
+        let found =
+            sentences(segments, &[PunctuationMark::None, PunctuationMark::Period], None, || Ok(()))
+                .unwrap();
         assert!(found.contains(&event), "{found:?}");
         assert!(texts(&found).contains(&"你好。"), "{found:?}");
     }

@@ -1,8 +1,8 @@
-//! Punctuation marks, and text with them.
+//! Punctuation marks, and joining them with words to text.
 
-/// What follows a word.
+/// A punctuation mark after a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Mark {
+pub enum PunctuationMark {
     #[default]
     None,
     Comma,
@@ -10,22 +10,22 @@ pub enum Mark {
     Question,
     /// The Chinese comma between the items of a list.
     Enumeration,
-    /// The network's class for what its training texts had besides. It is not written.
+    /// The network's class for other punctuation in its training texts. It is not written.
     Unknown,
 }
 
-/// How marks and words are written.
+/// Style in which marks and words are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Style {
-    /// Full-width marks throughout, and words as they are: what `funasr_onnx` writes.
+pub enum PunctuationStyle {
+    /// Full-width marks throughout, and unchanged words, as `funasr_onnx` writes.
     Chinese,
     /// Half-width marks after words of scripts with spaces, and sentences that begin with a
-    /// capital: what FunASR's PyTorch code writes.
+    /// capital, as FunASR's PyTorch code writes.
     English,
 }
 
-impl Mark {
-    /// From its symbol in a model's list of marks.
+impl PunctuationMark {
+    /// Returns the mark of a symbol in a model's `punc_list`.
     pub(super) fn from_symbol(symbol: &str) -> Option<Self> {
         Some(match symbol {
             "_" => Self::None,
@@ -38,13 +38,14 @@ impl Mark {
         })
     }
 
+    /// Returns whether the mark ends a sentence.
     pub fn ends_sentence(self) -> bool {
         matches!(self, Self::Period | Self::Question)
     }
 
-    /// How it is written after `word`: empty where nothing is.
-    pub fn symbol(self, word: &str, style: Style) -> &'static str {
-        let half = style == Style::English && !word.ends_with(unspaced);
+    /// Returns the text of the mark after `word`; empty for marks that are not written.
+    pub fn symbol(self, word: &str, style: PunctuationStyle) -> &'static str {
+        let half = style == PunctuationStyle::English && !word.ends_with(is_unspaced);
         match (self, half) {
             (Self::None | Self::Unknown, _) => "",
             (Self::Comma, false) => "，",
@@ -58,47 +59,53 @@ impl Mark {
     }
 }
 
-impl Style {
-    /// The style of a language, or of `words` if it is not known.
+impl PunctuationStyle {
+    /// Returns the style of a language, or that of `words` if the language is unknown.
     pub fn of(language: Option<&str>, words: &[&str]) -> Self {
         let chinese = match language {
             Some(code) => matches!(code, "zh" | "yue" | "wuu" | "ja"),
-            None => words.iter().any(|word| word.contains(unspaced)),
+            None => words.iter().any(|word| word.contains(is_unspaced)),
         };
         if chinese { Self::Chinese } else { Self::English }
     }
 }
 
-/// One text of `words` and the marks after them, as FunASR joins them: spaces stand between words
-/// of scripts that have spaces, and nowhere else. `marks` that are missing count as none.
+/// Joins `words` and the marks after them to one text, like FunASR: with spaces only between words
+/// of scripts that have spaces. Missing `marks` count as none.
 ///
-/// FunASR's spacing depends on where its windows ended (no space there in `funasr_onnx`, always one
-/// in PyTorch, and one at the start of the text); this does not. Nor does it lower the rest of a
-/// word whose first letter it raises.
-pub fn join(words: &[&str], marks: &[Mark], style: Style) -> String {
+/// Unlike FunASR's, the spacing does not depend on the ends of windows (`funasr_onnx` writes no
+/// space there, PyTorch always one, and one at the start of the text). A capitalized word keeps the
+/// case of its other letters.
+///
+/// ```
+/// use speech::punctuation::{PunctuationMark::*, PunctuationStyle, join};
+/// let text = join(&["so", "it", "is"], &[Comma, None, Period], PunctuationStyle::English);
+/// assert_eq!(text, "So, it is.");
+/// ```
+pub fn join(words: &[&str], marks: &[PunctuationMark], style: PunctuationStyle) -> String {
     let mut text = String::new();
-    let mut capital = style == Style::English;
+    let mut capitalize = style == PunctuationStyle::English;
     let mut marks = marks.iter().copied();
     for (index, &word) in words.iter().enumerate() {
-        let follows_spaced = index > 0 && !words[index - 1].ends_with(unspaced);
-        if follows_spaced && !word.starts_with(unspaced) {
+        let follows_spaced = index > 0 && !words[index - 1].ends_with(is_unspaced);
+        if follows_spaced && !word.starts_with(is_unspaced) {
             text.push(' ');
         }
         let mut letters = word.chars();
-        if capital && let Some(first) = letters.next() {
+        if capitalize && let Some(first) = letters.next() {
             text.extend(first.to_uppercase());
         }
         text.push_str(letters.as_str());
         let mark = marks.next().unwrap_or_default();
         text.push_str(mark.symbol(word, style));
-        capital = style == Style::English && mark.ends_sentence();
+        capitalize = style == PunctuationStyle::English && mark.ends_sentence();
     }
     text
 }
 
-/// Characters of scripts without spaces between words, and their marks: Han, kana, bopomofo and
-/// full-width forms.
-pub(crate) fn unspaced(character: char) -> bool {
+/// Returns whether a character belongs to a script without spaces between words, or to its
+/// punctuation: Han, kana, bopomofo and full-width forms.
+pub(crate) fn is_unspaced(character: char) -> bool {
     matches!(character,
         '\u{2E80}'..='\u{9FFF}' | '\u{F900}'..='\u{FAFF}' | '\u{FE30}'..='\u{FE4F}'
         | '\u{FF00}'..='\u{FFEF}' | '\u{20000}'..='\u{3FFFF}')
@@ -109,22 +116,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spaces_stand_between_words_of_scripts_that_have_them() {
-        use Mark::*;
+    fn spaces_separate_words_of_scripts_that_have_them() {
+        use PunctuationMark::*;
         let words = ["我", "们", "say", "hello", "to", "café", "owners", "的"];
         let marks = [None, Comma, None, Comma, None, None, Question, Unknown];
-        assert_eq!(join(&words, &marks, Style::Chinese), "我们，say hello， to café owners？的");
-        assert_eq!(join(&words, &marks, Style::English), "我们，say hello, to café owners?的");
-        assert_eq!(join(&["ABC", "is", "it"], &[Period], Style::English), "ABC. Is it");
-        assert_eq!(join(&["été", "a"], &[Period, Enumeration], Style::English), "Été. A、");
-        assert_eq!(join(&[], &[], Style::English), "");
+        assert_eq!(
+            join(&words, &marks, PunctuationStyle::Chinese),
+            "我们，say hello， to café owners？的"
+        );
+        assert_eq!(
+            join(&words, &marks, PunctuationStyle::English),
+            "我们，say hello, to café owners?的"
+        );
+        assert_eq!(join(&["ABC", "is", "it"], &[Period], PunctuationStyle::English), "ABC. Is it");
+        assert_eq!(
+            join(&["été", "a"], &[Period, Enumeration], PunctuationStyle::English),
+            "Été. A、"
+        );
+        assert_eq!(join(&[], &[], PunctuationStyle::English), "");
     }
 
     #[test]
     fn the_style_follows_the_language() {
-        assert_eq!(Style::of(Some("zh"), &["ok"]), Style::Chinese);
-        assert_eq!(Style::of(Some("en"), &["中"]), Style::English);
-        assert_eq!(Style::of(None, &["ok", "中"]), Style::Chinese);
-        assert_eq!(Style::of(None, &["ok"]), Style::English);
+        assert_eq!(PunctuationStyle::of(Some("zh"), &["ok"]), PunctuationStyle::Chinese);
+        assert_eq!(PunctuationStyle::of(Some("en"), &["中"]), PunctuationStyle::English);
+        assert_eq!(PunctuationStyle::of(None, &["ok", "中"]), PunctuationStyle::Chinese);
+        assert_eq!(PunctuationStyle::of(None, &["ok"]), PunctuationStyle::English);
     }
 }

@@ -1,65 +1,52 @@
-//! Against FunASR's own code, run over the small models of `tests/fixtures`.
+//! Punctuation against FunASR's own code, with the small models of `tests/fixtures`.
 
-use std::{fs, io::Read, path::Path, sync::Arc};
+use std::{fs, sync::Arc};
 
-use flate2::read::GzDecoder;
 use serde::{Deserialize, de::DeserializeOwned};
 use tempfile::TempDir;
 
 use super::*;
-use crate::npz::Npz;
+use crate::{fixtures, npz::Npz};
 
 const CONFIG: &str =
     "model: CTTransformer\nmodel_conf:\n  punc_list: [<unk>, _, ',', 。, '?', 、]\n";
 const OFFLINE: &str = "funasr/ct-punc";
 const REAL_TIME: &str = "punctuation/real-time";
 
-fn fixture(name: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name)
-}
-
-fn inflated(path: &Path) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    GzDecoder::new(fs::File::open(path).expect("fixture")).read_to_end(&mut bytes).expect("gzip");
-    bytes
-}
-
 fn cases<T: DeserializeOwned>(name: &str) -> Vec<T> {
-    let text = fs::read_to_string(fixture("punctuation").join(name)).expect("fixture");
-    serde_json::from_str(&text).expect("fixture")
+    fixtures::json(&format!("punctuation/{name}"))
 }
 
+/// Makes a model directory in FunASR's layout.
 fn directory(variant: &str) -> TempDir {
-    let directory = tempfile::tempdir().expect("directory");
-    for name in ["model.onnx", "model_quant.onnx"] {
-        let model = inflated(&fixture(variant).join(format!("{name}.gz")));
-        fs::write(directory.path().join(name), model).expect("write");
-    }
-    fs::write(directory.path().join("config.yaml"), CONFIG).expect("write");
-    fs::copy(fixture("punctuation/tokens.json"), directory.path().join("tokens.json"))
-        .expect("copy");
-    directory
+    let model = |name: &str| fixtures::gunzip(&format!("{variant}/{name}.gz"));
+    let tokens = fs::read(fixtures::path("punctuation/tokens.json")).expect("tokens");
+    fixtures::directory(&[
+        ("model.onnx", model("model.onnx")),
+        ("model_quant.onnx", model("model_quant.onnx")),
+        ("config.yaml", CONFIG.into()),
+        ("tokens.json", tokens),
+    ])
 }
 
 fn open(variant: &str, precision: Precision) -> Punctuator {
     Punctuator::open(directory(variant).path(), "ct-punc", precision).expect("opens")
 }
 
-/// FunASR's text without the class that is never written, and without its habits at the ends of
-/// its windows.
+/// Removes from FunASR's text the class that is not written, and the spaces at the ends of windows.
 fn plain(text: &str) -> String {
     text.replace("<unk>", "").replace("。 ", "。").replace("？ ", "？").trim_start().to_owned()
 }
 
-fn mark(class: usize) -> Mark {
-    use Mark::*;
+fn mark(class: usize) -> PunctuationMark {
+    use PunctuationMark::*;
     [Unknown, None, Comma, Period, Question, Enumeration][class]
 }
 
 #[test]
-fn logits_are_onnx_runtimes() {
-    let npz = Npz::open(&fixture("funasr/ct-punc/reference.npz"));
-    // What is quantized attends in bfloat16 where the machine can.
+fn logits_match_onnx_runtime() {
+    let npz = Npz::open(&fixtures::path("funasr/ct-punc/reference.npz"));
+    // Quantized networks compute attention in bfloat16 where the CPU supports it.
     for (precision, name, tolerance) in
         [(Precision::F32, "f32", 1e-4), (Precision::Int8, "int8", 2e-2)]
     {
@@ -86,7 +73,7 @@ struct Offline {
 }
 
 #[test]
-fn complete_texts_get_funasrs_marks() {
+fn marks_of_complete_texts_match_funasr() {
     for precision in [Precision::F32, Precision::Int8] {
         let punctuator = open(OFFLINE, precision);
         let mut compared = 0;
@@ -96,11 +83,12 @@ fn complete_texts_get_funasrs_marks() {
             }
             let units: Vec<&str> = units::units(&case.text).collect();
             let marks = punctuator.punctuate(&units).expect("punctuates");
-            let expected: Vec<Mark> = case.marks.iter().map(|&class| mark(class)).collect();
+            let expected: Vec<PunctuationMark> =
+                case.marks.iter().map(|&class| mark(class)).collect();
             assert_eq!(marks, expected, "{precision:?} {}", case.text);
-            // Units of a word that is not all ASCII are no words of a text.
+            // The units of a word with a non-ASCII letter are not words of the text.
             if !case.text.contains('ï') {
-                let text = join(&units, &marks, Style::Chinese);
+                let text = join(&units, &marks, PunctuationStyle::Chinese);
                 assert_eq!(plain(&text), plain(&case.out));
             }
             compared += 1;
@@ -117,25 +105,25 @@ struct Torch {
 }
 
 #[test]
-fn english_style_is_that_of_funasrs_pytorch_code() {
+fn english_style_matches_funasr_pytorch() {
     for case in cases::<Torch>("torch.json") {
         let words: Vec<&str> = units::units(&case.text).collect();
-        let mut marks: Vec<Mark> = case.punc.iter().map(|&class| mark(class)).collect();
+        let mut marks: Vec<PunctuationMark> = case.punc.iter().map(|&class| mark(class)).collect();
         let last = marks.last_mut().expect("words");
         if !last.ends_sentence() {
-            *last = Mark::Period;
+            *last = PunctuationMark::Period;
         }
-        // There, an unwritten mark after a Chinese word is taken for an English letter.
+        // FunASR takes an unwritten mark after a Chinese word for an English letter.
         let out = match case.out.strip_suffix("<unk>.") {
             Some(out) if !words[words.len() - 1].is_ascii() => format!("{out}。"),
             _ => case.out.clone(),
         };
-        assert_eq!(join(&words, &marks, Style::English), plain(&out), "{}", case.text);
+        assert_eq!(join(&words, &marks, PunctuationStyle::English), plain(&out), "{}", case.text);
     }
 }
 
 #[derive(Deserialize)]
-struct LiveCase {
+struct StreamingCase {
     precision: Precision,
     steps: Vec<Step>,
 }
@@ -143,38 +131,42 @@ struct LiveCase {
 #[derive(Deserialize)]
 struct Step {
     text: String,
-    /// Symbols; from the second step on, the first is that after the last word before.
+    /// Symbols. From the second step on, the first is the mark after the last word of the step
+    /// before.
     marks: Vec<String>,
-    /// Units kept for the next step.
+    /// Number of units kept for the next step.
     held: usize,
 }
 
 #[test]
-fn growing_texts_get_funasrs_marks() {
+fn marks_of_growing_texts_match_funasr() {
     for precision in [Precision::F32, Precision::Int8] {
         let punctuator = Arc::new(open(REAL_TIME, precision));
         assert!(punctuator.is_real_time());
-        for case in cases::<LiveCase>("live.json") {
+        for case in cases::<StreamingCase>("live.json") {
             if case.precision != precision {
                 continue;
             }
-            let mut live = punctuator.live();
+            let mut stream = punctuator.stream();
             for (index, step) in case.steps.iter().enumerate() {
                 let words: Vec<&str> = step.text.split(' ').collect();
-                let update = live.push(&words).expect("punctuates");
+                let update = stream.push(&words).expect("punctuates");
                 let mut marks = update.marks;
                 if index > 0 {
                     marks.insert(0, update.before);
                 }
-                let mut expected: Vec<Mark> =
-                    step.marks.iter().filter_map(|symbol| Mark::from_symbol(symbol)).collect();
-                // FunASR takes back the last mark, but not one that is not written.
+                let mut expected: Vec<PunctuationMark> = step
+                    .marks
+                    .iter()
+                    .filter_map(|symbol| PunctuationMark::from_symbol(symbol))
+                    .collect();
+                // FunASR clears the last mark, unless it is the class that is not written.
                 expected.pop();
-                assert_eq!(marks.pop(), Some(Mark::None));
+                assert_eq!(marks.pop(), Some(PunctuationMark::None));
                 assert_eq!(marks, expected, "{precision:?} step {index} of {}", case.steps.len());
-                assert_eq!(live.held.len(), step.held);
+                assert_eq!(stream.held.len(), step.held);
             }
-            assert!(live.finish().ends_sentence());
+            assert!(stream.finish().ends_sentence());
         }
     }
 }
@@ -188,7 +180,7 @@ struct Logits {
 }
 
 #[test]
-fn masks_hide_what_came_later() {
+fn masks_hide_later_units() {
     for precision in [Precision::F32, Precision::Int8] {
         let punctuator = open(REAL_TIME, precision);
         for case in cases::<Logits>("logits.json") {
@@ -207,25 +199,26 @@ fn masks_hide_what_came_later() {
 }
 
 #[test]
-fn words_of_any_kind_get_a_mark_each() {
+fn every_word_gets_one_mark() {
     let punctuator = Arc::new(open(OFFLINE, Precision::Auto));
     assert_eq!(punctuator.precision(), "int8");
     assert_eq!(punctuator.punctuate(&[]).expect("nothing"), []);
     let words = ["一丁ok", "", "the", "\u{3000}", "😀"];
     let marks = punctuator.punctuate(&words).expect("punctuates");
     let units = punctuator.punctuate(&["一", "丁", "ok", "the", "😀"]).expect("punctuates");
-    assert_eq!(marks, [units[2], Mark::None, units[3], Mark::None, units[4]]);
+    assert_eq!(marks, [units[2], PunctuationMark::None, units[3], PunctuationMark::None, units[4]]);
     let long = "x".repeat(100_000);
     assert_eq!(punctuator.punctuate(&[&long]).expect("long").len(), 1);
 
-    let mut live = punctuator.live();
-    let nothing = Update { before: Mark::None, marks: vec![Mark::None] };
-    assert_eq!(live.push(&[""]).expect("nothing"), nothing);
-    assert_eq!(live.finish(), Mark::None);
+    let mut stream = punctuator.stream();
+    let nothing =
+        PunctuationUpdate { before: PunctuationMark::None, marks: vec![PunctuationMark::None] };
+    assert_eq!(stream.push(&[""]).expect("nothing"), nothing);
+    assert_eq!(stream.finish(), PunctuationMark::None);
 }
 
 #[test]
-fn a_directory_that_does_not_fit_is_refused() {
+fn refuses_directories_that_do_not_fit() {
     let directory = directory(OFFLINE);
     let path = directory.path();
     let refused = |cause: &str| {
@@ -236,26 +229,26 @@ fn a_directory_that_does_not_fit_is_refused() {
     let write = |name: &str, text: &str| fs::write(path.join(name), text).expect("write");
     let tokens = fs::read_to_string(path.join("tokens.json")).expect("tokens");
     write("tokens.json", &tokens.replacen("\"一\", ", "", 1));
-    refused("holds 99 tokens, but the network tells 100 apart");
+    refused("holds 99 tokens, but the network has 100 classes");
     write("tokens.json", &tokens.replacen("\"一\", ", "\"一\", \"x\", ", 1));
-    refused("holds 101 tokens, but the network tells 100 apart");
+    refused("holds 101 tokens, but the network has 100 classes");
     write("tokens.json", &tokens);
     write("config.yaml", &CONFIG.replace(", 、", ""));
-    refused("the list of marks");
+    refused("the list of punctuation");
     write("config.yaml", CONFIG);
     let model = fs::read(path.join("model.onnx")).expect("model");
     fs::write(path.join("model.onnx"), &model[..model.len() / 2]).expect("write");
     refused("is no ONNX file");
-    // The name of a weight, and the 24 bytes of its values.
+    // The name of a weight precedes the 24 bytes of its values.
     let name = b"decoder.bias\x4a\x18";
     let at = model.windows(name.len()).position(|bytes| bytes == name).expect("a bias");
     let mut broken = model.clone();
     broken[at + name.len() + 8..][..4].fill(0xFF);
     fs::write(path.join("model.onnx"), broken).expect("write");
     refused("a weight of `decoder.bias` is no number");
-    fs::write(path.join("model.onnx"), inflated(&fixture("funasr/sensevoice/model.onnx.gz")))
+    fs::write(path.join("model.onnx"), fixtures::gunzip("funasr/sensevoice/model.onnx.gz"))
         .expect("write");
-    refused("does not begin with a table of words");
+    refused("does not begin with an embedding table");
     fs::write(path.join("model.onnx"), model).expect("write");
     Punctuator::open(path, "ct-punc", Precision::F32).expect("whole again");
 }

@@ -1,7 +1,7 @@
-//! What the network counts as a word.
+//! Splits text into the network's units.
 
-/// The units of a text: every character that is not ASCII, and every run of those that are, parted
-/// by white space. FunASR's `code_mix_split_words`.
+/// Splits a text at white space, and the parts into single non-ASCII characters and runs of ASCII,
+/// like FunASR's `code_mix_split_words`.
 pub(super) fn units(text: &str) -> impl Iterator<Item = &str> {
     text.split_whitespace().flat_map(|mut rest| {
         std::iter::from_fn(move || {
@@ -26,7 +26,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_is_lost(text in any::<String>()) {
+        fn units_contain_all_characters(text in any::<String>()) {
             let joined: String = units(&text).collect();
             prop_assert_eq!(joined, text.split_whitespace().collect::<String>());
             for unit in units(&text) {
@@ -36,7 +36,7 @@ mod tests {
     }
 
     #[test]
-    fn characters_and_runs_of_ascii() {
+    fn splits_characters_and_runs_of_ascii() {
         for (text, expected) in [
             ("", vec![]),
             (" \u{3000}\n", vec![]),

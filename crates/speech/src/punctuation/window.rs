@@ -1,23 +1,24 @@
-//! The network sees a text in windows; what a window leaves unfinished comes again in the next.
+//! Divides a text into windows for the network. The unfinished part of a window is repeated in the
+//! next.
 
-use super::Mark;
+use super::PunctuationMark;
 
-/// Units that each window adds.
+/// Number of units that each window adds.
 const STEP: usize = 20;
-/// A window longer than this that holds no end of a sentence is cut at its last comma.
-const LONG: usize = 200;
-/// A window longer than this that holds not even a comma is given up, but for its last units: the
-/// work for a text stays proportional to its length. FunASR goes on for ever.
-pub(super) const LONGEST: usize = 1000;
+/// Length beyond which a window without the end of a sentence is cut at its last comma.
+const LONG_WINDOW: usize = 200;
+/// Length beyond which a window without even a comma is finished except for its last [`STEP`]
+/// units, so that the work stays proportional to the length of the text. FunASR has no such limit.
+pub(super) const MAX_WINDOW: usize = 1000;
 
-/// The mark of every unit: `marks` says those of a window (from its start to its end).
+/// Returns the mark of every unit of a text, given a function for those of a window.
 ///
-/// FunASR's `CT_Transformer.__call__`: of every window but the last, what stands behind the last
-/// full stop or question mark waits for the next.
+/// Follows FunASR's `CT_Transformer.__call__`: in every window except the last, the units after the
+/// last full stop or question mark are repeated in the next window.
 pub(super) fn over<E>(
     units: usize,
-    mut marks: impl FnMut(std::ops::Range<usize>) -> Result<Vec<Mark>, E>,
-) -> Result<Vec<Mark>, E> {
+    mut marks: impl FnMut(std::ops::Range<usize>) -> Result<Vec<PunctuationMark>, E>,
+) -> Result<Vec<PunctuationMark>, E> {
     let mut done = Vec::with_capacity(units);
     let mut end = 0;
     while end < units {
@@ -32,29 +33,33 @@ pub(super) fn over<E>(
     Ok(done)
 }
 
-/// How many marks of a window are certain. A comma that becomes the end of a sentence changes.
-fn finished(marks: &mut [Mark]) -> usize {
+/// Returns the number of marks of a window that are final. Changes a comma at which it cuts the
+/// window to a full stop.
+fn finished(marks: &mut [PunctuationMark]) -> usize {
     if let Some(end) = sentence_end(marks) {
         end
-    } else if marks.len() <= LONG {
+    } else if marks.len() <= LONG_WINDOW {
         0
-    } else if let Some(comma) = candidates(marks).find(|&unit| marks[unit] == Mark::Comma) {
-        marks[comma] = Mark::Period;
+    } else if let Some(comma) =
+        candidates(marks).find(|&unit| marks[unit] == PunctuationMark::Comma)
+    {
+        marks[comma] = PunctuationMark::Period;
         comma + 1
-    } else if marks.len() > LONGEST {
+    } else if marks.len() > MAX_WINDOW {
         marks.len() - STEP
     } else {
         0
     }
 }
 
-/// The unit after the last end of a sentence that is neither among the first two units nor the
-/// last.
-pub(super) fn sentence_end(marks: &[Mark]) -> Option<usize> {
+/// Returns the index of the unit after the last end of a sentence, ignoring the first two units and
+/// the last.
+pub(super) fn sentence_end(marks: &[PunctuationMark]) -> Option<usize> {
     candidates(marks).find(|&unit| marks[unit].ends_sentence()).map(|unit| unit + 1)
 }
 
-fn candidates(marks: &[Mark]) -> impl Iterator<Item = usize> + use<> {
+/// Returns the units at which a window may end, the last first.
+fn candidates(marks: &[PunctuationMark]) -> impl Iterator<Item = usize> + use<> {
     (2..marks.len().saturating_sub(1)).rev()
 }
 
@@ -64,8 +69,11 @@ mod tests {
 
     use super::*;
 
-    /// Runs over `units`, a mark for each unit by its place in the text; returns the windows seen.
-    fn run(units: usize, mark: impl Fn(usize) -> Mark) -> (Vec<Mark>, Vec<Range<usize>>) {
+    /// Punctuates a text whose mark after each unit depends on its index; also returns the windows.
+    fn run(
+        units: usize,
+        mark: impl Fn(usize) -> PunctuationMark,
+    ) -> (Vec<PunctuationMark>, Vec<Range<usize>>) {
         let mut windows = Vec::new();
         let marks = over(units, |window| {
             windows.push(window.clone());
@@ -76,39 +84,55 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_a_sentence_comes_again() {
-        let mark = |unit| if unit % 7 == 6 { Mark::Period } else { Mark::None };
+    fn units_after_a_sentence_are_repeated() {
+        let mark =
+            |unit| if unit % 7 == 6 { PunctuationMark::Period } else { PunctuationMark::None };
         let (marks, windows) = run(45, mark);
         assert_eq!(marks, (0..45).map(mark).collect::<Vec<_>>());
-        // The last unit of a window ends nothing: 13 does, 20 is beyond, 34 does.
+        // The ends at 13 and 34 count; 20 is beyond the first window.
         assert_eq!(windows, [0..20, 14..40, 35..45]);
     }
 
     #[test]
-    fn the_first_two_units_and_the_last_end_nothing() {
+    fn the_first_two_units_and_the_last_do_not_end_a_sentence() {
         for unit in [0, 1, 19] {
-            let (_, windows) = run(21, |at| if at == unit { Mark::Question } else { Mark::None });
+            let (_, windows) =
+                run(
+                    21,
+                    |at| if at == unit { PunctuationMark::Question } else { PunctuationMark::None },
+                );
             assert_eq!(windows, [0..20, 0..21], "{unit}");
         }
         for unit in [2, 18] {
-            let (_, windows) = run(21, |at| if at == unit { Mark::Question } else { Mark::None });
+            let (_, windows) =
+                run(
+                    21,
+                    |at| if at == unit { PunctuationMark::Question } else { PunctuationMark::None },
+                );
             assert_eq!(windows, [0..20, unit + 1..21], "{unit}");
         }
     }
 
     #[test]
     fn a_long_sentence_ends_at_its_last_comma() {
-        let (marks, windows) = run(300, |at| if at % 50 == 9 { Mark::Comma } else { Mark::None });
-        // 200 units are not yet too many.
+        let (marks, windows) =
+            run(
+                300,
+                |at| if at % 50 == 9 { PunctuationMark::Comma } else { PunctuationMark::None },
+            );
+        // A window of 200 units is not cut yet.
         assert_eq!(windows[9..12], [0..200, 0..220, 210..240]);
-        assert_eq!((marks[159], marks[209], marks[259]), (Mark::Comma, Mark::Period, Mark::Comma));
+        assert_eq!(
+            (marks[159], marks[209], marks[259]),
+            (PunctuationMark::Comma, PunctuationMark::Period, PunctuationMark::Comma)
+        );
     }
 
     #[test]
-    fn text_without_marks_takes_bounded_windows() {
-        let (marks, windows) = run(50_000, |_| Mark::None);
+    fn windows_of_text_without_punctuation_are_bounded() {
+        let (marks, windows) = run(50_000, |_| PunctuationMark::None);
         assert_eq!(marks.len(), 50_000);
-        assert_eq!(windows.iter().map(Range::len).max(), Some(LONGEST + STEP));
-        assert_eq!(run(0, |_| Mark::None), (vec![], vec![]));
+        assert_eq!(windows.iter().map(Range::len).max(), Some(MAX_WINDOW + STEP));
+        assert_eq!(run(0, |_| PunctuationMark::None), (vec![], vec![]));
     }
 }

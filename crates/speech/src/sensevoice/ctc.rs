@@ -1,32 +1,33 @@
-//! From the likeliest class of each frame to tokens: runs joined, blanks dropped.
+//! Greedy CTC decoding: joins runs of a class to tokens and drops blanks.
 
 use std::ops::Range;
 
-/// A class other than the blank.
+/// A run of frames of one class other than the blank.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Token {
     pub(super) id: usize,
-    /// Where it is the likeliest.
+    /// Frames whose argmax is the class.
     pub(super) frames: Range<usize>,
-    /// Natural; at the frame of these where it is highest.
+    /// Natural log-probability at the frame of these where it is highest.
     pub(super) log_probability: f32,
 }
 
-/// Greedy search (Graves et al. 2006) over the likeliest class, and its log-probability, of each frame.
-pub(super) fn greedy(likeliest: Vec<(usize, f32)>, blank: usize) -> Vec<Token> {
+/// Decodes the most probable class of each frame, with its log-probability, by greedy search
+/// (Graves et al. 2006).
+pub(super) fn greedy(classes: Vec<(usize, f32)>, blank: usize) -> Vec<Token> {
     let mut tokens: Vec<Token> = Vec::new();
-    let mut before = blank;
-    for (frame, (id, log_probability)) in likeliest.into_iter().enumerate() {
+    let mut previous = blank;
+    for (frame, (id, log_probability)) in classes.into_iter().enumerate() {
         if id != blank {
             match tokens.last_mut() {
-                Some(last) if id == before => {
+                Some(last) if id == previous => {
                     last.frames.end = frame + 1;
                     last.log_probability = last.log_probability.max(log_probability);
                 }
                 _ => tokens.push(Token { id, frames: frame..frame + 1, log_probability }),
             }
         }
-        before = id;
+        previous = id;
     }
     tokens
 }
@@ -43,7 +44,7 @@ mod tests {
         let found: Vec<_> =
             tokens.iter().map(|token| (token.id, token.frames.start, token.frames.end)).collect();
         assert_eq!(found, [(1, 0, 2), (1, 3, 4), (2, 4, 6), (2, 8, 9)]);
-        assert_eq!(tokens[0].log_probability, -1.0, "of the better of two frames");
+        assert_eq!(tokens[0].log_probability, -1.0, "that of the better of two frames");
         assert_eq!(greedy(Vec::new(), 0), []);
     }
 }

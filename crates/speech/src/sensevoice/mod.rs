@@ -1,9 +1,10 @@
 //! SenseVoiceSmall, from FunASR's and sherpa-onnx's ONNX files.
 //!
-//! An encoder with a CTC head that also says which language is spoken, how the speaker sounds, and
-//! what else is heard (<https://arxiv.org/abs/2407.04051>). `pieces` reads what its classes stand
-//! for, `network` runs it, `ctc` makes tokens of what it finds, `tags` reads those that are not text,
-//! and `words` joins and times the others.
+//! SenseVoiceSmall is an encoder with a CTC head that also classifies the language, the speaker's
+//! emotion, and other sounds (<https://arxiv.org/abs/2407.04051>). `pieces` reads the vocabulary,
+//! `prompt` chooses language and style, `network` runs the model, `ctc` decodes its output into
+//! tokens, `tags` interprets the tokens that are not text, and `words` joins the others to words
+//! with times.
 
 mod ctc;
 mod network;
@@ -18,61 +19,71 @@ use std::path::Path;
 
 use self::{
     ctc::{Token, greedy},
-    network::{Network, PROMPT},
+    network::{Network, PROMPT_ROWS},
     pieces::Piece,
     prompt::Prompt,
     tags::{LANGUAGES, Tags},
-    words::Said,
+    words::TimedPiece,
 };
 use crate::{
     features::{FRAME_SHIFT, Frontend},
     files::{self, broken},
-    funasr::{Setup, Weights},
+    funasr::{ModelSettings, Weights},
     recognizer::{
         Description, Error, Hypothesis, LanguageGuess, Options, Precision, Recognition, Recognizer,
     },
 };
 
-/// Longest segment, in seconds: the model was trained on nothing longer.
+/// Maximum length of a segment, in seconds: the model was trained on nothing longer.
 const MAX_SECONDS: f64 = 30.0;
 const SAMPLE_RATE: f64 = 16_000.0;
 
-/// One SenseVoiceSmall, for all threads.
+/// A SenseVoiceSmall model, shared by all threads.
+///
+/// ```no_run
+/// # use speech::{recognizer::Recognizer, sensevoice::SenseVoice};
+/// # let (directory, samples) = (std::path::Path::new(""), [0.0; 16_000]);
+/// let model = SenseVoice::open(directory, "sensevoice-small", Default::default())?;
+/// for hypothesis in model.recognize(&samples, &Default::default())?.hypotheses {
+///     println!("{} ({:?})", hypothesis.text, hypothesis.emotion);
+/// }
+/// # Ok::<(), speech::recognizer::Error>(())
+/// ```
 pub struct SenseVoice {
     description: Description,
     frontend: Frontend,
     network: Network,
     prompt: Prompt,
     pieces: Vec<Piece>,
-    /// Seconds from one row to the next.
-    row: f64,
+    /// Seconds from one row of features to the next.
+    row_seconds: f64,
 }
 
 impl SenseVoice {
     /// Opens a model directory in FunASR's layout (`model_quant.onnx` or `model.onnx`,
     /// `config.yaml`, `am.mvn`, `chn_jpn_yue_eng_ko_spectok.bpe.model` or `tokens.json`) or
-    /// sherpa-onnx's (`model.int8.onnx` or `model.onnx`, `tokens.txt`). `name` is what transcripts
-    /// call the model.
+    /// sherpa-onnx's (`model.int8.onnx` or `model.onnx`, `tokens.txt`). Transcripts call the model
+    /// `name`.
     ///
     /// # Errors
     /// [`Error::Model`] names the file that is missing, broken, or does not fit the others.
     pub fn open(directory: &Path, name: &str, precision: Precision) -> Result<Self, Error> {
         let weights = Weights::find(directory, precision)?;
         let file = weights.open()?;
-        let setup = Setup::open(directory, &weights.path, |key| file.metadata(key))?;
+        let settings = ModelSettings::open(directory, &weights.path, |key| file.metadata(key))?;
         let prompt = Prompt::read(&weights.path, |key| file.metadata(key))?;
-        let network = Network::new(&file, setup.frontend.width())?;
+        let network = Network::new(&file, settings.frontend.width())?;
         let (pieces, path) = pieces::open(directory)?;
         if pieces.len() != network.classes() {
             let message = format!(
-                "holds {} pieces, but the network tells {} apart: the files are of different \
-                 models, or this one is cut off; take both from the same release",
+                "holds {} pieces, but the network has {} classes: the files are from different \
+                 models, or this one is truncated; take both from the same release",
                 pieces.len(),
                 network.classes()
             );
             return Err(broken(&path, message));
         }
-        let files = [vec![weights.path, path], setup.files].concat();
+        let files = [vec![weights.path, path], settings.files].concat();
         Ok(Self {
             description: Description {
                 name: name.to_owned(),
@@ -81,24 +92,25 @@ impl SenseVoice {
                 digest: files::digest(&files, weights.precision)?,
                 languages: LANGUAGES.map(str::to_owned).to_vec(),
             },
-            row: (setup.config.frontend_conf.lfr_n * FRAME_SHIFT) as f64 / SAMPLE_RATE,
-            frontend: setup.frontend,
+            row_seconds: (settings.config.frontend_conf.lfr_n * FRAME_SHIFT) as f64 / SAMPLE_RATE,
+            frontend: settings.frontend,
             network,
             prompt,
             pieces,
         })
     }
 
+    /// Recognizes the tokens of `samples`, tags included.
     fn tokens(&self, samples: &[f32], options: &Options) -> Result<Vec<Token>, Error> {
-        let prompt = self.prompt.numbers(options)?;
+        let prompt = self.prompt.ids(options)?;
         let rows = self.frontend.rows(samples);
         if rows.is_empty() {
             return Ok(Vec::new());
         }
-        Ok(greedy(self.network.likeliest(&rows, prompt)?, self.prompt.blank()))
+        Ok(greedy(self.network.argmax(&rows, prompt)?, self.prompt.blank()))
     }
 
-    /// What `tokens` say of so many seconds.
+    /// Converts the tokens of `seconds` of audio, tags included, to a recognition.
     fn recognition(&self, tokens: &[Token], seconds: f64, options: &Options) -> Recognition {
         let tagged = || {
             tokens.iter().filter_map(|token| match &self.pieces[token.id] {
@@ -121,35 +133,35 @@ impl SenseVoice {
             let probability = token.log_probability.exp();
             Some(LanguageGuess { language: language.to_owned(), probability })
         });
-        let heard = !hypothesis.text.is_empty() || hypothesis.event.is_some();
-        Recognition { hypotheses: heard.then_some(hypothesis).into_iter().collect(), guess }
+        let has_content = !hypothesis.text.is_empty() || hypothesis.event.is_some();
+        Recognition { hypotheses: has_content.then_some(hypothesis).into_iter().collect(), guess }
     }
 
-    /// The text of `tokens`, of which some are tags.
+    /// Converts tokens to a hypothesis, ignoring tags.
     fn hypothesis(&self, tokens: &[Token], seconds: f64) -> Hypothesis {
-        // As FunASR counts: a token's time begins half a row before its first.
+        // As in FunASR, a token begins half a row before its first frame.
         let time = |row: usize| {
-            let row = row as f64 - PROMPT as f64 - 0.5;
-            (row * self.row).clamp(0.0, seconds)
+            let row = row as f64 - PROMPT_ROWS as f64 - 0.5;
+            (row * self.row_seconds).clamp(0.0, seconds)
         };
         let text = tokens.iter().filter_map(|token| match &self.pieces[token.id] {
             Piece::Text(text) => Some((token, text.as_slice())),
             Piece::Tag(_) | Piece::Nothing => None,
         });
-        let (ids, said): (Vec<u32>, Vec<Said>) = text
+        let (ids, pieces): (Vec<u32>, Vec<TimedPiece>) = text
             .map(|(token, text)| {
                 let time = time(token.frames.start)..time(token.frames.end);
                 let log_probability = token.log_probability;
-                (token.id as u32, Said { text, time, log_probability })
+                (token.id as u32, TimedPiece { text, time, log_probability })
             })
             .unzip();
-        let (text, words) = words::words(&said);
-        let sum: f32 = said.iter().map(|said| said.log_probability).sum();
+        let (text, words) = words::words(&pieces);
+        let sum: f32 = pieces.iter().map(|piece| piece.log_probability).sum();
         Hypothesis {
             start: words.first().map_or(0.0, |word| word.start),
             end: words.last().map_or(seconds, |word| word.end),
             text,
-            log_probability: if said.is_empty() { 0.0 } else { sum / said.len() as f32 },
+            log_probability: if pieces.is_empty() { 0.0 } else { sum / pieces.len() as f32 },
             tokens: ids,
             words,
             ..Hypothesis::default()
@@ -174,8 +186,8 @@ impl Recognizer for SenseVoice {
         normalize
     }
 
-    /// One hypothesis at most. Where nobody speaks there is none, or, if something else is heard,
-    /// one without text.
+    /// Returns at most one hypothesis. If nobody speaks there is none, or one without text for
+    /// another sound.
     fn recognize(&self, samples: &[f32], options: &Options) -> Result<Recognition, Error> {
         let tokens = self.tokens(samples, options)?;
         Ok(self.recognition(&tokens, samples.len() as f64 / SAMPLE_RATE, options))

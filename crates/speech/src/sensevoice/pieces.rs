@@ -4,7 +4,7 @@ use std::{borrow::Cow, path::Path};
 
 use crate::{
     files::{broken, find},
-    funasr::Tokens,
+    funasr::Vocabulary,
     recognizer::Error,
 };
 
@@ -26,7 +26,7 @@ pub(super) enum Piece {
 /// The pieces of `directory`, by their ids, and the file that they are from.
 pub(super) fn open(directory: &Path) -> Result<(Vec<Piece>, std::path::PathBuf), Error> {
     let Some(path) = find(directory, &MODELS) else {
-        let tokens = Tokens::open(directory).map_err(|error| match error {
+        let tokens = Vocabulary::open(directory).map_err(|error| match error {
             Error::Model { path, message } if path == directory => {
                 broken(directory, format!("{message}, nor a {}", MODELS[0]))
             }

@@ -1,4 +1,4 @@
-//! What the network is told: the language, and the style of the text.
+//! The network's prompt: the language, and the style of the text.
 
 use std::path::Path;
 
@@ -8,12 +8,12 @@ use crate::{
     recognizer::{Error, Options},
 };
 
-/// Rows of the network's table of prompts, and the class of the blank.
+/// Rows of the network's prompt table, and the class of the CTC blank.
 #[derive(Debug, PartialEq)]
 pub(super) struct Prompt {
-    /// To guess the language.
-    any: i32,
-    /// Those of [`LANGUAGES`].
+    /// For detecting the language.
+    auto: i32,
+    /// In the order of [`LANGUAGES`].
     languages: [i32; 5],
     /// With punctuation and digits, and without.
     styles: [i32; 2],
@@ -21,14 +21,15 @@ pub(super) struct Prompt {
 }
 
 impl Default for Prompt {
-    /// FunASR's `lid_dict` and `textnorm_dict`.
+    /// Returns the values of FunASR's `lid_dict` and `textnorm_dict`.
     fn default() -> Self {
-        Self { any: 0, languages: [3, 4, 7, 11, 12], styles: [14, 15], blank: 0 }
+        Self { auto: 0, languages: [3, 4, 7, 11, 12], styles: [14, 15], blank: 0 }
     }
 }
 
 impl Prompt {
-    /// From the metadata of sherpa-onnx's files; FunASR's have none, and mean the defaults.
+    /// Reads the prompt from the metadata of sherpa-onnx's files. FunASR's files have none, so the
+    /// defaults apply.
     pub(super) fn read<'a>(
         model: &Path,
         metadata: impl Fn(&str) -> Option<&'a str>,
@@ -36,12 +37,12 @@ impl Prompt {
         let number = |key: &str, default: i32| match metadata(key) {
             None => Ok(default),
             Some(value) => value.trim().parse().map_err(|_| {
-                broken(model, format!("`{key}` in its metadata is no number: `{value}`"))
+                broken(model, format!("`{key}` in its metadata is not a number: `{value}`"))
             }),
         };
         if number("normalize_samples", 0)? != 0 {
-            let message = "its metadata asks for samples in [-1, 1), which no published \
-                           SenseVoiceSmall does: it is another model";
+            let message = "its metadata asks for samples in [-1, 1), unlike any published \
+                           SenseVoiceSmall: it is another model";
             return Err(broken(model, message));
         }
         let default = Self::default();
@@ -51,7 +52,7 @@ impl Prompt {
         }
         let [with, without] = default.styles;
         Ok(Self {
-            any: number("lang_auto", default.any)?,
+            auto: number("lang_auto", default.auto)?,
             languages,
             styles: [number("with_itn", with)?, number("without_itn", without)?],
             blank: usize::try_from(number("blank_id", 0)?)
@@ -59,10 +60,13 @@ impl Prompt {
         })
     }
 
-    /// Numbers of the language and of the style.
-    pub(super) fn numbers(&self, options: &Options) -> Result<[i32; 2], Error> {
+    /// Returns the ids of the language and of the style.
+    ///
+    /// # Errors
+    /// [`Error::UnknownLanguage`] if the model does not support the language.
+    pub(super) fn ids(&self, options: &Options) -> Result<[i32; 2], Error> {
         let language = match options.language.as_deref() {
-            None => self.any,
+            None => self.auto,
             Some(code) => match LANGUAGES.iter().position(|&language| language == code) {
                 Some(index) => self.languages[index],
                 None => return Err(Error::UnknownLanguage(code.to_owned())),
@@ -81,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn options_become_rows_of_the_table() {
+    fn options_select_rows_of_the_table() {
         let prompt = Prompt::read(Path::new("model.onnx"), |_| None).expect("defaults");
         let options = |language: Option<&str>, normalize| Options {
             language: language.map(str::to_owned),
@@ -96,15 +100,15 @@ mod tests {
             (Some("ja"), 11),
             (Some("ko"), 12),
         ] {
-            assert_eq!(prompt.numbers(&options(language, true)).expect("known"), [row, 14]);
-            assert_eq!(prompt.numbers(&options(language, false)).expect("known"), [row, 15]);
+            assert_eq!(prompt.ids(&options(language, true)).expect("known"), [row, 14]);
+            assert_eq!(prompt.ids(&options(language, false)).expect("known"), [row, 15]);
         }
-        let error = prompt.numbers(&options(Some("de"), false)).expect_err("unknown");
+        let error = prompt.ids(&options(Some("de"), false)).expect_err("unknown");
         assert!(matches!(error, Error::UnknownLanguage(code) if code == "de"));
     }
 
     #[test]
-    fn metadata_goes_first() {
+    fn metadata_overrides_the_defaults() {
         let metadata =
             [("lang_auto", "1"), ("lang_yue", "9"), ("with_itn", "5"), ("blank_id", "2")];
         let read = |metadata: &[(&str, &'static str)]| {
@@ -112,10 +116,10 @@ mod tests {
                 |key: &str| metadata.iter().find(|(name, _)| *name == key).map(|pair| pair.1);
             Prompt::read(Path::new("model.onnx"), lookup).map_err(|error| error.to_string())
         };
-        let expected = Prompt { any: 1, languages: [3, 4, 9, 11, 12], styles: [5, 15], blank: 2 };
+        let expected = Prompt { auto: 1, languages: [3, 4, 9, 11, 12], styles: [5, 15], blank: 2 };
         assert_eq!(read(&metadata).expect("numbers"), expected);
         for (key, value, cause) in [
-            ("lang_zh", "x", "`lang_zh` in its metadata is no number: `x`"),
+            ("lang_zh", "x", "`lang_zh` in its metadata is not a number: `x`"),
             ("blank_id", "-1", "is negative"),
             ("normalize_samples", "1", "samples in [-1, 1)"),
         ] {

@@ -1,9 +1,9 @@
-//! What the model says about a text: its language, how the speaker sounds, and what else is heard.
+//! The model's tags: language, emotion, and sound events.
 
-/// Order and names as in FunASR's `emo_dict`; neutral stands first, for it wins a tie.
+/// Emotions in the order and with the names of FunASR's `emo_dict`; the first wins a tie.
 const EMOTIONS: [&str; 7] =
     ["NEUTRAL", "HAPPY", "SAD", "ANGRY", "FEARFUL", "DISGUSTED", "SURPRISED"];
-/// Sounds besides speech. `Speech`, `Event_UNK` and `GBG` tell nothing.
+/// Sounds other than speech. `Speech`, `Event_UNK` and `GBG` carry no information.
 const EVENTS: [&str; 9] =
     ["BGM", "Applause", "Laughter", "Cry", "Sneeze", "Breath", "Cough", "Sing", "Speech_Noise"];
 pub(super) const LANGUAGES: [&str; 5] = ["zh", "en", "yue", "ja", "ko"];
@@ -20,12 +20,12 @@ impl<'a> FromIterator<&'a str> for Tags<'a> {
 }
 
 impl Tags<'_> {
-    /// `true` if nobody speaks.
+    /// Returns whether nobody speaks.
     pub(super) fn no_speech(&self) -> bool {
         self.languages().next() == Some(NO_SPEECH)
     }
 
-    /// Of the tags, the first that names a language.
+    /// Returns the first language among the tags.
     pub(super) fn language(&self) -> Option<&str> {
         self.languages().next().filter(|&tag| tag != NO_SPEECH)
     }
@@ -34,19 +34,19 @@ impl Tags<'_> {
         self.0.iter().copied().filter(|tag| LANGUAGES.contains(tag) || *tag == NO_SPEECH)
     }
 
-    /// The emotion that is named most often, in lower case.
+    /// Returns the most frequent emotion, in lower case.
     pub(super) fn emotion(&self) -> Option<String> {
         let count = |emotion: &str| self.0.iter().filter(|tag| **tag == emotion).count();
-        let (_, most) = EMOTIONS
+        let (_, emotion) = EMOTIONS
             .iter()
             .map(|emotion| (count(emotion), emotion))
             .rev()
             .max_by_key(|(count, _)| *count)
             .filter(|(count, _)| *count > 0)?;
-        Some(most.to_ascii_lowercase())
+        Some(emotion.to_ascii_lowercase())
     }
 
-    /// The first sound besides speech that is named, in lower case.
+    /// Returns the first sound other than speech, in lower case with hyphens.
     pub(super) fn event(&self) -> Option<String> {
         let event = self.0.iter().find(|tag| EVENTS.contains(tag))?;
         Some(event.to_ascii_lowercase().replace('_', "-"))
@@ -58,14 +58,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_tag_has_its_field() {
+    fn tags_give_language_emotion_and_event() {
         for (tags, language, emotion, event) in [
             ("zh HAPPY BGM withitn", Some("zh"), Some("happy"), Some("bgm")),
             ("yue NEUTRAL Speech woitn", Some("yue"), Some("neutral"), None),
             ("en EMO_UNKNOWN Event_UNK woitn", Some("en"), None, None),
             ("nospeech EMO_UNKNOWN Laughter woitn", None, None, Some("laughter")),
             ("ja SAD Speech_Noise", Some("ja"), Some("sad"), Some("speech-noise")),
-            // FunASR: what is named more often than neutral.
+            // As in FunASR, an emotion more frequent than neutral wins.
             ("ko NEUTRAL HAPPY ANGRY ANGRY Cough Cry", Some("ko"), Some("angry"), Some("cough")),
             ("ko HAPPY NEUTRAL", Some("ko"), Some("neutral"), None),
             ("en SURPRISED SAD", Some("en"), Some("sad"), None),

@@ -1,25 +1,29 @@
-//! From pieces with times to words with times, and their text.
+//! Joins pieces with times to words with times.
 
 use std::ops::Range;
 
-use crate::{punctuation::unspaced, recognizer::Word};
+use crate::{punctuation::is_unspaced, recognizer::Word};
 
-/// Text said at some time.
-pub(super) struct Said<'a> {
+/// A piece of text, and the time at which it is spoken.
+pub(super) struct TimedPiece<'a> {
+    /// UTF-8, possibly only a part of a character.
     pub(super) text: &'a [u8],
     /// In seconds.
     pub(super) time: Range<f64>,
     pub(super) log_probability: f32,
 }
 
-/// The text of `said`, and its words: what spaces separate, or a character in scripts without
-/// spaces. Punctuation belongs to the word before it, but takes no part in its times.
-pub(super) fn words(said: &[Said<'_>]) -> (String, Vec<Word>) {
-    let mut builder = Builder { said, words: Vec::new(), blank: false };
-    let bytes: Vec<u8> = said.iter().flat_map(|said| said.text).copied().collect();
-    // Which of `said` each byte is from.
-    let owners: Vec<usize> =
-        said.iter().enumerate().flat_map(|(index, said)| vec![index; said.text.len()]).collect();
+/// Returns the text of `pieces` and its words: separated by spaces, or one per character in scripts
+/// without spaces. Punctuation belongs to the word before it, but does not affect the word's times.
+pub(super) fn words(pieces: &[TimedPiece<'_>]) -> (String, Vec<Word>) {
+    let mut builder = WordBuilder { pieces, words: Vec::new(), after_space: false };
+    let bytes: Vec<u8> = pieces.iter().flat_map(|piece| piece.text).copied().collect();
+    // Index of the piece that each byte belongs to.
+    let owners: Vec<usize> = pieces
+        .iter()
+        .enumerate()
+        .flat_map(|(index, pieces)| vec![index; pieces.text.len()])
+        .collect();
     let mut at = 0;
     for chunk in bytes.utf8_chunks() {
         for (offset, character) in chunk.valid().char_indices() {
@@ -34,52 +38,54 @@ pub(super) fn words(said: &[Said<'_>]) -> (String, Vec<Word>) {
     builder.finish()
 }
 
-struct Builder<'a> {
-    said: &'a [Said<'a>],
-    words: Vec<Open>,
-    /// Whether white space came last.
-    blank: bool,
+struct WordBuilder<'a> {
+    pieces: &'a [TimedPiece<'a>],
+    words: Vec<PartialWord>,
+    /// Whether the last character was white space.
+    after_space: bool,
 }
 
-/// A word that may go on.
-struct Open {
+/// A word that may continue.
+struct PartialWord {
     text: String,
-    /// Whether white space stands before it.
-    spaced: bool,
-    /// The first and the last of `said` that it is of, ...
-    parts: (usize, usize),
-    /// ... and whether these are of letters or digits.
+    /// Whether white space precedes the word.
+    space_before: bool,
+    /// Indices of the first and the last piece with a letter or digit of the word; without any, of
+    /// its first piece.
+    span: (usize, usize),
+    /// Whether the word contains a letter or digit.
     has_letters: bool,
 }
 
-impl Builder<'_> {
+impl WordBuilder<'_> {
+    /// Appends a character that belongs to the piece with the index `owner`.
     fn push(&mut self, character: char, owner: usize) {
         if character.is_whitespace() {
-            self.blank = true;
+            self.after_space = true;
             return;
         }
         let letter = character.is_alphanumeric();
-        let spaced = std::mem::take(&mut self.blank);
+        let space_before = std::mem::take(&mut self.after_space);
         let last = self.words.last_mut().filter(|last| {
-            let alone = |c: char| c.is_alphanumeric() && unspaced(c);
-            !spaced
+            let is_word = |c: char| c.is_alphanumeric() && is_unspaced(c);
+            !space_before
                 && (!letter
                     || !last.has_letters
-                    || !(alone(character) || last.text.contains(alone)))
+                    || !(is_word(character) || last.text.contains(is_word)))
         });
         match last {
             Some(last) => {
                 last.text.push(character);
                 if letter {
-                    let first = if last.has_letters { last.parts.0 } else { owner };
-                    last.parts = (first, owner);
+                    let first = if last.has_letters { last.span.0 } else { owner };
+                    last.span = (first, owner);
                     last.has_letters = true;
                 }
             }
-            None => self.words.push(Open {
+            None => self.words.push(PartialWord {
                 text: character.to_string(),
-                spaced,
-                parts: (owner, owner),
+                space_before,
+                span: (owner, owner),
                 has_letters: letter,
             }),
         }
@@ -88,19 +94,19 @@ impl Builder<'_> {
     fn finish(self) -> (String, Vec<Word>) {
         let mut text = String::new();
         let mut words = Vec::with_capacity(self.words.len());
-        // What the model hears in silence; FunASR drops it too.
+        // The model recognizes "The." in silence; FunASR drops it too.
         for word in self.words.into_iter().filter(|word| word.text != "The.") {
-            if word.spaced && !text.is_empty() {
+            if word.space_before && !text.is_empty() {
                 text.push(' ');
             }
             text.push_str(&word.text);
-            let parts = &self.said[word.parts.0..=word.parts.1];
-            let sum: f32 = parts.iter().map(|part| part.log_probability).sum();
+            let pieces = &self.pieces[word.span.0..=word.span.1];
+            let sum: f32 = pieces.iter().map(|piece| piece.log_probability).sum();
             words.push(Word {
-                start: parts[0].time.start,
-                end: parts[parts.len() - 1].time.end,
+                start: pieces[0].time.start,
+                end: pieces[pieces.len() - 1].time.end,
                 text: word.text,
-                log_probability: sum / parts.len() as f32,
+                log_probability: sum / pieces.len() as f32,
             });
         }
         (text, words)
@@ -111,18 +117,18 @@ impl Builder<'_> {
 mod tests {
     use super::*;
 
-    /// Each piece takes a second, and is less likely than the one before.
+    /// Joins pieces of one second each, every one less probable than the one before.
     fn joined(pieces: &[&[u8]]) -> (String, Vec<(String, f64, f64, f32)>) {
-        let said: Vec<Said> = pieces
+        let pieces: Vec<TimedPiece> = pieces
             .iter()
             .enumerate()
-            .map(|(index, text)| Said {
+            .map(|(index, text)| TimedPiece {
                 text,
                 time: index as f64..index as f64 + 1.0,
                 log_probability: -(index as f32),
             })
             .collect();
-        let (text, words) = words(&said);
+        let (text, words) = words(&pieces);
         let words = words.into_iter().map(|w| (w.text, w.start, w.end, w.log_probability));
         (text, words.collect())
     }
@@ -132,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_become_words() {
+    fn joins_pieces_to_words() {
         let (text, words) = joined(&[b" he", b"llo", b",", b" I", b"'m", b" 3", b".", b"5"]);
         assert_eq!(text, "hello, I'm 3.5");
         let expected = [
@@ -154,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_become_characters() {
+    fn joins_bytes_to_characters() {
         let (text, words) = joined(&[&[0xE4], &[0xBD], &[0xA0], &[0xE4], b"a", b" "]);
         assert_eq!(text, "你\u{FFFD}a");
         assert_eq!(words[0].1, 0.0);

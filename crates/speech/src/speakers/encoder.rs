@@ -1,4 +1,4 @@
-//! CAM++: a voice as a vector.
+//! CAM++, which computes speaker embeddings.
 
 use std::{
     fs,
@@ -8,7 +8,7 @@ use std::{
 
 use engine::{Dim, ElementType, Input, OnnxFile, OnnxNetwork};
 
-use super::{campplus, checkpoint, chunks::WINDOW};
+use super::{campplus, checkpoint, chunks::WINDOW_SAMPLES};
 use crate::{
     features::{Filterbank, FilterbankOptions, FilterbankStream, Window},
     files::{self, broken},
@@ -16,18 +16,18 @@ use crate::{
 };
 
 /// Mel bins of CAM++'s input.
-const BINS: usize = 80;
-/// The scale of 16-bit integers, in which some models were trained.
+const MEL_BINS: usize = 80;
+/// Scale of 16-bit integers, with which some models were trained.
 const INT16_SCALE: f32 = 32768.0;
-/// Embeddings of published models have 192 to 512 values.
-const MOST_VALUES: usize = 4096;
+/// Maximum width of an embedding. Those of published models have 192 to 512 values.
+const MAX_VALUES: usize = 4096;
 
-/// The model, shared by all recordings and threads.
+/// A speaker embedding model, shared by all recordings and threads.
 pub struct SpeakerEncoder {
     graph: OnnxNetwork,
     filterbank: Arc<Filterbank>,
-    /// Whether each bin's mean over time is subtracted.
-    centred: bool,
+    /// Whether to subtract the mean over time from each bin.
+    subtracts_mean: bool,
     width: usize,
     name: String,
     digest: String,
@@ -37,10 +37,11 @@ impl SpeakerEncoder {
     /// Opens a model directory that holds either an ONNX file as 3D-Speaker and sherpa-onnx export
     /// it (`model.onnx`, `campplus*.onnx` or the only `*.onnx`; input f32 `[1, frames, 80]`, output
     /// f32 `[1, values]`), or a checkpoint of CAM++ as ModelScope has it (`campplus*.bin` or
-    /// `campplus*.pt`). What sherpa-onnx wrote into a file's metadata is minded.
+    /// `campplus*.pt`). Metadata that sherpa-onnx wrote into a file is respected. Transcripts call
+    /// the model `name`.
     ///
     /// # Errors
-    /// [`Error::Model`] if there is no such file, or it is broken or another kind of network.
+    /// [`Error::Model`] if there is no such file, or if it is damaged or another kind of network.
     pub fn open(directory: &Path, name: &str) -> Result<Self, Error> {
         let path = model_file(directory)?;
         let broken = |message: String| broken(&path, message);
@@ -52,90 +53,96 @@ impl SpeakerEncoder {
             OnnxFile::parse(&path, &model)
         };
         let file = file.map_err(|error| broken(error.to_string()))?;
-        let front = FrontEnd::of(&file).map_err(broken)?;
+        let front = FrontEnd::read(&file).map_err(broken)?;
         let (input, output) = ports(&file).map_err(broken)?;
-        let shape = [1, Filterbank::frames(WINDOW), BINS].map(Dim::from);
+        let shape = [1, Filterbank::frames(WINDOW_SAMPLES), MEL_BINS].map(Dim::from);
         let graph = file
             .network(&[Input::new(input, shape)], &[output])
             .map_err(|error| broken(error.to_string()))?;
-        let options = FilterbankOptions { bins: BINS, window: Window::Povey, scale: front.scale };
+        let options =
+            FilterbankOptions { bins: MEL_BINS, window: Window::Povey, scale: front.scale };
         let mut encoder = Self {
             graph,
             filterbank: Arc::new(Filterbank::new(options)),
-            centred: front.centred,
+            subtracts_mean: front.subtracts_mean,
             width: 0,
             name: name.to_owned(),
             digest: files::digest(std::slice::from_ref(&path), "")?,
         };
-        // A file that is another kind of network should fail here, not at the first recording.
-        let noise: Vec<f32> = (0..WINDOW).map(|i| ((i * i) % 1009) as f32 / 1009.0 - 0.5).collect();
+        // Another kind of network should fail here, not at the first recording.
+        let noise: Vec<f32> =
+            (0..WINDOW_SAMPLES).map(|i| ((i * i) % 1009) as f32 / 1009.0 - 0.5).collect();
         let values = encoder.run(&noise).map_err(|error| broken(error.to_string()))?;
-        if !(2..=MOST_VALUES).contains(&values.len()) || !values.iter().all(|v| v.is_finite()) {
-            let message =
-                "is no speaker encoder, or damaged: what it says of noise is no embedding";
+        if !(2..=MAX_VALUES).contains(&values.len()) || !values.iter().all(|v| v.is_finite()) {
+            let message = "is not a speaker encoder, or is damaged: its output for noise is not an \
+                           embedding";
             return Err(broken(message.to_owned()));
         }
         if let Some(width) = file.metadata("output_dim")
             && width.parse() != Ok(values.len())
         {
             let values = values.len();
-            return Err(broken(format!("gives {values} values, but says that it gives {width}")));
+            return Err(broken(format!(
+                "returns {values} values, but its metadata says {width} (`output_dim`)"
+            )));
         }
         encoder.width = values.len();
         Ok(encoder)
     }
 
+    /// Returns the name of the model.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// SHA-256 over the file in use, hexadecimal.
+    /// Returns the hexadecimal SHA-256 of the file in use.
     pub fn digest(&self) -> &str {
         &self.digest
     }
 
-    /// Values per embedding.
+    /// Returns the number of values per embedding.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// The voice in at most [`WINDOW`] samples of 16 kHz PCM in [-1, 1), as `width` values whose
-    /// direction tells speakers apart. What is shorter is followed by silence, as in FunASR.
+    /// Computes the embedding of at most [`WINDOW_SAMPLES`] samples of 16 kHz PCM in [-1, 1):
+    /// `width` values whose direction identifies the speaker. Shorter input is padded with silence,
+    /// as in FunASR.
     ///
     /// # Errors
     /// [`Error::Network`] if there are more samples, or the network fails.
     pub fn embed(&self, samples: &[f32]) -> Result<Vec<f32>, Error> {
         let values = self.run(samples)?;
         if values.len() != self.width {
-            let message = format!("an embedding has {} values, not {}", values.len(), self.width);
+            let message = format!("the embedding has {} values, not {}", values.len(), self.width);
             return Err(Error::Network(message));
         }
         Ok(values)
     }
 
     fn run(&self, samples: &[f32]) -> Result<Vec<f32>, Error> {
-        if samples.len() > WINDOW {
-            let message = format!("{} samples for a window of {WINDOW}", samples.len());
+        if samples.len() > WINDOW_SAMPLES {
+            let message = format!("{} samples for a window of {WINDOW_SAMPLES}", samples.len());
             return Err(Error::Network(message));
         }
         let mut stream = FilterbankStream::new(Arc::clone(&self.filterbank));
-        let mut frames = Vec::with_capacity(Filterbank::frames(WINDOW) * BINS);
+        let mut frames = Vec::with_capacity(Filterbank::frames(WINDOW_SAMPLES) * MEL_BINS);
         stream.push(samples, &mut frames);
-        stream.push(&vec![0.0; WINDOW - samples.len()], &mut frames);
-        if self.centred {
+        stream.push(&vec![0.0; WINDOW_SAMPLES - samples.len()], &mut frames);
+        if self.subtracts_mean {
             subtract_mean(&mut frames);
         }
         self.infer(&frames)
     }
 
-    /// `frames`: row-major `[n, BINS]`, of a whole window.
+    /// Computes the embedding of the features of a whole window, row-major `[frames, MEL_BINS]`.
     pub(super) fn infer(&self, frames: &[f32]) -> Result<Vec<f32>, Error> {
         let network = |error: engine::Error| Error::Network(error.to_string());
-        let shape = [1, frames.len() / BINS, BINS];
+        let shape = [1, frames.len() / MEL_BINS, MEL_BINS];
         let feature = engine::tensor(&shape, frames).map_err(network)?;
         let outputs = self.graph.run(vec![feature]).map_err(network)?;
         let [embedding] = outputs.as_slice() else {
-            let message = format!("a speaker encoder has one output, not {}", outputs.len());
+            let message = format!("the speaker encoder has {} outputs, not one", outputs.len());
             return Err(Error::Network(message));
         };
         if embedding.shape().len() != 2 || embedding.shape()[0] != 1 {
@@ -146,14 +153,15 @@ impl SpeakerEncoder {
     }
 }
 
-/// How a model wants its features: what sherpa-onnx's exporters write into the file, else as CAM++.
+/// Settings of a model's features: from metadata that sherpa-onnx's exporters write into the file,
+/// otherwise those of CAM++.
 struct FrontEnd {
     scale: f32,
-    centred: bool,
+    subtracts_mean: bool,
 }
 
 impl FrontEnd {
-    fn of(file: &OnnxFile) -> Result<Self, String> {
+    fn read(file: &OnnxFile) -> Result<Self, String> {
         let refuse = |key: &str, value: &str| {
             Err(format!("{key} is `{value}` in its metadata, which is not supported"))
         };
@@ -165,46 +173,49 @@ impl FrontEnd {
             Some("0") => INT16_SCALE,
             Some(other) => return refuse("normalize_samples", other),
         };
-        let centred = match file.metadata("feature_normalize_type") {
+        let subtracts_mean = match file.metadata("feature_normalize_type") {
             None | Some("global-mean") => true,
             Some("") => false,
             Some(other) => return refuse("feature_normalize_type", other),
         };
-        Ok(Self { scale, centred })
+        Ok(Self { scale, subtracts_mean })
     }
 }
 
-/// The names of the input and the output.
+/// Returns the names of the input and the output.
 fn ports(file: &OnnxFile) -> Result<(&str, &str), String> {
     let ([input], [output]) = (file.inputs(), file.outputs()) else {
         let (inputs, outputs) = (file.inputs().len(), file.outputs().len());
         return Err(format!(
-            "is no speaker encoder: it has {inputs} inputs and {outputs} outputs, not one of each"
+            "is not a speaker encoder: it has {inputs} inputs and {outputs} outputs, not one each"
         ));
     };
-    if input.element != ElementType::F32 || !matches!(input.shape[..], [_, _, None | Some(BINS)]) {
+    if input.element != ElementType::F32
+        || !matches!(input.shape[..], [_, _, None | Some(MEL_BINS)])
+    {
         return Err(format!(
-            "is no speaker encoder: its input is not f32 [1, frames, {BINS}] but {:?}",
+            "is not a speaker encoder: its input is not f32 [1, frames, {MEL_BINS}] but {:?}",
             input.shape
         ));
     }
     Ok((&input.name, &output.name))
 }
 
-/// Subtracts each bin's mean over time: what the microphone adds to all frames is no voice.
+/// Subtracts the mean over time from each bin, because what the microphone adds to all frames is
+/// not part of the voice.
 fn subtract_mean(frames: &mut [f32]) {
-    let count = (frames.len() / BINS) as f32;
-    let mut mean = [0.0; BINS];
-    for frame in frames.chunks_exact(BINS) {
+    let count = (frames.len() / MEL_BINS) as f32;
+    let mut mean = [0.0; MEL_BINS];
+    for frame in frames.chunks_exact(MEL_BINS) {
         mean.iter_mut().zip(frame).for_each(|(sum, value)| *sum += value);
     }
     mean.iter_mut().for_each(|sum| *sum /= count);
-    for frame in frames.chunks_exact_mut(BINS) {
+    for frame in frames.chunks_exact_mut(MEL_BINS) {
         frame.iter_mut().zip(&mean).for_each(|(value, mean)| *value -= mean);
     }
 }
 
-/// The file that holds the network.
+/// Finds the file that holds the network.
 fn model_file(directory: &Path) -> Result<PathBuf, Error> {
     let entries = fs::read_dir(directory).map_err(|error| broken(directory, error))?;
     let mut paths: Vec<PathBuf> =
@@ -228,7 +239,7 @@ fn model_file(directory: &Path) -> Result<PathBuf, Error> {
         (Some(path), 0) => Ok(path),
         (Some(_), _) => Err(broken(
             directory,
-            "the directory holds several models: leave one, or name it model.onnx",
+            "the directory holds several models: keep one, or rename one to model.onnx",
         )),
         (None, _) => Err(broken(
             directory,

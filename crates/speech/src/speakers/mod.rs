@@ -1,10 +1,12 @@
-//! Who spoke when: a voice per window of speech ([`SpeakerEncoder`]), voices to speakers, and
-//! labelled windows to turns, as FunASR does it with CAM++.
+//! Speaker diarization: finds who spoke when, as FunASR does with CAM++.
+//!
+//! [`SpeakerEncoder`] computes an embedding per window of speech, `cluster` groups the embeddings
+//! by speaker, and `turns` joins the labelled windows to turns.
 //!
 //! Windows are 1.5 s long and start every 0.75 s of each segment of speech. Their embeddings are
 //! kept until the recording ends: 800 bytes per window, 40 MB for ten hours of speech. Clustering
-//! then takes at most a few seconds of one core, however long the recording (see `cluster`). What
-//! costs is the network: 0.7 G multiplications and additions per window.
+//! then takes at most a few seconds of one core, however long the recording is (see `cluster`). The
+//! network dominates the cost, with 0.7 G multiplications and additions per window.
 
 mod campplus;
 mod checkpoint;
@@ -19,47 +21,67 @@ mod turns;
 
 use std::sync::Arc;
 
-pub use chunks::WINDOW;
+pub use chunks::WINDOW_SAMPLES;
 pub use encoder::SpeakerEncoder;
-pub use options::{MOST_SPEAKERS, Method, SpeakerOptions};
-pub use turns::{Turn, assign};
+pub use options::{ClusteringMethod, MAX_SPEAKERS, SpeakerOptions};
+pub use turns::{Turn, dominant_speaker};
 
 use crate::recognizer::Error;
 
 const SAMPLE_RATE: f64 = 16_000.0;
 
-/// The voice in a window of a recording.
+/// Speaker embedding of a window of a recording.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embedding {
-    /// Seconds of the recording, as is `end`.
+    /// Seconds from the start of the recording, like `end`.
     pub start: f64,
     pub end: f64,
-    /// Its direction tells speakers apart.
+    /// Vector whose direction identifies the speaker.
     pub vector: Vec<f32>,
 }
 
-/// Tells the speakers of recordings apart; shared by all recordings and threads.
+/// Finds the speakers of recordings; shared by all recordings and threads.
+///
+/// ```no_run
+/// # use std::sync::Arc;
+/// # use speech::speakers::{Diarizer, SpeakerEncoder, SpeakerOptions};
+/// # let segments: Vec<(f64, Vec<f32>)> = Vec::new();
+/// let encoder = SpeakerEncoder::open("models/campplus".as_ref(), "campplus")?;
+/// let diarizer = Diarizer::new(Arc::new(encoder));
+/// let mut embeddings = Vec::new();
+/// for (start, samples) in &segments {
+///     embeddings.extend(diarizer.embed_segment(*start, samples)?);
+/// }
+/// for turn in diarizer.diarize(embeddings, &SpeakerOptions::default()) {
+///     println!("{:.2} to {:.2}: speaker {}", turn.start, turn.end, turn.speaker);
+/// }
+/// # Ok::<(), speech::recognizer::Error>(())
+/// ```
 pub struct Diarizer {
     encoder: Arc<SpeakerEncoder>,
 }
 
 impl Diarizer {
+    /// Makes a diarizer of a speaker embedding model.
     pub fn new(encoder: Arc<SpeakerEncoder>) -> Self {
         Self { encoder }
     }
 
-    /// Of the model.
+    /// Returns the name of the model.
     pub fn name(&self) -> &str {
         self.encoder.name()
     }
 
-    /// Of the model's file: SHA-256, hexadecimal.
+    /// Returns the hexadecimal SHA-256 of the model's file.
     pub fn digest(&self) -> &str {
         self.encoder.digest()
     }
 
-    /// The voices in a segment of speech: 16 kHz PCM in [-1, 1) that begins `start` seconds into
-    /// the recording. Segments may be embedded in any order, on any thread.
+    /// Computes the embeddings of a segment of speech: 16 kHz PCM in [-1, 1) that begins `start`
+    /// seconds into the recording. Segments may be embedded in any order, on any thread.
+    ///
+    /// # Errors
+    /// [`Error::Network`] if the network fails.
     pub fn embed_segment(&self, start: f64, samples: &[f32]) -> Result<Vec<Embedding>, Error> {
         chunks::windows(samples.len())
             .map(|window| {
@@ -72,8 +94,8 @@ impl Diarizer {
             .collect()
     }
 
-    /// Who speaks when, given the voices of a whole recording in any order. The turns are in order,
-    /// do not overlap, and leave out what is no speech. The same voices give the same turns.
+    /// Returns the turns of a recording, given all its embeddings in any order. Turns are in order,
+    /// do not overlap, and cover only speech. The same embeddings always give the same turns.
     pub fn diarize(&self, mut embeddings: Vec<Embedding>, options: &SpeakerOptions) -> Vec<Turn> {
         embeddings.sort_by(|a, b| a.start.total_cmp(&b.start).then(a.end.total_cmp(&b.end)));
         let labels = cluster::cluster(&embeddings, options);

@@ -59,9 +59,7 @@ fn heads<'a>(matcher: &Matcher<'a>, tensor: &str, order: &[i64]) -> Option<Heads
     let split = matcher.producer(matcher.transposed(tensor, order)?, "Reshape")?;
     let shape = matcher.producer(split.input(1)?, "Concat")?;
     let [_, _, count, width] = shape.inputs() else { return None };
-    let size = |name: &str| {
-        usize::try_from(matcher.integer(name)?).ok().filter(|&size| size > 0)
-    };
+    let size = |name: &str| usize::try_from(matcher.integer(name)?).ok().filter(|&size| size > 0);
     Some(Heads { tensor: split.input(0)?, count: size(count)?, width: size(width)? })
 }
 

@@ -85,9 +85,7 @@ impl Expansion for Lstm {
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
         let recurrent_shape = model.outlet_fact(inputs[2])?.shape.as_concrete();
-        let &[count, gates, width] = recurrent_shape.context(WEIGHTS)? else {
-            bail!(WEIGHTS)
-        };
+        let &[count, gates, width] = recurrent_shape.context(WEIGHTS)? else { bail!(WEIGHTS) };
         let backward: &[bool] = match self.direction.as_str() {
             "forward" => &[false],
             "reverse" => &[true],
@@ -110,7 +108,8 @@ impl Expansion for Lstm {
             // ONNX has one bias for the input and one for the hidden state.
             let bias = of_direction(&bias);
             let bias: Vec<f32> = (0..gates).map(|gate| bias[gate] + bias[gates + gate]).collect();
-            let weights = kernels::lstm::Lstm::pack(&of_direction(&input), &of_direction(&recurrent), &bias);
+            let weights =
+                kernels::lstm::Lstm::pack(&of_direction(&input), &of_direction(&recurrent), &bias);
             ops::Direction { weights, backward }
         });
         let op = ops::Lstm {

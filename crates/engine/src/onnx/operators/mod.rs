@@ -9,9 +9,7 @@ mod select;
 mod support;
 
 use tract_onnx::{
-    model::OnnxOpRegister,
-    tract_core::internal::*,
-    tract_hir::{internal::*, ops::array::ConstantOfShape},
+    model::OnnxOpRegister, tract_core::internal::*, tract_hir::ops::array::ConstantOfShape,
 };
 
 use self::{

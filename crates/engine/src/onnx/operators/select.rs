@@ -1,7 +1,10 @@
 //! Selection of a part of an axis.
 
 use tract_onnx::{
-    model::ParsingContext, pb::NodeProto, tract_core::{internal::*, ops::array::Slice}, tract_hir::internal::*,
+    model::ParsingContext,
+    pb::NodeProto,
+    tract_core::{internal::*, ops::array::Slice},
+    tract_hir::internal::*,
 };
 
 use super::support::{Built, build_generic, built};

@@ -1,28 +1,29 @@
-//! Model directories: what is taken and what is refused, and why.
+//! Opening model directories: which are accepted, which are refused, and with what message.
 
 use std::{fs, path::Path};
 
-use super::{clip, fixtures, unpacked};
+use super::{clip, model_file};
 use crate::{
-    funasr::Tokens,
+    fixtures,
+    funasr::Vocabulary,
     paraformer::Paraformer,
     recognizer::{Error, Options, Precision, Recognizer},
 };
 
-/// A directory in FunASR's layout with one of the small models.
+/// Makes a directory in FunASR's layout with one of the small models, then applies `change` to it.
 fn directory(model: &str, change: impl Fn(&Path)) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let write = |name: &str, bytes: &[u8]| fs::write(directory.path().join(name), bytes).unwrap();
-    let words = fixtures().join("words/model");
+    let words = fixtures::path("words/model");
     for name in ["am.mvn", "config.yaml"] {
         write(name, &fs::read(words.join(name)).unwrap());
     }
     let config = fs::read_to_string(words.join("config.yaml")).unwrap();
     write("config.yaml", config.replace("lang: en\n", "").as_bytes());
-    write("model.onnx", &unpacked(model, "model.onnx"));
-    write("tokens.json", &fs::read(fixtures().join("funasr/tokens.json")).unwrap());
+    write("model.onnx", &model_file(model, "model.onnx"));
+    write("tokens.json", &fs::read(fixtures::path("funasr/tokens.json")).unwrap());
     if model == "seaco" {
-        write("model_eb.onnx", &unpacked(model, "model_eb.onnx"));
+        write("model_eb.onnx", &model_file(model, "model_eb.onnx"));
     }
     change(directory.path());
     directory
@@ -34,7 +35,7 @@ fn open(model: &str, change: impl Fn(&Path)) -> Result<Paraformer, String> {
 }
 
 #[test]
-fn hotwords_change_what_is_heard() {
+fn hotwords_change_the_recognition() {
     let seaco = open("seaco", |_| ()).unwrap();
     assert!(seaco.takes_hotwords());
     assert_eq!(seaco.description().languages, ["zh", "en"]);
@@ -45,7 +46,7 @@ fn hotwords_change_what_is_heard() {
     };
     let none = with(&[]).unwrap();
     assert_ne!(none, with(&["丂七", "hello"]).unwrap());
-    // More than the 51 that are attended to.
+    // More than the 51 that the decoder takes.
     let many: Vec<String> =
         (0..300u32).map(|i| char::from_u32(0x4e00 + i % 20).unwrap().to_string()).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
@@ -58,7 +59,7 @@ fn hotwords_change_what_is_heard() {
 }
 
 #[test]
-fn what_does_not_fit_fails_at_open() {
+fn files_that_do_not_fit_fail_at_open() {
     let edit = |name: &'static str, from: &'static str, to: &'static str| {
         move |directory: &Path| {
             let path = directory.join(name);
@@ -74,7 +75,7 @@ fn what_does_not_fit_fails_at_open() {
         (
             "bicif",
             Box::new(edit("tokens.json", "\"a\", ", "")),
-            "tokens.json: holds 31 tokens, but the network tells 32",
+            "tokens.json: holds 31 tokens, but the network has 32 classes",
         ),
         (
             "bicif",
@@ -104,7 +105,7 @@ fn what_does_not_fit_fails_at_open() {
             "no `neg_mean` in its metadata, and no config.yaml",
         ),
         ("seaco", Box::new(remove("model_eb.onnx")), "no model_eb_quant.onnx or model_eb.onnx"),
-        ("sensevoice", Box::new(|_| ()), "is no Paraformer"),
+        ("sensevoice", Box::new(|_| ()), "is not a Paraformer"),
         (
             "bicif",
             Box::new(|directory| fs::write(directory.join("model.onnx"), "no").unwrap()),
@@ -117,23 +118,26 @@ fn what_does_not_fit_fails_at_open() {
     }
     let int8 = directory("bicif", |directory| {
         fs::remove_file(directory.join("model.onnx")).unwrap();
-        let quantized = unpacked("bicif", "model_quant.onnx");
+        let quantized = model_file("bicif", "model_quant.onnx");
         fs::write(directory.join("model_quant.onnx"), quantized).unwrap();
     });
     let open = |precision| Paraformer::open(int8.path(), "x", precision);
     open(Precision::Auto).map(drop).unwrap();
     for (precision, name) in [(Precision::Bf16, "bf16"), (Precision::F32, "f32")] {
         let message = open(precision).err().unwrap().to_string();
-        assert!(message.contains(&format!("no model.onnx, of whose floats {name}")), "{message}");
+        assert!(
+            message.contains(&format!("no model.onnx, whose floats {name} needs")),
+            "{message}"
+        );
     }
     fs::rename(int8.path().join("model_quant.onnx"), int8.path().join("model.onnx")).unwrap();
     let message = open(Precision::Bf16).err().unwrap().to_string();
-    assert!(message.contains("is quantized already"), "{message}");
+    assert!(message.contains("is already quantized"), "{message}");
     assert_eq!(open(Precision::Int8).unwrap().description().precision, "int8");
 }
 
 #[test]
-fn every_precision_is_a_model_of_its_own() {
+fn each_precision_has_its_own_digest() {
     let directory = directory("bicif", |_| ());
     let open = |precision| {
         let model = Paraformer::open(directory.path(), "x", precision).unwrap();
@@ -147,11 +151,11 @@ fn every_precision_is_a_model_of_its_own() {
 }
 
 #[test]
-fn a_weight_that_is_no_number_fails_at_open() {
+fn a_nan_weight_fails_at_open() {
     let message = open("paraformer", |directory| {
         let path = directory.join("model.onnx");
         let mut bytes = fs::read(&path).unwrap();
-        // The bias of the predictor's last layer, by its name; its four bytes follow.
+        // The name of the bias of the predictor's last layer precedes its four bytes.
         let name = b"predictor.cif_output.bias";
         let at = bytes.windows(name.len()).rposition(|window| window == name).unwrap();
         let start = at + name.len() + 2;
@@ -163,7 +167,7 @@ fn a_weight_that_is_no_number_fails_at_open() {
 }
 
 #[test]
-fn both_layouts_are_one_model() {
+fn both_layouts_give_the_same_recognition() {
     let plain = Paraformer::open(directory("paraformer", |_| ()).path(), "f32", Precision::F32);
     let plain = plain.unwrap();
     let sherpa = open("paraformer", |directory| {
@@ -184,11 +188,11 @@ fn both_layouts_are_one_model() {
         let path = directory.join("model.onnx");
         let mut model = fs::read(&path).unwrap();
         for (key, value) in metadata {
-            append_metadata(&mut model, key, &value);
+            model.extend(fixtures::onnx_metadata(key, &value));
         }
         fs::remove_file(path).unwrap();
         fs::write(directory.join("model.int8.onnx"), model).unwrap();
-        let tokens = Tokens::open(directory).unwrap();
+        let tokens = Vocabulary::open(directory).unwrap();
         let lines =
             tokens.symbols().iter().enumerate().map(|(id, symbol)| format!("{symbol} {id}\n"));
         fs::write(directory.join("tokens.txt"), lines.collect::<String>()).unwrap();
@@ -204,21 +208,4 @@ fn both_layouts_are_one_model() {
         [&plain, &sherpa].map(|model| model.recognize(&samples, &Options::default()).unwrap());
     assert_eq!(a, b);
     assert!(!a.hypotheses.is_empty());
-}
-
-/// Field 14 of ONNX's `ModelProto`: a key (1) and its value (2).
-fn append_metadata(model: &mut Vec<u8>, key: &str, value: &str) {
-    let field = |tag: u8, bytes: &[u8]| {
-        let mut field = vec![tag << 3 | 2];
-        let mut length = bytes.len();
-        while length > 127 {
-            field.push(length as u8 | 128);
-            length >>= 7;
-        }
-        field.push(length as u8);
-        field.extend_from_slice(bytes);
-        field
-    };
-    let pair = [field(1, key.as_bytes()), field(2, value.as_bytes())].concat();
-    model.extend(field(14, &pair));
 }

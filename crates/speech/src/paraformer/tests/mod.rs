@@ -1,34 +1,24 @@
-//! Against ONNX Runtime and `funasr_onnx`; how the references were made is written beside them, in
-//! `tests/fixtures/funasr` and `tests/fixtures/words`.
+//! Paraformer against ONNX Runtime and `funasr_onnx`. The READMEs in `tests/fixtures/funasr` and
+//! `tests/fixtures/words` describe how the references were made.
 
 mod directories;
 mod networks;
 mod words;
 
-use std::{
-    fs,
-    io::Read,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fs, time::Duration};
 
 use audio::{Block, ChannelMode, Decoder, Limits, Options};
 
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures")
+use crate::fixtures;
+
+/// Reads a file of one of the small models.
+fn model_file(model: &str, file: &str) -> Vec<u8> {
+    fixtures::gunzip(&format!("funasr/{model}/{file}.gz"))
 }
 
-/// A file of one of the small models.
-fn unpacked(model: &str, file: &str) -> Vec<u8> {
-    let path = fixtures().join("funasr").join(model).join(format!("{file}.gz"));
-    let mut bytes = Vec::new();
-    flate2::read::GzDecoder::new(&*fs::read(path).unwrap()).read_to_end(&mut bytes).unwrap();
-    bytes
-}
-
-/// The samples of a recording of `words`.
+/// Decodes a recording of the fixture `words`.
 fn clip(name: &str) -> Vec<f32> {
-    let path = fixtures().join(format!("words/audio/{name}.flac"));
+    let path = fixtures::path(&format!("words/audio/{name}.flac"));
     let source = Box::new(fs::File::open(path).unwrap());
     let limits =
         Limits { max_bytes: 1 << 30, max_duration: Duration::from_secs(60), max_channels: 1 };

@@ -1,19 +1,20 @@
-//! Every network and stage against ONNX Runtime's outputs.
+//! Each network and stage against ONNX Runtime's outputs.
 
 use std::{fs, sync::Arc};
 
 use engine::OnnxFile;
 use serde::Deserialize;
 
-use super::{fixtures, unpacked};
+use super::model_file;
 use crate::{
-    funasr::Tokens,
+    fixtures,
+    funasr::Vocabulary,
     npz::{Npz, features},
     paraformer::{
         anchors::Anchors,
-        cif::{Fired, Style},
+        cif::{CifOutput, CifVariant},
         decode::greedy,
-        hotwords::{Embedder, Embeddings, Speller},
+        hotwords::{HotwordEmbedder, HotwordEmbeddings, HotwordTokenizer},
         network::Networks,
         timestamps::by_predictor,
     },
@@ -26,19 +27,19 @@ const PRECISIONS: [(&str, &str); 2] = [("f32", "model.onnx"), ("int8", "model_qu
 fn open_file(model: &str, file: &str) -> OnnxFile {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join(file);
-    fs::write(&path, unpacked(model, file)).unwrap();
+    fs::write(&path, model_file(model, file)).unwrap();
     OnnxFile::read(&path).unwrap()
 }
 
 fn reference(model: &str) -> Npz {
-    Npz::open(&fixtures().join("funasr").join(model).join("reference.npz"))
+    Npz::open(&fixtures::path(&format!("funasr/{model}/reference.npz")))
 }
 
 fn largest_difference(actual: &[f32], expected: &[f32]) -> f32 {
     assert_eq!(actual.len(), expected.len());
-    actual.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, |most, difference| {
+    actual.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, |largest, difference| {
         assert!(difference.is_finite());
-        f32::max(most, difference)
+        f32::max(largest, difference)
     })
 }
 
@@ -47,18 +48,19 @@ fn ids(logits: &[f32]) -> Vec<usize> {
     logits.chunks(32).map(best).collect()
 }
 
-/// The hotwords that `make.py` gave.
-fn hotwords(npz: &Npz, frames: usize) -> Option<Embeddings> {
+/// Returns the hotword embeddings that `make.py` passed to the model.
+fn hotwords(npz: &Npz, frames: usize) -> Option<HotwordEmbeddings> {
     let given = npz.get(&format!("{frames}/in/bias_embed"))?;
-    Some(Embeddings { values: given.f32(), count: given.shape[1] })
+    Some(HotwordEmbeddings { values: given.f32(), count: given.shape[1] })
 }
 
-/// From features to log-probabilities, weights of the second predictor, and what was integrated.
+/// Runs all networks: returns the integrated tokens, the log-probabilities, and the weights of the
+/// second predictor.
 fn run(
     networks: &Networks,
     npz: &Npz,
     frames: usize,
-) -> (Fired, Option<Vec<f32>>, Option<Vec<f32>>) {
+) -> (CifOutput, Option<Vec<f32>>, Option<Vec<f32>>) {
     let encoded = networks.encode(&features(frames)).unwrap();
     let fired = networks.integrate(&encoded).unwrap();
     if fired.tokens == 0 {
@@ -76,11 +78,11 @@ fn anchors_are_found_by_topology() {
         for (precision, name) in PRECISIONS {
             let anchors = Anchors::find(&open_file(model, name)).expect(model);
             let cumulative = model == "paraformer";
-            let style = if cumulative { Style::Cumulative } else { Style::Sequential };
-            assert_eq!(anchors.style, style, "{model} {precision}");
+            let variant = if cumulative { CifVariant::Cumulative } else { CifVariant::Sequential };
+            assert_eq!(anchors.variant, variant, "{model} {precision}");
             assert_eq!(anchors.upsampled.is_some(), matches!(model, "bicif" | "seaco"));
             assert_eq!(
-                anchors.hotwords.as_ref().map(|hotwords| hotwords.most),
+                anchors.hotwords.as_ref().map(|hotwords| hotwords.max_best),
                 (model == "seaco").then_some(51)
             );
         }
@@ -99,7 +101,7 @@ fn floats_agree_with_onnx_runtime() {
         for frames in FRAMES {
             let (fired, logits, upsampled) = run(&networks, &npz, frames);
             let key = format!("{frames}/f32");
-            // ONNX Runtime fails where there is no token, and so has no outputs.
+            // ONNX Runtime fails if there is no token, so the reference has no outputs.
             let Some(expected) = npz.get(&format!("{key}/logits")) else {
                 assert_eq!(fired.tokens, 0, "{model} {key}");
                 continue;
@@ -118,9 +120,9 @@ fn floats_agree_with_onnx_runtime() {
 }
 
 /// Quantized networks magnify the last bit of a float, and these have random weights: ONNX Runtime
-/// disagrees with itself (with other optimizations, by 0.3). So we compare errors, not values.
+/// differs from itself by 0.3 with other optimizations. So we compare errors, not values.
 #[test]
-fn int8_is_as_near_to_float_as_onnx_runtimes() {
+fn int8_is_as_close_to_float_as_onnx_runtimes() {
     for model in MODELS {
         let npz = reference(model);
         let networks = Networks::open(&open_file(model, "model_quant.onnx"), 560).unwrap();
@@ -134,7 +136,7 @@ fn int8_is_as_near_to_float_as_onnx_runtimes() {
             };
             let (float, int8) = (float.f32(), int8.f32());
             if float.len() != int8.len() || float.len() != logits.len() {
-                // Another number of tokens.
+                // The numbers of tokens differ.
                 continue;
             }
             let squares = |a: &[f32], b: &[f32]| -> f64 {
@@ -152,16 +154,16 @@ fn int8_is_as_near_to_float_as_onnx_runtimes() {
     }
 }
 
-/// From a file of floats: bf16 is far nearer to them than int8, and int8 as near as in the file that
-/// FunASR's exporter quantized.
+/// From a file of floats, bf16 is much closer to f32 than int8, and int8 is as close as the file
+/// that FunASR's exporter quantized.
 #[test]
-fn precisions_are_made_of_floats() {
+fn file_of_floats_runs_in_any_precision() {
     for model in MODELS {
         let npz = reference(model);
         let distances = [engine::Precision::Bf16, engine::Precision::Int8].map(|products| {
             let file = open_file(model, "model.onnx").with_precision(products);
             let networks = Networks::open(&file, 560).unwrap();
-            let (mut squares, mut most, mut count, mut same) = (0f64, 0f32, 0, 0);
+            let (mut squares, mut largest, mut count, mut same) = (0f64, 0f32, 0, 0);
             for frames in FRAMES {
                 let (_, logits, _) = run(&networks, &npz, frames);
                 let float = npz.get(&format!("{frames}/f32/logits")).map(|float| float.f32());
@@ -173,14 +175,16 @@ fn precisions_are_made_of_floats() {
                 same += found.filter(|(a, b)| a == b).count();
                 for (a, b) in logits.iter().zip(&float) {
                     squares += f64::from(a - b).powi(2);
-                    most = most.max((a - b).abs());
+                    largest = largest.max((a - b).abs());
                 }
                 count += float.len();
             }
             assert!(count > 1000, "{model}, {products:?}: {count}");
             let distance = (squares / count as f64).sqrt();
             let agreement = 100.0 * same as f64 / (count / 32) as f64;
-            eprintln!("{model}, {products:?}: {distance:.4}, at most {most:.4}, {agreement:.0} %");
+            eprintln!(
+                "{model}, {products:?}: {distance:.4}, at most {largest:.4}, {agreement:.0} %"
+            );
             distance
         });
         assert!(distances[0] < 0.05 && distances[1] < 0.25, "{model}: {distances:?}");
@@ -189,18 +193,18 @@ fn precisions_are_made_of_floats() {
 }
 
 #[test]
-fn hotwords_are_embedded_as_by_onnx_runtime() {
+fn hotword_embeddings_match_onnx_runtime() {
     let npz = reference("seaco");
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("model_eb.onnx");
-    fs::write(&path, unpacked("seaco", "model_eb.onnx")).unwrap();
-    let embedder = Embedder::open(&path, 64, 32).unwrap();
-    let tokens = Tokens::open(&fixtures().join("funasr")).unwrap();
-    let speller = Speller::new(Arc::new(tokens), None).unwrap();
-    // The first two rows of `hotwords/in`, in which the third is what ends every list.
+    fs::write(&path, model_file("seaco", "model_eb.onnx")).unwrap();
+    let embedder = HotwordEmbedder::open(&path, 64, 32).unwrap();
+    let vocabulary = Vocabulary::open(&fixtures::path("funasr")).unwrap();
+    let tokenizer = HotwordTokenizer::new(Arc::new(vocabulary), None).unwrap();
+    // The first two rows of `hotwords/in`; the third row is the "no hotword" that ends every list.
     let list: Arc<[String]> = ["丂七丄", "丆万"].map(str::to_owned).into();
-    let embeddings = embedder.list(&list, &speller).unwrap();
-    assert!(Arc::ptr_eq(&embeddings, &embedder.list(&list, &speller).unwrap()), "kept");
+    let embeddings = embedder.embed_list(&list, &tokenizer).unwrap();
+    assert!(Arc::ptr_eq(&embeddings, &embedder.embed_list(&list, &tokenizer).unwrap()), "cached");
     let states = npz["hotwords/out"].f32();
     let expected: Vec<f32> = [(2, 0), (1, 1), (0, 2)]
         .into_iter()
@@ -210,7 +214,7 @@ fn hotwords_are_embedded_as_by_onnx_runtime() {
     assert!(largest_difference(&embeddings.values, &expected) < 1e-5);
 }
 
-/// Tokens and times by FunASR's own code, from the outputs of ONNX Runtime.
+/// Tokens and times that FunASR's own code computes from the outputs of ONNX Runtime.
 #[derive(Deserialize)]
 struct Export {
     model: String,
@@ -220,9 +224,8 @@ struct Export {
 }
 
 #[test]
-fn tokens_and_times_are_funasrs() {
-    let exports = fs::read(fixtures().join("funasr-text/exports.json")).unwrap();
-    let exports: Vec<Export> = serde_json::from_slice(&exports).unwrap();
+fn tokens_and_times_match_funasr() {
+    let exports: Vec<Export> = fixtures::json("funasr-text/exports.json");
     assert!(exports.len() > 3);
     for Export { model, frames, tokens, times } in exports {
         let networks = Networks::open(&open_file(&model, "model.onnx"), 560).unwrap();
@@ -231,12 +234,12 @@ fn tokens_and_times_are_funasrs() {
         let fired = networks.integrate(&encoded).unwrap();
         let given = hotwords(&npz, frames);
         let logits = networks.decode(&encoded, &fired, given.as_ref()).unwrap();
-        let heard: Vec<u32> = greedy(&logits, 1).into_iter().map(|token| token.id).collect();
-        assert_eq!(heard, tokens, "{model} {frames}");
+        let found: Vec<u32> = greedy(&logits, 1).into_iter().map(|token| token.id).collect();
+        assert_eq!(found, tokens, "{model} {frames}");
         let weights = networks.upsampled(&encoded, fired.tokens).unwrap().unwrap();
         let spans = by_predictor(&weights, tokens.len());
         for (span, expected) in spans.iter().zip(&times) {
-            // A fire that is on the border of two steps may come out a step off.
+            // A fire at the border of two steps may differ by one step.
             let [start, end] = [span.start, span.end].map(|time| (time * 1000.0) as i64);
             let [first, last] = expected;
             assert!(

@@ -1,37 +1,37 @@
-//! The trained model: recordings to words, as `funasr_onnx` hears them.
+//! A trained model's words in recordings, against those of `funasr_onnx`.
 
-use std::{fs, sync::LazyLock};
+use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use super::{clip, fixtures};
+use super::clip;
 use crate::{
+    fixtures,
     paraformer::Paraformer,
     recognizer::{Error, Options, Precision, Recognition, Recognizer},
 };
 
-/// What `funasr_onnx` heard.
+/// Output of `funasr_onnx`.
 #[derive(Deserialize)]
-struct Heard {
+struct Reference {
     text: String,
-    /// Of all rows.
+    /// Token ids of all rows.
     token_ids: Vec<u32>,
     log_probabilities: Vec<f32>,
     #[serde(default)]
     words: Vec<(String, f64, f64)>,
 }
 
-static EXPECTED: LazyLock<serde_json::Value> = LazyLock::new(|| {
-    serde_json::from_slice(&fs::read(fixtures().join("words/expected.json")).unwrap()).unwrap()
-});
+static EXPECTED: LazyLock<serde_json::Value> =
+    LazyLock::new(|| fixtures::json("words/expected.json"));
 
 static WORDS: LazyLock<Paraformer> = LazyLock::new(|| {
-    Paraformer::open(&fixtures().join("words/model"), "words", Precision::Auto).unwrap()
+    Paraformer::open(&fixtures::path("words/model"), "words", Precision::Auto).unwrap()
 });
 
-fn agrees(heard: &Recognition, expected: &serde_json::Value) {
-    let expected: Heard = serde_json::from_value(expected.clone()).unwrap();
-    let [hypothesis] = heard.hypotheses.as_slice() else { panic!("{heard:?}") };
+fn assert_agrees(recognition: &Recognition, expected: &serde_json::Value) {
+    let expected: Reference = serde_json::from_value(expected.clone()).unwrap();
+    let [hypothesis] = recognition.hypotheses.as_slice() else { panic!("{recognition:?}") };
     assert_eq!(hypothesis.text, expected.text);
     let (&end, ids) = expected.token_ids.split_last().unwrap();
     assert_eq!((end, hypothesis.tokens.as_slice()), (2, ids));
@@ -46,15 +46,15 @@ fn agrees(heard: &Recognition, expected: &serde_json::Value) {
 }
 
 #[test]
-fn hears_the_words() {
+fn recognizes_words() {
     for name in ["01_phrase", "03_phrase", "05_phrase", "09_glued", "12_glued"] {
         let (samples, expected) = (clip(name), &EXPECTED[name]);
-        agrees(&WORDS.recognize(&samples, &Options::default()).unwrap(), expected);
+        assert_agrees(&WORDS.recognize(&samples, &Options::default()).unwrap(), expected);
     }
 }
 
 #[test]
-fn hears_the_segments_of_a_long_recording() {
+fn recognizes_the_segments_of_a_long_recording() {
     let (samples, expected) = (clip("long"), &EXPECTED["long"]);
     let segments = expected["segments"].as_array().unwrap();
     assert_eq!(segments.len(), 10);
@@ -62,19 +62,19 @@ fn hears_the_segments_of_a_long_recording() {
         let [start, end]: [usize; 2] =
             serde_json::from_value(segment["milliseconds"].clone()).unwrap();
         let samples = &samples[start * 16..(end * 16).min(samples.len())];
-        agrees(&WORDS.recognize(samples, &Options::default()).unwrap(), segment);
+        assert_agrees(&WORDS.recognize(samples, &Options::default()).unwrap(), segment);
     }
 }
 
-/// The words were put together with silences between: each is found where it was put, as nearly as
-/// the weights tell, which lie somewhere in its first half.
+/// The recordings are words joined with silences between them. Each word is found at its position
+/// within the accuracy of the weights, which fire somewhere in its first half.
 #[test]
-fn words_are_where_they_were_put() {
+fn locates_the_words() {
     for name in ["09_glued", "12_glued"] {
         let (samples, expected) = (clip(name), &EXPECTED[name]);
-        let heard = WORDS.recognize(&samples, &Options::default()).unwrap();
-        let expected: Heard = serde_json::from_value(expected.clone()).unwrap();
-        for (word, (text, start, end)) in heard.hypotheses[0].words.iter().zip(&expected.words) {
+        let found = WORDS.recognize(&samples, &Options::default()).unwrap();
+        let expected: Reference = serde_json::from_value(expected.clone()).unwrap();
+        for (word, (text, start, end)) in found.hypotheses[0].words.iter().zip(&expected.words) {
             assert_eq!(&word.text, text);
             assert!((word.start - start).abs() < 0.2, "{word:?}: {start}");
             assert!(word.end > (start + end) / 2.0, "{word:?}: {start} to {end}");
@@ -83,10 +83,10 @@ fn words_are_where_they_were_put() {
 }
 
 #[test]
-fn little_or_odd_sound_is_no_error() {
+fn accepts_short_and_unusual_audio() {
     let options = Options::default();
     let noise: Vec<f32> = (0..32_000).map(|i| ((i * 7919) % 1009) as f32 / 504.5 - 1.0).collect();
-    for (samples, most) in [
+    for (samples, max_hypotheses) in [
         (vec![], 0),
         (vec![0.5], 0),
         (vec![0.1; 399], 0),
@@ -97,32 +97,32 @@ fn little_or_odd_sound_is_no_error() {
         (vec![f32::INFINITY; 4000], 1),
         (vec![1e30; 4000], 1),
     ] {
-        let heard = WORDS.recognize(&samples, &options).unwrap();
-        assert!(heard.hypotheses.len() <= most, "{} samples: {heard:?}", samples.len());
+        let found = WORDS.recognize(&samples, &options).unwrap();
+        assert!(found.hypotheses.len() <= max_hypotheses, "{} samples: {found:?}", samples.len());
         let seconds = samples.len() as f64 / 16_000.0;
-        for hypothesis in heard.hypotheses {
+        for hypothesis in found.hypotheses {
             assert!(hypothesis.end <= seconds && hypothesis.log_probability <= 0.0);
         }
     }
 }
 
 #[test]
-fn a_minute_is_heard() {
+fn recognizes_a_minute() {
     let samples = clip("long");
     let minute: Vec<f32> = samples.iter().copied().cycle().take(60 * 16_000).collect();
-    let heard = WORDS.recognize(&minute, &Options::default()).unwrap();
-    assert!(heard.hypotheses[0].words.len() > 60);
+    let found = WORDS.recognize(&minute, &Options::default()).unwrap();
+    assert!(found.hypotheses[0].words.len() > 60);
     assert_eq!(WORDS.max_seconds(), 60.0);
 }
 
 #[test]
-fn knows_its_language_and_precision() {
+fn describes_its_language_and_precision() {
     let description = WORDS.description();
     assert_eq!(
         (description.precision, description.languages.as_slice()),
         ("int8", &["en".to_owned()][..])
     );
-    let told = |code: &str| Options { language: Some(code.into()), ..Options::default() };
-    assert!(WORDS.recognize(&[], &told("en")).is_ok());
-    assert!(matches!(WORDS.recognize(&[], &told("zh")), Err(Error::UnknownLanguage(_))));
+    let language = |code: &str| Options { language: Some(code.into()), ..Options::default() };
+    assert!(WORDS.recognize(&[], &language("en")).is_ok());
+    assert!(matches!(WORDS.recognize(&[], &language("zh")), Err(Error::UnknownLanguage(_))));
 }

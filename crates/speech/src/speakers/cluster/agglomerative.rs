@@ -1,58 +1,60 @@
-//! Average linkage on cosine similarities, as 3D-Speaker's `AHCluster`: the two most similar
-//! clusters become one until no two are similar enough.
+//! Agglomerative clustering with average linkage on cosine similarities, as 3D-Speaker's
+//! `AHCluster`: merges the two most similar clusters until none are similar enough.
 //!
-//! By chains of nearest neighbours (Müllner, *Modern hierarchical, agglomerative clustering
-//! algorithms*, 2011), which takes n^2 steps and not n^3.
+//! Uses nearest-neighbour chains (Müllner, *Modern hierarchical, agglomerative clustering
+//! algorithms*, 2011), which take n^2 steps instead of n^3.
 
 use super::Vectors;
 
-/// Mean cosine above which two clusters are one speaker: 3D-Speaker's.
-const SIMILAR: f32 = 0.4;
+/// Minimum mean cosine of two clusters that are merged, as in 3D-Speaker.
+const MIN_SIMILARITY: f32 = 0.4;
 
-/// Two clusters become one. Clusters go by their first member.
+/// A merge of two clusters, which are identified by their first member.
 struct Merge {
     into: usize,
     from: usize,
     similarity: f32,
 }
 
-/// Labels for unit vectors, of `min` to `max` clusters.
+/// Clusters unit vectors into `min` to `max` clusters; returns labels that are consecutive from 0.
 pub(super) fn cluster(vectors: &Vectors, min: usize, max: usize) -> Vec<usize> {
     let size = vectors.len();
     let mut merges = dendrogram(vectors);
-    // A cluster's parts merge before it does, at a similarity that is not lower.
+    // The parts of a cluster merged at a similarity no lower than the cluster's own merges, so that
+    // sorting keeps the order of dependent merges.
     merges.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));
     let mut parents: Vec<usize> = (0..size).collect();
     let mut clusters = size;
     for merge in &merges {
-        if clusters <= min || (clusters <= max && merge.similarity < SIMILAR) {
+        if clusters <= min || (clusters <= max && merge.similarity < MIN_SIMILARITY) {
             break;
         }
-        let (a, b) = (root(&parents, merge.into), root(&parents, merge.from));
+        let (a, b) = (find_root(&parents, merge.into), find_root(&parents, merge.from));
         parents[a.max(b)] = a.min(b);
         clusters -= 1;
     }
-    let mut names = vec![usize::MAX; size];
+    let mut labels = vec![usize::MAX; size];
     let mut next = 0;
     (0..size)
         .map(|i| {
-            let name = &mut names[root(&parents, i)];
-            if *name == usize::MAX {
-                *name = next;
+            let label = &mut labels[find_root(&parents, i)];
+            if *label == usize::MAX {
+                *label = next;
                 next += 1;
             }
-            *name
+            *label
         })
         .collect()
 }
 
-fn root(parents: &[usize], mut index: usize) -> usize {
+fn find_root(parents: &[usize], mut index: usize) -> usize {
     while parents[index] != index {
         index = parents[index];
     }
     index
 }
 
+/// Returns all merges down to a single cluster.
 fn dendrogram(vectors: &Vectors) -> Vec<Merge> {
     let size = vectors.len();
     let mut similarities = vec![0.0f32; size * size];
@@ -64,20 +66,21 @@ fn dendrogram(vectors: &Vectors) -> Vec<Merge> {
         }
     }
     let mut members = vec![1.0f32; size];
-    let mut alive: Vec<usize> = (0..size).collect();
+    let mut active: Vec<usize> = (0..size).collect();
     let mut merges = Vec::with_capacity(size.saturating_sub(1));
     let mut chain: Vec<usize> = Vec::new();
-    while alive.len() > 1 {
-        let last = *chain.last().unwrap_or(&alive[0]);
+    while active.len() > 1 {
+        let last = *chain.last().unwrap_or(&active[0]);
         if chain.is_empty() {
             chain.push(last);
         }
         let before = chain.len().checked_sub(2).map(|index| chain[index]);
         let row = &similarities[last * size..][..size];
-        // Of equal neighbours the one we came from, or the chain would never end.
+        // Among equally near neighbours prefer the previous one; otherwise the chain might never
+        // end.
         let mut nearest = before.unwrap_or(usize::MAX);
         let mut best = before.map_or(f32::NEG_INFINITY, |index| row[index]);
-        for &other in alive.iter().filter(|&&other| other != last) {
+        for &other in active.iter().filter(|&&other| other != last) {
             if row[other] > best {
                 (nearest, best) = (other, row[other]);
             }
@@ -89,10 +92,10 @@ fn dendrogram(vectors: &Vectors) -> Vec<Merge> {
         chain.truncate(chain.len() - 2);
         let (into, from) = (last.min(nearest), last.max(nearest));
         merges.push(Merge { into, from, similarity: best });
-        alive.retain(|&index| index != from);
+        active.retain(|&index| index != from);
         let (a, b) = (members[into], members[from]);
         members[into] = a + b;
-        for &other in alive.iter().filter(|&&other| other != into) {
+        for &other in active.iter().filter(|&&other| other != into) {
             let mean = (a * similarities[into * size + other]
                 + b * similarities[from * size + other])
                 / (a + b);
@@ -109,7 +112,7 @@ mod tests {
     use crate::speakers::cluster::tests::{assert_same_partition, cases};
 
     #[test]
-    fn clusters_are_those_of_scipy() {
+    fn clusters_match_scipy() {
         for case in cases() {
             let vectors = Vectors::new(case.rows());
             let size = vectors.len();

@@ -1,16 +1,16 @@
-//! k-means with k-means++ starts (Arthur & Vassilvitskii 2007), the same result every time.
+//! Deterministic k-means with k-means++ initialization (Arthur & Vassilvitskii 2007).
 
 const SEED: u64 = 0;
-/// Of so many starts the best result counts.
-const STARTS: usize = 10;
-const MOST_ROUNDS: usize = 300;
+/// Number of initializations, of which the best result is used.
+const RESTARTS: usize = 10;
+const MAX_ITERATIONS: usize = 300;
 
-/// Labels `0..count` for `points`, which are at least as many.
+/// Clusters at least `count` points; returns labels below `count`.
 pub(super) fn cluster(points: &[Vec<f64>], count: usize) -> Vec<usize> {
     let mut random = fastrand::Rng::with_seed(SEED);
     let mut best = (f64::INFINITY, vec![0; points.len()]);
-    for _ in 0..STARTS {
-        let found = lloyd(points, start(points, count, &mut random));
+    for _ in 0..RESTARTS {
+        let found = lloyd(points, initial_centroids(points, count, &mut random));
         if found.0 < best.0 {
             best = found;
         }
@@ -18,17 +18,22 @@ pub(super) fn cluster(points: &[Vec<f64>], count: usize) -> Vec<usize> {
     best.1
 }
 
+/// Returns the squared Euclidean distance.
 fn distance(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
 }
 
-/// Centres that are points, each chosen with a probability that grows with its squared distance
-/// from those before; of a few candidates the one that helps most, as scikit-learn does it.
-fn start(points: &[Vec<f64>], count: usize, random: &mut fastrand::Rng) -> Vec<Vec<f64>> {
+/// Chooses points as initial centroids, each with a probability in proportion to its squared
+/// distance from those before. Like scikit-learn, takes the best of a few candidates.
+fn initial_centroids(
+    points: &[Vec<f64>],
+    count: usize,
+    random: &mut fastrand::Rng,
+) -> Vec<Vec<f64>> {
     let candidates = 2 + (count as f64).ln() as usize;
-    let mut centres = vec![points[random.usize(..points.len())].clone()];
-    let mut nearest: Vec<f64> = points.iter().map(|p| distance(p, &centres[0])).collect();
-    while centres.len() < count {
+    let mut centroids = vec![points[random.usize(..points.len())].clone()];
+    let mut nearest: Vec<f64> = points.iter().map(|p| distance(p, &centroids[0])).collect();
+    while centroids.len() < count {
         let total: f64 = nearest.iter().sum();
         let choice = (0..candidates)
             .map(|_| {
@@ -44,22 +49,23 @@ fn start(points: &[Vec<f64>], count: usize, random: &mut fastrand::Rng) -> Vec<V
             })
             .min_by(|a, b| a.0.total_cmp(&b.0));
         let Some((_, chosen, after)) = choice else { break };
-        centres.push(chosen.clone());
+        centroids.push(chosen.clone());
         nearest = after;
     }
-    centres
+    centroids
 }
 
-/// Lloyd's iterations until nothing changes: the sum of squared distances, and labels.
-fn lloyd(points: &[Vec<f64>], mut centres: Vec<Vec<f64>>) -> (f64, Vec<usize>) {
+/// Runs Lloyd's iterations until no label changes; returns the sum of squared distances and the
+/// labels.
+fn lloyd(points: &[Vec<f64>], mut centroids: Vec<Vec<f64>>) -> (f64, Vec<usize>) {
     let mut labels = vec![usize::MAX; points.len()];
     let mut distances = vec![0.0; points.len()];
-    for _ in 0..MOST_ROUNDS {
+    for _ in 0..MAX_ITERATIONS {
         let mut changed = false;
         for ((point, label), nearest) in points.iter().zip(&mut labels).zip(&mut distances) {
             let mut best = (0, f64::INFINITY);
-            for (index, centre) in centres.iter().enumerate() {
-                let distance = distance(point, centre);
+            for (index, centroid) in centroids.iter().enumerate() {
+                let distance = distance(point, centroid);
                 if distance < best.1 {
                     best = (index, distance);
                 }
@@ -70,20 +76,20 @@ fn lloyd(points: &[Vec<f64>], mut centres: Vec<Vec<f64>>) -> (f64, Vec<usize>) {
         if !changed {
             break;
         }
-        for (index, centre) in centres.iter_mut().enumerate() {
+        for (index, centroid) in centroids.iter_mut().enumerate() {
             let mut members = 0.0;
-            let mut sum = vec![0.0; centre.len()];
+            let mut sum = vec![0.0; centroid.len()];
             for (point, _) in points.iter().zip(&labels).filter(|(_, label)| **label == index) {
                 members += 1.0;
                 sum.iter_mut().zip(point).for_each(|(sum, value)| *sum += value);
             }
             if members > 0.0 {
-                *centre = sum.into_iter().map(|sum| sum / members).collect();
+                *centroid = sum.into_iter().map(|sum| sum / members).collect();
             } else if let Some(far) =
                 (0..points.len()).max_by(|&a, &b| distances[a].total_cmp(&distances[b]))
             {
-                // A centre without points moves to the point that is worst off.
-                centre.clone_from(&points[far]);
+                // A centroid without points moves to the point farthest from its own.
+                centroid.clone_from(&points[far]);
                 distances[far] = 0.0;
             }
         }
@@ -96,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn groups_are_found_and_do_not_change() {
+    fn finds_groups_deterministically() {
         let mut random = fastrand::Rng::with_seed(7);
         let truth: Vec<usize> = (0..200).map(|i| i * 7 % 5).collect();
         let points: Vec<Vec<f64>> = truth
@@ -111,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_points_do_no_harm() {
+    fn accepts_equal_points() {
         let labels = cluster(&vec![vec![1.0, 2.0]; 4], 3);
         assert!(labels.iter().all(|&label| label < 3));
         assert_eq!(cluster(&[vec![0.5]], 1), [0]);

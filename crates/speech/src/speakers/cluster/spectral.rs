@@ -8,35 +8,36 @@ use super::{
     kmeans,
 };
 
-/// Share of each row of the affinity that survives, but at least [`LEAST_KEPT`] values.
-const KEPT: f64 = 0.022;
-const LEAST_KEPT: f64 = 6.0;
+/// Share of each row of the affinity matrix that pruning keeps.
+const KEPT_SHARE: f64 = 0.022;
+/// Minimum number of values of each row that pruning keeps.
+const MIN_KEPT: f64 = 6.0;
 
-/// Labels below `max`, for unit vectors. How many speakers there are, from `min` to `max`, is read
-/// off the largest gap between neighbouring eigenvalues.
+/// Clusters unit vectors; returns labels below `max`. The largest gap between neighbouring
+/// eigenvalues determines the number of clusters, from `min` to `max`.
 pub(super) fn cluster(vectors: &Vectors, min: usize, max: usize) -> Vec<usize> {
     let spectrum = Spectrum::new(laplacian(vectors));
     let values = spectrum.smallest(max + 1);
-    let count = estimate(&values, min, max);
+    let count = estimate_count(&values, min, max);
     let columns = spectrum.vectors(&values[..count]);
     let points: Vec<Vec<f64>> =
         (0..vectors.len()).map(|i| columns.iter().map(|column| column[i]).collect()).collect();
     kmeans::cluster(&points, count)
 }
 
-/// The number of speakers, from the smallest eigenvalues in ascending order.
-fn estimate(values: &[f64], min: usize, max: usize) -> usize {
+/// Estimates the number of speakers from the smallest eigenvalues in ascending order.
+fn estimate_count(values: &[f64], min: usize, max: usize) -> usize {
     let gap = |count: usize| values[count] - values[count - 1];
-    let most = max.min(values.len() - 1);
-    // The first of equal gaps, as numpy's argmax.
-    (min..=most).rev().max_by(|&a, &b| gap(a).total_cmp(&gap(b))).unwrap_or(min)
+    let max = max.min(values.len() - 1);
+    // The first of equal gaps wins, as in NumPy's argmax.
+    (min..=max).rev().max_by(|&a, &b| gap(a).total_cmp(&gap(b))).unwrap_or(min)
 }
 
-/// `D - M`, where M is the affinity with all but the largest values of each row pruned, made
-/// symmetric.
+/// Returns the Laplacian `D - M`, where `M` is the affinity matrix after all but the largest values
+/// of each row are pruned, made symmetric, and `D` holds the sums of its rows.
 fn laplacian(vectors: &Vectors) -> Symmetric {
     let size = vectors.len();
-    let share = KEPT.max(LEAST_KEPT / size as f64).min(1.0);
+    let share = KEPT_SHARE.max(MIN_KEPT / size as f64).min(1.0);
     let pruned = ((1.0 - share) * size as f64) as usize;
     let mut matrix = Symmetric::zeros(size);
     let mut row = Vec::with_capacity(size);
@@ -70,7 +71,7 @@ mod tests {
     use crate::speakers::cluster::tests::{assert_same_partition, cases};
 
     #[test]
-    fn affinity_spectrum_and_speakers_are_those_of_funasr() {
+    fn affinity_eigenvalues_and_speakers_match_funasr() {
         for case in cases() {
             let vectors = Vectors::new(case.rows());
             let matrix = laplacian(&vectors);
@@ -86,20 +87,20 @@ mod tests {
                 assert!((value - expected).abs() < 1e-4, "{}: {value} {expected}", case.name);
             }
             let max = 15.min(size);
-            assert_eq!(estimate(&values, 1, max), case.count, "{}", case.name);
+            assert_eq!(estimate_count(&values, 1, max), case.count, "{}", case.name);
             assert_same_partition(&cluster(&vectors, 1, max), &case.spectral, &case.name);
         }
     }
 
     #[test]
-    fn the_largest_gap_in_bounds_counts() {
+    fn estimates_the_number_within_bounds() {
         let values = [0.0, 0.1, 0.15, 0.9, 1.0, 1.05];
-        assert_eq!(estimate(&values, 1, 5), 3);
-        assert_eq!(estimate(&values, 1, 2), 1);
-        assert_eq!(estimate(&values, 4, 5), 4);
-        assert_eq!(estimate(&values, 2, 2), 2);
-        // As many speakers as embeddings leaves no eigenvalue after the last.
-        assert_eq!(estimate(&values, 6, 6), 6);
-        assert_eq!(estimate(&[0.0, 0.0, 0.0], 1, 2), 1);
+        assert_eq!(estimate_count(&values, 1, 5), 3);
+        assert_eq!(estimate_count(&values, 1, 2), 1);
+        assert_eq!(estimate_count(&values, 4, 5), 4);
+        assert_eq!(estimate_count(&values, 2, 2), 2);
+        // With as many speakers as embeddings there is no eigenvalue after the last.
+        assert_eq!(estimate_count(&values, 6, 6), 6);
+        assert_eq!(estimate_count(&[0.0, 0.0, 0.0], 1, 2), 1);
     }
 }

@@ -1,30 +1,27 @@
-//! Against FunASR's own clustering, and SciPy's. tests/fixtures/speakers/README.md tells how.
+//! Clustering against FunASR and SciPy. tests/fixtures/speakers/README.md describes the references.
 
 use serde::Deserialize;
 
 use super::*;
-use crate::{
-    compute::thread_cpu_seconds,
-    speakers::tests::{speakers_fixture, uniform},
-};
+use crate::{compute::thread_cpu_seconds, fixtures, speakers::tests::uniform};
 
 const DIMENSIONS: u64 = 24;
 
 #[derive(Deserialize)]
 pub(super) struct Case {
     pub(super) name: String,
-    /// Windows, speakers, spread of a voice, windows per turn.
+    /// Number of windows, number of speakers, spread of a voice, windows per turn.
     sizes: (u64, u64, f32, u64),
     truth: Vec<usize>,
-    /// Row sums of the affinity.
+    /// Row sums of the affinity matrix.
     pub(super) degrees: Vec<f64>,
     pub(super) eigenvalues: Vec<f64>,
-    /// Speakers by the eigengap.
+    /// Number of speakers by the eigengap.
     pub(super) count: usize,
     pub(super) spectral: Vec<usize>,
-    /// After similar speakers were merged.
+    /// Labels after merging similar speakers.
     merged: Vec<usize>,
-    /// Told that there are three.
+    /// Labels for a given number of three speakers.
     three: Vec<usize>,
     /// SciPy's average linkage, cut where the mean cosine is 0.4, and at three clusters.
     pub(super) average: Vec<usize>,
@@ -44,7 +41,7 @@ impl Case {
 }
 
 pub(super) fn cases() -> Vec<Case> {
-    let mut cases: Vec<Case> = speakers_fixture("clusters.json");
+    let mut cases: Vec<Case> = fixtures::json("speakers/clusters.json");
     for (number, case) in cases.iter_mut().enumerate() {
         let (who, embeddings) = voices(number as u64, case.sizes);
         assert_eq!(who, case.truth, "the rules of the script and of this test differ");
@@ -53,7 +50,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases
 }
 
-/// As `voices` in make.py.
+/// Makes the speakers and embeddings of `voices` in make.py.
 fn voices(
     case: u64,
     (windows, speakers, spread, turn): (u64, u64, f32, u64),
@@ -62,16 +59,16 @@ fn voices(
         let draw = (uniform(case * 1_000_000 + at / turn) + 1.0) / 2.0;
         let who = ((draw * speakers as f32) as u64).min(speakers - 1);
         let value = |d: u64| {
-            let centre = uniform((case * 1000 + who) * 1000 + d);
+            let centroid = uniform((case * 1000 + who) * 1000 + d);
             let noise = uniform(500_000_000 + (case * 100_000 + at) * DIMENSIONS + d);
-            centre + spread * noise
+            centroid + spread * noise
         };
         (who as usize, (0..DIMENSIONS).map(value).collect())
     };
     (0..windows).map(one).unzip()
 }
 
-/// Windows one after the other, half overlapping.
+/// Makes consecutive windows that overlap by half.
 fn windows(vectors: &[Vec<f32>]) -> Vec<Embedding> {
     let window = |(i, vector): (usize, &Vec<f32>)| Embedding {
         start: i as f64 * 0.75,
@@ -81,7 +78,7 @@ fn windows(vectors: &[Vec<f32>]) -> Vec<Embedding> {
     vectors.iter().enumerate().map(window).collect()
 }
 
-/// The same groups, whatever their names.
+/// Asserts that the labels form the same groups, whatever the numbers.
 pub(super) fn assert_same_partition(found: &[usize], expected: &[usize], case: &str) {
     assert_eq!(found.len(), expected.len(), "{case}");
     let mut names = std::collections::BTreeMap::new();
@@ -92,7 +89,8 @@ pub(super) fn assert_same_partition(found: &[usize], expected: &[usize], case: &
     }
 }
 
-/// The share of windows whose speaker is right, if each true speaker is the one found most for it.
+/// Returns the share of windows with the right speaker, if each true speaker is mapped to the label
+/// found most often for it.
 fn agreement(found: &[usize], truth: &[usize]) -> f64 {
     let size = |labels: &[usize]| labels.iter().max().map_or(0, |label| label + 1);
     let mut counts = vec![vec![0; size(found)]; size(truth)];
@@ -101,12 +99,12 @@ fn agreement(found: &[usize], truth: &[usize]) -> f64 {
     right as f64 / found.len() as f64
 }
 
-fn told(count: usize) -> SpeakerOptions {
+fn with_count(count: usize) -> SpeakerOptions {
     SpeakerOptions { count: Some(count), ..SpeakerOptions::default() }
 }
 
 fn agglomerative() -> SpeakerOptions {
-    SpeakerOptions { method: Method::Agglomerative, ..SpeakerOptions::default() }
+    SpeakerOptions { method: ClusteringMethod::Agglomerative, ..SpeakerOptions::default() }
 }
 
 fn speakers(labels: &[usize]) -> usize {
@@ -114,14 +112,14 @@ fn speakers(labels: &[usize]) -> usize {
 }
 
 #[test]
-fn speakers_are_those_of_funasr() {
+fn speakers_match_funasr() {
     for case in cases() {
         let windows = case.windows();
         let found = cluster(&windows, &SpeakerOptions::default());
         assert_same_partition(&found, &case.merged, &case.name);
-        // To make three of another number, a random start decides.
+        // For another number of speakers, the result for three depends on random initialization.
         if case.count == 3 {
-            assert_same_partition(&cluster(&windows, &told(3)), &case.three, &case.name);
+            assert_same_partition(&cluster(&windows, &with_count(3)), &case.three, &case.name);
         }
     }
 }
@@ -137,10 +135,10 @@ fn agglomerative_clustering_finds_the_speakers() {
 }
 
 #[test]
-fn numbers_of_speakers_are_kept_to() {
+fn respects_the_numbers_of_speakers() {
     for case in cases() {
         let windows = case.windows();
-        for method in [Method::Spectral, Method::Agglomerative] {
+        for method in [ClusteringMethod::Spectral, ClusteringMethod::Agglomerative] {
             let found = |count, min, max| {
                 speakers(&cluster(&windows, &SpeakerOptions { count, min, max, method }))
             };
@@ -154,8 +152,8 @@ fn numbers_of_speakers_are_kept_to() {
 }
 
 #[test]
-fn odd_embeddings_do_no_harm() {
-    for options in [SpeakerOptions::default(), told(3), agglomerative()] {
+fn accepts_unusual_embeddings() {
+    for options in [SpeakerOptions::default(), with_count(3), agglomerative()] {
         assert!(cluster(&[], &options).is_empty());
         assert_eq!(cluster(&windows(&[vec![0.5; 4]]), &options), [0]);
         for vector in [vec![0.0; 4], vec![1.0; 4], vec![f32::NAN; 4], vec![f32::MAX; 4], vec![]] {
@@ -168,10 +166,10 @@ fn odd_embeddings_do_no_harm() {
 }
 
 #[test]
-fn a_few_windows_are_told_apart_if_one_says_that_they_are_several() {
+fn a_given_count_separates_few_windows() {
     let (truth, vectors) = voices(1, (8, 2, 0.4, 2));
     assert_eq!(speakers(&truth), 2);
-    assert_same_partition(&cluster(&windows(&vectors), &told(2)), &truth, "eight windows");
+    assert_same_partition(&cluster(&windows(&vectors), &with_count(2)), &truth, "eight windows");
 }
 
 /// A recording of ten hours.
@@ -179,7 +177,7 @@ fn a_few_windows_are_told_apart_if_one_says_that_they_are_several() {
 fn work_is_bounded() {
     let (truth, vectors) = voices(4, (48_000, 5, 0.8, 9));
     let windows = windows(&vectors);
-    for options in [SpeakerOptions::default(), agglomerative(), told(5)] {
+    for options in [SpeakerOptions::default(), agglomerative(), with_count(5)] {
         let start = thread_cpu_seconds();
         let found = cluster(&windows, &options);
         let seconds = thread_cpu_seconds() - start;

@@ -1,16 +1,18 @@
-//! Conversations put together from recordings of real people (Debian's pocketsphinx-testdata, which
-//! `make test` installs), told apart by the real model.
+//! Diarization, with the trained model, of conversations assembled from recordings of real people
+//! (Debian's pocketsphinx-testdata, which `make test` installs).
 
 use std::{fs, path::PathBuf, sync::Arc};
 
-use super::{fixture, floats, relative_difference};
+use super::{floats, relative_difference};
 use crate::{
-    speakers::{Diarizer, Method, SpeakerEncoder, SpeakerOptions, Turn, WINDOW},
+    fixtures,
+    speakers::{ClusteringMethod, Diarizer, SpeakerEncoder, SpeakerOptions, Turn, WINDOW_SAMPLES},
     vad::{FsmnVad, VadOptions},
 };
 
-/// One who reads a novel, one who names cards, and one who speaks commands and numbers. (Between the
-/// three the trained model's cosines are below 0.35, within each of them mostly above 0.55.)
+/// Clips of three speakers: one reads a novel, one names cards, and one speaks commands and
+/// numbers. (The trained model's cosines between different speakers are below 0.35, and those of
+/// the same speaker mostly above 0.55.)
 const VOICES: [&[&str]; 3] = [
     &[
         "librivox/sense_and_sensibility_01_austen_64kb-0870.wav",
@@ -23,12 +25,12 @@ const VOICES: [&[&str]; 3] = [
     &["goforward.raw", "something.raw", "numbers.raw", "tidigits/dhd.2934z.raw"],
 ];
 const RATE: f64 = 16_000.0;
-/// Around each change of speaker so many seconds are not scored, as is usual.
+/// Seconds around each change of speaker that are not scored, as is usual.
 const COLLAR: f64 = 0.25;
-/// Scored in steps of so many seconds.
+/// Step of scoring, in seconds.
 const STEP: f64 = 0.01;
 
-/// The models, if they are there: see tests/run.sh.
+/// Opens the models, if they are installed: see tests/run.sh.
 fn models() -> Option<(Arc<FsmnVad>, Diarizer)> {
     let directory = PathBuf::from(std::env::var_os("SCRIPTORIUM_TEST_MODELS")?);
     if !directory.join("campplus").is_dir() {
@@ -42,7 +44,8 @@ fn models() -> Option<(Arc<FsmnVad>, Diarizer)> {
 fn clip(name: &str) -> Vec<f32> {
     let path = PathBuf::from("/usr/share/pocketsphinx/test/data").join(name);
     let bytes = fs::read(path).unwrap();
-    // All are 16 kHz mono with 16 bits; the headers of the .wav files are of the shortest kind.
+    // All clips are 16 kHz mono with 16 bits; the headers of the .wav files have the minimum
+    // length.
     let samples = if name.ends_with(".wav") { &bytes[44..] } else { &bytes };
     pcm(samples)
 }
@@ -52,7 +55,7 @@ fn pcm(bytes: &[u8]) -> Vec<f32> {
     bytes.chunks_exact(2).map(sample).collect()
 }
 
-/// The clips of `voices` by turns, each once; and who speaks when.
+/// Joins the clips of `voices`, alternating between these; also returns the true turns.
 fn conversation(voices: &[usize]) -> (Vec<f32>, Vec<Turn>) {
     let mut random = fastrand::Rng::with_seed(1);
     let (mut samples, mut truth) = (vec![0.0; 4000], Vec::<Turn>::new());
@@ -72,8 +75,8 @@ fn speaker_at(turns: &[Turn], time: f64) -> Option<usize> {
     turns.iter().find(|turn| turn.start <= time && time < turn.end).map(|turn| turn.speaker)
 }
 
-/// Of the speech that the voice activity detector found (and which is all that is told apart), the
-/// share that is given to the wrong speaker, or to nobody, with the best match of names.
+/// Returns the share of the detected speech that is assigned to the wrong speaker or to nobody,
+/// with the best mapping of labels to speakers. Speech that the detector missed is not scored.
 fn error_rate(found: &[Turn], truth: &[Turn], speech: &[(f64, f64)]) -> f64 {
     let mut counts = vec![vec![0usize; 16]; VOICES.len()];
     let mut total = 0;
@@ -104,18 +107,18 @@ fn error_rate(found: &[Turn], truth: &[Turn], speech: &[(f64, f64)]) -> f64 {
     1.0 - best as f64 / f64::from(total)
 }
 
-/// tests/fixtures/campplus/README.md tells where the reference is from.
+/// tests/fixtures/campplus/README.md describes the reference.
 #[test]
-fn the_trained_model_gives_what_pytorch_gives() {
+fn the_trained_model_matches_pytorch() {
     let Some((_, diarizer)) = models() else {
-        eprintln!("passed over: SCRIPTORIUM_TEST_MODELS has no campplus");
+        eprintln!("skipped: SCRIPTORIUM_TEST_MODELS has no campplus");
         return;
     };
-    let bytes = fs::read(fixture("../frontend/speech_10s.wav")).unwrap();
+    let bytes = fs::read(fixtures::path("frontend/speech_10s.wav")).unwrap();
     let speech = pcm(&bytes[44..]);
-    let expected = floats("trained.f32");
+    let expected = floats("campplus/trained.f32");
     for (start, expected) in [8000, 100_000].into_iter().zip(expected.chunks_exact(192)) {
-        let found = diarizer.encoder.embed(&speech[start..start + WINDOW]).unwrap();
+        let found = diarizer.encoder.embed(&speech[start..start + WINDOW_SAMPLES]).unwrap();
         let difference = relative_difference(&found, expected);
         eprintln!("relative difference: {difference:e}");
         assert!(difference < 1e-3);
@@ -123,14 +126,14 @@ fn the_trained_model_gives_what_pytorch_gives() {
 }
 
 #[test]
-fn real_voices_are_told_apart() {
+fn distinguishes_real_speakers() {
     let Some((vad, diarizer)) = models() else {
-        eprintln!("passed over: SCRIPTORIUM_TEST_MODELS has no campplus");
+        eprintln!("skipped: SCRIPTORIUM_TEST_MODELS has no campplus");
         return;
     };
     let estimate = SpeakerOptions::default();
-    let told = |count| SpeakerOptions { count: Some(count), ..estimate.clone() };
-    let linkage = SpeakerOptions { method: Method::Agglomerative, ..estimate.clone() };
+    let with_count = |count| SpeakerOptions { count: Some(count), ..estimate.clone() };
+    let linkage = SpeakerOptions { method: ClusteringMethod::Agglomerative, ..estimate.clone() };
     for voices in [&[0][..], &[0, 1], &[2, 0], &[0, 1, 2]] {
         let (samples, truth) = conversation(voices);
         let segments = vad.segments(&samples, &VadOptions::default()).unwrap();
@@ -139,17 +142,17 @@ fn real_voices_are_told_apart() {
         for segment in segments {
             let range = segment.start as usize..(segment.end as usize).min(samples.len());
             speech.push((range.start as f64 / RATE, range.end as f64 / RATE));
-            // Later segments first: the order makes no difference.
+            // Later segments first, because the order must not matter.
             let start = range.start as f64 / RATE;
             embeddings.splice(0..0, diarizer.embed_segment(start, &samples[range]).unwrap());
         }
-        for options in [estimate.clone(), told(voices.len()), linkage.clone()] {
+        for options in [estimate.clone(), with_count(voices.len()), linkage.clone()] {
             let found = diarizer.diarize(embeddings.clone(), &options);
             let error = error_rate(&found, &truth, &speech);
             let speakers = found.iter().map(|turn| turn.speaker + 1).max().unwrap_or(0);
             println!(
-                "{} voices, {:.0} s, {} windows, {:?}, told {:?}: {speakers} speakers, diarization \
-                 error rate {:.1} % (collar 0.25 s, within speech)",
+                "{} voices, {:.0} s, {} windows, {:?}, count {:?}: {speakers} speakers, \
+                 diarization error rate {:.1} % (collar 0.25 s, within speech)",
                 voices.len(),
                 samples.len() as f64 / RATE,
                 embeddings.len(),

@@ -74,7 +74,7 @@ pub(super) fn probability(logits: &[f32], token: u32) -> f32 {
 pub(super) fn likeliest(logits: &[f32], tokens: &[u32]) -> Option<(usize, f32)> {
     let among: Vec<f32> =
         tokens.iter().filter_map(|&token| logits.get(token as usize).copied()).collect();
-    let (index, logit) = scores::arg_max(&among)?;
+    let (index, logit) = scores::argmax(&among)?;
     Some((index, (logit - scores::log_sum_exp(&among)).exp()))
 }
 

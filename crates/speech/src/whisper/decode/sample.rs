@@ -1,6 +1,6 @@
 //! Greedy search and sampling.
 
-use kernels::scores::{arg_max, log_sum_exp, maximum, sum_exp};
+use kernels::scores::{argmax, log_sum_exp, maximum, sum_exp};
 
 use super::{Candidate, Decoder, Rules, not_finite};
 use crate::recognizer::Error;
@@ -39,7 +39,7 @@ pub(super) fn sample(
             let token = if temperature > 0.0 {
                 draw(scores, temperature, &mut random)
             } else {
-                arg_max(scores).map(|(token, _)| token)
+                argmax(scores).map(|(token, _)| token)
             }
             .ok_or_else(not_finite)?;
             let log_probability = scores[token] - log_sum_exp(scores);

@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use engine::{ComputeType, Finish, GraphBuilder, Linear, Node};
+use engine::{ComputeType, GraphBuilder, Linear, Node, PostOp};
 
 use super::{Dimensions, Network, Precision};
 use crate::{
@@ -86,7 +86,7 @@ impl Model {
         let states = graph.input::<f32>("states", &[audio_context.into(), width.into()])?;
         let name = format!("decoder/layer_{layer}/attention/linear_1");
         let linear = self.linear(&name, [2 * width, width])?;
-        let keys_values = graph.linear(&name, states, &linear, Finish::Store)?;
+        let keys_values = graph.linear(&name, states, &linear, PostOp::None)?;
         Ok(graph.build(&[keys_values])?)
     }
 
@@ -117,7 +117,7 @@ impl Model {
         }
         let x = graph.last_position("last", x)?;
         let x = self.layer_norm(&mut graph, "decoder/layer_norm", x)?;
-        let logits = graph.linear("decoder/projection", x, &projection, Finish::Store)?;
+        let logits = graph.linear("decoder/projection", x, &projection, PostOp::None)?;
         Ok(graph.build(&[logits])?)
     }
 
@@ -127,7 +127,7 @@ impl Model {
         let inner = *self.weights.shape(&format!("{name}/linear_0/weight"))?.first().unwrap_or(&0);
         let normed = self.layer_norm(graph, &format!("{name}/layer_norm"), x)?;
         let linear = self.linear(&format!("{name}/linear_0"), [inner, width])?;
-        let hidden = graph.linear(&format!("{name}/linear_0"), normed, &linear, Finish::Gelu)?;
+        let hidden = graph.linear(&format!("{name}/linear_0"), normed, &linear, PostOp::Gelu)?;
         self.residual(graph, &format!("{name}/linear_1"), hidden, x, inner)
     }
 
@@ -142,7 +142,7 @@ impl Model {
     ) -> Result<Node, Error> {
         let normed = self.layer_norm(graph, &format!("{block}/layer_norm"), x)?;
         let name = format!("{block}/linear_{index}");
-        Ok(graph.linear(&name, normed, &self.linear(&name, shape)?, Finish::Store)?)
+        Ok(graph.linear(&name, normed, &self.linear(&name, shape)?, PostOp::None)?)
     }
 
     /// `residual + W x`, from `inputs` to the width of the model.

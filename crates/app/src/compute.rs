@@ -1,0 +1,37 @@
+//! Cores, compute threads and instruction sets.
+
+use std::thread;
+
+use worker::ComputePool;
+
+use crate::{ConfigError, Error, environment};
+
+/// Selects the instruction sets of the kernels and returns their names, as in "avx512 and bf16":
+/// those that `SCRIPTORIUM_KERNELS` asks for, or the best that this CPU supports.
+///
+/// # Errors
+/// [`Error::Config`] if the variable names a set that is unknown or that this CPU does not support.
+pub fn instruction_sets() -> Result<&'static str, Error> {
+    let requested = environment::requested_kernels();
+    kernels::select_instruction_sets(requested.as_deref())
+        .map_err(|error| ConfigError::caused(environment::KERNELS, error).into())
+}
+
+/// Returns the number of CPUs in this process's affinity mask, or fewer if the cgroup's quota
+/// grants fewer (`available_parallelism` respects both).
+pub fn available_cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Starts `threads` compute threads, each bound to one CPU if `pin` is set.
+///
+/// # Errors
+/// [`Error::Threads`] if the system refuses to start or to bind a thread.
+pub fn start_pool(threads: usize, pin: bool) -> Result<ComputePool, Error> {
+    let (pool, context) = if pin {
+        (ComputePool::pinned(threads), "compute.pin: cannot bind threads to CPUs")
+    } else {
+        (ComputePool::new(threads), "cannot start the compute threads")
+    };
+    pool.map_err(|source| Error::Threads { context, source })
+}

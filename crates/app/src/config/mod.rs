@@ -1,0 +1,35 @@
+//! The configuration: one file per section, and [`load`], which merges the layers.
+
+mod audio;
+mod compute;
+mod layers;
+mod log;
+mod models;
+mod recognizer;
+mod redact;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::{
+    audio::AudioConfig,
+    compute::ComputeConfig,
+    layers::{FlagValue, LayeredConfig, load},
+    log::{LogConfig, LogFormat},
+    models::ModelsConfig,
+    recognizer::RecognizerConfig,
+};
+
+/// The whole configuration, one field per section.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    pub log: LogConfig,
+    pub compute: ComputeConfig,
+    pub models: ModelsConfig,
+    pub recognizer: RecognizerConfig,
+    pub audio: AudioConfig,
+    pub segmentation: speech::segmenter::Options,
+    pub queue: queue::AmqpConfig,
+    pub store: store::Config,
+    pub worker: worker::WorkerConfig,
+}

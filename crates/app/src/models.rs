@@ -1,0 +1,156 @@
+//! Opens models: the one place that knows the type behind each family.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use models::{Family, ModelDirectory, Role};
+use speech::{
+    itn::Normalizer,
+    paraformer::Paraformer,
+    pipeline,
+    punctuation::Punctuator,
+    recognizer::{Precision, Recognizer},
+    sensevoice::SenseVoice,
+    speakers::{Diarizer, SpeakerEncoder},
+    vad::FsmnVad,
+    whisper::{self, Whisper},
+};
+
+use crate::{
+    Error,
+    config::RecognizerConfig,
+    presets::{PresetDirectories, wrong_role},
+};
+
+/// An opened model, by role.
+#[derive(Clone)]
+enum Model {
+    Recognizer(Arc<dyn Recognizer>),
+    VoiceActivity(Arc<FsmnVad>),
+    Punctuation(Arc<Punctuator>),
+    Speakers(Arc<Diarizer>),
+    Normalization(Arc<Normalizer>),
+}
+
+/// Opens a recognizer.
+///
+/// # Errors
+/// [`Error::Recognizer`] if the model cannot be opened; [`Error::Config`] if it is not a
+/// recognizer.
+pub fn open_recognizer(
+    directory: &ModelDirectory,
+    config: &RecognizerConfig,
+) -> Result<Arc<dyn Recognizer>, Error> {
+    match open(directory, config)? {
+        Model::Recognizer(recognizer) => Ok(recognizer),
+        _ => Err(wrong_role(&directory.name, directory.family, Role::Recognizer).into()),
+    }
+}
+
+/// Opens a model. A new family is added here.
+fn open(directory: &ModelDirectory, config: &RecognizerConfig) -> Result<Model, Error> {
+    let ModelDirectory { path, name, family, .. } = directory;
+    let precision = config.precision;
+    Ok(match family {
+        Family::Whisper => {
+            Model::Recognizer(Arc::new(Whisper::open(path, name, whisper_settings(config))?))
+        }
+        Family::Paraformer => Model::Recognizer(Arc::new(Paraformer::open(path, name, precision)?)),
+        Family::SenseVoice => Model::Recognizer(Arc::new(SenseVoice::open(path, name, precision)?)),
+        Family::FsmnVad => Model::VoiceActivity(Arc::new(FsmnVad::open(path)?)),
+        Family::CtTransformer => {
+            // Most punctuation models are published in one precision only.
+            let available = Punctuator::is_available(path, precision);
+            let precision = if available { precision } else { Precision::Auto };
+            Model::Punctuation(Arc::new(Punctuator::open(path, name, precision)?))
+        }
+        Family::CamPlusPlus => {
+            let encoder = SpeakerEncoder::open(path, name)?;
+            Model::Speakers(Arc::new(Diarizer::new(Arc::new(encoder))))
+        }
+        Family::TextNormalization => Model::Normalization(Arc::new(Normalizer::open(path)?)),
+    })
+}
+
+fn whisper_settings(config: &RecognizerConfig) -> whisper::Settings {
+    whisper::Settings {
+        precision: match config.precision {
+            Precision::Auto | Precision::Int8 => whisper::network::Precision::Int8,
+            Precision::Bf16 => whisper::network::Precision::Bf16,
+            Precision::F32 => whisper::network::Precision::F32,
+        },
+        beam_size: config.beam_size,
+        ..whisper::Settings::default()
+    }
+}
+
+/// Opens models, each directory once, so that presets share them.
+pub(crate) struct ModelLoader {
+    config: RecognizerConfig,
+    opened: BTreeMap<PathBuf, Model>,
+}
+
+impl ModelLoader {
+    pub(crate) fn new(config: RecognizerConfig) -> Self {
+        Self { config, opened: BTreeMap::new() }
+    }
+
+    /// Opens the models of a preset.
+    pub(crate) fn models(&mut self, preset: &PresetDirectories) -> Result<pipeline::Models, Error> {
+        Ok(pipeline::Models {
+            recognizer: self.open(&preset.recognizer, Role::Recognizer, |model| match model {
+                Model::Recognizer(recognizer) => Some(recognizer),
+                _ => None,
+            })?,
+            vad: self.open(&preset.vad, Role::VoiceActivity, |model| match model {
+                Model::VoiceActivity(vad) => Some(vad),
+                _ => None,
+            })?,
+            punctuator: self.maybe_open(
+                &preset.punctuation,
+                Role::Punctuation,
+                |model| match model {
+                    Model::Punctuation(punctuator) => Some(punctuator),
+                    _ => None,
+                },
+            )?,
+            diarizer: self.maybe_open(&preset.speakers, Role::Speakers, |model| match model {
+                Model::Speakers(diarizer) => Some(diarizer),
+                _ => None,
+            })?,
+            normalizer: self.maybe_open(
+                &preset.normalization,
+                Role::TextNormalization,
+                |model| match model {
+                    Model::Normalization(normalizer) => Some(normalizer),
+                    _ => None,
+                },
+            )?,
+        })
+    }
+
+    fn open<M>(
+        &mut self,
+        directory: &ModelDirectory,
+        role: Role,
+        select: impl Fn(Model) -> Option<M>,
+    ) -> Result<M, Error> {
+        let model = match self.opened.get(&directory.path) {
+            Some(model) => model.clone(),
+            None => {
+                let model = open(directory, &self.config)?;
+                self.opened.insert(directory.path.clone(), model.clone());
+                model
+            }
+        };
+        select(model).ok_or_else(|| wrong_role(&directory.name, directory.family, role).into())
+    }
+
+    fn maybe_open<M>(
+        &mut self,
+        directory: &Option<ModelDirectory>,
+        role: Role,
+        select: impl Fn(Model) -> Option<M>,
+    ) -> Result<Option<M>, Error> {
+        directory.as_ref().map(|directory| self.open(directory, role, select)).transpose()
+    }
+}

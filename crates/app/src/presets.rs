@@ -1,0 +1,185 @@
+//! Finds the models of a preset: which belong together, and where their directories are.
+
+use models::{Family, Library, ModelDirectory, Preset, Role};
+
+use crate::{BuildOptions, Config, ConfigError, Error, OnPull, services};
+
+/// Value of a setting that removes a model from the preset.
+const NONE: &str = "none";
+
+/// Finds the directory of the default recognizer, pulling it if needed.
+///
+/// # Errors
+/// [`Error::Config`] if the model is unknown or not a recognizer; [`Error::Models`] if it is not
+/// installed and cannot be pulled.
+pub async fn find_recognizer(
+    config: &Config,
+    on_pull: OnPull<'_>,
+) -> Result<ModelDirectory, Error> {
+    let library = services::library(config)?;
+    let preset = preset(config, &library, &config.models.recognizer);
+    find(config, &library, &preset.recognizer, Role::Recognizer, Some(on_pull)).await
+}
+
+/// Returns the preset called `name`, or a preset for the model that `name` is the name or directory
+/// of, with the models that the configuration sets in place of the preset's.
+pub fn preset(config: &Config, library: &Library, name: &str) -> Preset {
+    let mut preset = library.catalogue().preset(name).unwrap_or_else(|| Preset::of_model(name));
+    if let Some(vad) = &config.models.vad {
+        preset.vad.clone_from(vad);
+    }
+    let replaced = |setting: &Option<String>, model: Option<String>| match setting {
+        Some(name) if name == NONE => None,
+        Some(name) => Some(name.clone()),
+        None => model,
+    };
+    preset.punctuation = replaced(&config.models.punctuation, preset.punctuation);
+    preset.speakers = replaced(&config.models.speakers, preset.speakers);
+    preset.normalization = replaced(&config.models.normalization, preset.normalization);
+    preset
+}
+
+/// Directories of the models of a preset.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct PresetDirectories {
+    /// Name by which jobs ask for the preset.
+    pub(crate) name: String,
+    pub(crate) recognizer: ModelDirectory,
+    pub(crate) vad: ModelDirectory,
+    pub(crate) punctuation: Option<ModelDirectory>,
+    pub(crate) speakers: Option<ModelDirectory>,
+    pub(crate) normalization: Option<ModelDirectory>,
+}
+
+impl PresetDirectories {
+    pub(crate) async fn find(
+        config: &Config,
+        library: &Library,
+        name: &str,
+        options: BuildOptions,
+        on_pull: OnPull<'_>,
+    ) -> Result<Self, Error> {
+        let preset = preset(config, library, name);
+        let on_pull = options.pull.then_some(on_pull);
+        let required =
+            async |name: &str, role: Role| find(config, library, name, role, on_pull).await;
+        let optional = async |name: Option<String>, needed: bool, role: Role| match name {
+            Some(name) if needed => required(&name, role).await.map(Some),
+            _ => Ok(None),
+        };
+        let recognizer = required(&preset.recognizer, Role::Recognizer).await?;
+        Ok(Self {
+            // A preset made for a directory takes the directory's name.
+            name: if preset.name == preset.recognizer {
+                recognizer.name.clone()
+            } else {
+                preset.name
+            },
+            recognizer,
+            vad: required(&preset.vad, Role::VoiceActivity).await?,
+            punctuation: optional(preset.punctuation, options.punctuation, Role::Punctuation)
+                .await?,
+            speakers: optional(preset.speakers, options.speakers, Role::Speakers).await?,
+            normalization: optional(
+                preset.normalization,
+                options.normalization,
+                Role::TextNormalization,
+            )
+            .await?,
+        })
+    }
+}
+
+/// Adds a preset unless it is present already. Jobs ask for presets by name, so two different
+/// presets must not share one.
+pub(crate) fn add_preset(
+    presets: &mut Vec<PresetDirectories>,
+    preset: PresetDirectories,
+) -> Result<(), ConfigError> {
+    match presets.iter().find(|other| other.name == preset.name) {
+        None => presets.push(preset),
+        Some(other) if *other == preset => {}
+        Some(other) => {
+            return Err(ConfigError::new(format!(
+                "models.recognizer and models.also: {} and {} would both be called `{}`; rename one \
+                 of the directories, or remove one of them",
+                other.recognizer.path.display(),
+                preset.recognizer.path.display(),
+                preset.name,
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Finds the directory of a model and checks its role. A model that is not installed is pulled if
+/// `on_pull` is given and the configuration allows it.
+async fn find(
+    config: &Config,
+    library: &Library,
+    name: &str,
+    role: Role,
+    on_pull: Option<OnPull<'_>>,
+) -> Result<ModelDirectory, Error> {
+    let opened = match (library.open(name), on_pull) {
+        (Err(models::Error::NotInstalled { .. }), Some(on_pull)) if config.models.auto_pull => {
+            services::pull(library, library.catalogue().get(name)?, on_pull).await?
+        }
+        (Err(unknown @ models::Error::Unknown { .. }), _) => {
+            return Err(ConfigError::new(unknown.to_string()).into());
+        }
+        (opened, _) => opened?,
+    };
+    if opened.family.role() != role {
+        return Err(wrong_role(name, opened.family, role).into());
+    }
+    Ok(opened)
+}
+
+/// The error for a model that is used in a role that its family does not have.
+pub(crate) fn wrong_role(name: &str, family: Family, role: Role) -> ConfigError {
+    let expected = match role {
+        Role::Recognizer => "a recognizer",
+        Role::VoiceActivity => "a voice activity detector",
+        Role::Punctuation => "a punctuation model",
+        Role::Speakers => "a speaker model",
+        Role::TextNormalization => "text normalization",
+    };
+    ConfigError::new(format!("model `{name}` is of the family {family}, not {expected}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn preset(name: &str, path: &str) -> PresetDirectories {
+        let model = |name: &str, family, path: &str| ModelDirectory {
+            name: name.to_owned(),
+            family,
+            path: path.into(),
+        };
+        PresetDirectories {
+            name: name.to_owned(),
+            recognizer: model(name, Family::Paraformer, path),
+            vad: model("fsmn-vad", Family::FsmnVad, "/m/fsmn-vad"),
+            punctuation: None,
+            speakers: None,
+            normalization: None,
+        }
+    }
+
+    #[test]
+    fn two_presets_with_one_name_are_refused_and_both_directories_named() {
+        let mut presets = Vec::new();
+        add_preset(&mut presets, preset("model", "/m/v2/model")).unwrap();
+        add_preset(&mut presets, preset("other", "/m/other")).unwrap();
+        // The same preset again.
+        add_preset(&mut presets, preset("model", "/m/v2/model")).unwrap();
+        assert_eq!(presets.len(), 2);
+        let error = add_preset(&mut presets, preset("model", "/m/v1/model")).unwrap_err();
+        let error = error.to_string();
+        for word in ["/m/v2/model", "/m/v1/model", "`model`"] {
+            assert!(error.contains(word), "{error}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The model library, the stores and the queue's settings, as the configuration describes them.
+
+use std::sync::Arc;
+
+use ::models::{Catalogue, Entry, Library, Mirrors, ModelDirectory, PullProgress, PullSettings};
+use queue::AmqpConfig;
+use store::Stores;
+
+use crate::{Config, ConfigError, Error};
+
+/// Returns the library of pulled models.
+///
+/// # Errors
+/// [`Error::Config`] if `models.mirrors` is not valid.
+pub fn library(config: &Config) -> Result<Library, Error> {
+    let invalid = |message: String| ConfigError::new(format!("models.mirrors: {message}"));
+    let pair = |text: &String| {
+        let pair = text.split_once('=').ok_or_else(|| invalid(format!("`{text}` has no `=`")))?;
+        Ok((pair.0.to_owned(), pair.1.to_owned()))
+    };
+    let mirrors =
+        config.models.mirrors.iter().map(pair).collect::<Result<Vec<_>, ConfigError>>()?;
+    let mirrors = Mirrors::new(mirrors).map_err(invalid)?;
+    let settings = PullSettings { mirrors, ..PullSettings::default() };
+    Ok(Library::new(config.models.directory.clone(), Catalogue::builtin()).with_settings(settings))
+}
+
+/// Opens the stores.
+///
+/// # Errors
+/// [`Error::Config`] if the section `store` is not valid.
+pub fn stores(config: &Config) -> Result<Arc<Stores>, Error> {
+    let stores = Stores::new(config.store.clone());
+    Ok(Arc::new(stores.map_err(|error| ConfigError::caused("store", error))?))
+}
+
+/// Returns the section `queue`, validated.
+///
+/// # Errors
+/// [`Error::Config`] if a value of the section is out of range.
+pub fn queue_config(config: &Config) -> Result<AmqpConfig, Error> {
+    config.queue.validate().map_err(|error| ConfigError::caused("queue", error))?;
+    Ok(config.queue.clone())
+}
+
+/// A step of a download, for whoever shows progress.
+#[derive(Debug, Clone, Copy)]
+pub enum PullEvent<'a> {
+    Started(&'a Entry),
+    Progress(&'a Entry, PullProgress<'a>),
+    /// The download ended, successfully or not.
+    Ended,
+}
+
+/// Receives the events of downloads.
+pub type OnPull<'a> = &'a (dyn Fn(PullEvent<'_>) + Send + Sync);
+
+/// Pulls one model into `library`.
+///
+/// # Errors
+/// [`Error::Models`] with what each source answered.
+pub async fn pull(
+    library: &Library,
+    entry: &Entry,
+    on_pull: OnPull<'_>,
+) -> Result<ModelDirectory, Error> {
+    on_pull(PullEvent::Started(entry));
+    let pulled =
+        library.pull(entry, &|progress| on_pull(PullEvent::Progress(entry, progress))).await;
+    on_pull(PullEvent::Ended);
+    let pulled = pulled?;
+    for pin in &pulled.pinned {
+        tracing::info!(
+            model = entry.name,
+            file = pin.path,
+            sha256 = pin.sha256,
+            "pinned: no checksum of this file was known; later pulls must deliver the same content"
+        );
+    }
+    Ok(pulled.model)
+}

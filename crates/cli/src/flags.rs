@@ -1,0 +1,51 @@
+//! Flags that set configuration keys.
+
+use app::config::FlagValue;
+
+use crate::args::{Command, ComputeArgs, ModelArgs};
+
+/// Key and value; `None` if the flag is not given.
+type Flag = (&'static str, Option<FlagValue>);
+
+/// Returns the configuration keys that the command's flags set.
+pub(crate) fn flags(command: &Command) -> Vec<Flag> {
+    match command {
+        Command::Transcribe(args) => {
+            let allow_truncated = ("audio.allow_truncated", switch(args.allow_truncated));
+            let flags = compute(&args.compute).into_iter().chain(models(&args.models));
+            flags.chain([allow_truncated]).collect()
+        }
+        Command::Worker(args) => {
+            compute(&args.compute).into_iter().chain(models(&args.models)).collect()
+        }
+        // `--threads` of `bench` is a list, and not the configuration's.
+        Command::Bench(args) => {
+            models(&args.models).into_iter().chain([("compute.pin", switch(args.pin))]).collect()
+        }
+        Command::Submit(_)
+        | Command::Status(_)
+        | Command::Models(_)
+        | Command::Config(_)
+        | Command::Completions(_) => Vec::new(),
+    }
+}
+
+fn compute(args: &ComputeArgs) -> [Flag; 2] {
+    let threads = args.threads.map(|threads| FlagValue::from(threads as u64));
+    [("compute.threads", threads), ("compute.pin", switch(args.pin))]
+}
+
+fn models(args: &ModelArgs) -> [Flag; 4] {
+    let text = |text: &Option<String>| text.clone().map(FlagValue::from);
+    [
+        ("models.recognizer", text(&args.model)),
+        ("models.punctuation", text(&args.punctuation_model)),
+        ("models.speakers", text(&args.speaker_model)),
+        ("recognizer.precision", text(&args.precision)),
+    ]
+}
+
+/// A switch only ever turns a setting on.
+fn switch(given: bool) -> Option<FlagValue> {
+    given.then(|| FlagValue::from(true))
+}

@@ -1,0 +1,175 @@
+//! The encoder against ONNX Runtime, which follows PyTorch. The READMEs of tests/fixtures/campplus
+//! and tests/fixtures/speakers describe the files.
+
+use std::{fs, path::Path, sync::Arc};
+
+use engine::{Dim, Input, OnnxFile};
+use tempfile::TempDir;
+
+use super::{Diarizer, SpeakerEncoder, SpeakerOptions, Turn, WINDOW_SAMPLES, campplus, checkpoint};
+use crate::{compute::thread_cpu_seconds, fixtures};
+
+mod mixtures;
+
+const FRAMES: usize = 148;
+
+/// Unpacks a fixture to the file `to` in a new directory.
+fn unpacked(name: &str, to: &str) -> TempDir {
+    fixtures::directory(&[(to, fixtures::gunzip(name))])
+}
+
+/// Maps an integer to a pseudorandom number in [-1, 1), as the scripts that made the fixtures.
+pub(super) fn uniform(index: u64) -> f32 {
+    let mut mixed = index.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    mixed ^= mixed >> 32;
+    mixed = mixed.wrapping_mul(0xD6E8_FEB8_6659_FD93);
+    (mixed >> 40) as f32 / (1 << 23) as f32 - 1.0
+}
+
+/// Makes the features of `features` in make.py, `[FRAMES, 80]`.
+fn features(item: u64) -> Vec<f32> {
+    let mut values = Vec::new();
+    for frame in 0..FRAMES as u64 {
+        for bin in 0..80 {
+            let patch = (item * 100 + frame / 16) * 100 + bin / 8;
+            let noise = (item * FRAMES as u64 + frame) * 80 + bin + 1_000_000;
+            values.push(3.0 * uniform(patch) + 3.0 * uniform(noise) / 4.0);
+        }
+    }
+    values
+}
+
+/// Reads a fixture of little-endian `f32`s.
+fn floats(name: &str) -> Vec<f32> {
+    let bytes = fs::read(fixtures::path(name)).unwrap();
+    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+}
+
+/// Returns the norm of the difference of two vectors, relative to the norm of the second.
+fn relative_difference(found: &[f32], expected: &[f32]) -> f32 {
+    assert_eq!(found.len(), expected.len());
+    let norm = expected.iter().map(|x| x * x).sum::<f32>().sqrt();
+    found.iter().zip(expected).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt() / norm
+}
+
+fn assert_embeddings(encoder: &SpeakerEncoder) {
+    for (item, expected) in floats("campplus/embeddings.f32").chunks_exact(192).enumerate() {
+        let start = thread_cpu_seconds();
+        let found = encoder.infer(&features(item as u64)).unwrap();
+        let milliseconds = 1000.0 * (thread_cpu_seconds() - start);
+        let difference = relative_difference(&found, expected);
+        eprintln!("one window: {milliseconds:.1} ms of a core, off by {difference:e}");
+        assert!(difference <= 1e-5, "input {item}: {difference}");
+    }
+}
+
+#[test]
+fn an_export_matches_onnx_runtime() {
+    let directory = unpacked("campplus/model.onnx.gz", "3dspeaker.onnx");
+    let encoder = SpeakerEncoder::open(directory.path(), "campplus").unwrap();
+    assert_eq!((encoder.name(), encoder.width(), encoder.digest().len()), ("campplus", 192, 64));
+    assert_embeddings(&encoder);
+}
+
+#[test]
+fn a_checkpoint_matches_onnx_runtime() {
+    let directory = unpacked("campplus/campplus_cn_common.bin.gz", "campplus_cn_common.bin");
+    let encoder = SpeakerEncoder::open(directory.path(), "campplus").unwrap();
+    assert_embeddings(&encoder);
+}
+
+#[test]
+fn accepts_short_and_unusual_windows() {
+    let directory = unpacked("campplus/model.onnx.gz", "campplus_en.onnx");
+    let encoder = Arc::new(SpeakerEncoder::open(directory.path(), "campplus").unwrap());
+    for samples in
+        [&[][..], &[0.1], &[f32::NAN; 500], &[f32::INFINITY; 30], &[1e30; WINDOW_SAMPLES]]
+    {
+        let embedding = encoder.embed(samples).unwrap();
+        assert!(embedding.len() == 192 && embedding.iter().all(|value| value.is_finite()));
+    }
+    assert!(encoder.embed(&[0.0; WINDOW_SAMPLES + 1]).is_err());
+
+    let diarizer = Diarizer::new(encoder);
+    assert_eq!(diarizer.embed_segment(1.0, &[]).unwrap(), []);
+    assert_eq!(diarizer.diarize(Vec::new(), &SpeakerOptions::default()), []);
+    let embeddings = diarizer.embed_segment(1.0, &[0.01; 16]).unwrap();
+    let turn = Turn { start: 1.0, end: 1.001, speaker: 0 };
+    assert_eq!(diarizer.diarize(embeddings, &SpeakerOptions::default()), [turn]);
+}
+
+#[test]
+fn refuses_other_models() {
+    let open = |directory: &TempDir| {
+        SpeakerEncoder::open(directory.path(), "campplus").err().unwrap().to_string()
+    };
+    let empty = tempfile::tempdir().unwrap();
+    assert!(open(&empty).contains("holds no speaker model"), "{}", open(&empty));
+    for name in ["a.onnx", "b.onnx"] {
+        fs::write(empty.path().join(name), "no model").unwrap();
+    }
+    assert!(open(&empty).contains("several models"), "{}", open(&empty));
+    fs::remove_file(empty.path().join("b.onnx")).unwrap();
+    assert!(open(&empty).contains("a.onnx"), "{}", open(&empty));
+    fs::rename(empty.path().join("a.onnx"), empty.path().join("campplus.pt")).unwrap();
+    assert!(open(&empty).contains("not a file of torch.save"), "{}", open(&empty));
+
+    let punctuation = unpacked("funasr/ct-punc/model.onnx.gz", "model.onnx");
+    assert!(open(&punctuation).contains("not a speaker encoder: it has 2 inputs"));
+}
+
+#[test]
+fn refuses_damaged_checkpoints() {
+    let name = "campplus_cn_common.bin";
+    let directory = unpacked("campplus/campplus_cn_common.bin.gz", name);
+    let path = directory.path().join(name);
+    let whole = fs::read(&path).unwrap();
+    let refused = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        SpeakerEncoder::open(directory.path(), "campplus").err().map(|error| error.to_string())
+    };
+    // A truncated file.
+    assert!(refused(&whole[..whole.len() / 2]).is_some());
+    let replaced = |from: &[u8], to: &[u8]| {
+        let at = whole.windows(from.len()).position(|window| window == from).unwrap();
+        let mut bytes = whole.clone();
+        bytes[at..at + to.len()].copy_from_slice(to);
+        bytes
+    };
+    // Another name for a parameter, another function, another kind of storage.
+    for (from, to) in [
+        (&b"head.conv1.weight"[..], &b"head.conv9.weight"[..]),
+        (b"torch._utils\n_rebuild_tensor_v2", b"posix\nsystem"),
+        (b"torch\nFloatStorage", b"torch\nBYTEStorage"),
+    ] {
+        // The archive's checksums may detect the change first.
+        let message = refused(&replaced(from, to)).unwrap();
+        assert!(message.contains(name), "{message}");
+    }
+}
+
+#[test]
+fn refuses_incomplete_checkpoints() {
+    let name = "campplus_cn_common.bin";
+    let directory = unpacked("campplus/campplus_cn_common.bin.gz", name);
+    let parameters = checkpoint::read(&directory.path().join(name)).unwrap();
+    assert_eq!(parameters.len(), 815);
+    let open = |parameters| {
+        let model = campplus::onnx(parameters)?;
+        let file = OnnxFile::parse(Path::new(name), &model).map_err(|error| error.to_string())?;
+        let shape = [1, FRAMES, 80].map(Dim::from);
+        file.network(&[Input::new("feature", shape)], &["embedding"]).map_err(|e| e.to_string())
+    };
+    assert!(open(Vec::new()).unwrap_err().contains("no CAM++"));
+    let without = |name: &str| {
+        let mut parameters = parameters.clone();
+        parameters.retain(|parameter| parameter.name != name);
+        open(parameters).unwrap_err()
+    };
+    for name in ["head.conv1.weight", "xvector.block3.tdnnd16.cam_layer.linear2.bias"] {
+        assert!(without(name).contains(name), "{}", without(name));
+    }
+    let mut transposed = parameters.clone();
+    transposed[0].shape.reverse();
+    assert!(open(transposed).is_err());
+}

@@ -1,0 +1,109 @@
+//! Executes a plan: decodes the recording and runs the pipeline.
+
+use std::{
+    io::{self, Read, Seek, SeekFrom},
+    sync::Arc,
+};
+
+use job::{Failure, FailureCode};
+use speech::pipeline::{Control, Outcome};
+use store::{ReadAhead, Reader};
+use tokio::runtime::Handle;
+use transcript::{Processing, SCHEMA_VERSION, Source, Transcript};
+
+use super::Plan;
+use crate::{
+    failure::{caused, failure_of},
+    now,
+};
+
+/// Bytes read ahead, in two buffers: minutes of compressed speech, and little memory per job in
+/// flight.
+const READ_AHEAD: u64 = 2 << 20;
+
+/// Transcribes the recording of the plan, on a thread that may block.
+pub(crate) async fn execute(plan: &Plan, control: &Arc<Control>) -> Result<Transcript, Failure> {
+    let (pipeline, control) = (Arc::clone(&plan.pipeline), Arc::clone(control));
+    let (options, decoding) = (plan.options.clone(), plan.decoding.clone());
+    let read_ahead = ReadAhead { largest: READ_AHEAD, ..ReadAhead::default() };
+    let source = Arc::clone(&plan.source);
+    let reader = Reader::with(source, plan.meta.clone(), Handle::current(), read_ahead);
+    let span = tracing::Span::current();
+    let work = tokio::task::spawn_blocking(move || {
+        let _entered = span.enter();
+        let decoder = audio::Decoder::open(Box::new(SeekableObject(reader)), &decoding)?;
+        pipeline.transcribe(decoder, &options, &control)
+    });
+    match work.await {
+        Ok(Ok(outcome)) => Ok(transcript(plan, outcome)),
+        Ok(Err(error)) => Err(failure_of(&error, &plan.uri)),
+        Err(panic) => Err(caused(FailureCode::Internal, &plan.uri, &panic)),
+    }
+}
+
+/// Puts the outcome together with what the plan knows of recording and models.
+fn transcript(plan: &Plan, outcome: Outcome) -> Transcript {
+    let recognizer = plan.pipeline.recognizer();
+    let cpu_seconds = outcome.stages.iter().map(|stage| stage.seconds).sum::<f64>();
+    let duration = outcome.report.duration;
+    Transcript {
+        version: SCHEMA_VERSION,
+        source: Source {
+            uri: plan.uri.clone(),
+            size: plan.meta.size,
+            etag: plan.meta.etag.clone(),
+            duration,
+            channels: u32::try_from(outcome.info.channels).unwrap_or(u32::MAX),
+            sample_rate: outcome.info.sample_rate,
+            container: outcome.info.container,
+            codec: outcome.info.codec,
+            warnings: [outcome.report.warnings, outcome.warnings].concat(),
+        },
+        pipeline: transcript::Pipeline {
+            version: concat!("scriptorium ", env!("CARGO_PKG_VERSION")).to_owned(),
+            recognizer: recognizer.name.clone(),
+            vad: plan.pipeline.vad_name().to_owned(),
+            punctuation: outcome.punctuation,
+            speakers: outcome.speakers,
+            precision: recognizer.precision.to_owned(),
+            fingerprint: plan.fingerprint.clone(),
+        },
+        segments: outcome.segments,
+        processing: Processing {
+            finished_at: now(),
+            wall_seconds: outcome.wall_seconds,
+            cpu_seconds,
+            audio_seconds_per_core_second: if cpu_seconds > 0.0 {
+                duration / cpu_seconds
+            } else {
+                0.0
+            },
+            stages: outcome.stages,
+        },
+    }
+}
+
+/// An object in a store, as a source of the decoder.
+struct SeekableObject(Reader);
+
+impl Read for SeekableObject {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Seek for SeekableObject {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        self.0.seek(position)
+    }
+}
+
+impl audio::MediaSource for SeekableObject {
+    fn is_seekable(&self) -> bool {
+        true
+    }
+
+    fn byte_len(&self) -> Option<u64> {
+        Some(self.0.meta().size)
+    }
+}

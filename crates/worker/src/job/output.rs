@@ -1,0 +1,166 @@
+//! The transcript of one recording in its store, with its renderings.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use job::{Failure, FailureCode};
+use store::{Capabilities, Condition, Kind, Location, PutOptions, Store};
+use transcript::{Format, Transcript};
+
+use crate::{
+    Completed,
+    failure::{caused, output_failure},
+};
+
+/// Metadata of a transcript object, which tells whether it is up to date without reading it.
+const META_FINGERPRINT: &str = "scriptorium-fingerprint";
+const META_SOURCE_ETAG: &str = "scriptorium-source-etag";
+/// Largest transcript JSON that is read. A larger one was not written by this program.
+const MAX_TRANSCRIPT_BYTES: u64 = 256 << 20;
+
+/// Location of one transcript and its renderings.
+pub(crate) struct Output {
+    /// Without the format's extension.
+    pub(crate) location: Location,
+    pub(crate) store: Arc<dyn Store>,
+    /// Key without the format's extension.
+    pub(crate) base: String,
+    /// URI of the recording, for failures.
+    pub(crate) uri: String,
+}
+
+/// What exists at the location of the transcript.
+pub(crate) enum ExistingOutput {
+    Nothing,
+    UpToDate(Box<Transcript>),
+    /// A transcript of another recording or by another pipeline; its ETag.
+    Stale(String),
+}
+
+impl ExistingOutput {
+    /// Returns the condition under which the transcript may be written, as far as the store honours
+    /// conditions.
+    pub(crate) fn condition(&self, capabilities: Capabilities) -> Condition {
+        match self {
+            Self::Nothing if capabilities.if_absent => Condition::IfAbsent,
+            Self::Stale(etag) if capabilities.if_match => Condition::IfMatch(etag.clone()),
+            _ => Condition::Always,
+        }
+    }
+}
+
+impl Output {
+    fn key(&self, format: Format) -> String {
+        format!("{}.{}", self.base, format.extension())
+    }
+
+    /// Returns the prefix below which the store may be probed.
+    pub(crate) fn probe_prefix(&self) -> String {
+        self.base.rsplit_once('/').map_or_else(String::new, |(parent, _)| format!("{parent}/"))
+    }
+
+    fn failed(&self, error: &store::Error) -> Failure {
+        output_failure(error, &self.uri)
+    }
+
+    /// Looks at the existing transcript. Its metadata mostly suffices to find it stale; the JSON is
+    /// read if the store keeps no metadata, or to return the transcript.
+    pub(crate) async fn existing(
+        &self,
+        fingerprint: &str,
+        etag: &str,
+    ) -> Result<ExistingOutput, Failure> {
+        let key = self.key(Format::Json);
+        let meta = match self.store.head(&key).await {
+            Ok(meta) => meta,
+            Err(error) if error.kind == Kind::NotFound => return Ok(ExistingOutput::Nothing),
+            Err(error) => return Err(self.failed(&error)),
+        };
+        let field = |name: &str| meta.metadata.get(name).map(String::as_str);
+        let differs = |name: &str, wanted: &str| field(name).is_some_and(|found| found != wanted);
+        if differs(META_FINGERPRINT, fingerprint) || differs(META_SOURCE_ETAG, etag) {
+            return Ok(ExistingOutput::Stale(meta.etag));
+        }
+        let (meta, body) = match self.store.get(&key, MAX_TRANSCRIPT_BYTES).await {
+            Ok(found) => found,
+            Err(error) => {
+                return match error.kind {
+                    Kind::NotFound => Ok(ExistingOutput::Nothing),
+                    Kind::TooLarge => Ok(ExistingOutput::Stale(meta.etag)),
+                    _ => Err(self.failed(&error)),
+                };
+            }
+        };
+        Ok(match Transcript::from_json(&body) {
+            Ok(transcript)
+                if transcript.pipeline.fingerprint == fingerprint
+                    && transcript.source.etag == etag =>
+            {
+                ExistingOutput::UpToDate(Box::new(transcript))
+            }
+            _ => ExistingOutput::Stale(meta.etag),
+        })
+    }
+
+    /// Writes the renderings of an up-to-date transcript that are missing or differ. They may not
+    /// have been requested when the transcript was written, or may belong to an earlier transcript.
+    pub(crate) async fn update_renderings(
+        &self,
+        transcript: &Transcript,
+        formats: &BTreeSet<Format>,
+    ) -> Result<(), Failure> {
+        for &format in formats.iter().filter(|&&format| format != Format::Json) {
+            match self.store.get(&self.key(format), MAX_TRANSCRIPT_BYTES).await {
+                Ok((_, body)) if body == transcript.render(format).as_bytes() => continue,
+                Ok(_) => {}
+                Err(error) if matches!(error.kind, Kind::NotFound | Kind::TooLarge) => {}
+                Err(error) => return Err(self.failed(&error)),
+            }
+            self.put(transcript, format, Condition::Always).await.map_err(|e| self.failed(&e))?;
+        }
+        Ok(())
+    }
+
+    /// Writes the renderings, then the JSON, whose existence means that the job is done.
+    pub(crate) async fn write(
+        &self,
+        transcript: &Transcript,
+        formats: &BTreeSet<Format>,
+        condition: Condition,
+    ) -> Result<Completed, Failure> {
+        for &format in formats.iter().filter(|&&format| format != Format::Json) {
+            self.put(transcript, format, Condition::Always).await.map_err(|e| self.failed(&e))?;
+        }
+        match self.put(transcript, Format::Json, condition).await {
+            Ok(()) => Ok(Completed::Transcribed),
+            Err(error) if error.kind == Kind::Precondition => {
+                // Another worker wrote meanwhile; that is fine if the transcript is the same.
+                let (fingerprint, etag) =
+                    (&transcript.pipeline.fingerprint, &transcript.source.etag);
+                match self.existing(fingerprint, etag).await? {
+                    ExistingOutput::UpToDate(_) => Ok(Completed::UpToDate),
+                    _ => Err(caused(FailureCode::OutputUnavailable, &self.uri, &error)),
+                }
+            }
+            Err(error) => Err(self.failed(&error)),
+        }
+    }
+
+    async fn put(
+        &self,
+        transcript: &Transcript,
+        format: Format,
+        condition: Condition,
+    ) -> Result<(), store::Error> {
+        let metadata = BTreeMap::from([
+            (META_FINGERPRINT.to_owned(), transcript.pipeline.fingerprint.clone()),
+            (META_SOURCE_ETAG.to_owned(), transcript.source.etag.clone()),
+        ]);
+        let options = PutOptions { condition, content_type: Some(format.content_type()), metadata };
+        let body = Bytes::from(transcript.render(format));
+        self.store.put(&self.key(format), body, options).await.map(drop)
+    }
+}

@@ -1,0 +1,91 @@
+//! Plans a job: what to do, and whether it is done already.
+
+use std::sync::Arc;
+
+use job::{Failure, FailureCode, Job};
+use speech::pipeline::{self, Pipeline};
+use store::{Location, ObjectMeta, Store};
+
+use super::output::{ExistingOutput, Output};
+use crate::{
+    Transcriber, TranscriptionRequest, convert,
+    failure::{audio_failure, failure, failure_of, output_failure, source_failure},
+};
+
+/// A request that is possible, with everything that was found out about it.
+pub(crate) struct Plan {
+    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) options: pipeline::Options,
+    pub(crate) decoding: audio::Options,
+    pub(crate) fingerprint: String,
+    /// URI of the recording.
+    pub(crate) uri: String,
+    pub(crate) source: Arc<dyn Store>,
+    pub(crate) meta: ObjectMeta,
+    /// Destination of the transcript and what exists there; `None`: the transcript is not written.
+    pub(crate) output: Option<(Output, ExistingOutput)>,
+}
+
+impl TranscriptionRequest {
+    /// Returns the request of a job.
+    pub(crate) fn from_job(job: &Job) -> Result<Self, Failure> {
+        let location = |uri: &str| -> Result<Location, Failure> {
+            uri.parse().map_err(|error| output_failure(&error, &job.source))
+        };
+        Ok(Self {
+            output: Some(location(&job.output)?),
+            source: location(&job.source)?,
+            formats: job.options.formats.iter().copied().map(convert::format).collect(),
+            preset: job.options.model.clone(),
+            channels: job.options.channels.map(convert::channel_mode),
+            options: convert::pipeline_options(&job.options),
+        })
+    }
+}
+
+impl Transcriber {
+    /// Plans a request: chooses the pipeline, checks options and size, and looks for an existing
+    /// transcript.
+    pub(crate) async fn plan(&self, request: &TranscriptionRequest) -> Result<Plan, Failure> {
+        let uri = request.source.to_string();
+        let pipeline = self
+            .presets
+            .find(request.preset.as_deref())
+            .map_err(|message| failure(FailureCode::ModelUnavailable, &uri, message))?;
+        let options = request.options.clone();
+        pipeline.check(&options).map_err(|error| failure_of(&error, &uri))?;
+        let decoding = audio::Options {
+            channels: request.channels.unwrap_or(self.decoding.channels),
+            ..self.decoding.clone()
+        };
+        let fingerprint = pipeline.fingerprint(&decoding, &options);
+
+        let opened = self.stores.open(&request.source);
+        let (source, key) = opened.map_err(|error| source_failure(&error, &uri))?;
+        let meta = source.head(&key).await.map_err(|error| source_failure(&error, &uri))?;
+        check_size(&meta, self.decoding.limits.max_bytes, &uri)?;
+
+        let output = match &request.output {
+            None => None,
+            Some(location) => {
+                let opened = self.stores.open(location);
+                let (store, base) = opened.map_err(|error| output_failure(&error, &uri))?;
+                let output = Output { location: location.clone(), store, base, uri: uri.clone() };
+                let existing = output.existing(&fingerprint, &meta.etag).await?;
+                Some((output, existing))
+            }
+        };
+        Ok(Plan { pipeline, options, decoding, fingerprint, uri, source, meta, output })
+    }
+}
+
+fn check_size(meta: &ObjectMeta, max_bytes: u64, uri: &str) -> Result<(), Failure> {
+    if meta.size == 0 {
+        return Err(audio_failure(&audio::Error::Empty, uri));
+    }
+    if meta.size > max_bytes {
+        let message = format!("the recording has {} bytes, the limit is {max_bytes}", meta.size);
+        return Err(failure(FailureCode::SourceTooLarge, uri, message));
+    }
+    Ok(())
+}
