@@ -3,22 +3,23 @@
 
 usage: mca.py ASSEMBLY
 
-Takes the loops out of the assembly that the compiler made of `kernels`, has llvm-mca run them on its
-models of Neoverse cores, and compares the cycles per pass with the least that the products in it need
-by Arm's Software Optimization Guides. USMMLA, BFMMLA, SDOT and FMLA on 128 bits go to any SIMD pipeline,
-one per cycle each (tables "ASIMD integer", "ASIMD BFloat16" and "ASIMD floating-point instructions"):
-the limit is the number of products by that of pipelines. Nothing else in a loop moves it, so that what
-the compiler adds, sums spilled to the stack above all, counts against the loop.
+Takes the loops from the assembly that the compiler makes of `kernels`, runs them in llvm-mca on its
+models of Neoverse cores, and compares the cycles per iteration with a lower limit from Arm's
+Software Optimization Guides. USMMLA, BFMMLA, SDOT and FMLA on 128 bits issue to any SIMD pipeline,
+one per cycle each (tables "ASIMD integer", "ASIMD BFloat16" and "ASIMD floating-point
+instructions"), so that the limit is the number of these instructions divided by the number of SIMD
+pipelines. Everything else that the compiler adds to a loop, above all sums spilled to the stack,
+counts against the loop.
 
 Fails if a loop
 
-- is not there with as many products as its tile has, and with loads;
-- needs its load pipelines (`ldp` of two takes two slots) or the dispatch stage (section "Dispatch
-  constraints") for longer than its SIMD pipelines, whatever llvm-mca makes of it;
+- is not found, with the number of these instructions that its tile has, and with loads;
+- needs its load pipelines (an `ldp` takes two slots) or the dispatch stage (section "Dispatch
+  constraints") for longer than its SIMD pipelines, whatever llvm-mca reports;
 - does not reach SHARE of the limit.
 
-It says nothing of caches: all operands are taken to be in the first level, as strips of weights and
-tiles of rows are meant to be.
+Caches are not modelled: all operands are assumed to be in the first level, which strips of weights
+and tiles of rows are sized for.
 """
 
 import re
@@ -28,7 +29,7 @@ import sys
 from typing import NamedTuple
 
 SHARE = 0.9
-PASSES = 1000
+ITERATIONS = 1000
 BRANCH = re.compile(r"(b|bl|br|blr|ret|cbn?z|tbn?z)\b")
 
 
@@ -45,9 +46,9 @@ CORES = [
     Core("neoverse-v1", simd=4, loads=3, dispatch=8),
     Core("neoverse-v2", simd=4, loads=3, dispatch=8),
 ]
-# What is counted, how often a pass of the whole tile has it (others take what is left of the rows),
-# products of numbers in each, the cores that have it. f32 is for cores with bfloat16: what the
-# Neoverse N1 is for is dotprod.
+# Name, instruction, its number in an iteration of the whole tile (smaller tiles compute the
+# remaining rows), multiply-accumulates per instruction, cores that have it. f32 is for cores with
+# bfloat16: the Neoverse N1 computes with dotprod.
 LOOPS = [
     ("int8 dotprod", "sdot", 96, 16, CORES),
     ("int8 i8mm", "usmmla", 48, 32, CORES[1:]),
@@ -57,7 +58,7 @@ LOOPS = [
 
 
 def loops(assembly):
-    """The instructions of every innermost loop that ends in `b.ne` to a label before it."""
+    """Yields the instructions of every innermost loop, which ends in `b.ne` to an earlier label."""
     labels, lines = {}, []
     for line in assembly:
         code = line.split("//")[0].strip()
@@ -81,10 +82,10 @@ def loads(loop):
 
 
 def cycles(loop, core, mca):
-    source = "\n".join(["pass:", *loop[:-1], "b.ne pass", ""])
-    command = [mca, "-mtriple=aarch64", f"-mcpu={core.name}", f"-iterations={PASSES}"]
+    source = "\n".join(["loop:", *loop[:-1], "b.ne loop", ""])
+    command = [mca, "-mtriple=aarch64", f"-mcpu={core.name}", f"-iterations={ITERATIONS}"]
     report = subprocess.run(command, input=source, capture_output=True, text=True, check=True)
-    return int(re.search(r"Total Cycles:\s+(\d+)", report.stdout)[1]) / PASSES
+    return int(re.search(r"Total Cycles:\s+(\d+)", report.stdout)[1]) / ITERATIONS
 
 
 def main():
@@ -92,32 +93,32 @@ def main():
         sys.exit(__doc__)
     mca = shutil.which("llvm-mca-22")
     if mca is None:
-        sys.exit("llvm-mca-22 is missing: it is in Debian's package llvm-22")
+        sys.exit("llvm-mca-22 is missing; install Debian's package llvm-22")
     with open(sys.argv[1], encoding="utf-8") as file:
         found = list(loops(file))
     failures = []
-    print("loop          core          products   limit  cycles  reached  MAC/cycle")
-    for name, mnemonic, products, macs, cores in LOOPS:
-        tiles = [loop for loop in found if count(loop, mnemonic) == products and loads(loop)]
+    print("loop          core            instrs   limit  cycles  reached  MAC/cycle")
+    for name, mnemonic, instructions, macs, cores in LOOPS:
+        tiles = [loop for loop in found if count(loop, mnemonic) == instructions and loads(loop)]
         if not tiles:
-            failures.append(f"{name}: no loop with loads and {products} {mnemonic}")
+            failures.append(f"{name}: no loop with loads and {instructions} {mnemonic}")
             continue
-        # Should there be several, the one that has most besides.
+        # If there are several, the one with most other instructions.
         loop = max(tiles, key=len)
         for core in cores:
-            least, taken = products / core.simd, cycles(loop, core, mca)
+            limit, taken = instructions / core.simd, cycles(loop, core, mca)
             print(
-                f"{name:14}{core.name:13}{products:9}{least:8.1f}{taken:8.1f}"
-                f"{least / taken:9.1%}{products * macs / taken:11.1f}"
+                f"{name:14}{core.name:13}{instructions:9}{limit:8.1f}{taken:8.1f}"
+                f"{limit / taken:9.1%}{instructions * macs / taken:11.1f}"
             )
             others = {
                 "loads": loads(loop) / core.loads,
                 "instructions": len(loop) / core.dispatch,
             }
             for what, needed in others.items():
-                if needed > least:
+                if needed > limit:
                     failures.append(f"{name}, {core.name}: {needed:.1f} cycles for its {what} alone")
-            if least / taken < SHARE:
+            if limit / taken < SHARE:
                 failures.append(f"{name}, {core.name}: less than {SHARE:.0%} of the limit")
     if failures:
         sys.exit("\n".join(["", *failures]))

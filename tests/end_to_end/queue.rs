@@ -3,7 +3,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use bytes::Bytes;
-use job::{BatchId, Job, Options, Records};
+use job::{BatchId, Job, JobOptions, Records};
 use queue::{Message, Queue};
 use serde_json::Value;
 use tokio::{io::copy_bidirectional, net::TcpListener, net::TcpStream};
@@ -26,7 +26,7 @@ fn job(services: &Services, source: &str) -> Job {
     let batch: BatchId = "0199d2c8-3a5f-7c63-9d0e-8f1f3b0c2a11".parse().unwrap();
     let records = Records::under(&services.uri("out/"), &batch).prefix().to_owned();
     let output = services.uri(&format!("out/{source}"));
-    Job::new(batch, services.uri(source), output, records, Options::default())
+    Job::new(batch, services.uri(source), output, records, JobOptions::default())
 }
 
 async fn dead_letters(services: &Services, count: usize, log: &Path) -> Vec<(String, String)> {
@@ -68,7 +68,7 @@ async fn impossible_jobs_become_dead_letters_with_a_reason() {
         good.source.clone(),
         "s3://no-such-bucket-here/a".to_owned(),
         "s3://no-such-bucket-here/.scriptorium".to_owned(),
-        Options::default(),
+        JobOptions::default(),
     );
     for (id, body) in [
         ("b", "not json".to_owned()),
@@ -114,7 +114,7 @@ async fn impossible_jobs_become_dead_letters_with_a_reason() {
     assert_eq!(text_of(&transcript), SENTENCE);
     worker.signal("TERM");
     assert_eq!(worker.wait(), Some(0));
-    queue.destroy().await.unwrap();
+    queue.delete_queues().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -168,7 +168,7 @@ async fn hostile_keys_are_accepted() {
     }
     worker.signal("TERM");
     assert_eq!(worker.wait(), Some(0));
-    services.queue().await.destroy().await.unwrap();
+    services.queue().await.delete_queues().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -230,7 +230,7 @@ async fn a_worker_waits_for_services_that_are_down() {
     assert_eq!(worker.wait(), Some(0));
     store_proxy.abort();
     broker_proxy.abort();
-    queue.destroy().await.unwrap();
+    queue.delete_queues().await.unwrap();
 }
 
 async fn wait_for_log(log: &Path, text: &str) {
@@ -293,7 +293,7 @@ async fn sigterm_releases_long_jobs() {
     }
     let depth = queue.depth().await.unwrap();
     assert_eq!((depth.ready, depth.delayed, depth.dead), (1, 0, 0));
-    queue.destroy().await.unwrap();
+    queue.delete_queues().await.unwrap();
 }
 
 /// Two recordings must not share a transcript. One recording must not have two jobs: `--wait` would
@@ -319,7 +319,7 @@ async fn a_submission_has_one_job_for_each_transcript() {
     assert!(clash.stderr.contains("would replace that of"), "{}", clash.stderr);
     let submitted = submit(&[&services.uri("a/"), &first]).expect_code(0).json();
     assert_eq!((&submitted["jobs"], &submitted["failed"]), (&1.into(), &0.into()), "{submitted}");
-    services.queue().await.destroy().await.unwrap();
+    services.queue().await.delete_queues().await.unwrap();
 }
 
 /// `--wait` waits for a failed job that is submitted again within its batch.
@@ -345,5 +345,5 @@ async fn resubmitting_a_job_removes_the_record_of_its_failure() {
     assert!(!bucket.names("out/").await.contains(&"a.opus.error.json".to_owned()));
     worker.signal("TERM");
     assert_eq!(worker.wait(), Some(0));
-    services.queue().await.destroy().await.unwrap();
+    services.queue().await.delete_queues().await.unwrap();
 }

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
+use location::Location;
 use queue::{AmqpConfig, AmqpQueue};
-use store::{Config, Location, S3Config, Secret, Store, Stores};
+use store::{S3Config, Secret, Store, StoreConfig, Stores};
 
 use crate::support::Scriptorium;
 
@@ -79,7 +80,7 @@ impl Services {
             secret_key: Some(Secret::new(self.secret_key.clone())),
             ..S3Config::default()
         };
-        let stores = Stores::new(Config { s3 }).unwrap();
+        let stores = Stores::new(StoreConfig { s3 }).unwrap();
         let location = Location::s3(BUCKET, "").unwrap();
         let (store, _) = stores.open(&location).unwrap();
         Bucket { store, prefix: format!("{}/", self.name) }

@@ -70,7 +70,7 @@ fn a_second_run_skips_up_to_date_transcripts_and_repeats_stale_ones() {
     let srt = fs::read(out.join("sub/b.mp3.srt")).unwrap();
 
     // A rendering of an earlier transcript is replaced, also without a second transcription.
-    fs::write(out.join("sub/b.mp3.srt"), "what another model heard").unwrap();
+    fs::write(out.join("sub/b.mp3.srt"), "text of another model").unwrap();
     let again = scriptorium.run(arguments(&["--format", "srt"])).expect_code(0);
     assert_eq!(counts(&again), (0, 2));
     assert_eq!(fs::read(out.join("sub/b.mp3.srt")).unwrap(), srt);
@@ -94,7 +94,7 @@ fn a_second_run_skips_up_to_date_transcripts_and_repeats_stale_ones() {
 fn a_folder_without_recordings_is_a_failure() {
     let Some(models) = models() else { return };
     let empty = tempfile::tempdir().unwrap();
-    fs::write(empty.path().join("notes.txt"), "nothing to hear").unwrap();
+    fs::write(empty.path().join("notes.txt"), "not a recording").unwrap();
     let ran = Scriptorium::new(&models)
         .run(["transcribe", empty.path().to_str().unwrap()])
         .expect_code(1);
@@ -168,7 +168,7 @@ fn one_bad_file_does_not_stop_the_rest() {
     let Some(models) = models() else { return };
     let root = tempfile::tempdir().unwrap();
     fs::copy(speech("sentence.wav"), root.path().join("good.wav")).unwrap();
-    fs::write(root.path().join("bad.wav"), "Dear diary, this is no recording.").unwrap();
+    fs::write(root.path().join("bad.wav"), "Dear diary, this is not a recording.").unwrap();
     let missing = root.path().join("missing.wav");
     let out = root.path().join("out");
     let ran = Scriptorium::new(&models)

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Starts a private RabbitMQ and S3 server (Ceph's radosgw) for the tests: on loopback, on free
-# ports, with everything they write under one directory. Any number can run at the same time.
+# Starts a private RabbitMQ and S3 server (Ceph's radosgw) for the tests, on loopback and free ports.
+# They write only under one directory, so several instances can run at the same time.
 #
 #   eval "$(tests/services/start.sh DIR)"     # sets SCRIPTORIUM_TEST_*
 #   tests/services/stop.sh DIR
 #
-# DIR is made and must not exist. If anything fails, or on a signal, nothing is left running.
+# Creates DIR, which must not exist. On failure or a signal, stops all that it has started.
 # Needs Debian's rabbitmq-server, ceph-mon, ceph-osd, ceph-common and radosgw, and python3.
 set -euo pipefail
 
@@ -33,8 +33,9 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# Below the kernel's range for outgoing connections (32768 and up), so that none of those takes a
-# port between our look and the server's bind. Held open together, so that all differ.
+# Prints $1 free ports. They are below the kernel's range for outgoing connections (32768 and up), so
+# that no such connection takes a port between this check and the server's bind. All are bound at the
+# same time, so that they differ.
 free_ports() {
     python3 - "$1" <<'PYTHON'
 import random, socket, sys
@@ -55,7 +56,7 @@ random_word() {
     head -c 16 /proc/sys/kernel/random/uuid | tr -d -
 }
 
-# wait_until SECONDS COMMAND...
+# wait_until SECONDS COMMAND...: retries the command until it succeeds or the time is over.
 wait_until() {
     local tries=$(($1 * 5))
     shift
@@ -65,8 +66,8 @@ wait_until() {
     done
 }
 
-# in_background NAME COMMAND...: its output goes to NAME.out, its process id to the list that
-# stop.sh works through. In a session of its own, so that Ctrl-C reaches it through stop.sh only.
+# in_background NAME COMMAND...: runs the command with its output in NAME.out and adds its process id
+# to the list that stop.sh reads. It has its own session, so that Ctrl-C does not reach it directly.
 in_background() {
     local name=$1
     shift
@@ -113,14 +114,14 @@ CONF
     # shellcheck source=/dev/null
     (
         source "$home/environment"
-        # Ours, started first: else the node starts one that outlives it.
+        # Starts epmd first, because the node would start one that outlives it.
         in_background rabbitmq/epmd epmd -port "$epmd_port" -address 127.0.0.1
         in_background rabbitmq/server /usr/lib/rabbitmq/bin/rabbitmq-server
     )
 }
 
 rabbitmq_answers() {
-    # A broker that is ready answers a protocol header by its Connection.Start (method 10.10).
+    # A broker that is ready answers a protocol header with Connection.Start (method 10.10).
     python3 - "$amqp_port" <<'PYTHON'
 import socket, sys
 
@@ -134,7 +135,7 @@ start_ceph() {
     local home=$dir/ceph fsid
     fsid=$(cat /proc/sys/kernel/random/uuid)
     mkdir -p "$home"/{mon,osd,run,log}
-    # One monitor, one storage daemon that keeps everything in memory, no authentication inside.
+    # One monitor, one storage daemon in memory, and no authentication between them.
     cat >"$home/ceph.conf" <<CONF
 [global]
 fsid = $fsid
@@ -188,14 +189,14 @@ CONF
     local osd
     osd=$(cat /proc/sys/kernel/random/uuid)
     timeout 60 ceph osd new "$osd" 0 >"$home/osd-new.out" 2>&1
-    # The daemon would do this itself when it starts, and dies of "wrong fsid" if it asks before it
-    # has the monitor's map.
+    # Without this the daemon adds itself when it starts, and fails with "wrong fsid" if it does so
+    # before it has received the monitor's map.
     timeout 60 ceph osd crush add osd.0 1.0 host=h root=default >"$home/crush.out" 2>&1
     ceph-osd -i 0 --mkfs --osd-uuid "$osd" >"$home/osd-mkfs.out" 2>&1
     in_background ceph/osd ceph-osd -i 0 -f
-    wait_until 60 osd_is_up || fail "the storage daemon does not come up"
+    wait_until 60 osd_is_up || fail "the storage daemon does not start"
 
-    # Before radosgw: both make the zone and its pools when they find none.
+    # Runs before radosgw, because both create the zone and its pools if they do not exist.
     timeout 120 radosgw-admin user create --uid=test --display-name=test \
         --access-key="$s3_access_key" --secret="$s3_secret_key" >"$home/user.out" 2>&1
     in_background ceph/radosgw radosgw -n client.rgw.test -f

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Stops what start.sh started in DIR, last first, and removes DIR.
+# Stops the services that start.sh started in DIR, in reverse order, and removes DIR.
 set -uo pipefail
 
 dir=${1:?usage: stop.sh DIR}
 [[ -d $dir ]] || exit 0
 
-# A dead process whose parent has not asked for its exit status does not count.
+# alive GROUP: whether the process group has a process that is not a zombie.
 alive() {
     ps -e -o pgid=,stat= | awk -v group="$1" '$1 == group && $2 !~ /^Z/ { found = 1 } END { exit !found }'
 }
 
-# stop GROUP NAME: the process group that start.sh made. Killed outright: nothing that they keep is
-# worth closing, and a broker that shuts down in order takes ten seconds.
+# stop GROUP NAME: kills a process group of start.sh and waits until it is gone. SIGKILL is enough,
+# because no data is kept, and an orderly shutdown of the broker takes ten seconds.
 stop() {
     local group=$1 name=$2 tries=100
     kill -KILL -- "-$group" 2>/dev/null

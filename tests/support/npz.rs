@@ -1,12 +1,14 @@
-//! References that `tests/fixtures/*/make.py` wrote, and the inputs that they are for. Reads NumPy's
-//! `.npz`: `#[path = "../../../tests/support/npz.rs"] mod npz;`, with `zip`
-//! among the dev-dependencies. (The crate `npyz` would bring a second `zip` with bzip2 and zstd.)
+//! Reads NumPy's `.npz` archives, in which `tests/fixtures/*/make.py` writes references, and computes
+//! the inputs of those references.
+//!
+//! Include it with `#[path = "../../../tests/support/npz.rs"] mod npz;` and `zip` among the
+//! dev-dependencies. (The crate `npyz` would add a second `zip` with bzip2 and zstd.)
 
-#![allow(dead_code, unreachable_pub)] // Each test takes what it needs.
+#![allow(dead_code, unreachable_pub)] // Each test uses only some of it.
 
 use std::{collections::HashMap, fs::File, io::Read, path::Path};
 
-/// `[frames, 560]`: as `features` of `tests/fixtures/funasr/make.py`.
+/// Returns features `[frames, 560]`, the same as `features` in `tests/fixtures/funasr/make.py`.
 pub fn features(frames: usize) -> Vec<f32> {
     let scale = 3f32.sqrt();
     (1..=frames as u64 * 560)
@@ -20,7 +22,7 @@ pub fn features(frames: usize) -> Vec<f32> {
         .collect()
 }
 
-/// An archive of arrays, by name.
+/// Arrays of an archive by name.
 pub struct Npz(HashMap<String, Array>);
 
 /// A row-major array of little-endian numbers.
@@ -28,7 +30,7 @@ pub struct Npz(HashMap<String, Array>);
 pub struct Array {
     pub shape: Vec<usize>,
     /// NumPy's name of the element type, e.g. `<f4`.
-    kind: String,
+    dtype: String,
     bytes: Vec<u8>,
 }
 
@@ -64,7 +66,7 @@ impl std::ops::Index<&str> for Npz {
 }
 
 impl Array {
-    /// NumPy's format, versions 1 to 3: `\x93NUMPY`, version, length of the header, a Python
+    /// Parses NumPy's format, versions 1 to 3: `\x93NUMPY`, version, length of the header, a Python
     /// dictionary, the numbers.
     fn parse(bytes: &[u8]) -> Self {
         assert_eq!(&bytes[..6], b"\x93NUMPY");
@@ -75,11 +77,11 @@ impl Array {
         let header = std::str::from_utf8(&bytes[start..start + length]).expect("text");
         assert!(header.contains("'fortran_order': False"), "{header}");
         let after = |key: &str| header.split_once(key).expect("a key of the header").1;
-        let kind = after("'descr': '").split('\'').next().expect("a type").to_owned();
+        let dtype = after("'descr': '").split('\'').next().expect("a type").to_owned();
         let shape = after("'shape': (").split(')').next().expect("a shape");
         let shape = shape.split(',').map(str::trim).filter(|dim| !dim.is_empty());
         let shape = shape.map(|dim| dim.parse().expect("a number")).collect();
-        Self { shape, kind, bytes: bytes[start + length..].to_vec() }
+        Self { shape, dtype, bytes: bytes[start + length..].to_vec() }
     }
 
     pub fn f32(&self) -> Vec<f32> {
@@ -98,8 +100,8 @@ impl Array {
         self.numbers("|u1", u8::from_le_bytes)
     }
 
-    fn numbers<const N: usize, T>(&self, kind: &str, of: fn([u8; N]) -> T) -> Vec<T> {
-        assert_eq!(self.kind, kind);
-        self.bytes.as_chunks::<N>().0.iter().map(|&bytes| of(bytes)).collect()
+    fn numbers<const N: usize, T>(&self, dtype: &str, from_bytes: fn([u8; N]) -> T) -> Vec<T> {
+        assert_eq!(self.dtype, dtype);
+        self.bytes.as_chunks::<N>().0.iter().map(|&bytes| from_bytes(bytes)).collect()
     }
 }

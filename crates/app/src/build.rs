@@ -55,7 +55,7 @@ pub async fn build(
 
     let cores = config.compute.cores();
     let pool: Arc<dyn Compute> = Arc::new(start_pool(cores, config.compute.pin)?);
-    let settings = pipeline::Settings {
+    let settings = pipeline::PipelineConfig {
         segmentation: config.segmentation.clone(),
         hotwords: config.recognizer.hotwords.clone(),
         normalize: config.recognizer.normalize,

@@ -11,8 +11,8 @@ use speech::{
     recognizer::{Precision, Recognizer},
     sensevoice::SenseVoice,
     speakers::{Diarizer, SpeakerEncoder},
-    vad::FsmnVad,
-    whisper::{self, Whisper},
+    vad::{FsmnVad, VoiceActivityDetector},
+    whisper::{Whisper, WhisperOptions},
 };
 
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
 #[derive(Clone)]
 enum Model {
     Recognizer(Arc<dyn Recognizer>),
-    VoiceActivity(Arc<FsmnVad>),
+    VoiceActivity(Arc<dyn VoiceActivityDetector>),
     Punctuation(Arc<Punctuator>),
     Speakers(Arc<Diarizer>),
     Normalization(Arc<Normalizer>),
@@ -52,7 +52,7 @@ fn open(directory: &ModelDirectory, config: &RecognizerConfig) -> Result<Model, 
     let precision = config.precision;
     Ok(match family {
         Family::Whisper => {
-            Model::Recognizer(Arc::new(Whisper::open(path, name, whisper_settings(config))?))
+            Model::Recognizer(Arc::new(Whisper::open(path, name, whisper_options(config))?))
         }
         Family::Paraformer => Model::Recognizer(Arc::new(Paraformer::open(path, name, precision)?)),
         Family::SenseVoice => Model::Recognizer(Arc::new(SenseVoice::open(path, name, precision)?)),
@@ -60,7 +60,7 @@ fn open(directory: &ModelDirectory, config: &RecognizerConfig) -> Result<Model, 
         Family::CtTransformer => {
             // Most punctuation models are published in one precision only.
             let available = Punctuator::is_available(path, precision);
-            let precision = if available { precision } else { Precision::Auto };
+            let precision = precision.filter(|_| available);
             Model::Punctuation(Arc::new(Punctuator::open(path, name, precision)?))
         }
         Family::CamPlusPlus => {
@@ -71,15 +71,11 @@ fn open(directory: &ModelDirectory, config: &RecognizerConfig) -> Result<Model, 
     })
 }
 
-fn whisper_settings(config: &RecognizerConfig) -> whisper::Settings {
-    whisper::Settings {
-        precision: match config.precision {
-            Precision::Auto | Precision::Int8 => whisper::network::Precision::Int8,
-            Precision::Bf16 => whisper::network::Precision::Bf16,
-            Precision::F32 => whisper::network::Precision::F32,
-        },
+fn whisper_options(config: &RecognizerConfig) -> WhisperOptions {
+    WhisperOptions {
+        precision: config.precision.unwrap_or(Precision::Int8),
         beam_size: config.beam_size,
-        ..whisper::Settings::default()
+        ..WhisperOptions::default()
     }
 }
 

@@ -122,7 +122,10 @@ async fn find(
     on_pull: Option<OnPull<'_>>,
 ) -> Result<ModelDirectory, Error> {
     let opened = match (library.open(name), on_pull) {
-        (Err(models::Error::NotInstalled { .. }), Some(on_pull)) if config.models.auto_pull => {
+        (
+            Err(models::Error::NotInstalled { .. } | models::Error::NotConverted { .. }),
+            Some(on_pull),
+        ) if config.models.auto_pull => {
             services::pull(library, library.catalogue().get(name)?, on_pull).await?
         }
         (Err(unknown @ models::Error::Unknown { .. }), _) => {

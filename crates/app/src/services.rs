@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ::models::{Catalogue, Entry, Library, Mirrors, ModelDirectory, PullProgress, PullSettings};
+use ::models::{Catalogue, Entry, Library, Mirrors, ModelDirectory, PullOptions, PullProgress};
 use queue::AmqpConfig;
 use store::Stores;
 
@@ -15,14 +15,17 @@ use crate::{Config, ConfigError, Error};
 pub fn library(config: &Config) -> Result<Library, Error> {
     let invalid = |message: String| ConfigError::new(format!("models.mirrors: {message}"));
     let pair = |text: &String| {
-        let pair = text.split_once('=').ok_or_else(|| invalid(format!("`{text}` has no `=`")))?;
+        let pair = text
+            .split_once('=')
+            .ok_or_else(|| invalid(format!("`{text}` does not contain `=`")))?;
         Ok((pair.0.to_owned(), pair.1.to_owned()))
     };
     let mirrors =
         config.models.mirrors.iter().map(pair).collect::<Result<Vec<_>, ConfigError>>()?;
     let mirrors = Mirrors::new(mirrors).map_err(invalid)?;
-    let settings = PullSettings { mirrors, ..PullSettings::default() };
-    Ok(Library::new(config.models.directory.clone(), Catalogue::builtin()).with_settings(settings))
+    let pull_options = PullOptions { mirrors, ..PullOptions::default() };
+    Ok(Library::new(config.models.directory.clone(), Catalogue::builtin())
+        .with_pull_options(pull_options))
 }
 
 /// Opens the stores.

@@ -1,22 +1,27 @@
-//! Decodes files and says what was found, and how fast: `cargo run -p audio --example decode -- FILE…`
+//! Decodes files and prints their properties and the speed:
+//! `cargo run -p audio --example decode -- FILE…`
 #![allow(clippy::print_stdout)]
 
+use std::error::Error as _;
 use std::fs::File;
 use std::time::{Duration, Instant};
 
-use audio::{Block, ChannelMode, Decoder, Error, Limits, Options};
+use audio::{Block, ChannelMode, DecodeOptions, Decoder, Error, Limits};
 
 fn main() {
     for path in std::env::args().skip(1) {
         match decode(&path) {
             Ok(report) => println!("{path}: {report}"),
-            Err(e) => println!("{path}: {e}"),
+            Err(e) => match e.source() {
+                Some(cause) => println!("{path}: {e}: {cause}"),
+                None => println!("{path}: {e}"),
+            },
         }
     }
 }
 
 fn decode(path: &str) -> Result<String, Error> {
-    let options = Options {
+    let options = DecodeOptions {
         limits: Limits {
             max_bytes: u64::MAX,
             max_duration: Duration::from_secs(7 * 24 * 3600),

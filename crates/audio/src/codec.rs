@@ -1,4 +1,4 @@
-//! From what a container says of its audio track to a decoder that works.
+//! Opens a decoder for the codec parameters of a container's audio track.
 
 use std::sync::LazyLock;
 
@@ -13,7 +13,7 @@ use symphonia::core::formats::Track;
 use symphonia_adapter_libopus::OpusDecoder;
 
 use crate::Error;
-use crate::guard::guarded;
+use crate::panics::catch_panic;
 use crate::wav;
 
 static CODECS: LazyLock<CodecRegistry> = LazyLock::new(|| {
@@ -23,35 +23,43 @@ static CODECS: LazyLock<CodecRegistry> = LazyLock::new(|| {
     registry
 });
 
+/// A decoder and the properties of its stream.
 pub(crate) struct Codec {
     pub(crate) decoder: Box<dyn AudioDecoder>,
-    /// Short lower-case name.
+    /// Short lower-case name of the codec.
     pub(crate) name: &'static str,
     pub(crate) sample_rate: u32,
-    /// 0 if only the first packet tells.
+    /// Number of channels; 0 if it is known only after the first packet.
     pub(crate) channels: usize,
-    /// Frames at the beginning that the encoder put in and the decoder leaves in.
-    pub(crate) skip: u64,
+    /// Frames that the encoder added at the beginning and that are still to be skipped, because the
+    /// decoder does not remove them.
+    pub(crate) encoder_delay: u64,
 }
 
 impl Codec {
+    /// Opens the decoder of `track`.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the codec is unsupported, if its parameters are invalid, or if there are more than
+    /// `max_channels` channels.
     pub(crate) fn open(track: &Track, max_channels: usize) -> Result<Self, Error> {
         let Some(CodecParameters::Audio(params)) = &track.codec_params else {
             return Err(Error::UnsupportedCodec { codec: "an unknown codec".into() });
         };
-        let unsupported = || Error::UnsupportedCodec { codec: describe(params) };
+        let unsupported = || Error::UnsupportedCodec { codec: unsupported_codec_name(params) };
         let name = CODECS.get_audio_decoder(params.codec).ok_or_else(unsupported)?;
         let name = name.codec.info.short_name;
-        // Before the decoder: its buffers grow with the number of channels.
+        // Checked before the decoder is created, whose buffers grow with the number of channels.
         check_channels(params.channels.as_ref().map_or(1, |c| c.count()), max_channels)?;
 
-        let (params, skip) = amend(params);
-        // Guarded too: Vorbis and others parse their codebooks here.
+        let (params, encoder_delay) = decoder_params(params);
+        // This may panic, too: Vorbis and others parse their codebooks here.
         let decoder =
-            guarded(|| CODECS.make_audio_decoder(&params, &AudioDecoderOptions::default()))
+            catch_panic(|| CODECS.make_audio_decoder(&params, &AudioDecoderOptions::default()))
                 .map_err(|e| match e {
                     SymphoniaError::Unsupported(_) => unsupported(),
-                    other => Error::Corrupt(other.to_string()),
+                    other => Error::corrupt_by("the decoder refuses the codec parameters", other),
                 })?;
         let known = decoder.codec_params();
         let sample_rate = known.sample_rate.or(params.sample_rate).unwrap_or(0);
@@ -61,59 +69,60 @@ impl Codec {
         }
         let channels = channels.map_or(0, |c| c.count());
         check_sample_rate(sample_rate)?;
-        Ok(Codec { decoder, name, sample_rate, channels, skip })
+        Ok(Codec { decoder, name, sample_rate, channels, encoder_delay })
     }
 }
 
 pub(crate) fn check_channels(channels: usize, max: usize) -> Result<(), Error> {
     if channels == 0 {
-        return Err(Error::Corrupt("the header says that there are zero channels".into()));
+        return Err(Error::corrupt("the header declares zero channels"));
     }
     if channels > max {
         let (actual, limit) = (channels.to_string(), max.to_string());
-        return Err(Error::LimitExceeded { what: "the number of channels", actual, limit });
+        return Err(Error::LimitExceeded { quantity: "the number of channels", actual, limit });
     }
     Ok(())
 }
 
 pub(crate) fn check_sample_rate(rate: u32) -> Result<(), Error> {
-    /// The highest rate at which sound is sold (DXD at 768 kHz); more is a broken header.
-    const MAX: u32 = 768_000;
-    if rate == 0 || rate > MAX {
-        return Err(Error::Corrupt(format!("the header gives a sample rate of {rate} Hz")));
+    /// The highest sample rate in use (DXD at 768 kHz). A higher one means that the header is broken.
+    const MAX_RATE: u32 = 768_000;
+    if rate == 0 || rate > MAX_RATE {
+        return Err(Error::corrupt(format!("the header declares a sample rate of {rate} Hz")));
     }
     Ok(())
 }
 
-/// The parameters that the decoder needs, where they are not those that the container gives; and
-/// the frames to skip.
-fn amend(params: &AudioCodecParameters) -> (AudioCodecParameters, u64) {
+/// Returns the parameters for the decoder, which for some codecs differ from those of the container,
+/// and the encoder delay in frames.
+fn decoder_params(params: &AudioCodecParameters) -> (AudioCodecParameters, u64) {
     let mut amended = params.clone();
-    let mut skip = 0;
+    let mut encoder_delay = 0;
     match params.codec {
         CODEC_ID_OPUS => {
-            // The container may give the rate of what was encoded; Opus always decodes to 48 kHz
-            // (RFC 7845, 5.1).
+            // The container may declare the rate of the encoder's input, but Opus always decodes to
+            // 48 kHz (RFC 7845, 5.1).
             amended.with_sample_rate(48_000);
-            skip = amended.extra_data.as_deref_mut().map_or(0, take_pre_skip);
+            encoder_delay = amended.extra_data.as_deref_mut().map_or(0, take_pre_skip);
         }
         CODEC_ID_AAC => {
             if let Some(config) = params.extra_data.as_deref().and_then(aac_core_config) {
                 amended.with_extra_data(Box::new(config));
             }
         }
-        // CAF gives the eight bits of the code; the decoder wants those of what it stands for.
+        // CAF declares the eight bits of the code; the decoder expects those of the decoded sample.
         CODEC_ID_PCM_ALAW | CODEC_ID_PCM_MULAW => {
             (amended.bits_per_sample, amended.bits_per_coded_sample) = (None, None);
         }
         _ => {}
     }
-    (amended, skip)
+    (amended, encoder_delay)
 }
 
-/// Takes the pre-skip out of an `OpusHead` (RFC 7845, 5.1), in frames: the adapter applies it to
-/// the first packet only, of which it may be longer, and mistakes the big-endian number that MP4
-/// has there (`dOps`, version 0 instead of 1) for a little-endian one.
+/// Removes the pre-skip from an `OpusHead` (RFC 7845, 5.1) and returns it, in frames.
+///
+/// The adapter would apply it to the first packet only, which may be shorter than the pre-skip, and
+/// would read the big-endian number of MP4 (`dOps`, version 0 instead of 1) as little-endian.
 fn take_pre_skip(head: &mut [u8]) -> u64 {
     match head {
         [b'O', b'p', b'u', b's', b'H', b'e', b'a', b'd', version, _, a, b, ..] => {
@@ -126,11 +135,12 @@ fn take_pre_skip(head: &mut [u8]) -> u64 {
     }
 }
 
-/// For HE-AAC, the AudioSpecificConfig (ISO 14496-3, 1.6.2.1) of its AAC-LC core.
+/// Returns the AudioSpecificConfig (ISO 14496-3, 1.6.2.1) of the AAC-LC core of HE-AAC, or `None`
+/// for other profiles.
 ///
-/// The core is ordinary AAC-LC at half the rate; spectral band replication only adds what lies
-/// above half the core's rate: above 8 kHz for recordings of 32 kHz or more, which is above what is
-/// kept at 16 kHz. Parametric stereo makes two channels of the core's one.
+/// The core is ordinary AAC-LC at half the rate. Spectral band replication only adds frequencies
+/// above half the core's rate: above 8 kHz for recordings of 32 kHz or more, which resampling to
+/// 16 kHz removes. Parametric stereo turns the core's one channel into two.
 fn aac_core_config(config: &[u8]) -> Option<[u8; 2]> {
     const LC: u64 = 2;
     const SBR: u64 = 5;
@@ -162,8 +172,8 @@ fn aac_core_config(config: &[u8]) -> Option<[u8; 2]> {
     Some(((core << 11 | rate << 7 | channels << 3 | ga_specific) as u16).to_be_bytes())
 }
 
-/// A name for a codec that cannot be decoded.
-fn describe(params: &AudioCodecParameters) -> String {
+/// Returns a name for a codec that cannot be decoded.
+fn unsupported_codec_name(params: &AudioCodecParameters) -> String {
     const NAMES: &[(AudioCodecId, &str)] = &[
         (CODEC_ID_NULL_AUDIO, "an unknown codec"),
         (CODEC_ID_AC3, "AC-3 (Dolby Digital)"),
@@ -198,16 +208,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pre_skip_in_both_byte_orders() {
+    fn reads_the_pre_skip_in_both_byte_orders() {
         let mut ogg = *b"OpusHead\x01\x02\x38\x01\x80\xbb\0\0";
         let mut mp4 = *b"OpusHead\x00\x02\x01\x38\0\0\xbb\x80";
         assert_eq!(take_pre_skip(&mut ogg), 312);
         assert_eq!(take_pre_skip(&mut mp4), 312);
-        assert_eq!(take_pre_skip(&mut ogg), 0, "taken");
+        assert_eq!(take_pre_skip(&mut ogg), 0, "removed");
         assert_eq!(take_pre_skip(&mut []), 0);
     }
 
-    /// Values with their widths in bits, from the highest bit on.
+    /// Packs values of the given widths in bits, from the highest bit down.
     fn bits(fields: &[(u32, u32)]) -> [u8; 4] {
         let mut free = 32;
         let packed = fields.iter().fold(0, |packed, &(value, width)| {
@@ -218,14 +228,14 @@ mod tests {
     }
 
     #[test]
-    fn the_core_of_he_aac() {
+    fn finds_the_core_of_he_aac() {
         // SBR, 24 kHz (6), stereo; extension 48 kHz (3), LC, GASpecificConfig 000.
         let he = bits(&[(5, 5), (6, 4), (2, 4), (3, 4), (2, 5), (0, 3)]);
         assert_eq!(aac_core_config(&he), Some([0x13, 0x10]));
         // PS, mono core.
         let he_v2 = bits(&[(29, 5), (6, 4), (1, 4), (3, 4), (2, 5), (0, 3)]);
         assert_eq!(aac_core_config(&he_v2), Some([0x13, 0x08]));
-        assert_eq!(aac_core_config(&[0x14, 0x08, 0x56, 0xe5, 0]), None, "LC stays");
+        assert_eq!(aac_core_config(&[0x14, 0x08, 0x56, 0xe5, 0]), None, "already LC");
         assert_eq!(aac_core_config(&[]), None);
     }
 }

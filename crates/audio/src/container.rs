@@ -1,4 +1,4 @@
-//! From bytes to a demuxer, and what its header says.
+//! Opens the container of a recording and reads its header.
 
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::sync::LazyLock;
@@ -11,13 +11,28 @@ use symphonia::core::formats::{FormatId, FormatOptions};
 use symphonia::core::io::{MediaSource as _, MediaSourceStream};
 use symphonia::core::meta::MetadataOptions;
 
-use crate::guard::guarded;
+use crate::declared_end::apply_declared_end;
 use crate::mp4::Mp4;
 use crate::packets::Packets;
-use crate::promise::keep_promises;
+use crate::panics::catch_panic;
 use crate::source::Source;
 use crate::wav::WavReader;
-use crate::{Error, Info, sniff};
+use crate::{Error, identify};
+
+/// Properties of a recording, from its headers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Info {
+    /// Short lower-case name: `wav`, `flac`, `mp3`, `ogg`, `webm`, `mp4`, ...
+    pub container: String,
+    /// Short lower-case name: `pcm_s16le`, `flac`, `mp3`, `vorbis`, `opus`, `aac`, ...
+    pub codec: String,
+    /// Sample rate in Hz.
+    pub sample_rate: u32,
+    /// Number of channels in the file, not in the output.
+    pub channels: usize,
+    /// Duration in seconds, if the container declares one.
+    pub declared_duration: Option<f64>,
+}
 
 static PROBE: LazyLock<Probe> = LazyLock::new(|| {
     let mut probe = Probe::default();
@@ -26,12 +41,12 @@ static PROBE: LazyLock<Probe> = LazyLock::new(|| {
     probe
 });
 
-/// Finds the format of `source` and opens its audio track.
+/// Detects the format of `source` and opens its audio track.
 pub(crate) fn open(mut source: Source, max_channels: usize) -> Result<(Packets, Info), Error> {
     if source.head().is_empty() {
         return Err(Error::Empty);
     }
-    if let Some(description) = sniff::not_a_recording(source.head()) {
+    if let Some(description) = identify::identify_unsupported(source.head()) {
         return Err(Error::Unrecognized(description));
     }
     if is_mp4(source.head()) || index_may_be_at_the_end(source.head()) {
@@ -43,26 +58,26 @@ pub(crate) fn open(mut source: Source, max_channels: usize) -> Result<(Packets, 
     } else {
         Mp4::default()
     };
-    keep_promises(&mut source, &mp4);
+    apply_declared_end(&mut source, &mp4);
     let head = source.head().to_vec();
-    let witness = source.witness();
-    let reader = guarded(|| {
+    let monitor = source.monitor();
+    let reader = catch_panic(|| {
         let stream = MediaSourceStream::new(Box::new(source), Default::default());
-        // Of tags and pictures nothing is used.
+        // Tags and pictures are not used.
         let metadata = MetadataOptions::default()
             .limit_tag_bytes(Limit::Maximum(64 * 1024))
             .limit_visual_bytes(Limit::Maximum(0));
         PROBE.probe(&Hint::new(), stream, FormatOptions::default(), metadata)
     })
-    .map_err(|e| refusal(e, &head))?;
+    .map_err(|e| probe_error(e, &head))?;
 
     let container = container_name(reader.format_info().format, &head);
-    let mut packets = Packets::open(reader, witness, max_channels, container)?;
+    let mut packets = Packets::open(reader, monitor, max_channels, container)?;
     if packets.track().is_some_and(|track| mp4.is_big_endian(track.id)) {
         let codec = "wide big-endian PCM in QuickTime".into();
         return Err(Error::UnsupportedCodec { codec });
     }
-    packets.begin_at(|track| mp4.start(track));
+    packets.skip_encoder_delay(|track| mp4.start(track));
     let codec = packets.codec();
     let info = Info {
         container: container.into(),
@@ -80,15 +95,15 @@ fn is_mp4(head: &[u8]) -> bool {
     FIRST_ATOMS.iter().any(|known| atom == *known)
 }
 
-/// Containers that, as MP4, cannot be read forward only. Everything else is, so that symphonia
-/// neither searches the end for tags, nor scans the file to estimate its length, nor refuses one
-/// that was cut off.
+/// Returns whether the container is CAF or AIFF, which like MP4 cannot be read forward only. All
+/// other containers are read forward, so that symphonia does not search the end for tags, scan the
+/// file to estimate its length, or refuse a file that was cut off.
 fn index_may_be_at_the_end(head: &[u8]) -> bool {
     head.starts_with(b"caff") || head.starts_with(b"FORM")
 }
 
-/// Leaves `source` behind the ID3v2 tags at its beginning: a broken tag must not cost the recording,
-/// and the pictures in them are not worth reading.
+/// Moves `source` past the ID3v2 tags at its beginning, because a broken tag must not make the
+/// recording unreadable and the pictures in tags need not be read.
 fn skip_tags(source: &mut Source) -> io::Result<()> {
     const MAX_TAGS: usize = 8;
     for _ in 0..MAX_TAGS {
@@ -106,7 +121,8 @@ fn skip_tags(source: &mut Source) -> io::Result<()> {
 
 const ID3_HEADER: usize = 10;
 
-/// Bytes of the ID3v2 tag that begins with `header` (id3.org, ID3v2.4.0 structure, 3.1).
+/// Returns the length in bytes of the ID3v2 tag that begins with `header` (id3.org, ID3v2.4.0
+/// structure, 3.1).
 fn id3v2_len(header: &[u8]) -> Option<u64> {
     const HAS_FOOTER: u8 = 0x10;
     let [b'I', b'D', b'3', major, minor, flags, size @ ..] = header else { return None };
@@ -118,21 +134,20 @@ fn id3v2_len(header: &[u8]) -> Option<u64> {
     Some((ID3_HEADER + footer) as u64 + body)
 }
 
-fn refusal(error: SymphoniaError, head: &[u8]) -> Error {
+fn probe_error(error: SymphoniaError, head: &[u8]) -> Error {
     match error {
-        // There is no other way to tell that the probe found nothing.
+        // Only the message tells that the probe found no format.
         SymphoniaError::Unsupported(why) if why.starts_with("core (probe)") => {
-            Error::Unrecognized(sniff::describe(head))
+            Error::Unrecognized(identify::describe_unrecognized(head))
         }
-        SymphoniaError::Unsupported(why) if why.contains("missing moov") => Error::Corrupt(
+        SymphoniaError::Unsupported(why) if why.contains("missing moov") => Error::corrupt(
             "an MP4 file without its index (moov): the recording was not finished, or the file \
-             was cut off"
-                .into(),
+             was cut off",
         ),
         SymphoniaError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
-            Error::Corrupt("the file ends within its header".into())
+            Error::corrupt("the file ends within its header")
         }
-        other => Error::Corrupt(format!("the header cannot be read: {other}")),
+        other => Error::corrupt_by("the header cannot be read", other),
     }
 }
 
@@ -148,26 +163,27 @@ fn container_name(format: FormatId, head: &[u8]) -> &'static str {
         FORMAT_ID_ADTS => "aac",
         FORMAT_ID_OGG => "ogg",
         FORMAT_ID_ISOMP4 => "mp4",
-        // The document type stands among the first elements of the EBML header.
+        // The document type is among the first elements of the EBML header.
         FORMAT_ID_MKV if head.windows(4).take(64).any(|bytes| bytes == b"webm") => "webm",
         FORMAT_ID_MKV => "mkv",
         _ => "unknown",
     }
 }
 
-/// Seconds of audio that the header promises; `None` where it promises nothing.
+/// Returns the duration in seconds that the header declares, if it does.
 fn declared_duration(packets: &Packets, container: &str) -> Option<f64> {
     let track = packets.track()?;
     let seconds = match container {
         "mp4" => {
-            let skipped = packets.codec().skip as f64 / f64::from(packets.codec().sample_rate);
+            let skipped =
+                packets.codec().encoder_delay as f64 / f64::from(packets.codec().sample_rate);
             track.time_base?.calc_duration(track.duration?)?.as_secs_f64() - skipped
         }
         "mkv" | "webm" => {
             let media = packets.reader().media_info();
             media.time_base?.calc_duration(media.duration?)?.as_secs_f64()
         }
-        // The demuxer's estimate, from the first frames.
+        // The demuxer only estimates it from the first frames.
         "aac" => return None,
         _ => track.num_frames? as f64 / f64::from(packets.codec().sample_rate),
     };

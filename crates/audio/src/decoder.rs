@@ -1,71 +1,61 @@
+//! The public decoder: from a source of bytes to blocks of 16 kHz PCM.
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use symphonia::core::io::MediaSource;
 
 use crate::Error;
-use crate::container;
-use crate::packets::{End, Packets, Pcm};
+use crate::container::{self, Info};
+use crate::packets::{Packets, Pcm, StreamEnd};
 use crate::resample::Resampler;
-use crate::source::{Source, Witness};
+use crate::source::{ReadMonitor, Source};
 
-/// How the channels of a recording become streams of PCM.
+/// How the channels of a recording are output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChannelMode {
-    /// All channels averaged into one.
+    /// All channels, averaged into one.
     Mix,
-    /// Each channel on its own.
+    /// Each channel separately.
     Split,
 }
 
-/// What a recording may cost before it is refused.
+/// Limits above which a recording is refused.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Size of the file, where it is known in advance, and bytes read from it.
+    /// Limits the size of the file, if it is known in advance, and the bytes read.
     pub max_bytes: u64,
     pub max_duration: Duration,
     pub max_channels: usize,
 }
 
+/// Options for decoding one recording.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct DecodeOptions {
     pub limits: Limits,
     pub channels: ChannelMode,
-    /// Take what is there of a recording that ends before its header says, instead of refusing it.
+    /// Accepts a recording that ends before its header says, with a warning, instead of refusing it.
     pub allow_truncated: bool,
 }
 
-/// What the container says of the recording.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Info {
-    /// Short lower-case name: `wav`, `flac`, `mp3`, `ogg`, `webm`, `mp4`, ...
-    pub container: String,
-    /// Short lower-case name: `pcm_s16le`, `flac`, `mp3`, `vorbis`, `opus`, `aac`, ...
-    pub codec: String,
-    pub sample_rate: u32,
-    /// Channels in the file (not in the output).
-    pub channels: usize,
-    /// Seconds, if the container declares a length.
-    pub declared_duration: Option<f64>,
-}
-
-/// 16 kHz PCM in [-1, 1]: one vector per output channel, all of the same length.
+/// A block of 16 kHz PCM in [-1, 1]: one vector per output channel, all of the same length.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Block {
     pub channels: Vec<Vec<f32>>,
 }
 
-/// What was found on the way; complete once [`Decoder::next_block`] has returned `false`.
+/// Results of decoding, complete once [`Decoder::next_block`] has returned `false`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Report {
     /// Seconds of audio decoded.
     pub duration: f64,
     pub bytes_read: u64,
-    /// Damaged packets that were skipped, samples that were not finite and became zero, a header
-    /// that disagrees with the file: sentences for the transcript.
+    /// Sentences for the transcript: about damaged packets, samples that were not finite, and headers
+    /// that disagree with the file.
     pub warnings: Vec<String>,
 }
 
-/// A recording being decoded, a block at a time, in memory that does not grow with its length.
+/// Decodes a recording block by block, in memory that does not grow with its length.
 pub struct Decoder {
     info: Info,
     report: Report,
@@ -73,28 +63,31 @@ pub struct Decoder {
     mode: ChannelMode,
     allow_truncated: bool,
     packets: Packets,
-    witness: Witness,
+    monitor: ReadMonitor,
     resampler: Resampler,
-    /// As decoded, and with the channels as they go out.
+    /// PCM as decoded.
     pcm: Pcm,
+    /// The same with the channels as they are output.
     planes: Vec<Vec<f32>>,
-    /// Seconds before the last change of the sample rate, and frames since.
+    /// Seconds decoded before the last change of the sample rate.
     seconds_before: f64,
+    /// Frames decoded since then.
     frames: u64,
+    /// Samples that were NaN or infinite.
     not_finite: u64,
     finished: bool,
 }
 
 impl Decoder {
-    /// Detects the format by content and reads the headers. Bytes are read forward only, unless
-    /// the container is MP4, CAF or AIFF, whose index may stand at the end.
-    pub fn open(source: Box<dyn MediaSource>, options: &Options) -> Result<Self, Error> {
+    /// Detects the format from the content and reads the headers. Reads forward only, unless the
+    /// container is MP4, CAF or AIFF, whose index may be at the end of the file.
+    pub fn open(source: Box<dyn MediaSource>, options: &DecodeOptions) -> Result<Self, Error> {
         let source = Source::open(source, options.limits.max_bytes)?;
-        let witness = source.witness();
+        let monitor = source.monitor();
         let limits = options.limits.clone();
         let opened = container::open(source, limits.max_channels);
-        // What symphonia made of a failed read does not matter.
-        if let Some(failure) = witness.take_failure() {
+        // symphonia may report a failed read as the end of the file or as another error.
+        if let Some(failure) = monitor.take_failure() {
             return Err(failure.into());
         }
         let (packets, info) = opened?;
@@ -108,13 +101,13 @@ impl Decoder {
         Ok(Decoder {
             resampler: Resampler::new(info.sample_rate, channels)?,
             planes: vec![Vec::new(); channels],
-            report: Report { bytes_read: witness.bytes_read(), ..Report::default() },
+            report: Report { bytes_read: monitor.bytes_read(), ..Report::default() },
             info,
             limits,
             mode: options.channels,
             allow_truncated: options.allow_truncated,
             packets,
-            witness,
+            monitor,
             pcm: Pcm::default(),
             seconds_before: 0.0,
             frames: 0,
@@ -123,21 +116,23 @@ impl Decoder {
         })
     }
 
+    /// Returns the properties of the recording.
     pub fn info(&self) -> &Info {
         &self.info
     }
 
-    /// Number of vectors in each block: 1 for [`ChannelMode::Mix`].
+    /// Returns the number of vectors in each block: 1 for [`ChannelMode::Mix`].
     pub fn output_channels(&self) -> usize {
         self.planes.len()
     }
 
-    /// Fills `block` (whose buffers are reused) with the next PCM, a second or so of it. `false` at
-    /// the end of the recording.
+    /// Fills `block`, whose buffers are reused, with about a second of PCM. Returns `false` at the end
+    /// of the recording.
     ///
     /// # Errors
-    /// Those that only the whole recording shows, [`Error::Truncated`] and [`Error::Corrupt`], come
-    /// instead of its last block.
+    ///
+    /// Errors that depend on the whole recording ([`Error::Truncated`] and [`Error::Corrupt`]) are
+    /// returned in place of its last block.
     pub fn next_block(&mut self, block: &mut Block) -> Result<bool, Error> {
         block.channels.resize_with(self.output_channels(), Vec::new);
         for channel in &mut block.channels {
@@ -145,26 +140,27 @@ impl Decoder {
         }
         while !self.finished && block.channels[0].len() < crate::SAMPLE_RATE as usize {
             if self.packets.next(&mut self.pcm)? {
-                self.take_pcm(block)?;
+                self.process_pcm(block)?;
             } else {
                 self.finished = true;
                 self.resampler.finish(&mut block.channels)?;
-                self.conclude()?;
+                self.check_completeness()?;
             }
         }
         for sample in block.channels.iter_mut().flatten() {
             *sample = sample.clamp(-1.0, 1.0);
         }
-        self.report.bytes_read = self.witness.bytes_read();
+        self.report.bytes_read = self.monitor.bytes_read();
         Ok(!block.channels[0].is_empty())
     }
 
+    /// Returns the results so far.
     pub fn report(&self) -> &Report {
         &self.report
     }
 
-    /// Passes what was decoded through the channel mode and the resampler into `block`.
-    fn take_pcm(&mut self, block: &mut Block) -> Result<(), Error> {
+    /// Mixes or splits the channels of the decoded PCM and resamples it into `block`.
+    fn process_pcm(&mut self, block: &mut Block) -> Result<(), Error> {
         let rate = self.pcm.sample_rate;
         if rate != self.resampler.sample_rate() {
             self.resampler.finish(&mut block.channels)?;
@@ -185,8 +181,8 @@ impl Decoder {
                 *sample = 0.0;
                 self.not_finite += 1;
             }
-            // Room for what codecs overshoot; but the Fourier transforms of the resampler must not
-            // run into infinity.
+            // Codecs may overshoot [-1, 1], but the Fourier transforms of the resampler must not
+            // overflow.
             *sample = sample.clamp(-16.0, 16.0);
         }
         match self.mode {
@@ -195,9 +191,9 @@ impl Decoder {
                 std::mem::swap(&mut self.planes, &mut self.pcm.planes);
             }
             ChannelMode::Split => {
-                return Err(Error::Corrupt(format!(
+                return Err(Error::corrupt(format!(
                     "the number of channels changes from {} to {} after {:.1} s, so they cannot \
-                     be told apart",
+                     be separated",
                     self.planes.len(),
                     self.pcm.planes.len(),
                     self.report.duration
@@ -207,16 +203,16 @@ impl Decoder {
         self.resampler.push(&self.planes, &mut block.channels)
     }
 
-    /// Judges the recording at its end.
-    fn conclude(&mut self) -> Result<(), Error> {
-        let (damage, end) = (self.packets.damage(), self.packets.end());
+    /// Checks at the end whether the recording was complete and readable; adds warnings.
+    fn check_completeness(&mut self) -> Result<(), Error> {
+        let (stats, end) = (self.packets.stats(), self.packets.end());
         let decoded = self.report.duration;
-        // The duration in a Matroska header is that of the longest track: a short audio track
-        // beside a longer video is whole.
+        // A Matroska header declares the duration of the longest track, so an audio track that is
+        // shorter than the video is complete.
         let may_be_shorter = matches!(self.info.container.as_str(), "mkv" | "webm");
-        let expected =
-            self.info.declared_duration.filter(|_| !(may_be_shorter && end == Some(&End::Whole)));
-        // A browser's recording, say, whose only end is that of the file.
+        let ended_regularly = matches!(end, Some(StreamEnd::Complete));
+        let expected = self.info.declared_duration.filter(|_| !(may_be_shorter && ended_regularly));
+        // For example a browser's recording, which ends where the file ends.
         let is_live = may_be_shorter && expected.is_none();
         let short = expected.filter(|declared| declared - decoded > TOLERATED_SECONDS);
         let truncated = short.filter(|declared| {
@@ -224,43 +220,45 @@ impl Decoder {
             decoded == 0.0 || missing > MISSING_SECONDS && missing > MISSING_SHARE * declared
         });
         let is_complete = expected.is_some() && short.is_none();
-        let corrupt = damage
+        let corrupt = stats
             .is_corrupt()
-            .then(|| format!("{} of {} packets cannot be decoded", damage.damaged, damage.packets));
-        let broken = match end {
-            // What follows a whole recording is none of it: tags, padding.
-            Some(End::Broken(_)) if is_complete => None,
-            Some(End::Broken(why)) => Some(format!("unreadable after {decoded:.1} s: {why}")),
+            .then(|| format!("{} of {} packets cannot be decoded", stats.damaged, stats.packets));
+        let unreadable = match end {
+            // Data after a complete recording is not part of it: tags, padding.
+            Some(StreamEnd::Unreadable(_)) if is_complete => None,
+            Some(StreamEnd::Unreadable(error)) => {
+                Some((format!("unreadable after {decoded:.1} s"), error))
+            }
             _ => None,
         };
 
-        if let Some(why) = corrupt {
-            return Err(Error::Corrupt(why));
+        if let Some(reason) = corrupt {
+            return Err(Error::corrupt(reason));
         }
         if !self.allow_truncated || decoded == 0.0 {
             if let Some(declared) = truncated {
                 return Err(Error::Truncated { declared, decoded });
             }
-            if let Some(why) = broken {
-                return Err(Error::Corrupt(why));
+            if let Some((reason, error)) = unreadable {
+                return Err(Error::corrupt_by(reason, Arc::clone(error)));
             }
         }
         let warnings = &mut self.report.warnings;
         if let Some(declared) = short {
             let error = Error::Truncated { declared, decoded };
-            warnings.push(format!("{error}; what is there was taken"));
-        } else if let Some(why) = broken {
-            warnings.push(format!("{why}; what came before was taken"));
-        } else if end == Some(&End::CutOff) && !damage.chained && !is_live {
+            warnings.push(format!("{error}; the available audio was decoded"));
+        } else if let Some((reason, error)) = unreadable {
+            warnings.push(format!("{reason}: {error}; the audio before that was decoded"));
+        } else if matches!(end, Some(StreamEnd::CutOff)) && !stats.chained && !is_live {
             warnings.push("truncated: the file ends in the middle of a packet".into());
         }
-        if damage.has_surplus() {
-            warnings.push("the recording goes on after the length that its header gives".into());
+        if stats.has_surplus() {
+            warnings.push("the recording continues after the end that its header declares".into());
         }
-        if damage.damaged > 0 {
+        if stats.damaged > 0 {
             warnings.push(format!(
                 "{} of {} packets are damaged and were replaced by silence",
-                damage.damaged, damage.packets
+                stats.damaged, stats.packets
             ));
         }
         if self.not_finite > 0 {
@@ -270,11 +268,12 @@ impl Decoder {
     }
 }
 
-/// A recording that is shorter than its header says by no more than this is whole: headers count
-/// what encoders put before and after the sound.
+/// A recording may be shorter than its header declares by this many seconds and still be complete,
+/// because headers include the frames that encoders add before and after the audio.
 const TOLERATED_SECONDS: f64 = 0.1;
 
-/// It is truncated if more than both of these are missing; in between, a warning says so.
+/// A recording is truncated if it lacks more than this many seconds and more than
+/// [`MISSING_SHARE`] of the declared duration. If it lacks less, there is only a warning.
 const MISSING_SECONDS: f64 = 0.5;
 const MISSING_SHARE: f64 = 0.01;
 
@@ -284,10 +283,10 @@ fn check_duration(seconds: f64, limits: &Limits) -> Result<(), Error> {
         return Ok(());
     }
     let (actual, limit) = (format!("{seconds:.0} s or more"), format!("{limit:.0} s"));
-    Err(Error::LimitExceeded { what: "the duration", actual, limit })
+    Err(Error::LimitExceeded { quantity: "the duration", actual, limit })
 }
 
-/// The average of `planes`.
+/// Writes the average of `planes` to `out`.
 fn mix(planes: &[Vec<f32>], out: &mut Vec<f32>) {
     out.clear();
     let Some((first, rest)) = planes.split_first() else { return };

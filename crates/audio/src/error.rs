@@ -1,35 +1,50 @@
-use std::io;
+//! Errors of decoding.
+
+use std::{error, io};
 
 use crate::source::Failure;
 
-/// Why a recording could not be turned into PCM. Every variant is permanent for the recording, save
-/// [`Error::Read`], which carries what the source of the bytes said.
+/// Why a recording could not be decoded. All errors but [`Error::Read`] are permanent: the same
+/// bytes fail again.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     #[error("the file is empty")]
     Empty,
+    /// Not a recording, or one in a format that no demuxer knows; describes the content.
     #[error("not a recording in a known format: {0}")]
     Unrecognized(String),
     #[error("no audio track in this {container} file")]
     NoAudioTrack { container: String },
     #[error("cannot decode {codec}")]
     UnsupportedCodec { codec: String },
-    #[error("corrupt: {0}")]
-    Corrupt(String),
-    #[error("truncated: the header promises {declared:.1} s, the file holds {decoded:.1} s")]
+    #[error("corrupt: {reason}")]
+    Corrupt {
+        reason: String,
+        /// The demuxer's, decoder's or resampler's error.
+        #[source]
+        source: Option<Box<dyn error::Error + Send + Sync>>,
+    },
+    /// The file ends long before its header says, both in seconds.
+    #[error("truncated: the header declares {declared:.1} s, the file contains {decoded:.1} s")]
     Truncated { declared: f64, decoded: f64 },
-    #[error("{what} is {actual}, the limit is {limit}")]
-    LimitExceeded { what: &'static str, actual: String, limit: String },
-    /// The byte source failed; the inner error may hold a typed cause (`io::Error::get_ref`).
-    #[error("read failed: {0}")]
+    #[error("{quantity} is {actual}, the limit is {limit}")]
+    LimitExceeded { quantity: &'static str, actual: String, limit: String },
+    /// The source of the bytes failed. Its error may contain a typed cause (`io::Error::get_ref`).
+    #[error("read failed")]
     Read(#[source] io::Error),
 }
 
 impl Error {
-    /// Whether the same bytes can never be decoded, as against a source that failed to give them.
-    pub fn is_permanent(&self) -> bool {
-        !matches!(self, Error::Read(_))
+    pub(crate) fn corrupt(reason: impl Into<String>) -> Self {
+        Self::Corrupt { reason: reason.into(), source: None }
+    }
+
+    pub(crate) fn corrupt_by(
+        reason: impl Into<String>,
+        source: impl error::Error + Send + Sync + 'static,
+    ) -> Self {
+        Self::Corrupt { reason: reason.into(), source: Some(Box::new(source)) }
     }
 }
 
@@ -38,7 +53,7 @@ impl From<Failure> for Error {
         match failure {
             Failure::Read(e) => Error::Read(e),
             Failure::TooLong { actual, limit } => Error::LimitExceeded {
-                what: "the size",
+                quantity: "the size",
                 actual: actual.map_or("more".into(), |len| format!("{len} bytes")),
                 limit: format!("{limit} bytes"),
             },

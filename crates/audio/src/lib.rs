@@ -1,21 +1,50 @@
-//! Bytes to 16 kHz PCM: containers, codecs, channels, resampling, as a stream and within limits.
+//! Decodes recordings to 16 kHz PCM: containers, codecs, channels and resampling, as a stream and
+//! within limits.
+//!
+//! ```no_run
+//! use std::{fs::File, time::Duration};
+//!
+//! use audio::{Block, ChannelMode, DecodeOptions, Decoder, Error, Limits};
+//!
+//! # fn main() -> Result<(), Error> {
+//! let options = DecodeOptions {
+//!     limits: Limits {
+//!         max_bytes: 4 << 30,
+//!         max_duration: Duration::from_secs(12 * 3600),
+//!         max_channels: 8,
+//!     },
+//!     channels: ChannelMode::Mix,
+//!     allow_truncated: false,
+//! };
+//! let file = File::open("recording.m4a").map_err(Error::Read)?;
+//! let mut decoder = Decoder::open(Box::new(file), &options)?;
+//! let mut block = Block::default();
+//! let mut samples = Vec::new();
+//! while decoder.next_block(&mut block)? {
+//!     samples.extend_from_slice(&block.channels[0]);
+//! }
+//! println!("{} s of {}", decoder.report().duration, decoder.info().codec);
+//! # Ok(())
+//! # }
+//! ```
 
 mod codec;
 mod container;
+mod declared_end;
 mod decoder;
 mod error;
-mod guard;
+mod identify;
 mod mp4;
 mod packets;
-mod promise;
+mod panics;
 mod resample;
-mod sniff;
 mod source;
 mod wav;
 
-pub use decoder::{Block, ChannelMode, Decoder, Info, Limits, Options, Report};
+pub use container::Info;
+pub use decoder::{Block, ChannelMode, DecodeOptions, Decoder, Limits, Report};
 pub use error::Error;
 pub use symphonia::core::io::MediaSource;
 
-/// Rate of everything that leaves this crate, in Hz: what the speech models were trained on.
+/// Sample rate of all decoded audio in Hz, the rate that the speech models were trained on.
 pub const SAMPLE_RATE: u32 = 16_000;

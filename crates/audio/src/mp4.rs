@@ -1,22 +1,23 @@
-//! What symphonia does not read, or not as it is needed, of an MP4 file (ISO 14496-12).
+//! Reads the atoms of an MP4 file (ISO 14496-12) that symphonia ignores or interprets otherwise than
+//! this crate needs.
 
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 
 use crate::source::Source;
 
-/// What [`Mp4::read`] found; empty for other files.
+/// Properties read from an MP4 file; empty for other files.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Mp4 {
-    /// Where the audio ends (`mdat`), in a file whose index (`moov`) comes before it.
+    /// End of the audio data (`mdat`), in a file whose index (`moov`) comes first.
     pub(crate) end_of_data: Option<u64>,
-    /// Track ids, and where within the track's media its first edit begins, in units of the track.
+    /// Track ids with the start of the track's first edit within its media, in units of the track.
     starts: Vec<(u32, u64)>,
-    /// Track ids of PCM that symphonia takes for little-endian.
+    /// Ids of tracks with big-endian PCM that symphonia decodes as little-endian.
     big_endian: Vec<u32>,
 }
 
-/// Atoms looked at on each level: of the file, of its index, of a track. Each may cost a request
-/// to a remote store, and more than these there are only in files made to waste time.
+/// Maximum number of atoms read on each level: of the file, of its index, of a track. Each may cost a
+/// request to a remote store. Only malicious files have more.
 const MAX_ATOMS: usize = 32;
 
 struct Atom {
@@ -26,9 +27,9 @@ struct Atom {
 }
 
 impl Mp4 {
-    /// Looks through the outlines of `source`, from its beginning, and leaves it where it was.
+    /// Reads the atoms of `source` from its beginning and restores its position.
     pub(crate) fn read(source: &mut Source) -> io::Result<Self> {
-        let place = source.stream_position()?;
+        let position = source.stream_position()?;
         let (mut mp4, mut has_index) = (Mp4::default(), false);
         for atom in atoms(source, 0, u64::MAX)? {
             match &atom.kind {
@@ -44,7 +45,7 @@ impl Mp4 {
                 _ => {}
             }
         }
-        source.seek(SeekFrom::Start(place))?;
+        source.seek(SeekFrom::Start(position))?;
         Ok(mp4)
     }
 
@@ -67,19 +68,19 @@ impl Mp4 {
         Ok(())
     }
 
-    /// Whether the track is PCM that would be decoded to noise.
+    /// Returns whether the track is PCM that symphonia would decode to noise.
     pub(crate) fn is_big_endian(&self, track: u32) -> bool {
         self.big_endian.contains(&track)
     }
 
-    /// Where the first edit of the track begins: what comes before is what the encoder put in.
+    /// Returns the start of the track's first edit. The audio before it is the encoder's delay.
     pub(crate) fn start(&self, track: u32) -> Option<u64> {
         self.starts.iter().find(|(id, _)| *id == track).map(|&(_, start)| start)
     }
 }
 
-/// The atoms from `pos` to `end`, as far as they make sense. In a file, no further than to the
-/// first that holds audio once the index is known.
+/// Returns the atoms from `pos` to `end`, up to the first invalid one. On the level of the file, stops
+/// at the first atom with audio data after the index.
 fn atoms(source: &mut Source, pos: u64, end: u64) -> io::Result<Vec<Atom>> {
     atoms_until(source, pos, end, |atom, before| {
         matches!(&atom.kind, b"mdat" | b"moof") && before.iter().any(|a| &a.kind == b"moov")
@@ -100,7 +101,7 @@ fn atoms_until(
             1 => (long.iter().fold(0, |size, &b| size << 8 | u64::from(b)), 16),
             size => (u64::from(size), 8),
         };
-        // A size of 0 means: to the end of the file.
+        // A size of 0 means that the atom extends to the end of the file.
         let Some(atom_end) = pos.checked_add(size).filter(|_| size >= header_len) else { break };
         let atom = Atom { kind: [*k0, *k1, *k2, *k3], body: pos + header_len, end: atom_end };
         let last = is_last(&atom, &found);
@@ -113,9 +114,9 @@ fn atoms_until(
     Ok(found)
 }
 
-/// The start of the first edit (`elst`, 8.6.6) that is not empty.
+/// Returns the start of the first edit (`elst`, 8.6.6) that is not empty.
 fn first_edit(source: &mut Source, edits: &Atom) -> io::Result<Option<u64>> {
-    /// An empty edit before the first at most, as of a sound that begins after the picture.
+    /// At most one empty edit comes before the first, when the sound begins after the picture.
     const MAX_EDITS: usize = 2;
     let Some(list) = child(source, edits, b"elst")? else { return Ok(None) };
     let body = read_body(source, &list, 8 + 20 * MAX_EDITS as u64)?;
@@ -126,8 +127,8 @@ fn first_edit(source: &mut Source, edits: &Atom) -> io::Result<Option<u64>> {
         .find(|&time| time >> (8 * width - 1) == 0))
 }
 
-/// Whether the samples are wide, of a kind whose byte order an atom of its own tells (QuickTime
-/// File Format, `enda`), and that does not say little-endian.
+/// Returns whether the samples are 24-bit or wider, in a format whose byte order a separate atom
+/// declares (QuickTime File Format, `enda`), and that atom does not say little-endian.
 fn is_big_endian(source: &mut Source, media: &Atom) -> io::Result<bool> {
     let Some(info) = child(source, media, b"minf")? else { return Ok(false) };
     let Some(tables) = child(source, &info, b"stbl")? else { return Ok(false) };
@@ -139,18 +140,18 @@ fn is_big_endian(source: &mut Source, media: &Atom) -> io::Result<bool> {
     Ok(is_wide && !body.windows(6).any(|bytes| bytes == b"enda\0\x01"))
 }
 
-/// The first atom of a kind within another.
+/// Returns the first atom of a kind within another.
 fn child(source: &mut Source, parent: &Atom, kind: &[u8; 4]) -> io::Result<Option<Atom>> {
     let found = atoms_until(source, parent.body, parent.end, |atom, _| &atom.kind == kind)?;
     Ok(found.into_iter().next_back().filter(|atom| &atom.kind == kind))
 }
 
-/// The first `len` bytes of an atom, or all.
+/// Returns the first `len` bytes of an atom's body, or all if it is shorter.
 fn read_body(source: &mut Source, atom: &Atom, len: u64) -> io::Result<Vec<u8>> {
     read_at(source, atom.body, len.min(atom.end - atom.body))
 }
 
-/// As many of `len` bytes at `pos` as there are.
+/// Reads up to `len` bytes at `pos`.
 fn read_at(source: &mut Source, pos: u64, len: u64) -> io::Result<Vec<u8>> {
     source.seek(SeekFrom::Start(pos))?;
     let mut bytes = Vec::new();
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_edit_of_each_track() {
+    fn reads_the_first_edit_of_each_track() {
         let tkhd = |id: u8| atom(b"tkhd", &[&[0; 15], [id].as_slice()].concat());
         let mut v0 = vec![0, 0, 0, 0, 0, 0, 0, 2];
         v0.extend([0, 0, 0, 9, 0xff, 0xff, 0xff, 0xff, 0, 1, 0, 0]); // empty
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn the_byte_order_of_wide_samples() {
+    fn reads_the_byte_order_of_wide_samples() {
         let track = |id: u8, kind: &[u8; 4], order: u8| {
             let wave = atom(b"wave", &atom(b"enda", &[0, order]));
             let entry = atom(kind, &[vec![0; 28], wave].concat());
@@ -221,9 +222,9 @@ mod tests {
     }
 
     #[test]
-    fn an_index_at_the_end_promises_nothing() {
+    fn an_index_at_the_end_declares_no_end_of_data() {
         let parts = [atom(b"ftyp", b"M4A "), atom(b"mdat", &[7; 100]), atom(b"moov", b"")];
         assert_eq!(read(parts.concat()), Some(Mp4::default()));
-        assert_eq!(read(b"nothing of the sort".to_vec()), Some(Mp4::default()));
+        assert_eq!(read(b"not an MP4 file".to_vec()), Some(Mp4::default()));
     }
 }

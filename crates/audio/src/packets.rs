@@ -1,4 +1,7 @@
-//! From a container's packets to PCM at the recording's own rate, past what is damaged.
+//! Decodes a container's packets to PCM at the recording's sample rate; damaged packets become
+//! silence.
+
+use std::sync::Arc;
 
 use symphonia::core::errors::Error as SymphoniaError;
 use symphonia::core::formats::{FormatReader, Track, TrackType};
@@ -7,10 +10,10 @@ use symphonia::core::units::{Duration, TimeBase};
 
 use crate::Error;
 use crate::codec::{Codec, check_channels, check_sample_rate};
-use crate::guard::{PANICKED, guarded};
-use crate::source::Witness;
+use crate::panics::{PANICKED, catch_panic};
+use crate::source::ReadMonitor;
 
-/// PCM as decoded: one plane per channel, all of the same length.
+/// Decoded PCM: one plane per channel, all of the same length.
 #[derive(Default)]
 pub(crate) struct Pcm {
     pub(crate) planes: Vec<Vec<f32>>,
@@ -37,68 +40,75 @@ impl Pcm {
     }
 }
 
-/// How the packets ended.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum End {
-    /// Where the container says.
-    Whole,
-    /// In the middle of something.
+/// How the sequence of packets ended.
+#[derive(Debug)]
+pub(crate) enum StreamEnd {
+    /// At the end of the container.
+    Complete,
+    /// In the middle of an element.
     CutOff,
-    /// At something that the demuxer could not get past.
-    Broken(String),
+    /// At data that the demuxer could not read, with its error.
+    Unreadable(Arc<SymphoniaError>),
 }
 
-/// What was found on the way.
+/// Counts of packets and of problems with them.
 #[derive(Debug, Default)]
-pub(crate) struct Damage {
+pub(crate) struct PacketStats {
+    /// Packets decoded, damaged ones included.
     pub(crate) packets: u64,
+    /// Packets that could not be decoded.
     pub(crate) damaged: u64,
-    /// Another recording follows the first in the same file.
+    /// Whether another recording follows the first in the same file.
     pub(crate) chained: bool,
-    /// Packets after the end that the header gives.
+    /// Packets after the end that the header declares.
     surplus: u64,
 }
 
-impl Damage {
-    /// Beyond the two packets that an encoder may fill with padding alone.
+impl PacketStats {
+    /// Returns whether audio follows the declared end. An encoder may fill two packets with padding
+    /// alone, so those do not count.
     pub(crate) fn has_surplus(&self) -> bool {
         self.surplus > 2
     }
 
-    /// The beginning of a file that was cut out of a longer one never decodes whole.
-    const ALWAYS_FORGIVEN: u64 = 2;
+    /// Damaged packets that never make a recording corrupt: in a file that was cut out of a longer
+    /// one, the first packets do not decode.
+    const TOLERATED_DAMAGE: u64 = 2;
 
+    /// Returns whether more than a tenth of the packets are damaged, or all.
     pub(crate) fn is_corrupt(&self) -> bool {
-        self.damaged > Self::ALWAYS_FORGIVEN && self.damaged * 10 > self.packets
+        self.damaged > Self::TOLERATED_DAMAGE && self.damaged * 10 > self.packets
             || self.packets > 0 && self.damaged == self.packets
     }
 
-    /// Whether going on is pointless, long before the end.
-    fn is_hopeless(&self) -> bool {
+    /// Returns whether so much is damaged that decoding stops before the end.
+    fn is_mostly_damaged(&self) -> bool {
         self.damaged > 500 && self.damaged * 2 > self.packets
     }
 }
 
+/// The packets of an audio track, decoded one by one.
 pub(crate) struct Packets {
     reader: Box<dyn FormatReader>,
-    witness: Witness,
+    monitor: ReadMonitor,
     max_channels: usize,
     track: u32,
     time_base: Option<TimeBase>,
     codec: Codec,
-    damage: Damage,
-    /// Packets in a row that held no audio.
-    barren: u32,
-    /// What was decoded to learn the number of channels.
-    ahead: Option<Pcm>,
-    end: Option<End>,
+    stats: PacketStats,
+    /// Consecutive packets without audio.
+    packets_without_audio: u32,
+    /// Audio decoded in advance to find out the number of channels.
+    lookahead: Option<Pcm>,
+    end: Option<StreamEnd>,
 }
 
 impl Packets {
-    /// Takes the default audio track of `reader`; `container` is for the error without one.
+    /// Opens the default audio track of `reader`. `container` names the container in the error if
+    /// there is no audio track.
     pub(crate) fn open(
         reader: Box<dyn FormatReader>,
-        witness: Witness,
+        monitor: ReadMonitor,
         max_channels: usize,
         container: &str,
     ) -> Result<Self, Error> {
@@ -108,37 +118,38 @@ impl Packets {
         let codec = Codec::open(track, max_channels)?;
         let mut packets = Packets {
             reader,
-            witness,
+            monitor,
             max_channels,
             track: id,
             time_base,
             codec,
-            damage: Damage::default(),
-            barren: 0,
-            ahead: None,
+            stats: PacketStats::default(),
+            packets_without_audio: 0,
+            lookahead: None,
             end: None,
         };
         if packets.codec.channels == 0 {
-            // MP3 in MP4.
+            // MP3 in MP4 declares its channels only in the first packet.
             let mut first = Pcm::default();
             if !packets.next(&mut first)? {
-                return Err(Error::Corrupt("no packet can be decoded".into()));
+                return Err(Error::corrupt("no packet can be decoded"));
             }
-            packets.ahead = Some(first);
+            packets.lookahead = Some(first);
         }
         Ok(packets)
     }
 
-    /// Skips the encoder's delay: what comes before the place, in units of the track, that `start`
-    /// gives for its id. A longer stretch is no delay, but was cut away by hand: it is kept.
-    pub(crate) fn begin_at(&mut self, start: impl Fn(u32) -> Option<u64>) {
+    /// Skips the audio before the time that `start` returns for the track id, in units of the track:
+    /// it is the encoder's delay. If it is longer than half a second, an editor cut it away, and it
+    /// is kept.
+    pub(crate) fn skip_encoder_delay(&mut self, start: impl Fn(u32) -> Option<u64>) {
         const MAX_SECONDS: f64 = 0.5;
         let start = start(self.track).map(Duration::new);
         let time = start.and_then(|start| self.time_base?.calc_duration(start));
         let seconds = time.map_or(0.0, |time| time.as_secs_f64());
         if seconds <= MAX_SECONDS {
             let frames = (seconds * f64::from(self.codec.sample_rate)).round() as u64;
-            self.codec.skip = self.codec.skip.max(frames);
+            self.codec.encoder_delay = self.codec.encoder_delay.max(frames);
         }
     }
 
@@ -154,36 +165,37 @@ impl Packets {
         &self.codec
     }
 
-    pub(crate) fn damage(&self) -> &Damage {
-        &self.damage
+    pub(crate) fn stats(&self) -> &PacketStats {
+        &self.stats
     }
 
-    /// How the packets ended, once [`Packets::next`] has returned `false`.
-    pub(crate) fn end(&self) -> Option<&End> {
+    /// Returns how the packets ended, once [`Packets::next`] has returned `false`.
+    pub(crate) fn end(&self) -> Option<&StreamEnd> {
         self.end.as_ref()
     }
 
-    /// Fills `pcm` with the next audio. `false` at the end, for whatever reason: see
-    /// [`Packets::end`].
+    /// Fills `pcm` with the next audio. Returns `false` at the end, whose cause [`Packets::end`]
+    /// returns.
     pub(crate) fn next(&mut self, pcm: &mut Pcm) -> Result<bool, Error> {
-        /// More than any codec or muxer puts before the first sound.
-        const MAX_BARREN: u32 = 10_000;
+        /// More than any codec or muxer puts before the first audio.
+        const MAX_WITHOUT_AUDIO: u32 = 10_000;
         while self.end.is_none() {
-            if let Some(ahead) = self.ahead.take() {
-                *pcm = ahead;
+            if let Some(lookahead) = self.lookahead.take() {
+                *pcm = lookahead;
             } else {
                 let Some(mut packet) = self.next_packet()? else { break };
                 self.keep_surplus(&mut packet);
                 self.decode(&packet, pcm)?;
             }
-            let skip = self.codec.skip.min(pcm.frames() as u64);
+            let skip = self.codec.encoder_delay.min(pcm.frames() as u64);
             pcm.skip(skip as usize);
-            self.codec.skip -= skip;
-            self.barren = if pcm.frames() > 0 { 0 } else { self.barren + 1 };
-            if self.damage.is_hopeless() || self.barren > MAX_BARREN {
-                return Err(Error::Corrupt(format!(
+            self.codec.encoder_delay -= skip;
+            self.packets_without_audio =
+                if pcm.frames() > 0 { 0 } else { self.packets_without_audio + 1 };
+            if self.stats.is_mostly_damaged() || self.packets_without_audio > MAX_WITHOUT_AUDIO {
+                return Err(Error::corrupt(format!(
                     "{} of the first {} packets cannot be decoded",
-                    self.damage.damaged, self.damage.packets
+                    self.stats.damaged, self.stats.packets
                 )));
             }
             if pcm.frames() > 0 {
@@ -193,25 +205,25 @@ impl Packets {
         Ok(false)
     }
 
-    /// The next packet of the track, or `None` with `self.end` set.
+    /// Returns the next packet of the track, or sets `self.end` and returns `None`.
     fn next_packet(&mut self) -> Result<Option<Packet>, Error> {
         loop {
-            let end = match guarded(|| self.reader.next_packet()) {
+            let end = match catch_panic(|| self.reader.next_packet()) {
                 Ok(Some(packet)) if packet.track_id == self.track => return Ok(Some(packet)),
                 Ok(Some(_)) => continue,
-                Ok(None) => End::Whole,
+                Ok(None) => StreamEnd::Complete,
                 Err(SymphoniaError::ResetRequired) => {
-                    self.follow_chain()?;
+                    self.open_chained_stream()?;
                     continue;
                 }
                 Err(SymphoniaError::IoError(e))
                     if e.kind() == std::io::ErrorKind::UnexpectedEof =>
                 {
-                    End::CutOff
+                    StreamEnd::CutOff
                 }
-                Err(e) => End::Broken(e.to_string()),
+                Err(e) => StreamEnd::Unreadable(Arc::new(e)),
             };
-            if let Some(failure) = self.witness.take_failure() {
+            if let Some(failure) = self.monitor.take_failure() {
                 return Err(failure.into());
             }
             self.end = Some(end);
@@ -219,34 +231,36 @@ impl Packets {
         }
     }
 
-    /// Another logical stream begins (chained Ogg): a new decoder for it.
-    fn follow_chain(&mut self) -> Result<(), Error> {
+    /// Opens a decoder for another logical stream that begins here (chained Ogg).
+    fn open_chained_stream(&mut self) -> Result<(), Error> {
         let track = audio_track(&*self.reader)
-            .ok_or_else(|| Error::Corrupt("a chained stream has no audio".into()))?;
+            .ok_or_else(|| Error::corrupt("a chained stream has no audio"))?;
         self.codec = Codec::open(track, self.max_channels)?;
         (self.track, self.time_base) = (track.id, track.time_base);
-        self.damage.chained = true;
+        self.stats.chained = true;
         Ok(())
     }
 
-    /// Packets after the end that the header gives are trimmed to nothing by the demuxer, and
-    /// rightly so if they hold an encoder's padding; but if many follow, then the header is wrong
-    /// (MP3 files put one after the other), and what follows is part of the recording.
+    /// Keeps the audio of a packet after the declared end if several follow.
+    ///
+    /// The demuxer trims such packets to nothing, which is right for an encoder's padding. If more
+    /// follow, the header is wrong (concatenated MP3 files) and they are part of the recording.
     fn keep_surplus(&mut self, packet: &mut Packet) {
-        // MP3's demuxer leaves the trimmed frames in the duration; the others take them out.
+        // MP3's demuxer includes the trimmed frames in the duration; the others do not.
         if !packet.trim_end.is_zero() && packet.trim_end >= packet.dur {
-            self.damage.surplus += 1;
-            if self.damage.has_surplus() {
+            self.stats.surplus += 1;
+            if self.stats.has_surplus() {
                 packet.dur = if packet.dur.is_zero() { packet.trim_end } else { packet.dur };
                 packet.trim_end = Duration::ZERO;
             }
         }
     }
 
+    /// Decodes `packet` into `pcm`, or replaces it by silence if it is damaged.
     fn decode(&mut self, packet: &Packet, pcm: &mut Pcm) -> Result<(), Error> {
-        self.damage.packets += 1;
+        self.stats.packets += 1;
         let decoder = &mut self.codec.decoder;
-        let decoded = guarded(|| {
+        let decoded = catch_panic(|| {
             let buffer = decoder.decode(packet)?;
             buffer.copy_to_vecs_planar(&mut pcm.planes);
             Ok((buffer.spec().rate(), buffer.spec().channels().count()))
@@ -260,13 +274,13 @@ impl Packets {
                 }
             }
             Err(e) => {
-                tracing::debug!(packet = self.damage.packets, error = %e, "damaged packet");
-                self.damage.damaged += 1;
+                tracing::debug!(packet = self.stats.packets, error = %e, "damaged packet");
+                self.stats.damaged += 1;
                 if matches!(
                     e,
                     SymphoniaError::ResetRequired | SymphoniaError::DecodeError(PANICKED)
                 ) {
-                    self.renew_decoder()?;
+                    self.recreate_decoder()?;
                 }
                 pcm.silence(self.codec.channels, self.lost_frames(packet));
             }
@@ -275,17 +289,19 @@ impl Packets {
         Ok(())
     }
 
-    fn renew_decoder(&mut self) -> Result<(), Error> {
+    fn recreate_decoder(&mut self) -> Result<(), Error> {
         if let Some(track) = self.reader.tracks().iter().find(|track| track.id == self.track) {
-            let Codec { skip, channels, .. } = self.codec;
-            self.codec = Codec { skip, channels, ..Codec::open(track, self.max_channels)? };
+            let Codec { encoder_delay, channels, .. } = self.codec;
+            self.codec =
+                Codec { encoder_delay, channels, ..Codec::open(track, self.max_channels)? };
         }
         Ok(())
     }
 
-    /// Frames that a damaged packet would have held, so that what follows keeps its place in time.
+    /// Returns the number of frames in a damaged packet. As many frames of silence keep the times of
+    /// the audio after it right.
     fn lost_frames(&self, packet: &Packet) -> usize {
-        /// No codec has packets of a second: more is part of the damage.
+        /// No codec has packets this long, so a longer duration is part of the damage.
         const MAX_SECONDS: f64 = 1.0;
         let seconds = self.time_base.and_then(|base| base.calc_duration(packet.dur));
         let seconds = seconds.map_or(0.0, |time| time.as_secs_f64());

@@ -1,31 +1,34 @@
-//! Resampling to 16 kHz with a proper low-pass filter.
+//! Resamples to 16 kHz with a low-pass filter.
 
 use rubato::audioadapter_buffers::direct::SequentialSliceOfVecs;
 use rubato::{Fft, FixedSync, Indexing, Resampler as _};
 
 use crate::SAMPLE_RATE;
 
-/// Half the length of the low-pass filter in samples of the lower of the two rates: it is flat to
-/// 0.95 of that rate's half (7.6 kHz), and more than 100 dB down from there to what would fold
-/// back below it. The transition band around 8 kHz holds nothing that the models look at.
-const FILTER: usize = 512;
+/// Half the length of the low-pass filter, in samples of the lower of the two rates.
+///
+/// The filter is flat up to 0.95 of that rate's Nyquist frequency (7.6 kHz). Frequencies that would
+/// alias below 7.6 kHz are attenuated by more than 100 dB. The models do not use the transition band
+/// around 8 kHz.
+const HALF_FILTER_LEN: usize = 512;
 
-/// Frames times channels of a chunk: more, and the buffers take hundreds of megabytes. Only rates
-/// that have next to no divisor in common with 16 kHz come there, with many channels.
-const MAX_CHUNK: usize = 1 << 22;
+/// Maximum size of a chunk, in frames times channels, beyond which the buffers take hundreds of
+/// megabytes. Only rates with almost no common divisor with 16 kHz exceed it, with many channels.
+const MAX_CHUNK_SIZE: usize = 1 << 22;
 
-/// A stream of planar PCM from one rate to [`SAMPLE_RATE`], without delay: sample 0 stays at time
-/// 0, and `n` frames become `n * 16000 / rate`, rounded.
+/// Resamples a stream of planar PCM to [`SAMPLE_RATE`] without delay: sample 0 stays at time 0, and
+/// `n` frames become `n * 16000 / rate`, rounded.
 ///
 /// The filter is applied in the frequency domain, by overlap-add (rubato's synchronous resampler).
 pub(crate) struct Resampler {
     sample_rate: u32,
-    /// `None`: nothing to be done.
+    /// `None` if the input already has the output rate.
     fft: Option<Fft<f32>>,
-    /// Input that does not yet fill a chunk, and one chunk of output: per channel.
+    /// Input that does not yet fill a chunk, per channel.
     input: Vec<Vec<f32>>,
+    /// One chunk of output, per channel.
     output: Vec<Vec<f32>>,
-    /// Output frames still to be dropped: the delay of the filter.
+    /// Output frames still to be dropped, because of the filter's delay.
     delay: usize,
     frames_in: u64,
     frames_out: u64,
@@ -37,8 +40,8 @@ impl Resampler {
             None
         } else {
             let (from, to) = (sample_rate as usize, SAMPLE_RATE as usize);
-            let chunk = chunk(from);
-            if chunk * channels > MAX_CHUNK {
+            let chunk = chunk_len(from);
+            if chunk * channels > MAX_CHUNK_SIZE {
                 let codec = format!("{channels} channels at {sample_rate} Hz");
                 return Err(crate::Error::UnsupportedCodec { codec });
             }
@@ -51,7 +54,7 @@ impl Resampler {
                 rubato::WindowFunction::BlackmanHarris2,
                 FixedSync::Both,
             );
-            Some(fft.map_err(internal)?)
+            Some(fft.map_err(resampling_error)?)
         };
         let frames = fft.as_ref().map_or(0, |fft| fft.output_frames_max());
         Ok(Resampler {
@@ -69,7 +72,7 @@ impl Resampler {
         self.sample_rate
     }
 
-    /// Appends to `out` what `planes` makes possible.
+    /// Adds `planes` to the input and appends to `out` the output that is complete.
     pub(crate) fn push(
         &mut self,
         planes: &[Vec<f32>],
@@ -95,7 +98,7 @@ impl Resampler {
         Ok(())
     }
 
-    /// Appends to `out` what is left.
+    /// Appends the rest of the output to `out`.
     pub(crate) fn finish(&mut self, out: &mut [Vec<f32>]) -> Result<(), crate::Error> {
         if self.fft.is_none() {
             return Ok(());
@@ -115,8 +118,9 @@ impl Resampler {
         Ok(())
     }
 
-    /// Resamples one chunk of the input from `start` on, and appends it to `out` until there are
-    /// `until` frames in all. `None` if there is no whole chunk; else the frames it used.
+    /// Resamples one chunk of the input, which begins at frame `start`, and appends it to `out` up to
+    /// a total of `until` frames. Returns the number of input frames used, or `None` if less than a
+    /// chunk is available.
     fn process(
         &mut self,
         start: usize,
@@ -130,12 +134,13 @@ impl Resampler {
             return Ok(None);
         }
         let capacity = self.output.first().map_or(0, Vec::len);
-        let input = SequentialSliceOfVecs::new(&self.input, channels, frames).map_err(internal)?;
+        let input =
+            SequentialSliceOfVecs::new(&self.input, channels, frames).map_err(resampling_error)?;
         let mut output = SequentialSliceOfVecs::new_mut(&mut self.output, channels, capacity)
-            .map_err(internal)?;
+            .map_err(resampling_error)?;
         let at = Indexing::new().input_offset(start);
         let (used, made) =
-            fft.process_into_buffer(&input, &mut output, Some(&at)).map_err(internal)?;
+            fft.process_into_buffer(&input, &mut output, Some(&at)).map_err(resampling_error)?;
 
         let dropped = self.delay.min(made);
         self.delay -= dropped;
@@ -148,14 +153,15 @@ impl Resampler {
     }
 }
 
-/// Frames that are transformed at once, which is also the length of the filter at this rate.
+/// Returns the number of input frames that are transformed at once, which is also the length of the
+/// filter at this rate.
 ///
-/// It is an even number of the shortest stretches in which both rates have whole frames: the middle
-/// of the filter, and with it the delay, is then a whole number of frames at both.
-fn chunk(rate: usize) -> usize {
+/// It is an even multiple of the shortest period that is a whole number of frames at both rates.
+/// This makes the centre of the filter, and so the delay, a whole number of frames at both.
+fn chunk_len(rate: usize) -> usize {
     let to = SAMPLE_RATE as usize;
-    // At rates far below speech, a filter of full length would span minutes.
-    let wanted = if rate > to { FILTER * rate / to } else { FILTER.min(rate) };
+    // At very low rates, a filter of full length would span minutes.
+    let wanted = if rate > to { HALF_FILTER_LEN * rate / to } else { HALF_FILTER_LEN.min(rate) };
     let shortest = rate / gcd(rate, to);
     shortest * wanted.div_ceil(shortest).next_multiple_of(2)
 }
@@ -164,6 +170,6 @@ fn gcd(a: usize, b: usize) -> usize {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-fn internal(e: impl std::fmt::Display) -> crate::Error {
-    crate::Error::Corrupt(format!("cannot be resampled: {e}"))
+fn resampling_error(error: impl std::error::Error + Send + Sync + 'static) -> crate::Error {
+    crate::Error::corrupt_by("resampling failed", error)
 }

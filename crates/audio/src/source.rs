@@ -1,52 +1,54 @@
-//! The bytes of a recording, with a record of what was read and of what went wrong.
+//! The bytes of a recording, with counts of the bytes read and the first failure.
 
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use symphonia::core::io::MediaSource;
 
-/// Bytes of the beginning that are kept, to look at before any format is chosen.
+/// Bytes kept from the beginning, from which the format is detected.
 const HEAD_BYTES: usize = 16 * 1024;
 
-/// Why the bytes stopped coming.
+/// Why reading failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
     Read(io::Error),
     TooLong { actual: Option<u64>, limit: u64 },
 }
 
-/// What a [`Source`] has seen. symphonia's probe and some of its demuxers take a failed read for
-/// the end of the file, so the truth is kept beside them and asked for whenever they stop.
+/// Reading state of a [`Source`].
 #[derive(Debug, Default)]
-struct Record {
+struct ReadState {
     bytes_read: u64,
     failed: bool,
     failure: Option<Failure>,
 }
 
-/// The side of a [`Source`] that stays with the decoder once symphonia owns the source.
+/// A handle to the reading state of a [`Source`], for the decoder once symphonia owns the source.
+///
+/// symphonia's probe and some of its demuxers treat a failed read as the end of the file. So the
+/// source remembers its failure, and the decoder checks for it whenever symphonia stops.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Witness(Arc<Mutex<Record>>);
+pub(crate) struct ReadMonitor(Arc<Mutex<ReadState>>);
 
-impl Witness {
-    fn record(&self) -> std::sync::MutexGuard<'_, Record> {
-        // A record is whole at every step, so a panic while it was locked has not hurt it.
+impl ReadMonitor {
+    fn state(&self) -> std::sync::MutexGuard<'_, ReadState> {
+        // The state is consistent at every step, so a poisoned lock does no harm.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn bytes_read(&self) -> u64 {
-        self.record().bytes_read
+        self.state().bytes_read
     }
 
-    /// The first failure, once.
+    /// Takes the first failure; later calls return `None`.
     pub(crate) fn take_failure(&self) -> Option<Failure> {
-        self.record().failure.take()
+        self.state().failure.take()
     }
 
     fn fail(&self, failure: Failure) -> io::Error {
-        let mut record = self.record();
-        record.failed = true;
-        record.failure.get_or_insert(failure);
+        let mut state = self.state();
+        state.failed = true;
+        state.failure.get_or_insert(failure);
         failed_before()
     }
 }
@@ -55,8 +57,8 @@ fn failed_before() -> io::Error {
     io::Error::other("the source of the recording failed")
 }
 
-/// A [`MediaSource`] that counts, bounds, remembers its first failure, and replays its beginning,
-/// so that looking at the beginning costs no second read.
+/// A [`MediaSource`] that counts and limits the bytes read and remembers its first failure. It
+/// replays the beginning from memory, so that detecting the format costs no second read.
 pub(crate) struct Source {
     inner: Box<dyn MediaSource>,
     inner_pos: u64,
@@ -64,13 +66,13 @@ pub(crate) struct Source {
     pos: u64,
     limit: u64,
     seekable: bool,
-    /// The length that the container promises, where it is more than there is.
-    promised_len: Option<u64>,
-    witness: Witness,
+    /// Length that the container declares, if it is more than the actual length.
+    declared_len: Option<u64>,
+    monitor: ReadMonitor,
 }
 
 impl Source {
-    /// Reads the head. `limit`: bytes beyond which reading fails.
+    /// Reads the head. Reading more than `limit` bytes fails.
     pub(crate) fn open(inner: Box<dyn MediaSource>, limit: u64) -> Result<Self, Failure> {
         let mut source = Source {
             inner,
@@ -79,8 +81,8 @@ impl Source {
             pos: 0,
             limit,
             seekable: false,
-            promised_len: None,
-            witness: Witness::default(),
+            declared_len: None,
+            monitor: ReadMonitor::default(),
         };
         if let Some(len) = source.inner.byte_len().filter(|&len| len > limit) {
             return Err(Failure::TooLong { actual: Some(len), limit });
@@ -91,7 +93,7 @@ impl Source {
             match source.read(&mut head[filled..]) {
                 Ok(0) => break,
                 Ok(n) => filled += n,
-                Err(e) => return Err(source.witness.take_failure().unwrap_or(Failure::Read(e))),
+                Err(e) => return Err(source.monitor.take_failure().unwrap_or(Failure::Read(e))),
             }
         }
         head.truncate(filled);
@@ -104,20 +106,21 @@ impl Source {
         &self.head
     }
 
-    pub(crate) fn witness(&self) -> Witness {
-        self.witness.clone()
+    pub(crate) fn monitor(&self) -> ReadMonitor {
+        self.monitor.clone()
     }
 
-    /// Lets symphonia seek. Off by default: what reads forward only asks a remote store for each
-    /// byte once, takes files that were cut off as they are, and builds no index of the whole.
+    /// Lets symphonia seek. Seeking is off by default, because a demuxer that only reads forward
+    /// requests each byte from a remote store once, accepts files that were cut off, and builds no
+    /// index of the whole file.
     pub(crate) fn allow_seeking(&mut self) {
         self.seekable = self.inner.is_seekable();
     }
 
-    /// Gives out `len` as the length, for demuxers that throw away what does not fit into the file:
-    /// reading beyond what is there ends there.
-    pub(crate) fn promise_len(&mut self, len: u64) {
-        self.promised_len = Some(len);
+    /// Reports `len` as the length, for demuxers that drop elements which extend beyond the end of
+    /// the file. Reading still stops at the actual end.
+    pub(crate) fn declare_len(&mut self, len: u64) {
+        self.declared_len = Some(len);
     }
 
     fn read_inner(&mut self, buf: &mut [u8]) -> io::Result<usize> {
@@ -140,7 +143,7 @@ impl Source {
 
 impl Read for Source {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.witness.record().failed {
+        if self.monitor.state().failed {
             return Err(failed_before());
         }
         let replay = usize::try_from(self.pos).ok().and_then(|pos| self.head.get(pos..));
@@ -152,20 +155,20 @@ impl Read for Source {
         }
         let n = match self.read_inner(buf) {
             Ok(n) => n,
-            Err(e) => return Err(self.witness.fail(Failure::Read(e))),
+            Err(e) => return Err(self.monitor.fail(Failure::Read(e))),
         };
         self.inner_pos += n as u64;
         self.pos += n as u64;
-        self.witness.record().bytes_read += n as u64;
+        self.monitor.state().bytes_read += n as u64;
         if n > 0 && self.pos > self.limit {
-            return Err(self.witness.fail(Failure::TooLong { actual: None, limit: self.limit }));
+            return Err(self.monitor.fail(Failure::TooLong { actual: None, limit: self.limit }));
         }
         Ok(n)
     }
 }
 
 impl Seek for Source {
-    /// Only notes the position: the source itself is moved by the next read that needs it.
+    /// Only stores the position; the next read that needs the inner source moves it.
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let (base, offset) = match to {
             SeekFrom::Start(pos) => (pos, 0),
@@ -183,6 +186,6 @@ impl MediaSource for Source {
     }
 
     fn byte_len(&self) -> Option<u64> {
-        self.promised_len.or_else(|| self.inner.byte_len())
+        self.declared_len.or_else(|| self.inner.byte_len())
     }
 }

@@ -1,8 +1,8 @@
-//! A demuxer for WAV that takes the files which really exist.
+//! A demuxer for WAV files as recorders and telephone systems write them.
 //!
-//! symphonia's own refuses headers that every player accepts and telephone systems write: A-law
-//! with a 16-byte `fmt ` chunk, `data` longer than its `RIFF`, lengths left at 0 by a recorder that
-//! was switched off; and it has no RF64 (EBU Tech 3306), in which recordings beyond 4 GB come.
+//! symphonia's own demuxer refuses headers that every player accepts: A-law with a 16-byte `fmt `
+//! chunk, a `data` chunk longer than its `RIFF`, lengths left at 0 by a recorder that was switched
+//! off. It also lacks RF64 (EBU Tech 3306), the format of recordings beyond 4 GB.
 
 use std::io::ErrorKind;
 
@@ -26,9 +26,10 @@ const INFO: FormatInfo = FormatInfo {
     long_name: "Waveform Audio File Format",
 };
 
-/// Bytes to a packet, about.
+/// Approximate length of a packet in bytes.
 const PACKET_BYTES: u64 = 16 * 1024;
 
+/// Reads the packets of a WAV file.
 pub(crate) struct WavReader<'s> {
     reader: MediaSourceStream<'s>,
     info: MediaInfo,
@@ -36,11 +37,11 @@ pub(crate) struct WavReader<'s> {
     metadata: MetadataLog,
     blocks: Blocks,
     next_pts: u64,
-    /// Bytes left in the `data` chunk; `None`: until the end of the file.
-    left: Option<u64>,
+    /// Bytes left in the `data` chunk; `None` if it extends to the end of the file.
+    remaining: Option<u64>,
 }
 
-/// The unit of coding: one frame of PCM, or one block of ADPCM.
+/// Size of a coding unit: one frame of PCM, or one block of ADPCM.
 #[derive(Clone, Copy)]
 struct Blocks {
     bytes: u64,
@@ -71,20 +72,20 @@ impl Format {
         };
         const EXTENSIBLE: u16 = 0xfffe;
         if format.tag == EXTENSIBLE {
-            // The sub-format's GUID begins with the format tag that it stands for.
+            // The GUID of the sub-format begins with its format tag.
             format.tag = u16_at(24);
         }
         if format.channels == 0 {
-            return decode_error("the header says that there are zero channels");
+            return decode_error("the header declares zero channels");
         }
         if format.sample_rate == 0 {
-            return decode_error("the header says that the sample rate is zero");
+            return decode_error("the header declares a sample rate of zero");
         }
         Ok(format)
     }
 
-    /// Bits of a sample as stored. Samples of 17 to 24 bits may lie in words of 24 or of 32, which
-    /// only the block length tells.
+    /// Returns the number of bits in which a sample is stored. Samples of 17 to 24 bits may be stored
+    /// in 24 or in 32, which follows only from the block length.
     fn stored_bits(&self) -> u32 {
         let rounded = u32::from(self.bits).next_multiple_of(8);
         let aligned = u32::from(self.block_align) * 8 / u32::from(self.channels);
@@ -127,13 +128,13 @@ impl Format {
         if align <= header {
             return decode_error("the block length in the header is too small for ADPCM");
         }
-        // Four bits a sample, and the samples that stand in each block's header.
+        // Each sample takes four bits; the first ones are in the block's header.
         let in_header = if self.codec() == CODEC_ID_ADPCM_MS { 2 } else { 1 };
         Ok(Blocks { bytes: align, frames: (align - header) * 2 / channels + in_header })
     }
 }
 
-/// A codec id that no decoder has, from which [`unknown_codec_name`] gets the tag for the message.
+/// Returns a codec id that no decoder supports. [`unknown_codec_name`] recovers the tag from it.
 fn unknown_codec(tag: u16) -> AudioCodecId {
     let mut digits = [b'0'; 4];
     for (i, digit) in digits.iter_mut().enumerate() {
@@ -142,7 +143,7 @@ fn unknown_codec(tag: u16) -> AudioCodecId {
     AudioCodecId::new(FourCc::new(digits))
 }
 
-/// The name of an undecodable WAV codec, if `codec` is one that [`WavReader`] has made up.
+/// Returns the name of an unsupported WAV codec if `codec` comes from [`unknown_codec`].
 pub(crate) fn unknown_codec_name(codec: AudioCodecId) -> Option<String> {
     (0..=u16::MAX).find(|&tag| unknown_codec(tag) == codec).map(|tag| {
         let name = match tag {
@@ -162,7 +163,7 @@ pub(crate) fn unknown_codec_name(codec: AudioCodecId) -> Option<String> {
 impl<'s> WavReader<'s> {
     fn try_new(mut reader: MediaSourceStream<'s>) -> Result<Self> {
         let form = reader.read_quad_bytes()?;
-        reader.read_u32()?; // The length of the whole, which is wrong too often to be of use.
+        reader.read_u32()?; // The length of the file, which is too often wrong.
         if reader.read_quad_bytes()? != *b"WAVE" {
             return unsupported_error("riff: not a WAVE form");
         }
@@ -193,7 +194,7 @@ impl<'s> WavReader<'s> {
                     reader.ignore_bytes(len & 1)?;
                 }
                 b"ds64" if len >= 16 => {
-                    reader.read_u64()?; // The length of the whole.
+                    reader.read_u64()?; // The length of the file.
                     long_data = Some(reader.read_u64()?);
                     reader.ignore_bytes(len - 16 + (len & 1))?;
                 }
@@ -205,7 +206,7 @@ impl<'s> WavReader<'s> {
     fn with_format(
         reader: MediaSourceStream<'s>,
         format: &Format,
-        left: Option<u64>,
+        data_len: Option<u64>,
     ) -> Result<Self> {
         let blocks = format.blocks()?;
         let mut params = AudioCodecParameters::new();
@@ -218,7 +219,7 @@ impl<'s> WavReader<'s> {
             .with_frames_per_block(blocks.frames);
         let mut track = Track::new(0);
         track.with_codec_params(CodecParameters::Audio(params));
-        if let Some(len) = left {
+        if let Some(len) = data_len {
             let frames = len / blocks.bytes * blocks.frames;
             track.with_num_frames(frames).with_duration(Duration::new(frames));
         }
@@ -229,13 +230,14 @@ impl<'s> WavReader<'s> {
             metadata: MetadataLog::default(),
             blocks,
             next_pts: 0,
-            left,
+            remaining: data_len,
         })
     }
 }
 
-/// The length of the audio, or `None` where the writer did not know: it could not go back to fill
-/// it in (0, or the largest number: ffmpeg, GStreamer; about 2^31: sox, arecord into a pipe).
+/// Returns the length of the audio, or `None` if the writer did not know it and could not seek back
+/// to fill it in. Such writers leave 0 or the largest number (ffmpeg, GStreamer), or about 2^31
+/// (sox, arecord into a pipe).
 fn data_len(form: &[u8; 4], len: u64, long_data: Option<u64>) -> Option<u64> {
     match len {
         0xffff_ffff if form != b"RIFF" => long_data.filter(|&len| len != 0 && len != u64::MAX),
@@ -267,18 +269,20 @@ impl FormatReader for WavReader<'_> {
 
     fn next_packet(&mut self) -> Result<Option<Packet>> {
         let wanted = (PACKET_BYTES / self.blocks.bytes).max(1) * self.blocks.bytes;
-        let wanted = self.left.map_or(wanted, |left| left.min(wanted));
+        let wanted = self.remaining.map_or(wanted, |remaining| remaining.min(wanted));
         let mut data = match self.reader.read_boxed_slice(wanted as usize) {
             Ok(data) => data.into_vec(),
-            // Without a length, the end of the file is the end of the audio.
-            Err(e) if e.kind() == ErrorKind::UnexpectedEof && self.left.is_none() => Vec::new(),
+            // Without a declared length, the audio ends with the file.
+            Err(e) if e.kind() == ErrorKind::UnexpectedEof && self.remaining.is_none() => {
+                Vec::new()
+            }
             Err(e) => return Err(e.into()),
         };
         let blocks = data.len() as u64 / self.blocks.bytes;
         if blocks == 0 {
             return Ok(None);
         }
-        self.left = self.left.map(|left| left - data.len() as u64);
+        self.remaining = self.remaining.map(|remaining| remaining - data.len() as u64);
         data.truncate((blocks * self.blocks.bytes) as usize);
         let (pts, frames) = (self.next_pts, blocks * self.blocks.frames);
         self.next_pts += frames;

@@ -1,4 +1,4 @@
-//! Every format decodes to the sound that was put in, where it was put.
+//! Every format decodes to the sound that was encoded, without a shift in time.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -6,7 +6,7 @@ mod common;
 use audio::{ChannelMode, Error};
 use common::*;
 
-/// How a fixture must come out.
+/// Expected properties of a decoded fixture.
 struct Expected {
     file: &'static str,
     container: &'static str,
@@ -19,12 +19,12 @@ struct Expected {
 
 enum Coding {
     Lossless,
-    /// Eight bits a sample, or four: noise, but nothing moved.
+    /// Eight bits a sample, or four: noise, but no shift in time.
     Coarse,
-    /// The header tells the encoder's delay.
+    /// Lossy; the header contains the encoder's delay.
     Lossy,
-    /// Nothing, or nothing that is read, tells the encoder's delay, which is this many frames.
-    Late(u32),
+    /// Lossy; the encoder's delay, in frames, is in no header that the decoder reads.
+    Delayed(u32),
 }
 
 const fn expect(
@@ -39,12 +39,12 @@ const fn expect(
 
 use Coding::*;
 
-/// ffmpeg's AAC encoder begins with a frame of nothing.
-const AAC: Coding = Late(1024);
-/// LAME's 576 frames, and the 529 of every decoder (LAME's tech FAQ).
-const LAME: Coding = Late(576 + 529);
+/// ffmpeg's AAC encoder begins with an empty frame.
+const AAC: Coding = Delayed(1024);
+/// LAME's 576 frames and the 529 of every decoder (LAME's tech FAQ).
+const LAME: Coding = Delayed(576 + 529);
 /// The polyphase filter bank of encoder and decoder (mpegaudioenc: 512 - 32 + 1).
-const MP2: Coding = Late(481);
+const MP2: Coding = Delayed(481);
 
 const ALL: &[Expected] = &[
     expect("wav-u8.wav", ("wav", "pcm_u8"), (8000, 1), 0.5, Coarse),
@@ -84,29 +84,30 @@ const ALL: &[Expected] = &[
 
 fn check(expected: &Expected, decoded: &Decoded) {
     let Expected { file, coding, seconds, .. } = expected;
-    // Samples of lag either way, seconds too much, correlation, error of the gain.
-    let (lags, excess, correlation, gain) = match coding {
+    // Range of the lag in samples, maximum difference in seconds, minimum correlation, maximum error
+    // of the gain.
+    let (lags, max_difference, correlation, gain) = match coding {
         Lossless => (0..=0, 1.0 / RATE, 0.9999, 0.01),
         Coarse => (0..=0, 0.07, 0.99, 0.05),
-        // ffmpeg's AAC encoder is noisy with sweeps: what ffmpeg itself decodes is no better.
+        // ffmpeg's AAC encoder is noisy with sweeps; ffmpeg's own decoder gives the same.
         Lossy => (-5..=5, 0.03, 0.95, 0.1),
-        Late(_) => (-5..=5, 0.1, 0.94, 0.1),
+        Delayed(_) => (-5..=5, 0.1, 0.94, 0.1),
     };
-    let delay = if let Late(frames) = coding { f64::from(*frames) } else { 0.0 };
-    let played = delayed_sweep(16_000, delay / f64::from(expected.rate));
-    let found = find(&played, &decoded.channels[0], 850);
+    let delay = if let Delayed(frames) = coding { f64::from(*frames) } else { 0.0 };
+    let original = delayed_sweep(16_000, delay / f64::from(expected.rate));
+    let found = find(&original, &decoded.channels[0], 850);
     assert!(lags.contains(&found.lag), "{file}: {found:?}");
     assert!(found.correlation > correlation, "{file}: {found:?}");
     assert!((found.gain - 1.0).abs() < gain, "{file}: {found:?}");
     let difference = decoded.seconds() - seconds;
-    assert!(difference.abs() <= excess, "{file}: {} s", decoded.seconds());
+    assert!(difference.abs() <= max_difference, "{file}: {} s", decoded.seconds());
     assert!((decoded.report.duration - decoded.seconds()).abs() < 1e-3, "{file}");
     assert_eq!(decoded.report.warnings, Vec::<String>::new(), "{file}");
     assert!(decoded.report.bytes_read > 0);
 }
 
 #[test]
-fn every_format_decodes_to_what_was_put_in() {
+fn every_format_decodes_to_the_encoded_sound() {
     for expected in ALL {
         let decoded = decode(fixture(expected.file), &mix())
             .unwrap_or_else(|e| panic!("{}: {e}", expected.file));
@@ -122,7 +123,7 @@ fn every_format_decodes_to_what_was_put_in() {
 }
 
 #[test]
-fn each_channel_on_its_own() {
+fn channels_can_be_split() {
     for expected in ALL.iter().filter(|e| e.channels == 2) {
         let decoded = decode(fixture(expected.file), &options(ChannelMode::Split)).unwrap();
         assert_eq!(decoded.channels.len(), 2);
@@ -157,8 +158,8 @@ fn eight_channels_at_192_khz() {
 }
 
 #[test]
-fn detected_by_content_behind_a_tag_and_junk() {
-    // An ID3v2 tag with a "picture" full of things that look like MP3 frames, then junk.
+fn the_format_is_detected_behind_a_tag_and_junk() {
+    // An ID3v2 tag with a "picture" of bytes that look like MP3 frames, then junk.
     let mut bytes = b"ID3\x04\0\0\0\0\x10\x0aAPIC\0\0\x10\0\0\0".to_vec();
     bytes.resize(10 + 16 * 128 + 10, 0xff);
     bytes.extend_from_slice(b"some junk");
@@ -169,7 +170,7 @@ fn detected_by_content_behind_a_tag_and_junk() {
 }
 
 #[test]
-fn he_aac_gives_its_core() {
+fn he_aac_decodes_to_its_core() {
     // The fixture with the AudioSpecificConfig of explicit HE-AAC: AOT 5, the core's rate, mono,
     // twice the rate, AOT 2.
     let mut bytes = fixture("aac-faststart.m4a");
@@ -182,7 +183,7 @@ fn he_aac_gives_its_core() {
 }
 
 #[test]
-fn what_cannot_be_decoded_is_named() {
+fn unsupported_codecs_are_named() {
     for (file, name) in [("ac3.mkv", "AC-3"), ("wav-gsm.wav", "GSM 6.10")] {
         match decode(fixture(file), &mix()) {
             Err(Error::UnsupportedCodec { codec }) => assert!(codec.contains(name), "{codec}"),
@@ -213,17 +214,21 @@ fn chained_ogg_is_one_recording() {
 }
 
 #[test]
-fn mp3_files_put_one_after_the_other_are_one_recording() {
+fn concatenated_mp3_files_are_one_recording() {
     let mut bytes = fixture("mp3-16k.mp3");
     bytes.extend(bytes.clone());
     bytes.extend(fixture("mp3-16k.mp3"));
     let decoded = decode(bytes, &mix()).unwrap();
     assert!(decoded.seconds() > 2.8, "{}", decoded.seconds());
-    assert!(decoded.report.warnings[0].contains("goes on after"), "{:?}", decoded.report.warnings);
+    assert!(
+        decoded.report.warnings[0].contains("continues after"),
+        "{:?}",
+        decoded.report.warnings
+    );
 }
 
 #[test]
-fn speech_comes_through_every_format() {
+fn speech_survives_every_format() {
     let folder = fixtures().join("../speech");
     let load = |name: &str| decode(std::fs::read(folder.join(name)).unwrap(), &mix()).unwrap();
     let original = load("sentence.wav");

@@ -1,11 +1,11 @@
-//! Whatever is done to a recording, decoding it ends, soon, without a panic.
+//! Decoding a damaged recording always ends in time, in bounded memory, and without a panic.
 #![allow(clippy::unwrap_used)]
 
 mod common;
 
 use std::time::{Duration, Instant};
 
-use audio::{ChannelMode, Options};
+use audio::{ChannelMode, DecodeOptions};
 use common::*;
 use proptest::prelude::*;
 
@@ -16,7 +16,7 @@ fn all_fixtures() -> Vec<Vec<u8>> {
     paths.iter().map(|path| std::fs::read(path).unwrap()).collect()
 }
 
-/// One way to damage a file. Positions and lengths are shares of the file.
+/// One way to damage a file. Positions and lengths are fractions of the file.
 #[derive(Debug, Clone)]
 enum Damage {
     Set { at: f64, to: u8 },
@@ -71,7 +71,7 @@ fn damage() -> impl Strategy<Value = Damage> {
 #[test]
 fn damaged_recordings_end_without_a_panic() {
     let fixtures = all_fixtures();
-    // More of them: PROPTEST_CASES=2000 cargo test -p audio --test fuzz
+    // For more cases: PROPTEST_CASES=2000 cargo test -p audio --test fuzz
     let cases = if std::env::var_os("PROPTEST_CASES").is_some() {
         ProptestConfig::default().cases
     } else {
@@ -84,7 +84,7 @@ fn damaged_recordings_end_without_a_panic() {
             let mut bytes = bytes.clone();
             damages.iter().for_each(|damage| damage.apply(&mut bytes));
             let mode = if split { ChannelMode::Split } else { ChannelMode::Mix };
-            let mut options = Options { allow_truncated: split, ..options(mode) };
+            let mut options = DecodeOptions { allow_truncated: split, ..options(mode) };
             options.limits.max_duration = Duration::from_secs(60);
             let started = Instant::now();
             if let Ok(decoded) = decode(bytes, &options) {

@@ -1,4 +1,4 @@
-//! Memory does not grow with the length of a recording, nor with what its header promises.
+//! Memory does not grow with the length of a recording, nor with the sizes that its header declares.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -8,7 +8,7 @@ use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use audio::{Block, Decoder, Error, MediaSource};
 use common::*;
 
-/// A header, then a pattern over and over.
+/// A header followed by an endlessly repeated pattern.
 struct Endless {
     header: Vec<u8>,
     pattern: Vec<u8>,
@@ -53,20 +53,20 @@ impl MediaSource for Endless {
     }
 }
 
-/// Decodes all of `source`; returns the seconds and the loudest sample.
+/// Decodes all of `source`; returns its duration in seconds and the largest absolute sample.
 fn run(source: Endless) -> Result<(f64, f32), Error> {
     let mut decoder = Decoder::open(Box::new(source), &mix())?;
     let (mut block, mut peak) = (Block::default(), 0_f32);
     while decoder.next_block(&mut block)? {
-        assert!(block.channels[0].len() < 5 * 16_000, "a block is a second or so");
+        assert!(block.channels[0].len() < 5 * 16_000, "a block is about a second long");
         peak = block.channels[0].iter().fold(peak, |peak, x| peak.max(x.abs()));
     }
     Ok((decoder.report().duration, peak))
 }
 
-/// One test, because all threads of the process share the memory that is measured.
+/// A single test, because all threads of the process share the memory that is measured.
 #[test]
-fn in_bounded_memory() {
+fn decoding_takes_bounded_memory() {
     let before = peak_megabytes();
 
     // Ten hours of silence.
@@ -85,7 +85,7 @@ fn in_bounded_memory() {
     let (seconds, peak) = run(Endless { header: Vec::new(), pattern: mp3, len, pos: 0 }).unwrap();
     assert!(seconds > 590.0 && peak > 0.4, "{seconds} s, {peak}");
 
-    // Headers that promise terabytes, in files of a few bytes.
+    // Headers that declare terabytes, in files of a few bytes.
     let mut rf64 = b"RF64\xff\xff\xff\xffWAVEds64\x1c\0\0\0".to_vec();
     rf64.extend_from_slice(&[0xff; 7]);
     rf64.push(0x0f);

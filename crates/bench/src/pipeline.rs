@@ -12,9 +12,9 @@ use std::{
 
 use anyhow::Context;
 use app::{BuildOptions, Config};
+use location::Location;
 use serde::Serialize;
-use speech::pipeline::{Control, Options};
-use store::Location;
+use speech::pipeline::{Session, TranscribeOptions};
 use worker::{Transcriber, TranscriptionRequest};
 
 use crate::{
@@ -90,11 +90,11 @@ async fn transcribe(
         formats: BTreeSet::new(),
         preset: None,
         channels: None,
-        options: Options::default(),
+        options: TranscribeOptions::default(),
     };
     let once = async || {
         let (start, cpu_start) = (Instant::now(), process::cpu_seconds());
-        let done = transcriber.transcribe(&request, &Arc::new(Control::default())).await;
+        let done = transcriber.transcribe(&request, &Arc::new(Session::default())).await;
         let done = done.map_err(|failure| anyhow::anyhow!("{}: {failure}", failure.source))?;
         let cpu = process::cpu_seconds() - cpu_start;
         anyhow::Ok((start.elapsed().as_secs_f64(), cpu, done.transcript))

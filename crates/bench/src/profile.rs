@@ -13,7 +13,7 @@ use kernels::peak::Peak;
 use serde::Serialize;
 use speech::{
     compute::Compute,
-    recognizer::{Options, Recognizer},
+    recognizer::{RecognizeOptions, Recognizer},
 };
 
 use crate::segments::{run_on_pool, warm_up};
@@ -43,7 +43,7 @@ pub(crate) fn record(
     let mut segments = run_on_pool(pool, threads * runs.min(MAX_RUNS) as usize, move || {
         let start = epoch.elapsed();
         let (result, profile) =
-            engine::profile(|| recognizer.recognize(&samples, &Options::default()));
+            engine::profile(|| recognizer.recognize(&samples, &RecognizeOptions::default()));
         result?;
         Ok(ProfiledSegment { thread: std::thread::current().id(), start, profile })
     })?;

@@ -147,7 +147,7 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "\n{name} ({family}, {precision}): loaded in {:.2} s, {:.2} s of CPU; memory {} MB \
-             before, {} MB after, {} MB at most meanwhile",
+             before, {} MB after, {} MB at the peak",
             self.load.wall_seconds,
             self.load.cpu_seconds,
             megabytes(*before_load_bytes),
@@ -193,7 +193,7 @@ impl Report {
         for row in &self.threads {
             if let Some(bytes) = row.bytes_per_extra {
                 let megabytes = megabytes(Some(bytes));
-                writeln!(f, "{} threads: {megabytes} MB for each thread more", row.threads)?;
+                writeln!(f, "{} threads: {megabytes} MB for each additional thread", row.threads)?;
             }
         }
         Ok(())

@@ -9,7 +9,7 @@ use anyhow::Context;
 use serde::Serialize;
 use speech::{
     compute::{Compute, thread_cpu_seconds},
-    recognizer::{Error, Options, Recognition, Recognizer},
+    recognizer::{Error, Recognition, RecognizeOptions, Recognizer},
 };
 
 use crate::{process, units::quantile};
@@ -72,7 +72,7 @@ pub(crate) fn measure(
         let (recognizer, samples) = (Arc::clone(recognizer), Arc::clone(&samples));
         move || {
             let (start, cpu_start) = (Instant::now(), thread_cpu_seconds());
-            let recognition = recognizer.recognize(&samples, &Options::default())?;
+            let recognition = recognizer.recognize(&samples, &RecognizeOptions::default())?;
             let wall = start.elapsed().as_secs_f64();
             Ok(Timed { wall, cpu: thread_cpu_seconds() - cpu_start, tokens: tokens(&recognition) })
         }
@@ -113,7 +113,7 @@ pub(crate) fn warm_up(
     let all = Barrier::new(threads);
     run_on_pool(pool, threads, move || {
         all.wait();
-        recognizer.recognize(&samples, &Options::default()).map(drop)
+        recognizer.recognize(&samples, &RecognizeOptions::default()).map(drop)
     })?;
     Ok(())
 }
@@ -167,7 +167,7 @@ mod tests {
             false
         }
 
-        fn recognize(&self, samples: &[f32], _: &Options) -> Result<Recognition, Error> {
+        fn recognize(&self, samples: &[f32], _: &RecognizeOptions) -> Result<Recognition, Error> {
             match samples.len() {
                 0 => return Err(Error::Network("on purpose".to_owned())),
                 1 => panic!("on purpose"),
@@ -175,7 +175,7 @@ mod tests {
             }
             let tokens = vec![0; samples.len() / 1000];
             let hypothesis = speech::recognizer::Hypothesis { tokens, ..Default::default() };
-            Ok(Recognition { hypotheses: vec![hypothesis], guess: None })
+            Ok(Recognition { hypotheses: vec![hypothesis], detected_language: None })
         }
     }
 

@@ -18,16 +18,16 @@ impl Sound {
     pub(crate) fn read(
         path: &Path,
         seconds: f64,
-        options: &audio::Options,
+        options: &audio::DecodeOptions,
     ) -> anyhow::Result<Self> {
         let read = || {
-            let options = audio::Options { channels: ChannelMode::Mix, ..options.clone() };
+            let options = audio::DecodeOptions { channels: ChannelMode::Mix, ..options.clone() };
             let mut decoder = Decoder::open(Box::new(File::open(path)?), &options)?;
             let (mut samples, mut block) = (Vec::new(), Block::default());
             while samples.len() < length(seconds) && decoder.next_block(&mut block)? {
                 samples.extend_from_slice(&block.channels[0]);
             }
-            anyhow::ensure!(!samples.is_empty(), "holds no audio");
+            anyhow::ensure!(!samples.is_empty(), "contains no audio");
             Ok(samples)
         };
         let samples = read().with_context(|| format!("--audio {}", path.display()))?;

@@ -6,7 +6,7 @@ use clap::{
     Args, Parser, Subcommand,
     builder::{PossibleValuesParser, TypedValueParser},
 };
-use store::Location;
+use location::Location;
 use transcript::Format;
 
 use crate::UsageError;
@@ -98,7 +98,7 @@ pub(crate) struct RecordingArgs {
 
 impl RecordingArgs {
     /// Returns the options as the job protocol defines them.
-    pub(crate) fn options(&self) -> anyhow::Result<job::Options> {
+    pub(crate) fn options(&self) -> anyhow::Result<job::JobOptions> {
         let mut hotwords = self.hotwords.clone();
         if let Some(path) = &self.hotwords_file {
             let text = std::fs::read_to_string(path).map_err(|error| {
@@ -107,14 +107,14 @@ impl RecordingArgs {
             let words = text.lines().map(str::trim).filter(|line| !line.is_empty());
             hotwords.extend(words.map(str::to_owned));
         }
-        let options = job::Options {
+        let options = job::JobOptions {
             language: self.language.clone(),
             channels: self.channels,
             hotwords,
             punctuate: self.no_punctuation.then_some(false),
             normalize: self.normalize.then_some(true),
             speakers: self.speakers,
-            ..job::Options::default()
+            ..job::JobOptions::default()
         };
         options.check().map_err(UsageError)?;
         Ok(options)
@@ -316,6 +316,12 @@ pub(crate) enum ModelsCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Convert the PyTorch checkpoint in a model directory to ONNX (a pull does this itself)
+    #[command(after_help = "Example:\n  scriptorium models convert ./my-campplus")]
+    Convert {
+        #[arg(value_name = "NAME|DIR")]
+        model: String,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -400,6 +406,7 @@ pub(crate) struct CompletionsArgs {
 
 /// Parses `--out`. It is always a prefix, with or without a slash at its end.
 pub(crate) fn output_prefix(text: &str) -> Result<Location, UsageError> {
-    let location: Location = text.parse().map_err(|error| UsageError(format!("--out: {error}")))?;
+    let location =
+        Location::from_argument(text).map_err(|error| UsageError(format!("--out: {error}")))?;
     Ok(location.as_prefix())
 }

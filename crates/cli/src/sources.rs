@@ -4,7 +4,8 @@ use std::pin::Pin;
 
 use futures::StreamExt;
 use job::{Failure, FailureCode};
-use store::{Kind, Location, Stores};
+use location::Location;
+use store::{ErrorKind, Stores};
 use tokio::sync::mpsc::Sender;
 
 /// A recording to transcribe.
@@ -55,18 +56,18 @@ pub(crate) async fn list(
 /// The failure for a path or an entry that cannot be listed.
 fn failed(source: String, error: &store::Error) -> Found {
     let code = match error.kind {
-        Kind::NotFound => FailureCode::SourceMissing,
-        Kind::Denied => FailureCode::SourceDenied,
-        Kind::Invalid => FailureCode::JobInvalid,
+        ErrorKind::NotFound => FailureCode::SourceMissing,
+        ErrorKind::Denied => FailureCode::SourceDenied,
+        ErrorKind::Invalid => FailureCode::JobInvalid,
         _ => FailureCode::SourceUnavailable,
     };
-    Found::Failed(Failure { code, source, message: error.to_string() })
+    Found::Failed(Failure { code, source, message: format!("{error:#}") })
 }
 
 /// Returns `false` if the paths stand for at most one file.
 pub(crate) fn may_be_several(paths: &[String]) -> bool {
     let [path] = paths else { return true };
-    path.parse().is_ok_and(|location| is_folder(&location))
+    Location::from_argument(path).is_ok_and(|location| is_folder(&location))
 }
 
 /// Returns whether the location is written as a prefix, or is a folder.
@@ -80,7 +81,7 @@ async fn list_one(
     all_files: bool,
     found: &Sender<Found>,
 ) -> Result<(), store::Error> {
-    let location: Location = path.parse()?;
+    let location = Location::from_argument(path)?;
     if is_folder(&location) {
         return list_below(stores, &location.as_prefix(), all_files, found).await.map(drop);
     }
@@ -92,7 +93,7 @@ async fn list_one(
             let _ = found.send(Found::Recording(item)).await;
             Ok(())
         }
-        Err(error) if error.kind == Kind::NotFound => {
+        Err(error) if error.kind == ErrorKind::NotFound => {
             // Perhaps a prefix without its slash, as in `s3://bucket/folder`.
             match list_below(stores, &location.as_prefix(), all_files, found).await {
                 Ok(0) | Err(_) => Err(error),
@@ -160,7 +161,7 @@ mod tests {
     use super::*;
 
     async fn listed(paths: &[String], all_files: bool) -> Vec<Found> {
-        let stores = Stores::new(store::Config::default()).unwrap();
+        let stores = Stores::new(store::StoreConfig::default()).unwrap();
         let (sender, mut receiver) = mpsc::channel(100);
         list(&stores, paths, all_files, &sender).await;
         drop(sender);

@@ -27,7 +27,7 @@ fn open(model: &str, file: &str) -> OnnxFile {
     let path = directory.path().join("model.onnx");
     std::fs::write(&path, bytes).expect("write model");
     // ONNX Runtime computes attention in f32.
-    OnnxFile::read(&path).expect("an ONNX file").with_compute_type(ComputeType::Float)
+    OnnxFile::read(&path).expect("an ONNX file").with_compute_type(ComputeType::F32)
 }
 
 fn reference(model: &str) -> Npz {

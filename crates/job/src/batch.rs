@@ -1,11 +1,13 @@
+//! Batches and their ids.
+
 use std::{borrow::Cow, fmt, str::FromStr};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{InvalidRecord, SCHEMA_VERSION, records, strict};
+use crate::{InvalidRecord, SCHEMA_VERSION, records, strict_json};
 
-/// Names a batch: a time-ordered UUID (version 7), in lower case with hyphens.
+/// Name of a batch: a time-ordered UUID (version 7), in lower case with hyphens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct BatchId(
@@ -16,6 +18,7 @@ pub struct BatchId(
 );
 
 impl BatchId {
+    /// Generates a new id. Ids sort by the time of their generation.
     pub fn generate() -> Self {
         Self(uuid::Uuid::now_v7().hyphenated().to_string())
     }
@@ -34,7 +37,7 @@ impl fmt::Display for BatchId {
 impl FromStr for BatchId {
     type Err = String;
 
-    /// One spelling only, since it is part of keys and of the jobs' ids.
+    /// Accepts one spelling only, because the text is a part of keys and of the jobs' ids.
     fn from_str(text: &str) -> Result<Self, String> {
         let canonical = uuid::Uuid::try_parse(text)
             .ok()
@@ -56,26 +59,26 @@ impl<'de> Deserialize<'de> for BatchId {
     }
 }
 
-/// The record of a submission, kept in the store as `batch.json`.
+/// Record of a submission, stored as `batch.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Batch {
     /// Always [`SCHEMA_VERSION`].
     pub version: u32,
     pub id: BatchId,
-    /// What was asked for: paths or prefixes.
+    /// The submitted recordings: paths, objects or prefixes.
     pub sources: Vec<String>,
-    /// Where transcripts go.
+    /// Prefix of the transcripts.
     pub output: String,
-    /// Number of jobs; absent while they are still being submitted.
+    /// Number of jobs. Absent while they are being submitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jobs: Option<u64>,
-    /// RFC 3339.
+    /// Time in RFC 3339.
     pub submitted_at: String,
 }
 
 impl Batch {
-    /// A new batch, submitted now, whose jobs are not counted yet.
+    /// Creates a batch that is submitted now, without the number of its jobs.
     pub fn new(sources: Vec<String>, output: String) -> Self {
         let now = time::OffsetDateTime::now_utc();
         Self {
@@ -90,17 +93,23 @@ impl Batch {
         }
     }
 
-    /// Reads `batch.json`; the version is looked at before anything else.
+    /// Parses `batch.json`. The version is checked first.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidRecord`], with the reason.
     pub fn from_slice(bytes: &[u8]) -> Result<Self, InvalidRecord> {
         let json = std::str::from_utf8(bytes)
             .map_err(|error| InvalidRecord(format!("not UTF-8: {error}")))?;
-        let version = strict::version(json).map_err(|error| InvalidRecord(error.to_string()))?;
+        let version =
+            strict_json::version(json).map_err(|error| InvalidRecord(error.to_string()))?;
         if version != Some(SCHEMA_VERSION.into()) {
             return Err(InvalidRecord(format!("not a batch of version {SCHEMA_VERSION}")));
         }
         records::read(bytes)
     }
 
+    /// Returns the content of `batch.json`.
     pub fn to_vec(&self) -> Vec<u8> {
         records::write(self)
     }

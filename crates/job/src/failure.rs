@@ -1,45 +1,52 @@
+//! Failures of jobs: codes, kinds, causes and remedies.
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{InvalidRecord, records, words::words};
+use crate::{InvalidRecord, records, string_enum::string_enum};
 
-/// Why a job did not become a transcript: for the dead-letter queue, the error record, the logs and
+/// Reason why a job has no transcript, for the dead-letter queue, the error record, the logs and
 /// the command line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, thiserror::Error)]
 #[error("{code}: {message}")]
 #[serde(deny_unknown_fields)]
 pub struct Failure {
     pub code: FailureCode,
-    /// The recording, as given.
-    // Spelled raw, since thiserror would take a plain `source` for the error beneath.
+    /// URI or path of the recording, as given.
+    // A raw identifier, because thiserror would treat a field named `source` as the error's source.
     pub r#source: String,
-    /// A sentence that names the cause.
+    /// Cause of the failure.
     pub message: String,
 }
 
 impl Failure {
-    /// Reads the record of a failed job.
+    /// Parses a failure.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidRecord`], with the reason.
     pub fn from_slice(bytes: &[u8]) -> Result<Self, InvalidRecord> {
         records::read(bytes)
     }
 
+    /// Returns the failure as JSON.
     pub fn to_vec(&self) -> Vec<u8> {
         records::write(self)
     }
 }
 
-/// What the worker does next.
+/// Kind of a failure. It decides how the worker settles the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FailureKind {
-    /// Worth another try later.
+    /// A later attempt may succeed: retry after a delay.
     Transient,
-    /// Will not get better by itself: dead letter.
+    /// Every attempt fails in the same way: dead letter.
     Permanent,
-    /// Shutdown: back to the queue, not counted.
+    /// The worker shut down: release, without counting the attempt.
     Interrupted,
 }
 
-/// The documented error codes (docs/jobs.md lists cause and remedy of each).
+/// Code of a failure. docs/jobs.md lists the cause and the remedy of each code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, JsonSchema)]
 #[schemars(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -66,7 +73,7 @@ pub enum FailureCode {
     Internal,
 }
 
-words!(FailureCode, "failure code", {
+string_enum!(FailureCode, "failure code", {
     JobInvalid => "job_invalid",
     SourceMissing => "source_missing",
     SourceDenied => "source_denied",
@@ -90,16 +97,17 @@ words!(FailureCode, "failure code", {
 });
 
 impl FailureCode {
+    /// Returns the kind of the failure.
     pub fn kind(self) -> FailureKind {
         match self {
             Self::SourceUnavailable
             | Self::SourceChanged
             | Self::OutputUnavailable
             | Self::OutputFull
-            // Workers of one queue may be in the middle of getting the model, and to find out costs
-            // nothing.
+            // Other workers of the queue may be installing the model, and an attempt without it
+            // costs nothing.
             | Self::ModelUnavailable
-            // Another try tells a bad worker from a bad job.
+            // Another attempt distinguishes a broken worker from a broken job.
             | Self::Internal => FailureKind::Transient,
             Self::Interrupted => FailureKind::Interrupted,
             Self::JobInvalid
@@ -118,55 +126,67 @@ impl FailureCode {
         }
     }
 
-    /// What brings it about, one sentence.
+    /// Returns the cause, one sentence.
     pub fn cause(self) -> &'static str {
         match self {
             Self::JobInvalid => "The message is not a job that this version understands.",
-            Self::SourceMissing => "There is no object or file by that name.",
-            Self::SourceDenied => "The worker may not read the recording.",
-            Self::SourceChanged => "The recording was replaced while it was read.",
+            Self::SourceMissing => "There is no object or file of that name.",
+            Self::SourceDenied => "The worker has no permission to read the recording.",
+            Self::SourceChanged => "The recording was replaced while the worker read it.",
             Self::SourceUnavailable => "The store of the recordings does not answer.",
             Self::SourceTooLarge => "The recording has more bytes than the worker's limit.",
-            Self::AudioEmpty => "The file is empty or holds no sample of audio.",
-            Self::AudioUnrecognized => "The content is in no audio or video format known here.",
+            Self::AudioEmpty => "The file is empty or contains no audio samples.",
+            Self::AudioUnrecognized => "The content is not in a known audio or video format.",
             Self::AudioNoTrack => "The file is a video or container without an audio track.",
-            Self::AudioUnsupported => "The format is known, its codec or layout is not supported.",
-            Self::AudioCorrupt => "The audio is damaged beyond what a decoder can skip.",
-            Self::AudioTruncated => "The file ends long before its header says.",
+            Self::AudioUnsupported => {
+                "The format is known, but its codec or layout is not supported."
+            }
+            Self::AudioCorrupt => {
+                "The audio is damaged, and the decoder cannot skip the damaged part."
+            }
+            Self::AudioTruncated => "The file ends long before the end that its header promises.",
             Self::AudioTooLong => "The recording is longer than the worker's limit.",
             Self::ModelUnavailable => "The worker has not loaded the model that the job names.",
-            Self::OutputDenied => "The worker may not write where the transcript goes.",
+            Self::OutputDenied => "The worker has no permission to write the transcript.",
             Self::OutputUnavailable => "The store of the transcripts does not answer.",
-            Self::OutputFull => "The disk, or the quota of the store, is full.",
-            Self::WorkerLost => "Worker after worker was lost while it held the job.",
-            Self::Interrupted => "The worker was told to stop before the job was done.",
-            Self::Internal => "A fault of the program.",
+            Self::OutputFull => "The disk is full, or the quota of the store is used up.",
+            Self::WorkerLost => "Several workers in a row were lost while they held the job.",
+            Self::Interrupted => "The worker was stopped before the job was done.",
+            Self::Internal => "A bug in the program.",
         }
     }
 
-    /// What a person can do about it, one sentence.
+    /// Returns what a person can do about it, one sentence.
     pub fn remedy(self) -> &'static str {
         match self {
-            Self::JobInvalid => "Compare the message with the job's schema and submit it anew.",
-            Self::SourceMissing => "Check the name, or upload the recording, and submit it anew.",
-            Self::SourceDenied => "Let the worker's account read the recording and submit it anew.",
-            Self::SourceChanged => "Submit recordings only once they are completely uploaded.",
-            Self::SourceUnavailable => "Check the store and the worker's way to it.",
-            Self::SourceTooLarge => "Split the recording, or raise the limit of bytes.",
+            Self::JobInvalid => "Compare the message with the schema of jobs and submit it again.",
+            Self::SourceMissing => "Check the name, or upload the recording, and submit it again.",
+            Self::SourceDenied => {
+                "Allow the worker's account to read the recording and submit it again."
+            }
+            Self::SourceChanged => "Submit recordings only after they are completely uploaded.",
+            Self::SourceUnavailable => "Check the store and the worker's connection to it.",
+            Self::SourceTooLarge => "Split the recording, or raise the limit for bytes.",
             Self::AudioEmpty => "Check that the recorder or the upload wrote the file.",
             Self::AudioUnrecognized => "Check that it is a recording, or convert it to FLAC.",
             Self::AudioNoTrack => "Check the export of the video; there is nothing to transcribe.",
-            Self::AudioUnsupported => "Convert the recording to FLAC and submit it anew.",
-            Self::AudioCorrupt => "Fetch the recording from its origin anew, or repair it.",
+            Self::AudioUnsupported => "Convert the recording to FLAC and submit it again.",
+            Self::AudioCorrupt => "Fetch the recording from its origin again, or repair it.",
             Self::AudioTruncated => "Upload the recording again, completely.",
-            Self::AudioTooLong => "Split the recording, or raise the limit of duration.",
-            Self::ModelUnavailable => "Name a model that the workers have, or add it to them.",
-            Self::OutputDenied => "Let the worker's account write under the output.",
-            Self::OutputUnavailable => "Check the store and the worker's way to it.",
-            Self::OutputFull => "Make room or raise the quota.",
-            Self::WorkerLost => "Look for what ended them (memory, crashes); submit it anew.",
-            Self::Interrupted => "None is needed: another worker takes the job up.",
-            Self::Internal => "Report it, with the worker's log and the recording if you may.",
+            Self::AudioTooLong => "Split the recording, or raise the limit for the duration.",
+            Self::ModelUnavailable => {
+                "Name a model that the workers have loaded, or configure them to load it."
+            }
+            Self::OutputDenied => "Allow the worker's account to write under the output.",
+            Self::OutputUnavailable => "Check the store and the worker's connection to it.",
+            Self::OutputFull => "Free some space or raise the quota.",
+            Self::WorkerLost => {
+                "Find out what ended them (memory, crashes), and submit the job again."
+            }
+            Self::Interrupted => "Nothing to do: another worker takes the job.",
+            Self::Internal => {
+                "Report it with the worker's log, and with the recording if you may share it."
+            }
         }
     }
 }
@@ -176,10 +196,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_are_the_words_of_the_schema() {
+    fn codes_are_the_strings_of_the_schema() {
         let schema = schemars::schema_for!(FailureCode).to_value();
-        let words: Vec<&str> = FailureCode::ALL.iter().map(|code| code.as_str()).collect();
-        assert_eq!(schema["enum"], serde_json::json!(words));
+        let codes: Vec<&str> = FailureCode::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(schema["enum"], serde_json::json!(codes));
     }
 
     #[test]
@@ -188,10 +208,10 @@ mod tests {
             let failure = Failure {
                 code,
                 source: "s3://calls/a\n\"b\".wav".to_owned(),
-                message: "it went wrong".to_owned(),
+                message: "it failed".to_owned(),
             };
             assert_eq!(Failure::from_slice(&failure.to_vec())?, failure);
-            assert_eq!(failure.to_string(), format!("{code}: it went wrong"));
+            assert_eq!(failure.to_string(), format!("{code}: it failed"));
             assert_eq!(code.as_str().parse(), Ok(code));
         }
         assert!(

@@ -1,19 +1,38 @@
-//! What a job, a batch and a failure are: schema, validation, identity, limits.
+//! Jobs, batches, their records, and failures: schema, validation, identity, limits.
 //!
-//! How they travel (queue) and where they are kept (store) is not this crate's business.
+//! This crate does not know how jobs travel (queue) or where records are stored (store).
+//!
+//! ```
+//! use job::{BatchId, Job, JobOptions, OutputFormat, Records};
+//!
+//! let batch = BatchId::generate();
+//! let job = Job::new(
+//!     batch.clone(),
+//!     "s3://recordings/calls/0042.wav".to_owned(),
+//!     "s3://transcripts/2026/calls/0042.wav".to_owned(),
+//!     Records::under("s3://transcripts/2026", &batch).prefix().to_owned(),
+//!     JobOptions { formats: [OutputFormat::Srt].into(), ..JobOptions::default() },
+//! );
+//! job.validate()?;
+//!
+//! let message = job.to_vec();
+//! assert_eq!(Job::from_slice(&message)?, job);
+//! # Ok::<(), job::InvalidJob>(())
+//! ```
 
 mod batch;
 mod failure;
 mod job;
+mod options;
 mod records;
-mod strict;
-mod uri;
-mod words;
+mod strict_json;
+mod string_enum;
 
 pub use batch::{Batch, BatchId};
 pub use failure::{Failure, FailureCode, FailureKind};
-pub use job::{
-    ChannelMode, InvalidJob, Job, MAX_HOTWORD_CHARACTERS, MAX_HOTWORDS, MAX_JOB_BYTES,
-    MAX_SPEAKERS, Options, OutputFormat, SCHEMA_VERSION, Speakers, json_schema,
+pub use job::{InvalidJob, Job, MAX_JOB_BYTES, SCHEMA_VERSION, json_schema};
+pub use options::{
+    ChannelMode, JobOptions, MAX_HOTWORD_CHARACTERS, MAX_HOTWORDS, MAX_SPEAKERS, OutputFormat,
+    Speakers,
 };
 pub use records::{Done, Failed, InvalidRecord, Records, Running};

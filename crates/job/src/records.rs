@@ -1,98 +1,102 @@
+//! Records of a batch: their names and contents.
+
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{BatchId, Failure, strict::Object};
+use crate::{BatchId, Failure, strict_json::Object};
 
-/// Names of a batch's records, which lie beside its transcripts in the store so that no database is
-/// needed: `<output>/.scriptorium/<batch>/{batch.json, running/<job>, done/<job>, failed/<job>.json}`.
+/// Names of a batch's records:
+/// `<output>/.scriptorium/<batch>/{batch.json, running/<job>, done/<job>, failed/<job>.json}`. They
+/// are stored next to the transcripts, so no database is needed.
 ///
-/// They are keys if the prefix is a key, URIs if it is a URI, as in a job.
+/// The names are keys if the prefix is a key, and URIs if it is a URI, as in a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Records {
     prefix: String,
 }
 
-/// Bytes that the longest name of a record adds to the prefix: `/failed/<job>.json`.
-pub(crate) const LONGEST_NAME: usize = "/failed/.json".len() + 32;
+/// Limit for the bytes that the name of a record adds to the prefix: `/failed/<job>.json`.
+pub(crate) const MAX_NAME_BYTES: usize = "/failed/.json".len() + 32;
 
 impl Records {
-    /// Under the prefix `output` of the batch's transcripts.
+    /// Returns the names for a batch whose transcripts have the prefix `output`.
     pub fn under(output: &str, batch: &BatchId) -> Self {
         let slash = if output.is_empty() || output.ends_with('/') { "" } else { "/" };
         Self { prefix: format!("{output}{slash}.scriptorium/{batch}") }
     }
 
-    /// As found in [`crate::Job::records`].
+    /// Returns the names for the prefix in [`crate::Job::records`].
     pub fn at(prefix: impl Into<String>) -> Self {
         Self { prefix: prefix.into() }
     }
 
+    /// Returns the prefix of all records.
     pub fn prefix(&self) -> &str {
         &self.prefix
     }
 
-    /// The [`crate::Batch`].
+    /// Returns the name of the [`crate::Batch`].
     pub fn batch(&self) -> String {
         format!("{}/batch.json", self.prefix)
     }
 
-    /// The job's [`Running`].
+    /// Returns the name of a job's [`Running`].
     pub fn running(&self, job: &str) -> String {
         format!("{}{job}", self.all_running())
     }
 
-    /// The job's [`Done`].
+    /// Returns the name of a job's [`Done`].
     pub fn done(&self, job: &str) -> String {
         format!("{}{job}", self.all_done())
     }
 
-    /// The job's [`Failed`].
+    /// Returns the name of a job's [`Failed`].
     pub fn failed(&self, job: &str) -> String {
         format!("{}{job}.json", self.all_failed())
     }
 
-    /// Prefix of all [`Records::running`].
+    /// Returns the prefix of all [`Records::running`].
     pub fn all_running(&self) -> String {
         format!("{}/running/", self.prefix)
     }
 
-    /// Prefix of all [`Records::done`].
+    /// Returns the prefix of all [`Records::done`].
     pub fn all_done(&self) -> String {
         format!("{}/done/", self.prefix)
     }
 
-    /// Prefix of all [`Records::failed`].
+    /// Returns the prefix of all [`Records::failed`].
     pub fn all_failed(&self) -> String {
         format!("{}/failed/", self.prefix)
     }
 }
 
-/// A worker has leased the job. A worker that dies leaves it behind; the job's next lease replaces
-/// it.
+/// Record of a job that a worker has leased. A worker that dies leaves it behind, and the job's
+/// next lease replaces it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Running {
     pub source: String,
     pub worker: String,
-    /// RFC 3339.
+    /// Time in RFC 3339.
     pub started_at: String,
 }
 
-/// The transcript stands.
+/// Record of a job whose transcript is written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Done {
     pub source: String,
     /// URI of the transcript JSON.
     pub transcript: String,
-    /// `true` if it stood already, with the same fingerprint.
+    /// Whether the transcript existed already, with the same fingerprint.
     pub up_to_date: bool,
     pub audio_seconds: f64,
     pub cpu_seconds: f64,
     pub worker: String,
-    /// RFC 3339.
+    /// Time in RFC 3339.
     pub finished_at: String,
 }
 
-/// The job was given up: it is in the dead-letter queue. Also written beside where the transcript
-/// would be, as `<output>.error.json`.
+/// Record of a job that was given up and is in the dead-letter queue. It is also written as
+/// `<output>.error.json`, next to the missing transcript.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Failed {
     pub job: String,
@@ -100,14 +104,14 @@ pub struct Failed {
     #[serde(flatten)]
     pub failure: Failure,
     pub remedy: String,
-    /// Attempts made, the last one included.
+    /// Number of attempts, including the last.
     pub attempts: u32,
     pub worker: String,
-    /// RFC 3339.
+    /// Time in RFC 3339.
     pub failed_at: String,
 }
 
-/// Why bytes are not the record that they should be.
+/// Reason why bytes are not a valid record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("record is not valid: {0}")]
 pub struct InvalidRecord(pub(crate) String);
@@ -119,7 +123,7 @@ pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, InvalidRecord
 }
 
 pub(crate) fn write<T: Serialize>(record: &T) -> Vec<u8> {
-    serde_json::to_vec_pretty(record).expect("a record holds nothing JSON lacks")
+    serde_json::to_vec_pretty(record).expect("every record can be represented in JSON")
 }
 
 #[cfg(test)]
@@ -127,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn records_lie_under_the_output() {
+    fn records_have_the_prefix_of_the_output() {
         let batch = BatchId::generate();
         for (output, prefix) in [
             ("", ".scriptorium"),
@@ -145,6 +149,6 @@ mod tests {
         assert_eq!(records.running("j"), "p/running/j");
         assert_eq!(records.done("j"), "p/done/j");
         assert_eq!(records.failed("j"), "p/failed/j.json");
-        assert_eq!(records.failed(&"j".repeat(32)).len(), "p".len() + LONGEST_NAME);
+        assert_eq!(records.failed(&"j".repeat(32)).len(), "p".len() + MAX_NAME_BYTES);
     }
 }

@@ -1,4 +1,4 @@
-//! The tables and examples of docs/jobs.md are what the code does.
+//! Checks the tables and examples of docs/jobs.md against the code.
 
 use std::{error::Error, fs};
 
@@ -16,7 +16,7 @@ fn row(code: FailureCode) -> String {
 }
 
 #[test]
-fn every_error_code_is_documented_as_it_is() -> Result<(), Box<dyn Error>> {
+fn every_failure_code_is_documented() -> Result<(), Box<dyn Error>> {
     let page = fs::read_to_string(PAGE)?;
     let (_, table) = page.split_once("| code | kind | cause | remedy |\n").ok_or("no table")?;
     let documented: Vec<&str> = table.lines().skip(1).take_while(|line| !line.is_empty()).collect();
@@ -26,7 +26,7 @@ fn every_error_code_is_documented_as_it_is() -> Result<(), Box<dyn Error>> {
 }
 
 #[test]
-fn the_examples_are_read() -> Result<(), Box<dyn Error>> {
+fn the_examples_are_valid() -> Result<(), Box<dyn Error>> {
     let page = fs::read_to_string(PAGE)?;
     let examples: Vec<&str> = page
         .split("```json\n")

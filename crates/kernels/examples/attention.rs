@@ -1,5 +1,6 @@
-//! How fast attention is, with the heads of Paraformer-large: positions as of 10 and 60 seconds
-//! unless other numbers are given.
+//! Measures attention with the heads of Paraformer-large, for the positions of 5, 10, 20 and 60
+//! seconds or for the numbers of positions given as arguments. `SCRIPTORIUM_KERNELS` selects the
+//! instruction set.
 
 #![allow(clippy::print_stdout)]
 
@@ -22,8 +23,8 @@ fn main() {
         let number = |i: usize| (i * 7919 % 1009) as f32 / 504.5 - 1.0;
         let qkv: Vec<f32> = (0..count * 3 * WIDTH).map(number).collect();
         let mut out = vec![0.0; count * WIDTH];
-        for products in [ComputeType::Float, ComputeType::Bf16] {
-            let mut least = Duration::MAX;
+        for compute_type in [ComputeType::F32, ComputeType::Bf16] {
+            let mut best = Duration::MAX;
             for _ in 0..(20_000 / count).max(9) {
                 let start = Instant::now();
                 for first in (0..WIDTH).step_by(WIDTH / HEADS) {
@@ -33,12 +34,12 @@ fn main() {
                         count,
                     };
                     let (width, out) = (WIDTH / HEADS, &mut out[first..]);
-                    attend(part(0), part(1), part(2), width, products, out, WIDTH);
+                    attend(part(0), part(1), part(2), width, compute_type, out, WIDTH);
                 }
-                least = least.min(start.elapsed());
+                best = best.min(start.elapsed());
             }
-            let rate = (2 * count * count * WIDTH) as f64 / least.as_secs_f64() / 1e9;
-            println!("{count:5} positions, {products:?}: {least:9.2?}, {rate:6.1} G/s");
+            let rate = (2 * count * count * WIDTH) as f64 / best.as_secs_f64() / 1e9;
+            println!("{count:5} positions, {compute_type:?}: {best:9.2?}, {rate:6.1} G/s");
         }
     }
 }

@@ -1,5 +1,6 @@
-//! How fast matrix products are, in the sizes of Paraformer-large: rows as of 10 seconds unless
-//! another number is given; more layers than the caches hold, as in a model.
+//! Measures GEMM in the shapes of Paraformer-large, for the rows of 10 seconds or for the number of
+//! rows given as argument, with more layers than the caches hold, as in a model.
+//! `SCRIPTORIUM_KERNELS` selects the instruction set.
 
 #![allow(clippy::print_stdout)]
 
@@ -7,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use kernels::{Epilogue, bf16, dynamic, float};
 
-/// Bytes of weights that one pass goes over.
-const MODEL: usize = 200_000_000;
+/// Bytes of weights of all layers together.
+const MODEL_BYTES: usize = 200_000_000;
 
 fn main() {
     let requested = std::env::var("SCRIPTORIUM_KERNELS").ok();
@@ -44,7 +45,7 @@ fn main() {
     }
 }
 
-/// Products per second, in billions, of layers whose weights are `bytes` each.
+/// Returns billions of multiply-accumulate operations per second of layers with `bytes` per weight.
 fn rate<L: Fn(&mut [f32])>(
     inputs: usize,
     outputs: usize,
@@ -53,12 +54,13 @@ fn rate<L: Fn(&mut [f32])>(
     out: &mut [f32],
     layer: impl Fn() -> L,
 ) -> f64 {
-    let layers: Vec<_> = (0..MODEL.div_ceil(inputs * outputs * bytes)).map(|_| layer()).collect();
-    let mut least = Duration::MAX;
+    let layers: Vec<_> =
+        (0..MODEL_BYTES.div_ceil(inputs * outputs * bytes)).map(|_| layer()).collect();
+    let mut best = Duration::MAX;
     for _ in 0..5 {
         let start = Instant::now();
         layers.iter().for_each(|layer| layer(out));
-        least = least.min(start.elapsed());
+        best = best.min(start.elapsed());
     }
-    (layers.len() * rows * inputs * outputs) as f64 / least.as_secs_f64() / 1e9
+    (layers.len() * rows * inputs * outputs) as f64 / best.as_secs_f64() / 1e9
 }

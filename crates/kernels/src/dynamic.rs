@@ -1,39 +1,39 @@
-//! `out = x W` with 8-bit integers, quantized as ONNX does it with `DynamicQuantizeLinear` and
-//! `MatMulInteger` and as FunASR's exporter therefore does: both sides unsigned with zero points,
-//! weights with one per column, activations with one for the whole tensor, found on the fly.
+//! `out = x W` in int8, quantized as ONNX's `DynamicQuantizeLinear` and `MatMulInteger`, and
+//! therefore FunASR's exporter, do: both operands unsigned with zero points, one per column of the
+//! weights, and one for all activations, computed at run time.
 //!
-//! Instructions multiply u8 by i8, so weights are shifted by 128, which their zero points follow
-//! (some multiply i8 by i8: then activations are shifted, too, which is one more correction).
-//! Zero points come out of the sum, `Σ (x - zx) (w - zw) = Σ x w - zw Σ x - zx Σ w + K zx zw`:
-//! `Σ w` is known when weights are packed, `Σ x` is one sum per row. All sums are exact in i32.
-//! What follows is in ONNX's order of operations, so that results are ONNX Runtime's to the bit:
-//! `f32(sum) * (scale of x * scale of column) + bias`, each rounded.
+//! Instructions multiply u8 by i8, so 128 is subtracted from weights and their zero points. (Where
+//! they multiply i8 by i8, 128 is subtracted from activations, too, which adds a correction.) Zero
+//! points are taken out of the sum, `Σ (x - zx) (w - zw) = Σ x w - zw Σ x - zx Σ w + K zx zw`:
+//! `Σ w` is known when the weights are packed, `Σ x` is one sum per row. All sums are exact in i32.
+//! The rest follows ONNX's order of operations, `f32(sum) * (scale of x * scale of column) + bias`,
+//! each rounded, so that results equal ONNX Runtime's bit for bit.
 
 use std::cell::RefCell;
 
 use crate::{
-    Epilogue, Isa, PostOp,
     aligned::AlignedBuffer,
-    int8::{Columns, Panels, Rows, row_block},
+    epilogue::{Epilogue, PostOp},
+    int8_panels::{Columns, Int8Panels, QuantizedRows, row_block},
+    isa::Isa,
     layout::shifted,
 };
 
-/// The most inputs for which no sum leaves i32.
+/// Maximum number of inputs for which no sum can overflow i32.
 pub const MAX_INPUTS: usize = i32::MAX as usize / (255 * 255);
 
-/// Packed weights of a linear layer.
+/// Packed weights of a linear layer. Parameters of outputs are padded to whole panels.
 #[derive(Clone)]
 pub struct Weights {
-    panels: Panels,
-    /// Per output, filled up to whole panels, as are the others.
+    panels: Int8Panels,
     scales: AlignedBuffer<f32>,
-    /// Of the shifted weights.
+    /// Sum of the weights of each output, minus 128 each.
     sums: AlignedBuffer<i32>,
-    /// Minus those of the shifted weights.
+    /// 128 minus the zero point of each output.
     zero_points: AlignedBuffer<i32>,
 }
 
-/// A quantized tensor: a value is worth `(value - zero_point) * scale`.
+/// A quantized tensor: a value stands for `(value - zero_point) * scale`.
 #[derive(Debug, Clone, Copy)]
 pub struct QuantizedTensor<'a> {
     pub values: &'a [u8],
@@ -41,53 +41,60 @@ pub struct QuantizedTensor<'a> {
     pub zero_point: u8,
 }
 
-/// Quantizes all of `x` with one scale and zero point, which are returned.
+/// Quantizes `x` with one scale and one zero point, and returns these.
+///
+/// ```
+/// let mut values = [0; 3];
+/// let (scale, zero_point) = kernels::dynamic::quantize(&[-1.0, 0.0, 254.0], &mut values);
+/// assert_eq!((scale, zero_point, values), (1.0, 1, [0, 1, 255]));
+/// ```
 ///
 /// # Panics
 /// If the lengths differ.
 pub fn quantize(x: &[f32], out: &mut [u8]) -> (f32, u8) {
-    quantize_with(Isa::best(), x, out)
+    quantize_with(Isa::selected(), x, out)
 }
 
 pub(crate) fn quantize_with(isa: Isa, x: &[f32], out: &mut [u8]) -> (f32, u8) {
     assert_eq!(x.len(), out.len(), "quantization");
-    quantize_between(isa, isa.min_max(x), x, out)
+    quantize_range(isa, isa.min_max(x), x, out)
 }
 
-/// The least and the greatest of `x` and zero.
+/// Returns the minimum and maximum of `x` and zero.
 pub fn min_max(x: &[f32]) -> (f32, f32) {
-    Isa::best().min_max(x)
+    Isa::selected().min_max(x)
 }
 
-/// As [`quantize`], for an `x` whose min_max, and zero, are known.
+/// Computes [`quantize`] for an `x` whose [`min_max`] is known.
 ///
 /// # Panics
 /// If the lengths differ.
 pub fn quantize_with_min_max(min_max: (f32, f32), x: &[f32], out: &mut [u8]) -> (f32, u8) {
-    quantize_between(Isa::best(), min_max, x, out)
+    quantize_range(Isa::selected(), min_max, x, out)
 }
 
-fn quantize_between(isa: Isa, (min, max): (f32, f32), x: &[f32], out: &mut [u8]) -> (f32, u8) {
+fn quantize_range(isa: Isa, (min, max): (f32, f32), x: &[f32], out: &mut [u8]) -> (f32, u8) {
     let scale = (max - min) / 255.0;
     let scale = if scale > 0.0 { scale } else { 1.0 };
     let zero_point = (-min / scale).clamp(0.0, 255.0).round_ties_even() as u8;
-    isa.quantize_around(x, scale, zero_point, out);
+    isa.quantize_affine(x, scale, zero_point, out);
     (scale, zero_point)
 }
 
-/// What [`Weights::pack`] takes besides the weights: one of each per output.
+/// Zero point and scale of each output, for [`Weights::pack`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct QuantizationParameters {
     pub zero_points: Vec<u8>,
     pub scales: Vec<f32>,
 }
 
-/// Quantizes `weights`, row-major `[inputs, outputs]`, to `values`, with a scale and a zero point per column, to the
-/// bit as ONNX Runtime's `quantize_dynamic` does with `per_channel=True` and `QuantType.QUInt8`
-/// (`onnxruntime/quantization/quant_utils.py`).
+/// Quantizes `weights`, row-major `[inputs, outputs]`, to `values`, with a scale and a zero point
+/// per column. The result equals that of ONNX Runtime's `quantize_dynamic` with `per_channel=True`
+/// and `QuantType.QUInt8` (`onnxruntime/quantization/quant_utils.py`) bit for bit.
 ///
 /// # Panics
-/// If there are no outputs, weights are no multiple of them, or values not as many.
+/// If there are no outputs, the number of weights is not a multiple of them, or the numbers of
+/// weights and values differ.
 pub fn quantize_columns(
     weights: &[f32],
     outputs: usize,
@@ -95,43 +102,44 @@ pub fn quantize_columns(
 ) -> QuantizationParameters {
     assert_eq!(weights.len(), values.len(), "weights of a linear layer");
     assert!(outputs > 0 && weights.len().is_multiple_of(outputs), "weights of a linear layer");
-    let (mut least, mut most) = (vec![0f32; outputs], vec![0f32; outputs]);
+    let (mut mins, mut maxs) = (vec![0f32; outputs], vec![0f32; outputs]);
     for row in weights.chunks_exact(outputs) {
-        for ((least, most), &weight) in least.iter_mut().zip(&mut most).zip(row) {
-            *least = if weight < *least { weight } else { *least };
-            *most = if weight > *most { weight } else { *most };
+        for ((min, max), &weight) in mins.iter_mut().zip(&mut maxs).zip(row) {
+            *min = if weight < *min { weight } else { *min };
+            *max = if weight > *max { weight } else { *max };
         }
     }
-    let parameters = least.iter().zip(&most).map(|(&least, &most)| {
-        let scale = f64::from(most - least) / 255.0;
+    let parameters = mins.iter().zip(&maxs).map(|(&min, &max)| {
+        let scale = f64::from(max - min) / 255.0;
         if scale < f64::from(f32::MIN_POSITIVE) {
             return (1.0, 0);
         }
-        (scale as f32, (-f64::from(least) / scale).round_ties_even() as u8)
+        (scale as f32, (-f64::from(min) / scale).round_ties_even() as u8)
     });
     let (scales, zero_points): (Vec<f32>, Vec<u8>) = parameters.unzip();
     let offsets: Vec<f32> = zero_points.iter().map(|&zero_point| f32::from(zero_point)).collect();
     for (row, to) in weights.chunks_exact(outputs).zip(values.chunks_exact_mut(outputs)) {
         let columns = scales.iter().zip(&offsets);
         for ((to, weight), (scale, offset)) in to.iter_mut().zip(row).zip(columns) {
-            // Numbers of this size have no bits below one: rounds to the nearest, ties to even.
+            // Floats of this size are whole numbers: rounds to the nearest, ties to even.
             const ROUND: f32 = 12_582_912.0;
             let value = (weight / scale + ROUND) - ROUND + offset;
-            // And such ones have their value in the last bits.
-            const LAST_BITS: f32 = 8_388_608.0;
-            *to = (value.clamp(0.0, 255.0) + LAST_BITS).to_bits() as u8;
+            // Floats of this size hold the whole number in their low bits.
+            const LOW_BITS: f32 = 8_388_608.0;
+            *to = (value.clamp(0.0, 255.0) + LOW_BITS).to_bits() as u8;
         }
     }
     QuantizationParameters { zero_points, scales }
 }
 
-/// What one product needs beside its operands; kept per thread.
+/// Buffers of [`Weights::apply`], kept per thread.
 #[derive(Default)]
 struct Scratch {
-    laid: AlignedBuffer<u8>,
-    scales: Vec<f32>,
-    sums: Vec<i32>,
-    starts: AlignedBuffer<i32>,
+    /// Rows in the layout of the instruction set.
+    packed: AlignedBuffer<u8>,
+    row_scales: Vec<f32>,
+    row_sums: Vec<i32>,
+    corrections: AlignedBuffer<i32>,
     column_scales: AlignedBuffer<f32>,
 }
 
@@ -140,14 +148,14 @@ thread_local! {
 }
 
 impl Weights {
-    /// Packs `weights`, row-major `[inputs, outputs]`; a weight is worth
+    /// Packs `weights`, row-major `[inputs, outputs]`. A weight stands for
     /// `(weight - zero_point) * scale` of its column.
     ///
     /// # Panics
-    /// If there are not as many weights, zero points and scales as the shape says, or none, or more
-    /// inputs than [`MAX_INPUTS`].
+    /// If the numbers of weights, zero points and scales do not match the shape or are zero, or
+    /// there are more than [`MAX_INPUTS`] inputs.
     pub fn pack(weights: &[u8], zero_points: &[u8], scales: &[f32], inputs: usize) -> Self {
-        Self::pack_for(Isa::best(), weights, zero_points, scales, inputs)
+        Self::pack_for(Isa::selected(), weights, zero_points, scales, inputs)
     }
 
     pub(crate) fn pack_for(
@@ -161,7 +169,7 @@ impl Weights {
         assert!(inputs > 0 && inputs <= MAX_INPUTS, "{inputs} inputs");
         assert!(outputs > 0 && zero_points.len() == outputs, "zero points of a linear layer");
         assert_eq!(weights.len(), inputs * outputs, "weights of a linear layer");
-        let panels = Panels::pack(isa, inputs, outputs, |layout, to| {
+        let panels = Int8Panels::pack(isa, inputs, outputs, |layout, to| {
             layout.pack_by_input(weights, inputs, outputs, to);
         });
         let padded = panels.padded_outputs();
@@ -171,7 +179,7 @@ impl Weights {
             sums: AlignedBuffer::zeroed(padded),
             zero_points: AlignedBuffer::zeroed(padded),
         };
-        // As many rows as the sums of whose bytes stay in 16 bits.
+        // Sums of up to 257 bytes fit 16 bits.
         let mut part = vec![0u16; outputs];
         for rows in weights.chunks(257 * outputs) {
             part.fill(0);
@@ -198,18 +206,18 @@ impl Weights {
         self.panels.outputs
     }
 
-    /// Multiplies rows of [`Self::inputs`] numbers.
+    /// Computes `x W` and the epilogue for rows of [`Self::inputs`] numbers.
     ///
     /// # Panics
-    /// If the lengths do not fit together.
+    /// If the lengths do not match.
     pub fn apply(&self, x: QuantizedTensor<'_>, epilogue: Epilogue<'_>, out: &mut [f32]) {
         self.apply_and(x, epilogue, out, |isa, block| isa.activate(block, epilogue.post_op));
     }
 
-    /// As [`Self::apply`]; returns the least and the greatest of what is in `out` then and zero.
+    /// Computes [`Self::apply`] and returns the minimum and maximum of the output and zero.
     ///
     /// # Panics
-    /// As [`Self::apply`].
+    /// See [`Self::apply`].
     pub fn apply_with_min_max(
         &self,
         x: QuantizedTensor<'_>,
@@ -217,15 +225,15 @@ impl Weights {
         out: &mut [f32],
     ) -> (f32, f32) {
         let mut min_max = (0f32, 0f32);
-        // While it is in the cache.
+        // Block by block, while the block is in the cache.
         self.apply_and(x, epilogue, out, |isa, block| {
-            let (least, greatest) = if epilogue.post_op == PostOp::Relu {
-                (0.0, isa.relu_with_greatest(block))
+            let (min, max) = if epilogue.post_op == PostOp::Relu {
+                (0.0, isa.relu_with_max(block))
             } else {
                 isa.activate(block, epilogue.post_op);
                 isa.min_max(block)
             };
-            min_max = (min_max.0.min(least), min_max.1.max(greatest));
+            min_max = (min_max.0.min(min), min_max.1.max(max));
         });
         min_max
     }
@@ -244,35 +252,40 @@ impl Weights {
         assert!(epilogue.bias.is_none_or(|bias| bias.len() == outputs), "biases");
         let isa = self.panels.isa;
         SCRATCH.with_borrow_mut(|scratch| {
-            let Scratch { laid, scales, sums, starts, column_scales } = scratch;
+            let Scratch { packed, row_scales, row_sums, corrections, column_scales } = scratch;
             let padded = self.panels.padded_outputs();
-            starts.grow(padded);
+            corrections.grow(padded);
             column_scales.grow(padded);
-            let (zero_point, shift) = (i32::from(x.zero_point), isa.layout().shift);
+            let (zero_point, shift) = (i32::from(x.zero_point), isa.int8_layout().shift);
             let depth = inputs as i32;
-            for (start, (sum, zero)) in
-                starts.iter_mut().zip(self.sums.iter().zip(self.zero_points.iter()))
+            for (correction, (sum, zero)) in
+                corrections.iter_mut().zip(self.sums.iter().zip(self.zero_points.iter()))
             {
-                // On the way it may leave i32; where it ends is in it.
+                // Intermediate results may overflow i32; the last one does not.
                 let products =
                     zero_point.wrapping_mul(depth.wrapping_mul(*zero).wrapping_add(*sum));
-                *start = shift.wrapping_mul(*sum).wrapping_sub(products);
+                *correction = shift.wrapping_mul(*sum).wrapping_sub(products);
             }
-            // Scales of rows are one, so that a product meets `scale of x * scale of column`.
+            // With row scales of one, sums are multiplied by `scale of x * scale of column`.
             for (to, scale) in column_scales.iter_mut().zip(self.scales.iter()) {
                 *to = x.scale * scale;
             }
             let rows = row_block(outputs);
             let blocks = x.values.chunks(rows * inputs);
             for (block, out) in blocks.zip(out.chunks_mut(rows * outputs)) {
-                scales.clear();
-                scales.resize(block.len() / inputs, 1.0);
-                sums.clear();
-                sums.extend(block.chunks_exact(inputs).map(|row| isa.sum(row)));
+                row_scales.clear();
+                row_scales.resize(block.len() / inputs, 1.0);
+                row_sums.clear();
+                row_sums.extend(block.chunks_exact(inputs).map(|row| isa.sum_bytes(row)));
                 let columns =
-                    Columns { scales: column_scales, starts, zero_points: &self.zero_points };
-                let rows = Rows { values: block, stride: inputs, scales, sums: Some(sums) };
-                self.panels.multiply(rows, columns, epilogue, out, laid);
+                    Columns { scales: column_scales, corrections, zero_points: &self.zero_points };
+                let rows = QuantizedRows {
+                    values: block,
+                    stride: inputs,
+                    scales: row_scales,
+                    sums: Some(row_sums),
+                };
+                self.panels.multiply(rows, columns, epilogue, out, packed);
                 activate(isa, out);
             }
         });
@@ -283,9 +296,9 @@ impl Weights {
 mod tests {
     use super::*;
 
-    /// numpy's formula, element by element.
+    /// Compares with numpy's formula, element by element.
     #[test]
-    fn columns_are_quantized_as_onnx_runtime_does() {
+    fn columns_are_quantized_like_onnx_runtime() {
         let outputs = 7;
         let weights: Vec<f32> = (0..40 * outputs)
             .map(|index| match index % outputs {
@@ -302,13 +315,13 @@ mod tests {
         let quantized = quantize_columns(&weights, outputs, &mut found);
         for column in 0..outputs {
             let values: Vec<f32> = weights[column..].iter().step_by(outputs).copied().collect();
-            let least = values.iter().copied().fold(0f32, f32::min);
-            let most = values.iter().copied().fold(0f32, f32::max);
-            let scale = f64::from(most - least) / 255.0;
+            let min = values.iter().copied().fold(0f32, f32::min);
+            let max = values.iter().copied().fold(0f32, f32::max);
+            let scale = f64::from(max - min) / 255.0;
             let (scale, zero_point) = if scale < f64::from(f32::MIN_POSITIVE) {
                 (1.0, 0.0)
             } else {
-                (scale as f32, (0.0 - f64::from(least) / scale).round_ties_even() as f32)
+                (scale as f32, (0.0 - f64::from(min) / scale).round_ties_even() as f32)
             };
             assert_eq!(quantized.scales[column], scale);
             assert_eq!(f32::from(quantized.zero_points[column]), zero_point);

@@ -1,4 +1,4 @@
-//! Dispatch: one safe entry per inner loop, for every instruction set.
+//! Dispatch: one safe method per inner loop, which calls the kernel of the instruction set.
 
 #![allow(unsafe_code)]
 
@@ -8,22 +8,24 @@ use std::sync::OnceLock;
 
 #[cfg(target_arch = "aarch64")]
 use crate::neon;
-use crate::{
-    PostOp, bf16, float, int8,
-    layout::{self, Layout},
-    plain, pointwise,
-    rows::Rows,
-};
 #[cfg(target_arch = "x86_64")]
-use crate::{avx_vnni, avx2, avx512};
+use crate::x86::{avx_vnni, avx2, avx512};
+use crate::{
+    epilogue::PostOp,
+    layout::{self, Layout},
+    loops, plain,
+    rows::Rows,
+    tile::{Int8Tile, Tile},
+};
 
-/// Instruction sets that there are kernels for.
+/// An instruction set that this CPU supports. Only [`Isa::available`] creates values, which makes
+/// calling its kernels sound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Isa(Set);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Set {
-    /// Rust without intrinsics, on every machine: the reference.
+    /// Rust without intrinsics, for every CPU: the reference.
     Plain,
     /// AVX2 and FMA (x86-64-v3).
     #[cfg(target_arch = "x86_64")]
@@ -34,18 +36,19 @@ enum Set {
     /// AVX-512 F, BW, VL, DQ and VNNI (Ice Lake, Zen 4 and later).
     #[cfg(target_arch = "x86_64")]
     Avx512,
-    /// What every aarch64 has.
+    /// The aarch64 baseline.
     #[cfg(target_arch = "aarch64")]
     Neon,
-    /// NEON with products of four bytes each (Neoverse N1, Cortex-A76 and later).
+    /// NEON with dot products of four bytes (Neoverse N1, Cortex-A76 and later).
     #[cfg(target_arch = "aarch64")]
     DotProd,
-    /// NEON with products of 8-bit matrices (Neoverse N2, V1 and later).
+    /// NEON with multiplication of 8-bit matrices (Neoverse N2, V1 and later).
     #[cfg(target_arch = "aarch64")]
     I8mm,
 }
 
-/// The requested instruction set is unknown, or this CPU does not support it.
+/// Error of [`select_instruction_sets`]: the requested instruction set is unknown, or this CPU does
+/// not support it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "unknown or unsupported instruction set `{requested}`; this CPU supports {}",
@@ -56,22 +59,28 @@ pub struct UnsupportedInstructionSet {
     pub supported: Vec<&'static str>,
 }
 
-/// The instruction set in use, once it is chosen.
-static IN_USE: OnceLock<Isa> = OnceLock::new();
+/// The instruction set in use, once it is selected.
+static SELECTED: OnceLock<Isa> = OnceLock::new();
 
-/// Selects the instruction set that the kernels of this process use, and returns its name, as in
-/// "avx512 and bf16". `None` selects the best one that the CPU supports, as happens without a call.
+/// Selects the instruction set that the kernels of this process use, and returns its name, for
+/// example "avx512 and bf16". `None` selects the best one that the CPU supports; so does the first
+/// computation if nothing was selected before.
 ///
-/// Call it before anything computes: weights are packed for the instruction set in use, so that it
-/// cannot change later. A later call has no effect and returns the set in use.
+/// Call it before anything computes. Weights are packed for the instruction set in use, so that it
+/// does not change any more: later calls return its name.
+///
+/// ```standalone_crate
+/// let name = kernels::select_instruction_sets(Some("plain")).expect("every CPU supports it");
+/// assert_eq!(name, "plain");
+/// ```
 ///
 /// # Errors
-/// If `requested` names an instruction set that is unknown or that this CPU does not support.
+/// If the requested instruction set is unknown or this CPU does not support it.
 pub fn select_instruction_sets(
     requested: Option<&str>,
 ) -> Result<&'static str, UnsupportedInstructionSet> {
-    let isa = requested.map_or_else(|| Ok(Isa::most_capable()), Isa::named)?;
-    let isa = *IN_USE.get_or_init(|| isa);
+    let isa = requested.map_or_else(|| Ok(Isa::best()), Isa::named)?;
+    let isa = *SELECTED.get_or_init(|| isa);
     Ok(match isa.0 {
         #[cfg(target_arch = "x86_64")]
         Set::Avx512 if isa.multiplies_bf16() => "avx512 and bf16",
@@ -81,32 +90,35 @@ pub fn select_instruction_sets(
     })
 }
 
-/// Calls the loop of the set. The unsafe calls are sound because only [`Isa::available`] makes an
-/// `Isa`, and it makes none that the machine has not.
+/// Calls the named function of the instruction set's module, or the portable one.
 macro_rules! dispatch {
-    ($isa:expr, $plain:path, $name:ident, ($($argument:expr),*)) => {
+    ($isa:expr, $portable:ident::$name:ident($($argument:expr),*)) => {
         match $isa.0 {
-            Set::Plain => $plain($($argument),*),
-            // SAFETY: see above.
+            Set::Plain => $portable::$name($($argument),*),
             #[cfg(target_arch = "x86_64")]
-            Set::Avx2 | Set::AvxVnni => unsafe { avx2::$name($($argument),*) },
-            // SAFETY: see above.
+            Set::Avx2 | Set::AvxVnni => {
+                // SAFETY: `Isa::available` detected AVX2 and FMA; tiles are checked before.
+                unsafe { avx2::$name($($argument),*) }
+            }
             #[cfg(target_arch = "x86_64")]
-            Set::Avx512 => unsafe { avx512::$name($($argument),*) },
-            // Rust without intrinsics is compiled for NEON as it is.
+            Set::Avx512 => {
+                // SAFETY: `Isa::available` detected AVX-512; tiles are checked before.
+                unsafe { avx512::$name($($argument),*) }
+            }
+            // The compiler may use NEON in portable code.
             #[cfg(target_arch = "aarch64")]
-            Set::Neon | Set::DotProd | Set::I8mm => $plain($($argument),*),
+            Set::Neon | Set::DotProd | Set::I8mm => $portable::$name($($argument),*),
         }
     };
 }
 
 impl Isa {
-    /// Returns the instruction set in use: the selected one, or the best that the CPU supports.
-    pub(crate) fn best() -> Self {
-        *IN_USE.get_or_init(Self::most_capable)
+    /// Returns the instruction set in use: the selected one, or the best.
+    pub(crate) fn selected() -> Self {
+        *SELECTED.get_or_init(Self::best)
     }
 
-    fn most_capable() -> Self {
+    fn best() -> Self {
         Self::available().last().copied().unwrap_or(Self(Set::Plain))
     }
 
@@ -138,7 +150,7 @@ impl Isa {
         }
     }
 
-    /// All that this machine has, from plain to best.
+    /// Returns all instruction sets that this CPU supports, from plain to best.
     pub(crate) fn available() -> &'static [Self] {
         static AVAILABLE: OnceLock<Vec<Isa>> = OnceLock::new();
         AVAILABLE.get_or_init(|| {
@@ -166,12 +178,12 @@ impl Isa {
                 #[cfg(target_arch = "aarch64")]
                 (Set::I8mm, is_aarch64_feature_detected!("i8mm")),
             ];
-            sets.into_iter().filter(|(_, there)| *there).map(|(set, _)| Self(set)).collect()
+            sets.into_iter().filter(|(_, supported)| *supported).map(|(set, _)| Self(set)).collect()
         })
     }
 
-    /// How 8-bit operands lie for its kernels.
-    pub(crate) fn layout(self) -> &'static Layout {
+    /// Returns the layout that its kernels read 8-bit operands in.
+    pub(crate) fn int8_layout(self) -> &'static Layout {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Set::Avx2 => &avx2::LAYOUT,
@@ -187,7 +199,7 @@ impl Isa {
         }
     }
 
-    /// How bfloat16 operands lie for its kernels.
+    /// Returns the layout that its kernels read bfloat16 operands in.
     pub(crate) fn bf16_layout(self) -> &'static Layout {
         match self.0 {
             #[cfg(target_arch = "aarch64")]
@@ -196,17 +208,7 @@ impl Isa {
         }
     }
 
-    pub(crate) fn float_panel(self, tile: float::Tile<'_>, out: &mut [f32]) {
-        tile.check(out);
-        match self.0 {
-            // SAFETY: the machine has what was asked for.
-            #[cfg(target_arch = "aarch64")]
-            Set::Neon | Set::DotProd | Set::I8mm => unsafe { neon::float_panel(tile, out) },
-            _ => dispatch!(self, plain::float_panel, float_panel, (tile, out)),
-        }
-    }
-
-    /// Whether it has products of bfloat16, and is no slower with them than with f32.
+    /// Returns whether it multiplies bfloat16 natively, which is then no slower than f32.
     pub(crate) fn multiplies_bf16(self) -> bool {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
@@ -217,49 +219,74 @@ impl Isa {
         }
     }
 
-    pub(crate) fn bf16_panel(self, tile: bf16::Tile<'_>, out: &mut [f32]) {
+    pub(crate) fn float_panel(self, tile: Tile<'_, f32>, out: &mut [f32]) {
+        tile.check(out);
+        match self.0 {
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon | Set::DotProd | Set::I8mm => {
+                // SAFETY: the CPU has NEON, and the tile is checked.
+                unsafe { neon::float_panel(tile, out) }
+            }
+            _ => dispatch!(self, plain::float_panel(tile, out)),
+        }
+    }
+
+    pub(crate) fn bf16_panel(self, tile: Tile<'_, u16>, out: &mut [f32]) {
         tile.check(self.bf16_layout(), out);
         match self.0 {
-            // SAFETY: the machine has what was asked for.
             #[cfg(target_arch = "x86_64")]
-            Set::Avx512 if self.multiplies_bf16() => unsafe { avx512::bf16_panel(tile, out) },
-            // SAFETY: as above.
+            Set::Avx512 if self.multiplies_bf16() => {
+                // SAFETY: the CPU has AVX-512 with BF16, and the tile is checked.
+                unsafe { avx512::bf16_panel(tile, out) }
+            }
             #[cfg(target_arch = "aarch64")]
-            Set::I8mm if self.multiplies_bf16() => unsafe { neon::bf16_panel_bfmmla(tile, out) },
-            _ => dispatch!(self, plain::bf16_panel, bf16_panel_in_f32, (tile, out)),
+            Set::I8mm if self.multiplies_bf16() => {
+                // SAFETY: the CPU has `bf16`, and the tile is checked for `BF16_LAYOUT`.
+                unsafe { neon::bf16_panel_bfmmla(tile, out) }
+            }
+            _ => dispatch!(self, plain::bf16_panel_in_f32(tile, out)),
         }
     }
 
-    pub(crate) fn int8_panel(self, tile: int8::Tile<'_>, out: &mut [f32]) {
-        tile.check(self.layout(), out);
+    pub(crate) fn int8_panel(self, tile: Int8Tile<'_>, out: &mut [f32]) {
+        tile.check(self.int8_layout(), out);
         match self.0 {
-            // SAFETY: the machine has what was asked for.
             #[cfg(target_arch = "x86_64")]
-            Set::AvxVnni => unsafe { avx_vnni::int8_panel(tile, out) },
-            // SAFETY: as above.
+            Set::AvxVnni => {
+                // SAFETY: the CPU has AVX-VNNI, and the tile is checked for its layout.
+                unsafe { avx_vnni::int8_panel(tile, out) }
+            }
             #[cfg(target_arch = "aarch64")]
-            Set::Neon => unsafe { neon::int8_panel(tile, out) },
-            // SAFETY: as above.
+            Set::Neon => {
+                // SAFETY: the CPU has NEON, and the tile is checked for its layout.
+                unsafe { neon::int8_panel(tile, out) }
+            }
             #[cfg(target_arch = "aarch64")]
-            Set::DotProd => unsafe { neon::int8_panel_dotprod(tile, out) },
-            // SAFETY: as above.
+            Set::DotProd => {
+                // SAFETY: the CPU has `dotprod`, and the tile is checked for its layout.
+                unsafe { neon::int8_panel_dotprod(tile, out) }
+            }
             #[cfg(target_arch = "aarch64")]
-            Set::I8mm => unsafe { neon::int8_panel_i8mm(tile, out) },
-            _ => dispatch!(self, plain::int8_panel, int8_panel, (tile, out)),
+            Set::I8mm => {
+                // SAFETY: the CPU has `i8mm`, and the tile is checked for its layout.
+                unsafe { neon::int8_panel_i8mm(tile, out) }
+            }
+            _ => dispatch!(self, plain::int8_panel(tile, out)),
         }
     }
 
+    /// Applies the activation function of `post_op`, if it has one.
     pub(crate) fn activate(self, values: &mut [f32], post_op: PostOp) {
         match post_op {
             PostOp::None | PostOp::Add => {}
-            PostOp::Relu => dispatch!(self, pointwise::relu_all, relu_all, (values)),
-            PostOp::Gelu => dispatch!(self, pointwise::gelu_all, gelu_all, (values)),
+            PostOp::Relu => dispatch!(self, loops::relu(values)),
+            PostOp::Gelu => dispatch!(self, loops::gelu(values)),
         }
     }
 
-    /// [`PostOp::Relu`]; returns the greatest of what is left.
-    pub(crate) fn relu_with_greatest(self, values: &mut [f32]) -> f32 {
-        dispatch!(self, pointwise::relu_with_greatest, relu_with_greatest, (values))
+    /// Applies ReLU and returns the maximum of the results.
+    pub(crate) fn relu_with_max(self, values: &mut [f32]) -> f32 {
+        dispatch!(self, loops::relu_with_max(values))
     }
 
     pub(crate) fn layer_norm(
@@ -270,23 +297,45 @@ impl Isa {
         epsilon: f32,
         out: &mut [f32],
     ) {
-        dispatch!(self, pointwise::layer_norm_row, layer_norm_row, (x, gamma, beta, epsilon, out));
+        dispatch!(self, loops::layer_norm(x, gamma, beta, epsilon, out));
     }
 
     pub(crate) fn exponentials(self, row: &mut [f32], scale: f32) -> f32 {
-        dispatch!(self, pointwise::exponentials_row, exponentials_row, (row, scale))
+        dispatch!(self, loops::exponentials(row, scale))
     }
 
-    /// Packs up to 16 rows of `inputs` numbers into 16 columns of a panel of bfloat16; `false` if
-    /// this instruction set does it another way.
-    pub(crate) fn turn_to_bf16(self, x: Rows<'_>, inputs: usize, panel: &mut [u16]) -> bool {
+    /// Computes [`Self::exponentials`], rounds them to `out`, and returns their sum before
+    /// rounding. Leaves `row` undefined.
+    pub(crate) fn exponentials_to_bf16(self, row: &mut [f32], scale: f32, out: &mut [u16]) -> f32 {
+        assert_eq!(row.len(), out.len(), "exponentials");
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 if self.multiplies_bf16() => {
+                // SAFETY: the CPU has AVX-512 with BF16, and `out` is as long as `row`.
+                unsafe { avx512::exponentials_to_bf16(row, scale, out) }
+            }
+            _ => {
+                let sum = self.exponentials(row, scale);
+                self.round_to_bf16(row, out);
+                sum
+            }
+        }
+    }
+
+    pub(crate) fn round_to_bf16(self, x: &[f32], out: &mut [u16]) {
+        dispatch!(self, loops::round_to_bf16(x, out));
+    }
+
+    /// Packs up to 16 rows of `inputs` numbers into 16 columns of a bfloat16 panel, and returns
+    /// `true`. Returns `false` if the instruction set has no kernel for this.
+    pub(crate) fn transpose_to_bf16(self, x: Rows<'_>, inputs: usize, panel: &mut [u16]) -> bool {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Set::Avx512 if self.multiplies_bf16() => {
                 assert!(x.count <= 16 && x.holds(inputs) && inputs > 0);
-                assert!(panel.len() >= 2 * crate::PANEL * (inputs.div_ceil(2) - 1) + 32);
-                // SAFETY: the machine has what was asked for, and the slices are long enough.
-                unsafe { avx512::turn_to_bf16(x.values, x.stride, x.count, inputs, panel) };
+                assert!(panel.len() >= 2 * layout::PANEL * (inputs.div_ceil(2) - 1) + 32);
+                // SAFETY: the CPU has AVX-512 with BF16, and the slices are long enough.
+                unsafe { avx512::transpose_to_bf16(x, inputs, panel) };
                 true
             }
             _ => {
@@ -296,15 +345,21 @@ impl Isa {
         }
     }
 
-    /// Rounds two rows into one of pairs; `false` if this instruction set does it another way. What
-    /// lies `ahead` of them is wanted soon.
-    pub(crate) fn pair_in_bf16(self, a: &[f32], b: &[f32], ahead: usize, out: &mut [u16]) -> bool {
+    /// Rounds two rows and interleaves them, and returns `true`. Returns `false` if the instruction
+    /// set has no kernel for this. Prefetches the numbers that follow `ahead` later in memory.
+    pub(crate) fn interleave_to_bf16(
+        self,
+        a: &[f32],
+        b: &[f32],
+        ahead: usize,
+        out: &mut [u16],
+    ) -> bool {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Set::Avx512 if self.multiplies_bf16() => {
                 assert!(a.len() == b.len() && out.len() >= 2 * a.len(), "pairs");
-                // SAFETY: the machine has what was asked for, and the slices are long enough.
-                unsafe { avx512::pair_in_bf16(a, b, ahead, out) };
+                // SAFETY: the CPU has AVX-512 with BF16, and the slices are long enough.
+                unsafe { avx512::interleave_to_bf16(a, b, ahead, out) };
                 true
             }
             _ => {
@@ -314,167 +369,81 @@ impl Isa {
         }
     }
 
-    /// As [`Self::exponentials`], rounded into `out`; what is in `row` then is not defined.
-    pub(crate) fn exponentials_in_bf16(self, row: &mut [f32], scale: f32, out: &mut [u16]) -> f32 {
-        assert_eq!(row.len(), out.len(), "exponentials");
-        match self.0 {
-            // SAFETY: the machine has what was asked for.
-            #[cfg(target_arch = "x86_64")]
-            Set::Avx512 if self.multiplies_bf16() => unsafe {
-                avx512::exponentials_in_bf16(row, scale, out)
-            },
-            _ => {
-                let sum = self.exponentials(row, scale);
-                self.round_to_bf16(row, out);
-                sum
-            }
-        }
-    }
-
     pub(crate) fn dot_rows(self, x: &[f32], rows: &[f32], dots: &mut [f32]) {
-        dispatch!(self, pointwise::dot_rows, dot_rows, (x, rows, dots));
+        dispatch!(self, loops::dot_rows(x, rows, dots));
     }
 
     pub(crate) fn mix_rows(self, weights: &[f32], rows: &[f32], out: &mut [f32]) {
-        dispatch!(self, pointwise::mix_rows, mix_rows, (weights, rows, out));
+        dispatch!(self, loops::mix_rows(weights, rows, out));
     }
 
     pub(crate) fn maximum(self, x: &[f32]) -> f32 {
-        dispatch!(self, pointwise::maximum_of, maximum_of, (x))
+        dispatch!(self, loops::maximum(x))
     }
 
-    pub(crate) fn sum_exp(self, x: &[f32], largest: f32, scale: f32) -> f32 {
-        dispatch!(self, pointwise::sum_exp_of, sum_exp_of, (x, largest, scale))
+    pub(crate) fn sum_exp(self, x: &[f32], max: f32, scale: f32) -> f32 {
+        dispatch!(self, loops::sum_exp(x, max, scale))
     }
 
     pub(crate) fn weigh_rows(self, x: &[f32], stride: usize, weights: &[f32], out: &mut [f32]) {
-        dispatch!(self, pointwise::weigh_rows, weigh_rows, (x, stride, weights, out));
+        dispatch!(self, loops::weigh_rows(x, stride, weights, out));
     }
 
-    pub(crate) fn filter_rows(self, x: &[f32], stride: usize, weights: &[f32], out: &mut [f32]) {
+    pub(crate) fn convolve_rows(self, x: &[f32], stride: usize, weights: &[f32], out: &mut [f32]) {
         match self.0 {
-            // SAFETY: the machine has what was asked for.
             #[cfg(target_arch = "x86_64")]
-            Set::Avx512 => unsafe { avx512::filter_rows_fast(x, stride, weights, out) },
-            _ => dispatch!(self, pointwise::filter_rows, filter_rows, (x, stride, weights, out)),
+            Set::Avx512 => {
+                // SAFETY: the CPU has AVX-512.
+                unsafe { avx512::convolve_rows_fast(x, stride, weights, out) }
+            }
+            _ => dispatch!(self, loops::convolve_rows(x, stride, weights, out)),
         }
     }
 
     pub(crate) fn add(self, x: &[f32], out: &mut [f32]) {
-        dispatch!(self, pointwise::add_all, add_all, (x, out));
+        dispatch!(self, loops::add(x, out));
     }
 
-    pub(crate) fn round_to_bf16(self, x: &[f32], out: &mut [u16]) {
-        dispatch!(self, pointwise::round_to_bf16, round_to_bf16, (x, out));
-    }
-
-    /// The least and the greatest of the values and zero.
+    /// Returns the minimum and maximum of the values and zero.
     pub(crate) fn min_max(self, x: &[f32]) -> (f32, f32) {
-        dispatch!(self, pointwise::min_max_row, min_max_row, (x))
+        dispatch!(self, loops::min_max(x))
     }
 
-    pub(crate) fn quantize_around(self, x: &[f32], scale: f32, zero_point: u8, out: &mut [u8]) {
+    pub(crate) fn quantize_symmetric(self, x: &[f32], quantized: &mut [u8]) -> f32 {
+        dispatch!(self, loops::quantize_symmetric(x, quantized))
+    }
+
+    pub(crate) fn quantize_affine(self, x: &[f32], scale: f32, zero_point: u8, out: &mut [u8]) {
         assert_eq!(x.len(), out.len(), "quantization");
         match self.0 {
-            // SAFETY: the machine has what was asked for.
             #[cfg(target_arch = "x86_64")]
-            Set::Avx512 => unsafe { avx512::quantize_fast(x, scale, zero_point, out) },
-            _ => {
-                dispatch!(
-                    self,
-                    pointwise::quantize_around,
-                    quantize_around,
-                    (x, scale, zero_point, out)
-                );
+            Set::Avx512 => {
+                // SAFETY: the CPU has AVX-512, and `out` is as long as `x`.
+                unsafe { avx512::quantize_affine_fast(x, scale, zero_point, out) }
             }
+            _ => dispatch!(self, loops::quantize_affine(x, scale, zero_point, out)),
         }
     }
 
-    pub(crate) fn sum(self, x: &[u8]) -> i32 {
-        dispatch!(self, pointwise::sum_row, sum_row, (x))
+    pub(crate) fn sum_bytes(self, x: &[u8]) -> i32 {
+        dispatch!(self, loops::sum_bytes(x))
     }
 
     pub(crate) fn lstm_cell(self, gates: &mut [f32], cell: &mut [f32], hidden: &mut [f32]) {
-        dispatch!(self, pointwise::lstm_cell, lstm_cell, (gates, cell, hidden));
-    }
-
-    pub(crate) fn quantize(self, x: &[f32], quantized: &mut [u8]) -> f32 {
-        dispatch!(self, pointwise::quantize_row, quantize_row, (x, quantized))
+        dispatch!(self, loops::lstm_cell(gates, cell, hidden));
     }
 }
-
-/// Calls a loop for as many rows as are left, six at the most: their number is a constant of it, so
-/// that their sums stay in registers.
-#[cfg(target_arch = "x86_64")]
-macro_rules! up_to_six {
-    ($left:expr, $rows:ident($($argument:expr),*)) => {
-        match $left {
-            1 => $rows::<1>($($argument),*),
-            2 => $rows::<2>($($argument),*),
-            3 => $rows::<3>($($argument),*),
-            4 => $rows::<4>($($argument),*),
-            5 => $rows::<5>($($argument),*),
-            _ => $rows::<6>($($argument),*),
-        }
-    };
-}
-#[cfg(target_arch = "x86_64")]
-pub(crate) use up_to_six;
-
-/// Compiles the loops of [`pointwise`] for an instruction set.
-#[cfg(target_arch = "x86_64")]
-macro_rules! compile_pointwise {
-    ($features:literal) => {
-        crate::isa::compile_pointwise!(@ $features, relu_all(values: &mut [f32]));
-        crate::isa::compile_pointwise!(
-            @ $features, relu_with_greatest(values: &mut [f32]) -> f32);
-        crate::isa::compile_pointwise!(@ $features, gelu_all(values: &mut [f32]));
-        crate::isa::compile_pointwise!(@ $features, layer_norm_row(
-            x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32, out: &mut [f32]));
-        crate::isa::compile_pointwise!(
-            @ $features, exponentials_row(row: &mut [f32], scale: f32) -> f32);
-        crate::isa::compile_pointwise!(@ $features, dot_rows(
-            x: &[f32], rows: &[f32], dots: &mut [f32]));
-        crate::isa::compile_pointwise!(@ $features, mix_rows(
-            weights: &[f32], rows: &[f32], out: &mut [f32]));
-        crate::isa::compile_pointwise!(@ $features, maximum_of(x: &[f32]) -> f32);
-        crate::isa::compile_pointwise!(
-            @ $features, sum_exp_of(x: &[f32], largest: f32, scale: f32) -> f32);
-        crate::isa::compile_pointwise!(
-            @ $features, quantize_row(x: &[f32], quantized: &mut [u8]) -> f32);
-        crate::isa::compile_pointwise!(@ $features, weigh_rows(
-            x: &[f32], stride: usize, weights: &[f32], out: &mut [f32]));
-        crate::isa::compile_pointwise!(@ $features, filter_rows(
-            x: &[f32], stride: usize, weights: &[f32], out: &mut [f32]));
-        crate::isa::compile_pointwise!(@ $features, add_all(x: &[f32], out: &mut [f32]));
-        crate::isa::compile_pointwise!(@ $features, round_to_bf16(x: &[f32], out: &mut [u16]));
-        crate::isa::compile_pointwise!(@ $features, min_max_row(x: &[f32]) -> (f32, f32));
-        crate::isa::compile_pointwise!(@ $features, quantize_around(
-            x: &[f32], scale: f32, zero_point: u8, out: &mut [u8]));
-        crate::isa::compile_pointwise!(@ $features, sum_row(x: &[u8]) -> i32);
-        crate::isa::compile_pointwise!(@ $features, lstm_cell(
-            gates: &mut [f32], cell: &mut [f32], hidden: &mut [f32]));
-    };
-    (@ $features:literal, $name:ident($($argument:ident: $kind:ty),*) $(-> $result:ty)?) => {
-        #[target_feature(enable = $features)]
-        pub(crate) fn $name($($argument: $kind),*) $(-> $result)? {
-            crate::pointwise::$name($($argument),*)
-        }
-    };
-}
-#[cfg(target_arch = "x86_64")]
-pub(crate) use compile_pointwise;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn sets_have_names() {
+    fn instruction_sets_have_names() {
         for &isa in Isa::available() {
             assert_eq!(Isa::named(isa.name()), Ok(isa));
         }
-        let error = Isa::named("avx1024").expect_err("no such set").to_string();
+        let error = Isa::named("avx1024").expect_err("unknown instruction set").to_string();
         assert!(error.contains("instruction set `avx1024`; this CPU supports plain"), "{error}");
     }
 }

@@ -1,22 +1,28 @@
-//! How the operands of a product lie in memory: what one instruction takes lies side by side, what
-//! one tile takes follows, so that a kernel reads both operands from their start to their end.
+//! Layouts of GEMM operands in memory. The numbers that one instruction takes are adjacent, and
+//! those of one tile are contiguous, so that a kernel reads both operands sequentially.
 
-use crate::{PANEL, aligned::AlignedBuffer, aligned::Number};
+use bytemuck::Pod;
 
-/// The layout that the kernels of an instruction set read: of panels of weights, and of the rows
-/// that go past them.
+use crate::{aligned::AlignedBuffer, rows::Rows};
+
+/// Output columns of one packed panel: four AVX-512 registers of 32-bit numbers.
+pub const PANEL: usize = 64;
+
+/// Layout that the kernels of an instruction set read: of panels of weights, and of the rows that
+/// are multiplied by them.
 ///
 /// A panel holds [`PANEL`] outputs, `[PANEL / columns][depth / group][columns][group]`, where
-/// `depth` is the number of inputs, filled up with zeros to a multiple of `step`.
+/// `depth` is the number of inputs, zero-padded to a multiple of `step`. The outer dimension counts
+/// strips.
 #[derive(Debug)]
 pub(crate) struct Layout {
-    /// Columns of a tile. Divides [`PANEL`].
+    /// Columns of a strip. Divides [`PANEL`].
     pub(crate) columns: usize,
     /// Inputs that an instruction multiplies and sums per column. Divides `step`.
     pub(crate) group: usize,
-    /// Inputs that a pass of the kernel's loop takes.
+    /// Inputs per iteration of the kernel's loop.
     pub(crate) step: usize,
-    /// What laying bytes out takes from them: 128 where instructions multiply i8 by i8.
+    /// Subtracted from bytes when rows are packed: 128 where instructions multiply i8 by i8.
     pub(crate) shift: i32,
     pub(crate) rows: RowLayout,
 }
@@ -24,33 +30,25 @@ pub(crate) struct Layout {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RowLayout {
     /// `[rows][depth]`.
-    Straight,
-    /// `[rows / tile][depth / group][tile][group]`. The last tile has what is left of the rows,
-    /// filled up to a multiple of `few`.
-    #[cfg_attr(not(target_arch = "aarch64"), allow(dead_code, reason = "what NEON kernels read"))]
-    Tiles { tile: usize, few: usize },
-    /// `[rows][depth]`, each byte followed by a zero: 16 bits.
-    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "what AVX2 reads"))]
+    RowMajor,
+    /// `[rows / tile][depth / group][tile][group]`. The last tile has the remaining rows, padded to
+    /// a multiple of `multiple`.
+    #[cfg_attr(not(target_arch = "aarch64"), allow(dead_code, reason = "read by NEON kernels"))]
+    Tiles { tile: usize, multiple: usize },
+    /// `[rows][depth]` in 16 bits: each byte is followed by a zero.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "read by the AVX2 kernel"))]
     Widened,
 }
 
-/// Rows as they come: each starts `stride` after the one before it.
-#[derive(Clone, Copy)]
-pub(crate) struct Straight<'a, T> {
-    pub(crate) values: &'a [T],
-    pub(crate) stride: usize,
-    pub(crate) rows: usize,
-}
-
 impl Layout {
-    /// Inputs, filled up.
+    /// Returns `inputs`, padded to whole steps.
     pub(crate) fn depth(&self, inputs: usize) -> usize {
         inputs.next_multiple_of(self.step)
     }
 
-    /// Where the weight lies that connects `input` and `output`.
+    /// Returns the index of the weight that connects `input` and `output`.
     pub(crate) fn position(&self, inputs: usize, input: usize, output: usize) -> usize {
-        // Strips of `columns` outputs follow each other, across panels too.
+        // Strips are contiguous across panels, too.
         let (strip, column) = (output / self.columns, output % self.columns);
         let (group, place) = (input / self.group, input % self.group);
         strip * self.columns * self.depth(inputs)
@@ -58,7 +56,7 @@ impl Layout {
             + place
     }
 
-    /// Packs weights `[inputs, outputs]`, shifted by 128, into zeros.
+    /// Packs weights `[inputs, outputs]`, minus 128, into zeros.
     pub(crate) fn pack_by_input(
         &self,
         weights: &[u8],
@@ -80,13 +78,13 @@ impl Layout {
                     let to = &mut to[place..];
                     match count - place {
                         4.. => interleave(
-                            std::array::from_fn(|four| row(place + four)),
+                            std::array::from_fn(|offset| row(place + offset)),
                             to,
                             self.group,
                         ),
-                        rest => (0..rest).for_each(|one| {
-                            let to = to[one..].iter_mut().step_by(self.group);
-                            to.zip(row(place + one)).for_each(|(to, &w)| *to = shifted(w));
+                        rest => (0..rest).for_each(|offset| {
+                            let to = to[offset..].iter_mut().step_by(self.group);
+                            to.zip(row(place + offset)).for_each(|(to, &w)| *to = shifted(w));
                         }),
                     }
                 }
@@ -107,78 +105,79 @@ impl Layout {
         }
     }
 
-    /// Numbers in rows when they are laid out.
-    pub(crate) fn size_of_rows(&self, rows: usize, depth: usize) -> usize {
+    /// Returns the length of packed rows.
+    pub(crate) fn packed_len(&self, rows: usize, depth: usize) -> usize {
         match self.rows {
-            RowLayout::Straight => rows * depth,
-            RowLayout::Tiles { few, .. } => rows.next_multiple_of(few) * depth,
+            RowLayout::RowMajor => rows * depth,
+            RowLayout::Tiles { multiple, .. } => rows.next_multiple_of(multiple) * depth,
             RowLayout::Widened => 2 * rows * depth,
         }
     }
 
-    /// Lays out rows of `inputs` numbers, each put through `of`, and fills them up with zeros.
-    pub(crate) fn lay<'a, T: Number>(
+    /// Packs rows of `inputs` numbers into `buffer`, each number passed through `convert`, and pads
+    /// them with zeros. Returns rows that are in this layout already as they are, not converted.
+    pub(crate) fn pack_rows<'a, T: Pod>(
         &self,
-        straight: Straight<'a, T>,
+        rows: Rows<'a, T>,
         inputs: usize,
-        room: &'a mut AlignedBuffer<T>,
-        of: impl Fn(T) -> T,
+        buffer: &'a mut AlignedBuffer<T>,
+        convert: impl Fn(T) -> T,
     ) -> &'a [T] {
         let depth = self.depth(inputs);
-        let Straight { values, stride, rows } = straight;
-        if self.rows == RowLayout::Straight && stride == depth {
-            return values;
+        if self.rows == RowLayout::RowMajor && rows.stride == depth {
+            return rows.values;
         }
-        room.grow(self.size_of_rows(rows, depth));
-        for index in 0..rows {
-            let row = &values[index * stride..][..inputs];
+        buffer.grow(self.packed_len(rows.count, depth));
+        for index in 0..rows.count {
+            let row = rows.row(index, inputs);
             match self.rows {
-                RowLayout::Straight => {
-                    scatter::<T, 1>(row, &mut room[index * depth..][..depth], 1, &of)
+                RowLayout::RowMajor => {
+                    scatter::<T, 1>(row, &mut buffer[index * depth..][..depth], 1, &convert)
                 }
                 RowLayout::Widened => {
-                    let to = &mut room[2 * index * depth..][..2 * depth];
+                    let to = &mut buffer[2 * index * depth..][..2 * depth];
                     let (to, rest) = to.split_at_mut(2 * inputs);
                     for (to, &from) in to.as_chunks_mut().0.iter_mut().zip(row) {
-                        *to = [of(from), T::default()];
+                        *to = [convert(from), T::zeroed()];
                     }
-                    rest.fill(T::default());
+                    rest.fill(T::zeroed());
                 }
-                RowLayout::Tiles { tile, few } => {
+                RowLayout::Tiles { tile, multiple } => {
                     let first = index / tile * tile;
-                    let tile = tile.min((rows - first).next_multiple_of(few));
-                    let to = &mut room[first * depth..][..tile * depth];
+                    let tile = tile.min((rows.count - first).next_multiple_of(multiple));
+                    let to = &mut buffer[first * depth..][..tile * depth];
                     let to = &mut to[(index - first) * self.group..];
-                    // As a constant, because then a group is one register.
+                    // With a constant size, a group is one register.
                     match self.group {
-                        4 => scatter::<T, 4>(row, to, tile, &of),
-                        _ => scatter::<T, 8>(row, to, tile, &of),
+                        4 => scatter::<T, 4>(row, to, tile, &convert),
+                        _ => scatter::<T, 8>(row, to, tile, &convert),
                     }
                 }
             }
         }
-        room
+        buffer
     }
 
-    /// Fails to compile if the parts do not fit together.
+    /// Panics if the fields contradict each other; at compile time for layouts in statics.
     pub(crate) const fn check(self) -> Self {
         assert!(PANEL.is_multiple_of(self.columns) && self.step.is_multiple_of(self.group));
-        if let RowLayout::Tiles { tile, few } = self.rows {
-            assert!(tile.is_multiple_of(few) && matches!(self.group, 4 | 8));
+        if let RowLayout::Tiles { tile, multiple } = self.rows {
+            assert!(tile.is_multiple_of(multiple) && matches!(self.group, 4 | 8));
         }
         self
     }
 }
 
-/// Unsigned to signed.
+/// Converts a u8 weight to i8 by subtracting 128.
 pub(crate) fn shifted(weight: u8) -> i8 {
     (weight ^ 0x80) as i8
 }
 
-/// The first of each of four rows, `step` further the second of each, and so on.
+/// Interleaves four rows, converted to i8: writes their first elements, `step` further their second
+/// ones, and so on.
 fn interleave([a, b, c, d]: [&[u8]; 4], to: &mut [i8], step: usize) {
     let rows = a.iter().zip(b).zip(c.iter().zip(d));
-    // Kept simple enough to become vector instructions.
+    // Simple enough for the compiler to vectorize.
     let four = |((a, b), (c, d)): ((&u8, &u8), (&u8, &u8))| [*a, *b, *c, *d].map(shifted);
     if step == 4 {
         for (to, rows) in to.as_chunks_mut::<4>().0.iter_mut().zip(rows) {
@@ -191,36 +190,36 @@ fn interleave([a, b, c, d]: [&[u8]; 4], to: &mut [i8], step: usize) {
     }
 }
 
-/// Every group of the row to the start of a tile's.
-fn scatter<T: Number, const GROUP: usize>(
+/// Copies a row, group by group, `tile` groups apart, and pads it with zeros.
+fn scatter<T: Pod, const GROUP: usize>(
     row: &[T],
     to: &mut [T],
     tile: usize,
-    of: &impl Fn(T) -> T,
+    convert: &impl Fn(T) -> T,
 ) {
     let (groups, rest) = row.as_chunks::<GROUP>();
     let mut to = to.chunks_mut(tile * GROUP);
     for (group, to) in groups.iter().zip(&mut to) {
-        to[..GROUP].copy_from_slice(&group.map(of));
+        to[..GROUP].copy_from_slice(&group.map(convert));
     }
     if !rest.is_empty()
         && let Some(to) = to.next()
     {
-        let mut group = [T::default(); GROUP];
-        group.iter_mut().zip(rest).for_each(|(to, &from)| *to = of(from));
+        let mut group = [T::zeroed(); GROUP];
+        group.iter_mut().zip(rest).for_each(|(to, &from)| *to = convert(from));
         to[..GROUP].copy_from_slice(&group);
     }
-    // Zeros, because bfloat16 may be left of what is no number.
-    to.for_each(|to| to[..GROUP].fill(T::default()));
+    // The buffer is reused: stale numbers may be NaN as bfloat16, and NaN times zero is NaN.
+    to.for_each(|to| to[..GROUP].fill(T::zeroed()));
 }
 
-/// Bytes for `vpdpbusd` and for loops without intrinsics: four inputs in each of 64 columns.
+/// Layout of bytes for `vpdpbusd` and for the portable loop: four inputs of each of 64 columns.
 pub(crate) static QUADS: Layout =
-    Layout { columns: PANEL, group: 4, step: 4, shift: 0, rows: RowLayout::Straight }.check();
+    Layout { columns: PANEL, group: 4, step: 4, shift: 0, rows: RowLayout::RowMajor }.check();
 
-/// bfloat16 for `vdpbf16ps` and for loops without intrinsics: two inputs in each of 64 columns.
+/// Layout of bfloat16 for `vdpbf16ps` and for the portable loop: two inputs of each of 64 columns.
 pub(crate) static PAIRS: Layout =
-    Layout { columns: PANEL, group: 2, step: 2, shift: 0, rows: RowLayout::Straight }.check();
+    Layout { columns: PANEL, group: 2, step: 2, shift: 0, rows: RowLayout::RowMajor }.check();
 
 #[cfg(test)]
 mod tests {
@@ -231,33 +230,33 @@ mod tests {
         group: 4,
         step: 16,
         shift: 128,
-        rows: RowLayout::Tiles { tile: 12, few: 2 },
+        rows: RowLayout::Tiles { tile: 12, multiple: 2 },
     }
     .check();
 
     #[test]
-    fn rows_lie_in_tiles() {
-        // One whole tile, and one of three rows that is filled up to four.
+    fn rows_are_packed_in_tiles() {
+        // One whole tile, and one of three rows that is padded to four.
         let (rows, inputs, stride, depth) = (15, 21, 23, 32);
         let values: Vec<u8> = (0..rows * stride).map(|i| (i % 199) as u8 + 1).collect();
-        let mut room = AlignedBuffer::zeroed(16 * depth);
-        room.fill(255);
-        let straight = Straight { values: &values, stride, rows };
-        let laid = TILES.lay(straight, inputs, &mut room, |x| x ^ 0x80);
-        assert_eq!(TILES.size_of_rows(rows, depth), 16 * depth);
+        let mut buffer = AlignedBuffer::zeroed(16 * depth);
+        buffer.fill(255);
+        let row_major = Rows { values: &values, stride, count: rows };
+        let packed = TILES.pack_rows(row_major, inputs, &mut buffer, |x| x ^ 0x80);
+        assert_eq!(TILES.packed_len(rows, depth), 16 * depth);
         for row in 0..rows {
             let (first, tile) = if row < 12 { (0, 12) } else { (12, 4) };
             for input in 0..depth {
                 let at = (input / 4 * tile + row - first) * 4 + input % 4;
                 let expected = if input < inputs { values[row * stride + input] ^ 0x80 } else { 0 };
-                assert_eq!(laid[first * depth + at], expected, "{row} {input}");
+                assert_eq!(packed[first * depth + at], expected, "{row} {input}");
             }
         }
     }
 
     #[test]
-    fn weights_lie_in_strips() {
-        // Every place once, whichever the layout.
+    fn weights_are_packed_in_strips() {
+        // In every layout, each position occurs once.
         for layout in [&TILES, &QUADS, &PAIRS] {
             let (inputs, outputs) = (layout.depth(21), 2 * PANEL);
             let mut seen = vec![false; inputs * outputs];
@@ -265,14 +264,14 @@ mod tests {
                 assert!(!std::mem::replace(&mut seen[at], true), "{at} twice");
             }
         }
-        // Two strips, then two groups, then three columns, then one input on.
+        // After two strips, two groups, three columns and one input.
         assert_eq!(TILES.position(21, 9, 19), 2 * 8 * 32 + 2 * 8 * 4 + 3 * 4 + 1);
     }
 
     #[test]
-    fn packing_puts_every_weight_in_its_place() {
+    fn packing_moves_every_weight_to_its_position() {
         let strips =
-            Layout { columns: 16, group: 8, step: 16, shift: 128, rows: RowLayout::Straight };
+            Layout { columns: 16, group: 8, step: 16, shift: 128, rows: RowLayout::RowMajor };
         for layout in [&QUADS, &TILES, &PAIRS, &strips.check()] {
             for (inputs, outputs) in
                 [(1_usize, 1_usize), (3, 5), (4, 64), (9, 65), (16, 130), (23, 16)]

@@ -1,14 +1,18 @@
-//! Long short-term memory (Hochreiter and Schmidhuber 1997), in ONNX's order of gates: input,
+//! Long short-term memory (Hochreiter and Schmidhuber 1997), with the gates in ONNX's order: input,
 //! output, forget, candidate.
 
-use crate::{Epilogue, Isa, PostOp, float};
+use crate::{
+    epilogue::{Epilogue, PostOp},
+    float,
+    isa::Isa,
+};
 
-/// Weights of one direction.
+/// Packed weights of one direction.
 #[derive(Clone)]
 pub struct Lstm {
-    /// Of the input, `[4 * width, inputs]`.
+    /// Weights of the input, `[4 * width, inputs]`.
     input: float::Weights,
-    /// Of the hidden state, `[4 * width, width]`.
+    /// Weights of the hidden state, `[4 * width, width]`.
     recurrent: float::Weights,
     /// `[4 * width]`.
     bias: Vec<f32>,
@@ -21,11 +25,11 @@ pub struct State<'a> {
 }
 
 impl Lstm {
-    /// `input`: row-major `[4 * width, inputs]`; `recurrent`: `[4 * width, width]`; `bias`:
-    /// `[4 * width]`.
+    /// Packs the weights of the input, row-major `[4 * width, inputs]`, those of the hidden state,
+    /// `[4 * width, width]`, and the bias, `[4 * width]`.
     ///
     /// # Panics
-    /// If the lengths do not fit together.
+    /// If the lengths do not match.
     pub fn pack(input: &[f32], recurrent: &[f32], bias: &[f32]) -> Self {
         let gates = bias.len();
         assert!(gates > 0 && gates.is_multiple_of(4), "gates of an LSTM");
@@ -41,15 +45,17 @@ impl Lstm {
         self.input.inputs()
     }
 
+    /// Returns the number of hidden units.
     pub fn width(&self) -> usize {
         self.recurrent.inputs()
     }
 
-    /// Goes over `x`, `[time, batch, inputs]`, from its first step to its last, or from the last to
-    /// the first if `backward`. `step(time, hidden)` is called with `[batch, width]` of each.
+    /// Runs over `x`, `[time, batch, inputs]`, from the first step to the last, or from the last to
+    /// the first if `backward`. Calls `step(time, hidden)` after each step, with the hidden states
+    /// `[batch, width]`.
     ///
     /// # Panics
-    /// If the lengths do not fit together.
+    /// If the lengths do not match.
     pub fn run(
         &self,
         x: &[f32],
@@ -57,7 +63,7 @@ impl Lstm {
         backward: bool,
         mut step: impl FnMut(usize, &[f32]),
     ) {
-        let (isa, width) = (Isa::best(), self.width());
+        let (isa, width) = (Isa::selected(), self.width());
         let (State { hidden, cell }, gates) = (state, 4 * width);
         let batch = hidden.len() / width;
         assert!(hidden.len() == batch * width && cell.len() == hidden.len(), "states of an LSTM");
@@ -66,8 +72,8 @@ impl Lstm {
         }
         let time = x.len() / (batch * self.inputs());
         let mut sums = vec![0.0; time * batch * gates];
-        let biased = Epilogue { bias: Some(&self.bias), post_op: PostOp::None };
-        self.input.apply(x, self.inputs(), time * batch, biased, &mut sums);
+        let bias = Epilogue { bias: Some(&self.bias), post_op: PostOp::None };
+        self.input.apply(x, self.inputs(), time * batch, bias, &mut sums);
         let add = Epilogue { bias: None, post_op: PostOp::Add };
         for index in 0..time {
             let index = if backward { time - 1 - index } else { index };

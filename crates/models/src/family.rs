@@ -1,12 +1,25 @@
+//! Families of models, and what distinguishes models of one family.
+//!
+//! A new family touches these places. The compiler finds those marked with *, because the matches over
+//! [`Family`] there have no wildcard arm:
+//!
+//! - [`Family`] itself, its name* and its role*;
+//! - `inspect`: the class names of FunASR's `config.yaml` (`Config::family`), the inputs and outputs
+//!   of the network (`network::recognize`), and the checks of its files* (`checks.rs`);
+//! - `catalogue.toml`: the models to pull, and perhaps presets;
+//! - `speech`: a module that implements the trait of its role, such as `Recognizer`;
+//! - `app/src/models.rs`: the call that opens a model*;
+//! - `docs/models.md`: the tables of models and of files.
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What kind of model a directory holds.
+/// Architecture of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Family {
-    /// Whisper weights as CTranslate2 keeps them: the directories that faster-whisper reads.
+    /// Whisper in CTranslate2's format: the directories that faster-whisper reads.
     Whisper,
     /// FunASR's FSMN voice activity detector.
     FsmnVad,
@@ -14,15 +27,15 @@ pub enum Family {
     Paraformer,
     /// SenseVoice-Small: five languages, emotions and events.
     SenseVoice,
-    /// FunASR's punctuation model, for whole texts or for text as it comes.
+    /// FunASR's punctuation model, for complete texts or for real time.
     CtTransformer,
     /// CAM++ speaker embeddings, from 3D-Speaker.
     CamPlusPlus,
-    /// WeTextProcessing's grammars that write numbers, dates and money as digits.
+    /// WeTextProcessing's grammars, which write numbers, dates and money as digits.
     TextNormalization,
 }
 
-/// What a family is for.
+/// Purpose of a family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
@@ -34,9 +47,7 @@ pub enum Role {
 }
 
 impl Family {
-    pub const RECOGNIZERS: &[Self] = &[Self::Whisper, Self::Paraformer, Self::SenseVoice];
-
-    /// As in the catalogue, and in JSON.
+    /// Returns the name that the catalogue and JSON use.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Whisper => "whisper",
@@ -49,6 +60,7 @@ impl Family {
         }
     }
 
+    /// Returns the purpose of this family.
     pub fn role(self) -> Role {
         match self {
             Self::Whisper | Self::Paraformer | Self::SenseVoice => Role::Recognizer,
@@ -60,13 +72,32 @@ impl Family {
     }
 }
 
+impl Role {
+    /// Returns the name that JSON uses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Recognizer => "recognizer",
+            Self::VoiceActivity => "voice-activity",
+            Self::Punctuation => "punctuation",
+            Self::Speakers => "speakers",
+            Self::TextNormalization => "text-normalization",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 impl fmt::Display for Family {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
 }
 
-/// What a model can do that others of its family cannot.
+/// What distinguishes a model from others of its family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Variant {
@@ -75,11 +106,12 @@ pub enum Variant {
     Timestamps,
     /// Paraformer that takes hotwords (SeACo).
     Hotwords,
-    /// CT-Transformer that looks no further than what has been said (vadrealtime).
+    /// CT-Transformer that does not look ahead (vadrealtime).
     Realtime,
 }
 
 impl Variant {
+    /// Returns the name that JSON uses.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Plain => "plain",
@@ -90,7 +122,7 @@ impl Variant {
     }
 }
 
-/// Whose arrangement of files a directory follows.
+/// The project whose naming of files a directory follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Layout {
@@ -105,6 +137,7 @@ pub enum Layout {
 }
 
 impl Layout {
+    /// Returns the name that JSON uses.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Funasr => "funasr",
@@ -115,17 +148,19 @@ impl Layout {
     }
 }
 
-/// How a model's weights are kept.
+/// Number format in which weights are stored. (The format in which they are computed is
+/// `engine::Precision`.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Precision {
+pub enum WeightFormat {
     Int8,
     F16,
     Bf16,
     F32,
 }
 
-impl Precision {
+impl WeightFormat {
+    /// Returns the name that JSON uses.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Int8 => "int8",

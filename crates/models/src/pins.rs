@@ -1,4 +1,6 @@
-//! Checksums that the catalogue does not know, written down at the first pull.
+//! Checksums that the catalogue does not have, recorded by the first pull.
+//!
+//! As in package managers, such a checksum is *pinned*: later pulls and verifications require it.
 
 use std::fs;
 use std::io::Write;
@@ -9,26 +11,26 @@ use serde::{Deserialize, Serialize};
 use crate::{Entry, Error};
 
 const HEAD: &str = "\
-# What the first pull of this model brought, where the catalogue knows no checksum. `models verify`
-# and later pulls hold to it. If the publisher has changed a file and the new one is wanted, delete
-# this file and pull again.
+# Checksums of the files that the first pull of this model fetched, where the catalogue has none.
+# `models verify` and later pulls require them. If the publisher has changed a file and you want the
+# new one, delete this file and pull again.
 ";
 
-/// One file as the first pull brought it.
+/// Checksum of one file, as the first pull fetched it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pin {
-    /// Name inside the model's directory.
+    /// Name in the model's directory.
     pub path: String,
     /// In bytes.
     pub size: u64,
     /// Lower-case hexadecimal.
     pub sha256: String,
-    /// Where it came from.
+    /// Where the file came from.
     pub source: String,
 }
 
-/// The pins of one model.
+/// Content of the file.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
@@ -36,15 +38,15 @@ struct Document {
     files: Vec<Pin>,
 }
 
-/// The pins of a library's models: a file each, outside of their directories, so that they outlive
-/// a model that is deleted and pulled again.
+/// The file with the pins of one model. It is not in the model's directory, so that it outlives a
+/// model that is deleted and pulled again.
 #[derive(Debug, Clone)]
-pub(crate) struct Pins {
+pub(crate) struct PinFile {
     path: PathBuf,
 }
 
-impl Pins {
-    /// Of this model in the library at `root`.
+impl PinFile {
+    /// Returns the file of this model in the library at `root`. It need not exist.
     pub(crate) fn of(root: &Path, entry: &Entry) -> Self {
         Self { path: root.join(".pins").join(format!("{}.toml", entry.name)) }
     }
@@ -53,6 +55,7 @@ impl Pins {
         &self.path
     }
 
+    /// Reads all pins; none if there is no file.
     pub(crate) fn read(&self) -> Result<Vec<Pin>, Error> {
         let text = match fs::read_to_string(&self.path) {
             Ok(text) => text,
@@ -61,12 +64,13 @@ impl Pins {
         };
         let document: Document = toml::from_str(&text).map_err(|error| Error::Damaged {
             path: self.path.clone(),
-            message: format!("not a file of pinned checksums: {error}; mend or delete it"),
+            message: format!("not a file of pinned checksums: {error}; correct or delete it"),
         })?;
         Ok(document.files)
     }
 
-    /// Adds a pin. Whole or not at all: a torn file would let the next pull believe anything.
+    /// Adds a pin. Replaces the file atomically: after a torn write, the next pull would accept any
+    /// file.
     pub(crate) fn add(&self, pin: Pin) -> Result<(), Error> {
         let mut files = self.read()?;
         files.retain(|other| other.path != pin.path);
@@ -86,14 +90,14 @@ impl Pins {
         write().map_err(Error::io(&self.path))
     }
 
-    /// The entry, with what is pinned in the place of what the catalogue does not know.
+    /// Returns the entry with pinned sizes and checksums where the catalogue has none.
     pub(crate) fn fill(&self, entry: &Entry) -> Result<Entry, Error> {
         let mut entry = entry.clone();
         if entry.files.iter().all(|file| file.sha256.is_some() && file.size.is_some()) {
             return Ok(entry);
         }
         for pin in self.read()? {
-            // What the catalogue knows (after an update) goes before what was once pulled.
+            // After an update, the checksum of the catalogue takes precedence over an older pin.
             if let Some(file) = entry.files.iter_mut().find(|file| file.path == pin.path)
                 && file.sha256.as_ref().is_none_or(|sha256| *sha256 == pin.sha256)
             {

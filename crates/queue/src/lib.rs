@@ -1,13 +1,32 @@
-//! Leases, acknowledgements and dead letters: RabbitMQ and an in-memory queue behind one trait.
+//! Work queues with leases, delayed retries and dead letters: RabbitMQ and an in-memory queue
+//! behind one trait, [`Queue`].
 //!
-//! What a message says is not this crate's business: a body is bytes.
+//! This crate does not interpret messages: a body is bytes.
+//!
+//! ```
+//! use queue::{MemoryQueue, Message, Queue, QueueDepth};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), queue::Error> {
+//! let queue = MemoryQueue::new();
+//! queue.publish(Message { id: "job-1".into(), body: "transcribe".into(), attempt: 0 }).await?;
+//!
+//! let mut consumer = queue.consume(1).await?;
+//! let lease = consumer.next().await.expect("the consumer has not been stopped");
+//! assert_eq!(lease.message().body, "transcribe");
+//! lease.ack().await?;
+//!
+//! assert_eq!(queue.depth().await?, QueueDepth::default());
+//! # Ok(())
+//! # }
+//! ```
 
 mod amqp;
 mod error;
 mod memory;
 
 pub use amqp::{AmqpConfig, AmqpQueue, AmqpUrl};
-pub use error::{Error, Kind};
+pub use error::{Error, ErrorKind};
 pub use memory::MemoryQueue;
 
 use std::{fmt::Debug, time::Duration};
@@ -15,109 +34,120 @@ use std::{fmt::Debug, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-/// A work queue with a delay for what must be tried again and a place for what cannot be done.
+/// A work queue that can delay a retry and keeps the messages that were given up as dead letters.
 ///
 /// Delivery is at least once. All implementations pass the same conformance suite
 /// (`tests/conformance.rs`).
 #[async_trait]
 pub trait Queue: Debug + Send + Sync {
-    /// Returns once the broker has taken the message over, durably, and has routed it.
+    /// Publishes a message. Returns once the broker has routed and durably stored it.
     async fn publish(&self, message: Message) -> Result<(), Error>;
 
-    /// Starts leasing. At most `in_flight` leases (one or more) are unsettled at a time; a lost lease
-    /// counts until it is dropped.
+    /// Starts leasing messages, at most `in_flight` (one or more) at a time. A lost lease counts as
+    /// in flight until it is dropped.
     async fn consume(&self, in_flight: u16) -> Result<Box<dyn Consumer>, Error>;
 
-    /// Messages waiting and (where the broker tells) leased, and dead letters.
-    async fn depth(&self) -> Result<Depth, Error>;
+    /// Counts waiting messages and dead letters. Leased messages are not counted.
+    async fn depth(&self) -> Result<QueueDepth, Error>;
 
     /// Removes and returns up to `limit` dead letters, oldest first. For operators and tests.
     async fn take_dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, Error>;
 }
 
+/// A subscription to a queue's messages.
 #[async_trait]
 pub trait Consumer: Debug + Send {
-    /// The next lease (cancelling the call loses none); `None` after [`Consumer::stop`]. A lost connection is mended underneath, with
-    /// growing delays; leases of the lost connection can no longer be settled
-    /// ([`Kind::LeaseLost`]), the broker gives them to somebody else.
+    /// Waits for the next lease; returns `None` after [`Consumer::stop`]. Cancelling the call loses
+    /// no lease.
+    ///
+    /// The consumer restores a lost connection by itself, with growing delays between attempts.
+    /// Leases of the lost connection can no longer be settled ([`ErrorKind::LeaseLost`]); the
+    /// broker delivers their messages again.
     async fn next(&mut self) -> Option<Box<dyn Lease>>;
 
-    /// No more leases: what the broker had pushed and nobody took goes back to the queue. Leases
-    /// already handed out stay good.
+    /// Stops leasing. Messages that the broker has sent ahead and `next` has not returned go back to
+    /// the queue. Leases already returned stay valid.
     async fn stop(&mut self);
 }
 
-/// One message, held until it is settled; dropping it unsettled releases it.
+/// A message held by one consumer until it is settled. Dropping the lease releases the message.
 #[async_trait]
 pub trait Lease: Debug + Send + Sync {
+    /// Returns the leased message.
     fn message(&self) -> &Message;
 
-    /// How often the broker has handed this message out before, as far as it tells: counts crashes
-    /// and releases.
+    /// Returns how many times the broker has delivered this message before, as far as it reports
+    /// that. Crashes and releases both count.
     fn redeliveries(&self) -> u32;
 
-    /// Done: the message is gone.
+    /// Acknowledges the message; the broker deletes it.
     async fn ack(self: Box<Self>) -> Result<(), Error>;
 
-    /// A transient failure: the message comes back after at least `delay` (or the longest delay the
-    /// queue offers, if that is shorter), its `attempt` one higher.
+    /// Schedules a retry after a transient failure. The message comes back after at least `delay`
+    /// (or the longest delay the queue offers, if that is shorter), its `attempt` one higher.
     ///
-    /// If this fails, so if the process dies meanwhile, the message comes back at once, perhaps
-    /// besides the delayed one: duplicates are possible, loss is not. The same goes for
+    /// If this fails or the process dies meanwhile, the message comes back at once, perhaps in
+    /// addition to the delayed one: duplicates are possible, loss is not. The same holds for
     /// [`Lease::dead_letter`].
     async fn retry(self: Box<Self>, delay: Duration) -> Result<(), Error>;
 
-    /// A permanent failure: the message goes to the dead-letter queue with the reason.
-    async fn dead_letter(self: Box<Self>, reason: Reason) -> Result<(), Error>;
+    /// Moves the message to the dead-letter queue after a permanent failure, with the reason.
+    async fn dead_letter(self: Box<Self>, reason: DeadLetterReason) -> Result<(), Error>;
 
-    /// Interrupted: back to the queue, not counted as an attempt.
+    /// Returns the message to the queue without counting an attempt.
     async fn release(self: Box<Self>) -> Result<(), Error>;
 }
 
+/// A job as the queue transports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// Identifies the job across redeliveries; for logs and for the broker's tools.
+    /// Identifies the job across redeliveries, in logs and in the broker's tools.
     pub id: String,
+    /// Content of the message, which the queue does not interpret.
     pub body: Bytes,
-    /// Transient failures so far.
+    /// Number of transient failures so far.
     pub attempt: u32,
 }
 
 /// Why a message is a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reason {
-    /// A word for machines, e.g. `source_missing`.
+pub struct DeadLetterReason {
+    /// A machine-readable word, e.g. `source_missing`.
     pub code: String,
     /// A sentence for people.
     pub detail: String,
 }
 
-impl Reason {
-    /// The `code` of a message that was handed out too often without being settled. The queue gives
-    /// it, not the worker: it is what remains of a job that kills its workers.
+impl DeadLetterReason {
+    /// The `code` of a message that was delivered too often without being settled. The queue sets
+    /// it, not a worker, because the job may be what kills the workers.
     pub const DELIVERY_LIMIT: &str = "delivery_limit";
 
     fn delivery_limit(limit: u64) -> Self {
         Self {
             code: Self::DELIVERY_LIMIT.to_owned(),
             detail: format!(
-                "came back unsettled more than {limit} times: its workers died on it, lost their \
-                 connection or gave it back"
+                "came back unsettled more than {limit} times: its workers crashed, lost their \
+                 connection or released it"
             ),
         }
     }
 }
 
+/// A message that was given up, with the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
     pub message: Message,
-    pub reason: Reason,
+    pub reason: DeadLetterReason,
 }
 
+/// Number of messages in each state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Depth {
+pub struct QueueDepth {
+    /// Messages that can be leased now.
     pub ready: u64,
-    /// Waiting for their next attempt.
+    /// Messages that wait for their next attempt.
     pub delayed: u64,
+    /// Dead letters.
     pub dead: u64,
 }

@@ -1,4 +1,4 @@
-//! A queue that lives and dies with the process: for tests, and to read what the trait means.
+//! A queue in the memory of this process, for tests and as the reference for the trait.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -13,11 +13,13 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{Consumer, DeadLetter, Depth, Error, Kind, Lease, Message, Queue, Reason};
+use crate::{
+    Consumer, DeadLetter, DeadLetterReason, Error, ErrorKind, Lease, Message, Queue, QueueDepth,
+};
 
 const DEFAULT_DELIVERY_LIMIT: u32 = 20;
 
-/// All clones are the same queue.
+/// A queue in memory. All clones are the same queue.
 #[derive(Debug, Clone)]
 pub struct MemoryQueue {
     shared: Arc<Shared>,
@@ -46,21 +48,24 @@ struct Entry {
 }
 
 impl MemoryQueue {
+    /// Creates an empty queue with a delivery limit of 20.
     pub fn new() -> Self {
         Self::with_delivery_limit(DEFAULT_DELIVERY_LIMIT)
     }
 
-    /// A message that came back unsettled more than `delivery_limit` times becomes a dead letter.
+    /// Creates an empty queue in which a message that came back unsettled more than
+    /// `delivery_limit` times becomes a dead letter.
     pub fn with_delivery_limit(delivery_limit: u32) -> Self {
         let shared = Shared { delivery_limit, state: Mutex::default(), changed: Notify::new() };
         Self { shared: Arc::new(shared) }
     }
 
-    /// What a broken connection does to a worker: every unsettled lease is lost and its message is
-    /// handed out again.
+    /// Simulates a broken connection: every unsettled lease is lost and its message is delivered
+    /// again.
+    #[cfg(feature = "test-util")]
     pub fn lose_leases(&self) {
         let leased = std::mem::take(&mut self.shared.lock().leased);
-        leased.into_values().for_each(|entry| self.shared.put_back(entry));
+        leased.into_values().for_each(|entry| self.shared.requeue(entry));
     }
 }
 
@@ -72,15 +77,15 @@ impl Default for MemoryQueue {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // No code below panics while it holds the lock, and every change is whole.
+        // No code panics while it holds the lock, so a poisoned lock still guards a consistent state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put_back(&self, mut entry: Entry) {
+    fn requeue(&self, mut entry: Entry) {
         entry.redeliveries += 1;
         let mut state = self.lock();
         if entry.redeliveries > self.delivery_limit {
-            let reason = Reason::delivery_limit(self.delivery_limit.into());
+            let reason = DeadLetterReason::delivery_limit(self.delivery_limit.into());
             state.dead.push_back(DeadLetter { message: entry.message, reason });
         } else {
             state.ready.push_front(entry);
@@ -89,14 +94,14 @@ impl Shared {
         self.changed.notify_waiters();
     }
 
-    fn add(&self, change: impl FnOnce(&mut State)) {
+    fn update(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.lock());
         self.changed.notify_waiters();
     }
 }
 
 impl State {
-    /// Leases the next message, or tells when the next delayed one is due.
+    /// Leases the next message. If there is none, returns when the next delayed message is due.
     fn lease(&mut self) -> Result<(u64, Entry), Option<Instant>> {
         let now = Instant::now();
         let due = |(at, _): &mut (Instant, Entry)| *at <= now;
@@ -114,21 +119,21 @@ impl State {
 #[async_trait]
 impl Queue for MemoryQueue {
     async fn publish(&self, message: Message) -> Result<(), Error> {
-        self.shared.add(|state| state.ready.push_back(Entry { message, redeliveries: 0 }));
+        self.shared.update(|state| state.ready.push_back(Entry { message, redeliveries: 0 }));
         Ok(())
     }
 
     async fn consume(&self, in_flight: u16) -> Result<Box<dyn Consumer>, Error> {
         if in_flight == 0 {
-            return Err(Error::new(Kind::Other, "in_flight must be at least 1"));
+            return Err(Error::new(ErrorKind::Other, "in_flight must be at least 1"));
         }
         let slots = Arc::new(Semaphore::new(in_flight.into()));
         Ok(Box::new(MemoryConsumer { shared: self.shared.clone(), slots, stopped: false }))
     }
 
-    async fn depth(&self) -> Result<Depth, Error> {
+    async fn depth(&self) -> Result<QueueDepth, Error> {
         let state = self.shared.lock();
-        Ok(Depth {
+        Ok(QueueDepth {
             ready: state.ready.len() as u64,
             delayed: state.delayed.len() as u64,
             dead: state.dead.len() as u64,
@@ -157,7 +162,7 @@ impl Consumer for MemoryConsumer {
         }
         let slot = self.slots.clone().acquire_owned().await.ok()?;
         loop {
-            // Armed before looking, so that a change in between is not missed.
+            // Registered before the state is read, so that no change in between is missed.
             let changed = self.shared.changed.notified();
             let leased = self.shared.lock().lease();
             match leased {
@@ -195,7 +200,7 @@ impl fmt::Debug for MemoryLease {
 impl MemoryLease {
     fn settle(&self) -> Result<Entry, Error> {
         let settled = self.shared.lock().leased.remove(&self.id);
-        settled.ok_or_else(|| Error::new(Kind::LeaseLost, "the lease was lost"))
+        settled.ok_or_else(|| Error::new(ErrorKind::LeaseLost, "the lease is lost"))
     }
 }
 
@@ -217,18 +222,18 @@ impl Lease for MemoryLease {
         let mut message = self.settle()?.message;
         message.attempt = message.attempt.saturating_add(1);
         let entry = Entry { message, redeliveries: 0 };
-        self.shared.add(|state| state.delayed.push((Instant::now() + delay, entry)));
+        self.shared.update(|state| state.delayed.push((Instant::now() + delay, entry)));
         Ok(())
     }
 
-    async fn dead_letter(self: Box<Self>, reason: Reason) -> Result<(), Error> {
+    async fn dead_letter(self: Box<Self>, reason: DeadLetterReason) -> Result<(), Error> {
         let message = self.settle()?.message;
-        self.shared.add(|state| state.dead.push_back(DeadLetter { message, reason }));
+        self.shared.update(|state| state.dead.push_back(DeadLetter { message, reason }));
         Ok(())
     }
 
     async fn release(self: Box<Self>) -> Result<(), Error> {
-        self.shared.put_back(self.settle()?);
+        self.shared.requeue(self.settle()?);
         Ok(())
     }
 }
@@ -236,7 +241,7 @@ impl Lease for MemoryLease {
 impl Drop for MemoryLease {
     fn drop(&mut self) {
         if let Ok(entry) = self.settle() {
-            self.shared.put_back(entry);
+            self.shared.requeue(entry);
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What every queue does, whatever it is made of. The AMQP queue is reached through a proxy, to
-//! break its connections.
+//! The conformance suite of all queues. The AMQP queue is tested through a proxy that can break its
+//! connections.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests may")]
 
@@ -8,27 +8,27 @@ mod support;
 use std::{collections::BTreeSet, time::Duration};
 
 use futures::{StreamExt, TryStreamExt, stream};
-use queue::{AmqpConfig, AmqpQueue, Depth, Kind, MemoryQueue, Queue, Reason};
+use queue::{AmqpConfig, AmqpQueue, DeadLetterReason, ErrorKind, MemoryQueue, Queue, QueueDepth};
 use support::{PAUSE, Proxy, expect_depth, lease, message, no_lease};
 use tokio::time::{Instant, sleep};
 
-/// A fresh queue with a delivery limit of 3.
+/// A new queue with a delivery limit of 3.
 struct Subject {
     queue: Box<dyn Queue>,
-    /// Breaks the connection under all leases.
-    cut: Box<dyn Fn() + Send + Sync>,
+    /// Breaks the connection of all leases.
+    disconnect: Box<dyn Fn() + Send + Sync>,
 }
 
-fn in_memory() -> Subject {
+fn memory_queue() -> Subject {
     let queue = MemoryQueue::with_delivery_limit(3);
-    Subject { queue: Box::new(queue.clone()), cut: Box::new(move || queue.lose_leases()) }
+    Subject { queue: Box::new(queue.clone()), disconnect: Box::new(move || queue.lose_leases()) }
 }
 
-async fn on_the_broker(broker: &str, config: &AmqpConfig) -> Subject {
+async fn amqp_queue(broker: &str, config: &AmqpConfig) -> Subject {
     let proxy = Proxy::start(broker).await;
     let url = proxy.url(broker).parse().unwrap();
     let queue = AmqpQueue::connect(AmqpConfig { url, ..config.clone() }).await.unwrap();
-    Subject { queue: Box::new(queue), cut: Box::new(move || proxy.cut()) }
+    Subject { queue: Box::new(queue), disconnect: Box::new(move || proxy.disconnect()) }
 }
 
 impl Subject {
@@ -39,13 +39,13 @@ impl Subject {
     }
 }
 
-async fn hands_out_and_forgets(subject: &Subject) {
+async fn acknowledged_messages_are_deleted(subject: &Subject) {
     let queue = &*subject.queue;
     let mut sent = message("a \"job\" ✓");
     sent.body = (0..=255).collect::<Vec<u8>>().repeat(2000).into();
     sent.attempt = 7;
     queue.publish(sent.clone()).await.unwrap();
-    expect_depth(queue, Depth { ready: 1, ..Depth::default() }).await;
+    expect_depth(queue, QueueDepth { ready: 1, ..QueueDepth::default() }).await;
 
     let mut consumer = queue.consume(4).await.unwrap();
     let leased = lease(&mut consumer).await;
@@ -53,10 +53,10 @@ async fn hands_out_and_forgets(subject: &Subject) {
     assert_eq!(leased.redeliveries(), 0);
     leased.ack().await.unwrap();
     no_lease(&mut consumer).await;
-    expect_depth(queue, Depth::default()).await;
+    expect_depth(queue, QueueDepth::default()).await;
 }
 
-async fn empty_bodies_are_messages(subject: &Subject) {
+async fn messages_may_have_empty_bodies(subject: &Subject) {
     let mut sent = message("empty");
     sent.body = Vec::new().into();
     subject.queue.publish(sent.clone()).await.unwrap();
@@ -64,7 +64,7 @@ async fn empty_bodies_are_messages(subject: &Subject) {
     assert_eq!(*lease(&mut consumer).await.message(), sent);
 }
 
-async fn bounds_what_is_in_flight(subject: &Subject) {
+async fn bounds_the_leases_in_flight(subject: &Subject) {
     subject.publish(&["a", "b", "c"]).await;
     let mut consumer = subject.queue.consume(2).await.unwrap();
     let first = lease(&mut consumer).await;
@@ -72,7 +72,7 @@ async fn bounds_what_is_in_flight(subject: &Subject) {
     no_lease(&mut consumer).await;
     first.ack().await.unwrap();
     let _third = lease(&mut consumer).await;
-    assert_eq!(subject.queue.consume(0).await.unwrap_err().kind, Kind::Other);
+    assert_eq!(subject.queue.consume(0).await.unwrap_err().kind(), ErrorKind::Other);
 }
 
 async fn released_messages_come_back_and_are_counted(subject: &Subject) {
@@ -85,7 +85,7 @@ async fn released_messages_come_back_and_are_counted(subject: &Subject) {
         leased.release().await.unwrap();
     }
     lease(&mut consumer).await.ack().await.unwrap();
-    expect_depth(&*subject.queue, Depth::default()).await;
+    expect_depth(&*subject.queue, QueueDepth::default()).await;
 }
 
 async fn dropped_leases_are_released(subject: &Subject) {
@@ -107,14 +107,14 @@ async fn retried_messages_come_back_later(subject: &Subject) {
         let start = Instant::now();
         let delay = Duration::from_secs(1);
         leased.retry(delay).await.unwrap();
-        expect_depth(queue, Depth { delayed: 1, ..Depth::default() }).await;
+        expect_depth(queue, QueueDepth { delayed: 1, ..QueueDepth::default() }).await;
         leased = lease(&mut consumer).await;
         assert!(start.elapsed() >= delay, "came back after {:?}", start.elapsed());
         assert_eq!((leased.message().attempt, leased.redeliveries()), (attempt, 0));
         assert_eq!(leased.message().body, message("a").body);
     }
     leased.ack().await.unwrap();
-    expect_depth(queue, Depth::default()).await;
+    expect_depth(queue, QueueDepth::default()).await;
 }
 
 async fn dead_letters_keep_their_reason(subject: &Subject) {
@@ -125,23 +125,28 @@ async fn dead_letters_keep_their_reason(subject: &Subject) {
         let leased = lease(&mut consumer).await;
         assert_eq!(leased.message().id, id);
         let detail = format!("no such object: «{id}»\n");
-        leased.dead_letter(Reason { code: "source_missing".into(), detail }).await.unwrap();
+        leased
+            .dead_letter(DeadLetterReason { code: "source_missing".into(), detail })
+            .await
+            .unwrap();
     }
-    expect_depth(queue, Depth { dead: 3, ..Depth::default() }).await;
+    expect_depth(queue, QueueDepth { dead: 3, ..QueueDepth::default() }).await;
 
     let first = queue.take_dead_letters(2).await.unwrap();
     let rest = queue.take_dead_letters(100).await.unwrap();
     let ids: Vec<_> = first.iter().chain(&rest).map(|letter| &*letter.message.id).collect();
     assert_eq!((ids, first.len()), (vec!["a", "b", "c"], 2));
     assert_eq!(rest[0].message, message("c"));
-    let expected =
-        Reason { code: "source_missing".into(), detail: "no such object: «c»\n".into() };
+    let expected = DeadLetterReason {
+        code: "source_missing".into(),
+        detail: "no such object: «c»\n".into(),
+    };
     assert_eq!(rest[0].reason, expected);
     assert!(queue.take_dead_letters(1).await.unwrap().is_empty());
-    expect_depth(queue, Depth::default()).await;
+    expect_depth(queue, QueueDepth::default()).await;
 }
 
-async fn what_keeps_killing_workers_becomes_a_dead_letter(subject: &Subject) {
+async fn a_message_that_keeps_killing_workers_becomes_a_dead_letter(subject: &Subject) {
     let queue = &*subject.queue;
     let mut deadly = message("deadly");
     deadly.attempt = 2;
@@ -149,18 +154,18 @@ async fn what_keeps_killing_workers_becomes_a_dead_letter(subject: &Subject) {
     for _ in 0..4 {
         let mut consumer = queue.consume(1).await.unwrap();
         let leased = lease(&mut consumer).await;
-        // First, or the broker would hand it the message once more.
+        // Before the drop, or the broker would deliver the message to this consumer again.
         consumer.stop().await;
         drop(leased);
     }
-    expect_depth(queue, Depth { dead: 1, ..Depth::default() }).await;
+    expect_depth(queue, QueueDepth { dead: 1, ..QueueDepth::default() }).await;
     let letters = queue.take_dead_letters(1).await.unwrap();
     assert_eq!(letters[0].message, deadly);
-    assert_eq!(letters[0].reason.code, Reason::DELIVERY_LIMIT);
+    assert_eq!(letters[0].reason.code, DeadLetterReason::DELIVERY_LIMIT);
     assert!(letters[0].reason.detail.contains("more than 3 times"), "{}", letters[0].reason.detail);
 }
 
-async fn the_delivery_limit_starts_over_with_a_retry(subject: &Subject) {
+async fn a_retry_resets_the_delivery_count(subject: &Subject) {
     let queue = &*subject.queue;
     subject.publish(&["a"]).await;
     let mut consumer = queue.consume(1).await.unwrap();
@@ -171,13 +176,13 @@ async fn the_delivery_limit_starts_over_with_a_retry(subject: &Subject) {
     for _ in 0..4 {
         drop(lease(&mut consumer).await);
     }
-    expect_depth(queue, Depth { dead: 1, ..Depth::default() }).await;
+    expect_depth(queue, QueueDepth { dead: 1, ..QueueDepth::default() }).await;
     let letters = queue.take_dead_letters(1).await.unwrap();
-    assert_eq!(letters[0].reason.code, Reason::DELIVERY_LIMIT);
+    assert_eq!(letters[0].reason.code, DeadLetterReason::DELIVERY_LIMIT);
     assert_eq!(letters[0].message.attempt, 1);
 }
 
-async fn a_stopped_consumer_gives_back_what_it_had_not_handed_out(subject: &Subject) {
+async fn a_stopped_consumer_returns_messages_not_yet_leased(subject: &Subject) {
     let queue = &*subject.queue;
     subject.publish(&["a", "b", "c"]).await;
     let mut consumer = queue.consume(3).await.unwrap();
@@ -197,10 +202,10 @@ async fn a_stopped_consumer_gives_back_what_it_had_not_handed_out(subject: &Subj
     assert_eq!(ids, BTreeSet::from(["b".to_owned(), "c".to_owned()]));
     no_lease(&mut other).await;
     held.ack().await.unwrap();
-    expect_depth(queue, Depth::default()).await;
+    expect_depth(queue, QueueDepth::default()).await;
 }
 
-async fn a_dropped_consumer_gives_back_what_it_had_not_handed_out(subject: &Subject) {
+async fn a_dropped_consumer_returns_messages_not_yet_leased(subject: &Subject) {
     subject.publish(&["a", "b"]).await;
     let mut consumer = subject.queue.consume(2).await.unwrap();
     let held = lease(&mut consumer).await;
@@ -209,20 +214,20 @@ async fn a_dropped_consumer_gives_back_what_it_had_not_handed_out(subject: &Subj
     let mut other = subject.queue.consume(2).await.unwrap();
     lease(&mut other).await.ack().await.unwrap();
     held.ack().await.unwrap();
-    expect_depth(&*subject.queue, Depth::default()).await;
+    expect_depth(&*subject.queue, QueueDepth::default()).await;
 }
 
-async fn a_cancelled_wait_loses_nothing(subject: &Subject) {
+async fn a_cancelled_wait_loses_no_message(subject: &Subject) {
     let mut consumer = subject.queue.consume(1).await.unwrap();
     for _ in 0..200 {
         let _ = tokio::time::timeout(Duration::from_millis(1), consumer.next()).await;
     }
     subject.publish(&["a"]).await;
     lease(&mut consumer).await.ack().await.unwrap();
-    expect_depth(&*subject.queue, Depth::default()).await;
+    expect_depth(&*subject.queue, QueueDepth::default()).await;
 }
 
-async fn many_publish_at_once(subject: &Subject) {
+async fn many_tasks_may_publish_at_once(subject: &Subject) {
     let queue = &*subject.queue;
     let ids: BTreeSet<_> = (0..500).map(|n| format!("job-{n}")).collect();
     stream::iter(ids.clone())
@@ -249,9 +254,9 @@ async fn a_broken_connection_loses_leases_but_no_messages(subject: &Subject) {
     for _ in 0..4 {
         held.push(lease(&mut consumer).await);
     }
-    (subject.cut)();
+    (subject.disconnect)();
     sleep(PAUSE).await;
-    let reason = Reason { code: "x".into(), detail: String::new() };
+    let reason = DeadLetterReason { code: "x".into(), detail: String::new() };
     let delay = Duration::from_secs(1);
     let outcomes = [
         held.remove(0).ack().await,
@@ -260,7 +265,7 @@ async fn a_broken_connection_loses_leases_but_no_messages(subject: &Subject) {
         held.remove(0).release().await,
     ];
     for outcome in outcomes {
-        assert_eq!(outcome.unwrap_err().kind, Kind::LeaseLost);
+        assert_eq!(outcome.unwrap_err().kind(), ErrorKind::LeaseLost);
     }
 
     let mut ids = BTreeSet::new();
@@ -271,14 +276,14 @@ async fn a_broken_connection_loses_leases_but_no_messages(subject: &Subject) {
         leased.ack().await.unwrap();
     }
     assert_eq!(ids.len(), 4);
-    expect_depth(queue, Depth::default()).await;
+    expect_depth(queue, QueueDepth::default()).await;
 }
 
 async fn lost_leases_count_as_in_flight_until_dropped(subject: &Subject) {
     subject.publish(&["a"]).await;
     let mut consumer = subject.queue.consume(1).await.unwrap();
     let held = lease(&mut consumer).await;
-    (subject.cut)();
+    (subject.disconnect)();
     no_lease(&mut consumer).await;
     drop(held);
     assert_eq!(lease(&mut consumer).await.redeliveries(), 1);
@@ -290,7 +295,7 @@ macro_rules! conformance {
             $(
                 #[tokio::test]
                 async fn $test() {
-                    super::$test(&super::in_memory()).await;
+                    super::$test(&super::memory_queue()).await;
                 }
             )*
         }
@@ -301,7 +306,7 @@ macro_rules! conformance {
                 async fn $test() {
                     let Some(broker) = super::support::broker() else { return };
                     let config = super::support::config(&broker);
-                    super::$test(&super::on_the_broker(&broker, &config).await).await;
+                    super::$test(&super::amqp_queue(&broker, &config).await).await;
                     super::support::delete_queues(config).await;
                 }
             )*
@@ -310,19 +315,19 @@ macro_rules! conformance {
 }
 
 conformance!(
-    hands_out_and_forgets,
-    empty_bodies_are_messages,
-    bounds_what_is_in_flight,
+    acknowledged_messages_are_deleted,
+    messages_may_have_empty_bodies,
+    bounds_the_leases_in_flight,
     released_messages_come_back_and_are_counted,
     dropped_leases_are_released,
     retried_messages_come_back_later,
     dead_letters_keep_their_reason,
-    what_keeps_killing_workers_becomes_a_dead_letter,
-    the_delivery_limit_starts_over_with_a_retry,
-    a_stopped_consumer_gives_back_what_it_had_not_handed_out,
-    a_dropped_consumer_gives_back_what_it_had_not_handed_out,
-    a_cancelled_wait_loses_nothing,
-    many_publish_at_once,
+    a_message_that_keeps_killing_workers_becomes_a_dead_letter,
+    a_retry_resets_the_delivery_count,
+    a_stopped_consumer_returns_messages_not_yet_leased,
+    a_dropped_consumer_returns_messages_not_yet_leased,
+    a_cancelled_wait_loses_no_message,
+    many_tasks_may_publish_at_once,
     a_broken_connection_loses_leases_but_no_messages,
     lost_leases_count_as_in_flight_until_dropped,
 );

@@ -1,5 +1,5 @@
-//! What each stage makes of recordings, as JSON, for `scripts/compare_funasr.py`: features of the
-//! recognizer, segments of the voice activity detector (in milliseconds), tokens of each segment.
+//! Prints the results of each stage as JSON, for `scripts/compare_funasr.py`: features of the
+//! recognizer, segments of the voice activity detector (in milliseconds), and tokens of each segment.
 //!
 //! usage: funasr_stages VAD-DIRECTORY PARAFORMER-DIRECTORY WAV...   (16 kHz, mono, 16 bits)
 
@@ -8,7 +8,7 @@ use std::{env, error::Error, fs, path::Path, sync::Arc};
 use serde_json::{Value, json};
 use speech::{
     paraformer::Paraformer,
-    recognizer::{Options, Precision, Recognizer},
+    recognizer::{RecognizeOptions, Recognizer},
     vad::{FsmnVad, VadOptions},
 };
 
@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: funasr_stages VAD-DIRECTORY PARAFORMER-DIRECTORY WAV...".into());
     };
     let vad = Arc::new(FsmnVad::open(Path::new(vad))?);
-    let model = Paraformer::open(Path::new(model), "model", Precision::Auto)?;
+    let model = Paraformer::open(Path::new(model), "model", None)?;
     let stages = files.iter().map(|file| stages(&vad, &model, file)).collect::<Result<Vec<_>, _>>();
     println!("{}", Value::from(stages?));
     Ok(())
@@ -39,11 +39,11 @@ fn stages(vad: &Arc<FsmnVad>, model: &Paraformer, file: &str) -> Result<Value, B
         let of = |sample: u64| sample / SAMPLES_PER_MILLISECOND;
         segments.push(json!([of(segment.start), of(segment.end)]));
         let end = usize::try_from(segment.end)?.min(samples.len());
-        let heard = model.recognize(
+        let recognition = model.recognize(
             &samples[usize::try_from(segment.start)?.min(end)..end],
-            &Options::default(),
+            &RecognizeOptions::default(),
         )?;
-        tokens.push(heard.hypotheses.into_iter().flat_map(|h| h.tokens).collect::<Vec<_>>());
+        tokens.push(recognition.hypotheses.into_iter().flat_map(|h| h.tokens).collect::<Vec<_>>());
     }
     let frontend = model.frontend();
     let features: Vec<_> =

@@ -1,12 +1,12 @@
-//! What a recognizer hears in one precision, and what that takes, as JSON, for
+//! Prints the text that a recognizer finds in one precision, with time and memory, as JSON, for
 //! `scripts/precision.py`.
 //!
 //! usage: precision FAMILY MODEL-DIRECTORY PRECISION RECORDING...
 //!
-//! FAMILY: whisper, paraformer or sensevoice; PRECISION: int8, bf16 or f32. Recordings longer than
-//! the model takes are cut where they are too long.
+//! FAMILY: whisper, paraformer or sensevoice; PRECISION: int8, bf16 or f32. Recordings are cut at the
+//! longest input of the model.
 
-#![allow(clippy::print_stdout, reason = "this is what it is for")]
+#![allow(clippy::print_stdout, reason = "it prints its results")]
 
 use std::{env, error::Error, fs, path::Path, time::Duration};
 
@@ -15,9 +15,9 @@ use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 use speech::{
     paraformer::Paraformer,
-    recognizer::{Options, Precision, Recognizer},
+    recognizer::{Precision, RecognizeOptions, Recognizer},
     sensevoice::SenseVoice,
-    whisper::{self, Whisper},
+    whisper::{Whisper, WhisperOptions},
 };
 
 const SAMPLE_RATE: f64 = 16_000.0;
@@ -27,13 +27,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [family, directory, precision, files @ ..] = &arguments[..] else {
         return Err("usage: precision FAMILY MODEL-DIRECTORY PRECISION RECORDING...".into());
     };
-    let precision: Precision = serde_json::from_value(precision.as_str().into())?;
+    let precision: Precision = precision.parse()?;
     let start = cpu_time();
     let model = open(family, Path::new(directory), precision)?;
     let loaded = cpu_time();
     let [resident, peak_of_load] = memory();
-    let heard = files.iter().map(|file| recognize(&*model, file));
-    let heard = heard.collect::<Result<Vec<_>, _>>()?;
+    let results = files.iter().map(|file| recognize(&*model, file));
+    let results = results.collect::<Result<Vec<_>, _>>()?;
     let [_, peak] = memory();
     let figures = json!({
         "precision": model.description().precision,
@@ -42,7 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "resident": resident,
         "peak_of_load": peak_of_load,
         "peak": peak,
-        "heard": heard,
+        "heard": results,
     });
     println!("{figures}");
     Ok(())
@@ -54,27 +54,21 @@ fn open(
     precision: Precision,
 ) -> Result<Box<dyn Recognizer>, Box<dyn Error>> {
     Ok(match family {
-        "paraformer" => Box::new(Paraformer::open(directory, "model", precision)?),
-        "sensevoice" => Box::new(SenseVoice::open(directory, "model", precision)?),
+        "paraformer" => Box::new(Paraformer::open(directory, "model", Some(precision))?),
+        "sensevoice" => Box::new(SenseVoice::open(directory, "model", Some(precision))?),
         "whisper" => {
-            let settings = whisper::Settings {
-                precision: match precision {
-                    Precision::Auto | Precision::Int8 => whisper::network::Precision::Int8,
-                    Precision::Bf16 => whisper::network::Precision::Bf16,
-                    Precision::F32 => whisper::network::Precision::F32,
-                },
-                ..whisper::Settings::default()
-            };
-            Box::new(Whisper::open(directory, "model", settings)?)
+            let options = WhisperOptions { precision, ..WhisperOptions::default() };
+            Box::new(Whisper::open(directory, "model", options)?)
         }
-        other => return Err(format!("there is no family {other}").into()),
+        other => return Err(format!("unknown family `{other}`").into()),
     })
 }
 
 fn recognize(model: &dyn Recognizer, file: &str) -> Result<Value, Box<dyn Error>> {
     let limits =
         Limits { max_bytes: 1 << 30, max_duration: Duration::from_secs(3600), max_channels: 1 };
-    let options = audio::Options { limits, channels: ChannelMode::Mix, allow_truncated: false };
+    let options =
+        audio::DecodeOptions { limits, channels: ChannelMode::Mix, allow_truncated: false };
     let mut decoder = Decoder::open(Box::new(fs::File::open(file)?), &options)?;
     let (mut block, mut samples) = (Block::default(), Vec::new());
     while decoder.next_block(&mut block)? {
@@ -83,7 +77,7 @@ fn recognize(model: &dyn Recognizer, file: &str) -> Result<Value, Box<dyn Error>
     let longest = (model.max_seconds() * SAMPLE_RATE) as usize;
     let (mut texts, mut tokens, mut words) = (Vec::new(), Vec::new(), Vec::new());
     for window in samples.chunks(longest) {
-        for hypothesis in model.recognize(window, &Options::default())?.hypotheses {
+        for hypothesis in model.recognize(window, &RecognizeOptions::default())?.hypotheses {
             texts.push(hypothesis.text);
             tokens.extend(hypothesis.tokens);
             words.extend(hypothesis.words.iter().map(|word| word.log_probability));
@@ -92,13 +86,14 @@ fn recognize(model: &dyn Recognizer, file: &str) -> Result<Value, Box<dyn Error>
     Ok(json!({ "text": texts.join(" "), "tokens": tokens, "log_probabilities": words }))
 }
 
-/// What this process has computed so far.
+/// Returns the CPU time of this process so far.
 fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// Megabytes of memory in use, and the most so far, where the system tells.
+/// Returns the memory in use and the peak so far in megabytes, or zeros if the system does not
+/// provide them.
 fn memory() -> [u64; 2] {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     ["VmRSS:", "VmHWM:"].map(|name| {

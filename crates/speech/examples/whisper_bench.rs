@@ -1,17 +1,18 @@
-//! CPU time of Whisper's networks on this thread: one window encoded, then 30 greedy steps.
+//! Measures the CPU time of Whisper's networks on one thread: one window encoded, then 30 greedy
+//! steps.
 //!
 //!     cargo run -p speech --example whisper_bench -- MODEL_DIRECTORY [ROUNDS]
 //!
-//! Both precisions take turns, so that what else the machine does meets both. The mel is noise: the
-//! work does not depend on it.
+//! The precisions alternate, so that other load on the machine affects both. The input is noise,
+//! because the work does not depend on it.
 
-#![allow(clippy::print_stdout, reason = "this is what it is for")]
+#![allow(clippy::print_stdout, reason = "it prints its results")]
 
 use std::{path::Path, time::Duration};
 
 use speech::{
-    recognizer::Error,
-    whisper::network::{Network, Precision},
+    recognizer::{Error, Precision},
+    whisper::network::Network,
 };
 
 const STEPS: usize = 30;
@@ -67,7 +68,7 @@ fn median(times: impl Iterator<Item = Duration>) -> Duration {
     times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
-/// What this thread has run on a processor so far, as Linux counts it.
+/// Returns the CPU time of this thread so far, from Linux's scheduler statistics.
 fn cpu_time() -> Result<Duration, Box<dyn std::error::Error>> {
     let statistics = std::fs::read_to_string("/proc/thread-self/schedstat")?;
     let nanoseconds = statistics.split(' ').next().unwrap_or_default().parse()?;

@@ -1,4 +1,4 @@
-//! The files of a model directory: by which name they go, and what they amount to.
+//! Files of a model directory: finding, reading and hashing them.
 
 use std::{
     fs::File,
@@ -9,39 +9,55 @@ use std::{
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use crate::recognizer::Error;
+use crate::recognizer::{Cause, Error};
 
-/// Old settings of a punctuation model hold its vocabulary of up to 471,067 words; by itself the
-/// parser gives up at 250,000 nodes.
-const MOST_YAML_NODES: usize = 2_000_000;
+/// The configuration of old punctuation models holds a vocabulary of up to 471,067 words; the
+/// parser's default limit is 250,000 nodes.
+const MAX_YAML_NODES: usize = 2_000_000;
 
-/// The first of `names` that is in `directory`: exporters and releases differ.
+/// Returns the first of `names` that exists in `directory`: file names differ between exporters and
+/// releases.
 pub(crate) fn find(directory: &Path, names: &[&str]) -> Option<PathBuf> {
     names.iter().map(|name| directory.join(name)).find(|path| path.is_file())
 }
 
-/// As [`find`], for a file that the model cannot do without.
+/// Returns the first of `names` that exists in `directory`, or an error if there is none.
 pub(crate) fn need(directory: &Path, names: &[&str]) -> Result<PathBuf, Error> {
     find(directory, names)
         .ok_or_else(|| broken(directory, format!("the directory holds no {}", names.join(" or "))))
 }
 
-/// A file of a model is not as it should be.
+/// Returns the error of a file that is missing, broken or not supported.
 pub(crate) fn broken(path: &Path, message: impl ToString) -> Error {
-    Error::Model { path: path.to_owned(), message: message.to_string() }
+    Error::Model { path: path.to_owned(), message: message.to_string(), cause: None }
 }
 
-/// A model's settings, in YAML.
-pub(crate) fn settings<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| broken(path, format!("cannot be read: {error}")))?;
+/// Returns the error of a file that is missing, broken or not supported, with its cause.
+pub(crate) fn broken_by(path: &Path, message: impl ToString, cause: impl Into<Cause>) -> Error {
+    Error::Model { path: path.to_owned(), message: message.to_string(), cause: Some(cause.into()) }
+}
+
+/// Reads a whole file of a model.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(|error| broken_by(path, "cannot be read", error))
+}
+
+/// Reads a whole text file of a model.
+pub(crate) fn read_text(path: &Path) -> Result<String, Error> {
+    std::fs::read_to_string(path).map_err(|error| broken_by(path, "cannot be read", error))
+}
+
+/// Reads a model's configuration, in YAML.
+pub(crate) fn read_yaml<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
+    let text = read_text(path)?;
     let budget =
-        serde_saphyr::budget! { max_nodes: MOST_YAML_NODES, max_events: 2 * MOST_YAML_NODES };
+        serde_saphyr::budget! { max_nodes: MAX_YAML_NODES, max_events: 2 * MAX_YAML_NODES };
     serde_saphyr::from_str_with_options(&text, serde_saphyr::options! { budget: budget })
-        .map_err(|error| broken(path, format!("is not a model's configuration: {error}")))
+        .map_err(|error| broken_by(path, "is not a model's configuration", error))
 }
 
-/// What looks up keys of `model`'s metadata that must be there, because no config.yaml says `what`.
+/// Returns a function that looks up required keys in the metadata of `model`, for directories
+/// without a config.yaml. `what`: the meaning of the keys, for the error message.
 pub(crate) fn needed<'a>(
     model: &Path,
     metadata: impl Fn(&str) -> Option<&'a str>,
@@ -50,7 +66,7 @@ pub(crate) fn needed<'a>(
     move |key| {
         metadata(key).ok_or_else(|| {
             let message = format!(
-                "has no `{key}` in its metadata, and no config.yaml lies beside it: one of the two \
+                "has no `{key}` in its metadata, and no config.yaml is next to it: one of the two \
                  must say {what}"
             );
             broken(model, message)
@@ -58,14 +74,13 @@ pub(crate) fn needed<'a>(
     }
 }
 
-/// A model's identity, for fingerprints: lower-case hexadecimal SHA-256 over the lengths and bytes of
-/// `files`, and `settings`. Their names differ between releases of the same model.
+/// Returns a model's identity for fingerprints: lower-case hexadecimal SHA-256 over the lengths and
+/// bytes of `files`, and `settings`. File names are left out, because they differ between releases
+/// of the same model.
 pub(crate) fn digest(files: &[PathBuf], settings: &str) -> Result<String, Error> {
     let mut hash = Sha256::new();
     for path in files {
-        // The length keeps bytes from wandering from one file into the next unseen.
-        hash_file(&mut hash, path)
-            .map_err(|error| broken(path, format!("cannot be read: {error}")))?;
+        hash_file(&mut hash, path).map_err(|error| broken_by(path, "cannot be read", error))?;
     }
     hash.update(settings.as_bytes());
     Ok(hex::encode(hash.finalize()))
@@ -73,6 +88,7 @@ pub(crate) fn digest(files: &[PathBuf], settings: &str) -> Result<String, Error>
 
 fn hash_file(hash: &mut Sha256, path: &Path) -> io::Result<()> {
     let mut file = File::open(path)?;
+    // Without the length, bytes could move from one file to the next unnoticed.
     hash.update(file.metadata()?.len().to_le_bytes());
     let mut buffer = vec![0; 1 << 16];
     loop {
@@ -92,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_byte_and_setting_counts() {
+    fn every_byte_and_setting_changes_the_digest() {
         let directory = tempfile::tempdir().unwrap();
         let write = |name: &str, bytes: &[u8]| fs::write(directory.path().join(name), bytes);
         let files = ["a", "b"].map(|name| directory.path().join(name));

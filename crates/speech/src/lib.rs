@@ -1,4 +1,7 @@
-//! From 16 kHz PCM to words: features, voice activity, recognizers, and the pipeline that joins them.
+//! Speech recognition: features, voice activity detection, recognizers, and the pipeline that turns
+//! 16 kHz PCM into the segments of a transcript.
+//!
+//! [`pipeline::Pipeline`] is the entry point. A model family implements [`recognizer::Recognizer`].
 
 pub mod compute;
 pub mod features;
@@ -13,6 +16,8 @@ pub mod speakers;
 pub mod vad;
 pub mod whisper;
 
+#[cfg(any(test, feature = "test-util"))]
+mod chain;
 mod files;
 #[cfg(test)]
 mod fixtures;
@@ -21,3 +26,6 @@ mod funasr;
 #[path = "../../../tests/support/npz.rs"]
 mod npz;
 mod window;
+
+#[cfg(any(test, feature = "test-util"))]
+pub use chain::Chain;

@@ -1,104 +1,97 @@
-//! The seam where a model family joins: PCM in, hypotheses out.
+//! The interface that a model family implements: samples in, hypotheses out.
 
 use std::{path::PathBuf, sync::Arc};
 
-use serde::{Deserialize, Serialize};
+pub use engine::Precision;
 
-/// What turns speech into words. One instance serves all threads: it holds the weights, and lends
-/// each call the buffers it needs.
+/// A model that turns speech into words. One instance serves all threads: it holds the weights and
+/// lends each call the buffers it needs.
 pub trait Recognizer: Send + Sync {
+    /// Returns the identity of the recognizer, for transcripts and fingerprints.
     fn description(&self) -> &Description;
 
-    /// Longest input of one call, in seconds.
+    /// Returns the longest input of one call, in seconds.
     fn max_seconds(&self) -> f64;
 
-    /// `true` if a call costs the same whatever its length, so that short segments are worth
-    /// joining into one window of [`Recognizer::max_seconds`] (Whisper).
+    /// Returns `true` if a call costs the same whatever the length of its input (Whisper). The
+    /// pipeline then packs short segments into windows of up to [`Recognizer::max_seconds`].
     fn fixed_window(&self) -> bool;
 
-    /// Whether its text comes with punctuation and digits as people write them, so that no other
-    /// model need add them. `normalize`: as in [`Options::normalize`].
+    /// Returns whether the text comes with punctuation and with numbers as digits, so that no other
+    /// model needs to add them. `normalize`: as in [`RecognizeOptions::normalize`].
     fn punctuates(&self, normalize: bool) -> bool;
 
-    /// Whether [`Options::hotwords`] makes a difference.
+    /// Returns whether [`RecognizeOptions::hotwords`] has an effect.
     fn takes_hotwords(&self) -> bool {
         false
     }
 
-    /// Whether all of `hotwords` can be expected.
+    /// Checks that the recognizer can be biased towards all of `hotwords`.
     ///
     /// # Errors
-    /// [`Error::Hotword`] names the first that cannot.
+    /// [`Error::Hotword`] names the first hotword that it does not support.
     fn check_hotwords(&self, _hotwords: &[String]) -> Result<(), Error> {
         Ok(())
     }
 
-    /// Whether what a channel's first speech is taken for goes for the rest of it, too: better than
-    /// guessing anew where a guess costs time, or is poor on short speech.
+    /// Returns whether the language detected in the first speech of a channel applies to the rest of
+    /// the channel. That is better than detecting it for each window where detection costs time or
+    /// is unreliable on short speech.
     fn keeps_language(&self) -> bool {
         false
     }
 
     /// Recognizes one window or segment of 16 kHz mono PCM in [-1, 1).
-    fn recognize(&self, samples: &[f32], options: &Options) -> Result<Recognition, Error>;
+    ///
+    /// # Errors
+    /// [`Error::UnknownLanguage`] or [`Error::Hotword`] if the options are not supported, and
+    /// [`Error::Engine`] or [`Error::Network`] if the network fails.
+    fn recognize(&self, samples: &[f32], options: &RecognizeOptions) -> Result<Recognition, Error>;
 }
 
-/// What a recognizer is, for transcripts and fingerprints.
+/// Identity of a recognizer, for transcripts and fingerprints.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Description {
     /// Name of the model, e.g. `whisper-tiny.en`.
     pub name: String,
-    /// `whisper`, `paraformer`, ...
+    /// Name of the model family: `whisper`, `paraformer`, ...
     pub family: &'static str,
     /// `int8`, `bf16` or `f32`.
     pub precision: &'static str,
-    /// SHA-256 over the model's files, the precision and the decoding settings.
+    /// SHA-256 over the model's files, the precision and the decoding options.
     pub digest: String,
-    /// Codes of the languages it knows.
+    /// Codes of the languages that the model recognizes.
     pub languages: Vec<String>,
 }
 
-/// Which numbers a model's linear layers compute with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// The fastest: `Int8`, which costs a few words (docs/benchmarks.md).
-    #[default]
-    Auto,
-    /// 8-bit integers: from a file that was quantized, or quantized when the model is opened.
-    Int8,
-    /// bfloat16 with sums in f32: from a file of floats.
-    Bf16,
-    /// From a file of floats.
-    F32,
-}
-
-/// Per job.
+/// Options of one call, the same for all calls of a job except for the language.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Options {
-    /// Language code; `None`: a model of several languages guesses.
+pub struct RecognizeOptions {
+    /// Language code; with `None`, a multilingual model detects the language.
     pub language: Option<String>,
-    /// Words and names to expect; families that cannot make use of them pass them over.
+    /// Words and names that the recognizer is biased towards. Families without support ignore them.
     pub hotwords: Arc<[String]>,
     /// Write numbers, dates and the like as digits, where the model itself can (SenseVoice).
     pub normalize: bool,
 }
 
-/// What one call heard.
+/// Result of one call.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Recognition {
     pub hypotheses: Vec<Hypothesis>,
-    /// The language spoken, if the model was not told and had to guess.
-    pub guess: Option<LanguageGuess>,
+    /// The language spoken, if the options named none and the model detects it.
+    pub detected_language: Option<DetectedLanguage>,
 }
 
+/// A language that the model detected.
 #[derive(Debug, Clone, PartialEq)]
-pub struct LanguageGuess {
+pub struct DetectedLanguage {
+    /// Language code.
     pub language: String,
     pub probability: f32,
 }
 
-/// A stretch of recognized text. Times are seconds from the start of the samples given.
+/// A span of recognized text. Times are in seconds from the start of the samples.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Hypothesis {
     pub start: f64,
@@ -107,34 +100,60 @@ pub struct Hypothesis {
     pub tokens: Vec<u32>,
     /// Mean natural log-probability of the tokens.
     pub log_probability: f32,
-    /// Empty if the family gives no word times. A word is what the text's spaces separate, or a
-    /// character in scripts that do without them.
+    /// Empty if the family gives no word times. A word is what spaces separate in the text, or one
+    /// character in scripts without spaces.
     pub words: Vec<Word>,
-    /// How the speaker sounds, e.g. `happy`, where the model tells (SenseVoice).
+    /// Emotion of the speaker, e.g. `happy`, where the model detects it (SenseVoice).
     pub emotion: Option<String>,
-    /// What is heard besides, or instead of, speech, e.g. `laughter` (SenseVoice).
+    /// Sound besides or instead of speech, e.g. `laughter` (SenseVoice).
     pub event: Option<String>,
 }
 
+/// A word with its times, in seconds from the start of the samples.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Word {
     pub start: f64,
     pub end: f64,
     pub text: String,
+    /// Natural log-probability.
     pub log_probability: f32,
 }
 
+/// The cause of an error of any type.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
 /// Errors of opening and running models.
+///
+/// A message leaves out the text of its source: print the whole chain, as `anyhow`'s `{:#}` does.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// A file or directory of the model is missing, broken, or not supported.
     #[error("model {}: {message}", path.display())]
-    Model { path: PathBuf, message: String },
+    Model {
+        path: PathBuf,
+        message: String,
+        #[source]
+        cause: Option<Cause>,
+    },
     #[error("the model knows no language `{0}`")]
     UnknownLanguage(String),
-    /// A word to expect that the model cannot take.
+    /// A hotword that the model does not support.
     #[error("hotword `{hotword}` {message}")]
     Hotword { hotword: String, message: String },
+    /// The engine refused the inputs of a network, or failed to run it.
+    #[error("the network cannot run")]
+    Engine(#[from] engine::Error),
+    /// A network ran, but its outputs cannot be used.
     #[error("network: {0}")]
     Network(String),
+}
+
+/// Reads a precision in a test's fixture.
+#[cfg(test)]
+pub(crate) fn deserialize_precision<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Precision, D::Error> {
+    let text = <String as serde::Deserialize>::deserialize(deserializer)?;
+    text.parse().map_err(serde::de::Error::custom)
 }

@@ -5,18 +5,18 @@ use audio::SAMPLE_RATE;
 
 use crate::segmenter::Segment;
 
-/// Silence left between two packed segments, in samples: enough for the recognizer to hear a pause,
-/// whatever its length was in the recording.
+/// Longest silence between two packed segments, in samples (0.3 s): long enough for the recognizer to
+/// detect a pause. Longer pauses of the recording are shortened to it.
 const GAP: usize = (SAMPLE_RATE as usize) * 3 / 10;
 
-/// Samples for one call of a recognizer.
+/// Input of one recognizer call: one segment, or several packed together.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Window {
     pub(crate) samples: Vec<f32>,
     pieces: Vec<Piece>,
 }
 
-/// A stretch of a window that is a stretch of the recording, all in samples.
+/// The part of a window that comes from one segment of the recording. All fields are in samples.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Piece {
     window_start: usize,
@@ -25,6 +25,7 @@ struct Piece {
 }
 
 impl Window {
+    /// Creates a window of one segment.
     pub(crate) fn of(segment: Segment) -> Self {
         let piece = Piece {
             window_start: 0,
@@ -34,14 +35,14 @@ impl Window {
         Self { samples: segment.samples, pieces: vec![piece] }
     }
 
-    /// Seconds of the recording at which the window's last piece ends.
+    /// Returns the end of the window's last piece, in seconds of the recording.
     pub(crate) fn recording_end(&self) -> f64 {
         self.pieces.last().map_or(0.0, |piece| {
             (piece.recording_start + piece.length as u64) as f64 / f64::from(SAMPLE_RATE)
         })
     }
 
-    /// The stretches of the recording in it: start in seconds, and samples.
+    /// Returns the pieces: start in seconds of the recording, and samples.
     pub(crate) fn pieces(&self) -> impl Iterator<Item = (f64, &[f32])> {
         self.pieces.iter().map(|piece| {
             let start = piece.recording_start as f64 / f64::from(SAMPLE_RATE);
@@ -49,6 +50,7 @@ impl Window {
         })
     }
 
+    /// Returns the number of samples of silence to insert before `segment`.
     fn gap_before(&self, segment: &Segment) -> usize {
         let end = self.pieces.last().map_or(0, |p| p.recording_start + p.length as u64);
         usize::try_from(segment.start.saturating_sub(end)).unwrap_or(GAP).min(GAP)
@@ -64,8 +66,8 @@ impl Window {
         self.samples.extend_from_slice(&segment.samples);
     }
 
-    /// Maps a span of the window, in seconds, to the recording. A span that starts in a gap starts
-    /// with the piece after it; one that ends in a gap ends with the piece before it.
+    /// Maps a span of the window, in seconds, to the recording. A start within a gap moves to the
+    /// start of the next piece, and an end within a gap to the end of the previous piece.
     pub(crate) fn to_recording(&self, start: f64, end: f64) -> (f64, f64) {
         let rate = f64::from(SAMPLE_RATE);
         let (start, end) = (start.max(0.0) * rate, end.max(0.0) * rate);
@@ -90,7 +92,7 @@ impl Window {
     }
 }
 
-/// Turns the segments of one channel into windows.
+/// Packs the segments of one channel into windows.
 #[derive(Debug)]
 pub(crate) struct Packer {
     capacity: usize,
@@ -99,12 +101,13 @@ pub(crate) struct Packer {
 }
 
 impl Packer {
-    /// `pack = false` makes a window of every segment.
+    /// Creates a packer of windows of up to `max_seconds`. With `pack = false`, every segment becomes
+    /// a window of its own.
     pub(crate) fn new(max_seconds: f64, pack: bool) -> Self {
         Self { capacity: (max_seconds * f64::from(SAMPLE_RATE)) as usize, pack, open: None }
     }
 
-    /// Adds a segment; returns a window that is full, or complete.
+    /// Adds a segment. Returns a window if one is complete.
     pub(crate) fn push(&mut self, segment: Segment) -> Option<Window> {
         if !self.pack {
             return Some(Window::of(segment));
@@ -121,6 +124,7 @@ impl Packer {
         }
     }
 
+    /// Returns the last window, if there is one.
     pub(crate) fn finish(&mut self) -> Option<Window> {
         self.open.take()
     }
@@ -151,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_a_gap_shorter_than_the_longest_kept() {
+    fn keeps_gaps_shorter_than_the_maximum() {
         let mut packer = Packer::new(30.0, true);
         packer.push(segment(0.0, 1.0));
         packer.push(segment(1.1, 1.0));
@@ -160,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn does_not_pack_for_recognizers_that_pay_by_length() {
+    fn does_not_pack_if_cost_depends_on_length() {
         let mut packer = Packer::new(60.0, false);
         assert!(packer.push(segment(0.0, 1.0)).is_some());
         assert_eq!(packer.finish(), None);
@@ -177,7 +181,7 @@ mod tests {
         assert_eq!(window.to_recording(2.1, 3.3), (200.0, 201.0));
         assert_eq!(window.to_recording(1.0, 2.2), (101.0, 102.0));
         assert_eq!(window.to_recording(1.0, 2.8), (101.0, 200.5));
-        // Past the end, as a recognizer with 30 s windows may say.
+        // Recognizers with windows of 30 s may return times after the end.
         assert_eq!(window.to_recording(4.3, 30.0), (202.0, 203.0));
         assert_eq!(window.to_recording(29.0, 30.0), (203.0, 203.0));
     }

@@ -1,55 +1,38 @@
-//! What the pipeline does once all words are there, with a recognizer that always hears the same:
-//! punctuation, digits and speakers by models as FunASR exports them (`tests/fixtures`).
+//! Tests of the pipeline's last step, with a recognizer that always returns the same words:
+//! punctuation, digits and speakers by small models in the format of FunASR's exports
+//! (`tests/fixtures`).
 
-#![allow(clippy::print_stdout, clippy::unwrap_used)]
+#![allow(clippy::unwrap_used)]
+
+mod support;
 
 use std::{
     collections::BTreeSet,
     fs,
     io::{Cursor, Read},
-    path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
-use audio::{ChannelMode, Decoder, Limits};
+use audio::{ChannelMode, Decoder};
 use flate2::read::GzDecoder;
 use speech::{
-    compute::{Compute, Task},
     itn::Normalizer,
-    pipeline::{Control, Error, Models, Options, Outcome, Pipeline, Settings},
+    pipeline::{Error, Models, Outcome, Pipeline, PipelineConfig, Session, TranscribeOptions},
     punctuation::Punctuator,
     recognizer::{self, Description, Hypothesis, Precision, Recognition, Recognizer, Word},
     speakers::{Diarizer, SpeakerEncoder, SpeakerOptions},
-    vad::FsmnVad,
 };
-
-/// Runs everything at once, on the calling thread.
-struct AtOnce;
-
-impl Compute for AtOnce {
-    fn width(&self) -> usize {
-        1
-    }
-
-    fn spawn(&self, _: f64, task: Task) {
-        task();
-    }
-
-    fn run(&self, work: &mut dyn FnMut()) {
-        work();
-    }
-}
+use support::{InlineCompute, decoding, detector, fixture};
 
 const WORDS: [&str; 6] = ["我", "有", "二", "十", "三", "个"];
 
-/// Hears [`WORDS`], evenly over every segment, and writes no marks.
-struct Steady {
+/// Recognizes [`WORDS`] in every segment, evenly spaced and without punctuation.
+struct FixedWords {
     description: Description,
     timed: bool,
 }
 
-impl Recognizer for Steady {
+impl Recognizer for FixedWords {
     fn description(&self) -> &Description {
         &self.description
     }
@@ -69,7 +52,7 @@ impl Recognizer for Steady {
     fn recognize(
         &self,
         samples: &[f32],
-        _: &recognizer::Options,
+        _: &recognizer::RecognizeOptions,
     ) -> Result<Recognition, recognizer::Error> {
         let seconds = samples.len() as f64 / 16_000.0;
         let each = seconds / WORDS.len() as f64;
@@ -86,15 +69,11 @@ impl Recognizer for Steady {
             words: if self.timed { WORDS.iter().enumerate().map(word).collect() } else { vec![] },
             ..Hypothesis::default()
         };
-        Ok(Recognition { hypotheses: vec![hypothesis], guess: None })
+        Ok(Recognition { hypotheses: vec![hypothesis], detected_language: None })
     }
 }
 
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name)
-}
-
-/// A model directory of files from the fixtures, unpacked.
+/// Creates a model directory from files of the fixtures, unpacked.
 fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     for (name, from) in files {
@@ -115,7 +94,7 @@ fn punctuator() -> Punctuator {
     ]);
     let config = "model: CTTransformer\nmodel_conf:\n  punc_list: [<unk>, _, ',', 。, '?', 、]\n";
     fs::write(directory.path().join("config.yaml"), config).unwrap();
-    Punctuator::open(directory.path(), "ct-punc", Precision::F32).unwrap()
+    Punctuator::open(directory.path(), "ct-punc", Some(Precision::F32)).unwrap()
 }
 
 fn normalizer() -> Normalizer {
@@ -131,7 +110,7 @@ fn diarizer() -> Diarizer {
     Diarizer::new(Arc::new(SpeakerEncoder::open(directory.path(), "campplus").unwrap()))
 }
 
-/// Ten sentences by one reader, with pauses; on two channels the same.
+/// Returns a WAV file of ten sentences by one reader, with pauses, the same on all channels.
 fn recording(channels: u16) -> Vec<u8> {
     let sentence = fs::read(fixture("speech/sentence.wav")).unwrap()[44..].to_vec();
     let mut data = Vec::<u8>::new();
@@ -151,40 +130,29 @@ fn recording(channels: u16) -> Vec<u8> {
     wav
 }
 
-/// `None` where the voice activity model is not there.
-fn pipeline(timed: bool) -> Option<Pipeline> {
-    let Some(models) = std::env::var_os("SCRIPTORIUM_TEST_MODELS") else {
-        println!("skipped: SCRIPTORIUM_TEST_MODELS is not set; run `make test`");
-        return None;
-    };
+fn pipeline(timed: bool) -> Pipeline {
     let description = Description {
-        name: "steady".to_owned(),
+        name: "fixed-words".to_owned(),
         family: "test",
         precision: "f32",
         digest: "0".to_owned(),
         languages: vec!["zh".to_owned()],
     };
     let models = Models {
-        vad: Arc::new(FsmnVad::open(&Path::new(&models).join("fsmn-vad")).unwrap()),
-        recognizer: Arc::new(Steady { description, timed }),
+        vad: detector(),
+        recognizer: Arc::new(FixedWords { description, timed }),
         punctuator: Some(Arc::new(punctuator())),
         diarizer: Some(Arc::new(diarizer())),
         normalizer: Some(Arc::new(normalizer())),
     };
-    Some(Pipeline::new(models, Settings::default(), Arc::new(AtOnce)))
+    Pipeline::new(models, PipelineConfig::default(), Arc::new(InlineCompute))
 }
 
-fn decoding(channels: ChannelMode) -> audio::Options {
-    let limits =
-        Limits { max_bytes: 1 << 30, max_duration: Duration::from_secs(3600), max_channels: 2 };
-    audio::Options { limits, channels, allow_truncated: false }
-}
-
-fn run(pipeline: &Pipeline, channels: u16, options: &Options) -> Result<Outcome, Error> {
+fn run(pipeline: &Pipeline, channels: u16, options: &TranscribeOptions) -> Result<Outcome, Error> {
     let mode = if channels > 1 { ChannelMode::Split } else { ChannelMode::Mix };
     let recording = Box::new(Cursor::new(recording(channels)));
     let decoder = Decoder::open(recording, &decoding(mode)).unwrap();
-    pipeline.transcribe(decoder, options, &Arc::new(Control::default()))
+    pipeline.transcribe(decoder, options, &Arc::new(Session::default()))
 }
 
 fn letters(outcome: &Outcome) -> String {
@@ -193,13 +161,13 @@ fn letters(outcome: &Outcome) -> String {
 }
 
 #[test]
-fn words_become_sentences_with_marks() {
-    let Some(pipeline) = pipeline(true) else { return };
-    let outcome = run(&pipeline, 1, &Options::default()).unwrap();
+fn words_become_sentences_with_punctuation() {
+    let pipeline = pipeline(true);
+    let outcome = run(&pipeline, 1, &TranscribeOptions::default()).unwrap();
     assert_eq!(letters(&outcome), WORDS.concat().repeat(10));
     let last = outcome.segments.last().unwrap();
     assert!(last.text.ends_with(['。', '？']), "{last:?}");
-    // A sentence ends with a mark, or where a pause of more than two seconds follows.
+    // A sentence ends with punctuation, or before a pause of more than two seconds.
     for segment in &outcome.segments {
         let inner = segment.text.trim_end_matches(['。', '？']);
         assert!(!inner.contains(['。', '？']), "{segment:?}");
@@ -213,7 +181,7 @@ fn words_become_sentences_with_marks() {
     let stages: Vec<_> = outcome.stages.iter().map(|stage| stage.name.as_str()).collect();
     assert_eq!(stages, ["decode", "vad", "recognize", "punctuate"]);
 
-    let bare = Options { punctuate: Some(false), ..Options::default() };
+    let bare = TranscribeOptions { punctuate: Some(false), ..TranscribeOptions::default() };
     let outcome = run(&pipeline, 1, &bare).unwrap();
     assert_eq!(outcome.segments.len(), 10);
     assert!(outcome.segments.iter().all(|segment| segment.text == WORDS.concat()));
@@ -222,8 +190,12 @@ fn words_become_sentences_with_marks() {
 
 #[test]
 fn numbers_become_digits_and_keep_their_times() {
-    let Some(pipeline) = pipeline(true) else { return };
-    let options = Options { punctuate: Some(false), normalize: Some(true), ..Options::default() };
+    let pipeline = pipeline(true);
+    let options = TranscribeOptions {
+        punctuate: Some(false),
+        normalize: Some(true),
+        ..TranscribeOptions::default()
+    };
     let outcome = run(&pipeline, 1, &options).unwrap();
     assert_eq!(outcome.segments.len(), 10);
     for segment in &outcome.segments {
@@ -240,24 +212,24 @@ fn numbers_become_digits_and_keep_their_times() {
 
 #[test]
 fn text_without_times_keeps_its_segments() {
-    let Some(pipeline) = pipeline(false) else { return };
-    let outcome = run(&pipeline, 1, &Options::default()).unwrap();
+    let pipeline = pipeline(false);
+    let outcome = run(&pipeline, 1, &TranscribeOptions::default()).unwrap();
     assert_eq!(outcome.segments.len(), 10);
     assert!(outcome.segments.iter().all(|segment| segment.text == WORDS.concat()));
-    let options = Options { normalize: Some(true), ..Options::default() };
+    let options = TranscribeOptions { normalize: Some(true), ..TranscribeOptions::default() };
     let outcome = run(&pipeline, 1, &options).unwrap();
     assert!(outcome.segments.iter().all(|segment| segment.text == "我有23个"));
 }
 
 #[test]
-fn speakers_are_told_apart_channel_by_channel() {
-    let Some(pipeline) = pipeline(true) else { return };
+fn speakers_are_identified_in_each_channel() {
+    let pipeline = pipeline(true);
     let speakers = SpeakerOptions { count: Some(2), ..SpeakerOptions::default() };
-    let options = Options { speakers: Some(speakers), ..Options::default() };
+    let options = TranscribeOptions { speakers: Some(speakers), ..TranscribeOptions::default() };
     let outcome = run(&pipeline, 2, &options).unwrap();
     assert_eq!(outcome.speakers.as_deref(), Some("campplus"));
     assert!(outcome.stages.iter().any(|stage| stage.name == "speakers" && stage.seconds > 0.0));
-    // Whoever speaks on one channel is not somebody who speaks on the other.
+    // Speakers of different channels are different people.
     let of = |channel| {
         let segments = outcome.segments.iter().filter(move |s| s.channel == Some(channel));
         let speakers = segments.flat_map(|segment| {
@@ -271,26 +243,30 @@ fn speakers_are_told_apart_channel_by_channel() {
     let all: Vec<_> = left.union(&right).copied().collect();
     assert_eq!(all, (0..u32::try_from(all.len()).unwrap()).collect::<Vec<_>>());
 
-    let nonsense = SpeakerOptions { min: Some(3), max: Some(2), ..SpeakerOptions::default() };
-    let options = Options { speakers: Some(nonsense), ..Options::default() };
+    let invalid = SpeakerOptions { min: Some(3), max: Some(2), ..SpeakerOptions::default() };
+    let options = TranscribeOptions { speakers: Some(invalid), ..TranscribeOptions::default() };
     assert!(matches!(run(&pipeline, 1, &options), Err(Error::Unsupported(_))));
 }
 
 #[test]
-fn what_changes_the_text_changes_the_fingerprint() {
-    let Some(pipeline) = pipeline(true) else { return };
-    let of = |options: &Options| pipeline.fingerprint(&decoding(ChannelMode::Mix), options);
-    let plain = of(&Options::default());
-    assert_eq!(plain, of(&Options { punctuate: Some(true), ..Options::default() }));
-    // The recognizer has no use for them, so that they change nothing.
+fn the_fingerprint_depends_on_what_changes_the_text() {
+    let pipeline = pipeline(true);
+    let of =
+        |options: &TranscribeOptions| pipeline.fingerprint(&decoding(ChannelMode::Mix), options);
+    let plain = of(&TranscribeOptions::default());
+    assert_eq!(
+        plain,
+        of(&TranscribeOptions { punctuate: Some(true), ..TranscribeOptions::default() })
+    );
+    // The recognizer does not support hotwords, so that they have no effect.
     let hotwords = vec!["word".to_owned()];
-    assert_eq!(plain, of(&Options { hotwords, ..Options::default() }));
+    assert_eq!(plain, of(&TranscribeOptions { hotwords, ..TranscribeOptions::default() }));
     let speakers = Some(SpeakerOptions::default());
     for other in [
-        Options { punctuate: Some(false), ..Options::default() },
-        Options { normalize: Some(true), ..Options::default() },
-        Options { speakers, ..Options::default() },
-        Options { language: Some("zh".to_owned()), ..Options::default() },
+        TranscribeOptions { punctuate: Some(false), ..TranscribeOptions::default() },
+        TranscribeOptions { normalize: Some(true), ..TranscribeOptions::default() },
+        TranscribeOptions { speakers, ..TranscribeOptions::default() },
+        TranscribeOptions { language: Some("zh".to_owned()), ..TranscribeOptions::default() },
     ] {
         assert_ne!(plain, of(&other), "{other:?}");
     }

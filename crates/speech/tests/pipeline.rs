@@ -1,52 +1,35 @@
-//! The pipeline with the real voice activity model and a recognizer that does what the test wants.
+//! Tests of the pipeline with a scripted recognizer.
 
-#![allow(clippy::print_stdout, clippy::unwrap_used)]
+#![allow(clippy::unwrap_used)]
+
+mod support;
 
 use std::{
     fs,
     io::Cursor,
     path::Path,
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
-use audio::{ChannelMode, Decoder, Limits};
+use audio::{ChannelMode, Decoder};
 use speech::{
-    compute::{Compute, Task},
-    pipeline::{Control, Error, Models, Options, Outcome, Pipeline, Settings},
-    recognizer::{self, Description, Hypothesis, LanguageGuess, Recognition, Recognizer},
-    vad::FsmnVad,
+    pipeline::{Error, Models, Outcome, Pipeline, PipelineConfig, Session, TranscribeOptions},
+    recognizer::{self, Description, DetectedLanguage, Hypothesis, Recognition, Recognizer},
 };
+use support::{InlineCompute, decoding, detector};
 
-/// Runs everything at once, on the calling thread.
-struct AtOnce;
-
-impl Compute for AtOnce {
-    fn width(&self) -> usize {
-        1
-    }
-
-    fn spawn(&self, _: f64, task: Task) {
-        task();
-    }
-
-    fn run(&self, work: &mut dyn FnMut()) {
-        work();
-    }
-}
-
-/// Hears one word over the whole of every window, in German if it must guess.
-struct Guessing {
+/// Recognizes one word in every window. If no language is given, it detects German.
+struct OneWord {
     description: Description,
     fixed_window: bool,
     /// Seconds and language of each call.
     calls: Mutex<Vec<(f64, Option<String>)>>,
 }
 
-impl Guessing {
+impl OneWord {
     fn new(fixed_window: bool) -> Arc<Self> {
         let description = Description {
-            name: "guessing".to_owned(),
+            name: "one-word".to_owned(),
             family: "test",
             precision: "f32",
             digest: "0".to_owned(),
@@ -56,7 +39,7 @@ impl Guessing {
     }
 }
 
-impl Recognizer for Guessing {
+impl Recognizer for OneWord {
     fn description(&self) -> &Description {
         &self.description
     }
@@ -80,11 +63,11 @@ impl Recognizer for Guessing {
     fn recognize(
         &self,
         samples: &[f32],
-        options: &recognizer::Options,
+        options: &recognizer::RecognizeOptions,
     ) -> Result<Recognition, recognizer::Error> {
         let seconds = samples.len() as f64 / 16_000.0;
         self.calls.lock().unwrap().push((seconds, options.language.clone()));
-        let guess = LanguageGuess { language: "de".to_owned(), probability: 0.9 };
+        let detected = DetectedLanguage { language: "de".to_owned(), probability: 0.9 };
         let word = Hypothesis {
             start: 0.0,
             end: seconds,
@@ -93,13 +76,13 @@ impl Recognizer for Guessing {
             log_probability: 0.5_f32.ln(),
             ..Hypothesis::default()
         };
-        let guess = options.language.is_none().then_some(guess);
-        Ok(Recognition { hypotheses: vec![word], guess })
+        let detected_language = options.language.is_none().then_some(detected);
+        Ok(Recognition { hypotheses: vec![word], detected_language })
     }
 }
 
-/// WAV of two channels: the first says the sentence `times` times, the second only the last time;
-/// a pause of five seconds after each.
+/// Returns a WAV file with two channels. The first one has the sentence `times` times, the second one
+/// only the last time. A pause of five seconds follows each sentence.
 fn recording(times: usize) -> Vec<u8> {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");
     let sentence = fs::read(fixtures.join("speech/sentence.wav")).unwrap()[44..].to_vec();
@@ -119,54 +102,42 @@ fn recording(times: usize) -> Vec<u8> {
     wav
 }
 
-/// `None` where the voice activity model is not there.
 fn run(
-    recognizer: &Arc<Guessing>,
+    recognizer: &Arc<OneWord>,
     channels: ChannelMode,
-    options: &Options,
-    control: &Arc<Control>,
-) -> Option<Result<Outcome, Error>> {
-    let Some(models) = std::env::var_os("SCRIPTORIUM_TEST_MODELS") else {
-        println!("skipped: SCRIPTORIUM_TEST_MODELS is not set; run `make test`");
-        return None;
-    };
-    let vad = FsmnVad::open(&Path::new(&models).join("fsmn-vad")).unwrap();
-    let (recognizer, options) = (Arc::clone(recognizer), options.clone());
+    options: &TranscribeOptions,
+    session: &Arc<Session>,
+) -> Result<Outcome, Error> {
     let models = Models {
-        vad: Arc::new(vad),
-        recognizer,
+        vad: detector(),
+        recognizer: Arc::clone(recognizer) as Arc<dyn Recognizer>,
         punctuator: None,
         diarizer: None,
         normalizer: None,
     };
-    let pipeline = Pipeline::new(models, Settings::default(), Arc::new(AtOnce));
-    let limits =
-        Limits { max_bytes: 1 << 30, max_duration: Duration::from_secs(3600), max_channels: 2 };
-    let decoding = audio::Options { limits, channels, allow_truncated: false };
-    let decoder = Decoder::open(Box::new(Cursor::new(recording(10))), &decoding).unwrap();
-    Some(pipeline.transcribe(decoder, &options, control))
+    let pipeline = Pipeline::new(models, PipelineConfig::default(), Arc::new(InlineCompute));
+    let recording = Box::new(Cursor::new(recording(10)));
+    let decoder = Decoder::open(recording, &decoding(channels)).unwrap();
+    pipeline.transcribe(decoder, options, session)
 }
 
 #[test]
-fn segments_are_packed_and_the_first_window_of_a_channel_tells_its_language() {
-    let recognizer = Guessing::new(true);
-    let Some(outcome) = run(&recognizer, ChannelMode::Split, &Options::default(), &Arc::default())
-    else {
-        return;
-    };
-    let outcome = outcome.unwrap();
+fn segments_are_packed_and_the_first_window_of_a_channel_decides_its_language() {
+    let recognizer = OneWord::new(true);
+    let options = TranscribeOptions::default();
+    let outcome = run(&recognizer, ChannelMode::Split, &options, &Arc::default()).unwrap();
     let calls = recognizer.calls.lock().unwrap();
     // Ten sentences of 3 s fill two windows; the other channel has one sentence.
     assert!((3..=4).contains(&calls.len()), "{calls:?}");
     assert!(calls.iter().all(|(seconds, _)| *seconds <= 30.0));
-    let told = calls.iter().filter(|(_, language)| language.is_some()).count();
-    assert_eq!(told, calls.len() - 2, "one guess for each channel: {calls:?}");
+    let given = calls.iter().filter(|(_, language)| language.is_some()).count();
+    assert_eq!(given, calls.len() - 2, "one detection for each channel: {calls:?}");
     assert!(outcome.segments.iter().all(|s| s.language.as_deref() == Some("de")));
     assert!(outcome.segments.iter().all(|s| s.text == "word" && (s.confidence - 0.5).abs() < 1e-3));
     assert!(outcome.segments.is_sorted_by(|a, b| a.start <= b.start));
     let second: Vec<_> = outcome.segments.iter().filter(|s| s.channel == Some(1)).collect();
     assert_eq!(second.len(), 1);
-    // The last of ten turns of 8.29 s.
+    // The last of ten sentences, which are 8.29 s apart.
     assert!((second[0].start - 74.6).abs() < 0.5, "{second:?}");
     assert!((outcome.report.duration - 82.9).abs() < 0.1);
     let stages: Vec<_> = outcome.stages.iter().map(|stage| stage.name.as_str()).collect();
@@ -174,16 +145,14 @@ fn segments_are_packed_and_the_first_window_of_a_channel_tells_its_language() {
 }
 
 #[test]
-fn what_pays_by_length_gets_segment_by_segment() {
-    let recognizer = Guessing::new(false);
-    let options = Options { language: Some("en".to_owned()), ..Options::default() };
-    let control = Arc::new(Control::default());
-    let Some(outcome) = run(&recognizer, ChannelMode::Mix, &options, &control) else {
-        return;
-    };
-    let outcome = outcome.unwrap();
-    assert!((control.progress().seconds - outcome.report.duration).abs() < 1e-2);
-    assert_eq!(control.progress().bytes, outcome.report.bytes_read);
+fn segments_are_not_packed_if_cost_depends_on_length() {
+    let recognizer = OneWord::new(false);
+    let options =
+        TranscribeOptions { language: Some("en".to_owned()), ..TranscribeOptions::default() };
+    let session = Arc::new(Session::default());
+    let outcome = run(&recognizer, ChannelMode::Mix, &options, &session).unwrap();
+    assert!((session.progress().seconds - outcome.report.duration).abs() < 1e-2);
+    assert_eq!(session.progress().bytes, outcome.report.bytes_read);
     assert_eq!(outcome.segments.len(), 10);
     assert!(outcome.segments.iter().all(|s| s.channel.is_none()));
     for (turn, segment) in outcome.segments.iter().enumerate() {
@@ -195,17 +164,16 @@ fn what_pays_by_length_gets_segment_by_segment() {
 }
 
 #[test]
-fn an_unknown_language_and_an_interruption_end_it() {
-    let recognizer = Guessing::new(true);
-    let options = Options { language: Some("tlh".to_owned()), ..Options::default() };
-    let Some(result) = run(&recognizer, ChannelMode::Mix, &options, &Arc::default()) else {
-        return;
-    };
+fn an_unknown_language_and_an_interruption_are_errors() {
+    let recognizer = OneWord::new(true);
+    let options =
+        TranscribeOptions { language: Some("tlh".to_owned()), ..TranscribeOptions::default() };
+    let result = run(&recognizer, ChannelMode::Mix, &options, &Arc::default());
     let unknown = recognizer::Error::UnknownLanguage("tlh".to_owned()).to_string();
     assert_eq!(result.unwrap_err().to_string(), unknown);
-    let control = Arc::new(Control::default());
-    control.interrupt();
-    let result = run(&recognizer, ChannelMode::Mix, &Options::default(), &control).unwrap();
+    let session = Arc::new(Session::default());
+    session.interrupt();
+    let result = run(&recognizer, ChannelMode::Mix, &TranscribeOptions::default(), &session);
     assert!(matches!(result, Err(Error::Interrupted)));
     assert!(recognizer.calls.lock().unwrap().is_empty());
 }

@@ -1,24 +1,25 @@
-//! The real FSMN-VAD against the segments that FunASR's own code finds.
+//! Compares the published FSMN-VAD model with the segments that FunASR's own code finds.
 
-mod vad_support;
+mod support;
 
 use std::{collections::BTreeMap, ops::Range, path::Path, sync::Arc};
 
 use proptest::prelude::*;
 use speech::{
+    Chain,
     recognizer::Error,
-    vad::{FsmnVad, SilenceSchedule, VadOptions},
+    vad::{FsmnVad, SilenceSchedule, VadOptions, VoiceActivityDetector},
 };
-use vad_support::{assert_close, fixture, floats, model, speech_10s};
+use support::{assert_close, fixture, floats, model, speech_10s};
 
-/// Segments of one case in `vad.json`, from milliseconds to samples.
+/// Returns the segments of one case in `vad.json`, in samples.
 fn expected(case: &str) -> Vec<Range<u64>> {
-    let json = std::fs::read(fixture("vad.json")).expect("vad.json");
+    let json = std::fs::read(fixture("frontend/vad.json")).expect("vad.json");
     let cases: BTreeMap<String, Vec<[u64; 2]>> = serde_json::from_slice(&json).expect("vad.json");
     cases[case].iter().map(|[start, end]| start * 16..end * 16).collect()
 }
 
-/// Marsaglia's xorshift32, scaled to +-0.002.
+/// Returns noise from Marsaglia's xorshift32, scaled to +-0.002.
 fn noise(count: usize) -> Vec<f32> {
     let mut state = 1u32;
     let mut next = || {
@@ -31,7 +32,7 @@ fn noise(count: usize) -> Vec<f32> {
 }
 
 #[test]
-fn segments_are_funasrs_to_the_frame() {
+fn segments_equal_funasrs_to_the_frame() {
     let Some(vad) = model() else { return };
     let speech = speech_10s();
     let cases = [
@@ -55,11 +56,11 @@ fn segments_are_funasrs_to_the_frame() {
 }
 
 #[test]
-fn segments_by_a_schedule_are_those_of_funasrs_pytorch_code() {
+fn segments_with_a_schedule_equal_those_of_funasrs_pytorch_code() {
     let Some(vad) = model() else { return };
     let options =
         VadOptions { dynamic_silence: Some(SilenceSchedule::funasr()), ..Default::default() };
-    // By funasr 1.4.16, whose default this is, in milliseconds.
+    // In milliseconds, by funasr 1.4.16, which uses this schedule by default.
     let cases: [(usize, &[[u64; 2]]); 2] = [
         (1, &[[340, 9980]]),
         (7, &[[340, 59_970], [60_340, 64_620], [65_860, 68_490], [68_490, 69_760]]),
@@ -72,7 +73,7 @@ fn segments_by_a_schedule_are_those_of_funasrs_pytorch_code() {
 }
 
 #[test]
-fn silence_probabilities_are_onnxruntimes() {
+fn silence_probabilities_equal_onnx_runtimes() {
     let Some(vad) = model() else { return };
     let (mut stream, mut frames) = (vad.stream(&VadOptions::default()), Vec::new());
     stream.push(&speech_10s(), &mut frames).expect("push");
@@ -91,7 +92,7 @@ fn too_little_audio_has_no_speech() {
 }
 
 #[test]
-fn bad_samples_do_not_outlast_themselves() {
+fn bad_samples_do_not_affect_later_segments() {
     let Some(vad) = model() else { return };
     let mut samples = vec![f32::NAN; 16_000];
     samples.extend([f32::INFINITY; 8_000]);
@@ -107,7 +108,7 @@ fn bad_samples_do_not_outlast_themselves() {
 }
 
 #[test]
-fn a_model_directory_that_is_not_whole_is_refused() {
+fn incomplete_or_broken_model_directories_are_refused() {
     let Some(_) = model() else { return };
     let good =
         Path::new(&std::env::var_os("SCRIPTORIUM_TEST_MODELS").expect("set")).join("fsmn-vad");
@@ -115,24 +116,24 @@ fn a_model_directory_that_is_not_whole_is_refused() {
     let bad = directory.path();
     let refused = |expected: &str| match FsmnVad::open(bad) {
         Err(error @ Error::Model { .. }) => {
-            let message = error.to_string();
+            let message = Chain(&error).to_string();
             assert!(message.contains(expected), "{message}");
         }
         Err(error) => panic!("{error}"),
-        Ok(_) => panic!("opened, though {expected}"),
+        Ok(_) => panic!("opened, expected: {expected}"),
     };
     refused("the directory holds no model.onnx");
     std::fs::copy(good.join("model.onnx"), bad.join("model.onnx")).expect("copy");
     refused("no config.yaml or vad.yaml");
     std::fs::copy(good.join("config.yaml"), bad.join("vad.yaml")).expect("copy");
     refused("no am.mvn or vad.mvn");
-    std::fs::copy(fixture("paraformer.mvn"), bad.join("vad.mvn")).expect("copy");
+    std::fs::copy(fixture("frontend/paraformer.mvn"), bad.join("vad.mvn")).expect("copy");
     refused("the normalization has 560 values");
     std::fs::copy(good.join("am.mvn"), bad.join("vad.mvn")).expect("copy");
-    FsmnVad::open(bad).expect("whole, under the other names");
-    // Its ReLUs would make numbers of it, and silence of every recording.
+    FsmnVad::open(bad).expect("complete, under the other names");
+    // ReLU turns NaN into a number, so that every recording would be silent.
     let whole = std::fs::read(bad.join("model.onnx")).expect("model");
-    // The bias of the first layer, by its name; then come a tag and a length of two bytes.
+    // Find the bias of the first layer by its name. A tag and a length of two bytes follow.
     let name = b"encoder.in_linear1.linear.bias";
     let at = whole.windows(name.len()).rposition(|window| window == name).expect("a bias");
     let raw = at + name.len() + 3;
@@ -142,7 +143,7 @@ fn a_model_directory_that_is_not_whole_is_refused() {
     refused("is damaged: a weight of `");
     std::fs::write(bad.join("model.onnx"), whole).expect("write");
     std::fs::rename(bad.join("model.onnx"), bad.join("model_quant.onnx")).expect("rename");
-    FsmnVad::open(bad).expect("a quantized one, where there is no other");
+    FsmnVad::open(bad).expect("the quantized model is used if there is no other");
     std::fs::rename(bad.join("model_quant.onnx"), bad.join("model.onnx")).expect("rename");
 
     let config = std::fs::read_to_string(good.join("config.yaml")).expect("config");
@@ -169,7 +170,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(8))]
 
     #[test]
-    fn any_cut_gives_the_same_frames(cuts in prop::collection::vec(0usize..60_000, 1..8)) {
+    fn frames_do_not_depend_on_the_pushes(cuts in prop::collection::vec(0usize..60_000, 1..8)) {
         let Some(vad) = model() else { return Ok(()) };
         let speech = speech_10s();
         let (mut stream, mut frames, mut rest) =
@@ -205,17 +206,17 @@ fn threads_share_the_model() {
 
 /// Prints the speed of one thread: `cargo test -p speech --test vad speed -- --ignored --nocapture`.
 #[test]
-#[ignore = "measures, and shows nothing wrong"]
+#[ignore = "a measurement"]
 fn speed() {
     let Some(vad) = model() else { return };
     let speech = speech_10s().repeat(30);
     let rate = |seconds: f64| format!("{seconds:.3} s, {:.0} times real time", 300.0 / seconds);
     for _ in 0..3 {
-        let begun = std::time::Instant::now();
+        let start = std::time::Instant::now();
         let rows = vad.frontend().rows(&speech).len() / vad.frontend().width();
-        eprintln!("front end: {rows} rows in {}", rate(begun.elapsed().as_secs_f64()));
-        let begun = std::time::Instant::now();
+        eprintln!("front end: {rows} rows in {}", rate(start.elapsed().as_secs_f64()));
+        let start = std::time::Instant::now();
         let segments = vad.segments(&speech, &VadOptions::default()).expect("segments").len();
-        eprintln!("in all: {segments} segments in {}", rate(begun.elapsed().as_secs_f64()));
+        eprintln!("total: {segments} segments in {}", rate(start.elapsed().as_secs_f64()));
     }
 }

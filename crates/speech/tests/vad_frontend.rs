@@ -1,6 +1,6 @@
-//! The front end against the features that FunASR's own code computes.
+//! Compares the front end with the features that FunASR's own code computes.
 
-mod vad_support;
+mod support;
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use speech::features::{
     Cmvn, Filterbank, FilterbankOptions, FilterbankStream, Frontend, FrontendConfig, Window,
 };
-use vad_support::{assert_close, fixture, floats, speech_10s};
+use support::{assert_close, fixture, floats, speech_10s};
 
 const PARAFORMER: FrontendConfig = FrontendConfig {
     fs: 16_000,
@@ -27,9 +27,9 @@ fn fbank(options: FilterbankOptions, samples: &[f32]) -> Vec<f32> {
 }
 
 #[test]
-fn log_mel_energies_are_kaldis() {
+fn log_mel_energies_equal_kaldis() {
     let options = FilterbankOptions { bins: 80, window: Window::Hamming, scale: 32768.0 };
-    // FunASR's two implementations differ by 1e-3 where a band is all but empty.
+    // FunASR's two implementations differ by 1e-3 in bands that are almost empty.
     let frames = fbank(options, &speech_10s());
     assert_eq!(frames.len(), 998 * 80);
     let fourth: Vec<f32> = frames.chunks(80).step_by(4).flatten().copied().collect();
@@ -37,7 +37,7 @@ fn log_mel_energies_are_kaldis() {
 }
 
 #[test]
-fn campplus_uses_the_same_code() {
+fn features_of_campplus_equal_the_reference() {
     let options = FilterbankOptions { bins: 80, window: Window::Povey, scale: 1.0 };
     let mut frames = fbank(options, &speech_10s()[..24_000]);
     let count = (frames.len() / 80) as f32;
@@ -51,7 +51,7 @@ fn campplus_uses_the_same_code() {
 
 #[test]
 fn paraformer_rows_are_stacked_and_normalized() {
-    let cmvn = Cmvn::open(&fixture("paraformer.mvn")).expect("normalization");
+    let cmvn = Cmvn::open(&fixture("frontend/paraformer.mvn")).expect("normalization");
     let frontend = Frontend::new(&PARAFORMER, Some(cmvn)).expect("front end");
     let rows = frontend.rows(&speech_10s());
     assert_eq!(rows.len(), 167 * 560);
@@ -62,14 +62,14 @@ fn paraformer_rows_are_stacked_and_normalized() {
 
 #[test]
 fn a_normalization_of_another_size_is_refused() {
-    let cmvn = Cmvn::open(&fixture("paraformer.mvn")).expect("normalization");
+    let cmvn = Cmvn::open(&fixture("frontend/paraformer.mvn")).expect("normalization");
     let config = FrontendConfig { lfr_m: 5, lfr_n: 1, ..PARAFORMER };
     let message = Frontend::new(&config, Some(cmvn)).err().expect("560 values for 400");
     assert!(message.contains("560 values, but a frame has 80 x 5"), "{message}");
 }
 
 #[test]
-fn only_whole_frames_count() {
+fn only_complete_frames_count() {
     let counts = [
         (0, 0),
         (1, 0),
@@ -96,7 +96,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn any_cut_gives_the_same_rows(
+    fn rows_do_not_depend_on_the_pushes(
         cuts in prop::collection::vec(0usize..3000, 1..20),
         length in 0usize..30_000,
         (lfr_m, lfr_n) in prop::sample::select(vec![(1, 1), (5, 1), (7, 6)]),

@@ -1,45 +1,49 @@
+//! Configuration of the stores: the section `store` of the configuration file.
+
 use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::{Error, Kind};
+use crate::{Error, ErrorKind};
 
-/// How the stores are reached.
+/// How to reach the stores.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Config {
+pub struct StoreConfig {
     pub s3: S3Config,
 }
 
-/// One S3 service; its buckets are named by the locations.
+/// One S3 service. Locations name its buckets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct S3Config {
-    /// `http://host:port` or `https://…`; without it, Amazon's or what `AWS_ENDPOINT_URL` says.
+    /// `http://host:port` or `https://…`. Default: `AWS_ENDPOINT_URL`, or else Amazon's endpoint.
     pub endpoint: Option<String>,
-    /// Without it, what the environment or the AWS profile says, or `us-east-1` at an `endpoint`.
+    /// Default: the region of the environment or the AWS profile, or else `us-east-1` if there is
+    /// an `endpoint`.
     pub region: Option<String>,
-    /// `endpoint/bucket/key` instead of `bucket.endpoint/key`: what most servers other than
-    /// Amazon's need.
+    /// Whether requests go to `endpoint/bucket/key` instead of `bucket.endpoint/key`. Most servers
+    /// other than Amazon's need it.
     pub force_path_style: bool,
-    /// With `secret_key`, used instead of the AWS SDK's default chain (environment, profile, web
+    /// Used with `secret_key` instead of the AWS SDK's default chain (environment, profile, web
     /// identity, container, instance).
     pub access_key: Option<String>,
     pub secret_key: Option<Secret>,
     pub session_token: Option<Secret>,
     pub checksums: Checksums,
-    /// Seconds until a connection must stand.
+    /// Timeout of a connection attempt, in seconds.
     pub connect_timeout_seconds: u64,
-    /// Seconds without a byte of the answer.
+    /// Timeout in seconds for the next byte of a response.
     pub read_timeout_seconds: u64,
-    /// Seconds for one request with all its attempts, the body of the answer not counted.
+    /// Timeout in seconds for one request with all its attempts, without the body of the response.
     pub operation_timeout_seconds: u64,
-    /// How often the SDK tries a request that fails for a passing reason, the first time included.
+    /// Number of times that the SDK sends a request that fails for a transient reason, including
+    /// the first.
     pub max_attempts: u32,
 }
 
-/// When requests and answers carry checksums beside the signature. Many servers other than Amazon's
-/// refuse the ones that the SDK would send by default.
+/// When requests and responses have checksums in addition to the signature. Many servers other than
+/// Amazon's refuse the checksums that the SDK would send by default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Checksums {
@@ -67,9 +71,10 @@ impl Default for S3Config {
 }
 
 impl S3Config {
+    /// Refuses values that cannot work; the error names the key.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let refuse = |field: &str, why: &str| {
-            Err(Error::new(Kind::Invalid, "configure", format!("s3.{field}"), why))
+            Err(Error::new(ErrorKind::Invalid, "configure", format!("s3.{field}"), why))
         };
         if let Some(endpoint) = &self.endpoint
             && !endpoint.strip_prefix("http://").or(endpoint.strip_prefix("https://")).is_some_and(
@@ -79,8 +84,8 @@ impl S3Config {
             return refuse("endpoint", "must be http://host:port or https://host, without a user");
         }
         match (&self.access_key, &self.secret_key) {
-            (Some(_), None) => return refuse("secret_key", "missing, but access_key is set"),
-            (None, Some(_)) => return refuse("access_key", "missing, but secret_key is set"),
+            (Some(_), None) => return refuse("secret_key", "is missing, but access_key is set"),
+            (None, Some(_)) => return refuse("access_key", "is missing, but secret_key is set"),
             (None, None) if self.session_token.is_some() => {
                 return refuse("session_token", "needs access_key and secret_key");
             }
@@ -104,7 +109,7 @@ impl S3Config {
     }
 }
 
-/// A value that is never shown: printed and serialised, it is `***`.
+/// A value that is never shown: it prints and serializes as `***`.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
@@ -114,7 +119,7 @@ impl Secret {
         Self(value.into())
     }
 
-    /// The value itself, for the one place that needs it.
+    /// Returns the value itself, for the code that signs requests.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -138,13 +143,13 @@ mod tests {
 
     fn refused(config: S3Config) -> String {
         let error = config.check().unwrap_err();
-        assert_eq!(error.kind, Kind::Invalid);
+        assert_eq!(error.kind, ErrorKind::Invalid);
         error.to_string()
     }
 
     #[test]
     fn secrets_are_not_shown() {
-        let config: Config = serde_json::from_str(
+        let config: StoreConfig = serde_json::from_str(
             r#"{"s3": {"access_key": "AK", "secret_key": "s3cr3t", "session_token": "t0ken"}}"#,
         )
         .unwrap();
@@ -156,16 +161,16 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_errors() {
-        let error = serde_json::from_str::<Config>(r#"{"s3": {"endpont": "x"}}"#).unwrap_err();
+        let error = serde_json::from_str::<StoreConfig>(r#"{"s3": {"endpont": "x"}}"#).unwrap_err();
         assert!(error.to_string().contains("endpont"));
-        assert!(serde_json::from_str::<Config>(r#"{"gcs": {}}"#).is_err());
+        assert!(serde_json::from_str::<StoreConfig>(r#"{"gcs": {}}"#).is_err());
         let checksums = r#"{"s3": {"checksums": "when_supported"}}"#;
-        let config: Config = serde_json::from_str(checksums).unwrap();
+        let config: StoreConfig = serde_json::from_str(checksums).unwrap();
         assert_eq!(config.s3.checksums, Checksums::WhenSupported);
     }
 
     #[test]
-    fn settings_that_cannot_work_are_refused_by_name() {
+    fn values_that_cannot_work_are_refused_by_key() {
         let default = S3Config::default;
         for endpoint in ["host:9000", "http://", "http:///x", "http://user:pw@host", "ftp://host"] {
             let config = S3Config { endpoint: Some(endpoint.into()), ..default() };

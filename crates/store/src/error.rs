@@ -1,67 +1,115 @@
-use std::io;
+//! The error of every store: kind, context and source.
 
-use crate::text::printable;
+use std::{error::Error as StdError, fmt, io, sync::Arc};
 
-/// A failed operation on one object. The message says what happened and, where the user can do
-/// something about it, what; it never holds secrets.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{operation} {}: {message}", printable(uri))]
+use crate::text::{printable, write_sources};
+
+/// A failed operation on one object.
+///
+/// The message says what happened and, if the user can do something about it, what. `{error}`
+/// prints operation, object and message; `{error:#}` adds the errors below, joined by `: `, as
+/// `anyhow` does. Neither they nor the debug output contain secrets.
+#[derive(Clone)]
 pub struct Error {
-    pub kind: Kind,
+    pub kind: ErrorKind,
+    /// A verb, such as `read`.
     pub operation: &'static str,
     pub uri: String,
     pub message: String,
+    pub(crate) source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
-/// What went wrong, as far as the caller's next step depends on it.
+/// What went wrong, in as much detail as the caller needs for its next step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum ErrorKind {
     NotFound,
     Denied,
     /// The object is not the one that was opened.
     Changed,
-    /// A conditional write met an object (or another object) in its place.
+    /// The condition of a write does not hold: the object exists, or has another ETag.
     Precondition,
     TooLarge,
-    /// The disk, or the quota, is full.
+    /// The disk is full, or the quota is used up.
     Full,
-    /// Not a URI, a key or a configuration that this store can work with.
+    /// A URI, a key or a configuration that this store cannot work with.
     Invalid,
-    /// The store cannot be reached, is overloaded, or broke off: worth another try.
+    /// The store cannot be reached, is overloaded, or closed the connection: a retry may succeed.
     Unavailable,
     Other,
 }
 
 impl Error {
     pub fn new(
-        kind: Kind,
+        kind: ErrorKind,
         operation: &'static str,
         uri: impl Into<String>,
         message: impl Into<String>,
     ) -> Self {
-        Self { kind, operation, uri: uri.into(), message: message.into() }
+        Self { kind, operation, uri: uri.into(), message: message.into(), source: None }
     }
 
-    /// Whether the same call may succeed later without anybody doing anything.
+    /// Attaches the error that caused this one. Its debug output is never shown.
+    #[must_use]
+    pub fn with_source(self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        let source: Box<dyn StdError + Send + Sync> = source.into();
+        Self { source: Some(source.into()), ..self }
+    }
+
+    /// Whether the same call may succeed later without anybody's intervention.
     pub fn is_transient(&self) -> bool {
-        matches!(self.kind, Kind::Unavailable | Kind::Changed | Kind::Full)
+        matches!(self.kind, ErrorKind::Unavailable | ErrorKind::Changed | ErrorKind::Full)
     }
 }
 
-/// For code that only knows `std::io`, decoders above all. The [`Error`] is kept inside:
-/// `io_error.get_ref()` and `downcast_ref::<store::Error>()` bring it back.
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.operation, printable(&self.uri), printable(&self.message))?;
+        if f.alternate() {
+            write_sources(f, self)?;
+        }
+        Ok(())
+    }
+}
+
+/// Prints the source as text: the debug output of an HTTP client may contain the request, with its
+/// credentials.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.kind)
+            .field("text", &format!("{self:#}"))
+            .finish()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+impl From<location::Error> for Error {
+    fn from(error: location::Error) -> Self {
+        Self::new(ErrorKind::Invalid, "parse", error.text, "not a valid location")
+            .with_source(error.kind)
+    }
+}
+
+/// For code that only knows `std::io`, such as decoders. The [`Error`] is kept inside:
+/// `io_error.get_ref()` and `downcast_ref::<store::Error>()` return it.
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
-        // Never `Interrupted` or `UnexpectedEof`: decoders take these for "again" and for the end.
+        // Never `Interrupted` or `UnexpectedEof`: decoders would retry, or take it for the end.
         let kind = match error.kind {
-            Kind::NotFound => io::ErrorKind::NotFound,
-            Kind::Denied => io::ErrorKind::PermissionDenied,
-            Kind::Full => io::ErrorKind::StorageFull,
-            Kind::Invalid => io::ErrorKind::InvalidInput,
-            Kind::Unavailable => io::ErrorKind::TimedOut,
-            Kind::Changed | Kind::Precondition | Kind::TooLarge | Kind::Other => {
-                io::ErrorKind::Other
-            }
+            ErrorKind::NotFound => io::ErrorKind::NotFound,
+            ErrorKind::Denied => io::ErrorKind::PermissionDenied,
+            ErrorKind::Full => io::ErrorKind::StorageFull,
+            ErrorKind::Invalid => io::ErrorKind::InvalidInput,
+            ErrorKind::Unavailable => io::ErrorKind::TimedOut,
+            ErrorKind::Changed
+            | ErrorKind::Precondition
+            | ErrorKind::TooLarge
+            | ErrorKind::Other => io::ErrorKind::Other,
         };
         io::Error::new(kind, error)
     }
@@ -72,16 +120,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_cannot_forge_a_line_of_the_log() {
-        let error = Error::new(Kind::NotFound, "read", "s3://b/a\nERROR \u{1b}[31m é", "gone");
+    fn a_key_cannot_forge_a_log_line() {
+        let error = Error::new(ErrorKind::NotFound, "read", "s3://b/a\nERROR \u{1b}[31m é", "gone");
         assert_eq!(error.to_string(), "read s3://b/a\\nERROR \\u{1b}[31m é: gone");
     }
 
     #[test]
+    fn the_alternate_form_prints_the_sources() {
+        let source = io::Error::other("disk on\nfire");
+        let error =
+            Error::new(ErrorKind::Other, "put", "s3://b/a", "it failed").with_source(source);
+        assert_eq!(error.to_string(), "put s3://b/a: it failed");
+        assert_eq!(format!("{error:#}"), "put s3://b/a: it failed: disk on\\nfire");
+        let source = StdError::source(&error).and_then(|source| source.downcast_ref());
+        assert_eq!(source.map(io::Error::kind), Some(io::ErrorKind::Other));
+    }
+
+    #[test]
+    fn an_invalid_location_keeps_its_reason() {
+        let error = Error::from("gs://b/a".parse::<location::Location>().unwrap_err());
+        assert_eq!(error.kind, ErrorKind::Invalid);
+        let expected =
+            "parse gs://b/a: not a valid location: neither s3://bucket/key nor file:///path";
+        assert_eq!(format!("{error:#}"), expected);
+    }
+
+    #[test]
     fn an_io_error_keeps_the_store_error() {
-        let error = Error::new(Kind::Changed, "read", "s3://b/a", "changed");
+        let error = Error::new(ErrorKind::Changed, "read", "s3://b/a", "changed");
         let io: io::Error = error.clone().into();
         let inner = io.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
-        assert_eq!(inner, Some(&error));
+        let inner = inner.map(|inner| (inner.kind, inner.to_string()));
+        assert_eq!(inner, Some((ErrorKind::Changed, error.to_string())));
     }
 }

@@ -1,19 +1,41 @@
-//! Where recordings lie and transcripts go: S3 and local files behind one trait.
+//! Object stores: S3 and local files behind one trait, [`Store`].
+//!
+//! [`Stores`] finds the store of a location. A read names the ETag of the version that it wants, so
+//! all bytes of a recording come from one version; a write may be conditional.
+//!
+//! ```
+//! use location::Location;
+//! use store::{Condition, ErrorKind, PutOptions, StoreConfig, Stores};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), store::Error> {
+//! # let directory = tempfile::tempdir().unwrap();
+//! let stores = Stores::new(StoreConfig::default())?;
+//! let prefix = Location::from_path(&directory)?; // or "s3://bucket/prefix".parse()?
+//! let (store, key) = stores.open(&prefix.join("a/b.txt")?)?;
+//!
+//! let once = PutOptions { condition: Condition::IfAbsent, ..PutOptions::default() };
+//! let etag = store.put(&key, "words".into(), once.clone()).await?;
+//! assert_eq!(store.read(&key, 1..3, &etag).await?, "or");
+//!
+//! let error = store.put(&key, "other words".into(), once).await.unwrap_err();
+//! assert_eq!(error.kind, ErrorKind::Precondition);
+//! # Ok(())
+//! # }
+//! ```
 
 mod config;
 mod error;
 mod local;
-mod location;
 mod probe;
 mod reader;
 mod s3;
 mod stores;
 mod text;
 
-pub use config::{Checksums, Config, S3Config, Secret};
-pub use error::{Error, Kind};
+pub use config::{Checksums, S3Config, Secret, StoreConfig};
+pub use error::{Error, ErrorKind};
 pub use local::LocalStore;
-pub use location::Location;
 pub use reader::{ReadAhead, Reader};
 pub use s3::{MAX_PUT_BYTES, S3Store};
 pub use stores::Stores;
@@ -24,8 +46,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 
-/// One bucket, or one file system. Keys are relative to it and are taken literally: no escaping, no
-/// normalisation.
+/// One bucket, or one file system. Keys are relative to it and literal: they are neither escaped
+/// nor normalized.
 ///
 /// All implementations pass the same conformance suite (`tests/store/conformance.rs`).
 #[async_trait]
@@ -33,67 +55,82 @@ pub trait Store: Debug + Send + Sync {
     /// Describes an object without reading it.
     async fn head(&self, key: &str) -> Result<ObjectMeta, Error>;
 
-    /// Reads `range` of an object, less if the object ends before, nothing past its end. Fails with
-    /// [`Kind::Changed`] if the object is no longer the one that has `etag`.
+    /// Reads `range` of an object, or the part of it that lies within the object.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Changed`] if the object no longer has the ETag `etag`.
     async fn read(&self, key: &str, range: Range<u64>, etag: &str) -> Result<Bytes, Error>;
 
-    /// Reads a small object whole; fails with [`Kind::TooLarge`] past `limit` bytes.
+    /// Reads a small object completely.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::TooLarge`] if it has more than `limit` bytes.
     async fn get(&self, key: &str, limit: u64) -> Result<(ObjectMeta, Bytes), Error>;
 
-    /// Writes an object so that it appears whole or not at all, and returns its ETag. A condition
-    /// that does not hold is [`Kind::Precondition`]. If an answer was lost and the request sent
-    /// again, that may be our own first attempt: look at what stands there.
+    /// Writes an object, completely or not at all, and returns its ETag.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Precondition`] if the condition does not hold. If a response was lost and the
+    /// request was sent again, the object that violates the condition may be the one that our own
+    /// first attempt wrote: read it to find out.
     async fn put(&self, key: &str, body: Bytes, options: PutOptions) -> Result<String, Error>;
 
-    /// Removing what is not there is a success.
+    /// Deletes an object. Succeeds if there is none.
     async fn delete(&self, key: &str) -> Result<(), Error>;
 
-    /// All objects whose key starts with `prefix`, in the byte order of the keys, a page at a time.
-    /// An error that is not the last item concerns one object or folder only, and is no reason to
-    /// stop.
+    /// Lists all objects whose key starts with `prefix`, in the byte order of the keys, page by
+    /// page. An error that is not the last item concerns only one object or folder, and the listing
+    /// continues.
     fn list(&self, prefix: &str) -> BoxStream<'_, Result<ObjectMeta, Error>>;
 
-    /// Tries out, with an object under `prefix`, which conditions the store honours: some accept
-    /// and ignore them.
+    /// Tests, with an object under `prefix`, which conditions the store honours. Some stores accept
+    /// conditions and ignore them.
     async fn probe(&self, prefix: &str) -> Result<Capabilities, Error> {
         probe::probe(self, prefix).await
     }
 }
 
+/// Description of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectMeta {
     pub key: String,
+    /// In bytes.
     pub size: u64,
-    /// Opaque; changes whenever the content does. Without surrounding quotes.
+    /// Opaque value that changes whenever the content does. Without the quotes around it.
     pub etag: String,
-    /// User metadata; empty in listings and where the store keeps none.
+    /// User metadata. Empty in listings, and if the store keeps none.
     pub metadata: BTreeMap<String, String>,
 }
 
+/// Options of one write.
 #[derive(Debug, Clone, Default)]
 pub struct PutOptions {
     pub condition: Condition,
     pub content_type: Option<&'static str>,
-    /// Kept by S3, dropped by local files. Keys are lower-case letters, digits and `-`; values are
-    /// any text; 2 KB in all.
+    /// User metadata. S3 keeps it, local files drop it. Keys consist of lower-case letters, digits
+    /// and `-`; values are any text; all of it has at most 2 KB.
     pub metadata: BTreeMap<String, String>,
 }
 
+/// Condition of a write.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Condition {
     #[default]
     Always,
-    /// Only if there is no such object.
+    /// The object does not exist.
     IfAbsent,
-    /// Only if the object is still the one with this ETag.
+    /// The object still has this ETag.
     IfMatch(String),
 }
 
-/// What a store was seen to honour: refused what it must and accepted what it may. That it does so
-/// in a race too cannot be seen.
+/// The conditions that a store was observed to honour: it refused the writes that it must refuse
+/// and accepted those that it may accept. A probe cannot show whether it also does so in a race.
 ///
-/// Amazon's S3 and local files honour both. In Ceph's gateway `IfMatch` never holds, and `IfAbsent` is
-/// ignored in versioned buckets; Garage ignores `IfAbsent` everywhere.
+/// Amazon's S3 and local files honour both. In Ceph's gateway `IfMatch` never holds, and `IfAbsent`
+/// is ignored in versioned buckets; Garage ignores `IfAbsent` everywhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capabilities {
     pub if_absent: bool,

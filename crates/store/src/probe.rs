@@ -1,3 +1,5 @@
+//! Tests which conditions of writes a store honours.
+
 use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::SystemTime,
@@ -5,30 +7,30 @@ use std::{
 
 use bytes::Bytes;
 
-use crate::{Capabilities, Condition, Error, Kind, PutOptions, Store};
+use crate::{Capabilities, Condition, Error, ErrorKind, PutOptions, Store};
 
 /// An ETag that no object has.
-const FOREIGN: &str = "00000000000000000000000000000000";
+const UNUSED_ETAG: &str = "00000000000000000000000000000000";
 
 pub(crate) async fn probe<S: Store + ?Sized>(
     store: &S,
     prefix: &str,
 ) -> Result<Capabilities, Error> {
     let key = format!("{prefix}.scriptorium-probe-{}", unique());
-    let outcome = conditions(store, &key).await;
-    // The first failure is the one to tell; a probe left behind does no harm.
-    let cleaned = store.delete(&key).await;
+    let outcome = test_conditions(store, &key).await;
+    let deleted = store.delete(&key).await;
+    // If both failed, the first failure is the one to report. A probe left behind does no harm.
     let capabilities = outcome?;
-    cleaned?;
+    deleted?;
     Ok(capabilities)
 }
 
-async fn conditions<S: Store + ?Sized>(store: &S, key: &str) -> Result<Capabilities, Error> {
+async fn test_conditions<S: Store + ?Sized>(store: &S, key: &str) -> Result<Capabilities, Error> {
     let etag = put(store, key, "1", Condition::Always).await?.unwrap_or_default();
     let overwritten = put(store, key, "2", Condition::IfAbsent).await?;
-    // Only a store that lets the object be overwritten has another ETag by now.
+    // A store that ignores `IfAbsent` has overwritten the object, which has another ETag now.
     let etag = overwritten.clone().unwrap_or(etag);
-    let foreign = put(store, key, "3", Condition::IfMatch(FOREIGN.into())).await?;
+    let unused = put(store, key, "3", Condition::IfMatch(UNUSED_ETAG.into())).await?;
     let own = put(store, key, "4", Condition::IfMatch(etag)).await?;
     let absent = {
         store.delete(key).await?;
@@ -36,11 +38,11 @@ async fn conditions<S: Store + ?Sized>(store: &S, key: &str) -> Result<Capabilit
     };
     Ok(Capabilities {
         if_absent: overwritten.is_none() && absent.is_some(),
-        if_match: foreign.is_none() && own.is_some(),
+        if_match: unused.is_none() && own.is_some(),
     })
 }
 
-/// The new ETag, or nothing if the condition was refused, or is not implemented.
+/// Returns the new ETag, or `None` if the store refused the condition or does not implement it.
 async fn put<S: Store + ?Sized>(
     store: &S,
     key: &str,
@@ -51,13 +53,14 @@ async fn put<S: Store + ?Sized>(
     let options = PutOptions { condition, ..PutOptions::default() };
     match store.put(key, Bytes::from_static(body.as_bytes()), options).await {
         Ok(etag) => Ok(Some(etag)),
-        Err(error) if error.kind == Kind::Precondition => Ok(None),
-        Err(error) if conditional && error.kind == Kind::Other => Ok(None),
+        Err(error) if error.kind == ErrorKind::Precondition => Ok(None),
+        Err(error) if conditional && error.kind == ErrorKind::Other => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// Not the same in two processes, nor twice in one: workers probe at the same time.
+/// Returns a name that no other probe has, in this process or another: workers probe at the same
+/// time.
 fn unique() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);

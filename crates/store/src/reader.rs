@@ -1,3 +1,5 @@
+//! Reads an object as a seekable stream of bytes, ahead of its consumer.
+
 use std::{
     fmt,
     io::{self, Read, Seek, SeekFrom},
@@ -6,54 +8,62 @@ use std::{
     time::Duration,
 };
 
+use backon::{ExponentialBuilder, Retryable};
 use bytes::Bytes;
 use futures::executor::block_on;
 use tokio::{runtime::Handle, task::JoinHandle};
 
-use crate::{Error, Kind, ObjectMeta, Store};
+use crate::{Error, ErrorKind, ObjectMeta, Store};
 
-/// How a [`Reader`] reads ahead, and how long it bears a store that fails.
+/// Sizes of the requests of a [`Reader`], and its retries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadAhead {
-    /// Bytes of the first request, and of the first after a seek.
-    pub first: u64,
-    /// Requests double up to this many bytes while the reading is sequential. A reader holds at
-    /// most two of them: the one being read and the one being fetched.
-    pub largest: u64,
-    /// How often a request that brings nothing is sent in all, when the store is unavailable.
+    /// Bytes of the first request, and of the first request after a seek.
+    pub first_bytes: u64,
+    /// Limit in bytes for one request. While the reader is read sequentially, each request is twice
+    /// as large as the one before. A reader holds at most two of them: the window being read and
+    /// the request for the next one.
+    pub max_bytes: u64,
+    /// Number of times that a request is sent if the store is unavailable, including the first.
     pub attempts: u32,
-    /// The pause before the second attempt; it doubles each time.
-    pub pause: Duration,
+    /// Minimum delay before the first retry. It doubles with each retry, and jitter of up to the
+    /// same length is added.
+    pub min_delay: Duration,
 }
 
 impl Default for ReadAhead {
     fn default() -> Self {
-        Self { first: 1 << 20, largest: 8 << 20, attempts: 6, pause: Duration::from_millis(250) }
+        Self {
+            first_bytes: 1 << 20,
+            max_bytes: 8 << 20,
+            attempts: 6,
+            min_delay: Duration::from_millis(250),
+        }
     }
 }
 
 /// An object as a seekable stream of bytes, for decoders.
 ///
-/// Reading blocks: it belongs on a thread that may, `spawn_blocking`'s for example. The requests run
-/// on the runtime of the handle, the next one while the last is being read. Every request asks for
-/// the ETag that was opened, so the bytes are those of one version of the object or there is an
-/// error. Seeking is free within what has been fetched, and otherwise costs a request at the next
-/// read.
+/// Reads block, so use it on a thread that may block, such as those of `spawn_blocking`. Requests
+/// run on the runtime of the handle; the next one runs while the last one is being read. Every
+/// request names the ETag of the object, so all bytes come from one version of it, or there is an
+/// error. A seek within the bytes that have been fetched is free; any other seek costs a request at
+/// the next read.
 ///
-/// An error of the store comes as an [`io::Error`] that holds the [`store::Error`](Error); passing
-/// failures are retried before.
+/// Transient failures are retried. An error of the store is returned as an [`io::Error`] that
+/// contains the [`store::Error`](Error).
 pub struct Reader {
     source: Arc<Source>,
     runtime: Handle,
     position: u64,
     window: Window,
-    /// The request under way, for what follows the window.
-    ahead: Option<Ahead>,
-    /// Bytes of the latest request.
+    /// The pending request for the bytes after the window.
+    ahead: Option<PendingRead>,
+    /// Size of the latest request in bytes.
     step: u64,
 }
 
-/// Bytes of the object that are here.
+/// The part of the object that has been fetched and is being read.
 #[derive(Default)]
 struct Window {
     start: u64,
@@ -65,30 +75,31 @@ impl Window {
         self.start + self.bytes.len() as u64
     }
 
-    fn from(&self, position: u64) -> Option<&[u8]> {
+    /// Returns the bytes from `position` to the end, or `None` if the window has none.
+    fn bytes_from(&self, position: u64) -> Option<&[u8]> {
         let skip = usize::try_from(position.checked_sub(self.start)?).ok()?;
         self.bytes.get(skip..).filter(|rest| !rest.is_empty())
     }
 }
 
-struct Ahead {
+struct PendingRead {
     range: Range<u64>,
     task: JoinHandle<Result<Bytes, Error>>,
 }
 
-impl Drop for Ahead {
+impl Drop for PendingRead {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
 impl Reader {
-    /// A reader at the beginning of the object that `meta` describes.
+    /// Returns a reader at the beginning of the object that `meta` describes.
     pub fn new(store: Arc<dyn Store>, meta: ObjectMeta, runtime: Handle) -> Self {
-        Self::with(store, meta, runtime, ReadAhead::default())
+        Self::with_read_ahead(store, meta, runtime, ReadAhead::default())
     }
 
-    pub fn with(
+    pub fn with_read_ahead(
         store: Arc<dyn Store>,
         meta: ObjectMeta,
         runtime: Handle,
@@ -104,7 +115,7 @@ impl Reader {
         }
     }
 
-    /// What is being read.
+    /// Describes the object.
     pub fn meta(&self) -> &ObjectMeta {
         &self.source.meta
     }
@@ -113,7 +124,7 @@ impl Reader {
         self.source.meta.size
     }
 
-    /// Moves the window to the position, which lies before the end of the object.
+    /// Moves the window to the position, which must be before the end of the object.
     fn fetch(&mut self) -> Result<(), Error> {
         let next = self.ahead.take().filter(|ahead| ahead.range.contains(&self.position));
         let mut ahead = match next {
@@ -123,28 +134,28 @@ impl Reader {
                 self.request(self.position)
             }
         };
-        // Freed before more comes: this is what bounds the memory.
+        // Free the old window before waiting, so that the reader never holds a third request.
         self.window = Window::default();
         let bytes = block_on(&mut ahead.task).unwrap_or_else(|stopped| {
-            let why = format!("the reading was broken off: {stopped}");
-            Err(self.source.error(Kind::Unavailable, why))
+            let error = self.source.error(ErrorKind::Unavailable, "the read was aborted");
+            Err(error.with_source(stopped))
         })?;
         self.window = Window { start: ahead.range.start, bytes };
         Ok(())
     }
 
-    /// Sends for the bytes from `start` on, twice as many as the last time.
-    fn request(&mut self, start: u64) -> Ahead {
-        let ReadAhead { first, largest, .. } = self.source.read_ahead;
-        self.step = self.step.saturating_mul(2).clamp(first, largest.max(first)).max(1);
+    /// Requests the bytes from `start` on, twice as many as the last request.
+    fn request(&mut self, start: u64) -> PendingRead {
+        let ReadAhead { first_bytes: first, max_bytes: max, .. } = self.source.read_ahead;
+        self.step = self.step.saturating_mul(2).clamp(first, max.max(first)).max(1);
         let range = start..start.saturating_add(self.step).min(self.size());
         let (source, wanted) = (self.source.clone(), range.clone());
         let task = self.runtime.spawn(async move { source.read(wanted).await });
-        Ahead { range, task }
+        PendingRead { range, task }
     }
 
-    /// Sends for what follows once half of the window is read: earlier it would often be in vain,
-    /// since a container's header is read with seeks.
+    /// Requests the next bytes once half of the window has been read. An earlier request would
+    /// often be wasted, because decoders seek while they read a container's header.
     fn read_ahead(&mut self) {
         let end = self.window.end();
         let half = self.window.start + self.window.bytes.len() as u64 / 2;
@@ -159,11 +170,11 @@ impl Read for Reader {
         if out.is_empty() || self.position >= self.size() {
             return Ok(0);
         }
-        // Twice at most: what was fetched ahead may end before a position that was sought since.
-        while self.window.from(self.position).is_none() {
+        // Two rounds at most: the pending request may end before a position that was sought since.
+        while self.window.bytes_from(self.position).is_none() {
             self.fetch()?;
         }
-        let here = self.window.from(self.position).unwrap_or_default();
+        let here = self.window.bytes_from(self.position).unwrap_or_default();
         let count = here.len().min(out.len());
         out[..count].copy_from_slice(&here[..count]);
         self.position += count as u64;
@@ -179,8 +190,9 @@ impl Seek for Reader {
             SeekFrom::End(offset) => self.size().checked_add_signed(offset),
             SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
         };
-        let before = || io::Error::new(io::ErrorKind::InvalidInput, "a seek before the beginning");
-        self.position = target.ok_or_else(before)?;
+        self.position = target.ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidInput, "seek to a position before the beginning")
+        })?;
         Ok(self.position)
     }
 }
@@ -203,31 +215,47 @@ struct Source {
 }
 
 impl Source {
-    fn error(&self, kind: Kind, message: impl Into<String>) -> Error {
+    fn error(&self, kind: ErrorKind, message: impl Into<String>) -> Error {
         Error::new(kind, "read", &self.meta.key, message)
     }
 
-    /// The beginning of a range that lies within the object, all of it as a rule, but something.
+    /// Reads a range that lies within the object: usually all of it, and always some bytes.
     async fn read(&self, range: Range<u64>) -> Result<Bytes, Error> {
-        let ReadAhead { attempts, mut pause, .. } = self.read_ahead;
-        let mut attempt = 1;
-        loop {
-            let wanted = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-            let answer = self.store.read(&self.meta.key, range.clone(), &self.meta.etag).await;
-            let failure = match answer {
-                Ok(bytes) if !bytes.is_empty() => return Ok(bytes.slice(..bytes.len().min(wanted))),
-                Ok(_) => self.error(Kind::Unavailable, "the store sent nothing"),
-                Err(error) if error.kind == Kind::Unavailable => error,
-                Err(error) => return Err(error),
-            };
-            if attempt >= attempts {
-                let message = format!("{} ({attempt} attempts)", failure.message);
-                return Err(Error { message, ..failure });
+        let ReadAhead { attempts, min_delay, .. } = self.read_ahead;
+        let retries = attempts.saturating_sub(1) as usize;
+        let backoff = ExponentialBuilder::new()
+            .with_min_delay(min_delay)
+            .without_max_delay()
+            .with_max_times(retries)
+            .with_jitter();
+        let mut attempt = 0;
+        let result = (|| self.read_once(range.clone()))
+            .retry(backoff)
+            .when(|error| error.kind == ErrorKind::Unavailable)
+            .notify(|error, delay| {
+                attempt += 1;
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    attempt,
+                    ?delay,
+                    "read failed, retrying"
+                );
+            })
+            .await;
+        result.map_err(|error| match error.kind {
+            ErrorKind::Unavailable => {
+                Error { message: format!("{} ({} attempts)", error.message, retries + 1), ..error }
             }
-            tracing::warn!(error = %failure, attempt, "reading again after a failure");
-            tokio::time::sleep(pause).await;
-            attempt += 1;
-            pause = pause.saturating_mul(2);
+            _ => error,
+        })
+    }
+
+    async fn read_once(&self, range: Range<u64>) -> Result<Bytes, Error> {
+        let wanted = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+        let bytes = self.store.read(&self.meta.key, range, &self.meta.etag).await?;
+        if bytes.is_empty() {
+            return Err(self.error(ErrorKind::Unavailable, "the store sent an empty response"));
         }
+        Ok(bytes.slice(..bytes.len().min(wanted)))
     }
 }

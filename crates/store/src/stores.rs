@@ -1,12 +1,16 @@
+//! From locations to stores.
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use crate::{Config, Error, LocalStore, Location, S3Store, Store, s3::Service};
+use location::Location;
 
-/// The way from a [`Location`] to its [`Store`]: one connection pool for S3, one store per bucket,
-/// and one over the local file system.
+use crate::{Error, LocalStore, S3Store, Store, StoreConfig, s3::Service};
+
+/// The stores of all locations: one connection pool for S3, one [`Store`] per bucket, and one for
+/// the local file system.
 #[derive(Debug)]
 pub struct Stores {
     service: Arc<Service>,
@@ -15,8 +19,12 @@ pub struct Stores {
 }
 
 impl Stores {
-    /// Checks the configuration; connects to nothing.
-    pub fn new(config: Config) -> Result<Self, Error> {
+    /// Checks the configuration. Does not connect.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid), with the key whose value cannot work.
+    pub fn new(config: StoreConfig) -> Result<Self, Error> {
         config.s3.check()?;
         Ok(Self {
             service: Arc::new(Service::new(config.s3)),
@@ -25,7 +33,13 @@ impl Stores {
         })
     }
 
-    /// The store that holds a location, and the key it has there. Nothing is looked up.
+    /// Returns the store of a location, and the key of the location in it. Does not check that the
+    /// object or the bucket exists.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if the location is a path that is not
+    /// UTF-8.
     pub fn open(&self, location: &Location) -> Result<(Arc<dyn Store>, String), Error> {
         let key = location.key()?.to_owned();
         let Location::S3 { bucket, .. } = location else {
@@ -45,21 +59,28 @@ mod tests {
 
     #[test]
     fn one_store_per_bucket_and_one_for_files() {
-        let stores = Stores::new(Config::default()).unwrap();
-        let open = |text: &str| stores.open(&text.parse().unwrap()).unwrap();
+        let stores = Stores::new(StoreConfig::default()).unwrap();
+        let open = |uri: &str| stores.open(&uri.parse().unwrap()).unwrap();
         let (a, key) = open("s3://bucket/a b");
         assert_eq!(key, "a b");
         assert!(Arc::ptr_eq(&a, &open("s3://bucket/c").0));
         assert!(!Arc::ptr_eq(&a, &open("s3://other/c").0));
-        let (files, key) = open("/r/a.wav");
+        let (files, key) = open("file:///r/a.wav");
         assert_eq!(key, "r/a.wav");
         assert!(Arc::ptr_eq(&files, &open("file:///").0));
     }
 
     #[test]
-    fn a_configuration_that_cannot_work_is_refused() {
-        let mut config = Config::default();
+    fn an_invalid_configuration_is_refused() {
+        let mut config = StoreConfig::default();
         config.s3.endpoint = Some("host:9000".into());
         assert!(Stores::new(config).is_err());
+    }
+
+    #[test]
+    fn a_path_that_is_not_utf8_is_refused() {
+        let stores = Stores::new(StoreConfig::default()).unwrap();
+        let error = stores.open(&"file:///r/%FF.wav".parse().unwrap()).unwrap_err();
+        assert_eq!(error.kind, crate::ErrorKind::Invalid);
     }
 }

@@ -1,8 +1,12 @@
-//! Text that goes to people: one line, without control characters, with its causes.
+//! Text for people: one line, without control characters.
 
-use std::{error::Error, fmt::Write};
+use std::{
+    error::Error,
+    fmt::{self, Write},
+};
 
-/// Keys may hold newlines and terminal escapes; a message must not.
+/// Escapes control characters. Keys and a server's messages may contain newlines and terminal
+/// escapes; a log line must not.
 pub(crate) fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -15,16 +19,18 @@ pub(crate) fn printable(text: &str) -> String {
     out
 }
 
-/// The error and its causes in one line, each once.
-pub(crate) fn causes(error: &(dyn Error + 'static)) -> String {
-    let mut out = printable(&error.to_string());
+/// Writes the sources of an error, each after `: `. A source that repeats the text of the one
+/// before is left out.
+pub(crate) fn write_sources(out: &mut impl Write, error: &dyn Error) -> fmt::Result {
+    let mut before = error.to_string();
     let mut next = error.source();
-    while let Some(cause) = next {
-        let text = printable(&cause.to_string());
-        if !text.is_empty() && !out.contains(&text) {
-            let _ = write!(out, ": {text}");
+    while let Some(source) = next {
+        let text = source.to_string();
+        if !text.is_empty() && !before.contains(&text) {
+            write!(out, ": {}", printable(&text))?;
+            before = text;
         }
-        next = cause.source();
+        next = source.source();
     }
-    out
+    Ok(())
 }

@@ -1,95 +1,100 @@
-//! Captions with their times, as both subtitle formats need them.
+//! Cues: captions with their times, for both subtitle formats.
 
 use std::collections::BTreeMap;
 
 use crate::{
     Segment, Transcript,
-    layout::{LONGEST, Layout, SHORTEST},
-    text::{self, Measured},
+    layout::{Layout, MAX_CUE_MS, MIN_CUE_MS},
+    text::{self, MeasuredText},
     timeline::Timeline,
 };
 
-/// Cells a second that most people can read: about 20 letters or 10 full-width characters.
+/// Columns per second that most people can read: about 20 letters or 10 full-width characters.
 const READING_SPEED: u64 = 20;
-/// Milliseconds that a caption keeps even if the next one starts at once: below that nobody sees it.
-const FLASH: u64 = 200;
+/// Minimum time in milliseconds between the starts of two cues of a channel, as far as the later cue
+/// can be delayed. A cue shown for less goes unnoticed.
+const MIN_SEPARATION_MS: u64 = 200;
 
-/// What is on the screen for a while.
+/// A caption that is shown for a certain time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cue {
-    /// Milliseconds from the start of the recording.
+    /// Start in milliseconds from the start of the recording.
     pub(crate) start: u64,
+    /// End in milliseconds from the start of the recording.
     pub(crate) end: u64,
-    /// Who speaks, if it is known.
-    pub(crate) voice: Option<String>,
-    /// One or two, cleaned, none empty.
+    /// Name of the speaker, if known.
+    pub(crate) speaker: Option<String>,
+    /// One or two lines of cleaned text, none empty.
     pub(crate) lines: Vec<String>,
 }
 
-/// Whether the speaker's name takes room on a cue's first line.
+/// Where a format puts the speaker's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Label {
+pub(crate) enum SpeakerLabel {
+    /// At the start of the first line, where it takes space from the text.
     InText,
-    Apart,
+    /// In markup that is not shown as text.
+    Markup,
 }
 
-/// Before the text of a cue or a paragraph.
-pub(crate) fn label_in_text(voice: Option<&str>) -> String {
-    voice.map_or_else(String::new, |voice| format!("{voice}: "))
+/// Returns the label before the text of a cue or a paragraph; empty without a speaker.
+pub(crate) fn text_label(speaker: Option<&str>) -> String {
+    speaker.map_or_else(String::new, |speaker| format!("{speaker}: "))
 }
 
-/// All cues in order of start. Those of one channel do not overlap, and each ends after its start.
-pub(crate) fn cues(transcript: &Transcript, label: Label) -> Vec<Cue> {
+/// Returns all cues in order of start. The cues of one channel do not overlap, and each ends after its
+/// start.
+pub(crate) fn cues(transcript: &Transcript, label: SpeakerLabel) -> Vec<Cue> {
     let mut channels: BTreeMap<Option<u32>, Vec<Cue>> = BTreeMap::new();
     for segment in &transcript.segments {
         channels.entry(segment.channel).or_default().extend(segment_cues(segment, label));
     }
     for cues in channels.values_mut() {
-        settle(cues);
+        adjust_times(cues);
     }
     let mut cues: Vec<Cue> = channels.into_values().flatten().collect();
     cues.sort_by_key(|cue| cue.start);
     cues
 }
 
-fn segment_cues(segment: &Segment, label: Label) -> Vec<Cue> {
+fn segment_cues(segment: &Segment, label: SpeakerLabel) -> Vec<Cue> {
     let clean = text::clean(&segment.text);
-    let measured = Measured::new(&clean);
+    let measured = MeasuredText::new(&clean);
     let timeline = Timeline::new(segment, &measured);
-    let voice = segment.voice();
-    let label_cells = match label {
-        Label::InText => text::width(&label_in_text(voice.as_deref())),
-        Label::Apart => 0,
+    let speaker = segment.speaker_label();
+    let label_width = match label {
+        SpeakerLabel::InText => text::width(&text_label(speaker.as_deref())),
+        SpeakerLabel::Markup => 0,
     };
-    Layout::new(&measured, label_cells)
+    Layout::new(&measured, label_width)
         .captions(&timeline)
         .into_iter()
         .map(|caption| Cue {
             start: timeline.start_at(caption.text.start),
             end: timeline.end_at(caption.text.end),
-            voice: voice.clone(),
+            speaker: speaker.clone(),
             lines: caption.lines.into_iter().map(|line| clean[line].to_owned()).collect(),
         })
         .collect()
 }
 
-/// Orders the cues of one channel and gives each the time to be read, as far as the next one lets
-/// it.
-fn settle(cues: &mut [Cue]) {
+/// Sorts the cues of one channel by start and extends each to the time it takes to read, but not past
+/// the start of the next.
+fn adjust_times(cues: &mut [Cue]) {
     cues.sort_by_key(|cue| cue.start);
     for next in 1..cues.len() {
         let previous = cues[next - 1].start;
-        let end = cues[next].end.max(cues[next].start + SHORTEST);
-        let earliest = previous + (end.saturating_sub(previous) / 2).clamp(1, FLASH);
+        let end = cues[next].end.max(cues[next].start + MIN_CUE_MS);
+        let earliest = previous + (end.saturating_sub(previous) / 2).clamp(1, MIN_SEPARATION_MS);
         cues[next].start = cues[next].start.max(earliest);
     }
     for index in 0..cues.len() {
         let next_start = cues.get(index + 1).map_or(u64::MAX, |next| next.start);
         let cue = &mut cues[index];
-        let cells: usize = cue.lines.iter().map(|line| text::width(line)).sum();
-        let to_read = (cells as u64 * 1000 / READING_SPEED).max(SHORTEST);
-        let said = cue.end.saturating_sub(cue.start);
-        cue.end = (cue.start + said.max(to_read).min(LONGEST)).min(next_start);
+        let columns: usize = cue.lines.iter().map(|line| text::width(line)).sum();
+        let to_read = (columns as u64 * 1000 / READING_SPEED).max(MIN_CUE_MS);
+        let spoken = cue.end.saturating_sub(cue.start);
+        cue.end = (cue.start + spoken.max(to_read).min(MAX_CUE_MS)).min(next_start);
     }
 }
 
@@ -98,40 +103,40 @@ mod tests {
     use super::*;
 
     fn cue(start: u64, end: u64, text: &str) -> Cue {
-        Cue { start, end, voice: None, lines: vec![text.to_owned()] }
+        Cue { start, end, speaker: None, lines: vec![text.to_owned()] }
     }
 
-    fn settled(mut cues: Vec<Cue>) -> Vec<(u64, u64)> {
-        settle(&mut cues);
+    fn adjusted(mut cues: Vec<Cue>) -> Vec<(u64, u64)> {
+        adjust_times(&mut cues);
         cues.into_iter().map(|cue| (cue.start, cue.end)).collect()
     }
 
     #[test]
-    fn a_short_cue_stays_a_second_if_the_next_one_lets_it() {
+    fn a_short_cue_is_shown_for_a_second_unless_the_next_one_starts() {
         assert_eq!(
-            settled(vec![cue(0, 300, "Yes."), cue(5000, 5200, "No.")]),
+            adjusted(vec![cue(0, 300, "Yes."), cue(5000, 5200, "No.")]),
             [(0, 1000), (5000, 6000)]
         );
         assert_eq!(
-            settled(vec![cue(0, 300, "Yes."), cue(600, 1900, "No.")]),
+            adjusted(vec![cue(0, 300, "Yes."), cue(600, 1900, "No.")]),
             [(0, 600), (600, 1900)]
         );
     }
 
     #[test]
-    fn a_cue_said_too_fast_to_read_stays_longer() {
-        assert_eq!(settled(vec![cue(0, 1000, &"a".repeat(40))]), [(0, 2000)]);
-        assert_eq!(settled(vec![cue(0, 60_000, "Well")]), [(0, 7000)]);
+    fn a_cue_spoken_too_fast_to_read_is_shown_longer() {
+        assert_eq!(adjusted(vec![cue(0, 1000, &"a".repeat(40))]), [(0, 2000)]);
+        assert_eq!(adjusted(vec![cue(0, 60_000, "Well")]), [(0, 7000)]);
     }
 
     #[test]
-    fn overlapping_and_unordered_cues_are_put_in_order() {
+    fn overlapping_and_unordered_cues_are_sorted_and_separated() {
         assert_eq!(
-            settled(vec![cue(4000, 8000, "b"), cue(0, 5000, "a")]),
+            adjusted(vec![cue(4000, 8000, "b"), cue(0, 5000, "a")]),
             [(0, 4000), (4000, 8000)]
         );
         assert_eq!(
-            settled(vec![cue(0, 0, "a"), cue(0, 0, "b"), cue(0, 3000, "c")]),
+            adjusted(vec![cue(0, 0, "a"), cue(0, 0, "b"), cue(0, 3000, "c")]),
             [(0, 200), (200, 400), (400, 3000)]
         );
     }

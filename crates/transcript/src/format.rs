@@ -1,33 +1,36 @@
+//! The formats in which a transcript can be rendered.
+
 use std::{fmt, str::FromStr};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A rendering of a transcript.
+/// A format in which a transcript can be rendered.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// Everything that is known.
+    /// JSON, complete.
     Json,
     /// SubRip subtitles.
     Srt,
     /// WebVTT subtitles.
     Vtt,
-    /// Plain text, a line per segment.
+    /// Plain text, one line per segment.
     Txt,
 }
 
-/// A word that names no [`Format`].
+/// The error for a name that is not the name of a [`Format`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown transcript format {0:?}, known are json, srt, vtt and txt")]
+#[error("unknown transcript format {0:?}; the formats are json, srt, vtt and txt")]
 pub struct UnknownFormat(String);
 
 impl Format {
+    /// All formats.
     pub const ALL: [Self; 4] = [Self::Json, Self::Srt, Self::Vtt, Self::Txt];
 
-    /// Of a file's name, without the dot. It is the format's name too.
+    /// Returns the extension of file names, without the dot. It is also the name of the format.
     pub fn extension(self) -> &'static str {
         match self {
             Self::Json => "json",
@@ -37,7 +40,7 @@ impl Format {
         }
     }
 
-    /// The media type, as for HTTP's `Content-Type`.
+    /// Returns the media type, as in HTTP's `Content-Type`.
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
@@ -57,11 +60,11 @@ impl fmt::Display for Format {
 impl FromStr for Format {
     type Err = UnknownFormat;
 
-    fn from_str(word: &str) -> Result<Self, UnknownFormat> {
+    fn from_str(name: &str) -> Result<Self, UnknownFormat> {
         Self::ALL
             .into_iter()
-            .find(|format| format.extension() == word)
-            .ok_or_else(|| UnknownFormat(word.to_owned()))
+            .find(|format| format.extension() == name)
+            .ok_or_else(|| UnknownFormat(name.to_owned()))
     }
 }
 
@@ -70,18 +73,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_reads_back() {
+    fn every_name_can_be_parsed() {
         for format in Format::ALL {
             assert_eq!(format.to_string().parse(), Ok(format));
             assert_eq!(
                 serde_json::to_string(&format).ok(),
                 Some(format!("\"{format}\"")),
-                "one name everywhere"
+                "serde uses the same name"
             );
         }
         assert_eq!(
             "ass".parse::<Format>().map_err(|error| error.to_string()),
-            Err("unknown transcript format \"ass\", known are json, srt, vtt and txt".to_owned())
+            Err("unknown transcript format \"ass\"; the formats are json, srt, vtt and txt"
+                .to_owned())
         );
     }
 }

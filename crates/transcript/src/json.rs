@@ -1,56 +1,62 @@
-//! The transcript as JSON: writing, strict reading, and the published schema.
+//! The transcript as JSON: writing, strict reading, and the schema.
+
+use std::str::Utf8Error;
 
 use serde::Deserialize;
 
 use crate::{Processing, SCHEMA_VERSION, Transcript};
 
-/// Why bytes are not a transcript that this version understands. Reading again will not help.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// Why bytes are not a transcript that this version can read.
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidTranscript {
+    #[error("transcript is not valid UTF-8")]
+    NotUtf8(#[from] Utf8Error),
+    /// Invalid JSON, or JSON with missing, unknown or mistyped fields.
+    #[error("transcript is not valid")]
+    Json(#[from] serde_json::Error),
+    /// A value that the schema does not allow; says which.
     #[error("transcript is not valid: {0}")]
     Malformed(String),
-    #[error("transcript has version {0}, this program understands {SCHEMA_VERSION}")]
+    #[error("transcript has version {0}; this program supports version {SCHEMA_VERSION}")]
     UnknownVersion(String),
 }
 
-/// The JSON Schema (draft 2020-12) of a transcript, as published in
+/// Returns the JSON Schema (draft 2020-12) of a transcript, as published in
 /// `docs/schemas/transcript.v1.schema.json`.
 pub fn json_schema() -> serde_json::Value {
     schemars::schema_for!(Transcript).to_value()
 }
 
-/// Just the version: the rest is not looked at before it is known.
+/// The version alone, which is read before the rest.
 #[derive(Deserialize)]
 struct Versioned {
     version: Option<serde_json::Value>,
 }
 
 impl Transcript {
-    /// Indented, ends with a line feed. Times to the millisecond, probabilities to four digits.
+    /// Writes indented JSON that ends with a line feed. Times are rounded to milliseconds,
+    /// probabilities to four decimals.
     pub fn to_json_pretty(&self) -> String {
         let mut json =
-            serde_json::to_string_pretty(self).expect("a transcript holds nothing JSON lacks");
+            serde_json::to_string_pretty(self).expect("every transcript can be written as JSON");
         json.push('\n');
         json
     }
 
-    /// The same on one line, with no line feed.
-    pub fn to_json_compact(&self) -> String {
-        serde_json::to_string(self).expect("a transcript holds nothing JSON lacks")
-    }
-
-    /// Reads a transcript; the version is looked at before anything else, unknown fields, times
-    /// that run backwards and impossible probabilities are errors.
+    /// Reads a transcript from JSON.
+    ///
+    /// # Errors
+    ///
+    /// Checks the version before anything else. Refuses unknown fields, negative times, spans that
+    /// end before they start, and probabilities outside [0, 1].
     pub fn from_json(bytes: &[u8]) -> Result<Self, InvalidTranscript> {
-        let malformed = |error: serde_json::Error| InvalidTranscript::Malformed(error.to_string());
-        let json = std::str::from_utf8(bytes)
-            .map_err(|error| InvalidTranscript::Malformed(format!("not UTF-8: {error}")))?;
-        // serde would take an array for a struct.
+        let json = std::str::from_utf8(bytes)?;
+        // serde would accept an array for a struct.
         if !json.trim_ascii_start().starts_with('{') {
             return Err(InvalidTranscript::Malformed("not a JSON object".to_owned()));
         }
-        let versioned: Versioned = serde_json::from_str(json).map_err(malformed)?;
+        let versioned: Versioned = serde_json::from_str(json)?;
         match versioned.version {
             None => return Err(InvalidTranscript::Malformed("there is no `version`".to_owned())),
             Some(version) if version == SCHEMA_VERSION => {}
@@ -59,7 +65,7 @@ impl Transcript {
                 return Err(InvalidTranscript::UnknownVersion(version));
             }
         }
-        let transcript: Self = serde_json::from_str(json).map_err(malformed)?;
+        let transcript: Self = serde_json::from_str(json)?;
         transcript.check().map_err(InvalidTranscript::Malformed)?;
         Ok(transcript)
     }
@@ -75,7 +81,7 @@ impl Transcript {
             return Err(format!("{negative} is negative"));
         }
         for (index, segment) in self.segments.iter().enumerate() {
-            let at = |what: String| format!("segment {index}: {what}");
+            let at = |problem: String| format!("segment {index}: {problem}");
             check_span(segment.start, segment.end).map_err(at)?;
             check_probability(segment.confidence).map_err(at)?;
             for word in &segment.words {

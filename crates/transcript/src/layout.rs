@@ -1,9 +1,9 @@
-//! Cuts a text into captions of at most two lines, at the places where a reader would pause.
+//! Splits text into captions of at most two lines, preferably where a reader would pause.
 //!
-//! The conventions are those that the Netflix and BBC guidelines for timed text share: 42 cells a
-//! line (21 full-width characters), two lines, 1 to 7 seconds, breaks after a sentence rather than
-//! a clause and after a clause rather than a word. Where a line may break at all is Unicode
-//! Standard Annex #14, with dictionaries for the scripts of South-East Asia.
+//! The limits are those that the Netflix and BBC guidelines for timed text share: 42 columns per line
+//! (21 full-width characters), two lines, 1 to 7 seconds, and breaks after a sentence rather than a
+//! clause and after a clause rather than a word. Unicode Standard Annex #14 defines where a line may
+//! break at all, with dictionaries for the scripts of South-East Asia.
 
 use std::{ops::Range, sync::LazyLock};
 
@@ -12,22 +12,23 @@ use icu_segmenter::{
     LineSegmenterBorrowed, options::LineBreakOptions,
 };
 
-use crate::{text::Measured, timeline::Timeline};
+use crate::{text::MeasuredText, timeline::Timeline};
 
-/// Cells of a line.
-pub(crate) const LINE_CELLS: usize = 42;
-/// Milliseconds that a caption stays at least and at most.
-pub(crate) const SHORTEST: u64 = 1000;
-pub(crate) const LONGEST: u64 = 7000;
+/// Maximum width of a line in columns.
+pub(crate) const MAX_LINE_COLUMNS: usize = 42;
+/// Minimum time in milliseconds for which a cue is shown.
+pub(crate) const MIN_CUE_MS: u64 = 1000;
+/// Maximum time in milliseconds for which a cue is shown.
+pub(crate) const MAX_CUE_MS: u64 = 7000;
 
 static LINES: LazyLock<LineSegmenterBorrowed<'static>> =
     LazyLock::new(|| LineSegmenter::new_dictionary(LineBreakOptions::default()));
 static GRAPHEMES: GraphemeClusterSegmenterBorrowed<'static> = GraphemeClusterSegmenter::new();
 
-/// How well a break suits a place; greater is better.
+/// The kinds of places where text can be broken; greater is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Break {
-    /// Inside what does not fit on a line.
+    /// Inside a word that does not fit on a line.
     Forced,
     Word,
     Clause,
@@ -35,7 +36,7 @@ enum Break {
 }
 
 impl Break {
-    /// After `text`.
+    /// Returns the kind of break after `text`.
     fn after(text: &str) -> Self {
         let closing = ['"', '\'', ')', ']', '”', '’', '»', '」', '』', '》', '）', '】'];
         match text.trim_end().trim_end_matches(closing).chars().next_back() {
@@ -49,7 +50,7 @@ impl Break {
         }
     }
 
-    /// Cost of ending a caption here, where one more caption costs 1.
+    /// Returns the cost of ending a caption here. An additional caption costs 1.
     fn between_captions(self) -> f64 {
         match self {
             Self::Sentence => 0.0,
@@ -59,30 +60,33 @@ impl Break {
         }
     }
 
-    /// Cost of ending the first line here, where a line all empty costs 1.
+    /// Returns the cost of ending the first line here. An empty line costs 1.
     fn between_lines(self) -> f64 {
         self.between_captions() / 3.0
     }
 }
 
-/// What is never broken: bytes from its first to its last visible character.
+/// A part of the text that is not broken further, from its first to its last visible character.
 #[derive(Debug, Clone, Copy)]
-struct Piece {
+struct Chunk {
+    /// Byte offset.
     start: usize,
+    /// Byte offset.
     end: usize,
+    /// The kind of break after the chunk.
     after: Break,
 }
 
-/// A text cut into pieces, and the room there is for it.
+/// A text split into chunks, and the width available for it.
 #[derive(Debug)]
 pub(crate) struct Layout<'a> {
-    text: &'a Measured<'a>,
-    pieces: Vec<Piece>,
-    /// Cells of the first line of each caption, where a label may stand before the text.
-    first_line: usize,
+    text: &'a MeasuredText<'a>,
+    chunks: Vec<Chunk>,
+    /// Width in columns that the first line of each caption has for text, next to the label.
+    first_line_width: usize,
 }
 
-/// Bytes of a caption's text and of its lines.
+/// The byte ranges of a caption's text and of its lines.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Caption {
     pub(crate) text: Range<usize>,
@@ -90,17 +94,19 @@ pub(crate) struct Caption {
 }
 
 impl<'a> Layout<'a> {
-    /// `label` cells are kept free at the start of each caption.
-    pub(crate) fn new(text: &'a Measured<'a>, label: usize) -> Self {
-        let first_line = LINE_CELLS.saturating_sub(label).max(LINE_CELLS / 3);
-        Self { text, pieces: pieces(text, first_line), first_line }
+    /// Splits `text` into chunks. Reserves `label_width` columns at the start of each caption.
+    pub(crate) fn new(text: &'a MeasuredText<'a>, label_width: usize) -> Self {
+        let first_line_width =
+            MAX_LINE_COLUMNS.saturating_sub(label_width).max(MAX_LINE_COLUMNS / 3);
+        Self { text, chunks: chunks(text, first_line_width), first_line_width }
     }
 
-    /// The cheapest way to cut the text into captions, by dynamic programming over the places where
-    /// it may be cut.
+    /// Splits the text into captions with the lowest total cost, by dynamic programming over the
+    /// places where it may be cut.
     pub(crate) fn captions(&self, timeline: &Timeline<'_>) -> Vec<Caption> {
-        let count = self.pieces.len();
-        // Of the best way to cut the first n pieces: its cost, and where its last caption begins.
+        let count = self.chunks.len();
+        // For the best way to caption the first n chunks: its cost, and the first chunk of its last
+        // caption.
         let mut best = vec![(f64::INFINITY, 0); count + 1];
         best[0].0 = 0.0;
         for first in 0..count {
@@ -128,51 +134,52 @@ impl<'a> Layout<'a> {
     fn cost(&self, first: usize, last: usize, timeline: &Timeline<'_>) -> f64 {
         let range = self.range(first, last);
         let time = timeline.end_at(range.end).saturating_sub(timeline.start_at(range.start));
-        let too_long = time.saturating_sub(LONGEST) as f64 / 1000.0;
-        let too_short = SHORTEST.saturating_sub(time) as f64 / 1000.0;
-        let room = (self.first_line + LINE_CELLS) as f64;
-        let empty = 1.0 - self.text.width(range) as f64 / room;
-        let end = self.pieces[last].after;
-        let cut = if last + 1 < self.pieces.len() { end.between_captions() } else { 0.0 };
-        // The square of the room left over makes captions of like length cheapest.
+        let too_long = time.saturating_sub(MAX_CUE_MS) as f64 / 1000.0;
+        let too_short = MIN_CUE_MS.saturating_sub(time) as f64 / 1000.0;
+        let capacity = (self.first_line_width + MAX_LINE_COLUMNS) as f64;
+        let empty = 1.0 - self.text.width(range) as f64 / capacity;
+        let end = self.chunks[last].after;
+        let cut = if last + 1 < self.chunks.len() { end.between_captions() } else { 0.0 };
+        // The square of the unused share makes captions of similar length cheapest.
         1.0 + cut + empty * empty / 2.0 + 10.0 * too_long + 2.0 * too_short
     }
 
     fn range(&self, first: usize, last: usize) -> Range<usize> {
-        self.pieces[first].start..self.pieces[last].end
+        self.chunks[first].start..self.chunks[last].end
     }
 
     fn width(&self, first: usize, last: usize) -> usize {
         self.text.width(self.range(first, last))
     }
 
-    /// Whether the pieces fit on two lines. A single piece always does.
+    /// Returns whether the chunks fit on two lines. A single chunk always does.
     fn fits(&self, first: usize, last: usize) -> bool {
-        if self.width(first, last) <= self.first_line {
+        if self.width(first, last) <= self.first_line_width {
             return true;
         }
-        let start = self.pieces[first].start;
-        let upper = self.pieces[first..last]
-            .partition_point(|piece| self.text.width(start..piece.end) <= self.first_line);
+        let start = self.chunks[first].start;
+        let upper = self.chunks[first..last]
+            .partition_point(|chunk| self.text.width(start..chunk.end) <= self.first_line_width);
         match upper {
             0 => first == last,
-            _ => self.width(first + upper, last) <= LINE_CELLS,
+            _ => self.width(first + upper, last) <= MAX_LINE_COLUMNS,
         }
     }
 
     fn caption(&self, first: usize, last: usize) -> Caption {
         let text = self.range(first, last);
-        if self.text.width(text.clone()) <= self.first_line {
+        if self.text.width(text.clone()) <= self.first_line_width {
             return Caption { lines: vec![text.clone()], text };
         }
         let cost = |end: usize| {
             let (upper, lower) = (self.width(first, end), self.width(end + 1, last));
-            let uneven = upper.abs_diff(lower) as f64 / LINE_CELLS as f64;
-            self.pieces[end].after.between_lines() + uneven * uneven
+            let uneven = upper.abs_diff(lower) as f64 / MAX_LINE_COLUMNS as f64;
+            self.chunks[end].after.between_lines() + uneven * uneven
         };
         let lines = (first..last)
             .filter(|&end| {
-                self.width(first, end) <= self.first_line && self.width(end + 1, last) <= LINE_CELLS
+                self.width(first, end) <= self.first_line_width
+                    && self.width(end + 1, last) <= MAX_LINE_COLUMNS
             })
             .min_by(|&a, &b| cost(a).total_cmp(&cost(b)))
             .map_or_else(
@@ -183,35 +190,36 @@ impl<'a> Layout<'a> {
     }
 }
 
-/// Cuts at every place where a line may break, and wherever needed to keep within `limit` cells.
-fn pieces(text: &Measured<'_>, limit: usize) -> Vec<Piece> {
-    let mut pieces: Vec<Piece> = Vec::new();
+/// Splits the text wherever a line may break, and further where a chunk would be wider than `limit`
+/// columns.
+fn chunks(text: &MeasuredText<'_>, limit: usize) -> Vec<Chunk> {
+    let mut chunks: Vec<Chunk> = Vec::new();
     let mut start = 0;
     for end in LINES.segment_str(text.text()).filter(|&end| end > 0) {
         let visible = text.trimmed(start..end);
         if text.width(visible.clone()) == 0 {
-            // What nobody can see does not stand alone: it goes with what follows, or at the end
-            // with what was before.
-            if let Some(last) = pieces.last_mut().filter(|_| end == text.text().len()) {
+            // Invisible text is not a chunk of its own: it joins the next chunk, or at the end of the
+            // text the previous one.
+            if let Some(last) = chunks.last_mut().filter(|_| end == text.text().len()) {
                 last.end = visible.end.max(last.end);
             }
             continue;
         }
         let mut from = visible.start;
         for cut in forced_cuts(text, visible.clone(), limit) {
-            pieces.push(Piece { start: from, end: cut, after: Break::Forced });
+            chunks.push(Chunk { start: from, end: cut, after: Break::Forced });
             from = cut;
         }
         let after = Break::after(&text.text()[from..visible.end]);
-        pieces.push(Piece { start: from, end: visible.end, after });
+        chunks.push(Chunk { start: from, end: visible.end, after });
         start = end;
     }
-    pieces
+    chunks
 }
 
-/// Where to cut a range that is wider than `limit`: between graphemes if any fits, else between
-/// characters.
-fn forced_cuts(text: &Measured<'_>, range: Range<usize>, limit: usize) -> Vec<usize> {
+/// Returns where to cut a range that is wider than `limit`: between graphemes if one fits, else
+/// between characters.
+fn forced_cuts(text: &MeasuredText<'_>, range: Range<usize>, limit: usize) -> Vec<usize> {
     let mut cuts = Vec::new();
     if text.width(range.clone()) <= limit {
         return cuts;
@@ -219,13 +227,13 @@ fn forced_cuts(text: &Measured<'_>, range: Range<usize>, limit: usize) -> Vec<us
     let slice = &text.text()[range.clone()];
     let mut graphemes = GRAPHEMES.segment_str(slice).map(|at| range.start + at).peekable();
     let mut start = range.start;
-    let mut between = start;
+    let mut grapheme_start = start;
     for (at, c) in slice.char_indices().map(|(at, c)| (range.start + at, c)) {
         while let Some(boundary) = graphemes.next_if(|&boundary| boundary <= at) {
-            between = boundary;
+            grapheme_start = boundary;
         }
         if text.width(start..at + c.len_utf8()) > limit {
-            start = if between > start { between } else { at };
+            start = if grapheme_start > start { grapheme_start } else { at };
             cuts.push(start);
         }
     }
@@ -237,13 +245,13 @@ mod tests {
     use super::*;
     use crate::Segment;
 
-    /// Captions of `text` said in `seconds`, lines joined by `/`.
-    fn captions(text: &str, seconds: f64, label: usize) -> Vec<String> {
-        let measured = Measured::new(text);
+    /// Returns the captions of `text` spoken in `seconds`, their lines joined by `/`.
+    fn captions(text: &str, seconds: f64, label_width: usize) -> Vec<String> {
+        let measured = MeasuredText::new(text);
         let segment =
             Segment { end: seconds, text: text.to_owned(), confidence: 1.0, ..Segment::default() };
         let timeline = Timeline::new(&segment, &measured);
-        let captions = Layout::new(&measured, label).captions(&timeline);
+        let captions = Layout::new(&measured, label_width).captions(&timeline);
         let lines = |caption: Caption| {
             caption.lines.into_iter().map(|line| &text[line]).collect::<Vec<_>>().join("/")
         };
@@ -251,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_on_a_line_stays_on_one() {
+    fn text_that_fits_on_one_line_is_not_broken() {
         assert_eq!(captions("Good morning. How are you?", 2.0, 0), ["Good morning. How are you?"]);
         assert_eq!(captions(&"a".repeat(42), 2.0, 0), ["a".repeat(42)]);
     }
@@ -299,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_break_is_cut_between_graphemes() {
+    fn text_without_breaks_is_cut_between_graphemes() {
         let word = "e\u{301}".repeat(100);
         let cut = captions(&word, 6.0, 0);
         assert_eq!(cut.concat().replace('/', ""), word);
@@ -309,13 +317,13 @@ mod tests {
                 .all(|line| line.starts_with('e')
                     && line.chars().filter(|&c| c == 'e').count() <= 42)
         );
-        // One grapheme that is wider than a line: leading consonants without end.
+        // A single grapheme wider than a line: a long sequence of leading consonants.
         let jamo = captions(&"\u{1100}".repeat(60), 6.0, 0);
         assert!(jamo.iter().flat_map(|lines| lines.split('/')).all(|l| l.chars().count() <= 21));
     }
 
     #[test]
-    fn the_label_has_its_room() {
+    fn the_label_shortens_the_first_line() {
         let text = "When the rain stopped at last, everybody went out again.";
         for lines in captions(text, 4.0, 15) {
             let mut lines = lines.split('/');

@@ -1,6 +1,57 @@
-//! What a transcript is, its JSON schema, and its renderings: SubRip, WebVTT, plain text.
+//! The transcript: its types, its JSON schema, and its renderings as SubRip, WebVTT and plain text.
 //!
-//! The JSON is the record and is complete; the other renderings are made from it for people.
+//! The JSON is complete and authoritative; the other formats are rendered from it for people.
+//!
+//! ```
+//! use transcript::{Format, Pipeline, Processing, SCHEMA_VERSION, Segment, Source, Transcript};
+//!
+//! # fn main() -> Result<(), transcript::InvalidTranscript> {
+//! let transcript = Transcript {
+//!     version: SCHEMA_VERSION,
+//!     source: Source {
+//!         uri: "s3://recordings/0042.wav".into(),
+//!         size: 64_044,
+//!         etag: "9b2cf535f27731c974343645a3985328".into(),
+//!         duration: 2.0,
+//!         channels: 1,
+//!         sample_rate: 16_000,
+//!         container: "wav".into(),
+//!         codec: "pcm_s16le".into(),
+//!         warnings: Vec::new(),
+//!     },
+//!     pipeline: Pipeline {
+//!         version: "scriptorium 0.1.0".into(),
+//!         recognizer: "whisper-tiny.en".into(),
+//!         vad: "fsmn-vad".into(),
+//!         punctuation: None,
+//!         speakers: None,
+//!         precision: "int8".into(),
+//!         fingerprint: "5f70bf18a086007016e948b04aed3b82".into(),
+//!     },
+//!     segments: vec![Segment {
+//!         start: 0.38,
+//!         end: 1.9,
+//!         text: "Good morning.".into(),
+//!         confidence: 0.97,
+//!         ..Segment::default()
+//!     }],
+//!     processing: Processing {
+//!         finished_at: "2026-11-22T07:38:18Z".into(),
+//!         wall_seconds: 0.1,
+//!         cpu_seconds: 0.1,
+//!         audio_seconds_per_core_second: 20.0,
+//!         stages: Vec::new(),
+//!     },
+//! };
+//! assert_eq!(
+//!     transcript.render(Format::Srt),
+//!     "1\n00:00:00,380 --> 00:00:01,900\nGood morning.\n"
+//! );
+//! let json = transcript.render(Format::Json);
+//! assert_eq!(Transcript::from_json(json.as_bytes())?.segments.len(), 1);
+//! # Ok(())
+//! # }
+//! ```
 
 mod cue;
 mod format;
@@ -19,7 +70,7 @@ pub use json::{InvalidTranscript, json_schema};
 pub use model::{Pipeline, Processing, SCHEMA_VERSION, Segment, Source, Stage, Transcript, Word};
 
 impl Transcript {
-    /// Writes the transcript in `format`, UTF-8 with line feeds; never fails, whatever the text.
+    /// Renders the transcript in `format`, as UTF-8 with line feeds. Accepts any text.
     pub fn render(&self, format: Format) -> String {
         match format {
             Format::Json => self.to_json_pretty(),

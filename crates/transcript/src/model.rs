@@ -1,12 +1,14 @@
+//! The types of a transcript.
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::number;
 
-/// Version of the transcript JSON. Grows when a field changes its meaning or goes away.
+/// Version of the transcript JSON. Increases when a field changes its meaning or is removed.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// What was said in one recording.
+/// The transcript of one recording.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Transcript {
@@ -15,7 +17,7 @@ pub struct Transcript {
     pub version: u32,
     pub source: Source,
     pub pipeline: Pipeline,
-    /// In order of start; segments of different channels may overlap.
+    /// Segments in order of start. Segments of different channels may overlap.
     pub segments: Vec<Segment>,
     pub processing: Processing,
 }
@@ -25,26 +27,26 @@ pub struct Transcript {
 #[serde(deny_unknown_fields)]
 pub struct Source {
     pub uri: String,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// What changes when the object changes: the store's ETag.
+    /// The store's ETag, which changes when the object changes.
     pub etag: String,
-    /// Seconds.
-    #[serde(serialize_with = "number::thousandths")]
+    /// Duration in seconds.
+    #[serde(serialize_with = "number::three_decimals")]
     #[schemars(with = "f64", range(min = 0))]
     pub duration: f64,
     pub channels: u32,
-    /// Hz, as recorded.
+    /// Sample rate of the recording in Hz.
     pub sample_rate: u32,
     pub container: String,
     pub codec: String,
-    /// What was wrong with the recording and did not stop the transcription.
+    /// Problems with the recording that did not prevent the transcription.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
 
-/// What made the text of the recording. Same fingerprint: same models, options and code. Words that
-/// are nearly as likely may still differ between processors with and without bf16 instructions.
+/// How the text was produced. Equal fingerprints mean equal models, options and code. Where two words
+/// are almost equally probable, processors with and without bf16 instructions may still differ.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pipeline {
@@ -54,51 +56,52 @@ pub struct Pipeline {
     pub recognizer: String,
     /// Name of the voice activity model, e.g. `fsmn-vad`.
     pub vad: String,
-    /// Name of the punctuation model, if one set the marks.
+    /// Name of the punctuation model, if one was used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub punctuation: Option<String>,
-    /// Name of the speaker model, if speakers were told apart.
+    /// Name of the speaker model, if speakers were distinguished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub speakers: Option<String>,
-    /// `f32`, `int8`, ...
+    /// Number format of the recognizer's linear layers: `int8`, `bf16` or `f32`.
     pub precision: String,
-    /// Digest over models, precision, options and the revision of the pipeline's code.
+    /// Digest of the models, the precision, the options and the revision of the pipeline's code.
     pub fingerprint: String,
 }
 
-/// A stretch of speech by one channel.
+/// A span of speech on one channel.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Segment {
     /// Seconds from the start of the recording.
-    #[serde(serialize_with = "number::thousandths")]
+    #[serde(serialize_with = "number::three_decimals")]
     #[schemars(with = "f64", range(min = 0))]
     pub start: f64,
     /// Seconds from the start of the recording, not before `start`.
-    #[serde(serialize_with = "number::thousandths")]
+    #[serde(serialize_with = "number::three_decimals")]
     #[schemars(with = "f64", range(min = 0))]
     pub end: f64,
-    /// 0-based; absent when the channels were mixed.
+    /// Channel, counted from 0; absent if the channels were mixed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<u32>,
-    /// Who speaks, in order of first appearance: 0-based; absent when speakers were not told apart.
+    /// Speaker, counted from 0 in order of first appearance; absent if speakers were not
+    /// distinguished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub speaker: Option<u32>,
-    /// ISO 639-1 or -3 code, e.g. `en`.
+    /// Language as an ISO 639-1 or ISO 639-3 code, e.g. `en`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
     pub text: String,
-    /// From 0 to 1: the geometric mean of the tokens' probabilities.
+    /// Geometric mean of the tokens' probabilities, from 0 to 1.
     #[serde(serialize_with = "number::probability")]
     #[schemars(with = "f32", range(min = 0, max = 1))]
     pub confidence: f32,
-    /// How the speaker sounds, e.g. `happy`, where the model tells.
+    /// Emotion of the speaker, e.g. `happy`, if the model recognizes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub emotion: Option<String>,
-    /// What is heard besides speech, e.g. `laughter`, where the model tells.
+    /// Audio event other than speech, e.g. `laughter`, if the model recognizes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<String>,
-    /// In order; absent when the recognizer gives no times of words.
+    /// Words in order; absent if the recognizer gives no word times.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub words: Vec<Word>,
 }
@@ -108,15 +111,15 @@ pub struct Segment {
 #[serde(deny_unknown_fields)]
 pub struct Word {
     /// Seconds from the start of the recording.
-    #[serde(serialize_with = "number::thousandths")]
+    #[serde(serialize_with = "number::three_decimals")]
     #[schemars(with = "f64", range(min = 0))]
     pub start: f64,
     /// Seconds from the start of the recording, not before `start`.
-    #[serde(serialize_with = "number::thousandths")]
+    #[serde(serialize_with = "number::three_decimals")]
     #[schemars(with = "f64", range(min = 0))]
     pub end: f64,
     pub text: String,
-    /// From 0 to 1.
+    /// Probability of the word, from 0 to 1.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -124,49 +127,49 @@ pub struct Word {
     )]
     #[schemars(with = "Option<f32>", range(min = 0, max = 1))]
     pub confidence: Option<f32>,
-    /// Who speaks, where that differs from the segment's speaker.
+    /// Speaker, if different from the segment's speaker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub speaker: Option<u32>,
 }
 
-/// What the transcription took.
+/// Time that the transcription took.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Processing {
-    /// RFC 3339, when the transcript was made.
+    /// Time at which the transcript was finished, in RFC 3339.
     #[schemars(extend("format" = "date-time"))]
     pub finished_at: String,
-    /// Elapsed seconds, from opening the recording to the last segment.
-    #[serde(serialize_with = "number::thousandths")]
+    /// Wall time in seconds, from opening the recording to the last segment.
+    #[serde(serialize_with = "number::three_decimals")]
     #[schemars(with = "f64", range(min = 0))]
     pub wall_seconds: f64,
-    /// Seconds of one core, over all stages.
-    #[serde(serialize_with = "number::thousandths")]
+    /// CPU time of all stages in seconds.
+    #[serde(serialize_with = "number::three_decimals")]
     #[schemars(with = "f64", range(min = 0))]
     pub cpu_seconds: f64,
-    /// Seconds of audio per second of one core: the headline figure.
-    #[serde(serialize_with = "number::thousandths")]
+    /// Seconds of audio transcribed per second of CPU time.
+    #[serde(serialize_with = "number::three_decimals")]
     #[schemars(with = "f64", range(min = 0))]
     pub audio_seconds_per_core_second: f64,
-    /// Seconds of one core per stage, in order of the pipeline: decode, vad, recognize, and
-    /// punctuate, speakers where these were done.
+    /// Stages in order of the pipeline: decode, vad, recognize, and punctuate and speakers if they
+    /// ran.
     pub stages: Vec<Stage>,
 }
 
-/// A stage of the pipeline and the seconds of one core that it took.
+/// A stage of the pipeline and its CPU time in seconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Stage {
     pub name: String,
-    #[serde(serialize_with = "number::thousandths")]
+    #[serde(serialize_with = "number::three_decimals")]
     #[schemars(with = "f64", range(min = 0))]
     pub seconds: f64,
 }
 
 impl Segment {
-    /// How renderings for people name who speaks, counted from 1: by channel if the channels were
-    /// kept apart, by speaker if speakers were told apart.
-    pub(crate) fn voice(&self) -> Option<String> {
+    /// Returns the name of the speaker in renderings for people, counted from 1: the channel if the
+    /// channels were split, the speaker if speakers were distinguished.
+    pub(crate) fn speaker_label(&self) -> Option<String> {
         let channel = self.channel.map(|channel| format!("Channel {}", u64::from(channel) + 1));
         let speaker = self.speaker.map(|speaker| format!("Speaker {}", u64::from(speaker) + 1));
         match (channel, speaker) {

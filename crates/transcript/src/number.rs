@@ -1,14 +1,14 @@
-//! How numbers are written: rounded to what they mean, and always numbers (JSON has no NaN; serde
-//! would write `null`, which could not be read back).
+//! Serializes numbers rounded to their precision. NaN and infinities become 0, because JSON has
+//! neither and serde would write `null`, which could not be read back.
 
 use serde::Serializer;
 
-/// To a thousandth: milliseconds for seconds. What is not finite becomes 0.
-pub(crate) fn thousandths<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+/// Rounds to three decimals, milliseconds where the unit is seconds. NaN and infinities become 0.
+pub(crate) fn three_decimals<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(rounded(*value, 1e3))
 }
 
-/// Rounds a probability to four digits; NaN becomes 0.
+/// Rounds a probability to four decimals; NaN becomes 0.
 pub(crate) fn probability<S: Serializer>(value: &f32, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(rounded(f64::from(*value).clamp(0.0, 1.0), 1e4))
 }
@@ -33,11 +33,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rounds_to_the_unit_and_never_leaves_the_numbers() {
+    fn rounds_and_replaces_values_that_are_not_finite() {
         assert_eq!(rounded(1.230_000_019, 1e3), 1.23);
         assert_eq!(rounded(f64::from(0.1_f32), 1e4), 0.1);
-        for wild in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX] {
-            assert_eq!(rounded(wild, 1e3), 0.0);
+        for not_finite in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX] {
+            assert_eq!(rounded(not_finite, 1e3), 0.0);
         }
     }
 }

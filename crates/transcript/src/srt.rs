@@ -1,19 +1,19 @@
-//! SubRip. There is no standard; this is what players agree on: a number, the times with a decimal
-//! comma, the text, an empty line.
+//! Renders SubRip. There is no standard; players agree on a number, the times with a decimal comma,
+//! the text, and an empty line.
 
 use std::fmt::Write;
 
 use crate::{
     Transcript,
-    cue::{Label, cues, label_in_text},
+    cue::{SpeakerLabel, cues, text_label},
 };
 
 pub(crate) fn render(transcript: &Transcript) -> String {
     let mut srt = String::new();
-    for (index, cue) in cues(transcript, Label::InText).into_iter().enumerate() {
-        // There is no escape for what readers take for a line of times.
+    for (index, cue) in cues(transcript, SpeakerLabel::InText).into_iter().enumerate() {
+        // SubRip has no escape for `-->`, which readers take for a line of times.
         let text = cue.lines.join("\n").replace("-->", "→");
-        let label = label_in_text(cue.voice.as_deref());
+        let label = text_label(cue.speaker.as_deref());
         let (start, end) = (timestamp(cue.start), timestamp(cue.end));
         let separator = if index == 0 { "" } else { "\n" };
         let _infallible =

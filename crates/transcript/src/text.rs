@@ -1,13 +1,13 @@
-//! Text as it is shown: cleaned of what breaks a line or hides, and measured in cells.
+//! Text for display: cleaned of line breaks and hidden characters, and measured in columns.
 
 use std::ops::Range;
 
 use unicode_width::UnicodeWidthChar;
 
-/// Puts text on one line and takes out what would break a file's structure or show other than it
-/// reads: line separators of any kind, control characters, bidirectional overrides (an unclosed one
-/// would turn around the rest of the line), byte order marks and noncharacters. Runs of spaces
-/// become one. Empty if nothing visible is left.
+/// Puts text on one line: line separators of any kind become spaces, and runs of spaces become one.
+/// Removes characters that would break the structure of a file or falsify the display: control
+/// characters, bidirectional overrides (an unclosed one would reverse the rest of the line), byte
+/// order marks and noncharacters. Returns an empty string if nothing visible remains.
 pub(crate) fn clean(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     for c in text.chars() {
@@ -19,12 +19,12 @@ pub(crate) fn clean(text: &str) -> String {
             clean.push(c);
         }
     }
-    let visible = clean.chars().any(|c| !c.is_whitespace() && cells(c) > 0);
+    let visible = clean.chars().any(|c| !c.is_whitespace() && columns(c) > 0);
     if visible { clean.trim().to_owned() } else { String::new() }
 }
 
 fn is_breaking_space(c: char) -> bool {
-    // Not Unicode whitespace, yet some readers break lines at the information separators.
+    // The information separators are not Unicode whitespace, but some readers break lines at them.
     let separator = ('\u{1c}'..='\u{1f}').contains(&c);
     let no_break = matches!(c, '\u{a0}' | '\u{2007}' | '\u{202f}');
     separator || (c.is_whitespace() && !no_break)
@@ -41,51 +41,51 @@ fn is_hidden(c: char) -> bool {
         || matches!(u32::from(c) & 0xffff, 0xfffe | 0xffff)
 }
 
-/// Columns of a terminal or a subtitle: 2 for full-width characters, 0 for combining ones (Unicode
-/// Standard Annex #11).
-fn cells(c: char) -> usize {
+/// Returns the width of a character in columns: 2 for full-width characters, 0 for combining ones
+/// (Unicode Standard Annex #11).
+fn columns(c: char) -> usize {
     c.width().unwrap_or(0)
 }
 
-/// Cells of a short text.
+/// Returns the width of a text in columns. Takes time in proportion to its length.
 pub(crate) fn width(text: &str) -> usize {
-    text.chars().map(cells).sum()
+    text.chars().map(columns).sum()
 }
 
-/// A text whose every stretch is measured in constant time.
+/// A text with precomputed widths, so that any range is measured in constant time.
 #[derive(Debug)]
-pub(crate) struct Measured<'a> {
+pub(crate) struct MeasuredText<'a> {
     text: &'a str,
-    /// Cells before each byte, and the whole width at the end.
-    before: Vec<u32>,
+    /// Columns before each byte, and the width of the whole text at the end.
+    columns_before: Vec<u32>,
 }
 
-impl<'a> Measured<'a> {
+impl<'a> MeasuredText<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
-        let mut before = Vec::with_capacity(text.len() + 1);
+        let mut columns_before = Vec::with_capacity(text.len() + 1);
         let mut total = 0;
         for c in text.chars() {
-            before.extend(std::iter::repeat_n(total, c.len_utf8()));
-            total += cells(c) as u32;
+            columns_before.extend(std::iter::repeat_n(total, c.len_utf8()));
+            total += columns(c) as u32;
         }
-        before.push(total);
-        Self { text, before }
+        columns_before.push(total);
+        Self { text, columns_before }
     }
 
     pub(crate) fn text(&self) -> &'a str {
         self.text
     }
 
-    /// Without the spaces at either end.
+    /// Returns `range` without the spaces at either end.
     pub(crate) fn trimmed(&self, range: Range<usize>) -> Range<usize> {
         let slice = &self.text[range.clone()];
         let start = range.end - slice.trim_start().len();
         start..start + slice.trim().len()
     }
 
-    /// Cells of the bytes in `range`.
+    /// Returns the width in columns of the bytes in `range`.
     pub(crate) fn width(&self, range: Range<usize>) -> usize {
-        (self.before[range.end] - self.before[range.start]) as usize
+        (self.columns_before[range.end] - self.columns_before[range.start]) as usize
     }
 }
 
@@ -94,21 +94,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cleaning_leaves_one_line_of_what_can_be_seen() {
+    fn cleaning_leaves_one_line_of_visible_text() {
         assert_eq!(clean("  a\r\n\r\nb\u{2028}c\u{85}d\te  "), "a b c d e");
         assert_eq!(clean("a\0b\u{1b}[31m\u{feff}"), "ab[31m");
         assert_eq!(clean("\u{202e}evil\u{2066}"), "evil");
         assert_eq!(clean("a\u{1c}b"), "a b");
-        assert_eq!(clean("5\u{a0}km"), "5\u{a0}km", "a no-break space holds");
+        assert_eq!(clean("5\u{a0}km"), "5\u{a0}km", "a no-break space is kept");
         assert_eq!(clean("مرحبا\u{200f} 👩\u{200d}🚀"), "مرحبا\u{200f} 👩\u{200d}🚀");
-        for nothing in ["", " \n ", "\u{a0}", "\u{200b}\u{200d}", "\u{feff}"] {
-            assert_eq!(clean(nothing), "", "{nothing:?}");
+        for invisible in ["", " \n ", "\u{a0}", "\u{200b}\u{200d}", "\u{feff}"] {
+            assert_eq!(clean(invisible), "", "{invisible:?}");
         }
     }
 
     #[test]
     fn full_width_characters_count_twice() {
-        let measured = Measured::new("ab 你好e\u{301}");
+        let measured = MeasuredText::new("ab 你好e\u{301}");
         assert_eq!(measured.width(0..measured.text().len()), 8);
         assert_eq!(measured.width(3..9), 4);
         assert_eq!(measured.trimmed(0..3), 0..2);

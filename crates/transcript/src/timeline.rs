@@ -1,38 +1,40 @@
-//! When each part of a segment's text is said.
+//! The times at which each part of a segment's text is spoken.
 
-use crate::{Segment, Word, text::Measured};
+use crate::{Segment, Word, text::MeasuredText};
 
-/// Milliseconds past which nothing is believed: no recording lasts ten thousand hours.
-const LATEST: f64 = 36_000_000_000.0;
+/// Maximum time in milliseconds, ten thousand hours. No recording is that long.
+const MAX_MS: f64 = 36_000_000_000.0;
 
-/// Seconds to milliseconds; what is no time becomes 0.
+/// Converts seconds to milliseconds. NaN and negative times become 0.
 pub(crate) fn milliseconds(seconds: f64) -> u64 {
-    // A cast takes NaN to 0.
-    (seconds * 1000.0).round().clamp(0.0, LATEST) as u64
+    // The cast turns NaN into 0.
+    (seconds * 1000.0).round().clamp(0.0, MAX_MS) as u64
 }
 
-/// Stretches of text whose times are known, in order; between their ends time runs with the cells,
-/// since a full-width character takes about as long to say as two letters.
+/// Spans of text whose times are known, in order. Within a span, time is proportional to the width of
+/// the text, because speaking a full-width character takes about as long as two letters.
 #[derive(Debug)]
 pub(crate) struct Timeline<'a> {
-    text: &'a Measured<'a>,
+    text: &'a MeasuredText<'a>,
     spans: Vec<Span>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Span {
-    /// Bytes.
+    /// First byte of the text.
     from: usize,
+    /// Byte after the end of the text.
     to: usize,
-    /// Milliseconds.
+    /// Start in milliseconds.
     start: u64,
+    /// End in milliseconds.
     end: u64,
 }
 
 impl<'a> Timeline<'a> {
-    /// From the segment's words where they are the words of `text` (the segment's, cleaned), else
-    /// from its start and end alone.
-    pub(crate) fn new(segment: &Segment, text: &'a Measured<'a>) -> Self {
+    /// Takes the times of the segment's words if they match `text`, the segment's cleaned text, else
+    /// only its start and end.
+    pub(crate) fn new(segment: &Segment, text: &'a MeasuredText<'a>) -> Self {
         let start = milliseconds(segment.start);
         let whole = Span {
             from: 0,
@@ -44,7 +46,7 @@ impl<'a> Timeline<'a> {
         Self { text, spans }
     }
 
-    /// When the text from `byte` on begins to be said.
+    /// Returns the time at which the text from `byte` on begins.
     pub(crate) fn start_at(&self, byte: usize) -> u64 {
         let next = self.spans.partition_point(|span| span.to <= byte);
         match self.spans.get(next) {
@@ -53,7 +55,7 @@ impl<'a> Timeline<'a> {
         }
     }
 
-    /// When the text up to `byte` has been said.
+    /// Returns the time at which the text before `byte` ends.
     pub(crate) fn end_at(&self, byte: usize) -> u64 {
         let next = self.spans.partition_point(|span| span.from < byte);
         match next.checked_sub(1) {
@@ -63,31 +65,31 @@ impl<'a> Timeline<'a> {
     }
 
     fn time(&self, span: &Span, byte: usize) -> u64 {
-        let said = self.text.width(span.from..byte) as u64;
+        let spoken = self.text.width(span.from..byte) as u64;
         let all = self.text.width(span.from..span.to).max(1) as u64;
-        span.start + (span.end - span.start) * said / all
+        span.start + (span.end - span.start) * spoken / all
     }
 }
 
-/// Finds the words one after the other in the text, where punctuation may stand between them.
-/// `None` if there are no words or the text says something else.
+/// Finds the words in the text in order, with punctuation allowed between them. Returns `None` if
+/// there are no words or the text differs from them.
 fn word_spans(words: &[Word], text: &str, whole: Span) -> Option<Vec<Span>> {
     let mut spans: Vec<Span> = Vec::with_capacity(words.len());
     let mut byte = 0;
     let mut time = whole.start;
     for word in words {
-        let sought = crate::text::clean(&word.text);
-        if sought.is_empty() {
+        let wanted = crate::text::clean(&word.text);
+        if wanted.is_empty() {
             continue;
         }
-        while !text[byte..].starts_with(&sought) {
+        while !text[byte..].starts_with(&wanted) {
             let between = text[byte..].chars().next().filter(|c| !c.is_alphanumeric())?;
             byte += between.len_utf8();
         }
         let start = milliseconds(word.start).clamp(time, whole.end);
         let end = milliseconds(word.end).clamp(start, whole.end);
-        spans.push(Span { from: byte, to: byte + sought.len(), start, end });
-        byte += sought.len();
+        spans.push(Span { from: byte, to: byte + wanted.len(), start, end });
+        byte += wanted.len();
         time = end;
     }
     let all_found = !spans.is_empty() && !text[byte..].contains(char::is_alphanumeric);
@@ -118,16 +120,16 @@ mod tests {
     }
 
     #[test]
-    fn without_words_time_runs_with_the_cells() {
-        let text = Measured::new("ab你好");
+    fn without_words_time_is_proportional_to_width() {
+        let text = MeasuredText::new("ab你好");
         let timeline = Timeline::new(&segment(text.text(), &[]), &text);
         assert_eq!((timeline.start_at(0), timeline.end_at(2)), (1000, 2333));
         assert_eq!((timeline.start_at(5), timeline.end_at(8)), (3666, 5000));
     }
 
     #[test]
-    fn words_give_the_times_and_punctuation_goes_with_them() {
-        let text = Measured::new("“Hello,” she said.");
+    fn words_give_the_times_and_include_their_punctuation() {
+        let text = MeasuredText::new("“Hello,” she said.");
         let words = [(1.5, 2.0, " Hello"), (3.0, 3.25, " she"), (3.25, 4.0, " said.")];
         let timeline = Timeline::new(&segment(text.text(), &words), &text);
         let she = text.text().find("she").unwrap_or_default();
@@ -142,15 +144,15 @@ mod tests {
             &[(1.5, 2.0, "Hello")],
             &[(1.5, 2.0, "Hello"), (2.0, 3.0, "world"), (3.0, 4.0, "again")],
         ] {
-            let text = Measured::new("Hello world");
+            let text = MeasuredText::new("Hello world");
             let timeline = Timeline::new(&segment(text.text(), words), &text);
             assert_eq!((timeline.start_at(0), timeline.end_at(11)), (1000, 5000), "{words:?}");
         }
     }
 
     #[test]
-    fn wild_times_stay_inside_the_segment_and_run_forward() {
-        let text = Measured::new("a b c");
+    fn invalid_times_are_kept_inside_the_segment_and_in_order() {
+        let text = MeasuredText::new("a b c");
         let words = [(f64::NAN, 9e99, "a"), (-3.0, f64::NEG_INFINITY, "b"), (2.0, 1.0, "c")];
         let timeline = Timeline::new(&segment(text.text(), &words), &text);
         let times: Vec<u64> = [0, 2, 4].map(|byte| timeline.start_at(byte)).to_vec();

@@ -1,9 +1,9 @@
-//! Plain text: a line per segment, an empty line where nobody spoke for a while.
+//! Renders plain text: one line per segment, and an empty line after a pause.
 
-use crate::{Transcript, cue::label_in_text, text, timeline::milliseconds};
+use crate::{Transcript, cue::text_label, text, timeline::milliseconds};
 
-/// Milliseconds of silence that begin a new paragraph.
-const PAUSE: u64 = 2000;
+/// Silence in milliseconds after which a new paragraph begins.
+const PARAGRAPH_PAUSE_MS: u64 = 2000;
 
 pub(crate) fn render(transcript: &Transcript) -> String {
     let mut txt = String::new();
@@ -14,10 +14,10 @@ pub(crate) fn render(transcript: &Transcript) -> String {
             continue;
         }
         let (start, end) = (milliseconds(segment.start), milliseconds(segment.end));
-        if silent_since.is_some_and(|since| start > since + PAUSE) {
+        if silent_since.is_some_and(|since| start > since + PARAGRAPH_PAUSE_MS) {
             txt.push('\n');
         }
-        txt.push_str(&label_in_text(segment.voice().as_deref()));
+        txt.push_str(&text_label(segment.speaker_label().as_deref()));
         txt.push_str(&line);
         txt.push('\n');
         silent_since = silent_since.max(Some(end));

@@ -1,18 +1,18 @@
-//! WebVTT, <https://www.w3.org/TR/webvtt1/>.
+//! Renders WebVTT, <https://www.w3.org/TR/webvtt1/>.
 
 use std::fmt::Write;
 
 use crate::{
     Transcript,
-    cue::{Label, cues},
+    cue::{SpeakerLabel, cues},
 };
 
 pub(crate) fn render(transcript: &Transcript) -> String {
     let mut vtt = "WEBVTT\n\n".to_owned();
-    for (index, cue) in cues(transcript, Label::Apart).into_iter().enumerate() {
+    for (index, cue) in cues(transcript, SpeakerLabel::Markup).into_iter().enumerate() {
         let text = escape(&cue.lines.join("\n"));
-        // The end tag may be left out where one voice speaks the whole cue.
-        let voice = cue.voice.map_or_else(String::new, |voice| format!("<v {voice}>"));
+        // The end tag may be omitted if the voice tag spans the whole cue.
+        let voice = cue.speaker.map_or_else(String::new, |speaker| format!("<v {speaker}>"));
         let separator = if index == 0 { "" } else { "\n" };
         let (start, end) = (timestamp(cue.start), timestamp(cue.end));
         let _infallible = write!(vtt, "{separator}{start} --> {end}\n{voice}{text}\n");
@@ -20,7 +20,7 @@ pub(crate) fn render(transcript: &Transcript) -> String {
     vtt
 }
 
-/// `-->` needs no rule of its own: its `>` is escaped.
+/// Escapes markup. `-->` needs no rule of its own, because its `>` is escaped.
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -1,4 +1,4 @@
-//! The examples of docs/transcripts.md are what the code writes.
+//! The examples in docs/transcripts.md are the output of the code.
 
 use std::{error::Error, fs};
 
@@ -6,14 +6,14 @@ use transcript::{Format, Transcript};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/transcripts.md");
 
-/// The code block of the page in `format`. Its last empty lines may be missing.
+/// Returns the code block of the page in `format`. Its last empty lines may be missing.
 fn example(page: &str, format: Format) -> Option<&str> {
     let (_, rest) = page.split_once(&format!("\n```{format}\n"))?;
     rest.split_once("```\n").map(|(example, _)| example)
 }
 
 #[test]
-fn the_examples_are_what_is_written() -> Result<(), Box<dyn Error>> {
+fn the_examples_match_the_output() -> Result<(), Box<dyn Error>> {
     let page = fs::read_to_string(PAGE)?;
     let json = example(&page, Format::Json).ok_or("no example in JSON")?;
     let transcript = Transcript::from_json(json.as_bytes())?;

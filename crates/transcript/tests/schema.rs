@@ -1,4 +1,4 @@
-//! The published schema is what the types give, and tells right transcripts from wrong ones.
+//! The published schema matches the types, accepts valid transcripts and refuses invalid ones.
 
 use std::{error::Error, fs};
 
@@ -8,9 +8,9 @@ use transcript::{InvalidTranscript, Transcript};
 const SCHEMA: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/schemas/transcript.v1.schema.json");
 
-/// `UPDATE_SCHEMAS=1 cargo test -p transcript` writes the file anew.
+/// `UPDATE_SCHEMAS=1 cargo test -p transcript` updates the file.
 #[test]
-fn the_published_schema_is_what_the_types_give() -> Result<(), Box<dyn Error>> {
+fn the_published_schema_matches_the_types() -> Result<(), Box<dyn Error>> {
     let schema = transcript::json_schema();
     if std::env::var_os("UPDATE_SCHEMAS").is_some() {
         fs::write(SCHEMA, serde_json::to_string_pretty(&schema)? + "\n")?;
@@ -67,6 +67,12 @@ fn example() -> Value {
     })
 }
 
+/// Returns an error's message with those of its causes.
+fn chain(error: &dyn Error) -> String {
+    let cause = error.source().map_or_else(String::new, |cause| format!(": {}", chain(cause)));
+    format!("{error}{cause}")
+}
+
 fn read(value: &Value) -> Result<Transcript, InvalidTranscript> {
     Transcript::from_json(value.to_string().as_bytes())
 }
@@ -75,19 +81,17 @@ fn read(value: &Value) -> Result<Transcript, InvalidTranscript> {
 fn an_example_is_valid_and_reads_back_the_same() -> Result<(), Box<dyn Error>> {
     let validator = jsonschema::validator_for(&transcript::json_schema())?;
     let transcript = read(&example())?;
-    for json in [transcript.to_json_pretty(), transcript.to_json_compact()] {
-        let written: Value = serde_json::from_str(&json)?;
-        assert_eq!(written, example());
-        assert!(validator.is_valid(&written));
-        assert_eq!(Transcript::from_json(json.as_bytes())?, transcript);
-    }
-    assert!(transcript.to_json_pretty().ends_with("}\n"));
-    assert!(!transcript.to_json_compact().contains('\n'));
+    let json = transcript.to_json_pretty();
+    let written: Value = serde_json::from_str(&json)?;
+    assert_eq!(written, example());
+    assert!(validator.is_valid(&written));
+    assert_eq!(Transcript::from_json(json.as_bytes())?, transcript);
+    assert!(json.ends_with("}\n"));
     Ok(())
 }
 
 #[test]
-fn what_is_optional_may_be_left_out() -> Result<(), Box<dyn Error>> {
+fn optional_fields_may_be_omitted() -> Result<(), Box<dyn Error>> {
     let validator = jsonschema::validator_for(&transcript::json_schema())?;
     let mut sparse = example();
     let optional = [
@@ -105,11 +109,11 @@ fn what_is_optional_may_be_left_out() -> Result<(), Box<dyn Error>> {
 }
 
 #[test]
-fn what_is_wrong_is_refused_by_schema_and_reader_alike() -> Result<(), Box<dyn Error>> {
+fn schema_and_reader_refuse_the_same_errors() -> Result<(), Box<dyn Error>> {
     let validator = jsonschema::validator_for(&transcript::json_schema())?;
     let wrong = [
-        ("/version", json!(2), "transcript has version 2, this program understands 1"),
-        ("/version", json!("1"), "transcript has version \"1\", this program understands 1"),
+        ("/version", json!(2), "transcript has version 2; this program supports version 1"),
+        ("/version", json!("1"), "transcript has version \"1\"; this program supports version 1"),
         ("/version", json!(null), "there is no `version`"),
         ("/source/size", json!(-1), "integer `-1`"),
         ("/source/duration", json!(-1.0), "-1 is negative"),
@@ -126,25 +130,25 @@ fn what_is_wrong_is_refused_by_schema_and_reader_alike() -> Result<(), Box<dyn E
         let mut transcript = example();
         *transcript.pointer_mut(pointer).ok_or(pointer)? = value;
         assert!(!validator.is_valid(&transcript), "{pointer}: {transcript:#}");
-        let error = read(&transcript).err().ok_or(pointer)?.to_string();
+        let error = chain(&read(&transcript).err().ok_or(pointer)?);
         assert!(error.contains(reason), "{pointer}: {error}");
     }
     Ok(())
 }
 
 #[test]
-fn the_reader_looks_at_the_version_first() {
+fn the_reader_checks_the_version_first() {
     let refused = |bytes: &[u8]| {
-        Transcript::from_json(bytes).map_or_else(|error| error.to_string(), |_| "read".to_owned())
+        Transcript::from_json(bytes).map_or_else(|error| chain(&error), |_| "read".to_owned())
     };
     assert_eq!(
         refused(br#"{"version": 7, "anything": "else"}"#),
-        "transcript has version 7, this program understands 1"
+        "transcript has version 7; this program supports version 1"
     );
     assert!(refused(b"[1]").contains("not a JSON object"));
     assert!(refused(b"").contains("not a JSON object"));
     assert!(refused(br#"{"version": 1, "version": 1}"#).contains("duplicate field"));
-    assert!(refused(b"{\"version\": 1, \"x\": \"\xff\"}").contains("not UTF-8"));
+    assert!(refused(b"{\"version\": 1, \"x\": \"\xff\"}").contains("not valid UTF-8"));
     let mut backwards = example();
     backwards["segments"][0]["end"] = json!(0.1);
     assert!(refused(backwards.to_string().as_bytes()).contains("ends at 0.1, before its start"));
@@ -156,7 +160,7 @@ fn numbers_are_written_rounded_and_never_as_null() -> Result<(), Box<dyn Error>>
     transcript.segments[0].start = 0.379_999_995;
     transcript.segments[0].confidence = f32::NAN;
     transcript.processing.audio_seconds_per_core_second = f64::INFINITY;
-    let written: Value = serde_json::from_str(&transcript.to_json_compact())?;
+    let written: Value = serde_json::from_str(&transcript.to_json_pretty())?;
     assert_eq!(written["segments"][0]["start"], json!(0.38));
     assert_eq!(written["segments"][0]["confidence"], json!(0.0));
     assert_eq!(written["processing"]["audio_seconds_per_core_second"], json!(0.0));

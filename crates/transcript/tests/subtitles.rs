@@ -1,4 +1,5 @@
-//! Subtitles of hostile transcripts, read back by a parser that is not ours (the `subtp` crate).
+//! Subtitles of hostile transcripts are valid, according to an independent parser (the `subtp`
+//! crate).
 
 use std::{collections::BTreeMap, error::Error, time::Duration};
 
@@ -10,34 +11,34 @@ use subtp::{
 use transcript::{Format, Pipeline, Processing, Segment, Source, Transcript, Word};
 use unicode_width::UnicodeWidthChar;
 
-/// A cue as a third party reads it.
+/// A cue as `subtp` parses it.
 #[derive(Debug)]
-struct Read {
+struct ParsedCue {
     start: Duration,
     end: Duration,
     channel: Option<String>,
     lines: Vec<String>,
 }
 
-fn read_srt(srt: &str) -> Result<Vec<Read>, Box<dyn Error>> {
+fn read_srt(srt: &str) -> Result<Vec<ParsedCue>, Box<dyn Error>> {
     let parsed = SubRip::parse(srt)?;
     let numbers: Vec<u32> = parsed.subtitles.iter().map(|cue| cue.sequence).collect();
     assert_eq!(numbers, (1..=numbers.len() as u32).collect::<Vec<_>>());
     let cues = parsed.subtitles.into_iter().map(|cue| {
         let mut lines = cue.text;
-        // Texts in these tests have no such beginning of their own.
+        // No text in these tests begins like a label.
         let label = lines[0].strip_prefix("Channel ").and_then(|rest| rest.split_once(": "));
         let label = label.map(|(number, rest)| (format!("Channel {number}"), rest.to_owned()));
         let channel = label.map(|(channel, rest)| {
             lines[0] = rest;
             channel
         });
-        Read { start: cue.start.into(), end: cue.end.into(), channel, lines }
+        ParsedCue { start: cue.start.into(), end: cue.end.into(), channel, lines }
     });
     Ok(cues.collect())
 }
 
-fn read_vtt(vtt: &str) -> Result<Vec<Read>, Box<dyn Error>> {
+fn read_vtt(vtt: &str) -> Result<Vec<ParsedCue>, Box<dyn Error>> {
     let blocks = WebVtt::parse(vtt)?.blocks;
     let cues = blocks.into_iter().map(|block| {
         let VttBlock::Que(cue) = block else { panic!("not a cue: {block:?}") };
@@ -53,7 +54,7 @@ fn read_vtt(vtt: &str) -> Result<Vec<Read>, Box<dyn Error>> {
         let unescape =
             |line: String| line.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
         let lines = lines.into_iter().map(unescape).collect();
-        Read { start: cue.timings.start.into(), end: cue.timings.end.into(), channel, lines }
+        ParsedCue { start: cue.timings.start.into(), end: cue.timings.end.into(), channel, lines }
     });
     Ok(cues.collect())
 }
@@ -62,8 +63,8 @@ fn width(text: &str) -> usize {
     text.chars().map(|c| c.width().unwrap_or(0)).sum()
 }
 
-/// What holds for every subtitle file.
-fn check(cues: &[Read]) {
+/// Checks the properties of all subtitle files.
+fn check(cues: &[ParsedCue]) {
     let mut ends: BTreeMap<&Option<String>, Duration> = BTreeMap::new();
     assert!(cues.is_sorted_by_key(|cue| cue.start), "out of order: {cues:#?}");
     for cue in cues {
@@ -78,7 +79,8 @@ fn check(cues: &[Read]) {
     }
 }
 
-/// Nothing of the text is lost: letters in order, whatever was done to spaces and hidden characters.
+/// Returns the letters of the text in order, without spaces and hidden characters. They must all be in
+/// the subtitles.
 fn letters<'a>(texts: impl Iterator<Item = &'a str>) -> String {
     texts.flat_map(str::chars).filter(|c| c.is_alphanumeric() && c.width() > Some(0)).collect()
 }
@@ -121,7 +123,7 @@ fn segment(start: f64, end: f64, text: &str) -> Segment {
     Segment { start, end, text: text.to_owned(), confidence: 1.0, ..Segment::default() }
 }
 
-/// Pieces that break careless writers, between arbitrary characters.
+/// Generates arbitrary text mixed with strings that break careless writers.
 fn hostile_text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         4 => "[a-zA-Z ,.!?']{1,40}",
@@ -177,7 +179,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn hostile_transcripts_give_sound_subtitles(
+    fn hostile_transcripts_give_valid_subtitles(
         segments in proptest::collection::vec(hostile_segment(), 0..6),
     ) {
         let transcript = transcript(segments);
@@ -185,7 +187,7 @@ proptest! {
             let mut segments: Vec<_> =
                 transcript.segments.iter().filter(|segment| segment.channel == channel).collect();
             if segments.len() > 1 {
-                // Several are put in order of time; the letters of one are in order anyway.
+                // Several segments may be reordered by time; only for one the order is known.
                 segments.clear();
             }
             letters(segments.into_iter().map(|segment| segment.text.as_str()))
@@ -196,13 +198,13 @@ proptest! {
             let cues = cues.map_err(|error| TestCaseError::fail(error.to_string()))?;
             check(&cues);
             for channel in transcript.segments.iter().map(|segment| segment.channel) {
-                let said = spoken(channel);
-                if said.is_empty() {
+                let expected = spoken(channel);
+                if expected.is_empty() {
                     continue;
                 }
                 let label = channel.map(|c| format!("Channel {}", u64::from(c) + 1));
                 let shown = cues.iter().filter(|cue| cue.channel == label);
-                prop_assert_eq!(letters(shown.flat_map(|cue| &cue.lines).map(String::as_str)), said);
+                prop_assert_eq!(letters(shown.flat_map(|cue| &cue.lines).map(String::as_str)), expected);
             }
         }
         let txt = transcript.render(Format::Txt);
@@ -225,9 +227,9 @@ fn an_empty_transcript_gives_valid_empty_files() -> Result<(), Box<dyn Error>> {
 }
 
 #[test]
-fn srt_survives_what_looks_like_srt() -> Result<(), Box<dyn Error>> {
-    let evil = "So:\n\n2\n00:00:00,000 --> 00:00:09,000\n\n\nI <never> said & that";
-    let srt = transcript(vec![segment(1.0, 4.5, evil)]).render(Format::Srt);
+fn srt_survives_text_that_looks_like_srt() -> Result<(), Box<dyn Error>> {
+    let hostile = "So:\n\n2\n00:00:00,000 --> 00:00:09,000\n\n\nI <never> said & that";
+    let srt = transcript(vec![segment(1.0, 4.5, hostile)]).render(Format::Srt);
     let cues = read_srt(&srt)?;
     assert_eq!(cues.len(), 1);
     assert_eq!(cues[0].lines.join(" "), "So: 2 00:00:00,000 → 00:00:09,000 I <never> said & that");
@@ -235,7 +237,7 @@ fn srt_survives_what_looks_like_srt() -> Result<(), Box<dyn Error>> {
 }
 
 #[test]
-fn vtt_escapes_its_markup() {
+fn vtt_escapes_markup() {
     let segment = Segment { channel: Some(1), ..segment(1.0, 3.0, "a < b & c --> <v Eve>d") };
     assert_eq!(
         transcript(vec![segment]).render(Format::Vtt),
@@ -269,7 +271,7 @@ fn channels_may_speak_at_once() -> Result<(), Box<dyn Error>> {
 }
 
 #[test]
-fn words_time_the_cues_of_a_long_segment() -> Result<(), Box<dyn Error>> {
+fn words_give_the_times_of_the_cues_of_a_long_segment() -> Result<(), Box<dyn Error>> {
     let text = "The first sentence was said quickly at the start of it all. \
                 The second came after a long pause, and nobody expected it.";
     let mut long = segment(0.0, 12.0, text);
@@ -284,14 +286,14 @@ fn words_time_the_cues_of_a_long_segment() -> Result<(), Box<dyn Error>> {
     let cues = read_srt(&transcript(vec![long]).render(Format::Srt))?;
     let times: Vec<_> =
         cues.iter().map(|cue| (cue.start.as_millis(), cue.end.as_millis())).collect();
-    // The second was said until 11.3 s and takes 2.9 s to read.
+    // The second cue is spoken until 11.3 s and takes 2.9 s to read.
     assert_eq!(times, [(200, 3150), (8600, 11500)]);
     assert_eq!(cues[1].lines, ["The second came after a long pause,", "and nobody expected it."]);
     Ok(())
 }
 
 #[test]
-fn plain_text_has_a_line_per_segment_and_paragraphs_at_pauses() {
+fn plain_text_has_a_line_per_segment_and_a_paragraph_per_pause() {
     let segments = vec![
         segment(0.0, 1.0, "One."),
         segment(1.5, 2.0, " Two\nlines. "),

@@ -5,7 +5,8 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use store::{Capabilities, Location, Store};
+use location::Location;
+use store::{Capabilities, Store};
 
 /// Capabilities of the stores, probed once per bucket.
 #[derive(Default)]

@@ -29,8 +29,8 @@ pub fn channel_mode(mode: job::ChannelMode) -> audio::ChannelMode {
 }
 
 /// Returns the part of a job's options that the pipeline takes.
-pub fn pipeline_options(options: &job::Options) -> pipeline::Options {
-    pipeline::Options {
+pub fn pipeline_options(options: &job::JobOptions) -> pipeline::TranscribeOptions {
+    pipeline::TranscribeOptions {
         language: options.language.clone(),
         hotwords: options.hotwords.clone(),
         punctuate: options.punctuate,

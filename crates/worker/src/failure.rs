@@ -73,11 +73,11 @@ fn read_failure(error: &io::Error, source: &str) -> Failure {
 /// Returns the failure for an error of the store while the recording is read.
 pub(crate) fn source_failure(error: &store::Error, source: &str) -> Failure {
     let code = match error.kind {
-        store::Kind::NotFound => FailureCode::SourceMissing,
-        store::Kind::Denied => FailureCode::SourceDenied,
-        store::Kind::Changed => FailureCode::SourceChanged,
-        store::Kind::TooLarge => FailureCode::SourceTooLarge,
-        store::Kind::Invalid => FailureCode::JobInvalid,
+        store::ErrorKind::NotFound => FailureCode::SourceMissing,
+        store::ErrorKind::Denied => FailureCode::SourceDenied,
+        store::ErrorKind::Changed => FailureCode::SourceChanged,
+        store::ErrorKind::TooLarge => FailureCode::SourceTooLarge,
+        store::ErrorKind::Invalid => FailureCode::JobInvalid,
         _ => FailureCode::SourceUnavailable,
     };
     caused(code, source, error)
@@ -88,9 +88,9 @@ pub(crate) fn source_failure(error: &store::Error, source: &str) -> Failure {
 pub(crate) fn output_failure(error: &store::Error, source: &str) -> Failure {
     let code = match error.kind {
         // A missing bucket is as permanent as a denied one.
-        store::Kind::NotFound | store::Kind::Denied => FailureCode::OutputDenied,
-        store::Kind::Full => FailureCode::OutputFull,
-        store::Kind::Invalid | store::Kind::TooLarge => FailureCode::JobInvalid,
+        store::ErrorKind::NotFound | store::ErrorKind::Denied => FailureCode::OutputDenied,
+        store::ErrorKind::Full => FailureCode::OutputFull,
+        store::ErrorKind::Invalid | store::ErrorKind::TooLarge => FailureCode::JobInvalid,
         _ => FailureCode::OutputUnavailable,
     };
     caused(code, source, error)

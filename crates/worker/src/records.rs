@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use job::{Done, Failed, Failure, Job, Records, Running};
+use location::Location;
 use serde::Serialize;
-use store::{Kind, Location, PutOptions, Stores};
+use store::{ErrorKind, PutOptions, Stores};
 use transcript::Format;
 
 use crate::{Completed, Transcription, failure::chain, now};
@@ -84,7 +85,7 @@ impl RecordWriter {
     async fn put<R: Serialize + Sync>(&self, uri: &str, record: &R) -> Result<(), store::Error> {
         let (store, key) = self.stores.open(&uri.parse()?)?;
         let body = serde_json::to_vec(record).map_err(|error| {
-            store::Error::new(Kind::Other, "serialize record", uri, error.to_string())
+            store::Error::new(ErrorKind::Other, "serialize record", uri, error.to_string())
         })?;
         let options =
             PutOptions { content_type: Some("application/json"), ..PutOptions::default() };

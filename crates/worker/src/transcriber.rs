@@ -3,8 +3,9 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use job::Failure;
-use speech::pipeline::{self, Control, Pipeline};
-use store::{Capabilities, Location, Stores};
+use location::Location;
+use speech::pipeline::{self, Pipeline, Session};
+use store::{Capabilities, Stores};
 use tokio_util::sync::CancellationToken;
 use transcript::{Format, Transcript};
 
@@ -19,11 +20,11 @@ use crate::{
 /// share it.
 ///
 /// ```no_run
-/// # async fn example(pipeline: speech::pipeline::Pipeline, limits: audio::Options)
+/// # async fn example(pipeline: speech::pipeline::Pipeline, limits: audio::DecodeOptions)
 /// # -> Result<(), Box<dyn std::error::Error>> {
 /// use std::{collections::BTreeSet, sync::Arc};
 ///
-/// let stores = Arc::new(store::Stores::new(store::Config::default())?);
+/// let stores = Arc::new(store::Stores::new(store::StoreConfig::default())?);
 /// let pipelines = vec![("whisper-tiny.en".to_owned(), pipeline)];
 /// let transcriber = worker::Transcriber::new(stores, pipelines, limits);
 /// let request = worker::TranscriptionRequest {
@@ -32,9 +33,9 @@ use crate::{
 ///     formats: BTreeSet::new(),
 ///     preset: None,
 ///     channels: None,
-///     options: speech::pipeline::Options::default(),
+///     options: speech::pipeline::TranscribeOptions::default(),
 /// };
-/// let control = Arc::new(speech::pipeline::Control::default());
+/// let control = Arc::new(speech::pipeline::Session::default());
 /// let transcription = transcriber.transcribe(&request, &control).await?;
 /// println!("{}", transcription.transcript.render(transcript::Format::Txt));
 /// # Ok(())
@@ -44,7 +45,7 @@ pub struct Transcriber {
     pub(crate) stores: Arc<Stores>,
     pub(crate) presets: Presets,
     /// Decoding options and limits, for requests that do not set their own.
-    pub(crate) decoding: audio::Options,
+    pub(crate) decoding: audio::DecodeOptions,
     capabilities: CapabilityCache,
 }
 
@@ -62,7 +63,7 @@ pub struct TranscriptionRequest {
     pub preset: Option<String>,
     /// `None`: as the decoding options of the transcriber.
     pub channels: Option<audio::ChannelMode>,
-    pub options: pipeline::Options,
+    pub options: pipeline::TranscribeOptions,
 }
 
 /// Result of a [`TranscriptionRequest`].
@@ -86,7 +87,7 @@ impl Transcriber {
     pub fn new(
         stores: Arc<Stores>,
         pipelines: Vec<(String, Pipeline)>,
-        decoding: audio::Options,
+        decoding: audio::DecodeOptions,
     ) -> Self {
         let presets = Presets::new(pipelines);
         Self { stores, presets, decoding, capabilities: CapabilityCache::default() }
@@ -104,7 +105,7 @@ impl Transcriber {
     pub async fn transcribe(
         &self,
         request: &TranscriptionRequest,
-        control: &Arc<Control>,
+        control: &Arc<Session>,
     ) -> Result<Transcription, Failure> {
         let plan = self.plan(request).await?;
         let Some((output, existing)) = &plan.output else {
@@ -141,7 +142,7 @@ impl Transcriber {
 /// Runs `work`, which `control` controls, and interrupts it once `interrupt` is cancelled.
 pub async fn interruptible<T>(
     work: impl Future<Output = T>,
-    control: &Control,
+    control: &Session,
     interrupt: &CancellationToken,
 ) -> T {
     tokio::pin!(work);

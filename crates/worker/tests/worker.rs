@@ -1,4 +1,4 @@
-//! The loop with an in-memory queue, local files and a recognizer that does what the test wants.
+//! Tests of the worker with an in-memory queue, local files and a scripted recognizer.
 //! Voice activity is the real model's: without it the tests are skipped, see `make test`.
 
 #![allow(clippy::print_stderr, clippy::unwrap_used)]
@@ -14,7 +14,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use job::{BatchId, Failed, Job, Options, Records};
+use job::{BatchId, Failed, Job, JobOptions, Records};
+use location::Location;
 use queue::{MemoryQueue, Message, Queue};
 use speech::{
     compute::Compute,
@@ -22,12 +23,12 @@ use speech::{
     recognizer::{self, Description, Hypothesis, Recognition, Recognizer},
     vad::FsmnVad,
 };
-use store::{Config, Location, Stores};
+use store::{StoreConfig, Stores};
 use tokio_util::sync::CancellationToken;
 use transcript::Transcript;
 use worker::{ComputePool, Transcriber, Worker};
 
-/// Calls a closure with the number of the call; hears "word" in everything.
+/// Recognizes "word" in every window, after calling a closure with the number of the call.
 struct Scripted<F> {
     description: Description,
     calls: AtomicUsize,
@@ -67,7 +68,7 @@ impl<F: Fn(usize) + Send + Sync> Recognizer for Scripted<F> {
     fn recognize(
         &self,
         samples: &[f32],
-        _: &recognizer::Options,
+        _: &recognizer::RecognizeOptions,
     ) -> Result<Recognition, recognizer::Error> {
         (self.script)(self.calls.fetch_add(1, Ordering::SeqCst));
         let hypothesis = Hypothesis {
@@ -78,7 +79,7 @@ impl<F: Fn(usize) + Send + Sync> Recognizer for Scripted<F> {
             log_probability: -0.1,
             ..Hypothesis::default()
         };
-        Ok(Recognition { hypotheses: vec![hypothesis], guess: None })
+        Ok(Recognition { hypotheses: vec![hypothesis], detected_language: None })
     }
 }
 
@@ -105,8 +106,8 @@ impl Fleet {
             diarizer: None,
             normalizer: None,
         };
-        let pipeline = Pipeline::new(models, pipeline::Settings::default(), pool);
-        let decoding = audio::Options {
+        let pipeline = Pipeline::new(models, pipeline::PipelineConfig::default(), pool);
+        let decoding = audio::DecodeOptions {
             limits: audio::Limits {
                 max_bytes: 1 << 30,
                 max_duration: Duration::from_secs(24 * 3600),
@@ -115,7 +116,7 @@ impl Fleet {
             channels: audio::ChannelMode::Mix,
             allow_truncated: false,
         };
-        let stores = Arc::new(Stores::new(Config::default()).unwrap());
+        let stores = Arc::new(Stores::new(StoreConfig::default()).unwrap());
         let queue = MemoryQueue::new();
         let config = worker::WorkerConfig {
             name: "test".to_owned(),
@@ -138,10 +139,10 @@ impl Fleet {
     }
 
     async fn submit(&self, name: &str) -> Job {
-        self.submit_with(name, Options::default()).await
+        self.submit_with(name, JobOptions::default()).await
     }
 
-    async fn submit_with(&self, name: &str, options: Options) -> Job {
+    async fn submit_with(&self, name: &str, options: JobOptions) -> Job {
         let batch = BatchId::generate();
         let records = Records::under(&self.uri("out"), &batch).prefix().to_owned();
         let output = self.uri(&format!("out/{name}"));
@@ -152,14 +153,14 @@ impl Fleet {
         job
     }
 
-    /// Runs until every job submitted has its record.
+    /// Runs until every submitted job has a record of its end.
     async fn run(self) -> (worker::Summary, MemoryQueue, tempfile::TempDir) {
         let drain = CancellationToken::new();
         let running = tokio::spawn(self.worker.run(drain.clone()));
         let submitted = self.submitted.into_inner();
         let start = Instant::now();
         while records(&self.root.path().join("out/.scriptorium")) < submitted {
-            assert!(start.elapsed() < Duration::from_secs(120), "jobs without an end");
+            assert!(start.elapsed() < Duration::from_secs(120), "jobs do not end");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         drain.cancel();
@@ -167,14 +168,14 @@ impl Fleet {
     }
 }
 
-/// Jobs that were done or given up, in all batches.
+/// Counts the jobs that are done or failed, in all batches.
 fn records(batches: &Path) -> usize {
     let entries = |path: PathBuf| fs::read_dir(path).into_iter().flatten().flatten();
     let of = |batch: &Path, name: &str| entries(batch.join(name)).count();
     entries(batches.to_owned()).map(|b| of(&b.path(), "done") + of(&b.path(), "failed")).sum()
 }
 
-/// Real speech, again and again.
+/// Writes a recording of a sentence, repeated.
 fn write_speech(path: &Path, seconds: usize) {
     let fixture =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/speech/sentence.wav");
@@ -193,7 +194,7 @@ fn read(path: &Path) -> Transcript {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_recording_that_changes_while_it_is_read_is_read_anew() {
+async fn a_recording_that_changes_while_it_is_read_is_read_again() {
     let path = Arc::new(std::sync::Mutex::new(PathBuf::new()));
     let changed = Arc::clone(&path);
     let fleet = Fleet::new(move |call| {
@@ -205,24 +206,24 @@ async fn a_recording_that_changes_while_it_is_read_is_read_anew() {
     });
     let Some(fleet) = fleet else { return };
     *path.lock().unwrap() = fleet.path("long.wav");
-    // Longer than what is read ahead.
+    // Longer than the bytes read ahead.
     write_speech(&fleet.path("long.wav"), 1800);
     let job = fleet.submit("long.wav").await;
     let (summary, queue, root) = fleet.run().await;
     assert_eq!((summary.retried, summary.done, summary.failed), (1, 1, 0));
-    assert_eq!(queue.depth().await.unwrap(), queue::Depth::default());
+    assert_eq!(queue.depth().await.unwrap(), queue::QueueDepth::default());
     let transcript = read(&root.path().join("out/long.wav.json"));
     assert!((transcript.source.duration - 1800.0).abs() < 1.0);
     assert!(Path::new(&root.path().join("out/.scriptorium")).join(job.batch.as_str()).is_dir());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_panic_is_that_recordings_failure_and_nobody_elses() {
+async fn a_panic_fails_only_its_own_recording() {
     let Some(fleet) = Fleet::new(|call| assert!(call >= 3, "on purpose")) else { return };
     write_speech(&fleet.path("a.wav"), 3);
     let job = fleet.submit("a.wav").await;
     let (summary, queue, root) = fleet.run().await;
-    // Two tries again, then given up.
+    // Two retries, then a dead letter.
     assert_eq!((summary.retried, summary.done, summary.failed), (2, 0, 1));
     let letters = queue.take_dead_letters(10).await.unwrap();
     assert_eq!(letters.len(), 1);
@@ -240,7 +241,7 @@ async fn a_panic_is_that_recordings_failure_and_nobody_elses() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_given_up_and_is_submitted_again_leaves_no_failure_behind() {
+async fn success_removes_the_record_of_an_earlier_failure() {
     let Some(fleet) = Fleet::new(|_| {}) else { return };
     write_speech(&fleet.path("a.wav"), 3);
     fs::create_dir(fleet.path("out")).unwrap();
@@ -258,7 +259,7 @@ async fn what_was_given_up_and_is_submitted_again_leaves_no_failure_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_done_before_is_done_at_once() {
+async fn a_second_job_finds_the_transcript_up_to_date() {
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&calls);
     let fleet = Fleet::new(move |_| {
@@ -275,11 +276,11 @@ async fn a_job_done_before_is_done_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_names_a_preset_or_the_model_that_it_is_made_around() {
+async fn a_job_asks_for_a_preset_by_its_name_or_by_its_recognizer() {
     let Some(fleet) = Fleet::new(|_| {}) else { return };
     for (file, model) in [("a.wav", "preset"), ("b.wav", "scripted"), ("c.wav", "nonesuch")] {
         write_speech(&fleet.path(file), 3);
-        let options = Options { model: Some(model.to_owned()), ..Options::default() };
+        let options = JobOptions { model: Some(model.to_owned()), ..JobOptions::default() };
         fleet.submit_with(file, options).await;
     }
     let (summary, queue, root) = fleet.run().await;

@@ -33,8 +33,8 @@ impl Default for AudioConfig {
 
 impl AudioConfig {
     /// Returns the options of the decoder.
-    pub fn options(&self) -> audio::Options {
-        audio::Options {
+    pub fn options(&self) -> audio::DecodeOptions {
+        audio::DecodeOptions {
             limits: audio::Limits {
                 max_bytes: self.max_bytes,
                 max_duration: Duration::from_secs(self.max_seconds),

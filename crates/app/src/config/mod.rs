@@ -5,6 +5,7 @@ mod compute;
 mod layers;
 mod log;
 mod models;
+mod precision;
 mod recognizer;
 mod redact;
 
@@ -28,8 +29,8 @@ pub struct Config {
     pub models: ModelsConfig,
     pub recognizer: RecognizerConfig,
     pub audio: AudioConfig,
-    pub segmentation: speech::segmenter::Options,
+    pub segmentation: speech::segmenter::SegmentationConfig,
     pub queue: queue::AmqpConfig,
-    pub store: store::Config,
+    pub store: store::StoreConfig,
     pub worker: worker::WorkerConfig,
 }

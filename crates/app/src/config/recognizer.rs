@@ -6,7 +6,9 @@ use speech::recognizer::Precision;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RecognizerConfig {
-    pub precision: Precision,
+    /// Number format of linear layers. `None`, spelled `auto`, is the fastest.
+    #[serde(with = "super::precision")]
+    pub precision: Option<Precision>,
     /// Hypotheses that beam search keeps; 1 is greedy decoding.
     pub beam_size: usize,
     /// Hotwords for every recording.
@@ -17,6 +19,6 @@ pub struct RecognizerConfig {
 
 impl Default for RecognizerConfig {
     fn default() -> Self {
-        Self { precision: Precision::Auto, beam_size: 1, hotwords: Vec::new(), normalize: false }
+        Self { precision: None, beam_size: 1, hotwords: Vec::new(), normalize: false }
     }
 }

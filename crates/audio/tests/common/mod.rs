@@ -1,4 +1,4 @@
-//! What the tests of this crate share: the fixtures, the sweep in them, and how to compare.
+//! Shared by the tests of this crate: fixtures, test signals, and comparison of signals.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 use std::f64::consts::TAU;
@@ -6,7 +6,7 @@ use std::io::Cursor;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use audio::{Block, ChannelMode, Decoder, Error, Info, Limits, MediaSource, Options, Report};
+use audio::{Block, ChannelMode, DecodeOptions, Decoder, Error, Info, Limits, MediaSource, Report};
 
 pub const RATE: f64 = 16_000.0;
 
@@ -18,8 +18,8 @@ pub fn fixture(name: &str) -> Vec<u8> {
     std::fs::read(fixtures().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
 }
 
-pub fn options(channels: ChannelMode) -> Options {
-    Options {
+pub fn options(channels: ChannelMode) -> DecodeOptions {
+    DecodeOptions {
         limits: Limits {
             max_bytes: 1 << 40,
             max_duration: Duration::from_secs(100 * 3600),
@@ -30,7 +30,7 @@ pub fn options(channels: ChannelMode) -> Options {
     }
 }
 
-pub fn mix() -> Options {
+pub fn mix() -> DecodeOptions {
     options(ChannelMode::Mix)
 }
 
@@ -47,7 +47,10 @@ impl Decoded {
     }
 }
 
-pub fn decode_source(source: Box<dyn MediaSource>, options: &Options) -> Result<Decoded, Error> {
+pub fn decode_source(
+    source: Box<dyn MediaSource>,
+    options: &DecodeOptions,
+) -> Result<Decoded, Error> {
     let mut decoder = Decoder::open(source, options)?;
     let mut channels = vec![Vec::new(); decoder.output_channels()];
     let mut block = Block::default();
@@ -58,20 +61,26 @@ pub fn decode_source(source: Box<dyn MediaSource>, options: &Options) -> Result<
             all.extend_from_slice(new);
         }
     }
-    assert!(!decoder.next_block(&mut block)?, "the end is the end");
+    assert!(!decoder.next_block(&mut block)?, "no block follows the end");
     Ok(Decoded { info: decoder.info().clone(), report: decoder.report().clone(), channels })
 }
 
-pub fn decode(bytes: impl Into<Vec<u8>>, options: &Options) -> Result<Decoded, Error> {
+/// Returns an error's message with those of its causes.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let cause = error.source().map_or_else(String::new, |cause| format!(": {}", chain(cause)));
+    format!("{error}{cause}")
+}
+
+pub fn decode(bytes: impl Into<Vec<u8>>, options: &DecodeOptions) -> Result<Decoded, Error> {
     decode_source(Box::new(Cursor::new(bytes.into())), options)
 }
 
-/// The fixtures' sweep at 16 kHz.
+/// Returns the sweep that the fixtures contain, at 16 kHz.
 pub fn sweep(samples: usize) -> Vec<f32> {
     delayed_sweep(samples, 0.0)
 }
 
-/// The sweep after `delay` seconds of silence.
+/// Returns the sweep after `delay` seconds of silence.
 pub fn delayed_sweep(samples: usize, delay: f64) -> Vec<f32> {
     let at = |t: f64| 0.5 * (TAU * (300.0 * t + 1350.0 * t * t)).sin();
     (0..samples).map(|n| at((n as f64 / RATE - delay).max(0.0)) as f32).collect()
@@ -81,23 +90,23 @@ pub fn tone(hz: f64, rate: f64, samples: usize) -> Vec<f32> {
     (0..samples).map(|n| 0.5 * (TAU * hz * n as f64 / rate).sin() as f32).collect()
 }
 
-/// How well one signal is found in another.
+/// The similarity of two signals at the best lag.
 #[derive(Debug)]
 pub struct Match {
-    /// Samples by which the second is late.
+    /// Delay of the second signal in samples.
     pub lag: isize,
     pub correlation: f64,
     pub gain: f64,
 }
 
-/// The lag, within `max_lag`, at which `heard` is most like `played`. The ends are left out: codecs
-/// fade there.
-pub fn find(played: &[f32], heard: &[f32], max_lag: usize) -> Match {
-    let (start, end) = (max_lag, played.len().min(heard.len()) - max_lag);
+/// Finds the lag, up to `max_lag`, at which `decoded` correlates best with `original`. Ignores the
+/// ends, where codecs fade.
+pub fn find(original: &[f32], decoded: &[f32], max_lag: usize) -> Match {
+    let (start, end) = (max_lag, original.len().min(decoded.len()) - max_lag);
     let at = |lag: isize| {
         let (mut xy, mut xx, mut yy) = (0.0, 0.0, 1e-12);
         for n in start..end {
-            let (x, y) = (f64::from(played[n]), f64::from(heard[n.wrapping_add_signed(lag)]));
+            let (x, y) = (f64::from(original[n]), f64::from(decoded[n.wrapping_add_signed(lag)]));
             (xy, xx, yy) = (xy + x * y, xx + x * x, yy + y * y);
         }
         Match { lag, correlation: xy / (xx * yy).sqrt(), gain: xy / xx }
@@ -111,7 +120,7 @@ pub fn rms(samples: &[f32]) -> f64 {
     (power / samples.len().max(1) as f64).sqrt()
 }
 
-/// A 32-bit float WAV of `planes`.
+/// Encodes `planes` as a 32-bit float WAV.
 pub fn wav(rate: u32, planes: &[Vec<f32>]) -> Vec<u8> {
     let spec = hound::WavSpec {
         channels: planes.len() as u16,
@@ -130,7 +139,7 @@ pub fn wav(rate: u32, planes: &[Vec<f32>]) -> Vec<u8> {
     bytes.into_inner()
 }
 
-/// A WAV header with whatever is wished in it.
+/// Returns a WAV header with the given values, valid or not.
 pub fn wav_header(tag: u16, channels: u16, rate: u32, bits: u16, riff: u32, data: u32) -> Vec<u8> {
     let align = channels * bits.div_ceil(8);
     let mut header = Vec::new();
@@ -148,7 +157,7 @@ pub fn wav_header(tag: u16, channels: u16, rate: u32, bits: u16, riff: u32, data
     header
 }
 
-/// The most memory that this process ever had, in megabytes.
+/// Returns the peak memory of this process in megabytes.
 pub fn peak_megabytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmHWM:"));

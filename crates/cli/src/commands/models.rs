@@ -5,6 +5,7 @@ use std::{collections::HashSet, fmt::Write, iter, path::PathBuf};
 use app::Config;
 use models::{Entry, Error, Library, Preset};
 use serde_json::json;
+use speech::speakers::SpeakerEncoder;
 
 use crate::{
     args::{ModelsArgs, ModelsCommand},
@@ -31,6 +32,14 @@ pub(crate) async fn run(config: &Config, args: ModelsArgs) -> anyhow::Result<u8>
             Ok(exit::SUCCESS)
         }
         ModelsCommand::Inspect { model, json } => inspect(&library, &model, json),
+        ModelsCommand::Convert { model } => {
+            let directory = directory_of(&library, &model)?;
+            let converted = models::convert(&directory)?;
+            // The first opening checks that the weights fit the network.
+            SpeakerEncoder::open(&directory, &model)?;
+            print_line(&converted.display().to_string())?;
+            Ok(exit::SUCCESS)
+        }
     }
 }
 
@@ -64,7 +73,7 @@ fn models_of(preset: &Preset) -> Vec<String> {
 
 /// Describes a model directory, installed or not. The exit code tells whether it is usable.
 fn inspect(library: &Library, model: &str, json: bool) -> anyhow::Result<u8> {
-    let inspection = models::inspect(&inspected(library, model)?)?;
+    let inspection = models::inspect(&directory_of(library, model)?)?;
     if json {
         print_json(&inspection)?;
     } else {
@@ -74,7 +83,7 @@ fn inspect(library: &Library, model: &str, json: bool) -> anyhow::Result<u8> {
 }
 
 /// Returns the directory that [`Library::open`] would open for `model`, even if it is damaged.
-fn inspected(library: &Library, model: &str) -> Result<PathBuf, Error> {
+fn directory_of(library: &Library, model: &str) -> Result<PathBuf, Error> {
     if let Ok(entry) = library.catalogue().get(model) {
         let directory = library.directory(entry);
         let missing = || Error::NotInstalled { name: entry.name.clone() };
@@ -142,7 +151,7 @@ fn verify(library: &Library, names: &[String]) -> anyhow::Result<u8> {
         match library.verify(entry) {
             Ok(()) => print_line(&format!("{}: ok", entry.name))?,
             Err(error) => {
-                print_line(&format!("{}: {error}", entry.name))?;
+                print_line(&format!("{}: {:#}", entry.name, anyhow::Error::from(error)))?;
                 code = exit::FAILURE;
             }
         }

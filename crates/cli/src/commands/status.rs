@@ -6,8 +6,9 @@ use anyhow::Context;
 use app::Config;
 use futures::{StreamExt, TryStreamExt};
 use job::{Batch, BatchId, Failed, Records};
+use location::Location;
 use serde::Serialize;
-use store::{Location, Stores};
+use store::Stores;
 
 use crate::{
     args::{StatusArgs, output_prefix},
@@ -141,7 +142,7 @@ impl Status {
             }
             let unlisted = self.tally.failed.saturating_sub(self.failures.len() as u64);
             if unlisted > 0 {
-                print_line(&format!("\nand {unlisted} failures more"))?;
+                print_line(&format!("\nand {unlisted} more failures"))?;
             }
         }
         Ok(if self.tally.failed > 0 { exit::FAILURE } else { exit::SUCCESS })

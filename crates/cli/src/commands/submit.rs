@@ -9,10 +9,11 @@ use anyhow::Context;
 use app::Config;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
-use job::{Batch, Job, Options, Records};
+use job::{Batch, Job, JobOptions, Records};
+use location::Location;
 use queue::{AmqpQueue, Message, Queue};
 use serde_json::json;
-use store::{Location, PutOptions, Stores};
+use store::{ErrorKind, PutOptions, Stores};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use worker::convert;
@@ -69,7 +70,7 @@ struct Submission {
     batch: Batch,
     output: Location,
     records: Records,
-    options: Options,
+    options: JobOptions,
     claims: Claims,
 }
 
@@ -83,12 +84,12 @@ struct Published {
 }
 
 fn is_missing(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<store::Error>().is_some_and(|error| error.kind == store::Kind::NotFound)
+    error.downcast_ref::<store::Error>().is_some_and(|error| error.kind == ErrorKind::NotFound)
 }
 
 impl Submission {
     async fn new(args: &SubmitArgs, output: Location, stores: &Stores) -> anyhow::Result<Self> {
-        let options = Options {
+        let options = JobOptions {
             formats: args.format.iter().copied().map(convert::output_format).collect(),
             model: args.model.clone(),
             ..args.recordings.options()?

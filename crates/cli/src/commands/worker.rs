@@ -4,8 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use app::{BuildOptions, Config};
 use backon::{BackoffBuilder, ExponentialBuilder};
+use location::Location;
 use queue::AmqpQueue;
-use store::{Capabilities, Location};
+use store::Capabilities;
 use tokio_util::sync::CancellationToken;
 use worker::{Transcriber, Worker};
 
@@ -17,8 +18,8 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<u8> {
     let drain = termination()?;
     let app = app::build(config, build_options(config), &download_bar()).await?;
     for prefix in &config.worker.probe {
-        let location: Location =
-            prefix.parse().map_err(|error| UsageError(format!("worker.probe: {error}")))?;
+        let location = Location::from_argument(prefix)
+            .map_err(|error| UsageError(format!("worker.probe: {error}")))?;
         let location = location.as_prefix();
         let probed = probe(&app.transcriber, &location, &drain).await?;
         let Some(capabilities) = probed else { return Ok(exit::SUCCESS) };
@@ -64,7 +65,7 @@ async fn probe(
             Err(error) => error,
         };
         let Some(delay) = delays.next() else { return Err(error) };
-        tracing::warn!(%error, ?delay, "waiting for the store");
+        tracing::warn!(error = format!("{error:#}"), ?delay, "waiting for the store");
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
             () = stop.cancelled() => return Ok(None),

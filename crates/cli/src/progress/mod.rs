@@ -11,7 +11,7 @@ use std::{
 };
 
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use speech::pipeline::Control;
+use speech::pipeline::Session;
 use tokio_util::task::AbortOnDropHandle;
 
 pub(crate) use self::{counter::Counter, download::download_bar};
@@ -43,7 +43,7 @@ struct Tally {
     /// Seconds of audio transcribed.
     seconds_ended: f64,
     /// Recordings in flight and their sizes in bytes.
-    in_flight: Vec<(Arc<Control>, u64)>,
+    in_flight: Vec<(Arc<Session>, u64)>,
 }
 
 /// Progress at one point in time.
@@ -85,13 +85,13 @@ impl Progress {
     }
 
     /// Adds a recording in flight.
-    pub(crate) fn begin(&self, control: &Arc<Control>, bytes: u64) {
+    pub(crate) fn begin(&self, control: &Arc<Session>, bytes: u64) {
         self.shared.tally().in_flight.push((Arc::clone(control), bytes));
     }
 
     /// Removes a recording in flight. `seconds` is its duration if it was transcribed; a skipped
     /// recording does not count towards the speed.
-    pub(crate) fn end(&self, control: &Arc<Control>, bytes: u64, seconds: Option<f64>) {
+    pub(crate) fn end(&self, control: &Arc<Session>, bytes: u64, seconds: Option<f64>) {
         let mut tally = self.shared.tally();
         tally.in_flight.retain(|(other, _)| !Arc::ptr_eq(other, control));
         tally.files_ended += 1;

@@ -122,7 +122,7 @@ impl TypedOp for Attention {
         let length = length.last().cloned().unwrap_or(TDim::Val(1));
         let count = rows.into_iter().product::<TDim>() * length * (2 * self.width);
         Ok(match self.compute_type {
-            ComputeType::Float => f32_macs(count),
+            ComputeType::F32 => f32_macs(count),
             ComputeType::Bf16 => bf16_macs(count),
         })
     }

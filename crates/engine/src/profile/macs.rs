@@ -50,7 +50,7 @@ fn decoder_macs(
     let (count, compute_type) = if op.is::<ops::CachedAttention>() {
         let &[beams, added, stride] = shape.as_slice() else { return None };
         let positions: usize = (1..=added).map(|index| state.cache.length() + index).sum();
-        (beams * positions * 2 * (stride / 3), ComputeType::Float)
+        (beams * positions * 2 * (stride / 3), ComputeType::F32)
     } else if op.is::<ops::CrossAttention>() {
         let memory = &state.memory;
         (2 * shape.iter().product::<usize>() * memory.length(), memory.compute_type())
@@ -58,7 +58,7 @@ fn decoder_macs(
         return None;
     };
     Some(match compute_type {
-        ComputeType::Float => MacCounts { f32: count as u64, ..MacCounts::default() },
+        ComputeType::F32 => MacCounts { f32: count as u64, ..MacCounts::default() },
         ComputeType::Bf16 => MacCounts { bf16: count as u64, ..MacCounts::default() },
     })
 }

@@ -1,27 +1,28 @@
-//! SDOT (i8 by i8, Armv8.2 `dotprod`): four inputs of each of four columns with four inputs of one
-//! row, the lane of another register.
+//! int8 kernel for `dotprod` (Armv8.2). SDOT (i8 by i8) multiplies four inputs of each of four
+//! columns by four inputs of one row, a lane of another register.
 
 use std::{arch::aarch64::*, arch::asm};
 
-use super::{COLUMNS, Finishing, scaled};
+use super::{COLUMNS, Output, dequantized};
 use crate::{
-    int8,
     layout::{Layout, RowLayout},
+    tile::Int8Tile,
 };
 
-/// Rows of a tile: with two registers of columns they make 24 of sums.
+/// Rows of a tile. By two registers of columns, 24 registers hold sums.
 const ROWS: usize = 12;
 
+/// Layout of int8 operands.
 pub(crate) static LAYOUT: Layout = Layout {
     columns: COLUMNS,
     group: 4,
     step: 16,
     shift: 128,
-    rows: RowLayout::Tiles { tile: ROWS, few: 4 },
+    rows: RowLayout::Tiles { tile: ROWS, multiple: 4 },
 }
 .check();
 
-/// Assembly: four rows, in the lanes of a register, by the eight columns in two others.
+/// Assembly: multiplies four rows, the lanes of one register, by eight columns in two others.
 macro_rules! four_rows {
     ($a:literal, $b:literal $c:literal, $($lane:literal: $left:literal $right:literal),*) => {
         concat!($(
@@ -31,7 +32,7 @@ macro_rules! four_rows {
     };
 }
 
-/// Assembly: one group of 4, 8 or 12 rows by eight columns.
+/// Assembly: multiplies one group of 4, 8 or 12 rows by eight columns.
 macro_rules! group {
     (4, $group:literal, $b:literal $c:literal) => {
         concat!(
@@ -57,11 +58,11 @@ macro_rules! group {
     };
 }
 
-/// The loop for 4, 8 or 12 rows: four groups a pass.
+/// Expands to the loop for 4, 8 or 12 rows: four groups per iteration.
 macro_rules! inner_loop {
-    ($rows:tt, $a:ident, $b:ident, $passes:ident, $($register:tt $sum:expr),*) => {
+    ($rows:tt, $a:ident, $b:ident, $iterations:ident, $($register:tt $sum:expr),*) => {
         asm!(
-            "cbz {passes}, 3f",
+            "cbz {iterations}, 3f",
             "2:",
             group!($rows, 0, 0 1),
             group!($rows, 1, 2 3),
@@ -69,13 +70,13 @@ macro_rules! inner_loop {
             group!($rows, 3, 2 3),
             "add {a}, {a}, #(4 * {group})",
             "add {b}, {b}, #128",
-            "subs {passes}, {passes}, #1",
+            "subs {iterations}, {iterations}, #1",
             "b.ne 2b",
             "3:",
             group = const 4 * $rows,
             a = inout(reg) $a => _,
             b = inout(reg) $b => _,
-            passes = inout(reg) $passes => _,
+            iterations = inout(reg) $iterations => _,
             $(inout($register) $sum,)*
             out("v0") _, out("v1") _, out("v2") _, out("v3") _,
             out("v4") _, out("v5") _, out("v6") _,
@@ -84,31 +85,31 @@ macro_rules! inner_loop {
     };
 }
 
-/// The sums of `4 * FOURS` rows with eight columns.
+/// Computes the sums of `4 * FOURS` rows by eight columns.
 ///
 /// # Safety
-/// The machine has `dotprod`; `a` and `b` point to `passes` times four groups of `4 * FOURS` rows
-/// and of eight columns.
+/// The CPU has `dotprod`; `a` and `b` point to `4 * iterations` groups, of `4 * FOURS` rows and of
+/// eight columns.
 #[target_feature(enable = "neon,dotprod")]
 #[inline]
 unsafe fn sums<const FOURS: usize>(
     a: *const u8,
     b: *const i8,
-    passes: usize,
+    iterations: usize,
 ) -> [[int32x4_t; 2]; ROWS] {
     let mut s = [[vdupq_n_s32(0); 2]; ROWS];
-    // SAFETY: the loop reads as much of `a` and `b` as there is, and writes registers only.
+    // SAFETY: the loop reads `4 * iterations` groups of `a` and `b`, and writes registers only.
     unsafe {
         match FOURS {
-            1 => inner_loop!(4, a, b, passes,
+            1 => inner_loop!(4, a, b, iterations,
                 "v8" s[0][0], "v9" s[0][1], "v10" s[1][0], "v11" s[1][1],
                 "v12" s[2][0], "v13" s[2][1], "v14" s[3][0], "v15" s[3][1]),
-            2 => inner_loop!(8, a, b, passes,
+            2 => inner_loop!(8, a, b, iterations,
                 "v8" s[0][0], "v9" s[0][1], "v10" s[1][0], "v11" s[1][1],
                 "v12" s[2][0], "v13" s[2][1], "v14" s[3][0], "v15" s[3][1],
                 "v16" s[4][0], "v17" s[4][1], "v18" s[5][0], "v19" s[5][1],
                 "v20" s[6][0], "v21" s[6][1], "v22" s[7][0], "v23" s[7][1]),
-            _ => inner_loop!(12, a, b, passes,
+            _ => inner_loop!(12, a, b, iterations,
                 "v8" s[0][0], "v9" s[0][1], "v10" s[1][0], "v11" s[1][1],
                 "v12" s[2][0], "v13" s[2][1], "v14" s[3][0], "v15" s[3][1],
                 "v16" s[4][0], "v17" s[4][1], "v18" s[5][0], "v19" s[5][1],
@@ -120,31 +121,31 @@ unsafe fn sums<const FOURS: usize>(
     s
 }
 
-/// One panel of quantized weights.
+/// Multiplies by one int8 panel.
 ///
 /// # Safety
-/// The machine has `dotprod`; `tile` passed [`int8::Tile::check`] for [`LAYOUT`] with `out`.
+/// The CPU has `dotprod`, and `tile` passed its check for [`LAYOUT`] with `out`.
 #[target_feature(enable = "neon,dotprod")]
-pub(crate) unsafe fn int8_panel(tile: int8::Tile<'_>, out: &mut [f32]) {
-    let (depth, passes) = (4 * tile.quads, tile.quads / 4);
-    let finishing = Finishing::of_int8(&tile);
+pub(crate) unsafe fn int8_panel(tile: Int8Tile<'_>, out: &mut [f32]) {
+    let (depth, iterations) = (4 * tile.quads, tile.quads / 4);
+    let output = Output::from(&tile);
     for row in (0..tile.rows).step_by(ROWS) {
         let rows = ROWS.min(tile.rows - row);
         for column in (0..tile.columns).step_by(COLUMNS) {
-            // SAFETY: the check saw that rows are there up to a multiple of four, `depth` bytes each,
-            // and eight columns from every eighth on; `scaled` is asked for rows and columns of the
-            // tile.
+            // SAFETY: by the check, rows are padded to a multiple of four and have `depth` bytes,
+            // as do columns, of which there are 64; the arguments of `dequantized` are inside of
+            // the tile.
             unsafe {
                 let a = tile.a.as_ptr().add(row * depth);
                 let b = tile.panel.as_ptr().add(column * depth);
                 let sums = match rows.div_ceil(4) {
-                    1 => sums::<1>(a, b, passes),
-                    2 => sums::<2>(a, b, passes),
-                    _ => sums::<3>(a, b, passes),
+                    1 => sums::<1>(a, b, iterations),
+                    2 => sums::<2>(a, b, iterations),
+                    _ => sums::<3>(a, b, iterations),
                 };
                 for (r, sums) in sums.into_iter().enumerate().take(rows) {
-                    let products = scaled(&tile, row + r, column, sums);
-                    finishing.row(row + r, column, products, out);
+                    let results = dequantized(&tile, row + r, column, sums);
+                    output.store(row + r, column, results, out);
                 }
             }
         }

@@ -1,15 +1,15 @@
-//! f32 by FMLA.
+//! f32 kernel for NEON, by FMLA.
 
 use std::{arch::aarch64::*, arch::asm};
 
-use super::{COLUMNS, Finishing};
-use crate::{PANEL, float};
+use super::{COLUMNS, Output};
+use crate::{layout::PANEL, tile::Tile};
 
-/// Rows of a tile: with two registers of columns they make 16 of sums; eight more hold four inputs
-/// of each row, as rows lie straight, and eight four inputs of the columns.
+/// Rows of a tile. By two registers of columns, 16 registers hold sums. As rows are row-major,
+/// eight more hold four inputs of each row; the last eight hold four inputs of the columns.
 const ROWS: usize = 8;
 
-/// Assembly: one input of eight rows, a lane of their registers, by eight columns.
+/// Assembly: multiplies one input of eight rows, a lane of their registers, by eight columns.
 macro_rules! input {
     ($lane:literal, $b:literal $c:literal, $offset:literal) => {
         concat!(
@@ -26,7 +26,7 @@ macro_rules! input {
     };
 }
 
-/// Assembly: four inputs, `$offset` bytes on in the rows.
+/// Assembly: multiplies four inputs, which start `$offset` bytes further in the rows.
 macro_rules! four_inputs {
     ($offset:literal) => {
         concat!(
@@ -43,29 +43,28 @@ macro_rules! four_inputs {
     };
 }
 
-/// One float panel.
+/// Multiplies by one f32 panel.
 ///
 /// # Safety
-/// `tile` passed [`float::Tile::check`] with `out`.
+/// `tile` passed its check with `out`.
 #[target_feature(enable = "neon")]
-pub(crate) unsafe fn float_panel(tile: float::Tile<'_>, out: &mut [f32]) {
-    let float::Tile { bias, add, columns, out_stride, .. } = tile;
-    let finishing = Finishing { bias, add, columns, out_stride };
+pub(crate) unsafe fn float_panel(tile: Tile<'_, f32>, out: &mut [f32]) {
+    let output = Output::from(&tile);
     for row in (0..tile.rows).step_by(ROWS) {
         let rows = ROWS.min(tile.rows - row);
         let width = if rows < 4 { 2 * COLUMNS } else { COLUMNS };
-        for column in (0..columns).step_by(width) {
-            // SAFETY: the check saw that rows have `depth` numbers, and the panel as many times
-            // `PANEL`, which both widths divide; `row + N <= tile.rows`.
+        for column in (0..tile.columns).step_by(width) {
+            // SAFETY: by the check, rows have `depth` numbers, and the panel has `depth * PANEL`.
+            // Both widths divide `PANEL`, and `row + N <= tile.rows`.
             unsafe {
                 match rows {
-                    1 => few::<1>(&tile, row, column, finishing, out),
-                    2 => few::<2>(&tile, row, column, finishing, out),
-                    3 => few::<3>(&tile, row, column, finishing, out),
+                    1 => few::<1>(&tile, row, column, output, out),
+                    2 => few::<2>(&tile, row, column, output, out),
+                    3 => few::<3>(&tile, row, column, output, out),
                     _ => {
                         let sums = eight(&tile, row, rows, column);
                         for (r, sums) in sums.into_iter().enumerate().take(rows) {
-                            finishing.row(row + r, column, sums, out);
+                            output.store(row + r, column, sums, out);
                         }
                     }
                 }
@@ -74,15 +73,15 @@ pub(crate) unsafe fn float_panel(tile: float::Tile<'_>, out: &mut [f32]) {
     }
 }
 
-/// The sums of eight rows with eight columns; the last of `rows` stands in for those that are not
-/// there.
+/// Computes the sums of eight rows by eight columns. If there are fewer `rows`, the last one is
+/// repeated.
 ///
 /// # Safety
-/// `tile` passed its check; `rows > 0`, `row + rows <= tile.rows`, `column + 8 <= PANEL`.
+/// `tile` passed its check, `rows > 0`, `row + rows <= tile.rows`, and `column + 8 <= PANEL`.
 #[target_feature(enable = "neon")]
 #[inline]
 unsafe fn eight(
-    tile: &float::Tile<'_>,
+    tile: &Tile<'_, f32>,
     row: usize,
     rows: usize,
     column: usize,
@@ -92,12 +91,12 @@ unsafe fn eight(
         tile.a.as_ptr().wrapping_add((row + r.min(rows - 1)) * tile.a_stride)
     });
     let mut b = tile.panel.as_ptr().wrapping_add(column);
-    let (passes, whole) = (tile.depth / 8, tile.depth / 8 * 8);
-    // SAFETY: the loop reads `whole` numbers of every row and as many rows of the panel, what
-    // follows reads the rest.
+    let (iterations, whole) = (tile.depth / 8, tile.depth / 8 * 8);
+    // SAFETY: the loop reads `whole` numbers of every row and `whole` rows of the panel; the code
+    // after it reads the rest.
     unsafe {
         asm!(
-            "cbz {passes}, 3f",
+            "cbz {iterations}, 3f",
             "2:",
             four_inputs!(0),
             four_inputs!(16),
@@ -109,7 +108,7 @@ unsafe fn eight(
             "add {a5}, {a5}, #32",
             "add {a6}, {a6}, #32",
             "add {a7}, {a7}, #32",
-            "subs {passes}, {passes}, #1",
+            "subs {iterations}, {iterations}, #1",
             "b.ne 2b",
             "3:",
             a0 = inout(reg) a[0] => _, a1 = inout(reg) a[1] => _,
@@ -117,7 +116,7 @@ unsafe fn eight(
             a4 = inout(reg) a[4] => _, a5 = inout(reg) a[5] => _,
             a6 = inout(reg) a[6] => _, a7 = inout(reg) a[7] => _,
             b = inout(reg) b,
-            passes = inout(reg) passes => _,
+            iterations = inout(reg) iterations => _,
             out("v0") _, out("v1") _, out("v2") _, out("v3") _,
             out("v4") _, out("v5") _, out("v6") _, out("v7") _,
             out("v8") _, out("v9") _, out("v10") _, out("v11") _,
@@ -143,24 +142,24 @@ unsafe fn eight(
     s
 }
 
-/// `N` rows with sixteen columns: a line of the panel, and enough sums for a row not to wait for
-/// itself.
+/// Multiplies `N` rows by sixteen columns: one cache line of the panel, and enough independent sums
+/// to hide the latency of FMLA.
 ///
 /// # Safety
-/// `tile` passed its check; `row + N <= tile.rows`, `column + 16 <= PANEL`.
+/// `tile` passed its check, `row + N <= tile.rows`, and `column + 16 <= PANEL`.
 #[target_feature(enable = "neon")]
 #[inline]
 unsafe fn few<const N: usize>(
-    tile: &float::Tile<'_>,
+    tile: &Tile<'_, f32>,
     row: usize,
     column: usize,
-    finishing: Finishing<'_>,
+    output: Output<'_>,
     out: &mut [f32],
 ) {
     let mut sums = [[vdupq_n_f32(0.0); 4]; N];
     let panel = tile.panel.as_ptr().wrapping_add(column);
     for depth in 0..tile.depth {
-        // SAFETY: `depth` is less than the numbers of a row and the rows of the panel.
+        // SAFETY: `depth` is less than the length of a row and the number of rows of the panel.
         unsafe {
             let b = panel.add(depth * PANEL);
             let b = [vld1q_f32(b), vld1q_f32(b.add(4)), vld1q_f32(b.add(8)), vld1q_f32(b.add(12))];
@@ -173,9 +172,9 @@ unsafe fn few<const N: usize>(
         }
     }
     for (r, [a, b, c, d]) in sums.into_iter().enumerate() {
-        finishing.row(row + r, column, [a, b], out);
+        output.store(row + r, column, [a, b], out);
         if column + COLUMNS < tile.columns {
-            finishing.row(row + r, column + COLUMNS, [c, d], out);
+            output.store(row + r, column + COLUMNS, [c, d], out);
         }
     }
 }

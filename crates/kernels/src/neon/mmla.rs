@@ -1,30 +1,32 @@
-//! Products of matrices in registers: USMMLA (u8 by i8, Armv8.6 `i8mm`) and BFMMLA (bfloat16,
-//! Armv8.6 `bf16`). One instruction multiplies two rows by two columns, over eight bytes or four
-//! bfloat16 each, and adds to the four sums.
+//! Kernels that multiply matrices in registers: USMMLA (u8 by i8, Armv8.6 `i8mm`) and BFMMLA
+//! (bfloat16, Armv8.6 `bf16`). One instruction multiplies two rows by two columns, of eight bytes
+//! or four bfloat16 each, and adds to four sums.
 
 use std::{arch::aarch64::*, arch::asm};
 
-use super::{COLUMNS, Finishing, scaled};
+use super::{COLUMNS, Output, dequantized};
 use crate::{
-    bf16, int8,
     layout::{Layout, RowLayout},
+    tile::{Int8Tile, Tile},
 };
 
-/// Rows of a tile: six pairs, which with four pairs of columns make 24 registers of sums.
+/// Rows of a tile. Six pairs of rows by four pairs of columns are 24 registers of sums.
 const ROWS: usize = 12;
+/// Pairs of rows of a tile.
 const PAIRS: usize = ROWS / 2;
 
-/// A register holds eight bytes of two columns or rows; a pass of the loop takes two per pair.
+/// Layout of int8 operands. A register holds eight bytes of two columns or rows; an iteration of
+/// the loop reads two registers per pair.
 pub(crate) static I8MM_LAYOUT: Layout = Layout {
     columns: COLUMNS,
     group: 8,
     step: 16,
     shift: 0,
-    rows: RowLayout::Tiles { tile: ROWS, few: 4 },
+    rows: RowLayout::Tiles { tile: ROWS, multiple: 4 },
 }
 .check();
 
-/// The same in bytes.
+/// Layout of bfloat16 operands: the same registers, four numbers of two columns or rows each.
 pub(crate) static BF16_LAYOUT: Layout = Layout { group: 4, step: 8, ..I8MM_LAYOUT }.check();
 
 /// Assembly: loads a group of four rows and multiplies it by the eight columns in v0 to v3.
@@ -52,7 +54,7 @@ macro_rules! four_rows {
     };
 }
 
-/// Assembly: one group of 4, 8 or 12 rows by eight columns.
+/// Assembly: multiplies one group of 4, 8 or 12 rows by eight columns.
 macro_rules! group {
     (4, $op:literal $kind:literal, $group:literal) => {
         four_rows!($op $kind, group $group, four 0: 4 5, 8 9 10 11 12 13 14 15)
@@ -67,12 +69,12 @@ macro_rules! group {
     };
 }
 
-/// The loop for 4, 8 or 12 rows: two groups a pass.
+/// Expands to the loop for 4, 8 or 12 rows: two groups per iteration.
 macro_rules! inner_loop {
-    ($rows:tt, $op:literal $kind:literal, $a:ident, $b:ident, $passes:ident,
+    ($rows:tt, $op:literal $kind:literal, $a:ident, $b:ident, $iterations:ident,
      $($register:tt $sum:expr),*) => {
         asm!(
-            "cbz {passes}, 3f",
+            "cbz {iterations}, 3f",
             "2:",
             "ldp q0, q1, [{b}]",
             "ldp q2, q3, [{b}, #32]",
@@ -82,13 +84,13 @@ macro_rules! inner_loop {
             group!($rows, $op $kind, 1),
             "add {a}, {a}, #(2 * {group})",
             "add {b}, {b}, #128",
-            "subs {passes}, {passes}, #1",
+            "subs {iterations}, {iterations}, #1",
             "b.ne 2b",
             "3:",
             group = const 8 * $rows,
             a = inout(reg) $a => _,
             b = inout(reg) $b => _,
-            passes = inout(reg) $passes => _,
+            iterations = inout(reg) $iterations => _,
             $(inout($register) $sum,)*
             out("v0") _, out("v1") _, out("v2") _, out("v3") _,
             out("v4") _, out("v5") _, out("v6") _, out("v7") _,
@@ -97,32 +99,34 @@ macro_rules! inner_loop {
     };
 }
 
-/// The sums of `4 * FOURS` rows with eight columns, in pairs of rows by pairs of columns.
+/// Defines a function that computes the sums of `4 * FOURS` rows by eight columns, in pairs of rows
+/// by pairs of columns.
 macro_rules! sums {
     ($name:ident, $features:literal, $op:literal $kind:literal, $element:ty, $vector:ty, $zero:expr) => {
         /// # Safety
-        /// The machine has the instruction; `a` and `b` point to `passes` times two groups of
-        /// `4 * FOURS` rows and of eight columns.
+        /// The CPU has the instruction; `a` and `b` point to `2 * iterations` groups, of `4 *
+        /// FOURS` rows and of eight columns.
         #[target_feature(enable = $features)]
         #[inline]
         unsafe fn $name<const FOURS: usize>(
             a: *const $element,
             b: *const $element,
-            passes: usize,
+            iterations: usize,
         ) -> [[$vector; 4]; PAIRS] {
             let mut s = [[$zero; 4]; PAIRS];
-            // SAFETY: the loop reads as much of `a` and `b` as there is, and writes registers only.
+            // SAFETY: the loop reads `2 * iterations` groups of `a` and `b`, and writes registers
+            // only.
             unsafe {
                 match FOURS {
-                    1 => inner_loop!(4, $op $kind, a, b, passes,
+                    1 => inner_loop!(4, $op $kind, a, b, iterations,
                         "v8" s[0][0], "v9" s[0][1], "v10" s[0][2], "v11" s[0][3],
                         "v12" s[1][0], "v13" s[1][1], "v14" s[1][2], "v15" s[1][3]),
-                    2 => inner_loop!(8, $op $kind, a, b, passes,
+                    2 => inner_loop!(8, $op $kind, a, b, iterations,
                         "v8" s[0][0], "v9" s[0][1], "v10" s[0][2], "v11" s[0][3],
                         "v12" s[1][0], "v13" s[1][1], "v14" s[1][2], "v15" s[1][3],
                         "v16" s[2][0], "v17" s[2][1], "v18" s[2][2], "v19" s[2][3],
                         "v20" s[3][0], "v21" s[3][1], "v22" s[3][2], "v23" s[3][3]),
-                    _ => inner_loop!(12, $op $kind, a, b, passes,
+                    _ => inner_loop!(12, $op $kind, a, b, iterations,
                         "v8" s[0][0], "v9" s[0][1], "v10" s[0][2], "v11" s[0][3],
                         "v12" s[1][0], "v13" s[1][1], "v14" s[1][2], "v15" s[1][3],
                         "v16" s[2][0], "v17" s[2][1], "v18" s[2][2], "v19" s[2][3],
@@ -139,27 +143,27 @@ macro_rules! sums {
 sums!(usmmla, "neon,i8mm", "usmmla" "16b", u8, int32x4_t, vdupq_n_s32(0));
 sums!(bfmmla, "neon,bf16", "bfmmla" "8h", u16, float32x4_t, vdupq_n_f32(0.0));
 
-/// One panel of quantized weights.
+/// Multiplies by one int8 panel.
 ///
 /// # Safety
-/// The machine has `i8mm`; `tile` passed [`int8::Tile::check`] for [`I8MM_LAYOUT`] with `out`.
+/// The CPU has `i8mm`, and `tile` passed its check for [`I8MM_LAYOUT`] with `out`.
 #[target_feature(enable = "neon,i8mm")]
-pub(crate) unsafe fn int8_panel(tile: int8::Tile<'_>, out: &mut [f32]) {
-    let (depth, passes) = (4 * tile.quads, tile.quads / 4);
-    let finishing = Finishing::of_int8(&tile);
+pub(crate) unsafe fn int8_panel(tile: Int8Tile<'_>, out: &mut [f32]) {
+    let (depth, iterations) = (4 * tile.quads, tile.quads / 4);
+    let output = Output::from(&tile);
     for row in (0..tile.rows).step_by(ROWS) {
         let rows = ROWS.min(tile.rows - row);
         for column in (0..tile.columns).step_by(COLUMNS) {
-            // SAFETY: the check saw that rows are there up to a multiple of four, `depth` bytes each,
-            // and eight columns from every eighth on; `scaled` is asked for rows and columns of the
-            // tile.
+            // SAFETY: by the check, rows are padded to a multiple of four and have `depth` bytes,
+            // as do columns, of which there are 64; the arguments of `dequantized` are inside of
+            // the tile.
             unsafe {
                 let a = tile.a.as_ptr().add(row * depth);
                 let b = tile.panel.as_ptr().add(column * depth).cast();
                 let sums = match rows.div_ceil(4) {
-                    1 => usmmla::<1>(a, b, passes),
-                    2 => usmmla::<2>(a, b, passes),
-                    _ => usmmla::<3>(a, b, passes),
+                    1 => usmmla::<1>(a, b, iterations),
+                    2 => usmmla::<2>(a, b, iterations),
+                    _ => usmmla::<3>(a, b, iterations),
                 };
                 for (pair, sums) in sums.into_iter().enumerate() {
                     for (r, sums) in
@@ -168,8 +172,8 @@ pub(crate) unsafe fn int8_panel(tile: int8::Tile<'_>, out: &mut [f32]) {
                         let r = 2 * pair + r;
                         if r < rows {
                             let sums = sums.map(|sum| vreinterpretq_s32_s64(sum));
-                            let products = scaled(&tile, row + r, column, sums);
-                            finishing.row(row + r, column, products, out);
+                            let results = dequantized(&tile, row + r, column, sums);
+                            output.store(row + r, column, results, out);
                         }
                     }
                 }
@@ -178,26 +182,25 @@ pub(crate) unsafe fn int8_panel(tile: int8::Tile<'_>, out: &mut [f32]) {
     }
 }
 
-/// One panel of bfloat16.
+/// Multiplies by one bfloat16 panel.
 ///
 /// # Safety
-/// The machine has `bf16`; `tile` passed [`bf16::Tile::check`] for [`BF16_LAYOUT`] with `out`.
+/// The CPU has `bf16`, and `tile` passed its check for [`BF16_LAYOUT`] with `out`.
 #[target_feature(enable = "neon,bf16")]
-pub(crate) unsafe fn bf16_panel(tile: bf16::Tile<'_>, out: &mut [f32]) {
-    let (depth, passes) = (tile.depth, tile.depth / 8);
-    let bf16::Tile { bias, add, columns, out_stride, .. } = tile;
-    let finishing = Finishing { bias, add, columns, out_stride };
+pub(crate) unsafe fn bf16_panel(tile: Tile<'_, u16>, out: &mut [f32]) {
+    let (depth, iterations) = (tile.depth, tile.depth / 8);
+    let output = Output::from(&tile);
     for row in (0..tile.rows).step_by(ROWS) {
         let rows = ROWS.min(tile.rows - row);
-        for column in (0..columns).step_by(COLUMNS) {
-            // SAFETY: as in `int8_panel`, with two bytes for each of `depth` numbers.
+        for column in (0..tile.columns).step_by(COLUMNS) {
+            // SAFETY: see `int8_panel`, with `depth` numbers of two bytes.
             let sums = unsafe {
                 let a = tile.a.as_ptr().add(row * depth);
                 let b = tile.panel.as_ptr().add(column * depth);
                 match rows.div_ceil(4) {
-                    1 => bfmmla::<1>(a, b, passes),
-                    2 => bfmmla::<2>(a, b, passes),
-                    _ => bfmmla::<3>(a, b, passes),
+                    1 => bfmmla::<1>(a, b, iterations),
+                    2 => bfmmla::<2>(a, b, iterations),
+                    _ => bfmmla::<3>(a, b, iterations),
                 }
             };
             for (pair, sums) in sums.into_iter().enumerate() {
@@ -206,8 +209,8 @@ pub(crate) unsafe fn bf16_panel(tile: bf16::Tile<'_>, out: &mut [f32]) {
                 {
                     let r = 2 * pair + r;
                     if r < rows {
-                        let products = sums.map(|sum| vreinterpretq_f32_s64(sum));
-                        finishing.row(row + r, column, products, out);
+                        let results = sums.map(|sum| vreinterpretq_f32_s64(sum));
+                        output.store(row + r, column, results, out);
                     }
                 }
             }
@@ -215,7 +218,7 @@ pub(crate) unsafe fn bf16_panel(tile: bf16::Tile<'_>, out: &mut [f32]) {
     }
 }
 
-/// Two rows by pairs of columns, taken apart into two rows of eight columns.
+/// Splits the sums of two rows by pairs of columns into two rows of eight columns.
 #[target_feature(enable = "neon")]
 #[inline]
 fn by_rows(pairs: [int64x2_t; 4]) -> [[int64x2_t; 2]; 2] {

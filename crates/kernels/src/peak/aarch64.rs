@@ -1,3 +1,5 @@
+//! Loops for aarch64.
+
 use std::{
     arch::{aarch64::*, asm, is_aarch64_feature_detected},
     hint::black_box,
@@ -7,22 +9,23 @@ use super::{CHAINS, Loop, Loops, chains, plain};
 
 pub(super) fn loops() -> Loops {
     let int8 = if is_aarch64_feature_detected!("i8mm") {
-        Loop { instruction: "usmmla 128", products_per_round: 32 * CHAINS, run: i8mm }
+        Loop { instruction: "usmmla 128", macs_per_round: 32 * CHAINS, run: i8mm }
     } else if is_aarch64_feature_detected!("dotprod") {
-        Loop { instruction: "udot 128", products_per_round: 16 * CHAINS, run: dotprod }
+        Loop { instruction: "udot 128", macs_per_round: 16 * CHAINS, run: dotprod }
     } else {
         plain::INT8
     };
     let bf16 = is_aarch64_feature_detected!("bf16").then_some(Loop {
         instruction: "bfmmla 128",
-        products_per_round: 16 * CHAINS,
+        macs_per_round: 16 * CHAINS,
         run: bf16,
     });
-    let f32 = Loop { instruction: "fmla 128", products_per_round: 4 * CHAINS, run: fmla };
+    let f32 = Loop { instruction: "fmla 128", macs_per_round: 4 * CHAINS, run: fmla };
     Loops { int8, bf16, f32 }
 }
 
-/// A loop of an instruction that Rust has no intrinsic for: it adds to 128 bits of sums.
+/// Defines a loop of an instruction that Rust has no stable intrinsic for, which adds to 128 bits
+/// of sums.
 macro_rules! by_assembly {
     ($name:ident, $features:literal, $instruction:literal) => {
         #[target_feature(enable = $features)]
@@ -33,8 +36,8 @@ macro_rules! by_assembly {
                 |start| vdupq_n_u32(start),
                 |sum| {
                     let mut sum = sum;
-                    // SAFETY: it reads and writes nothing but these registers, and the machine has
-                    // the features of this function.
+                    // SAFETY: the instruction reads and writes these registers only, and the CPU
+                    // has the features of this function.
                     unsafe {
                         asm!(
                             $instruction,

@@ -1,4 +1,4 @@
-//! For machines that no instruction is known of.
+//! Portable loops, for CPUs without a known instruction.
 
 #![cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), allow(dead_code))]
 
@@ -11,9 +11,9 @@ pub(super) fn loops() -> Loops {
 }
 
 pub(super) const INT8: Loop =
-    Loop { instruction: "compiled code", products_per_round: CHAINS, run: int8 };
+    Loop { instruction: "compiled code", macs_per_round: CHAINS, run: int8 };
 pub(super) const F32: Loop =
-    Loop { instruction: "compiled code", products_per_round: CHAINS, run: f32 };
+    Loop { instruction: "compiled code", macs_per_round: CHAINS, run: f32 };
 
 fn int8(rounds: u32) {
     let a: i32 = black_box(3);

@@ -1,3 +1,5 @@
+//! Loops for x86-64.
+
 use std::{arch::x86_64::*, hint::black_box};
 
 use super::{CHAINS, Loop, Loops, chains, plain};
@@ -6,30 +8,30 @@ pub(super) fn loops() -> Loops {
     let (avx2, fma) = (is_x86_feature_detected!("avx2"), is_x86_feature_detected!("fma"));
     let avx512 = is_x86_feature_detected!("avx512f");
     let int8 = if avx512 && is_x86_feature_detected!("avx512vnni") {
-        Loop { instruction: "vpdpbusd 512", products_per_round: 64 * CHAINS, run: vnni_512 }
+        Loop { instruction: "vpdpbusd 512", macs_per_round: 64 * CHAINS, run: vnni_512 }
     } else if is_x86_feature_detected!("avxvnni") {
-        Loop { instruction: "vpdpbusd 256", products_per_round: 32 * CHAINS_256, run: vnni_256 }
+        Loop { instruction: "vpdpbusd 256", macs_per_round: 32 * CHAINS_256, run: vnni_256 }
     } else if avx2 {
-        Loop { instruction: "vpmaddubsw 256", products_per_round: 32 * CHAINS_256, run: pairs_256 }
+        Loop { instruction: "vpmaddubsw 256", macs_per_round: 32 * CHAINS_256, run: pairs_256 }
     } else {
         plain::INT8
     };
     let bf16 = avx512 && is_x86_feature_detected!("avx512bf16");
     let f32 = if avx512 {
-        Loop { instruction: "vfmadd231ps 512", products_per_round: 16 * CHAINS, run: fma_512 }
+        Loop { instruction: "vfmadd231ps 512", macs_per_round: 16 * CHAINS, run: fma_512 }
     } else if avx2 && fma {
-        Loop { instruction: "vfmadd231ps 256", products_per_round: 8 * CHAINS_256, run: fma_256 }
+        Loop { instruction: "vfmadd231ps 256", macs_per_round: 8 * CHAINS_256, run: fma_256 }
     } else {
         plain::F32
     };
-    let dot = Loop { instruction: "vdpbf16ps 512", products_per_round: 32 * CHAINS, run: bf16_512 };
+    let dot = Loop { instruction: "vdpbf16ps 512", macs_per_round: 32 * CHAINS, run: bf16_512 };
     Loops { int8, bf16: bf16.then_some(dot), f32 }
 }
 
-/// As many as there are registers for, of sixteen.
+/// Number of independent sums that fit sixteen registers.
 const CHAINS_256: u64 = 12;
 
-/// As [`super::chains`], for [`CHAINS_256`].
+/// Runs [`super::chains`] with [`CHAINS_256`] sums.
 macro_rules! chains_256 {
     ($rounds:expr, $start:expr, |$sum:ident| $step:expr) => {
         chains!(@ $rounds, $start, $sum, $step, s0 0, s1 1, s2 2, s3 3, s4 4, s5 5, s6 6,
@@ -62,8 +64,8 @@ fn vnni_256(rounds: u32) {
     chains_256!(rounds, |start| _mm256_set1_epi32(start), |sum| _mm256_dpbusd_avx_epi32(sum, a, a));
 }
 
-/// Products in pairs, pairs of pairs, sums. What is multiplied depends on the sum, or the compiler
-/// would multiply once.
+/// Multiplies bytes, adds pairs, then pairs of pairs. One factor is the sum, because the compiler
+/// would move a constant product out of the loop.
 #[target_feature(enable = "avx2")]
 fn pairs_256(rounds: u32) {
     let a = _mm256_set1_epi32(black_box(0x0102_0304));
@@ -86,11 +88,11 @@ mod tests {
     use super::*;
     use crate::peak::Loop;
 
-    /// Loops that the best instructions leave unused here run too.
+    /// Includes the loops that this CPU has better instructions for.
     #[test]
     fn every_loop_runs() {
         let mut loops: Vec<Loop> = vec![plain::INT8, plain::F32];
-        let run = |run| Loop { instruction: "", products_per_round: 1, run };
+        let run = |run| Loop { instruction: "", macs_per_round: 1, run };
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
             loops.extend([run(pairs_256), run(fma_256)]);
         }

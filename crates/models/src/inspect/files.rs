@@ -1,29 +1,31 @@
+//! The files of a model directory, and what their names and contents say.
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use protobuf::{Reader, Value};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::ModelFile;
-use crate::Error;
 use crate::family::{Family, Variant};
-use crate::protobuf::{Payload, Walker};
-use crate::yaml;
+use crate::{Error, convert, yaml};
 
-/// Names that FunASR's releases give a model's settings, newest first.
+/// Names of the configuration in FunASR's releases, newest first.
 pub(super) const CONFIGS: [&str; 4] = ["config.yaml", "asr.yaml", "vad.yaml", "punc.yaml"];
 pub(super) const STATISTICS: [&str; 3] = ["am.mvn", "asr.mvn", "vad.mvn"];
 pub(super) const TOKENS: [&str; 2] = ["tokens.json", "tokens.txt"];
 pub(super) const SENTENCEPIECE: &str = "chn_jpn_yue_eng_ko_spectok.bpe.model";
-/// Old configurations hold a vocabulary (8 MB of YAML); nothing sensible is larger.
-const TEXT_LIMIT: u64 = 1 << 26;
-/// More than any model has; a directory of recordings may have millions.
-const LISTED: usize = 256;
+/// Bytes of a text file. The largest known are old configurations with a vocabulary (8 MB of YAML).
+const MAX_TEXT: u64 = 1 << 26;
+/// Number of files to list: more than any model has. A directory of recordings may have millions.
+const MAX_LISTED: usize = 256;
 
-/// The regular files of a directory, not those below it.
+/// The regular files of a directory, without subdirectories.
 pub(super) struct Directory {
     path: PathBuf,
+    /// Sizes in bytes, by name.
     files: BTreeMap<String, u64>,
 }
 
@@ -32,7 +34,7 @@ impl Directory {
         let mut files = BTreeMap::new();
         for item in fs::read_dir(path).map_err(Error::io(path))? {
             let item = item.map_err(Error::io(path))?;
-            // Follows links: hubs' caches are made of them.
+            // Follows symbolic links, of which the caches of hubs consist.
             let Ok(metadata) = fs::metadata(item.path()) else { continue };
             if let (true, Ok(name)) = (metadata.is_file(), item.file_name().into_string()) {
                 files.insert(name, metadata.len());
@@ -49,8 +51,8 @@ impl Directory {
         self.files.iter().map(|(name, &size)| (name.as_str(), size))
     }
 
-    /// The first of `names` that is there.
-    pub(super) fn find<'n>(&self, names: &[&'n str]) -> Option<&'n str> {
+    /// Returns the first of `names` that exists.
+    pub(super) fn first_of<'n>(&self, names: &[&'n str]) -> Option<&'n str> {
         names.iter().copied().find(|name| self.has(name))
     }
 
@@ -64,38 +66,38 @@ impl Directory {
             size,
             purpose: purpose(name),
         };
-        self.files().take(LISTED).map(file).collect()
+        self.files().take(MAX_LISTED).map(file).collect()
     }
 
     pub(super) fn text(&self, name: &str) -> Result<String, String> {
         let size = self.files.get(name).copied().unwrap_or_default();
-        if size > TEXT_LIMIT {
-            return Err(format!("too large for what it should hold: {size} bytes"));
+        if size > MAX_TEXT {
+            return Err(format!("too large: {size} bytes, where at most {MAX_TEXT} are accepted"));
         }
         fs::read_to_string(self.path(name)).map_err(|error| format!("cannot be read: {error}"))
     }
 
-    /// The model's settings: their file's name, and what they say.
+    /// Returns the name of the model's configuration file and its content.
     pub(super) fn config(&self) -> Option<(&'static str, Result<Config, String>)> {
-        let name = self.find(&CONFIGS)?;
+        let name = self.first_of(&CONFIGS)?;
         let parsed = self.text(name).and_then(|text| {
             yaml::parse(&text).map_err(|error| format!("not a model's configuration: {error}"))
         });
         Some((name, parsed))
     }
 
-    /// Old releases name their files after the family.
+    /// Returns the family after which old releases name their files.
     pub(super) fn family_by_names(&self) -> Option<(Family, Option<Variant>)> {
-        let telling = [
+        let names = [
             ("vad.yaml", Family::FsmnVad),
             ("vad.mvn", Family::FsmnVad),
             ("punc.yaml", Family::CtTransformer),
             (SENTENCEPIECE, Family::SenseVoice),
         ];
-        telling.iter().find(|(name, _)| self.has(name)).map(|&(_, family)| (family, None))
+        names.iter().find(|(name, _)| self.has(name)).map(|&(_, family)| (family, None))
     }
 
-    /// How many symbols a vocabulary holds.
+    /// Returns the number of symbols in a vocabulary.
     pub(super) fn count_tokens(&self, name: &str) -> Result<u64, String> {
         if name == SENTENCEPIECE {
             return count_pieces(&self.path(name));
@@ -110,7 +112,7 @@ impl Directory {
         Ok(text.lines().filter(|line| !line.trim().is_empty()).count() as u64)
     }
 
-    /// How many values per frame a Kaldi file of mean and variance is for.
+    /// Returns the number of values per frame of a Kaldi file of mean and variance.
     pub(super) fn count_statistics(&self, name: &str) -> Result<u64, String> {
         let text = self.text(name)?;
         let values = |component: &str| {
@@ -134,15 +136,15 @@ impl Directory {
     }
 }
 
-/// What is needed of FunASR's settings.
+/// The needed parts of FunASR's configuration.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Config {
-    /// The model's class.
+    /// Class of the model.
     #[serde(default)]
     pub(super) model: Option<String>,
     #[serde(default)]
     pub(super) lang: Option<String>,
-    /// The vocabulary, in files from before it had a file of its own.
+    /// The vocabulary, in old files: newer releases have a separate file.
     #[serde(default)]
     pub(super) token_list: Option<Vec<IgnoredAny>>,
     /// The punctuation marks, in old files.
@@ -152,7 +154,7 @@ pub(super) struct Config {
     model_conf: Option<ModelConf>,
     #[serde(default)]
     pub(super) encoder_conf: Option<EncoderConf>,
-    /// The features, which recognizers cannot do without.
+    /// Parameters of the features, which recognizers require.
     #[serde(default)]
     pub(super) frontend_conf: Option<IgnoredAny>,
 }
@@ -165,29 +167,31 @@ struct ModelConf {
 
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct EncoderConf {
-    /// Layers of an FSMN-VAD: each has a cache among the network's inputs.
+    /// Number of layers of an FSMN-VAD. Each has a cache among the network's inputs.
     #[serde(default)]
     pub(super) fsmn_layers: Option<u64>,
 }
 
 impl Config {
-    /// How many punctuation marks there are.
-    pub(super) fn marks(&self) -> Option<u64> {
+    /// Returns the number of punctuation marks.
+    pub(super) fn punctuation_marks(&self) -> Option<u64> {
         let in_model = self.model_conf.as_ref().and_then(|model| model.punc_list.as_ref());
         in_model.or(self.punc_list.as_ref()).map(|list| list.len() as u64)
     }
 
-    /// The class in one spelling of FunASR's old (`bicif_paraformer`) and new (`BiCifParaformer`).
+    /// Returns the class in one spelling for FunASR's old (`bicif_paraformer`) and new names
+    /// (`BiCifParaformer`).
     fn class(&self) -> Option<String> {
         Some(self.model.as_deref()?.to_ascii_lowercase().replace(['_', '-'], ""))
     }
 
-    /// It takes hotwords in a way that was given up for SeACo's.
+    /// Returns whether the model takes hotwords as FunASR did before SeACo.
     pub(super) fn is_contextual(&self) -> bool {
         let class = self.class();
         matches!(class.as_deref(), Some("contextualparaformer" | "neatcontextualparaformer"))
     }
 
+    /// Returns the family and variant of the class.
     pub(super) fn family(&self) -> Option<(Family, Option<Variant>)> {
         Some(match self.class()?.as_str() {
             "paraformer" => (Family::Paraformer, Some(Variant::Plain)),
@@ -203,38 +207,33 @@ impl Config {
     }
 }
 
-/// The pieces of a SentencePiece model are its first field, over and over.
+/// Counts the pieces of a SentencePiece model: its first field, repeated.
 fn count_pieces(path: &Path) -> Result<u64, String> {
-    let malformed = |cause: String| format!("not a SentencePiece model: {cause}");
-    let mut walker = Walker::open(path)?;
-    let (end, mut pieces) = (walker.length(), 0);
-    while let Some((number, payload)) = walker.field(end).map_err(malformed)? {
-        pieces += u64::from(number == 1 && matches!(payload, Payload::Bytes { .. }));
-        walker.skip(payload).map_err(malformed)?;
+    let malformed = |error: protobuf::Error| format!("not a SentencePiece model: {error}");
+    let mut reader = Reader::open(path).map_err(|error| error.to_string())?;
+    let (mut model, mut pieces) = (reader.input(), 0);
+    while let Some(field) = reader.next_field(&mut model).map_err(malformed)? {
+        pieces += u64::from(field.number == 1 && matches!(field.value, Value::Bytes(_)));
     }
     Ok(pieces)
 }
 
-/// CAM++ as ModelScope has it, in PyTorch's own format.
-pub(super) fn is_checkpoint(name: &str) -> bool {
-    name.starts_with("campplus") && (name.ends_with(".bin") || name.ends_with(".pt"))
-}
-
+/// Returns the purpose of a file, by its name.
 fn purpose(name: &str) -> Option<&'static str> {
     Some(match name {
         "model_eb.onnx" | "model_eb_quant.onnx" => "network that embeds hotwords",
         "decoder.onnx" | "decoder_quant.onnx" => return None,
         _ if name.ends_with(".onnx") => "network",
         _ if STATISTICS.contains(&name) => "mean and variance of the features",
-        _ if CONFIGS.contains(&name) => "settings",
+        _ if CONFIGS.contains(&name) => "configuration",
         _ if TOKENS.contains(&name) => "vocabulary",
         SENTENCEPIECE => "vocabulary (SentencePiece)",
-        "seg_dict" => "how hotwords are cut into tokens",
+        "seg_dict" => "splits hotwords into tokens",
         "model.bin" => "weights",
-        "config.json" => "settings",
+        "config.json" => "configuration",
         "tokenizer.json" => "tokenizer",
         "vocabulary.txt" | "vocabulary.json" => "vocabulary",
-        _ if is_checkpoint(name) => "weights (PyTorch)",
+        _ if convert::is_checkpoint(name) => "weights (PyTorch checkpoint)",
         _ if name.ends_with("tagger.fst") => "grammar that finds numbers and dates",
         _ if name.ends_with("verbalizer.fst") => "grammar that writes them",
         _ => return None,

@@ -1,4 +1,4 @@
-//! What a model directory is, and what is wrong with it, without loading it.
+//! Inspects a model directory without loading the model.
 
 mod checks;
 mod files;
@@ -12,13 +12,14 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::Error;
-use crate::family::{Family, Layout, Precision, Variant};
+use crate::family::{Family, Layout, Variant, WeightFormat};
+use crate::{Error, convert};
 use checks::Checks;
 use files::{Config, Directory};
 use network::Network;
+pub(crate) use network::recognize as recognize_network;
 
-/// What [`inspect`] found.
+/// Result of [`inspect()`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Inspection {
     /// The directory's name.
@@ -28,15 +29,16 @@ pub struct Inspection {
     pub family: Family,
     pub variant: Option<Variant>,
     pub layout: Layout,
-    /// How the weights there are kept, smallest first: a directory may hold two exports.
-    pub precisions: Vec<Precision>,
-    /// Codes, as far as the files say; empty where they do not.
+    /// Formats of the weights, smallest first: a directory may hold two exports.
+    #[serde(rename = "precisions")]
+    pub weight_formats: Vec<WeightFormat>,
+    /// Codes of the languages, as far as the files name them.
     pub languages: Vec<String>,
-    /// How many symbols the network tells apart.
+    /// Number of classes of the network.
     pub vocabulary: Option<u64>,
-    /// By name.
+    /// Sorted by name.
     pub files: Vec<ModelFile>,
-    /// What keeps the model from working; none: it can be opened.
+    /// Problems that keep the model from working. If there are none, it can be opened.
     pub problems: Vec<Problem>,
 }
 
@@ -46,35 +48,33 @@ pub struct ModelFile {
     pub name: String,
     /// In bytes.
     pub size: u64,
-    /// What it is for; `None`: nothing here reads it.
+    /// Purpose of the file; `None` if nothing reads it.
     pub purpose: Option<&'static str>,
 }
 
-/// Something that keeps a model from working.
+/// A problem that keeps a model from working.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Problem {
-    /// Name in the directory; of several possible ones, the usual.
+    /// Name in the directory; if there are several possible names, the usual one.
     pub file: String,
-    /// What is wrong.
     pub message: String,
-    /// What to do about it.
     pub remedy: String,
 }
 
 impl Inspection {
-    /// Whether nothing was found that keeps the model from working.
+    /// Returns whether the model can be opened.
     pub fn is_usable(&self) -> bool {
         self.problems.is_empty()
     }
 }
 
-/// Tells what a directory holds: by FunASR's `config.yaml` where there is one, by the names of its
-/// files, or by the ports and metadata of its ONNX file. It reads configurations and vocabularies,
-/// and of the networks only what lies between the weights.
+/// Inspects a directory and recognizes the model in it: by FunASR's `config.yaml` if there is one, by
+/// the names of its files, or by the inputs, outputs and metadata of its ONNX file. Reads
+/// configurations and vocabularies, and of networks only the structure between the weights.
 ///
 /// # Errors
-/// [`Error::Io`] where there is no such path; [`Error::NotAModel`] where nothing is recognized. A
-/// model that is recognized but broken is no error: see [`Inspection::problems`].
+/// [`Error::Io`] if the path does not exist; [`Error::NotAModel`] if no model is recognized. A model
+/// that is recognized but broken is not an error: see [`Inspection::problems`].
 pub fn inspect(path: &Path) -> Result<Inspection, Error> {
     let path = path.canonicalize().map_err(Error::io(path))?;
     if !path.is_dir() {
@@ -88,7 +88,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, Error> {
         family: Family::Whisper,
         variant: None,
         layout: Layout::Ctranslate2,
-        precisions: Vec::new(),
+        weight_formats: Vec::new(),
         languages: Vec::new(),
         vocabulary: None,
         files: directory.list(),
@@ -102,25 +102,32 @@ pub fn inspect(path: &Path) -> Result<Inspection, Error> {
         inspection.family = Family::TextNormalization;
         inspection.layout = Layout::Wetext;
         let mut checks = Checks::new(&directory, &mut inspection);
-        checks.need(&["verbalizer.fst", "zh_itn_verbalizer.fst"], "the grammar that writes");
+        checks.require(
+            &["verbalizer.fst", "zh_itn_verbalizer.fst"],
+            "the grammar that writes digits",
+        );
         return Ok(inspection);
     }
 
     let networks = Network::all(&directory);
-    // What ModelScope has of it is no ONNX file; a checkpoint is only read by loading it.
-    if networks.is_empty() && directory.files().any(|(name, _)| files::is_checkpoint(name)) {
+    let checkpoint = directory.files().map(|(name, _)| name).find(|n| convert::is_checkpoint(n));
+    if let (true, Some(checkpoint)) = (networks.is_empty(), checkpoint) {
         inspection.family = Family::CamPlusPlus;
         inspection.layout = Layout::Funasr;
-        inspection.precisions = vec![Precision::F32];
+        inspection.weight_formats = vec![WeightFormat::F32];
+        let remedy = format!("`scriptorium models convert {}` converts it once", path.display());
+        let message = "a PyTorch checkpoint, which must be converted to ONNX".into();
+        Checks::new(&directory, &mut inspection).add_problem(checkpoint, message, &remedy);
         return Ok(inspection);
     }
     let config = directory.config();
     let parsed = config.as_ref().and_then(|(_, config)| config.as_ref().ok());
     let graphs = || networks.iter().filter_map(Network::graph);
     if parsed.is_some_and(Config::is_contextual) || graphs().any(network::is_contextual) {
-        let message = "it is a contextual Paraformer, which is not supported: of those that take \
-                       hotwords, only SeACo (`SeacoParaformer`) is"
-            .into();
+        let message =
+            "it is a contextual Paraformer, which is not supported; for hotwords, only SeACo \
+                       (`SeacoParaformer`) is"
+                .into();
         return Err(Error::NotAModel { path, message });
     }
     let Some((family, variant)) = recognize(&directory, parsed, &networks) else {
@@ -136,8 +143,8 @@ pub fn inspect(path: &Path) -> Result<Inspection, Error> {
     Ok(inspection)
 }
 
-/// Family and variant, from the best witness there is. Where the configuration and the network
-/// disagree the configuration is believed, and [`Checks`] says so.
+/// Returns family and variant. If the configuration and the network disagree, the configuration
+/// decides, and [`Checks`] reports it.
 fn recognize(
     directory: &Directory,
     config: Option<&Config>,
@@ -146,35 +153,36 @@ fn recognize(
     let by_graph = networks.iter().find_map(|network| network::recognize(network.graph()?));
     let stated = config.and_then(Config::family).or_else(|| directory.family_by_names());
     match (stated, by_graph) {
-        // The network knows better which of the family it is.
+        // The network determines the variant.
         (Some((family, _)), Some((found, variant))) if family == found => Some((found, variant)),
         (Some(stated), _) => Some(stated),
         (None, by_graph) => by_graph,
     }
 }
 
+/// Explains why no model is recognized.
 fn unrecognized(config: Option<&Config>, networks: &[Network]) -> String {
     if let Some(model) = config.and_then(|config| config.model.as_deref()) {
         return format!(
-            "its configuration says that it is a `{model}`, which Scriptorium cannot run; it runs \
-             Paraformer (not the streaming one), SenseVoiceSmall, CTTransformer, FsmnVADStreaming \
-             and CAMPPlus"
+            "its configuration names the model `{model}`, which Scriptorium does not support; it \
+             supports Paraformer (except streaming), SenseVoiceSmall, CTTransformer, \
+             FsmnVADStreaming and CAMPPlus"
         );
     }
-    let broken = |network: &Network| {
+    let failure = |network: &Network| {
         network.graph.as_ref().err().map(|cause| format!("{}: {cause}", network.file))
     };
-    if let Some(broken) = networks.iter().find_map(broken) {
-        return broken;
+    if let Some(failure) = networks.iter().find_map(failure) {
+        return failure;
     }
     if let Some(network) = networks.first() {
         return format!(
-            "{} is a network of no family that Scriptorium knows: neither its inputs and outputs nor \
-             a config.yaml beside it say what it is",
+            "{} is a network of an unknown family: neither its inputs and outputs nor a config.yaml \
+             next to it identify it",
             network.file
         );
     }
-    "neither model.bin (Whisper as CTranslate2 keeps it) nor an ONNX file (FunASR, sherpa-onnx) is in \
-     it"
-    .into()
+    "it has neither model.bin (Whisper in CTranslate2's format) nor an ONNX file (FunASR, \
+     sherpa-onnx)"
+        .into()
 }

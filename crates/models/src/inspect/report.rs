@@ -1,8 +1,10 @@
+//! The inspection as text for people.
+
 use std::fmt;
 
 use super::Inspection;
 
-/// For people; [`Inspection`] is `Serialize` for programs.
+/// Text for people; for programs, [`Inspection`] implements `Serialize`.
 impl fmt::Display for Inspection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let variant = self.variant.map_or(String::new(), |v| format!(" ({})", v.as_str()));
@@ -10,9 +12,9 @@ impl fmt::Display for Inspection {
         let layout = self.layout.as_str();
         writeln!(f, "{}: {}{variant}, {layout} layout, {state}", self.name, self.family)?;
         writeln!(f, "  path        {}", self.path.display())?;
-        let precisions: Vec<_> = self.precisions.iter().map(|p| p.as_str()).collect();
+        let formats: Vec<_> = self.weight_formats.iter().map(|format| format.as_str()).collect();
         let lines = [
-            ("precision", precisions.join(", ")),
+            ("precision", formats.join(", ")),
             ("languages", self.languages.join(", ")),
             ("vocabulary", self.vocabulary.map_or(String::new(), |size| size.to_string())),
         ];
@@ -34,7 +36,7 @@ impl fmt::Display for Inspection {
     }
 }
 
-/// Three digits and a decimal unit.
+/// Formats a number of bytes with a decimal unit.
 fn bytes(size: u64) -> String {
     match size {
         0..1000 => format!("{size} B"),

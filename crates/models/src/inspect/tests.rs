@@ -1,3 +1,5 @@
+//! Inspections of directories of all families, complete and broken.
+
 use std::fs;
 use std::path::Path;
 
@@ -6,7 +8,7 @@ use tempfile::{TempDir, tempdir};
 use super::*;
 use crate::tests::{fixture, fixtures, with_metadata};
 
-/// A directory to be filled.
+/// A directory to which tests add files.
 struct Model(TempDir);
 
 impl Model {
@@ -65,7 +67,7 @@ fn punctuation() -> Model {
 }
 
 #[test]
-fn knows_paraformer_in_all_its_variants() {
+fn recognizes_all_variants_of_paraformer() {
     for (name, class, variant) in [
         ("paraformer", "Paraformer", Variant::Plain),
         ("paraformer-loop", "paraformer", Variant::Plain),
@@ -76,32 +78,32 @@ fn knows_paraformer_in_all_its_variants() {
         assert_eq!(found.problems, []);
         assert_eq!((found.family, found.variant), (Family::Paraformer, Some(variant)));
         assert_eq!((found.layout, found.vocabulary), (Layout::Funasr, Some(32)));
-        assert_eq!(found.precisions, [Precision::Int8]);
+        assert_eq!(found.weight_formats, [WeightFormat::Int8]);
         assert_eq!(found.languages, ["zh"]);
     }
     let both = paraformer("bicif", "BiCifParaformer")
         .with("model.onnx", fixture("bicif/model.onnx"))
         .inspect();
-    assert_eq!(both.precisions, [Precision::Int8, Precision::F32]);
+    assert_eq!(both.weight_formats, [WeightFormat::Int8, WeightFormat::F32]);
     assert!(both.is_usable());
 }
 
 #[test]
-fn hotwords_are_embedded_by_either_network() {
+fn hotwords_need_an_embedder() {
     let embedder = fixture("seaco/model_eb.onnx");
     let quantized = || {
         let model = paraformer("seaco", "SeacoParaformer").without("model_eb.onnx");
         model.with("model_eb_quant.onnx", &embedder)
     };
     assert!(quantized().inspect().is_usable(), "{}", quantized().inspect());
-    // The f32 recognizer takes the f32 one only.
+    // The f32 recognizer accepts the f32 embedder only.
     let plain = quantized().without("model_quant.onnx");
     let plain = plain.with("model.onnx", fixture("seaco/model.onnx")).inspect();
     assert_eq!(plain.problems[0].file, "model_eb.onnx", "{plain}");
 }
 
 #[test]
-fn weights_lie_in_the_networks_file() {
+fn weights_in_other_files_are_a_problem() {
     // graph { initializer { dims: 1, data_type: FLOAT, name: "w", external_data { .. }, .. } }
     let external =
         b"\x3a\x1f\x2a\x1d\x08\x01\x10\x01\x42\x01w\x6a\x12\x0a\x08location\x12\x06w.data\x70\x01";
@@ -115,7 +117,7 @@ fn weights_lie_in_the_networks_file() {
 }
 
 #[test]
-fn knows_the_older_names() {
+fn recognizes_older_names() {
     let old = paraformer("paraformer", "x")
         .without("config.yaml")
         .without("am.mvn")
@@ -123,7 +125,7 @@ fn knows_the_older_names() {
         .with("asr.mvn", statistics(560));
     assert!(old.inspect().is_usable(), "{}", old.inspect());
     let listed = old.without("tokens.json").inspect();
-    assert_eq!(listed.problems[0].message, "3 tokens, but the network tells 32 apart");
+    assert_eq!(listed.problems[0].message, "3 tokens, but the network has 32 classes");
     let numbered = (0..32).map(|id| format!("t{id} {id}\n")).collect::<String>();
     let named = paraformer("paraformer", "Paraformer").without("tokens.json");
     assert!(named.with("tokens.txt", numbered).inspect().is_usable());
@@ -133,7 +135,7 @@ fn knows_the_older_names() {
 }
 
 #[test]
-fn knows_the_others() {
+fn recognizes_other_families() {
     let sense_voice = Model::new()
         .with("model_quant.onnx", fixture("sensevoice/model_quant.onnx"))
         .with("am.mvn", statistics(560))
@@ -155,7 +157,7 @@ fn knows_the_others() {
 }
 
 #[test]
-fn a_sentencepiece_model_is_a_vocabulary_too() {
+fn a_sentencepiece_model_can_be_the_vocabulary() {
     let pieces = |count| [&b"\x0a\x03\x0a\x01x"[..]].repeat(count).concat();
     let model = Model::new()
         .with("model_quant.onnx", fixture("sensevoice/model_quant.onnx"))
@@ -164,13 +166,13 @@ fn a_sentencepiece_model_is_a_vocabulary_too() {
         .with("chn_jpn_yue_eng_ko_spectok.bpe.model", pieces(48));
     assert!(model.inspect().is_usable(), "{}", model.inspect());
     let model = model.with("chn_jpn_yue_eng_ko_spectok.bpe.model", pieces(47));
-    assert_eq!(model.inspect().problems[0].message, "47 tokens, but the network tells 48 apart");
+    assert_eq!(model.inspect().problems[0].message, "47 tokens, but the network has 48 classes");
     let model = model.with("chn_jpn_yue_eng_ko_spectok.bpe.model", "\x0a");
     assert!(model.inspect().problems[0].message.contains("not a SentencePiece model"));
 }
 
 #[test]
-fn knows_what_sherpa_onnx_packs() {
+fn recognizes_releases_of_sherpa_onnx() {
     let numbers = |count: usize| vec!["1"; count].join(",");
     let symbols = |count: usize| (0..count).map(|id| format!("t{id} {id}\n")).collect::<String>();
     let (shift, scale) = (numbers(560), numbers(560));
@@ -189,7 +191,10 @@ fn knows_what_sherpa_onnx_packs() {
     let messages: Vec<_> = short.inspect().problems.into_iter().map(|p| p.message).collect();
     assert_eq!(
         messages,
-        ["`neg_mean` is for 2 values a frame, not 560", "1 tokens, but the network tells 32 apart"]
+        [
+            "`neg_mean` is for 2 values per frame, not 560",
+            "1 tokens, but the network has 32 classes"
+        ]
     );
 
     let marks = |tokens: &str| {
@@ -202,7 +207,7 @@ fn knows_what_sherpa_onnx_packs() {
 }
 
 #[test]
-fn names_what_is_missing_and_what_to_do() {
+fn reports_missing_files_with_a_remedy() {
     for missing in ["am.mvn", "config.yaml", "tokens.json", "model_eb.onnx"] {
         let found = paraformer("seaco", "SeacoParaformer").without(missing).inspect();
         assert_eq!(found.family, Family::Paraformer, "{missing}");
@@ -217,10 +222,10 @@ fn names_what_is_missing_and_what_to_do() {
 }
 
 #[test]
-fn sees_what_does_not_fit() {
+fn reports_files_that_do_not_fit() {
     let good = || paraformer("paraformer", "Paraformer");
     for (model, file, message) in [
-        (good().with("am.mvn", statistics(400)), "am.mvn", "for 400 values a frame"),
+        (good().with("am.mvn", statistics(400)), "am.mvn", "for 400 values per frame"),
         (good().with("am.mvn", "<AddShift> 1 [ nan ] <Rescale> 1 [ 1 ]"), "am.mvn", "finite"),
         (good().with("am.mvn", "{}"), "am.mvn", "<AddShift>"),
         (good().with("tokens.json", tokens(31)), "tokens.json", "31 tokens"),
@@ -234,7 +239,7 @@ fn sees_what_does_not_fit() {
         (
             good().with("model_quant.onnx", fixture("ct-punc/model.onnx")),
             "model_quant.onnx",
-            "a ct-transformer network, but the other files are a paraformer's",
+            "a ct-transformer network, but the other files belong to a paraformer model",
         ),
         (
             good().with("model_quant.onnx", fixture("seaco/model_eb.onnx")),
@@ -244,12 +249,12 @@ fn sees_what_does_not_fit() {
         (
             good().with("config.yaml", format!("model: SeacoParaformer\n{FRONTEND}")),
             "config.yaml",
-            "promises hotwords",
+            "states a model with hotwords",
         ),
         (
             punctuation().with("config.yaml", "model: CTTransformer\npunc_list: [a, b]"),
             "config.yaml",
-            "2 punctuation marks, but the network tells 6",
+            "2 punctuation marks, but the network has 6 classes",
         ),
         (punctuation().with("config.yaml", "model: CTTransformer"), "config.yaml", "punc_list"),
     ] {
@@ -262,13 +267,13 @@ fn sees_what_does_not_fit() {
 }
 
 #[test]
-fn networks_have_their_names() {
+fn networks_must_have_usual_names() {
     let model = fixture("paraformer/model_quant.onnx");
     let named = paraformer("paraformer", "Paraformer").without("model_quant.onnx");
     let found = named.with("best.onnx", &model).inspect();
     assert_eq!(found.problems.len(), 1, "{found}");
     assert!(found.problems[0].remedy.contains("rename it to model.onnx"), "{found}");
-    // Any network will do: its ports are read, not its weights.
+    // Any network will do, because weights are not read.
     let speakers = |name| {
         let graph = speaker_network();
         Model::new().with("configuration.json", "{}").with(name, graph)
@@ -277,13 +282,14 @@ fn networks_have_their_names() {
     assert!(found.is_usable(), "{found}");
     assert_eq!(found.family, Family::CamPlusPlus);
     let checkpoint = Model::new().with("campplus_cn_common.bin", "weights").inspect();
-    assert_eq!((checkpoint.family, checkpoint.is_usable()), (Family::CamPlusPlus, true));
+    assert_eq!((checkpoint.family, checkpoint.is_usable()), (Family::CamPlusPlus, false));
+    assert!(checkpoint.problems[0].remedy.contains("models convert"), "{checkpoint}");
     let several = speakers("a.onnx").with("b.onnx", speaker_network());
     assert!(several.inspect().problems[0].message.contains("one of 2 networks"));
     assert!(several.with("model.onnx", speaker_network()).inspect().is_usable());
 }
 
-/// A graph of one node between `feature` [1, 80] and `embedding` [1, 192].
+/// Returns a graph of one node between `feature` [1, 80] and `embedding` [1, 192].
 fn speaker_network() -> Vec<u8> {
     let field = |number: u8, bytes: &[u8]| {
         let mut field = vec![number << 3 | 2, bytes.len() as u8];
@@ -291,7 +297,7 @@ fn speaker_network() -> Vec<u8> {
         field
     };
     let port = |number, name: &str, width: u8| {
-        // As a varint of two bytes, whatever the value.
+        // Each size as a varint of two bytes.
         let sizes = [1, width].map(|size: u8| field(1, &[8, size | 0x80, size >> 7]));
         let shape = field(2, &sizes.concat());
         let kind = field(2, &field(1, &shape));
@@ -302,7 +308,7 @@ fn speaker_network() -> Vec<u8> {
 }
 
 #[test]
-fn says_what_it_cannot_run() {
+fn names_unsupported_models() {
     let streaming = Model::new()
         .with("config.yaml", "model: ParaformerStreaming")
         .with("model_quant.onnx", "x")
@@ -313,13 +319,13 @@ fn says_what_it_cannot_run() {
     let broken = Model::new().with("model.onnx", "x").error();
     assert!(broken.contains("model.onnx: not an ONNX model"), "{broken}");
     let other = Model::new().with("model.onnx", fixture("seaco/model_eb.onnx")).error();
-    assert!(other.contains("no family"), "{other}");
+    assert!(other.contains("unknown family"), "{other}");
     assert!(Model::new().error().contains("neither model.bin"));
     assert!(inspect(Path::new("/nowhere/at/all")).is_err());
 }
 
 #[test]
-fn reads_whispers_weights() {
+fn reads_formats_of_whisper_weights() {
     let model = |kind: u8, length: u32| {
         let mut bytes = vec![6, 0, 0, 0];
         bytes.extend(b"\x0c\x00WhisperSpec\0\x03\0\0\0\x01\0\0\0\x02\0w\0\x01\x04\0\0\0");
@@ -332,24 +338,27 @@ fn reads_whispers_weights() {
             .with("tokenizer.json", "{}")
             .with("vocabulary.txt", "a\n".repeat(51865))
     };
-    for (kind, precision) in
-        [(0, Precision::F32), (1, Precision::Int8), (4, Precision::F16), (5, Precision::Bf16)]
-    {
+    for (kind, format) in [
+        (0, WeightFormat::F32),
+        (1, WeightFormat::Int8),
+        (4, WeightFormat::F16),
+        (5, WeightFormat::Bf16),
+    ] {
         let found = model(kind, 8).inspect();
         assert!(found.is_usable(), "{found}");
-        assert_eq!((found.family, found.precisions), (Family::Whisper, vec![precision]));
+        assert_eq!((found.family, found.weight_formats), (Family::Whisper, vec![format]));
         assert_eq!(found.languages, ["multilingual"]);
     }
     let other = model(0, 8).with("model.bin", "GGUF and more").inspect();
     assert!(other.problems[0].message.contains("not CTranslate2's format"), "{other}");
     let short = model(0, 8).with("model.bin", "\x06\0\0\0\x0c\0Whisp").inspect();
-    assert!(short.problems[0].message.contains("cut off"), "{short}");
+    assert!(short.problems[0].message.contains("truncated"), "{short}");
     let english = model(0, 8).with("vocabulary.txt", "a\n".repeat(51864)).inspect();
     assert_eq!(english.languages, ["en"]);
 }
 
 #[test]
-fn speaks_to_people_and_to_programs() {
+fn prints_text_and_json() {
     let found = paraformer("bicif", "BiCifParaformer").without("tokens.json").inspect();
     let text = found.to_string();
     for part in

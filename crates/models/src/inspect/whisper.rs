@@ -1,4 +1,4 @@
-//! Whisper as CTranslate2 keeps it (`ModelSpec._serialize` in its `specs/model_spec.py`).
+//! Whisper in CTranslate2's format (`ModelSpec._serialize` in its `specs/model_spec.py`).
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -7,37 +7,39 @@ use std::path::Path;
 use super::Inspection;
 use super::checks::Checks;
 use super::files::Directory;
-use crate::family::Precision;
+use crate::family::WeightFormat;
 
-/// Symbols of the models that know English only; the multilingual ones have more.
-const ENGLISH_ONLY: u64 = 51864;
+/// Number of symbols of the English-only models; multilingual ones have more.
+const ENGLISH_SYMBOLS: u64 = 51864;
+/// Bytes of a name.
 const MAX_NAME: u16 = 4096;
 
+/// Inspects a directory with a `model.bin`.
 pub(super) fn inspect(directory: &Directory, inspection: &mut Inspection) {
     let vocabulary = ["vocabulary.txt", "vocabulary.json"];
-    if let Some(file) = directory.find(&vocabulary)
+    if let Some(file) = directory.first_of(&vocabulary)
         && let Ok(count) = directory.count_tokens(file)
     {
         inspection.vocabulary = Some(count);
-        let language = if count <= ENGLISH_ONLY { "en" } else { "multilingual" };
+        let language = if count <= ENGLISH_SYMBOLS { "en" } else { "multilingual" };
         inspection.languages = vec![language.to_owned()];
     }
-    match precision(&directory.path("model.bin")) {
-        Ok(precision) => inspection.precisions = vec![precision],
+    match weight_format(&directory.path("model.bin")) {
+        Ok(format) => inspection.weight_formats = vec![format],
         Err(cause) => {
-            let remedy = "fetch it again, whole, or convert the model anew";
-            Checks::new(directory, inspection).report("model.bin", cause, remedy);
+            let remedy = "download it again completely, or convert the model again";
+            Checks::new(directory, inspection).add_problem("model.bin", cause, remedy);
         }
     }
     let mut checks = Checks::new(directory, inspection);
-    checks.need(&["config.json"], "the model's settings");
-    checks.need(&["tokenizer.json"], "the tokenizer");
+    checks.require(&["config.json"], "the model's configuration");
+    checks.require(&["tokenizer.json"], "the tokenizer");
 }
 
-/// How most of the weights are kept.
-fn precision(path: &Path) -> Result<Precision, String> {
+/// Returns the format of most of the weights.
+fn weight_format(path: &Path) -> Result<WeightFormat, String> {
     let read = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::UnexpectedEof => "it is cut off".to_owned(),
+        std::io::ErrorKind::UnexpectedEof => "it is truncated".to_owned(),
         _ => error.to_string(),
     };
     let mut input = BufReader::new(File::open(path).map_err(read)?);
@@ -51,9 +53,13 @@ fn precision(path: &Path) -> Result<Precision, String> {
     }
     let _revision = number::<4>(&mut input).map_err(read)?;
     let count = number::<4>(&mut input).map_err(read)?;
-    // Bytes per precision.
-    let mut bytes =
-        [(Precision::F32, 0), (Precision::Int8, 0), (Precision::F16, 0), (Precision::Bf16, 0)];
+    // Bytes per format.
+    let mut bytes = [
+        (WeightFormat::F32, 0),
+        (WeightFormat::Int8, 0),
+        (WeightFormat::F16, 0),
+        (WeightFormat::Bf16, 0),
+    ];
     for _ in 0..count {
         name(&mut input)?;
         let rank = number::<1>(&mut input).map_err(read)?;
@@ -74,21 +80,21 @@ fn precision(path: &Path) -> Result<Precision, String> {
         }
         input.seek_relative(length as i64).map_err(read)?;
     }
-    Ok(bytes.iter().max_by_key(|(_, bytes)| *bytes).map_or(Precision::F32, |&(kind, _)| kind))
+    Ok(bytes.iter().max_by_key(|(_, bytes)| *bytes).map_or(WeightFormat::F32, |&(kind, _)| kind))
 }
 
-/// A length, and as many bytes, of which the last is zero.
+/// Reads a string: its length, and bytes of which the last is zero.
 fn name(input: &mut impl Read) -> Result<String, String> {
-    let length = number::<2>(input).map_err(|_| "it is cut off")? as u16;
+    let length = number::<2>(input).map_err(|_| "it is truncated")? as u16;
     if length > MAX_NAME {
         return Err("not CTranslate2's format".into());
     }
     let mut bytes = vec![0; length.into()];
-    input.read_exact(&mut bytes).map_err(|_| "it is cut off")?;
+    input.read_exact(&mut bytes).map_err(|_| "it is truncated")?;
     Ok(String::from_utf8_lossy(&bytes).trim_end_matches('\0').to_owned())
 }
 
-/// A little-endian number of `N` bytes.
+/// Reads a little-endian number of `N` bytes.
 fn number<const N: usize>(input: &mut impl Read) -> std::io::Result<u64> {
     let mut bytes = [0; 8];
     input.read_exact(&mut bytes[..N])?;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use models::{Catalogue, Library, PullProgress, PullSettings};
+use models::{Catalogue, Library, PullOptions, PullProgress};
 use sha2::{Digest, Sha256};
 
 /// What a test server was asked.
@@ -158,10 +158,10 @@ pub(crate) fn library(root: &Path, files: &[(&str, &[u8], String)]) -> Library {
         files.join(", ")
     ))
     .unwrap();
-    Library::new(root.join("library"), catalogue).with_settings(PullSettings {
+    Library::new(root.join("library"), catalogue).with_pull_options(PullOptions {
         stall_timeout: Duration::from_millis(500),
         retry_delay: Duration::from_millis(1),
-        ..PullSettings::default()
+        ..PullOptions::default()
     })
 }
 

@@ -1,17 +1,19 @@
+//! Configuration of the queue on RabbitMQ.
+
 use std::{fmt, net::Ipv6Addr, str::FromStr, time::Duration};
 
 use lapin::uri::AMQPUri;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
 
-use crate::{Error, Kind};
+use crate::{Error, ErrorKind};
 
-/// The longest name or id that AMQP carries, in bytes.
-pub(super) const SHORT_STRING: usize = 255;
-/// Leaves room for the suffixes of the queue names.
-const LONGEST_PREFIX: usize = 200;
+/// Maximum length of an AMQP name or id, in bytes.
+pub(super) const MAX_SHORT_STRING: usize = 255;
+/// Leaves space in [`MAX_SHORT_STRING`] for the suffixes of the queue names.
+const MAX_PREFIX: usize = 200;
 
-/// Where the broker is and what its queues are like.
+/// Address of the broker and properties of its queues.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AmqpConfig {
@@ -20,16 +22,17 @@ pub struct AmqpConfig {
     pub url: AmqpUrl,
     /// The queues are `<prefix>.jobs`, `<prefix>.retry.<seconds>` and `<prefix>.dead`.
     pub prefix: String,
-    /// A message that comes back unsettled more often becomes a dead letter: it may be what kills
-    /// the workers. A property of the queue: it cannot be changed once the queue exists.
+    /// A message that comes back unsettled more often than this becomes a dead letter, because it
+    /// may be the cause of its workers' crashes. A property of the queue that cannot be changed once
+    /// the queue exists.
     pub delivery_limit: u32,
-    /// The delays there are, in seconds; a retry takes the shortest one that is long enough.
+    /// Available retry delays in seconds. A retry takes the shortest one that is long enough.
     pub retry_delays_seconds: Vec<u32>,
-    /// How long to wait at the start for a broker that is down; unset: for ever.
+    /// How long to wait at the start for a broker that is down; waits without limit if unset.
     pub connect_timeout_seconds: Option<u64>,
-    /// How long one publish may take, reconnecting included.
+    /// Timeout of one publish, including reconnecting.
     pub publish_timeout_seconds: u64,
-    /// A connection silent for twice this long counts as lost; 0 leaves it to the broker.
+    /// A connection silent for twice this long counts as lost; 0 takes the broker's value.
     pub heartbeat_seconds: u16,
 }
 
@@ -48,14 +51,18 @@ impl Default for AmqpConfig {
 }
 
 impl AmqpConfig {
-    /// Says what is wrong with the values, which [`crate::AmqpQueue::connect`] would refuse.
+    /// Checks the values as [`crate::AmqpQueue::connect`] does.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Other`] with the first problem found.
     pub fn validate(&self) -> Result<(), Error> {
-        let complaint = if self.prefix.is_empty() {
+        let problem = if self.prefix.is_empty() {
             "queue prefix must not be empty"
-        } else if self.prefix.len() > LONGEST_PREFIX {
+        } else if self.prefix.len() > MAX_PREFIX {
             "queue prefix must not be longer than 200 bytes"
         } else if self.prefix.starts_with("amq.") {
-            "queue prefix must not start with 'amq.', which the broker keeps to itself"
+            "queue prefix must not start with 'amq.', which is reserved for the broker"
         } else if self.retry_delays_seconds.is_empty() || self.retry_delays_seconds.contains(&0) {
             "retry_delays_seconds needs at least one delay, each of at least 1 second"
         } else if self.retry_delays_seconds.iter().any(|delay| *delay > u32::MAX / 1000) {
@@ -65,7 +72,7 @@ impl AmqpConfig {
         } else {
             return Ok(());
         };
-        Err(Error::new(Kind::Other, complaint))
+        Err(Error::new(ErrorKind::Other, problem))
     }
 
     pub(super) fn connect_timeout(&self) -> Option<Duration> {
@@ -77,26 +84,27 @@ impl AmqpConfig {
     }
 }
 
-/// A broker's URL, valid. It shows itself without the password wherever it is printed, serialised
-/// included.
+/// A valid URL of a broker. Its printed and serialized forms hide the password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AmqpUrl(String);
 
 impl AmqpUrl {
     pub(super) fn to_uri(&self) -> Result<AMQPUri, Error> {
-        // The message must not quote the URL: there is a password in it.
-        let invalid = |why: &str| Error::new(Kind::Other, format!("not an AMQP URL: {why}"));
-        let url = Url::parse(&self.0).map_err(|error| invalid(&error.to_string()))?;
-        let mut uri = AMQPUri::from_str(&self.0).map_err(|why| invalid(&why))?;
+        // The message must not quote the URL, which contains a password.
+        let invalid = || Error::new(ErrorKind::Other, "not an AMQP URL");
+        let url = Url::parse(&self.0).map_err(|error| invalid().with_source(error))?;
+        let mut uri = AMQPUri::from_str(&self.0).map_err(|reason| invalid().with_source(reason))?;
         if !url.has_host() {
-            return Err(invalid("it names no host"));
+            return Err(invalid().with_source("it has no host"));
         }
-        // Else lapin, which takes names only, would go to localhost.
+        // lapin's parser takes only names and would fall back to localhost.
         if let Some(url::Host::Ipv6(address)) = url.host() {
             uri.authority.host = Ipv6Addr::to_string(&address);
         }
-        if [&uri.vhost, &uri.authority.userinfo.username].iter().any(|s| s.len() > SHORT_STRING) {
-            return Err(invalid("virtual host and user must not be longer than 255 bytes"));
+        if [&uri.vhost, &uri.authority.userinfo.username].iter().any(|s| s.len() > MAX_SHORT_STRING)
+        {
+            let problem = "virtual host and user must not be longer than 255 bytes";
+            return Err(invalid().with_source(problem));
         }
         Ok(uri)
     }
@@ -136,7 +144,9 @@ impl Serialize for AmqpUrl {
 
 impl<'de> Deserialize<'de> for AmqpUrl {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(|error: Error| serde::de::Error::custom(format_args!("{error:#}")))
     }
 }
 
@@ -145,17 +155,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_password_never_shows() {
+    fn the_password_is_never_printed() {
         let config: AmqpConfig =
             serde_json::from_str(r#"{"url":"amqps://ann:s3cr%2Fet@mq.example:5671/v"}"#).unwrap();
-        let shown = [
+        let printed = [
             format!("{config:?}"),
             config.url.to_string(),
             serde_json::to_string(&config).unwrap(),
-            "amqp://ann:s3cr%2Fet@host:notaport".parse::<AmqpUrl>().unwrap_err().to_string(),
-            "http://ann:s3cr%2Fet@host".parse::<AmqpUrl>().unwrap_err().to_string(),
+            format!("{:#}", "amqp://ann:s3cr%2Fet@host:notaport".parse::<AmqpUrl>().unwrap_err()),
+            format!("{:#}", "http://ann:s3cr%2Fet@host".parse::<AmqpUrl>().unwrap_err()),
         ];
-        for text in shown {
+        for text in printed {
             assert!(!text.contains("s3cr"), "{text}");
         }
         assert_eq!(config.url.to_string(), "amqps://ann:***@mq.example:5671/v");
@@ -176,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_by_address() {
+    fn hosts_may_be_ip_addresses() {
         let host = |url: &str| url.parse::<AmqpUrl>().unwrap().to_uri().unwrap().authority.host;
         assert_eq!(host("amqp://127.0.0.1:5672/%2f"), "127.0.0.1");
         assert_eq!(host("amqp://[::1]:5672/%2f"), "::1");
@@ -184,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused() {
+    fn invalid_values_are_refused() {
         let refused = |change: fn(&mut AmqpConfig)| {
             let mut config = AmqpConfig::default();
             change(&mut config);

@@ -1,3 +1,5 @@
+//! The consumer on RabbitMQ: subscribes, and subscribes again after a lost connection.
+
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
@@ -15,29 +17,29 @@ use tokio::{
 
 use super::{
     backoff::Backoff,
+    connection::BrokerConnection,
     deadline::Deadline,
-    failure::failure,
+    error::broker_error,
     lease::{AmqpLease, REQUEUE},
-    link::Link,
     publisher::Publisher,
     topology::Topology,
 };
 use crate::{Consumer, Error, Lease};
 
-/// For the broker to say that it sends no more. Past that, its connection's end will do the same.
+/// Limit on cancelling the subscription. After that, closing the connection has the same effect.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) struct AmqpConsumer {
     subscriber: Arc<Subscriber>,
     publisher: Arc<Publisher>,
-    /// The broker's prefetch bounds what one subscription has handed out; this bounds what the
-    /// worker holds, leases of lost subscriptions included.
+    /// Bounds the leases that the worker holds, those of lost subscriptions included. The broker's
+    /// prefetch limit bounds only those of one subscription.
     slots: Arc<Semaphore>,
-    source: Source,
+    state: State,
 }
 
-enum Source {
-    /// Kept here, so that a cancelled `next` does not start it over.
+enum State {
+    /// The future is kept here so that a cancelled `next` does not start it again.
     Subscribing(BoxFuture<'static, Subscription>),
     Subscribed(Box<Subscription>),
     Stopped,
@@ -50,7 +52,7 @@ struct Subscription {
 
 #[derive(Debug)]
 pub(super) struct Subscriber {
-    link: Arc<Link>,
+    connection: Arc<BrokerConnection>,
     topology: Arc<Topology>,
     in_flight: u16,
 }
@@ -59,26 +61,26 @@ impl AmqpConsumer {
     pub(super) fn new(subscriber: Subscriber, publisher: Arc<Publisher>) -> Self {
         let slots = Arc::new(Semaphore::new(subscriber.in_flight.into()));
         let subscriber = Arc::new(subscriber);
-        let source = subscriber.clone().start();
-        Self { subscriber, publisher, slots, source }
+        let state = subscriber.clone().start();
+        Self { subscriber, publisher, slots, state }
     }
 }
 
 #[async_trait]
 impl Consumer for AmqpConsumer {
     async fn next(&mut self) -> Option<Box<dyn Lease>> {
-        if matches!(self.source, Source::Stopped) {
+        if matches!(self.state, State::Stopped) {
             return None;
         }
         let slot = self.slots.clone().acquire_owned().await.ok()?;
         loop {
-            let subscription = match &mut self.source {
-                Source::Subscribing(subscribing) => {
-                    self.source = Source::Subscribed(Box::new(subscribing.await));
+            let subscription = match &mut self.state {
+                State::Subscribing(subscribing) => {
+                    self.state = State::Subscribed(Box::new(subscribing.await));
                     continue;
                 }
-                Source::Subscribed(subscription) => subscription,
-                Source::Stopped => return None,
+                State::Subscribed(subscription) => subscription,
+                State::Stopped => return None,
             };
             match subscription.deliveries.next().await {
                 Some(Ok(delivery)) => {
@@ -89,17 +91,16 @@ impl Consumer for AmqpConsumer {
                     return Some(Box::new(lease));
                 }
                 Some(Err(error)) => {
-                    tracing::warn!(%error, "the broker broke off; unsettled leases are lost");
+                    tracing::warn!(%error, "the subscription failed; unsettled leases are lost");
                 }
-                None => tracing::warn!("the broker ended our subscription, subscribing again"),
+                None => tracing::warn!("the broker ended the subscription, subscribing again"),
             }
-            self.source = self.subscriber.clone().start();
+            self.state = self.subscriber.clone().start();
         }
     }
 
     async fn stop(&mut self) {
-        if let Source::Subscribed(subscription) =
-            std::mem::replace(&mut self.source, Source::Stopped)
+        if let State::Subscribed(subscription) = std::mem::replace(&mut self.state, State::Stopped)
         {
             subscription.end().await;
         }
@@ -107,15 +108,19 @@ impl Consumer for AmqpConsumer {
 }
 
 impl Subscriber {
-    pub(super) fn new(link: Arc<Link>, topology: Arc<Topology>, in_flight: u16) -> Self {
-        Self { link, topology, in_flight }
+    pub(super) fn new(
+        connection: Arc<BrokerConnection>,
+        topology: Arc<Topology>,
+        in_flight: u16,
+    ) -> Self {
+        Self { connection, topology, in_flight }
     }
 
-    fn start(self: Arc<Self>) -> Source {
-        Source::Subscribing(Box::pin(async move { self.subscribe().await }))
+    fn start(self: Arc<Self>) -> State {
+        State::Subscribing(Box::pin(async move { self.subscribe().await }))
     }
 
-    /// Keeps trying: a worker that cannot reach its queue has nothing better to do.
+    /// Retries without end, because a worker has no work without its queue.
     async fn subscribe(&self) -> Subscription {
         let mut backoff = Backoff::new();
         loop {
@@ -123,19 +128,19 @@ impl Subscriber {
                 Ok(subscription) => return subscription,
                 Err(error) => error,
             };
-            let delay = backoff.delay();
+            let delay = backoff.next_delay();
             let retry_in_ms = delay.as_millis() as u64;
-            tracing::error!(retry_in_ms, %error, "cannot consume, trying again");
+            tracing::error!(retry_in_ms, error = %format_args!("{error:#}"), "cannot consume, trying again");
             sleep(delay).await;
         }
     }
 
     async fn try_subscribe(&self) -> Result<Subscription, Error> {
         let queue = self.topology.jobs();
-        let consuming = |error| failure(&format!("consuming from {queue}"), &error);
+        let consuming = |error| broker_error(format!("consuming from {queue}"), error);
 
-        let channel = self.link.channel(Deadline::NEVER).await?;
-        // Somebody may have deleted the queues, which is one reason to be here again.
+        let channel = self.connection.channel(Deadline::NEVER).await?;
+        // Deleting a queue ends its subscriptions, so the queue may have to be declared again.
         self.topology.declare(&channel).await?;
         let qos = channel.basic_qos(self.in_flight, BasicQosOptions::default());
         qos.await.map_err(consuming)?;
@@ -149,7 +154,8 @@ impl Subscriber {
 }
 
 impl Subscription {
-    /// Gives back what the broker had sent ahead. Leases keep the channel open.
+    /// Ends the subscription and returns the messages that the broker sent ahead. Leases keep the
+    /// channel open.
     async fn end(mut self) {
         let ended = timeout(CANCEL_TIMEOUT, async {
             let tag = self.deliveries.tag();
@@ -161,16 +167,18 @@ impl Subscription {
         });
         match ended.await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "the subscription was over already"),
-            Err(_) => tracing::warn!("the broker does not answer, leaving anyway"),
+            Ok(Err(error)) => tracing::debug!(%error, "the subscription had already ended"),
+            Err(_) => {
+                tracing::warn!("the broker did not end the subscription in time, stopping anyway")
+            }
         }
     }
 }
 
 impl Drop for AmqpConsumer {
     fn drop(&mut self) {
-        let source = std::mem::replace(&mut self.source, Source::Stopped);
-        if let (Source::Subscribed(subscription), Ok(runtime)) = (source, Handle::try_current()) {
+        let state = std::mem::replace(&mut self.state, State::Stopped);
+        if let (State::Subscribed(subscription), Ok(runtime)) = (state, Handle::try_current()) {
             runtime.spawn(subscription.end());
         }
     }

@@ -1,3 +1,5 @@
+//! Leases of the queue on RabbitMQ.
+
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
@@ -9,8 +11,8 @@ use lapin::{
 };
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{publisher::Publisher, topology::Topology, wire};
-use crate::{Error, Kind, Lease, Message, Reason};
+use super::{error::BrokerError, publisher::Publisher, topology::Topology, wire};
+use crate::{DeadLetterReason, Error, ErrorKind, Lease, Message};
 
 pub(super) const REQUEUE: BasicNackOptions = BasicNackOptions { multiple: false, requeue: true };
 
@@ -20,7 +22,8 @@ pub(super) struct AmqpLease {
     acker: Acker,
     publisher: Arc<Publisher>,
     topology: Arc<Topology>,
-    /// The lease lives on this channel, which closes when nobody holds it.
+    /// Keeps the channel of the delivery open: it closes when its last handle is dropped, and the
+    /// lease would be lost.
     _channel: Channel,
     _slot: OwnedSemaphorePermit,
 }
@@ -44,11 +47,11 @@ impl AmqpLease {
         }
     }
 
-    /// Hands the message to another queue, then lets go of it here. In this order: better twice
-    /// than never.
+    /// Publishes the message to another queue, then acknowledges it. In this order a failure in
+    /// between duplicates the message instead of losing it.
     async fn move_to(&self, queue: &str, properties: BasicProperties) -> Result<(), Error> {
         if !self.acker.usable() {
-            return Err(lost("its connection broke off"));
+            return Err(connection_lost());
         }
         self.publisher.publish(queue, properties, &self.message.body).await?;
         self.acknowledge().await
@@ -62,13 +65,16 @@ impl AmqpLease {
 fn settled(outcome: lapin::Result<bool>) -> Result<(), Error> {
     match outcome {
         Ok(true) => Ok(()),
-        Ok(false) => Err(lost("its connection broke off")),
-        Err(error) => Err(lost(&error.to_string())),
+        Ok(false) => Err(connection_lost()),
+        Err(error) => {
+            Err(Error::new(ErrorKind::LeaseLost, "the lease is lost")
+                .with_source(BrokerError(error)))
+        }
     }
 }
 
-fn lost(why: &str) -> Error {
-    Error::new(Kind::LeaseLost, format!("the lease is lost, {why}"))
+fn connection_lost() -> Error {
+    Error::new(ErrorKind::LeaseLost, "the lease is lost: its connection was closed")
 }
 
 impl fmt::Debug for AmqpLease {
@@ -99,7 +105,7 @@ impl Lease for AmqpLease {
         self.move_to(self.topology.retry(delay), wire::retried_job(&self.message)?).await
     }
 
-    async fn dead_letter(self: Box<Self>, reason: Reason) -> Result<(), Error> {
+    async fn dead_letter(self: Box<Self>, reason: DeadLetterReason) -> Result<(), Error> {
         self.move_to(self.topology.dead(), wire::dead_letter(&self.message, &reason)?).await
     }
 
@@ -111,8 +117,8 @@ impl Lease for AmqpLease {
 impl Drop for AmqpLease {
     fn drop(&mut self) {
         if self.acker.usable() {
-            // The first poll hands the release to the connection's own thread; only the news that
-            // it was written is not waited for.
+            // The first poll passes the release to the connection's I/O thread. `drop` cannot wait
+            // until it is written.
             let _ = self.acker.nack(REQUEUE).now_or_never();
         }
     }

@@ -1,17 +1,17 @@
 //! The queue on RabbitMQ, 3.10 and later.
 //!
-//! Publishing and consuming use a connection each: a broker that runs out of memory or disk stops
-//! reading from connections that publish, and acknowledgements must not get stuck behind that
-//! (rabbitmq.com/docs/connections, "blocked connections"). Reconnecting is ours rather than
-//! lapin's, so that a lease of a lost connection is known to be lost.
+//! Publishing and consuming use separate connections. A broker short of memory or disk stops reading
+//! from connections that publish, and that must not delay acknowledgements
+//! (rabbitmq.com/docs/connections, "blocked connections"). This module reconnects itself instead of
+//! using lapin's recovery, so that it knows which leases are lost with a connection.
 
 mod backoff;
 mod config;
+mod connection;
 mod consumer;
 mod deadline;
-mod failure;
+mod error;
 mod lease;
-mod link;
 mod publisher;
 mod topology;
 mod wire;
@@ -24,46 +24,55 @@ use async_trait::async_trait;
 use lapin::options::{BasicAckOptions, BasicGetOptions};
 
 use self::{
+    connection::BrokerConnection,
     consumer::{AmqpConsumer, Subscriber},
     deadline::Deadline,
-    failure::failure,
-    link::Link,
+    error::broker_error,
     publisher::Publisher,
     topology::Topology,
 };
-use crate::{Consumer, DeadLetter, Depth, Error, Kind, Message, Queue};
+use crate::{Consumer, DeadLetter, Error, ErrorKind, Message, Queue, QueueDepth};
 
-/// The queues of one prefix on one broker, declared if they were not there.
+/// A queue on RabbitMQ: all queues of one prefix on one broker.
 pub struct AmqpQueue {
     config: AmqpConfig,
     topology: Arc<Topology>,
     publisher: Arc<Publisher>,
-    consuming: Arc<Link>,
+    consumer_connection: Arc<BrokerConnection>,
 }
 
 impl AmqpQueue {
-    /// Connects, waiting while the broker is down: up to `connect_timeout_seconds`, then
-    /// [`Kind::Unavailable`]. Fails at once with [`Kind::Denied`] on a wrong password and with
-    /// [`Kind::Mismatch`] where a queue exists with other properties.
+    /// Connects and declares the queues that do not exist yet. Waits up to
+    /// `connect_timeout_seconds` for a broker that is down.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::Unavailable`] if the broker stays down.
+    /// - [`ErrorKind::Denied`], at once, on a wrong password or a missing permission.
+    /// - [`ErrorKind::Mismatch`], at once, if a queue exists with properties other than configured.
+    /// - [`ErrorKind::Other`] if the configuration is invalid.
     pub async fn connect(config: AmqpConfig) -> Result<Self, Error> {
         config.validate()?;
         let topology = Arc::new(Topology::new(&config));
-        let link = |purpose| Arc::new(Link::new(&config, purpose, topology.clone()));
-        let publishing = link("publisher");
-        publishing.channel(Deadline::after(config.connect_timeout())).await?;
+        let connection =
+            |purpose| Arc::new(BrokerConnection::new(&config, purpose, topology.clone()));
+        let consumer_connection = connection("consumer");
+        let publisher_connection = connection("publisher");
+        publisher_connection.channel(Deadline::after(config.connect_timeout())).await?;
         let publisher =
-            Arc::new(Publisher::new(publishing, topology.clone(), config.publish_timeout()));
-        Ok(Self { consuming: link("consumer"), topology, publisher, config })
+            Publisher::new(publisher_connection, topology.clone(), config.publish_timeout());
+        Ok(Self { consumer_connection, topology, publisher: Arc::new(publisher), config })
     }
 
-    /// Deletes the queues with all that is in them. For tests.
-    pub async fn destroy(self) -> Result<(), Error> {
+    /// Deletes the queues and all their messages.
+    #[cfg(feature = "test-util")]
+    pub async fn delete_queues(self) -> Result<(), Error> {
         self.topology.delete(&self.channel().await?).await
     }
 
     async fn channel(&self) -> Result<lapin::Channel, Error> {
         let deadline = Deadline::after(Some(self.config.publish_timeout()));
-        self.publisher.link().channel(deadline).await
+        self.publisher.connection().channel(deadline).await
     }
 }
 
@@ -75,24 +84,25 @@ impl fmt::Debug for AmqpQueue {
 
 #[async_trait]
 impl Queue for AmqpQueue {
-    /// Survives a broken connection within `publish_timeout_seconds`, perhaps at the price of a
-    /// duplicate.
+    /// Publishes again after a broken connection, within `publish_timeout_seconds`, which may
+    /// duplicate the message.
     async fn publish(&self, message: Message) -> Result<(), Error> {
         let properties = wire::job(&message)?;
         self.publisher.publish(self.topology.jobs(), properties, &message.body).await
     }
 
-    /// Connects in the background: [`Consumer::next`] waits for it.
+    /// Returns at once; [`Consumer::next`] connects and subscribes.
     async fn consume(&self, in_flight: u16) -> Result<Box<dyn Consumer>, Error> {
         if in_flight == 0 {
-            return Err(Error::new(Kind::Other, "in_flight must be at least 1"));
+            return Err(Error::new(ErrorKind::Other, "in_flight must be at least 1"));
         }
-        let subscriber = Subscriber::new(self.consuming.clone(), self.topology.clone(), in_flight);
+        let subscriber =
+            Subscriber::new(self.consumer_connection.clone(), self.topology.clone(), in_flight);
         Ok(Box::new(AmqpConsumer::new(subscriber, self.publisher.clone())))
     }
 
-    /// Counts as of a moment ago; leased messages are not among them.
-    async fn depth(&self) -> Result<Depth, Error> {
+    /// Returns the broker's counts, which may lag behind by a moment.
+    async fn depth(&self) -> Result<QueueDepth, Error> {
         self.topology.depth(&self.channel().await?).await
     }
 
@@ -105,17 +115,17 @@ impl Queue for AmqpQueue {
             let got = channel
                 .basic_get(self.topology.dead().into(), options)
                 .await
-                .map_err(|error| failure("reading dead letters", &error))?;
+                .map_err(|error| broker_error("reading dead letters", error))?;
             let Some(got) = got else { break };
             taken.push(wire::read_dead_letter(&got.delivery, &self.topology));
             last = Some(got.delivery.acker);
         }
-        // Taken for good only once all are here: a failure before this line loses none.
+        // They are removed only after all have arrived, so that a failure before this loses none.
         if let Some(acker) = last {
             acker
                 .ack(BasicAckOptions { multiple: true })
                 .await
-                .map_err(|error| failure("taking dead letters", &error))?;
+                .map_err(|error| broker_error("removing dead letters", error))?;
         }
         Ok(taken)
     }

@@ -1,3 +1,5 @@
+//! Publishes to the queues with publisher confirms.
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use lapin::{
@@ -6,58 +8,65 @@ use lapin::{
 };
 use tokio::sync::{Mutex, Semaphore};
 
-use super::{deadline::Deadline, failure::failure, link::Link, topology::Topology};
-use crate::{Error, Kind};
+use super::{
+    connection::BrokerConnection, deadline::Deadline, error::broker_error, topology::Topology,
+};
+use crate::{Error, ErrorKind};
 
-/// Enough to keep the broker busy, and a bound to what waits in memory for its confirmation.
-const UNCONFIRMED: usize = 512;
+/// Bounds the messages in memory that wait for confirmation; enough to keep the broker busy.
+const MAX_UNCONFIRMED: usize = 512;
 
-/// Publishes to the topology's queues; what it reports as published, the broker has on disk.
+/// Publishes to the queues of the topology. The broker has a message on disk when its publish
+/// succeeds.
 #[derive(Debug)]
 pub(super) struct Publisher {
-    link: Arc<Link>,
+    connection: Arc<BrokerConnection>,
     timeout: Duration,
     unconfirmed: Semaphore,
-    /// A channel for each queue: lapin hands a returned message to whichever confirmation of the
-    /// channel comes next, which does no harm among messages that all go the same way.
+    /// One channel per queue. lapin attaches a returned message to the next confirmation on the same
+    /// channel, whichever message that is for, which does no harm among messages to one queue.
     channels: BTreeMap<String, Mutex<Option<Channel>>>,
 }
 
 impl Publisher {
-    pub(super) fn new(link: Arc<Link>, topology: Arc<Topology>, timeout: Duration) -> Self {
+    pub(super) fn new(
+        connection: Arc<BrokerConnection>,
+        topology: Arc<Topology>,
+        timeout: Duration,
+    ) -> Self {
         let channels = topology.names().map(|name| (name.to_owned(), Mutex::default())).collect();
-        Self { link, timeout, unconfirmed: Semaphore::new(UNCONFIRMED), channels }
+        Self { connection, timeout, unconfirmed: Semaphore::new(MAX_UNCONFIRMED), channels }
     }
 
-    pub(super) fn link(&self) -> &Link {
-        &self.link
+    pub(super) fn connection(&self) -> &BrokerConnection {
+        &self.connection
     }
 
-    /// Returns once the broker has confirmed. A connection lost meanwhile leaves the outcome
-    /// unknown, so the message is sent again: at least once.
+    /// Publishes a message and waits for the broker's confirmation. A connection lost meanwhile
+    /// leaves the outcome unknown, so the message is sent again: delivery is at least once.
     pub(super) async fn publish(
         &self,
         queue: &str,
         properties: BasicProperties,
         body: &[u8],
     ) -> Result<(), Error> {
-        // Never closed, so never an error.
-        let _turn = self.unconfirmed.acquire().await;
+        // The semaphore is never closed, so this never fails.
+        let _permit = self.unconfirmed.acquire().await;
         let deadline = Deadline::after(Some(self.timeout));
         let unconfirmed = || {
             let seconds = self.timeout.as_secs();
-            let message = format!(
+            let context = format!(
                 "publishing to {queue}: not confirmed within {seconds} s; the broker may be \
                  unreachable, overloaded, or short of memory or disk"
             );
-            Error::new(Kind::Unavailable, message)
+            Error::new(ErrorKind::Unavailable, context)
         };
         loop {
             let attempt = self.attempt(queue, &properties, body, deadline);
             match deadline.bound(attempt).await {
                 None => return Err(unconfirmed()),
-                Some(Err(error)) if error.kind == Kind::Unavailable => {
-                    tracing::debug!(queue, %error, "publishing again");
+                Some(Err(error)) if error.kind() == ErrorKind::Unavailable => {
+                    tracing::debug!(queue, error = %format_args!("{error:#}"), "publishing failed, trying again");
                 }
                 Some(outcome) => return outcome,
             }
@@ -76,26 +85,31 @@ impl Publisher {
             .send(queue, properties.clone(), body, deadline)
             .await?
             .await
-            .map_err(|error| failure(&publishing, &error))?;
+            .map_err(|error| broker_error(publishing.as_str(), error))?;
         match confirmation {
             Confirmation::Ack(None) => Ok(()),
             Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned)) => {
-                let message = format!("{publishing}: returned, {}", returned.reply_text);
-                Err(Error::new(Kind::Unroutable, message))
+                let context = format!(
+                    "{publishing}: the broker returned the message: {}",
+                    returned.reply_text
+                );
+                Err(Error::new(ErrorKind::Unroutable, context))
             }
             Confirmation::Nack(None) => {
-                Err(Error::new(Kind::Refused, format!("{publishing}: the broker refused it")))
+                let context = format!("{publishing}: the broker refused the message");
+                Err(Error::new(ErrorKind::Refused, context))
             }
             Confirmation::NotRequested => {
-                Err(Error::new(Kind::Other, format!("{publishing}: the channel does not confirm")))
+                let context = format!("{publishing}: the channel is not in confirm mode");
+                Err(Error::new(ErrorKind::Other, context))
             }
         }
     }
 
-    /// Writes the message; what it returns completes with the broker's confirmation.
+    /// Writes the message. The returned future completes with the broker's confirmation.
     ///
-    /// The lock is held until the message is written: lapin numbers a message before it queues it,
-    /// and two tasks in between would receive each other's confirmation.
+    /// The lock is held until the message is written, because lapin numbers a message before it
+    /// queues it: two tasks doing so at once could receive each other's confirmation.
     async fn send(
         &self,
         queue: &str,
@@ -104,7 +118,7 @@ impl Publisher {
         deadline: Deadline,
     ) -> Result<lapin::PublisherConfirm, Error> {
         let slot = self.channels.get(queue).ok_or_else(|| {
-            Error::new(Kind::Other, format!("publishing to {queue}: not one of our queues"))
+            Error::new(ErrorKind::Other, format!("publishing to {queue}: unknown queue"))
         })?;
         let mut slot = slot.lock().await;
         let channel = match slot.take().filter(|channel| channel.status().connected()) {
@@ -116,15 +130,15 @@ impl Publisher {
         channel
             .basic_publish("".into(), queue.into(), options, body, properties)
             .await
-            .map_err(|error| failure(&format!("publishing to {queue}"), &error))
+            .map_err(|error| broker_error(format!("publishing to {queue}"), error))
     }
 
     async fn open(&self, deadline: Deadline) -> Result<Channel, Error> {
-        let channel = self.link.channel(deadline).await?;
+        let channel = self.connection.channel(deadline).await?;
         channel
             .confirm_select(ConfirmSelectOptions::default())
             .await
-            .map_err(|error| failure("asking for confirmations", &error))?;
+            .map_err(|error| broker_error("switching the channel to confirm mode", error))?;
         Ok(channel)
     }
 }

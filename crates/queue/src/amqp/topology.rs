@@ -1,35 +1,39 @@
-//! The queues, and what binds them. Only what RabbitMQ 3.10 and 4.x both accept.
+//! The queues and the routes between them, with arguments that RabbitMQ 3.10 and 4.x both accept.
 //!
 //! ```text
-//!  publish ──> <prefix>.jobs ──lease──> worker ──ack──> gone
+//!  publish ──> <prefix>.jobs ──lease──> worker ──ack──> deleted
 //!                ^      │                │  │
 //!                │      │ too often      │  └─dead_letter──┐
 //!                │      └──> <prefix>.dead <───────────────┘
 //!                └─ delay over ── <prefix>.retry.<seconds> <──retry── worker
 //! ```
 //!
-//! All are quorum queues. What the broker itself moves (after the delay, past the delivery limit)
-//! it moves at least once, which in RabbitMQ takes `x-overflow: reject-publish`
-//! (rabbitmq.com/docs/quorum-queues, "dead lettering"). A queue per delay, because messages leave a
-//! queue in order: a short delay would wait behind a long one.
+//! All are quorum queues. Messages that the broker itself moves (after a delay, past the delivery
+//! limit) are moved at least once, which in RabbitMQ requires `x-overflow: reject-publish`
+//! (rabbitmq.com/docs/quorum-queues, "dead lettering"). Each delay has its own queue, because
+//! messages leave a queue in order: a short delay would wait behind a long one.
 
 use std::time::Duration;
 
 use lapin::{
-    Channel, ErrorKind,
-    options::{QueueDeclareOptions, QueueDeleteOptions},
+    Channel,
+    options::QueueDeclareOptions,
     protocol::{AMQPErrorKind, AMQPSoftError},
     types::{AMQPValue, FieldTable},
 };
 
-use super::{config::AmqpConfig, failure::failure};
-use crate::{Depth, Error, Kind};
+use super::{
+    config::AmqpConfig,
+    error::{BrokerError, broker_error},
+};
+use crate::{Error, ErrorKind, QueueDepth};
 
+/// Names and arguments of all queues of one prefix.
 #[derive(Debug)]
 pub(super) struct Topology {
     jobs: String,
     dead: String,
-    /// Shortest delay first.
+    /// In ascending order of delay.
     retries: Vec<RetryQueue>,
     delivery_limit: u32,
 }
@@ -70,21 +74,21 @@ impl Topology {
         self.delivery_limit
     }
 
-    /// The queue with the shortest delay that is long enough, else the one with the longest.
+    /// Returns the queue with the shortest delay of at least `delay`, else the one with the longest.
     pub(super) fn retry(&self, delay: Duration) -> &str {
         let enough = self.retries.iter().find(|retry| retry.delay >= delay);
-        // The configuration has at least one delay; were there none, the job would come back at
-        // once rather than be lost.
+        // A valid configuration has at least one delay. Without any, the job comes back at once
+        // instead of being lost.
         enough.or(self.retries.last()).map_or(&self.jobs, |retry| &retry.name)
     }
 
-    /// All queues, in the order in which they must be declared.
+    /// Returns the names of all queues, in the order in which they must be declared.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         let retries = self.retries.iter().map(|retry| retry.name.as_str());
         [self.dead(), self.jobs()].into_iter().chain(retries)
     }
 
-    /// Makes sure that all queues are there.
+    /// Declares all queues.
     pub(super) async fn declare(&self, channel: &Channel) -> Result<(), Error> {
         declare(channel, &self.dead, quorum()).await?;
 
@@ -101,22 +105,23 @@ impl Topology {
         Ok(())
     }
 
-    pub(super) async fn depth(&self, channel: &Channel) -> Result<Depth, Error> {
+    pub(super) async fn depth(&self, channel: &Channel) -> Result<QueueDepth, Error> {
         let mut delayed = 0;
         for retry in &self.retries {
             delayed += count(channel, &retry.name).await?;
         }
         let ready = count(channel, &self.jobs).await?;
         let dead = count(channel, &self.dead).await?;
-        Ok(Depth { ready, delayed, dead })
+        Ok(QueueDepth { ready, delayed, dead })
     }
 
+    #[cfg(feature = "test-util")]
     pub(super) async fn delete(&self, channel: &Channel) -> Result<(), Error> {
         for name in self.names() {
             channel
-                .queue_delete(name.into(), QueueDeleteOptions::default())
+                .queue_delete(name.into(), lapin::options::QueueDeleteOptions::default())
                 .await
-                .map_err(|error| failure(&format!("deleting queue {name}"), &error))?;
+                .map_err(|error| broker_error(format!("deleting queue {name}"), error))?;
         }
         Ok(())
     }
@@ -133,7 +138,7 @@ fn dead_lettering(target: &str) -> FieldTable {
     let mut set = |name: &str, value: &str| {
         arguments.insert(name.into(), AMQPValue::LongString(value.into()));
     };
-    // The default exchange hands a message to the queue named by the routing key.
+    // The default exchange routes a message to the queue that the routing key names.
     set("x-dead-letter-exchange", "");
     set("x-dead-letter-routing-key", target);
     set("x-dead-letter-strategy", "at-least-once");
@@ -146,15 +151,15 @@ async fn declare(channel: &Channel, name: &str, arguments: FieldTable) -> Result
         channel.queue_declare(name.into(), QueueDeclareOptions::durable(), arguments).await;
     let Err(error) = declared else { return Ok(()) };
     let precondition = AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED);
-    if matches!(error.kind(), ErrorKind::ProtocolError(refusal) if *refusal.kind() == precondition)
+    if matches!(error.kind(), lapin::ErrorKind::ProtocolError(refusal) if *refusal.kind() == precondition)
     {
-        let message = format!(
-            "queue {name} exists with other properties than configured; change the prefix or the \
-             configuration, or delete the queue: {error}"
+        let context = format!(
+            "queue {name} exists with properties other than configured; change the prefix or the \
+             configuration, or delete the queue"
         );
-        return Err(Error::new(Kind::Mismatch, message));
+        return Err(Error::new(ErrorKind::Mismatch, context).with_source(BrokerError(error)));
     }
-    Err(failure(&format!("declaring queue {name}"), &error))
+    Err(broker_error(format!("declaring queue {name}"), error))
 }
 
 async fn count(channel: &Channel, name: &str) -> Result<u64, Error> {
@@ -162,7 +167,7 @@ async fn count(channel: &Channel, name: &str) -> Result<u64, Error> {
     let queue = channel
         .queue_declare(name.into(), options, FieldTable::default())
         .await
-        .map_err(|error| failure(&format!("counting queue {name}"), &error))?;
+        .map_err(|error| broker_error(format!("counting queue {name}"), error))?;
     Ok(queue.message_count().into())
 }
 

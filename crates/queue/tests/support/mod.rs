@@ -1,6 +1,6 @@
-//! What the tests of the AMQP queue share: a broker to talk to, and a wire that can be cut.
+//! Shared by the tests of the queues: access to a broker, and a proxy that breaks connections.
 
-#![allow(dead_code, reason = "each test binary uses a part")]
+#![allow(dead_code, reason = "each test binary uses only some of it")]
 
 use std::{
     net::SocketAddr,
@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use queue::{AmqpConfig, AmqpQueue, Depth, Lease, Message, Queue};
+use queue::{AmqpConfig, AmqpQueue, Lease, Message, Queue, QueueDepth};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
@@ -16,9 +16,9 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// The broker's URL; `None`, said aloud, where the tests run without services.
+/// Returns the broker's URL. Without services, prints that the test is skipped and returns `None`.
 pub(crate) fn broker() -> Option<String> {
-    show_log();
+    init_log();
     let url = std::env::var("SCRIPTORIUM_TEST_AMQP_URL").ok();
     if url.is_none() {
         let required = std::env::var("SCRIPTORIUM_TEST_SERVICES").is_ok_and(|value| value == "1");
@@ -28,7 +28,7 @@ pub(crate) fn broker() -> Option<String> {
     url
 }
 
-/// Queues of the test's own, with one delay of a second.
+/// Returns a configuration with queues of their own and one retry delay of a second.
 pub(crate) fn config(url: &str) -> AmqpConfig {
     AmqpConfig {
         url: url.parse().unwrap(),
@@ -42,20 +42,20 @@ pub(crate) fn config(url: &str) -> AmqpConfig {
 }
 
 pub(crate) async fn delete_queues(config: AmqpConfig) {
-    AmqpQueue::connect(config).await.unwrap().destroy().await.unwrap();
+    AmqpQueue::connect(config).await.unwrap().delete_queues().await.unwrap();
 }
 
-/// A TCP proxy before the broker, to break connections and to be down.
+/// A TCP proxy in front of the broker that can break connections and simulate an outage.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     address: SocketAddr,
     broker: String,
-    cuts: watch::Sender<u64>,
+    disconnects: watch::Sender<u64>,
     accepting: JoinHandle<()>,
 }
 
 impl Proxy {
-    /// `url` is the broker's.
+    /// Starts a proxy to the broker at `url`.
     pub(crate) async fn start(url: &str) -> Self {
         Self::start_at(url, "127.0.0.1:0".parse().unwrap()).await
     }
@@ -64,44 +64,40 @@ impl Proxy {
         let broker = authority(url).to_owned();
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (cuts, _) = watch::channel(0);
-        let accepting = tokio::spawn(accept(listener, broker.clone(), cuts.clone()));
-        Self { address, broker, cuts, accepting }
+        let (disconnects, _) = watch::channel(0);
+        let accepting = tokio::spawn(accept(listener, broker.clone(), disconnects.clone()));
+        Self { address, broker, disconnects, accepting }
     }
 
-    /// The broker's URL by way of this proxy.
+    /// Returns the broker's URL with the address of this proxy.
     pub(crate) fn url(&self, url: &str) -> String {
         url.replace(&self.broker, &self.address.to_string())
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+    /// Breaks all connections.
+    pub(crate) fn disconnect(&self) {
+        self.disconnects.send_modify(|count| *count += 1);
     }
 
-    /// Breaks every connection there is.
-    pub(crate) fn cut(&self) {
-        self.cuts.send_modify(|cuts| *cuts += 1);
-    }
-
-    /// Breaks every connection and accepts no more.
-    pub(crate) async fn shut(self) -> SocketAddr {
+    /// Breaks all connections and accepts no new ones. Returns the address, to start again at it.
+    pub(crate) async fn stop(self) -> SocketAddr {
         self.accepting.abort();
         let _ = self.accepting.await;
-        self.cuts.send_modify(|cuts| *cuts += 1);
+        self.disconnects.send_modify(|count| *count += 1);
         self.address
     }
 }
 
-async fn accept(listener: TcpListener, broker: String, cuts: watch::Sender<u64>) {
+async fn accept(listener: TcpListener, broker: String, disconnects: watch::Sender<u64>) {
     loop {
         let Ok((mut client, _)) = listener.accept().await else { continue };
-        let mut cut = cuts.subscribe();
+        let mut disconnected = disconnects.subscribe();
         let broker = broker.clone();
         tokio::spawn(async move {
             let Ok(mut upstream) = TcpStream::connect(&broker).await else { return };
             tokio::select! {
                 _ = copy_bidirectional(&mut client, &mut upstream) => {}
-                _ = cut.changed() => {}
+                _ = disconnected.changed() => {}
             }
         });
     }
@@ -113,9 +109,9 @@ fn authority(url: &str) -> &str {
     rest.split(['/', '?']).next().unwrap()
 }
 
-/// Shows the queue's log lines in the output of a failing test.
-fn show_log() {
-    // Fails where another test of this process has done it.
+/// Prints the queue's log lines in the output of a failing test.
+fn init_log() {
+    // Fails if another test of this process has done it.
     let _ = tracing_subscriber::fmt().with_test_writer().with_env_filter("queue=debug").try_init();
 }
 
@@ -124,7 +120,7 @@ pub(crate) fn message(id: &str) -> Message {
 }
 
 pub(crate) const SOON: Duration = Duration::from_secs(20);
-/// Long enough to see that nothing comes.
+/// Long enough to conclude that no message comes.
 pub(crate) const PAUSE: Duration = Duration::from_millis(300);
 
 pub(crate) async fn lease(consumer: &mut Box<dyn queue::Consumer>) -> Box<dyn Lease> {
@@ -137,8 +133,8 @@ pub(crate) async fn no_lease(consumer: &mut Box<dyn queue::Consumer>) {
     assert!(lease.is_err(), "unexpected: {lease:?}");
 }
 
-/// Brokers count with a delay.
-pub(crate) async fn expect_depth(queue: &dyn Queue, expected: Depth) {
+/// Waits until the depth is as expected, because brokers count with a delay.
+pub(crate) async fn expect_depth(queue: &dyn Queue, expected: QueueDepth) {
     let start = Instant::now();
     loop {
         let depth = queue.depth().await.unwrap();

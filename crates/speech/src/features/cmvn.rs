@@ -2,9 +2,12 @@
 
 use std::path::Path;
 
-use crate::recognizer::Error;
+use crate::{
+    files::{self, broken},
+    recognizer::Error,
+};
 
-/// `y = (x + shift) * scale`, per value of a frame.
+/// Normalization `y = (x + shift) * scale` of each value of a frame.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cmvn {
     shift: Vec<f32>,
@@ -12,7 +15,10 @@ pub struct Cmvn {
 }
 
 impl Cmvn {
-    /// One shift and one scale per value of a frame, both finite.
+    /// Creates a normalization from one shift and one scale per value of a frame, all of them finite.
+    ///
+    /// # Errors
+    /// Returns a message if their numbers differ.
     pub fn new(shift: Vec<f32>, scale: Vec<f32>) -> Result<Self, String> {
         if shift.len() != scale.len() {
             return Err(format!("{} shifts, but {} scales", shift.len(), scale.len()));
@@ -20,19 +26,20 @@ impl Cmvn {
         Ok(Self { shift, scale })
     }
 
-    /// Reads a Kaldi "nnet" of the components `<AddShift>` and `<Rescale>`, each followed by
+    /// Reads a Kaldi "nnet" with the components `<AddShift>` and `<Rescale>`, each followed by
     /// `<LearnRateCoef> 0 [ values ]`.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if the file cannot be read or is not in this format.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let model = |message: String| Error::Model { path: path.to_owned(), message };
-        let text = std::fs::read_to_string(path).map_err(|e| model(e.to_string()))?;
-        Self::parse(&text).map_err(model)
+        Self::parse(&files::read_text(path)?).map_err(|message| broken(path, message))
     }
 
     fn parse(text: &str) -> Result<Self, String> {
         Self::new(component(text, "<AddShift>")?, component(text, "<Rescale>")?)
     }
 
-    /// Values per frame.
+    /// Returns the number of values per frame.
     pub fn width(&self) -> usize {
         self.shift.len()
     }
@@ -48,7 +55,7 @@ impl Cmvn {
     }
 }
 
-/// The values between the brackets that follow `name`.
+/// Returns the values between the brackets that follow `name`.
 fn component(text: &str, name: &str) -> Result<Vec<f32>, String> {
     let (_, after) = text.split_once(name).ok_or_else(|| format!("{name} is missing"))?;
     let after = after.split_once("<LearnRateCoef>").map_or(after, |(_, coefficients)| coefficients);
@@ -83,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_files_are_told() {
+    fn errors_name_the_cause() {
         for (broken, cause) in [
             ("", "<AddShift> is missing"),
             (&GOOD.replace("<Rescale>", "<Other>"), "<Rescale> is missing"),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use realfft::{RealFftPlanner, RealToComplex, num_complex::Complex32};
 
-/// Samples per second that every front end expects.
+/// Sampling rate of all front ends.
 const SAMPLE_RATE: f32 = 16_000.0;
 /// Samples per frame: 25 ms.
 pub const FRAME_LENGTH: usize = 400;
@@ -14,34 +14,34 @@ const FFT_LENGTH: usize = 512;
 const PREEMPHASIS: f32 = 0.97;
 const LOWEST_HZ: f32 = 20.0;
 const HIGHEST_HZ: f32 = SAMPLE_RATE / 2.0;
-/// Width of the partial sums of a mel filter: filters are padded to a multiple of it so that the
-/// compiler may use vector instructions.
+/// Number of partial sums of a mel filter. Filters are padded to a multiple of it, so that the
+/// compiler can use vector instructions.
 const LANES: usize = 8;
-/// Louder samples are clipped: far beyond full scale (1.0), and small enough that no power
-/// overflows.
-const LOUDEST: f32 = 1000.0;
+/// Magnitude at which samples are clipped: far beyond full scale (1.0), and small enough that no
+/// power overflows.
+const MAX_MAGNITUDE: f32 = 1000.0;
 
-/// Shape of the frame before its Fourier transform.
+/// Window function of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Window {
     Hamming,
-    /// Kaldi's own: a Hann window to the power of 0.85.
+    /// Kaldi's own window: a Hann window to the power of 0.85.
     Povey,
 }
 
-/// What differs between the models that use this filterbank.
+/// Options of the filterbank, which differ between models.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FilterbankOptions {
-    /// Mel bins, i.e. values per frame.
+    /// Number of mel bins, i.e. values per frame.
     pub bins: usize,
     pub window: Window,
-    /// Factor on the samples: 32768 for FunASR's models (Kaldi counts in 16-bit integers), 1 for
-    /// CAM++.
+    /// Factor applied to the samples: 32768 for FunASR's models (Kaldi's samples are 16-bit
+    /// integers), 1 for CAM++.
     pub scale: f32,
 }
 
-/// The tables of a filterbank, shared by all its streams.
+/// Tables of a filterbank, shared by all its streams.
 pub struct Filterbank {
     options: FilterbankOptions,
     window: [f32; FRAME_LENGTH],
@@ -49,24 +49,25 @@ pub struct Filterbank {
     fft: Arc<dyn RealToComplex<f32>>,
 }
 
-/// A triangle over FFT bins.
+/// A triangular filter over FFT bins.
 struct MelFilter {
-    /// Where it starts in the power spectrum.
+    /// First bin of the filter.
     first: usize,
-    /// A multiple of [`LANES`], zero after the triangle.
+    /// Weights from the first bin on, padded with zeros to a multiple of [`LANES`].
     weights: Vec<f32>,
 }
 
-/// Buffers of one frame's computation.
+/// Scratch buffers for one frame.
 struct Scratch {
     frame: Vec<f32>,
     spectrum: Vec<Complex32>,
     fft: Vec<Complex32>,
-    /// Zero after the last bin, for the padding of the mel filters.
+    /// Padded with zeros after the last bin, as the mel filters are.
     power: Vec<f32>,
 }
 
 impl Filterbank {
+    /// Computes the tables.
     pub fn new(options: FilterbankOptions) -> Self {
         Self {
             options,
@@ -76,11 +77,13 @@ impl Filterbank {
         }
     }
 
+    /// Returns the number of mel bins.
     pub fn bins(&self) -> usize {
         self.options.bins
     }
 
-    /// Frames that `samples` samples give: only whole frames count (Kaldi's `snip_edges`).
+    /// Returns the number of frames in `samples` samples. Only whole frames count (Kaldi's
+    /// `snip_edges`).
     pub fn frames(samples: usize) -> usize {
         if samples < FRAME_LENGTH { 0 } else { 1 + (samples - FRAME_LENGTH) / FRAME_SHIFT }
     }
@@ -111,14 +114,13 @@ impl Filterbank {
 
         self.fft
             .process_with_scratch(frame, &mut scratch.spectrum, &mut scratch.fft)
-            .expect("the buffers were made by this plan");
+            .expect("this plan allocated the buffers");
         // Kaldi's filters end below the Nyquist bin.
         for (power, bin) in scratch.power.iter_mut().zip(&scratch.spectrum[..FFT_LENGTH / 2]) {
             *power = bin.norm_sqr();
         }
         out.extend(self.filters.iter().map(|filter| {
-            // The sum of very quiet frames is floored as in Kaldi, so that silence has a finite
-            // logarithm.
+            // As in Kaldi, energies have a lower limit, so that silence has a finite logarithm.
             filter.energy(&scratch.power).max(f32::EPSILON).ln()
         }));
     }
@@ -150,12 +152,13 @@ impl Window {
     }
 }
 
-/// Hertz to mel, as HTK and Kaldi count.
+/// Converts hertz to mel, as HTK and Kaldi do.
 fn mel(hertz: f32) -> f32 {
     1127.0 * (1.0 + hertz / 700.0).ln()
 }
 
-/// Triangles of equal width on the mel scale, each reaching to the centres of its neighbours.
+/// Computes triangular filters of equal width on the mel scale, each of which reaches to the centres
+/// of its neighbours.
 fn mel_filters(bins: usize) -> Vec<MelFilter> {
     let lowest = mel(LOWEST_HZ);
     let step = (mel(HIGHEST_HZ) - lowest) / (bins + 1) as f32;
@@ -177,12 +180,12 @@ fn mel_filters(bins: usize) -> Vec<MelFilter> {
         .collect()
 }
 
-/// What is not finite becomes silence, so that it does no harm to what follows it.
+/// Clips a sample, and turns NaN and infinity into silence, so that they do not affect later samples.
 pub(crate) fn sane(sample: f32) -> f32 {
-    if sample.is_finite() { sample.clamp(-LOUDEST, LOUDEST) } else { 0.0 }
+    if sample.is_finite() { sample.clamp(-MAX_MAGNITUDE, MAX_MAGNITUDE) } else { 0.0 }
 }
 
-/// Sum in independent lanes: quicker than one long chain of additions, and more exact.
+/// Sums in independent lanes, which is faster and more exact than one long chain of additions.
 fn sum(values: &[f32]) -> f32 {
     let mut partial = [0.0; LANES];
     let chunks = values.chunks_exact(LANES);
@@ -195,22 +198,23 @@ fn sum(values: &[f32]) -> f32 {
     partial.iter().sum::<f32>() + rest
 }
 
-/// The filterbank over one stream of samples.
+/// Filterbank over one stream of samples.
 pub struct FilterbankStream {
     filterbank: Arc<Filterbank>,
     scratch: Scratch,
-    /// Samples that frames to come need.
+    /// Samples that later frames need.
     pending: Vec<f32>,
 }
 
 impl FilterbankStream {
+    /// Starts a stream.
     pub fn new(filterbank: Arc<Filterbank>) -> Self {
         let scratch = filterbank.scratch();
         Self { filterbank, scratch, pending: Vec::new() }
     }
 
-    /// Takes samples (16 kHz, full scale 1.0; what is not finite counts as silence), and appends
-    /// the frames that they complete to `frames`: row-major `[n, bins]`.
+    /// Takes samples (16 kHz, full scale 1.0; samples that are not finite count as silence), and
+    /// appends the frames that they complete to `frames`, row-major `[n, bins]`.
     pub fn push(&mut self, samples: &[f32], frames: &mut Vec<f32>) {
         self.pending.extend(samples.iter().map(|&sample| sane(sample)));
         let complete = Filterbank::frames(self.pending.len());
@@ -237,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn every_bin_below_nyquist_weighs_one_in_all() {
+    fn weights_of_every_bin_below_nyquist_sum_to_one() {
         let filters = mel_filters(80);
         let mut total = [0.0; FFT_LENGTH / 2 + LANES];
         for filter in &filters {
@@ -245,7 +249,7 @@ mod tests {
                 total[filter.first + i] += weight;
             }
         }
-        // Between the centres of the first and the last filter two triangles overlap.
+        // Two filters overlap between the centres of the first and the last one.
         assert!(total[3..240].iter().all(|t| (t - 1.0).abs() < 1e-3), "{total:?}");
         assert_eq!(total[FFT_LENGTH / 2..], [0.0; LANES]);
     }
@@ -257,13 +261,13 @@ mod tests {
         let mut frames = Vec::new();
         FilterbankStream::new(hamming80()).push(&tone, &mut frames);
         let loudest = (0..80).max_by(|&a, &b| frames[a].total_cmp(&frames[b])).expect("80 bins");
-        // 1000 Hz is 1000 mel; filters stand (mel(8000) - mel(20)) / 81 = 34.7 mel apart.
+        // 1000 Hz is 1000 mel. The distance of filters is (mel(8000) - mel(20)) / 81 = 34.7 mel.
         let expected = ((mel(1000.0) - mel(20.0)) / 34.7 - 1.0).round() as usize;
         assert_eq!(loudest, expected);
     }
 
     #[test]
-    fn what_is_not_finite_counts_as_silence() {
+    fn samples_that_are_not_finite_count_as_silence() {
         let bad = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0];
         let samples: Vec<f32> = bad.iter().copied().cycle().take(4000).collect();
         let (mut frames, mut silence) = (Vec::new(), Vec::new());

@@ -1,4 +1,5 @@
-//! Filterbank, LFR and CMVN in a row, as a model's `config.yaml` and `am.mvn` ask for them.
+//! The front end of a FunASR model: filterbank, LFR and CMVN with the parameters in the model's
+//! `config.yaml` and `am.mvn`.
 
 use std::sync::Arc;
 
@@ -6,11 +7,11 @@ use serde::Deserialize;
 
 use super::{Cmvn, Filterbank, FilterbankOptions, FilterbankStream, Lfr, Window};
 
-/// The scale of 16-bit integers, in which FunASR's models were trained.
+/// Full scale of 16-bit integers, the samples that FunASR's models were trained with.
 const INT16_SCALE: f32 = 32768.0;
-/// Bounds on what a configuration file may ask for.
-const MOST_BINS: usize = 128;
-const MOST_STACKED: usize = 32;
+/// Limits on the values in a configuration file.
+const MAX_BINS: usize = 128;
+const MAX_STACKED: usize = 32;
 
 /// `frontend_conf` in the `config.yaml` of a FunASR model. Dither is always off, so that the same
 /// recording gives the same words.
@@ -20,31 +21,37 @@ pub struct FrontendConfig {
     pub fs: u32,
     pub window: Window,
     pub n_mels: usize,
-    /// In milliseconds, as is `frame_shift`.
+    /// Length of a frame in milliseconds.
     pub frame_length: u32,
+    /// Milliseconds between the starts of two frames.
     pub frame_shift: u32,
+    /// Number of frames that are stacked into one row.
     pub lfr_m: usize,
+    /// Number of frames between the starts of two rows.
     pub lfr_n: usize,
 }
 
-/// A model's front end, shared by all its streams.
+/// Front end of a model, shared by all its streams.
 pub struct Frontend {
     filterbank: Arc<Filterbank>,
     lfr: (usize, usize),
     cmvn: Option<Arc<Cmvn>>,
 }
 
-/// A front end over one stream of samples.
+/// Front end over one stream of samples.
 pub struct FrontendStream {
     filterbank: FilterbankStream,
     lfr: Lfr,
     cmvn: Option<Arc<Cmvn>>,
-    /// Log-mel frames on their way to `lfr`.
+    /// Scratch buffer for log-mel frames.
     frames: Vec<f32>,
 }
 
 impl Frontend {
-    /// The error says what is not supported, or does not fit together.
+    /// Creates a front end.
+    ///
+    /// # Errors
+    /// Returns a message that says which values are not supported or do not fit together.
     pub fn new(config: &FrontendConfig, cmvn: Option<Cmvn>) -> Result<Self, String> {
         let FrontendConfig { fs, window, n_mels, frame_length, frame_shift, lfr_m, lfr_n } =
             *config;
@@ -54,10 +61,10 @@ impl Frontend {
                  only 25 ms every 10 ms at 16000 Hz"
             ));
         }
-        if !(1..=MOST_BINS).contains(&n_mels) {
-            return Err(format!("{n_mels} mel bins, not 1 to {MOST_BINS}"));
+        if !(1..=MAX_BINS).contains(&n_mels) {
+            return Err(format!("{n_mels} mel bins, not 1 to {MAX_BINS}"));
         }
-        if lfr_n == 0 || lfr_m < lfr_n || lfr_m > MOST_STACKED {
+        if lfr_n == 0 || lfr_m < lfr_n || lfr_m > MAX_STACKED {
             return Err(format!("low frame rate {lfr_m}/{lfr_n} is not supported"));
         }
         if let Some(cmvn) = &cmvn
@@ -76,11 +83,12 @@ impl Frontend {
         })
     }
 
-    /// Values per row.
+    /// Returns the number of values per row.
     pub fn width(&self) -> usize {
         self.filterbank.bins() * self.lfr.0
     }
 
+    /// Starts a stream.
     pub fn stream(&self) -> FrontendStream {
         FrontendStream {
             filterbank: FilterbankStream::new(Arc::clone(&self.filterbank)),
@@ -90,7 +98,7 @@ impl Frontend {
         }
     }
 
-    /// All rows of a recording that is whole in memory, row-major `[n, width]`.
+    /// Returns all rows of a recording held in memory, row-major `[n, width]`.
     pub fn rows(&self, samples: &[f32]) -> Vec<f32> {
         let mut rows = Vec::new();
         let mut stream = self.stream();
@@ -110,7 +118,7 @@ impl FrontendStream {
         self.normalize(&mut rows[start..]);
     }
 
-    /// Ends the stream: appends the rows that had to wait for what follows.
+    /// Ends the stream: appends the remaining rows.
     pub fn finish(&mut self, rows: &mut Vec<f32>) {
         let start = rows.len();
         self.lfr.finish(rows);
@@ -139,7 +147,7 @@ mod tests {
     };
 
     #[test]
-    fn what_is_not_supported_is_told() {
+    fn unsupported_values_are_named() {
         let cases = [
             (FrontendConfig { fs: 8000, ..VAD }, "at 8000 Hz"),
             (FrontendConfig { n_mels: 0, ..VAD }, "0 mel bins"),

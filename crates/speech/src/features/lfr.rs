@@ -1,30 +1,33 @@
-//! Low frame rate: neighbouring frames stacked into one, as FunASR's `apply_lfr`.
+//! Low frame rate (LFR): stacks neighbouring frames into one row, as FunASR's `apply_lfr`.
 
-/// Stacks `m` frames into one and steps by `n` (LFR `m`/`n`), over one stream of frames.
+/// Stacks `m` frames into one row and steps by `n` frames (LFR `m`/`n`), over one stream of frames.
 ///
-/// Row `i` holds the frames `i n - (m - 1) / 2 ..` of the stream, `m` of them; the first and the
-/// last frame stand in for those beyond the ends. `t` frames give `ceil(t / n)` rows.
+/// Row `i` has `m` frames of the stream, from frame `i n - (m - 1) / 2` on. Copies of the first and
+/// the last frame replace those beyond the ends. `t` frames give `ceil(t / n)` rows.
 pub struct Lfr {
-    /// Values per frame.
+    /// Number of values per frame.
     bins: usize,
     m: usize,
     n: usize,
-    /// Frames (with the copies before the start) that rows to come need.
+    /// Frames that later rows need, with the copies before the start.
     pending: Vec<f32>,
-    /// Frames taken so far.
+    /// Number of frames taken so far.
     frames: u64,
-    /// Rows given so far.
+    /// Number of rows returned so far.
     rows: u64,
 }
 
 impl Lfr {
-    /// `m >= n >= 1`; `m = n = 1` hands the frames through.
+    /// Starts a stream. `m = n = 1` returns the frames as they are.
+    ///
+    /// # Panics
+    /// Panics unless `m >= n >= 1` and `bins >= 1`.
     pub fn new(bins: usize, m: usize, n: usize) -> Self {
         assert!(bins > 0 && m >= n && n > 0, "LFR {m}/{n} of {bins} bins");
         Self { bins, m, n, pending: Vec::new(), frames: 0, rows: 0 }
     }
 
-    /// Values per row.
+    /// Returns the number of values per row.
     pub fn width(&self) -> usize {
         self.bins * self.m
     }
@@ -45,7 +48,8 @@ impl Lfr {
         self.take_complete(rows);
     }
 
-    /// Ends the stream: appends the rows that need copies of the last frame, and starts anew.
+    /// Ends the stream: appends the rows that need copies of the last frame. A new stream starts
+    /// then.
     pub fn finish(&mut self, rows: &mut Vec<f32>) {
         let missing = self.frames.div_ceil(self.n as u64) - self.rows;
         if let Some(last) = self.pending.len().checked_sub(self.bins)
@@ -81,7 +85,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The definition, for whole sequences.
+    /// Computes the rows of a whole sequence by the definition.
     fn reference(frames: usize, m: usize, n: usize) -> Vec<f32> {
         let mut rows = Vec::new();
         for row in 0..frames.div_ceil(n) {
@@ -95,7 +99,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_cut_gives_the_same_rows(
+        fn rows_do_not_depend_on_the_pushes(
             frames in 0usize..60,
             m in 1usize..9,
             n in 1usize..9,
@@ -104,7 +108,7 @@ mod tests {
             prop_assume!(m >= n);
             let input: Vec<f32> = (0..frames).flat_map(|f| [f as f32, f as f32 + 0.5]).collect();
             let mut lfr = Lfr::new(2, m, n);
-            // The second time shows that `finish` leaves nothing behind.
+            // The second round shows that `finish` resets the state.
             for _ in 0..2 {
                 let mut rows = Vec::new();
                 input.chunks(2 * cut).for_each(|chunk| lfr.push(chunk, &mut rows));

@@ -1,8 +1,8 @@
-//! Front ends: from PCM to feature frames, as FunASR's `WavFrontend` computes them.
+//! Front ends: compute feature frames from PCM, as FunASR's `WavFrontend` does.
 //!
-//! [`Filterbank`] (Kaldi log-mel energies), [`Lfr`] (low frame rate stacking) and [`Cmvn`] are
-//! streams: samples go in as they come, frames come out as soon as they are complete, and the
-//! result does not depend on how the samples were cut. [`Frontend`] joins the three.
+//! [`Filterbank`] (Kaldi log-mel energies), [`Lfr`] (low frame rate stacking) and [`Cmvn`] work on
+//! streams: they return frames as soon as these are complete, and the result does not depend on how
+//! the samples are split into pushes. [`Frontend`] combines the three.
 
 mod cmvn;
 mod fbank;

@@ -65,7 +65,7 @@ pub(crate) struct ModelSettings {
 
 impl ConfigYaml {
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
-        files::settings(path)
+        files::read_yaml(path)
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use engine::OnnxFile;
+use engine::{OnnxFile, Precision};
 
 use crate::{
-    files::{self, broken},
-    recognizer::{Error, Precision},
+    files::{self, broken, broken_by},
+    recognizer::Error,
 };
 
 const INT8: [&str; 2] = ["model_quant.onnx", "model.int8.onnx"];
@@ -18,23 +18,23 @@ pub(crate) struct Weights {
     pub(crate) path: PathBuf,
     /// `int8`, `bf16` or `f32`.
     pub(crate) precision: &'static str,
-    products: engine::Precision,
+    products: Precision,
 }
 
 impl Weights {
     /// Chooses the file for `precision`. For int8 this is the quantized file if there is one,
     /// otherwise the file of floats, which is quantized when opened; the other precisions need the
     /// file of floats.
-    pub(crate) fn find(directory: &Path, precision: Precision) -> Result<Self, Error> {
+    pub(crate) fn find(directory: &Path, precision: Option<Precision>) -> Result<Self, Error> {
         let (precision, products) = match precision {
-            Precision::Auto | Precision::Int8 => {
+            None | Some(Precision::Int8) => {
                 if let Some(path) = files::find(directory, &INT8) {
-                    return Ok(Self { path, precision: "int8", products: engine::Precision::F32 });
+                    return Ok(Self { path, precision: "int8", products: Precision::F32 });
                 }
-                ("int8", engine::Precision::Int8)
+                ("int8", Precision::Int8)
             }
-            Precision::Bf16 => ("bf16", engine::Precision::Bf16),
-            Precision::F32 => ("f32", engine::Precision::F32),
+            Some(Precision::Bf16) => ("bf16", Precision::Bf16),
+            Some(Precision::F32) => ("f32", Precision::F32),
         };
         let path = match files::find(directory, &FLOAT) {
             Some(path) => path,
@@ -55,10 +55,11 @@ impl Weights {
     /// Opens the file; refuses a quantized file that has the name of a file of floats, unless the
     /// precision is int8.
     pub(crate) fn open(&self) -> Result<OnnxFile, Error> {
-        let file = OnnxFile::read(&self.path).map_err(|error| broken(&self.path, error))?;
+        let file = OnnxFile::read(&self.path)
+            .map_err(|error| broken_by(&self.path, "cannot be loaded", error))?;
         let quantized = || file.nodes().iter().any(|node| node.op() == "MatMulInteger");
         match self.precision {
-            "int8" if self.products == engine::Precision::F32 || quantized() => Ok(file),
+            "int8" if self.products == Precision::F32 || quantized() => Ok(file),
             "int8" => Ok(file.with_precision(self.products)),
             precision if quantized() => {
                 let message = format!(
@@ -81,26 +82,26 @@ mod tests {
         let directory = tempfile::tempdir().expect("directory");
         let find = |precision| Weights::find(directory.path(), precision);
         let write = |name: &str| std::fs::write(directory.path().join(name), "").expect("write");
-        let message = find(Precision::Auto).expect_err("empty").to_string();
+        let message = find(None).expect_err("empty").to_string();
         assert!(message.contains("model_quant.onnx or model.int8.onnx or model.onnx"), "{message}");
         write("model.onnx");
         for (precision, name, products) in [
-            (Precision::Auto, "int8", engine::Precision::Int8),
-            (Precision::Int8, "int8", engine::Precision::Int8),
-            (Precision::Bf16, "bf16", engine::Precision::Bf16),
-            (Precision::F32, "f32", engine::Precision::F32),
+            (None, "int8", Precision::Int8),
+            (Some(Precision::Int8), "int8", Precision::Int8),
+            (Some(Precision::Bf16), "bf16", Precision::Bf16),
+            (Some(Precision::F32), "f32", Precision::F32),
         ] {
             let found = find(precision).expect("the file of floats");
             assert_eq!((found.precision, found.products), (name, products));
         }
         write("model.int8.onnx");
-        let int8 = find(Precision::Auto).expect("the quantized file");
-        assert_eq!((int8.precision, int8.products), ("int8", engine::Precision::F32));
+        let int8 = find(None).expect("the quantized file");
+        assert_eq!((int8.precision, int8.products), ("int8", Precision::F32));
         assert!(int8.path.ends_with("model.int8.onnx"));
-        assert!(find(Precision::F32).expect("f32").path.ends_with("model.onnx"));
+        assert!(find(Some(Precision::F32)).expect("f32").path.ends_with("model.onnx"));
         std::fs::remove_file(directory.path().join("model.onnx")).expect("remove");
         for (precision, name) in [(Precision::Bf16, "bf16"), (Precision::F32, "f32")] {
-            let message = find(precision).expect_err("no floats").to_string();
+            let message = find(Some(precision)).expect_err("no floats").to_string();
             assert!(
                 message.contains(&format!("no model.onnx, whose floats {name} needs")),
                 "{message}"

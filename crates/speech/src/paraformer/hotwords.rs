@@ -9,7 +9,11 @@ use std::{
 
 use engine::{ElementType, Input, OnnxFile, OnnxNetwork};
 
-use crate::{files::broken, funasr::Vocabulary, recognizer::Error};
+use crate::{
+    files::{broken, broken_by},
+    funasr::Vocabulary,
+    recognizer::Error,
+};
 
 /// Length to which hotwords are padded, in tokens; the exported network accepts no other.
 const MAX_TOKENS: usize = 10;
@@ -47,7 +51,8 @@ impl HotwordEmbedder {
     /// # Errors
     /// [`Error::Model`] if the file is missing, damaged, or not a hotword embedder that fits.
     pub(super) fn open(path: &Path, width: usize, vocabulary: usize) -> Result<Self, Error> {
-        let file = OnnxFile::read(path).map_err(|error| broken(path, error))?;
+        let file =
+            OnnxFile::read(path).map_err(|error| broken_by(path, "cannot be loaded", error))?;
         let [input] = file.inputs() else {
             return Err(broken(
                 path,
@@ -61,12 +66,12 @@ impl HotwordEmbedder {
         let shape = ["hotwords".into(), MAX_TOKENS.into()];
         let network = file
             .network(&[Input::new(&input.name, shape)], &[&output.name])
-            .map_err(|error| broken(path, error))?;
+            .map_err(|error| broken_by(path, "cannot be loaded", error))?;
         let embedder = Self { network, width, cache: Mutex::default() };
         let last = vocabulary.saturating_sub(1) as u32;
         let probe = embedder
             .embed(&[vec![last; MAX_TOKENS], vec![NO_HOTWORD]])
-            .map_err(|error| broken(path, error))?;
+            .map_err(|error| broken_by(path, "cannot be run", error))?;
         if probe.values.iter().any(|value| !value.is_finite()) {
             return Err(broken(path, "is damaged: its embeddings are not finite; fetch it again"));
         }
@@ -218,7 +223,7 @@ fn refused(hotword: &str, message: impl ToString) -> Error {
 }
 
 fn network(error: engine::Error) -> Error {
-    Error::Network(error.to_string())
+    Error::Engine(error)
 }
 
 #[cfg(test)]

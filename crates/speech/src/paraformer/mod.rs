@@ -34,7 +34,7 @@ use crate::{
         text::{self, JoinedText},
     },
     recognizer::{
-        Description, Error, Hypothesis, Options, Precision, Recognition, Recognizer, Word,
+        Description, Error, Hypothesis, Precision, Recognition, RecognizeOptions, Recognizer, Word,
     },
 };
 
@@ -73,7 +73,7 @@ impl Paraformer {
     ///
     /// # Errors
     /// [`Error::Model`] names the file that is missing, broken, or does not fit the others.
-    pub fn open(directory: &Path, name: &str, precision: Precision) -> Result<Self, Error> {
+    pub fn open(directory: &Path, name: &str, precision: Option<Precision>) -> Result<Self, Error> {
         let weights = Weights::find(directory, precision)?;
         let file = weights.open()?;
         let settings = ModelSettings::open(directory, &weights.path, |key| file.metadata(key))?;
@@ -127,7 +127,7 @@ impl Paraformer {
     fn tokens(
         &self,
         samples: &[f32],
-        options: &Options,
+        options: &RecognizeOptions,
     ) -> Result<Vec<(Token, timestamps::Span)>, Error> {
         // Before recognition, so that an unusable hotword is refused whatever the samples contain.
         let hotwords = match &self.hotwords {
@@ -200,7 +200,7 @@ impl Recognizer for Paraformer {
 
     /// Returns at most one hypothesis, and none if nobody speaks. A language in the options is
     /// checked against those of the model, but has no other effect.
-    fn recognize(&self, samples: &[f32], options: &Options) -> Result<Recognition, Error> {
+    fn recognize(&self, samples: &[f32], options: &RecognizeOptions) -> Result<Recognition, Error> {
         if let Some(code) = &options.language
             && !self.description.languages.contains(code)
         {
@@ -233,7 +233,7 @@ impl Recognizer for Paraformer {
             words,
             ..Hypothesis::default()
         };
-        Ok(Recognition { hypotheses: vec![hypothesis], guess: None })
+        Ok(Recognition { hypotheses: vec![hypothesis], detected_language: None })
     }
 }
 

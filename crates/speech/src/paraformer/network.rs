@@ -10,7 +10,10 @@ use super::{
     cif::{CifOutput, CifVariant},
     hotwords::HotwordEmbeddings,
 };
-use crate::{files::broken, recognizer::Error};
+use crate::{
+    files::{broken, broken_by},
+    recognizer::Error,
+};
 
 /// Names of the axes of variable length.
 const FRAMES: &str = "frames";
@@ -78,7 +81,8 @@ impl Networks {
         let lengths = || Input::full_length(&anchors.lengths, FRAMES);
         let speech = Input::new(&anchors.speech, row(FRAMES, features));
         let encoder = cut(file, &[speech, lengths()], &[&anchors.encoder, &anchors.weights])?;
-        let width = encoder_width(&encoder, features).map_err(|error| broken(path, error))?;
+        let width = encoder_width(&encoder, features)
+            .map_err(|error| broken_by(path, "cannot be run", error))?;
 
         let tokens = || Input::full_length(&anchors.token_num, TOKENS);
         let embeddings = || Input::new(&anchors.embeddings, row(TOKENS, width));
@@ -230,7 +234,7 @@ impl Networks {
             Ok((_, false)) => {
                 Err(broken(path, "is damaged: its outputs are not finite; fetch it again"))
             }
-            Err(error) => Err(broken(path, format!("does not run: {error}"))),
+            Err(error) => Err(broken_by(path, "cannot be run", error)),
         }
     }
 }
@@ -290,7 +294,7 @@ impl HotwordDecoder {
 }
 
 fn cut(file: &OnnxFile, inputs: &[Input<'_>], outputs: &[&str]) -> Result<OnnxNetwork, Error> {
-    file.network(inputs, outputs).map_err(|error| broken(file.path(), error))
+    file.network(inputs, outputs).map_err(|error| broken_by(file.path(), "cannot be loaded", error))
 }
 
 /// Returns the indices of the `count` highest scores, highest first.
@@ -316,7 +320,7 @@ fn encoder_width(encoder: &OnnxNetwork, features: usize) -> Result<usize, Error>
 }
 
 fn network(error: engine::Error) -> Error {
-    Error::Network(error.to_string())
+    Error::Engine(error)
 }
 
 fn misshapen() -> Error {

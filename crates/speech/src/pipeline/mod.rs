@@ -1,119 +1,158 @@
-//! One recording's way from PCM to text: decode, voice activity, recognition, and what is done with
-//! the words once all are there: punctuation, digits, speakers.
+//! The way of one recording from PCM to text: decoding, voice activity detection, recognition, and,
+//! once all words are known, punctuation, digits and speakers.
 //!
-//! The calling thread decodes and finds speech; windows of speech go to the compute pool, a bounded
-//! number at a time, so that memory does not grow with the recording.
+//! The calling thread decodes and detects speech. Windows of speech go to the compute pool, a
+//! bounded number at a time, so that memory use does not grow with the length of the recording.
+//!
+//! `run` has the steps in order: `reader` decodes and packs windows, `task` recognizes one window in
+//! the pool, `collector` gathers the results, `finish` and `sentences` make a transcript of them.
 
+mod collector;
+mod fingerprint;
+mod finish;
+mod reader;
 mod run;
 mod sentences;
+mod session;
 mod task;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
 use transcript::{Segment, Stage};
 
-use self::run::Run;
+pub use self::session::{Progress, Session};
 use crate::{
     compute::Compute,
     itn::Normalizer,
     punctuation::Punctuator,
     recognizer::{self, Recognizer},
-    segmenter,
+    segmenter::SegmentationConfig,
     speakers::{Diarizer, SpeakerOptions},
-    vad::FsmnVad,
+    vad::VoiceActivityDetector,
 };
 
-/// Raised whenever the same recording may come out differently with the same models and options.
-const REVISION: u32 = 4;
-/// How long an interruption may go unnoticed while windows are being recognized.
-const INTERRUPT_POLL: Duration = Duration::from_millis(200);
-
-/// The models of a pipeline, which may be shared with others.
+/// The models of a pipeline. Several pipelines can share them.
 #[derive(Clone)]
 pub struct Models {
-    pub vad: Arc<FsmnVad>,
+    pub vad: Arc<dyn VoiceActivityDetector>,
     pub recognizer: Arc<dyn Recognizer>,
-    /// Sets the marks where the recognizer sets none.
+    /// Adds punctuation if the recognizer adds none.
     pub punctuator: Option<Arc<Punctuator>>,
-    /// Tells speakers apart, where that is asked for.
+    /// Identifies speakers, for jobs that ask for it.
     pub diarizer: Option<Arc<Diarizer>>,
-    /// Writes numbers as digits, where that is asked for and the recognizer does not.
+    /// Writes numbers as digits, for jobs that ask for it, if the recognizer does not.
     pub normalizer: Option<Arc<Normalizer>>,
 }
 
-/// Of a pipeline, for all recordings that do not ask for something else.
+/// Configuration of a pipeline: the defaults for all recordings.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Settings {
-    pub segmentation: segmenter::Options,
-    /// Words and names to expect in every recording.
+pub struct PipelineConfig {
+    pub segmentation: SegmentationConfig,
+    /// Hotwords for every recording.
     pub hotwords: Vec<String>,
     /// Whether numbers, dates and amounts are written as digits.
     pub normalize: bool,
 }
 
-/// The models and settings that turn recordings into text, shared by all recordings in flight.
+/// Models and configuration that turn recordings into text, shared by all recordings in flight.
+///
+/// ```no_run
+/// use std::{fs::File, path::Path, sync::Arc, time::Duration};
+///
+/// use audio::{ChannelMode, Decoder, Limits};
+/// use speech::{
+///     compute::{Compute, Task},
+///     pipeline::{Models, Pipeline, PipelineConfig, Session, TranscribeOptions},
+///     vad::FsmnVad,
+///     whisper::{Whisper, WhisperOptions},
+/// };
+///
+/// /// Runs everything on the calling thread. A worker brings a thread pool.
+/// struct OneThread;
+///
+/// impl Compute for OneThread {
+///     fn width(&self) -> usize {
+///         1
+///     }
+///
+///     fn spawn(&self, _cost: f64, task: Task) {
+///         task();
+///     }
+///
+///     fn run(&self, work: &mut dyn FnMut()) {
+///         work();
+///     }
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let whisper = Path::new("models/whisper-tiny.en");
+/// let models = Models {
+///     vad: Arc::new(FsmnVad::open(Path::new("models/fsmn-vad"))?),
+///     recognizer: Arc::new(Whisper::open(whisper, "tiny.en", WhisperOptions::default())?),
+///     punctuator: None,
+///     diarizer: None,
+///     normalizer: None,
+/// };
+/// let pipeline = Pipeline::new(models, PipelineConfig::default(), Arc::new(OneThread));
+///
+/// let decoding = audio::DecodeOptions {
+///     limits: Limits {
+///         max_bytes: 1 << 30,
+///         max_duration: Duration::from_secs(3600),
+///         max_channels: 2,
+///     },
+///     channels: ChannelMode::Mix,
+///     allow_truncated: false,
+/// };
+/// let decoder = Decoder::open(Box::new(File::open("interview.mp3")?), &decoding)?;
+/// let session = Arc::new(Session::default());
+/// let outcome = pipeline.transcribe(decoder, &TranscribeOptions::default(), &session)?;
+/// for segment in &outcome.segments {
+///     println!("{:.2} to {:.2}: {}", segment.start, segment.end, segment.text);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct Pipeline {
     models: Models,
-    settings: Settings,
+    config: PipelineConfig,
     compute: Arc<dyn Compute>,
 }
 
-/// Per recording; what is `None` is as the pipeline's settings have it.
+/// Options of one recording. `None` stands for the pipeline's configuration.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Options {
-    /// Language code; `None`: detected on each channel's first speech, if the model knows several.
+pub struct TranscribeOptions {
+    /// Language code. With `None`, a multilingual model detects the language in the first speech of
+    /// each channel.
     pub language: Option<String>,
-    /// Words and names to expect, besides those of [`Settings::hotwords`].
+    /// Hotwords in addition to [`PipelineConfig::hotwords`].
     pub hotwords: Vec<String>,
-    /// Whether a punctuation model sets the marks if the recognizer sets none; `None`: it does.
+    /// Whether a punctuation model adds punctuation if the recognizer adds none. Defaults to `true`.
     pub punctuate: Option<bool>,
     pub normalize: Option<bool>,
-    /// `None`: speakers are not told apart.
+    /// How speakers are identified. With `None`, they are not.
     pub speakers: Option<SpeakerOptions>,
 }
 
-/// Lets others watch and stop a recording.
-#[derive(Debug, Default)]
-pub struct Control {
-    interrupted: AtomicBool,
-    milliseconds: AtomicU64,
-    bytes: AtomicU64,
-}
-
-/// How far a recording has come.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Progress {
-    /// Seconds of the recording that are done with.
-    pub seconds: f64,
-    /// Bytes of the recording that are done with: what was read, less what waits to be recognized.
-    pub bytes: u64,
-}
-
-/// What a recording became.
+/// Result of a transcription.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     /// In order of start.
     pub segments: Vec<Segment>,
     pub info: audio::Info,
     pub report: audio::Report,
-    /// Of the pipeline; those of the audio are in `report`.
+    /// Warnings of the pipeline; those of the audio are in `report`.
     pub warnings: Vec<String>,
-    /// Name of the model that set the marks, if one did.
+    /// Name of the model that added punctuation, if one did.
     pub punctuation: Option<String>,
-    /// Name of the model that told the speakers apart, if one did.
+    /// Name of the model that identified speakers, if one did.
     pub speakers: Option<String>,
-    /// Seconds of one core per stage.
+    /// CPU seconds of each stage.
     pub stages: Vec<Stage>,
     pub wall_seconds: f64,
 }
 
+/// Errors of a transcription.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -121,129 +160,106 @@ pub enum Error {
     Audio(#[from] audio::Error),
     #[error(transparent)]
     Recognizer(#[from] recognizer::Error),
-    /// The pipeline cannot do what the options ask for.
+    /// The pipeline does not support what the options ask for.
     #[error("{0}")]
     Unsupported(String),
     #[error("interrupted")]
     Interrupted,
-    /// A bug of ours (or of a library) met by this recording; others go on.
+    /// A bug in our code or a library. It affects this recording only.
     #[error("panicked: {0}")]
     Panicked(String),
 }
 
-impl Control {
-    /// Makes the recording end with [`Error::Interrupted`] soon.
-    pub fn interrupt(&self) {
-        self.interrupted.store(true, Ordering::Relaxed);
-    }
-
-    fn is_interrupted(&self) -> bool {
-        self.interrupted.load(Ordering::Relaxed)
-    }
-
-    pub fn progress(&self) -> Progress {
-        Progress {
-            seconds: self.milliseconds.load(Ordering::Relaxed) as f64 / 1000.0,
-            bytes: self.bytes.load(Ordering::Relaxed),
-        }
-    }
-
-    fn report(&self, progress: Progress) {
-        self.milliseconds.store((progress.seconds * 1000.0) as u64, Ordering::Relaxed);
-        self.bytes.store(progress.bytes, Ordering::Relaxed);
-    }
-}
-
 impl Pipeline {
-    pub fn new(models: Models, settings: Settings, compute: Arc<dyn Compute>) -> Self {
+    /// Creates a pipeline whose windows are recognized by `compute`. Segments are at most as long as
+    /// the recognizer accepts, whatever `config` says.
+    pub fn new(models: Models, mut config: PipelineConfig, compute: Arc<dyn Compute>) -> Self {
         let longest = models.recognizer.max_seconds();
-        let wanted = settings.segmentation.max_seconds.unwrap_or(longest);
-        let mut settings = settings;
-        settings.segmentation.max_seconds = Some(wanted.min(longest));
-        Self { models, settings, compute }
+        let wanted = config.segmentation.max_seconds.unwrap_or(longest);
+        config.segmentation.max_seconds = Some(wanted.min(longest));
+        Self { models, config, compute }
     }
 
+    /// Returns the identity of the recognizer.
     pub fn recognizer(&self) -> &recognizer::Description {
         self.models.recognizer.description()
     }
 
+    /// Returns the name of the voice activity detector.
     pub fn vad_name(&self) -> &str {
         self.models.vad.name()
     }
 
-    /// The punctuation model, if it has anything to do.
-    fn punctuator(&self, options: &Options) -> Option<&Arc<Punctuator>> {
+    /// Returns the punctuation model if these options need it.
+    fn punctuator(&self, options: &TranscribeOptions) -> Option<&Arc<Punctuator>> {
         let punctuates = self.models.recognizer.punctuates(self.normalizes(options));
         let wanted = options.punctuate.unwrap_or(true) && !punctuates;
         self.models.punctuator.as_ref().filter(|_| wanted)
     }
 
-    /// The speaker model, if it has anything to do.
-    fn diarizer(&self, options: &Options) -> Option<&Arc<Diarizer>> {
+    /// Returns the diarizer if these options need it.
+    fn diarizer(&self, options: &TranscribeOptions) -> Option<&Arc<Diarizer>> {
         self.models.diarizer.as_ref().filter(|_| options.speakers.is_some())
     }
 
-    /// Where a recognizer sets marks only together with digits, and nobody else sets any, marks
-    /// that are wanted bring digits with them.
-    fn normalizes(&self, options: &Options) -> bool {
+    /// Returns whether numbers become digits. A recognizer may add punctuation only together with
+    /// digits. Without a punctuation model, options that ask for punctuation then imply digits.
+    fn normalizes(&self, options: &TranscribeOptions) -> bool {
         let recognizer = &self.models.recognizer;
-        let for_marks = || {
+        let for_punctuation = || {
             options.punctuate.unwrap_or(true)
                 && self.models.punctuator.is_none()
                 && recognizer.punctuates(true)
                 && !recognizer.punctuates(false)
         };
-        options.normalize.unwrap_or_else(|| self.settings.normalize || for_marks())
+        options.normalize.unwrap_or_else(|| self.config.normalize || for_punctuation())
     }
 
-    /// The grammars, if they have anything to do. Who writes marks writes digits, too.
-    fn normalizer(&self, options: &Options) -> Option<&Arc<Normalizer>> {
+    /// Returns the normalizer if these options need it. A recognizer that adds punctuation writes
+    /// digits as well.
+    fn normalizer(&self, options: &TranscribeOptions) -> Option<&Arc<Normalizer>> {
         let wanted = self.normalizes(options) && !self.models.recognizer.punctuates(true);
         self.models.normalizer.as_ref().filter(|_| wanted)
     }
 
-    fn hotwords(&self, options: &Options) -> Arc<[String]> {
+    /// Returns all hotwords, or none if the recognizer does not support them.
+    fn hotwords(&self, options: &TranscribeOptions) -> Arc<[String]> {
         if !self.models.recognizer.takes_hotwords() {
             return Arc::default();
         }
-        self.settings.hotwords.iter().chain(&options.hotwords).cloned().collect()
+        self.config.hotwords.iter().chain(&options.hotwords).cloned().collect()
     }
 
-    /// Digest of everything that the text depends on, save the recording itself.
-    pub fn fingerprint(&self, decoding: &audio::Options, options: &Options) -> String {
-        let text = format!(
-            "revision {REVISION}\nrecognizer {}\nvad {}\npunctuation {:?}\nspeakers {:?} {:?}\n\
-             segmentation {:?}\nchannels {:?}\nallow_truncated {}\nlanguage {:?}\nhotwords {:?}\n\
-             normalize {} {:?}\n",
-            self.recognizer().digest,
-            self.models.vad.digest(),
-            self.punctuator(options).map(|punctuator| punctuator.digest()),
-            self.diarizer(options).map(|diarizer| diarizer.digest()),
-            options.speakers,
-            self.settings.segmentation,
-            decoding.channels,
-            decoding.allow_truncated,
-            options.language,
-            self.hotwords(options),
-            self.normalizes(options),
-            self.normalizer(options).map(|normalizer| normalizer.digest()),
-        );
-        hex::encode(Sha256::digest(text))
+    /// Returns the digest of everything besides the recording that the text depends on.
+    pub fn fingerprint(
+        &self,
+        decoding: &audio::DecodeOptions,
+        options: &TranscribeOptions,
+    ) -> String {
+        fingerprint::fingerprint(self, decoding, options)
     }
 
-    /// Transcribes one recording. Blocks: call it from a thread that may.
+    /// Transcribes one recording. This call blocks: do not make it from an async task.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] and [`Error::Recognizer`] if the pipeline does not support the options,
+    /// as [`Pipeline::check`]; [`Error::Interrupted`] after [`Session::interrupt`]; else an error of
+    /// the decoder or of a model.
     pub fn transcribe(
         &self,
         decoder: audio::Decoder,
-        options: &Options,
-        control: &Arc<Control>,
+        options: &TranscribeOptions,
+        session: &Arc<Session>,
     ) -> Result<Outcome, Error> {
         self.check(options)?;
-        Run::new(self, decoder, options, control).finish()
+        run::transcribe(self, decoder, options, session)
     }
 
-    /// Whether the pipeline can do what the options ask for.
-    pub fn check(&self, options: &Options) -> Result<(), Error> {
+    /// Checks that the pipeline supports the options.
+    ///
+    /// # Errors
+    /// Says which language, hotword or setting of the speakers is not supported.
+    pub fn check(&self, options: &TranscribeOptions) -> Result<(), Error> {
         if let Some(language) = &options.language
             && !self.recognizer().languages.contains(language)
         {
@@ -253,11 +269,38 @@ impl Pipeline {
         if let Some(speakers) = &options.speakers {
             speakers.check().map_err(Error::Unsupported)?;
             if self.models.diarizer.is_none() {
-                let message = "speakers are to be told apart, but no speaker model is loaded \
-                               (`models.speakers` names it)";
+                let message = "the job asks for speakers, but no speaker model is loaded: set                                `models.speakers`";
                 return Err(Error::Unsupported(message.to_owned()));
             }
         }
         Ok(())
+    }
+
+    /// Returns warnings about options that have no effect.
+    fn warnings(&self, options: &TranscribeOptions) -> Vec<String> {
+        let name = &self.recognizer().name;
+        let recognizer = &self.models.recognizer;
+        let normalizes = self.normalizes(options);
+        let mut warnings = Vec::new();
+        if !options.hotwords.is_empty() && self.hotwords(options).is_empty() {
+            warnings
+                .push(format!("hotwords are ignored: the model `{name}` does not support them"));
+        }
+        if options.punctuate == Some(true)
+            && !recognizer.punctuates(normalizes)
+            && self.punctuator(options).is_none()
+        {
+            warnings.push(format!(
+                "there is no punctuation: the model `{name}` adds none, and no punctuation model is \
+                 loaded (set `models.punctuation`)"
+            ));
+        }
+        if normalizes && !recognizer.punctuates(true) && self.normalizer(options).is_none() {
+            warnings.push(format!(
+                "numbers stay words: the model `{name}` does not write digits, and no grammars for \
+                 inverse text normalization are loaded (set `models.normalization`)"
+            ));
+        }
+        warnings
     }
 }

@@ -1,24 +1,24 @@
-//! From what was recognized, stretch by stretch, to the segments of a transcript: sentences where
-//! marks are set here, each with who said it.
+//! Turns recognized hypotheses into the segments of a transcript: sentences, where a model of the
+//! pipeline adds the punctuation.
 
-use std::collections::HashMap;
+use std::mem;
 
 use transcript::{Segment, Word};
 
-use super::{Control, Error};
+use super::{Error, Session};
 use crate::{
     itn::Normalizer,
     punctuation::{self, PunctuationMark, PunctuationStyle, Punctuator},
     recognizer::Hypothesis,
-    speakers::{self, Turn},
     window::Window,
 };
 
-/// A pause of so many seconds ends a segment even where no sentence ends: nobody wants to read on
-/// the screen what is said after it.
+/// A pause of this many seconds ends a segment even within a sentence, so that a subtitle does not
+/// show words that are spoken much later.
 const LONG_PAUSE: f64 = 2.0;
 
-/// A hypothesis at its place in the recording; `None` if it holds neither text nor an event.
+/// Maps a hypothesis from its window to the recording. Returns `None` if it has neither text nor an
+/// event.
 pub(super) fn place(
     hypothesis: Hypothesis,
     window: &Window,
@@ -52,52 +52,52 @@ pub(super) fn place(
     })
 }
 
-/// Rounds seconds to what the clocks of recognizers are worth.
+/// Rounds seconds to milliseconds; times of recognizers are no more precise.
 fn milliseconds(seconds: f64) -> f64 {
     (seconds * 1000.0).round() / 1000.0
 }
 
-/// What is done to the words of a channel once all are there.
-pub(super) struct Finisher<'a> {
+/// Adds punctuation and digits to the words of a channel, once all of them are known.
+pub(super) struct SentenceBuilder<'a> {
     pub(super) punctuator: Option<&'a Punctuator>,
     pub(super) normalizer: Option<&'a Normalizer>,
-    pub(super) control: &'a Control,
+    pub(super) session: &'a Session,
 }
 
-impl Finisher<'_> {
-    /// `segments` in order of start. With a punctuation model, marks are set over the whole text,
-    /// which is cut into sentences by the words' times. (FunASR's `timestamp_sentence` cuts at
-    /// commas, too; readers are better served by sentences.) Last, numbers become digits.
+impl SentenceBuilder<'_> {
+    /// Turns recognized segments, in order of start, into the segments of a transcript.
     ///
-    /// Recognizers that set no marks of their own give words. Were there text without, it would be
-    /// left as it is: nobody knows when a sentence inside of it ends.
-    pub(super) fn finish(&self, mut segments: Vec<Segment>) -> Result<Vec<Segment>, Error> {
+    /// With a punctuation model, the whole text is punctuated and then split into sentences by the
+    /// times of its words. (FunASR's `timestamp_sentence` also splits at commas; whole sentences are
+    /// easier to read.) Numbers become digits last.
+    ///
+    /// Recognizers without punctuation of their own return words. If a segment has text but no
+    /// words, segments stay as recognized, because it is unknown when a sentence within it ends.
+    pub(super) fn build(&self, mut segments: Vec<Segment>) -> Result<Vec<Segment>, Error> {
         let timed = |segment: &Segment| segment.text.is_empty() || !segment.words.is_empty();
+        let check = || self.session.check();
         if let Some(punctuator) = self.punctuator
             && segments.iter().all(timed)
         {
             let words: Vec<&str> =
                 segments.iter().flat_map(|s| &s.words).map(|word| word.text.as_str()).collect();
-            let marks = punctuator.punctuate_while(&words, || self.go_on())?;
-            return sentences(segments, &marks, self.normalizer, || self.go_on());
+            let marks = punctuator.punctuate_while(&words, check)?;
+            return sentences(segments, &marks, self.normalizer, check);
         }
         if let Some(normalizer) = self.normalizer {
             for segment in &mut segments {
-                self.go_on()?;
+                check()?;
                 segment.text = normalizer.normalize(&segment.text);
                 let marks = vec![PunctuationMark::None; segment.words.len()];
-                (segment.words, _) = rewrite(std::mem::take(&mut segment.words), marks, normalizer);
+                (segment.words, _) = rewrite(mem::take(&mut segment.words), marks, normalizer);
             }
         }
         Ok(segments)
     }
-
-    fn go_on(&self) -> Result<(), Error> {
-        if self.control.is_interrupted() { Err(Error::Interrupted) } else { Ok(()) }
-    }
 }
 
-/// Puts what is written in place of words; marks inside of that go.
+/// Replaces spoken numbers and the like by their written form. `marks`: the punctuation after each
+/// word; marks within a replaced span are dropped.
 fn rewrite(
     words: Vec<Word>,
     marks: Vec<PunctuationMark>,
@@ -115,7 +115,7 @@ fn rewrite(
             start = index + 1;
         }
     }
-    let (mut written, mut of_written) = (Vec::new(), Vec::new());
+    let (mut written, mut written_marks) = (Vec::new(), Vec::new());
     let mut rewrites = rewrites.into_iter().peekable();
     let mut index = 0;
     while index < words.len() {
@@ -129,21 +129,21 @@ fn rewrite(
                     confidence: geometric_mean(replaced),
                     speaker: None,
                 });
-                of_written.push(marks[range.end - 1]);
+                written_marks.push(marks[range.end - 1]);
                 index = range.end;
             }
             None => {
                 written.push(words[index].clone());
-                of_written.push(marks[index]);
+                written_marks.push(marks[index]);
                 index += 1;
             }
         }
     }
-    (written, of_written)
+    (written, written_marks)
 }
 
-/// Of the words' probabilities, as a segment's confidence is that of its tokens; `None` if there is
-/// a word without one.
+/// Returns the geometric mean of the words' confidences, as a segment's confidence is the geometric
+/// mean of its tokens' probabilities. Returns `None` if a word has no confidence.
 fn geometric_mean(words: &[Word]) -> Option<f32> {
     let mut sum = 0.0;
     for word in words {
@@ -152,32 +152,32 @@ fn geometric_mean(words: &[Word]) -> Option<f32> {
     Some((sum / words.len().max(1) as f32).exp())
 }
 
-/// `marks`: one for each word of all segments.
+/// Splits segments into sentences. `marks`: the punctuation after each word of all segments.
 fn sentences(
     segments: Vec<Segment>,
     marks: &[PunctuationMark],
     normalizer: Option<&Normalizer>,
-    go_on: impl Fn() -> Result<(), Error>,
+    check: impl Fn() -> Result<(), Error>,
 ) -> Result<Vec<Segment>, Error> {
     let finish = |sentence: Sentence| sentence.finish(normalizer);
     let mut sentences = Vec::new();
     let mut open: Option<Sentence> = None;
     let mut marks = marks.iter().copied();
     for segment in segments {
-        go_on()?;
-        // An event without speech.
+        check()?;
+        // This is an event without speech.
         if segment.words.is_empty() {
             sentences.push(segment);
             continue;
         }
-        let kind = Segment { words: Vec::new(), text: String::new(), ..segment };
+        let attributes = Segment { words: Vec::new(), text: String::new(), ..segment };
         for word in segment.words {
             let mark = marks.next().unwrap_or_default();
             let sentence = match open.take() {
-                Some(sentence) if sentence.takes(&kind, &word) => open.insert(sentence),
+                Some(sentence) if sentence.accepts(&attributes, &word) => open.insert(sentence),
                 ended => {
                     sentences.extend(ended.map(finish));
-                    open.insert(Sentence::new(&kind))
+                    open.insert(Sentence::new(&attributes))
                 }
             };
             sentence.push(word, mark);
@@ -190,21 +190,22 @@ fn sentences(
     Ok(sentences)
 }
 
-/// Words on their way to a segment of the transcript.
+/// A segment of the transcript while words are added to it.
 struct Sentence {
-    /// Language, emotion, event, confidence of the segment where it began.
-    kind: Segment,
+    /// Language, emotion, event and confidence: those of the recognized segment where it starts.
+    attributes: Segment,
     words: Vec<Word>,
     marks: Vec<PunctuationMark>,
 }
 
 impl Sentence {
-    fn new(kind: &Segment) -> Self {
-        Self { kind: kind.clone(), words: Vec::new(), marks: Vec::new() }
+    fn new(attributes: &Segment) -> Self {
+        Self { attributes: attributes.clone(), words: Vec::new(), marks: Vec::new() }
     }
 
-    fn takes(&self, kind: &Segment, word: &Word) -> bool {
-        let same = |of: fn(&Segment) -> &Option<String>| of(&self.kind) == of(kind);
+    /// Returns whether `word`, from a segment with `attributes`, continues the sentence.
+    fn accepts(&self, attributes: &Segment, word: &Word) -> bool {
+        let same = |of: fn(&Segment) -> &Option<String>| of(&self.attributes) == of(attributes);
         let end = self.words.last().map_or(word.start, |last| last.end);
         same(|s| &s.language)
             && same(|s| &s.emotion)
@@ -218,52 +219,22 @@ impl Sentence {
     }
 
     fn finish(self, normalizer: Option<&Normalizer>) -> Segment {
-        let confidence = geometric_mean(&self.words).unwrap_or(self.kind.confidence);
+        let confidence = geometric_mean(&self.words).unwrap_or(self.attributes.confidence);
         let (words, marks) = match normalizer {
             Some(normalizer) => rewrite(self.words, self.marks, normalizer),
             None => (self.words, self.marks),
         };
         let texts: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
-        let style = PunctuationStyle::of(self.kind.language.as_deref(), &texts);
+        let style = PunctuationStyle::of(self.attributes.language.as_deref(), &texts);
         let text = punctuation::join(&texts, &marks, style);
         Segment {
-            start: words.first().map_or(self.kind.start, |word| word.start),
-            end: words.last().map_or(self.kind.end, |word| word.end),
+            start: words.first().map_or(self.attributes.start, |word| word.start),
+            end: words.last().map_or(self.attributes.end, |word| word.end),
             text,
             confidence,
             words,
-            ..self.kind
+            ..self.attributes
         }
-    }
-}
-
-/// Says who speaks in each segment, and in each word where that is somebody else. Speakers are
-/// numbered from `first`; returns how many there are.
-pub(super) fn label(segments: &mut [Segment], turns: &[Turn], first: u32) -> u32 {
-    let number = |speaker: usize| first + u32::try_from(speaker).unwrap_or(u32::MAX - first);
-    let speaker = |start, end| speakers::dominant_speaker(turns, start, end).map(number);
-    for segment in segments {
-        segment.speaker = speaker(segment.start, segment.end);
-        for word in &mut segment.words {
-            word.speaker =
-                speaker(word.start, word.end).filter(|&other| Some(other) != segment.speaker);
-        }
-    }
-    turns.iter().map(|turn| number(turn.speaker) + 1 - first).max().unwrap_or(0)
-}
-
-/// Numbers the speakers of all channels from 0 by first appearance. `segments` in order of start.
-pub(super) fn number_speakers(segments: &mut [Segment]) {
-    let mut numbers = HashMap::new();
-    let mut number = |speaker: &mut Option<u32>| {
-        if let Some(speaker) = speaker {
-            let next = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
-            *speaker = *numbers.entry(*speaker).or_insert(next);
-        }
-    };
-    for segment in segments {
-        number(&mut segment.speaker);
-        segment.words.iter_mut().for_each(|word| number(&mut word.speaker));
     }
 }
 
@@ -293,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn sentences_go_over_the_ends_of_segments() {
+    fn sentences_span_several_segments() {
         let segments = vec![
             segment("en", vec![word(0.0, "yes", 1.0), word(0.5, "i", 0.25), word(1.0, "do", 1.0)]),
             segment("en", vec![word(2.0, "hear", 1.0), word(2.5, "you", 1.0)]),
@@ -313,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_pause_and_another_language_end_a_segment() {
+    fn a_long_pause_or_another_language_ends_a_segment() {
         let segments = vec![
             segment("zh", vec![word(0.0, "你", 1.0), word(3.0, "好", 1.0)]),
             segment("en", vec![word(3.5, "well", 1.0)]),
@@ -327,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn events_between_words_stay() {
+    fn events_between_words_are_kept() {
         let event = Segment { event: Some("laughter".to_owned()), ..Segment::default() };
         let segments = vec![
             segment("zh", vec![word(0.0, "你", 1.0)]),
@@ -339,31 +310,5 @@ mod tests {
                 .unwrap();
         assert!(found.contains(&event), "{found:?}");
         assert!(texts(&found).contains(&"你好。"), "{found:?}");
-    }
-
-    #[test]
-    fn speakers_are_numbered_by_first_appearance() {
-        let mut second = segment("en", vec![word(0.0, "w", 1.0)]);
-        second.words[0].speaker = Some(2);
-        let of = |speaker| Segment { speaker: Some(speaker), ..Segment::default() };
-        let mut segments = vec![of(5), Segment { speaker: Some(0), ..second }, of(2), of(5)];
-        number_speakers(&mut segments);
-        let found: Vec<_> = segments.iter().map(|segment| segment.speaker).collect();
-        assert_eq!(found, [Some(0), Some(1), Some(2), Some(0)]);
-        assert_eq!(segments[1].words[0].speaker, Some(2));
-    }
-
-    #[test]
-    fn words_name_their_speaker_only_where_it_is_another() {
-        let turn = |start, end, speaker| Turn { start, end, speaker };
-        let turns = [turn(0.0, 2.0, 0), turn(2.0, 2.6, 1)];
-        let words = [0.0, 0.5, 1.0, 1.5, 2.1, 7.0].map(|start| word(start, "w", 1.0));
-        let mut segments = vec![Segment { end: 2.5, ..segment("en", words.to_vec()) }];
-        assert_eq!(label(&mut segments, &turns, 3), 2);
-        assert_eq!(segments[0].speaker, Some(3));
-        let of_words: Vec<_> = segments[0].words.iter().map(|word| word.speaker).collect();
-        assert_eq!(of_words, [None, None, None, None, Some(4), None]);
-        assert_eq!(label(&mut segments, &[], 0), 0);
-        assert_eq!(segments[0].speaker, None);
     }
 }

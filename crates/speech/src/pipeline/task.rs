@@ -1,59 +1,62 @@
-//! One window's work in the compute pool.
+//! The work on one window in the compute pool.
 
 use std::{
+    any::Any,
     panic::{self, AssertUnwindSafe},
     sync::{Arc, mpsc},
 };
 
-use super::{Control, Error};
+use super::{Error, Session};
 use crate::{
     compute::thread_cpu_seconds,
-    recognizer::{self, Hypothesis, Recognizer},
+    recognizer::{Hypothesis, RecognizeOptions, Recognizer},
     speakers::{Diarizer, Embedding},
     window::Window,
 };
 
-/// A window on its way to the words in it. Whatever happens to it, it answers.
+/// A window to recognize. It always sends a result, even if recognition panics.
 pub(super) struct WindowTask {
     pub(super) number: usize,
     pub(super) channel: usize,
     pub(super) window: Window,
-    pub(super) options: recognizer::Options,
+    pub(super) options: RecognizeOptions,
     pub(super) recognizer: Arc<dyn Recognizer>,
-    /// If speakers are to be told apart.
+    /// Set if the job asks for speakers.
     pub(super) diarizer: Option<Arc<Diarizer>>,
-    pub(super) control: Arc<Control>,
-    pub(super) results: mpsc::Sender<Recognized>,
+    pub(super) session: Arc<Session>,
+    pub(super) results: mpsc::Sender<CompletedWindow>,
 }
 
-/// What comes back from the pool.
-pub(super) struct Recognized {
+/// A window that comes back from the pool.
+pub(super) struct CompletedWindow {
     pub(super) number: usize,
     pub(super) channel: usize,
     pub(super) window: Window,
-    pub(super) result: Result<Heard, Error>,
+    pub(super) result: Result<WindowResult, Error>,
+    /// CPU seconds.
     pub(super) recognize_seconds: f64,
     pub(super) speakers_seconds: f64,
 }
 
-/// What was heard in a window.
-pub(super) struct Heard {
+/// Result of one window.
+pub(super) struct WindowResult {
     pub(super) hypotheses: Vec<Hypothesis>,
-    /// Told, or guessed.
+    /// Language from the options, or detected.
     pub(super) language: Option<String>,
     pub(super) embeddings: Vec<Embedding>,
 }
 
 impl WindowTask {
+    /// Recognizes the window, embeds its speakers, and sends the result.
     pub(super) fn run(self) {
         let start = thread_cpu_seconds();
-        let heard = contained(|| self.recognize());
+        let recognition = contained(|| self.recognize());
         let recognized = thread_cpu_seconds();
-        let result = heard.and_then(|heard| {
+        let result = recognition.and_then(|result| {
             let embeddings = contained(|| self.embed())?;
-            Ok(Heard { embeddings, ..heard })
+            Ok(WindowResult { embeddings, ..result })
         });
-        let recognized = Recognized {
+        let completed = CompletedWindow {
             number: self.number,
             channel: self.channel,
             window: self.window,
@@ -61,20 +64,18 @@ impl WindowTask {
             recognize_seconds: recognized - start,
             speakers_seconds: thread_cpu_seconds() - recognized,
         };
-        // The recording may have failed meanwhile; then nobody listens.
-        let _ = self.results.send(recognized);
+        // This fails if the recording has failed meanwhile: its receiver is gone.
+        let _ = self.results.send(completed);
     }
 
-    fn recognize(&self) -> Result<Heard, Error> {
-        if self.control.is_interrupted() {
-            return Err(Error::Interrupted);
-        }
+    fn recognize(&self) -> Result<WindowResult, Error> {
+        self.session.check()?;
         let recognition = self.recognizer.recognize(&self.window.samples, &self.options)?;
         let languages = &self.recognizer.description().languages;
         let only = || languages.first().filter(|_| languages.len() == 1).cloned();
-        let guess = || recognition.guess.map(|guess| guess.language);
-        let language = self.options.language.clone().or_else(guess).or_else(only);
-        Ok(Heard { hypotheses: recognition.hypotheses, language, embeddings: Vec::new() })
+        let detected = || recognition.detected_language.map(|detected| detected.language);
+        let language = self.options.language.clone().or_else(detected).or_else(only);
+        Ok(WindowResult { hypotheses: recognition.hypotheses, language, embeddings: Vec::new() })
     }
 
     fn embed(&self) -> Result<Vec<Embedding>, Error> {
@@ -88,13 +89,14 @@ impl WindowTask {
     }
 }
 
-/// Turns a panic into an error: a fault that one recording meets must not take others along.
+/// Runs `work` and turns a panic into an error, so that a bug that one recording triggers does not
+/// affect other recordings.
 pub(super) fn contained<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     panic::catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|panic| Err(Error::Panicked(panic_message(&*panic))))
 }
 
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "unknown".to_owned())
 }

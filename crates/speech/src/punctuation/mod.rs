@@ -50,7 +50,7 @@ impl Punctuator {
     ///
     /// # Errors
     /// [`Error::Model`] names the file that is missing, broken, or does not fit the others.
-    pub fn open(directory: &Path, name: &str, precision: Precision) -> Result<Self, Error> {
+    pub fn open(directory: &Path, name: &str, precision: Option<Precision>) -> Result<Self, Error> {
         let weights = Weights::find(directory, precision)?;
         let file = weights.open()?;
         let settings =
@@ -75,7 +75,7 @@ impl Punctuator {
 
     /// Returns whether the model in `directory` can run in `precision`: many of these models are
     /// only published quantized.
-    pub fn is_available(directory: &Path, precision: Precision) -> bool {
+    pub fn is_available(directory: &Path, precision: Option<Precision>) -> bool {
         Weights::find(directory, precision).and_then(|weights| weights.open()).is_ok()
     }
 

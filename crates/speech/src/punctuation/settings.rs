@@ -52,7 +52,7 @@ impl PunctuationSettings {
         let Some(config_path) = find(directory, &CONFIG) else {
             return Self::from_metadata(model, metadata);
         };
-        let config: ConfigYaml = files::settings(&config_path)?;
+        let config: ConfigYaml = files::read_yaml(&config_path)?;
         let symbols = config.model_conf.punc_list.or(config.punc_list).ok_or_else(|| {
             broken(
                 &config_path,

@@ -30,7 +30,8 @@ use crate::{
     files::{self, broken},
     funasr::{ModelSettings, Weights},
     recognizer::{
-        Description, Error, Hypothesis, LanguageGuess, Options, Precision, Recognition, Recognizer,
+        Description, DetectedLanguage, Error, Hypothesis, Precision, Recognition, RecognizeOptions,
+        Recognizer,
     },
 };
 
@@ -67,7 +68,7 @@ impl SenseVoice {
     ///
     /// # Errors
     /// [`Error::Model`] names the file that is missing, broken, or does not fit the others.
-    pub fn open(directory: &Path, name: &str, precision: Precision) -> Result<Self, Error> {
+    pub fn open(directory: &Path, name: &str, precision: Option<Precision>) -> Result<Self, Error> {
         let weights = Weights::find(directory, precision)?;
         let file = weights.open()?;
         let settings = ModelSettings::open(directory, &weights.path, |key| file.metadata(key))?;
@@ -101,7 +102,7 @@ impl SenseVoice {
     }
 
     /// Recognizes the tokens of `samples`, tags included.
-    fn tokens(&self, samples: &[f32], options: &Options) -> Result<Vec<Token>, Error> {
+    fn tokens(&self, samples: &[f32], options: &RecognizeOptions) -> Result<Vec<Token>, Error> {
         let prompt = self.prompt.ids(options)?;
         let rows = self.frontend.rows(samples);
         if rows.is_empty() {
@@ -111,7 +112,12 @@ impl SenseVoice {
     }
 
     /// Converts the tokens of `seconds` of audio, tags included, to a recognition.
-    fn recognition(&self, tokens: &[Token], seconds: f64, options: &Options) -> Recognition {
+    fn recognition(
+        &self,
+        tokens: &[Token],
+        seconds: f64,
+        options: &RecognizeOptions,
+    ) -> Recognition {
         let tagged = || {
             tokens.iter().filter_map(|token| match &self.pieces[token.id] {
                 Piece::Tag(tag) => Some((tag.as_str(), token)),
@@ -128,13 +134,17 @@ impl SenseVoice {
         if !hypothesis.text.is_empty() {
             hypothesis.emotion = tags.emotion();
         }
-        let guess = tags.language().filter(|_| options.language.is_none()).and_then(|language| {
-            let (_, token) = tagged().find(|(tag, _)| *tag == language)?;
-            let probability = token.log_probability.exp();
-            Some(LanguageGuess { language: language.to_owned(), probability })
-        });
+        let detected_language =
+            tags.language().filter(|_| options.language.is_none()).and_then(|language| {
+                let (_, token) = tagged().find(|(tag, _)| *tag == language)?;
+                let probability = token.log_probability.exp();
+                Some(DetectedLanguage { language: language.to_owned(), probability })
+            });
         let has_content = !hypothesis.text.is_empty() || hypothesis.event.is_some();
-        Recognition { hypotheses: has_content.then_some(hypothesis).into_iter().collect(), guess }
+        Recognition {
+            hypotheses: has_content.then_some(hypothesis).into_iter().collect(),
+            detected_language,
+        }
     }
 
     /// Converts tokens to a hypothesis, ignoring tags.
@@ -188,7 +198,7 @@ impl Recognizer for SenseVoice {
 
     /// Returns at most one hypothesis. If nobody speaks there is none, or one without text for
     /// another sound.
-    fn recognize(&self, samples: &[f32], options: &Options) -> Result<Recognition, Error> {
+    fn recognize(&self, samples: &[f32], options: &RecognizeOptions) -> Result<Recognition, Error> {
         let tokens = self.tokens(samples, options)?;
         Ok(self.recognition(&tokens, samples.len() as f64 / SAMPLE_RATE, options))
     }

@@ -2,7 +2,10 @@
 
 use engine::{Input, OnnxFile, OnnxNetwork, Tensor};
 
-use crate::{files::broken, recognizer::Error};
+use crate::{
+    files::{broken, broken_by},
+    recognizer::Error,
+};
 
 /// Name of the axis of rows.
 const LENGTH: &str = "rows";
@@ -36,11 +39,11 @@ impl Network {
             file.outputs().first().ok_or_else(|| broken(path, "has no output: it is truncated"))?;
         let (graph, classes) = file
             .argmax_network(&inputs([speech, lengths, language, style], width), &output.name)
-            .map_err(|error| broken(path, error))?;
+            .map_err(|error| broken_by(path, "cannot be loaded", error))?;
         let network = Self { graph, width, classes };
         let probe = network
             .run(&vec![0.1; 2 * width], [0, 0])
-            .map_err(|error| broken(path, format!("does not fit its configuration: {error}")))?;
+            .map_err(|error| broken_by(path, "does not fit its configuration", error))?;
         if probe.shape() != [1, PROMPT_ROWS + 2, 2] {
             let shape = probe.shape();
             return Err(broken(
@@ -49,7 +52,7 @@ impl Network {
             ));
         }
         // Damaged weights may give values that are not finite.
-        read_pairs(&probe).map_err(|error| broken(path, error))?;
+        read_pairs(&probe).map_err(|error| broken_by(path, "cannot be used", error))?;
         Ok(network)
     }
 
@@ -105,5 +108,5 @@ fn read_pairs(output: &Tensor) -> Result<Vec<(usize, f32)>, Error> {
 }
 
 fn network(error: engine::Error) -> Error {
-    Error::Network(error.to_string())
+    Error::Engine(error)
 }

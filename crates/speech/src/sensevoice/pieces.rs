@@ -1,6 +1,8 @@
 //! What the network's classes stand for: pieces of a SentencePiece model, or a list of tokens.
 
-use std::{borrow::Cow, path::Path};
+use std::{io::Cursor, path::Path};
+
+use protobuf::{Reader, Span, Value};
 
 use crate::{
     files::{broken, find},
@@ -27,7 +29,7 @@ pub(super) enum Piece {
 pub(super) fn open(directory: &Path) -> Result<(Vec<Piece>, std::path::PathBuf), Error> {
     let Some(path) = find(directory, &MODELS) else {
         let tokens = Vocabulary::open(directory).map_err(|error| match error {
-            Error::Model { path, message } if path == directory => {
+            Error::Model { path, message, .. } if path == directory => {
                 broken(directory, format!("{message}, nor a {}", MODELS[0]))
             }
             error => error,
@@ -37,8 +39,8 @@ pub(super) fn open(directory: &Path) -> Result<(Vec<Piece>, std::path::PathBuf),
     };
     let bytes =
         std::fs::read(&path).map_err(|error| broken(&path, format!("cannot be read: {error}")))?;
-    let pieces =
-        parse(&bytes).ok_or_else(|| broken(&path, "is no SentencePiece model, or cut off"))?;
+    let pieces = parse(&bytes)
+        .map_err(|error| broken(&path, format!("is not a SentencePiece model: {error}")))?;
     if pieces.is_empty() {
         return Err(broken(&path, "holds no pieces"));
     }
@@ -66,70 +68,38 @@ fn byte(symbol: &str) -> Option<u8> {
     u8::from_str_radix(digits, 16).ok().filter(|_| is_byte)
 }
 
-/// `ModelProto` of `sentencepiece_model.proto`: its first field is the pieces.
-fn parse(mut model: &[u8]) -> Option<Vec<Piece>> {
+/// Reads `ModelProto` of `sentencepiece_model.proto`, whose first field is the pieces.
+fn parse(model: &[u8]) -> Result<Vec<Piece>, protobuf::Error> {
     let mut pieces = Vec::new();
-    while !model.is_empty() {
-        if let (1, Value::Bytes(piece)) = field(&mut model)? {
-            pieces.push(parse_piece(piece)?);
+    let mut reader = Reader::from_slice(model);
+    let mut message = reader.input();
+    while let Some(field) = reader.next_field(&mut message)? {
+        if let (1, Value::Bytes(piece)) = (field.number, field.value) {
+            pieces.push(parse_piece(&mut reader, piece)?);
         }
     }
-    Some(pieces)
+    Ok(pieces)
 }
 
-/// `SentencePiece`: `piece = 1`, `score = 2`, `type = 3`.
-fn parse_piece(mut piece: &[u8]) -> Option<Piece> {
+/// Reads `SentencePiece`: `piece = 1`, `score = 2`, `type = 3`.
+fn parse_piece(
+    reader: &mut Reader<Cursor<&[u8]>>,
+    mut message: Span,
+) -> Result<Piece, protobuf::Error> {
     const UNKNOWN: u64 = 2;
     const CONTROL: u64 = 3;
-    let (mut symbol, mut kind) = (Cow::Borrowed(""), 0);
-    while !piece.is_empty() {
-        match field(&mut piece)? {
-            (1, Value::Bytes(bytes)) => symbol = String::from_utf8_lossy(bytes),
-            (3, Value::Number(number)) => kind = number,
+    let (mut symbol, mut kind) = (Vec::new(), 0);
+    while let Some(field) = reader.next_field(&mut message)? {
+        match (field.number, field.value) {
+            // The whole model is in memory, so a copy of a part of it needs no limit.
+            (1, Value::Bytes(bytes)) => symbol = reader.bytes(&bytes, u64::MAX)?,
+            (3, Value::Varint(number)) => kind = number,
             _ => {}
         }
     }
-    let piece = Piece::from_symbol(&symbol);
-    let hidden = matches!(kind, UNKNOWN | CONTROL) && !matches!(piece, Piece::Tag(_));
-    Some(if hidden { Piece::Nothing } else { piece })
-}
-
-enum Value<'a> {
-    Number(u64),
-    Bytes(&'a [u8]),
-    Other,
-}
-
-/// Takes a field of a protobuf message: its number and value. `None`: the message is broken.
-fn field<'a>(message: &mut &'a [u8]) -> Option<(u64, Value<'a>)> {
-    let key = varint(message)?;
-    let value = match key & 7 {
-        0 => Value::Number(varint(message)?),
-        1 => take(message, 8).map(|_| Value::Other)?,
-        2 => {
-            let length = varint(message)?.try_into().ok()?;
-            Value::Bytes(take(message, length)?)
-        }
-        5 => take(message, 4).map(|_| Value::Other)?,
-        _ => return None,
-    };
-    Some((key >> 3, value))
-}
-
-fn varint(message: &mut &[u8]) -> Option<u64> {
-    let mut number = 0;
-    for shift in (0..64).step_by(7) {
-        let byte = *message.split_off_first()?;
-        number |= u64::from(byte & 0x7F) << shift;
-        if byte < 0x80 {
-            return Some(number);
-        }
-    }
-    None
-}
-
-fn take<'a>(message: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
-    message.split_off(..length)
+    let piece = Piece::from_symbol(&String::from_utf8_lossy(&symbol));
+    let is_hidden = matches!(kind, UNKNOWN | CONTROL) && !matches!(piece, Piece::Tag(_));
+    Ok(if is_hidden { Piece::Nothing } else { piece })
 }
 
 #[cfg(test)]
@@ -159,16 +129,16 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_model_is_no_model() {
+    fn damaged_models_are_refused() {
         // Two pieces (score, type 3; no type), then a field of trainer settings.
         let good =
             b"\x0a\x0c\x0a\x03<s>\x15\0\0\0\0\x18\x03\x0a\x05\x0a\x03\xe4\xbd\xa0\x12\x02\x08\x01";
-        assert_eq!(parse(good), Some(vec![Piece::Nothing, text("你")]));
+        assert_eq!(parse(good).unwrap(), [Piece::Nothing, text("你")]);
         for length in [1, 2, 5, 13, 16, 20, 22] {
-            assert_eq!(parse(&good[..length]), None, "{length}");
+            assert!(parse(&good[..length]).is_err(), "{length}");
         }
-        assert_eq!(parse(&[0xFF; 30]), None);
-        assert_eq!(parse(b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\x7f"), None);
-        assert_eq!(parse(b""), Some(vec![]));
+        assert!(parse(&[0xFF; 30]).is_err());
+        assert!(parse(b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\x7f").is_err());
+        assert_eq!(parse(b"").unwrap(), []);
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::tags::LANGUAGES;
 use crate::{
     files::broken,
-    recognizer::{Error, Options},
+    recognizer::{Error, RecognizeOptions},
 };
 
 /// Rows of the network's prompt table, and the class of the CTC blank.
@@ -64,7 +64,7 @@ impl Prompt {
     ///
     /// # Errors
     /// [`Error::UnknownLanguage`] if the model does not support the language.
-    pub(super) fn ids(&self, options: &Options) -> Result<[i32; 2], Error> {
+    pub(super) fn ids(&self, options: &RecognizeOptions) -> Result<[i32; 2], Error> {
         let language = match options.language.as_deref() {
             None => self.auto,
             Some(code) => match LANGUAGES.iter().position(|&language| language == code) {
@@ -87,10 +87,10 @@ mod tests {
     #[test]
     fn options_select_rows_of_the_table() {
         let prompt = Prompt::read(Path::new("model.onnx"), |_| None).expect("defaults");
-        let options = |language: Option<&str>, normalize| Options {
+        let options = |language: Option<&str>, normalize| RecognizeOptions {
             language: language.map(str::to_owned),
             normalize,
-            ..Options::default()
+            ..RecognizeOptions::default()
         };
         for (language, row) in [
             (None, 0),

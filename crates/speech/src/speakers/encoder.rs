@@ -8,10 +8,10 @@ use std::{
 
 use engine::{Dim, ElementType, Input, OnnxFile, OnnxNetwork};
 
-use super::{campplus, checkpoint, chunks::WINDOW_SAMPLES};
+use super::chunks::WINDOW_SAMPLES;
 use crate::{
     features::{Filterbank, FilterbankOptions, FilterbankStream, Window},
-    files::{self, broken},
+    files::{self, broken, broken_by},
     recognizer::Error,
 };
 
@@ -34,31 +34,23 @@ pub struct SpeakerEncoder {
 }
 
 impl SpeakerEncoder {
-    /// Opens a model directory that holds either an ONNX file as 3D-Speaker and sherpa-onnx export
-    /// it (`model.onnx`, `campplus*.onnx` or the only `*.onnx`; input f32 `[1, frames, 80]`, output
-    /// f32 `[1, values]`), or a checkpoint of CAM++ as ModelScope has it (`campplus*.bin` or
-    /// `campplus*.pt`). Metadata that sherpa-onnx wrote into a file is respected. Transcripts call
-    /// the model `name`.
+    /// Opens a model directory that holds an ONNX file as 3D-Speaker and sherpa-onnx export it
+    /// (`model.onnx`, `campplus*.onnx` or the only `*.onnx`; input f32 `[1, frames, 80]`, output f32
+    /// `[1, values]`). Applies the settings that sherpa-onnx stores in the file's metadata. PyTorch
+    /// checkpoints must be converted to ONNX before (`models::convert`).
+    /// Transcripts call the model `name`.
     ///
     /// # Errors
     /// [`Error::Model`] if there is no such file, or if it is damaged or another kind of network.
     pub fn open(directory: &Path, name: &str) -> Result<Self, Error> {
         let path = model_file(directory)?;
+        let unusable = |error: engine::Error| broken_by(&path, "cannot be loaded", error);
         let broken = |message: String| broken(&path, message);
-        let is_onnx = path.extension().is_some_and(|extension| extension == "onnx");
-        let file = if is_onnx {
-            OnnxFile::read(&path)
-        } else {
-            let model = checkpoint::read(&path).and_then(campplus::onnx).map_err(broken)?;
-            OnnxFile::parse(&path, &model)
-        };
-        let file = file.map_err(|error| broken(error.to_string()))?;
+        let file = OnnxFile::read(&path).map_err(unusable)?;
         let front = FrontEnd::read(&file).map_err(broken)?;
         let (input, output) = ports(&file).map_err(broken)?;
         let shape = [1, Filterbank::frames(WINDOW_SAMPLES), MEL_BINS].map(Dim::from);
-        let graph = file
-            .network(&[Input::new(input, shape)], &[output])
-            .map_err(|error| broken(error.to_string()))?;
+        let graph = file.network(&[Input::new(input, shape)], &[output]).map_err(unusable)?;
         let options =
             FilterbankOptions { bins: MEL_BINS, window: Window::Povey, scale: front.scale };
         let mut encoder = Self {
@@ -72,7 +64,8 @@ impl SpeakerEncoder {
         // Another kind of network should fail here, not at the first recording.
         let noise: Vec<f32> =
             (0..WINDOW_SAMPLES).map(|i| ((i * i) % 1009) as f32 / 1009.0 - 0.5).collect();
-        let values = encoder.run(&noise).map_err(|error| broken(error.to_string()))?;
+        let values =
+            encoder.run(&noise).map_err(|error| broken_by(&path, "cannot be run", error))?;
         if !(2..=MAX_VALUES).contains(&values.len()) || !values.iter().all(|v| v.is_finite()) {
             let message = "is not a speaker encoder, or is damaged: its output for noise is not an \
                            embedding";
@@ -137,7 +130,7 @@ impl SpeakerEncoder {
 
     /// Computes the embedding of the features of a whole window, row-major `[frames, MEL_BINS]`.
     pub(super) fn infer(&self, frames: &[f32]) -> Result<Vec<f32>, Error> {
-        let network = |error: engine::Error| Error::Network(error.to_string());
+        let network = Error::Engine;
         let shape = [1, frames.len() / MEL_BINS, MEL_BINS];
         let feature = engine::tensor(&shape, frames).map_err(network)?;
         let outputs = self.graph.run(vec![feature]).map_err(network)?;
@@ -232,7 +225,6 @@ fn model_file(directory: &Path) -> Result<PathBuf, Error> {
         files::find(directory, &["model.onnx"]).into_iter().collect(),
         all("campplus", &[".onnx"]),
         all("", &[".onnx"]),
-        all("campplus", &[".bin", ".pt"]),
     ];
     let mut found = choices.into_iter().find(|found| !found.is_empty()).unwrap_or_default();
     match (found.pop(), found.len()) {
@@ -241,9 +233,16 @@ fn model_file(directory: &Path) -> Result<PathBuf, Error> {
             directory,
             "the directory holds several models: keep one, or rename one to model.onnx",
         )),
-        (None, _) => Err(broken(
+        (None, _) if !all("campplus", &[".bin", ".pt"]).is_empty() => Err(broken(
             directory,
-            "the directory holds no speaker model: neither an .onnx file nor campplus*.bin",
+            format!(
+                "the directory holds a PyTorch checkpoint; `scriptorium models convert {}` converts \
+                 it to ONNX",
+                directory.display()
+            ),
         )),
+        (None, _) => {
+            Err(broken(directory, "the directory holds no speaker model: it has no .onnx file"))
+        }
     }
 }

@@ -8,13 +8,10 @@
 //! then takes at most a few seconds of one core, however long the recording is (see `cluster`). The
 //! network dominates the cost, with 0.7 G multiplications and additions per window.
 
-mod campplus;
-mod checkpoint;
 mod chunks;
 mod cluster;
 mod encoder;
 mod options;
-mod pickle;
 #[cfg(test)]
 mod tests;
 mod turns;

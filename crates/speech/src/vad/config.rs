@@ -1,4 +1,4 @@
-//! The `config.yaml` of an FSMN-VAD model, and what a user may set differently.
+//! The `config.yaml` of an FSMN-VAD model, and the options that override it.
 
 use std::path::Path;
 
@@ -8,53 +8,60 @@ use crate::{features::FrontendConfig, files, recognizer::Error};
 
 /// Milliseconds from one frame to the next.
 const FRAME_MS: u32 = 10;
-/// Bounds on a schedule of silences.
-const MOST_PAIRS: usize = 100;
-const LONGEST_SECONDS: f64 = 86_400.0;
-const LONGEST_SILENCE_MS: u32 = 60_000;
-/// As FunASR has it wherever it follows a schedule.
+/// Limits on a schedule of silences.
+const MAX_PAIRS: usize = 100;
+const MAX_SECONDS: f64 = 86_400.0;
+const MAX_SILENCE_MS: u32 = 60_000;
+/// FunASR's values for detection with a schedule.
 const DYNAMIC_THRESHOLD: f32 = 0.5;
 const DYNAMIC_STEP_MS: u32 = 60_000;
-/// Settings at and below this level have no effect: nothing is that quiet.
+/// Thresholds at and below this level have no effect, because no audio is that quiet.
 const OFF_DB: f32 = -100.0;
 
-/// What a user may set; what is `None` is as the model's `config.yaml` has it. Times in
-/// milliseconds.
+/// Options of voice activity detection. `None` stands for the value in the model's `config.yaml`.
+/// Times are in milliseconds.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct VadOptions {
     /// Silence that ends a segment: 800 in the published model.
     pub max_end_silence_ms: Option<u32>,
-    /// How much more probable than silence speech must be, 0 to 1: 0.6 in the published model.
+    /// Minimum difference between the probabilities of speech and of silence in a speech frame, 0 to
+    /// 1: 0.6 in the published model.
     #[serde(deserialize_with = "probability")]
     pub speech_noise_threshold: Option<f32>,
-    /// How long before the first frames of speech a segment starts: 200 in the published model.
+    /// Time by which a segment starts before its first frames of speech: 200 in the published model.
     pub lookback_ms: Option<u32>,
-    /// Silence left at the end of a segment: 100 in the published model.
+    /// Silence kept at the end of a segment: 100 in the published model.
     pub lookahead_ms: Option<u32>,
-    /// Length at which speech is cut, be it in mid-word: 60000 in the published model.
+    /// Length at which speech is cut, even within a word: 60000 in the published model.
     pub max_segment_ms: Option<u32>,
-    /// The longer a segment has lasted, the less silence ends it: takes the place of
-    /// `max_end_silence_ms`. Off unless it is set; [`SilenceSchedule::funasr`] is FunASR's.
+    /// Schedule by which less silence ends a segment the older the segment is. It replaces
+    /// `max_end_silence_ms`. Off by default; [`SilenceSchedule::funasr`] is FunASR's.
     pub dynamic_silence: Option<SilenceSchedule>,
-    /// How often the schedule is looked up, 10 at least: 60000 as in FunASR, which looks once in
-    /// every 60 seconds of a recording and takes a segment that is open then for 60 seconds older.
+    /// Interval at which the schedule is looked up, at least 10. The default is 60000 as in FunASR,
+    /// which looks it up every 60 seconds of the recording and then counts an open segment as 60
+    /// seconds older.
     #[serde(deserialize_with = "step")]
     pub dynamic_silence_step_ms: Option<u32>,
 }
 
-/// By the age of a segment, the silence that ends it: `[seconds, milliseconds]` pairs, each for
-/// segments up to this age, the last one for all that are older.
+/// The silence that ends a segment, by the age of the segment: `[seconds, milliseconds]` pairs. Each
+/// pair applies to segments up to this age, the last one also to older segments.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<(f64, u32)>", into = "Vec<(f64, u32)>")]
 pub struct SilenceSchedule(Vec<(f64, u32)>);
 
 impl SilenceSchedule {
-    /// FunASR's for recordings (`DEFAULT_SILENCE_SCHEDULE` of version 1.4).
+    /// Returns FunASR's schedule for recordings (`DEFAULT_SILENCE_SCHEDULE` of version 1.4).
     pub fn funasr() -> Self {
         let funasr =
             [(10, 2000), (20, 1000), (30, 800), (40, 600), (50, 400), (60, 200), (61, 100)];
         Self(funasr.map(|(seconds, silence)| (f64::from(seconds), silence)).to_vec())
+    }
+
+    /// Returns the pairs of seconds and milliseconds.
+    pub(crate) fn pairs(&self) -> &[(f64, u32)] {
+        &self.0
     }
 }
 
@@ -62,18 +69,18 @@ impl TryFrom<Vec<(f64, u32)>> for SilenceSchedule {
     type Error = String;
 
     fn try_from(pairs: Vec<(f64, u32)>) -> Result<Self, String> {
-        if !(1..=MOST_PAIRS).contains(&pairs.len()) {
-            return Err(format!("{} pairs, not 1 to {MOST_PAIRS}", pairs.len()));
+        if !(1..=MAX_PAIRS).contains(&pairs.len()) {
+            return Err(format!("{} pairs, not 1 to {MAX_PAIRS}", pairs.len()));
         }
         let mut before = 0.0;
         for &(seconds, silence) in &pairs {
-            if !(seconds > before && seconds <= LONGEST_SECONDS) {
+            if !(seconds > before && seconds <= MAX_SECONDS) {
                 return Err(format!(
-                    "{seconds} seconds after {before}: they must grow, up to {LONGEST_SECONDS}"
+                    "{seconds} seconds after {before}: ages must increase, up to {MAX_SECONDS}"
                 ));
             }
-            if silence > LONGEST_SILENCE_MS {
-                return Err(format!("{silence} ms of silence are more than {LONGEST_SILENCE_MS}"));
+            if silence > MAX_SILENCE_MS {
+                return Err(format!("{silence} ms of silence are more than {MAX_SILENCE_MS}"));
             }
             before = seconds;
         }
@@ -105,7 +112,7 @@ fn step<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Er
     }
 }
 
-/// What we need of the file; the rest differs between releases and is passed over.
+/// The part of the file that we need. The rest differs between releases and is ignored.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(super) struct ModelConfig {
     pub(super) frontend_conf: FrontendConfig,
@@ -120,11 +127,11 @@ pub(super) struct EncoderConfig {
     pub(super) proj_dim: usize,
     /// Taps of the memory: each layer looks back `lorder - 1` frames.
     pub(super) lorder: usize,
-    /// Classes told apart.
+    /// Number of output classes.
     pub(super) output_dim: usize,
 }
 
-/// `VADXOptions`, with its defaults.
+/// FunASR's `VADXOptions`, with its defaults.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default)]
 pub(super) struct EndpointConfig {
@@ -137,7 +144,7 @@ pub(super) struct EndpointConfig {
     max_single_segment_time: u32,
     speech_noise_thres: f32,
     pub(super) sil_pdf_ids: Vec<usize>,
-    // Only one value of these is supported.
+    // Only one value of each of the following is supported.
     detect_mode: u32,
     do_extend: u32,
     frame_in_ms: u32,
@@ -169,10 +176,10 @@ impl Default for EndpointConfig {
 }
 
 impl ModelConfig {
+    /// Reads and checks a `config.yaml`.
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
-        let model = |message: String| Error::Model { path: path.to_owned(), message };
-        let config: Self = files::settings(path)?;
-        config.check().map_err(model)?;
+        let config: Self = files::read_yaml(path)?;
+        config.check().map_err(|message| files::broken(path, message))?;
         Ok(config)
     }
 
@@ -203,31 +210,32 @@ impl ModelConfig {
     }
 }
 
-/// The settings of the end-point state machine, in frames.
+/// Parameters of the end-point state machine, in frames.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct EndpointOptions {
     /// Length of the window that decides between speech and silence.
     pub(super) window: usize,
-    /// So many speech frames in the window turn silence into speech, ...
+    /// Number of speech frames in the window from which silence becomes speech.
     pub(super) to_speech: usize,
-    /// ... and with no more than this, speech turns into silence.
+    /// Number of speech frames in the window up to which speech becomes silence.
     pub(super) to_silence: usize,
-    /// How segments end.
+    /// End of segments, unless `dynamic` is set.
     pub(super) ending: Ending,
-    /// How they end by their age, if that makes a difference.
+    /// End of segments by their age.
     pub(super) dynamic: Option<DynamicEnding>,
-    /// How far before the frame that opens it a segment starts.
+    /// Number of frames by which a segment starts before the frame that opens it.
     pub(super) start_lag: u64,
     pub(super) max_segment: u64,
-    /// A frame is speech if p(speech) >= p(silence) + this.
+    /// A frame is speech if p(speech) >= p(silence) + threshold.
     pub(super) threshold: f32,
 }
 
+/// Condition and position of the end of a segment.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Ending {
-    /// Silence, after the window turned silent, which ends the segment.
+    /// Number of silent frames that end the segment, counted after the window has become silent.
     pub(super) silence: u64,
-    /// How far before the frame that ends it a segment ends.
+    /// Number of frames by which the segment ends before the frame that ends it.
     pub(super) lag: u64,
 }
 
@@ -235,7 +243,7 @@ pub(super) struct Ending {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct DynamicEnding {
     pub(super) step: u64,
-    /// Each up to an age, the last for all that are older. Not empty.
+    /// Each applies up to an age, the last one also to older segments. Not empty.
     pub(super) endings: Vec<(u64, Ending)>,
 }
 
@@ -244,7 +252,7 @@ impl EndpointOptions {
         let frames = |ms: u32| u64::from(ms / FRAME_MS);
         let lookahead = frames(user.lookahead_ms.unwrap_or(config.lookahead_time_end_point));
         let ending = |max_end_silence: u32| {
-            // The window takes a while to turn silent: that much of the silence has passed by then.
+            // This much of the silence has passed by the time the window becomes silent.
             let remaining = max_end_silence.saturating_sub(config.speech_to_sil_time_thres);
             Ending {
                 silence: u64::from(remaining.div_ceil(FRAME_MS)),
@@ -277,15 +285,15 @@ impl EndpointOptions {
         }
     }
 
-    /// How a segment ends that is `age` frames old.
+    /// Returns the ending of a segment that is `age` frames old.
     pub(super) fn ending(&self, age: u64) -> Ending {
         let Some(DynamicEnding { endings, .. }) = &self.dynamic else { return self.ending };
         let pair = endings.iter().find(|(limit, _)| age <= *limit).or(endings.last());
         pair.map_or(self.ending, |&(_, ending)| ending)
     }
 
-    /// The furthest that an end may lie before the frame that makes it known.
-    pub(super) fn longest_lag(&self) -> u64 {
+    /// Returns the largest number of frames by which an end can lie before the frame that reports it.
+    pub(super) fn max_lag(&self) -> u64 {
         match &self.dynamic {
             Some(DynamicEnding { endings, .. }) => {
                 endings.iter().map(|(_, ending)| ending.lag).max().unwrap_or(0)
@@ -294,7 +302,7 @@ impl EndpointOptions {
         }
     }
 
-    /// `silence`: its probability. Not a number counts as silence.
+    /// Returns whether a frame is speech. `silence`: probability of silence; NaN counts as silence.
     pub(super) fn is_speech(&self, silence: f32) -> bool {
         let silence = f64::from(silence);
         1.0 - silence >= silence + f64::from(self.threshold)

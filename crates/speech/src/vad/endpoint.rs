@@ -1,40 +1,41 @@
-//! From "is this frame speech?" to segments: the end-point state machine of FunASR's `E2EVadModel`.
+//! Finds the segments in a stream of frames: the end-point state machine of FunASR's `E2EVadModel`.
 //!
-//! A window over the last frames decides when speech begins and when silence does. A segment starts
-//! a little before the window filled with speech, and ends once silence has lasted, a little after
-//! it began.
+//! A window over the last frames decides when speech and silence start. A segment starts shortly
+//! before the window has filled with speech. It ends once there has been enough silence, shortly
+//! after the silence started.
 
 use std::collections::VecDeque;
 
 use super::config::{Ending, EndpointOptions};
 
-/// A chunk of samples gives so many rows fewer than frames pass in it: the last frame is longer
-/// than the shift, and low frame rate stacking waits for two more.
+/// A stream of samples has given this many fewer rows than 10 ms shifts: the last frame is longer
+/// than the shift, and low frame rate stacking waits for two more frames.
 const CHUNK_DELAY: u64 = 4;
 
-/// Where a segment begins or ends, in frames from the start of the stream.
+/// Start or end of a segment, in frames from the start of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Boundary {
+    /// The first frame of the segment.
     Start(u64),
     /// The first frame after the segment.
     End(u64),
 }
 
-/// The state machine over one stream of frames.
+/// State machine over one stream of frames.
 pub(super) struct Endpointer {
     options: EndpointOptions,
     window: SlidingWindow,
-    /// Frames seen.
+    /// Number of frames so far.
     frames: u64,
     /// Start of the open segment.
     start: Option<u64>,
-    /// Frames since the window turned silent within the open segment.
+    /// Number of frames since the window became silent within the open segment.
     silence: u64,
-    /// Where the last segment ended: the next one starts no earlier.
+    /// End of the last segment. The next one starts no earlier.
     ended: u64,
     /// Age of the open segment as the schedule counts it.
     age: u64,
-    /// How a segment ends that is this old.
+    /// Ending of a segment of this age.
     ending: Ending,
 }
 
@@ -47,7 +48,7 @@ impl Endpointer {
 
     /// Takes the silence probability of the next frame.
     pub(super) fn push(&mut self, silence: f32) -> Option<Boundary> {
-        self.grow_older();
+        self.update_ending();
         let turned = self.window.push(self.options.is_speech(silence));
         let silent = !self.window.in_speech;
         let frame = self.frames;
@@ -65,8 +66,8 @@ impl Endpointer {
         }
     }
 
-    /// Looks up how segments end, when it is time.
-    fn grow_older(&mut self) {
+    /// Looks up the ending of segments if it is time to.
+    fn update_ending(&mut self) {
         if let Some(dynamic) = &self.options.dynamic
             && (self.frames + CHUNK_DELAY).is_multiple_of(dynamic.step)
         {
@@ -82,17 +83,17 @@ impl Endpointer {
         self.start.is_some().then(|| self.close(self.frames))
     }
 
-    /// The open segment, or one to come, starts no earlier than this frame.
+    /// Returns the earliest frame at which the open segment, or the next one, can start.
     pub(super) fn earliest_start(&self) -> u64 {
         self.start.unwrap_or_else(|| self.start_at(self.frames))
     }
 
-    /// How many frames an end may lie before the frame with which it is known.
+    /// Returns the largest number of frames by which an end can lie before the frame that reports it.
     pub(super) fn end_lag(&self) -> u64 {
-        self.options.longest_lag()
+        self.options.max_lag()
     }
 
-    /// Where a segment starts that `frame` opens.
+    /// Returns the start of a segment that `frame` opens.
     fn start_at(&self, frame: u64) -> u64 {
         frame.saturating_sub(self.options.start_lag).max(self.ended)
     }
@@ -133,7 +134,7 @@ impl SlidingWindow {
         }
     }
 
-    /// `true` if this frame turned silence into speech or speech into silence.
+    /// Adds a frame. Returns whether it turned silence into speech or speech into silence.
     fn push(&mut self, speech: bool) -> bool {
         self.frames.push_back(speech);
         self.speech += usize::from(speech);
@@ -166,7 +167,7 @@ mod tests {
             let earliest = endpointer.earliest_start();
             let boundary = endpointer.push(silence);
             if let Some(Boundary::Start(start)) = boundary {
-                assert!(start >= earliest, "{start} was promised to be no earlier than {earliest}");
+                assert!(start >= earliest, "{start} is before {earliest}");
             }
             boundary.into_iter().for_each(&mut take);
         }
@@ -177,13 +178,13 @@ mod tests {
     #[derive(serde::Deserialize)]
     struct Case {
         options: EndpointConfig,
-        /// Lengths of silence and speech in turn.
+        /// Lengths of alternating silence and speech.
         runs: Vec<usize>,
         segments: Vec<[u64; 2]>,
     }
 
     #[test]
-    fn ends_where_funasr_ends() {
+    fn segments_equal_funasrs() {
         let fixture = include_str!("../../../../tests/fixtures/frontend/endpoint.json");
         let cases: Vec<Case> = serde_json::from_str(fixture).expect("fixture");
         assert!(cases.len() >= 80);
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn speech_is_found_in_the_probabilities_of_a_recording() {
+    fn finds_speech_in_the_probabilities_of_a_recording() {
         let bytes = include_bytes!("../../../../tests/fixtures/frontend/vad_silence.f32");
         let silence = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
         let options = EndpointOptions::new(&EndpointConfig::default(), &VadOptions::default());
@@ -205,13 +206,14 @@ mod tests {
     }
 
     #[test]
-    fn no_number_is_silence() {
+    fn nan_is_silence() {
         let options = EndpointOptions::new(&EndpointConfig::default(), &VadOptions::default());
         assert!(segments(options.clone(), [f32::NAN; 500]).is_empty());
         assert_eq!(segments(options, [0.0; 500]), [[0, 500]]);
     }
 
-    /// Two seconds of silence, then speech in turn with ever longer silence: 500 ms, 600, ...
+    /// Returns two seconds of silence, then speech alternating with ever longer silence: 500 ms, 600,
+    /// ...
     fn pauses(count: usize) -> impl Iterator<Item = f32> {
         let runs = (0..count).flat_map(|pause| [(0.1, 300), (0.9, 50 + 10 * pause)]);
         std::iter::once((0.9, 200))
@@ -220,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn the_older_a_segment_the_less_silence_ends_it() {
+    fn less_silence_ends_an_older_segment() {
         let dynamic = |json: &str| {
             let user: VadOptions = serde_json::from_str(json).expect("options");
             EndpointOptions::new(&EndpointConfig::default(), &user)
@@ -232,7 +234,7 @@ mod tests {
                 ..EndpointOptions::new(&EndpointConfig::default(), &user)
             }
         };
-        // A schedule of one silence is that silence.
+        // A schedule with one silence acts as a fixed silence.
         let options = dynamic(r#"{"dynamic_silence": [[5, 700]], "dynamic_silence_step_ms": 10}"#);
         assert_eq!(segments(options, pauses(9)), segments(fixed(700), pauses(9)));
         // Pauses end after 5.5, 9.1, 12.8, ... seconds: the first is too short for a young segment,
@@ -240,12 +242,12 @@ mod tests {
         let options = dynamic(
             r#"{"dynamic_silence": [[6, 2000], [60, 500]], "dynamic_silence_step_ms": 10}"#,
         );
-        assert_eq!(options.longest_lag(), 185 - 11);
+        assert_eq!(options.max_lag(), 185 - 11);
         let found = segments(options.clone(), pauses(9));
         let ends: Vec<u64> = found.iter().map(|segment| segment[1] - segment[0]).collect();
         assert!(ends[0] > 600 && ends[0] < 800, "{found:?}");
         assert!(ends.windows(2).all(|pair| pair[1] < 800), "{found:?}");
-        // Looked up once a minute, it never comes to the second.
+        // If it is looked up once a minute, the second pair never applies.
         let minute = EndpointOptions {
             dynamic: options.dynamic.clone().map(|dynamic| DynamicEnding { step: 6000, ..dynamic }),
             ..options
@@ -254,13 +256,13 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_in_a_schedule_is_refused() {
+    fn invalid_schedules_are_refused() {
         for (json, cause) in [
             (r#"{"dynamic_silence": []}"#, "0 pairs"),
-            (r#"{"dynamic_silence": [[0, 100]]}"#, "must grow"),
+            (r#"{"dynamic_silence": [[0, 100]]}"#, "must increase"),
             (r#"{"dynamic_silence": [[5, 100], [5, 50]]}"#, "5 seconds after 5"),
-            (r#"{"dynamic_silence": [[-1, 100]]}"#, "must grow"),
-            (r#"{"dynamic_silence": [[1e9, 100]]}"#, "must grow"),
+            (r#"{"dynamic_silence": [[-1, 100]]}"#, "must increase"),
+            (r#"{"dynamic_silence": [[1e9, 100]]}"#, "must increase"),
             (r#"{"dynamic_silence": [[5, 100000]]}"#, "are more than 60000"),
             (r#"{"dynamic_silence": [5, 100]}"#, "invalid type"),
             (r#"{"dynamic_silence": [[5, -1]]}"#, "invalid value"),
@@ -275,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_user_sets_goes_before_the_model() {
+    fn options_override_the_model() {
         let user: VadOptions = serde_json::from_str(
             r#"{"max_end_silence_ms": 300, "lookback_ms": 0, "lookahead_ms": 50,
                 "max_segment_ms": 2000, "speech_noise_threshold": 0.9}"#,

@@ -1,20 +1,20 @@
-//! The FSMN itself: feature rows to silence probabilities, in chunks that carry its memory along.
+//! The FSMN network: maps feature rows to probabilities of silence, in chunks that pass on its memory.
 
-use std::{fmt::Display, path::Path};
+use std::path::Path;
 
 use engine::{ComputeType, OnnxFile, OnnxNetwork, Tensor};
 
 use super::config::ModelConfig;
-use crate::recognizer::Error;
+use crate::{files::broken_by, recognizer::Error};
 
-/// Rows per run. More cost memory and latency, fewer cost speed: the graph's fixed costs are shared
-/// by the rows of a run, until their activations no longer fit the cache.
+/// Number of rows per run. Larger chunks cost memory and latency. Smaller chunks cost speed, because
+/// the rows of a run share the fixed costs of the graph, as long as their activations fit the cache.
 pub(super) const CHUNK: usize = 300;
 
 /// Weights and graph, shared by all streams.
 ///
-/// Deep-FSMN (<https://arxiv.org/abs/1803.05030>) without look-ahead: a row's result depends only
-/// on the rows before it, some of which each layer keeps in a cache.
+/// This is a Deep-FSMN (<https://arxiv.org/abs/1803.05030>) without look-ahead: the result of a row
+/// depends only on the row and those before it, some of which each layer keeps in a cache.
 pub(super) struct Network {
     graph: OnnxNetwork,
     width: usize,
@@ -30,42 +30,41 @@ pub(super) struct NetworkState {
 }
 
 impl Network {
-    /// `width`: values per row.
+    /// Opens the ONNX file. `width`: number of values per row.
     pub(super) fn open(path: &Path, config: &ModelConfig, width: usize) -> Result<Self, Error> {
         let encoder = &config.encoder_conf;
         let cache_shape = [1, encoder.proj_dim, encoder.lorder - 1, 1];
         let mut inputs = vec![[1, CHUNK, width].map(Into::into).to_vec()];
         inputs.resize(1 + encoder.fsmn_layers, cache_shape.map(Into::into).to_vec());
-        let model =
-            |e: &dyn Display| Error::Model { path: path.to_owned(), message: e.to_string() };
+        let unusable = |error: engine::Error| broken_by(path, "cannot be loaded", error);
         let zeros = vec![0f32; cache_shape.iter().product()];
-        // Its thresholds should mean the same on all machines, also where it is quantized.
-        let file =
-            OnnxFile::read(path).map_err(|e| model(&e))?.with_compute_type(ComputeType::Float);
+        // Compute in f32 on every machine, even if the model is quantized, so that thresholds mean
+        // the same everywhere.
+        let file = OnnxFile::read(path).map_err(unusable)?.with_compute_type(ComputeType::F32);
         let network = Self {
-            graph: file.full_network(&inputs).map_err(|e| model(&e))?,
+            graph: file.full_network(&inputs).map_err(unusable)?,
             width,
             classes: encoder.output_dim,
             silence_classes: config.model_conf.sil_pdf_ids.clone(),
-            empty_cache: engine::tensor(&cache_shape, &zeros).map_err(|e| model(&e))?,
+            empty_cache: engine::tensor(&cache_shape, &zeros)?,
             layers: encoder.fsmn_layers,
         };
-        // A model that does not fit its configuration should fail here, not at the first recording.
+        // A model that does not fit its configuration fails here and not at the first recording. One
+        // with NaN weights would find silence everywhere.
         let rows = vec![0.0; CHUNK * width];
-        // And one with weights that are no numbers would find silence everywhere.
-        network
-            .run(&mut network.start(), &rows, &mut Vec::new())
-            .map_err(|e| model(&format!("does not run, or is damaged ({e}): fetch it anew")))?;
+        network.run(&mut network.start(), &rows, &mut Vec::new()).map_err(|error| {
+            broken_by(path, "does not run or is damaged; download it again", error)
+        })?;
         Ok(network)
     }
 
-    /// A state with empty caches.
+    /// Returns a state with empty caches.
     pub(super) fn start(&self) -> NetworkState {
         NetworkState { caches: vec![self.empty_cache.clone(); self.layers] }
     }
 
-    /// Appends the silence probability of every row to `silence`. `rows`: row-major
-    /// `[n, width]`, `n` at most [`CHUNK`]; fewer only at the end of a stream.
+    /// Appends the silence probability of every row to `silence`. `rows`: row-major `[n, width]`,
+    /// where `n` is [`CHUNK`], or less at the end of a stream.
     pub(super) fn run(
         &self,
         state: &mut NetworkState,
@@ -77,35 +76,32 @@ impl Network {
         let speech = if count == CHUNK {
             engine::tensor(&shape, rows)
         } else {
-            // What follows a row has no effect on it.
+            // Rows have no effect on earlier rows.
             let mut padded = rows.to_vec();
             padded.resize(CHUNK * self.width, 0.0);
             engine::tensor(&shape, &padded)
         };
-        let mut inputs = vec![speech.map_err(network)?];
+        let mut inputs = vec![speech?];
         inputs.append(&mut state.caches);
-        let mut outputs = self.graph.run(inputs).map_err(network)?;
+        let mut outputs = self.graph.run(inputs)?;
         if outputs.len() != 1 + self.layers
             || outputs[0].shape() != [1, CHUNK, self.classes]
             || outputs[1..].iter().any(|cache| cache.shape() != self.empty_cache.shape())
         {
-            return Err(Error::Network("the outputs of the VAD have unexpected shapes".to_owned()));
+            let message = "the outputs of the voice activity detector have unexpected shapes";
+            return Err(Error::Network(message.to_owned()));
         }
         state.caches = outputs.split_off(1);
-        let posteriors = engine::values::<f32>(&outputs[0]).map_err(network)?;
+        let posteriors = engine::values::<f32>(&outputs[0])?;
         for row in posteriors.chunks_exact(self.classes).take(count) {
             let sum = self.silence_classes.iter().map(|&class| row[class]).sum::<f32>();
-            // Everything else would take it for silence, and the recording for one without words.
+            // NaN would count as silence, and the recording as one without words.
             if !sum.is_finite() {
-                let message = "what the VAD computes are no finite numbers".to_owned();
-                return Err(Error::Network(message));
+                let message = "the outputs of the voice activity detector are not finite";
+                return Err(Error::Network(message.to_owned()));
             }
             silence.push(sum);
         }
         Ok(())
     }
-}
-
-fn network(error: engine::Error) -> Error {
-    Error::Network(error.to_string())
 }

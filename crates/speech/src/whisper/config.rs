@@ -1,39 +1,44 @@
 //! The small files of a model directory: `config.json` and `vocabulary.*`.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::{files::broken, recognizer::Error};
+use crate::{
+    files::{self, broken_by},
+    recognizer::Error,
+};
 
-/// What decoding needs of CTranslate2's `config.json`. What it says of languages and suppressed
-/// symbols is not read: converted English-only models have wrong numbers there, and the tokenizer
-/// knows both by name.
+/// The part of CTranslate2's `config.json` that decoding needs. Its languages and suppressed symbols
+/// are ignored: converted English-only models have wrong token ids there, and the tokenizer has both
+/// by name.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub(super) struct Config {
-    /// Tokens not allowed first; the tokenizer's if absent.
+    /// Tokens that must not come first. If absent, the tokenizer provides them.
     #[serde(default)]
     pub(super) suppress_ids_begin: Option<Vec<u32>>,
 }
 
 impl Config {
     pub(super) fn read(path: &Path) -> Result<Self, Error> {
-        serde_json::from_slice(&read(path)?)
-            .map_err(|error| broken(path, format!("is not what CTranslate2 writes: {error}")))
+        serde_json::from_slice(&files::read(path)?).map_err(|error| {
+            broken_by(path, "is not a configuration as CTranslate2 writes it", error)
+        })
     }
 }
 
-/// Number of tokens in `vocabulary.json` or `vocabulary.txt`, whichever is there.
+/// Returns the number of tokens in `vocabulary.json` or `vocabulary.txt`, or `None` if the directory
+/// has neither.
 pub(super) fn vocabulary_size(directory: &Path) -> Result<Option<usize>, Error> {
     let json = directory.join("vocabulary.json");
     if json.is_file() {
-        let tokens: Vec<serde::de::IgnoredAny> = serde_json::from_slice(&read(&json)?)
-            .map_err(|error| broken(&json, format!("is not a list of tokens: {error}")))?;
+        let tokens: Vec<serde::de::IgnoredAny> = serde_json::from_slice(&files::read(&json)?)
+            .map_err(|error| broken_by(&json, "is not a list of tokens", error))?;
         return Ok(Some(tokens.len()));
     }
     let text = directory.join("vocabulary.txt");
     if text.is_file() {
-        let bytes = read(&text)?;
+        let bytes = files::read(&text)?;
         let lines = bytes.iter().filter(|&&byte| byte == b'\n').count();
         let unfinished = bytes.last().is_some_and(|&byte| byte != b'\n');
         return Ok(Some(lines + usize::from(unfinished)));
@@ -41,17 +46,14 @@ pub(super) fn vocabulary_size(directory: &Path) -> Result<Option<usize>, Error> 
     Ok(None)
 }
 
-/// Reads a whole file, naming it if that fails.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    fs::read(path).map_err(|error| broken(path, format!("cannot be read: {error}")))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
-    fn reads_what_is_there_and_no_more() {
+    fn reads_the_suppressed_tokens_and_nothing_else() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("config.json");
         fs::write(&path, r#"{"suppress_ids_begin": [220, 50256], "lang_ids": [1]}"#).unwrap();
@@ -66,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_both_kinds_of_vocabulary() {
+    fn counts_the_tokens_of_both_vocabulary_formats() {
         let directory = tempfile::tempdir().unwrap();
         assert_eq!(vocabulary_size(directory.path()).unwrap(), None);
         fs::write(directory.path().join("vocabulary.txt"), "!\n\"\nlast").unwrap();

@@ -10,23 +10,23 @@ pub(super) const HOP: usize = 160;
 const FFT: usize = 400;
 const BINS: usize = FFT / 2 + 1;
 const SAMPLE_RATE: f64 = 16_000.0;
-/// Louder samples, and those that are no numbers, count as silence: PCM lies in [-1, 1).
-const LOUDEST: f32 = 1e6;
+/// Samples above this magnitude, and NaN, count as silence: PCM is in [-1, 1).
+const MAX_MAGNITUDE: f32 = 1e6;
 
-/// Computes spectrograms of one number of mel bands; made once per model.
+/// Computes spectrograms with a fixed number of mel bands. Created once per model.
 pub(super) struct LogMel {
     fft: Arc<dyn RealToComplex<f32>>,
     window: Vec<f32>,
     filters: Vec<Filter>,
 }
 
-/// One triangle of the filterbank: its first bin, and the weights from there on.
+/// One triangular filter: its first bin, and the weights from that bin on.
 struct Filter {
     first: usize,
     weights: Vec<f32>,
 }
 
-/// Log-mel frames, row-major `[mels, frames]`, about -1 to 1.
+/// Log-mel frames, row-major `[mels, frames]`, with values of about -1 to 1.
 pub(super) struct Features {
     values: Vec<f32>,
     mels: usize,
@@ -46,7 +46,7 @@ impl LogMel {
         }
     }
 
-    /// One frame for each full hop of 16 kHz `samples`; none for less than 10 ms.
+    /// Computes one frame for each full hop of 16 kHz `samples`, and none for less than 10 ms.
     pub(super) fn compute(&self, samples: &[f32]) -> Features {
         let mels = self.filters.len();
         let frames = samples.len() / HOP;
@@ -54,9 +54,9 @@ impl LogMel {
             return Features { values: Vec::new(), mels, frames };
         }
         let padded = pad(samples);
-        // The frame after the last one is not kept, but counts for the loudest.
+        // The frame after the last one is dropped, but it counts towards the maximum.
         let mut values = vec![0f32; mels * frames];
-        let mut loudest = f32::NEG_INFINITY;
+        let mut max_level = f32::NEG_INFINITY;
         let mut frame = self.fft.make_input_vec();
         let mut spectrum = self.fft.make_output_vec();
         let mut scratch = self.fft.make_scratch_vec();
@@ -66,7 +66,7 @@ impl LogMel {
             for ((value, &sample), &weight) in frame.iter_mut().zip(segment).zip(&self.window) {
                 *value = sample * weight;
             }
-            // Only wrong buffer lengths fail, and these were made by the plan.
+            // This fails only if a buffer has the wrong length; the plan allocated them.
             let done = self.fft.process_with_scratch(&mut frame, &mut spectrum, &mut scratch);
             debug_assert!(done.is_ok());
             for (power, bin) in power.iter_mut().zip(&spectrum) {
@@ -76,25 +76,27 @@ impl LogMel {
                 let energy: f32 =
                     filter.weights.iter().zip(&power[filter.first..]).map(|(w, p)| w * p).sum();
                 let level = energy.max(1e-10).log10();
-                loudest = loudest.max(level);
+                max_level = max_level.max(level);
                 if t < frames {
                     values[band * frames + t] = level;
                 }
             }
         }
         for value in &mut values {
-            *value = (value.max(loudest - 8.0) + 4.0) / 4.0;
+            *value = (value.max(max_level - 8.0) + 4.0) / 4.0;
         }
         Features { values, mels, frames }
     }
 }
 
 impl Features {
+    /// Returns the number of frames.
     pub(super) fn frames(&self) -> usize {
         self.frames
     }
 
-    /// Writes `[mels, length]` frames from `begin` on to `window`, zeros after the last one.
+    /// Writes `length` frames from `begin` on to `window`, row-major `[mels, length]`, padded with
+    /// zeros after the last frame.
     pub(super) fn window(&self, begin: usize, length: usize, window: &mut Vec<f32>) {
         let count = self.frames.saturating_sub(begin).min(length);
         window.clear();
@@ -109,13 +111,13 @@ impl Features {
     }
 }
 
-/// Appends one hop of silence, and mirrors half an FFT at both ends so that frames are centred.
-/// Needs `samples` of at least one hop.
+/// Appends one hop of silence, and mirrors half an FFT length at both ends so that frames are
+/// centred. `samples` must have at least one hop.
 fn pad(samples: &[f32]) -> Vec<f32> {
     const HALF: usize = FFT / 2;
     let mut padded = Vec::with_capacity(samples.len() + HOP + FFT);
     padded.resize(HALF, 0.0);
-    padded.extend(samples.iter().map(|&s| if s.abs() <= LOUDEST { s } else { 0.0 }));
+    padded.extend(samples.iter().map(|&s| if s.abs() <= MAX_MAGNITUDE { s } else { 0.0 }));
     padded.resize(padded.len() + HOP, 0.0);
     for i in 1..=HALF {
         padded[HALF - i] = padded[HALF + i];
@@ -127,8 +129,8 @@ fn pad(samples: &[f32]) -> Vec<f32> {
     padded
 }
 
-/// Triangles evenly spaced on Slaney's mel scale from 0 to 8000 Hz, each of area about 1, as
-/// `librosa.filters.mel(sr=16000, n_fft=400, n_mels=mels)`.
+/// Computes triangular filters that are evenly spaced on Slaney's mel scale from 0 to 8000 Hz, each
+/// with an area of about 1, as `librosa.filters.mel(sr=16000, n_fft=400, n_mels=mels)` does.
 fn slaney_filters(mels: usize) -> Vec<Filter> {
     let top = hz_to_mel(SAMPLE_RATE / 2.0);
     let edges: Vec<f64> =
@@ -152,7 +154,7 @@ fn slaney_filters(mels: usize) -> Vec<Filter> {
         .collect()
 }
 
-/// Slaney's scale is linear up to 1 kHz (15 mel), logarithmic above.
+/// Slaney's scale is linear up to 1 kHz (15 mel) and logarithmic above.
 const LINEAR_HZ: f64 = 200.0 / 3.0;
 const KNEE_HZ: f64 = 1000.0;
 const KNEE_MEL: f64 = KNEE_HZ / LINEAR_HZ;
@@ -194,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn filters_equal_the_references() {
+    fn filters_equal_the_reference() {
         for mels in [80, 128] {
             let expected = floats(&format!("filters-{mels}.f32"));
             let mut triples = expected.as_chunks::<3>().0.iter();
@@ -210,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn features_equal_the_references() {
+    fn features_equal_the_reference() {
         for mels in [80, 128] {
             let expected = floats(&format!("features-{mels}.f32"));
             let features = LogMel::new(mels).compute(&speech());
@@ -233,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_silence() {
+    fn nan_and_huge_samples_are_silence() {
         let mut samples = [f32::NAN; 1600];
         samples[3] = f32::INFINITY;
         samples[4] = f32::MAX;
@@ -242,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn any_length_has_a_frame_per_hop() {
+    fn any_length_gives_one_frame_per_hop() {
         let mel = LogMel::new(80);
         for length in [0, 1, 159, 160, 161, 199, 200, 201, 399, 400, 401, 800, 1601] {
             let features = mel.compute(&vec![0.1; length]);

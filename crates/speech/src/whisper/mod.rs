@@ -1,16 +1,17 @@
 //! Whisper, from model directories in CTranslate2's format.
 //!
-//! `weights` reads `model.bin`; `network` builds and runs encoder and decoder; `mel` turns audio
-//! into the encoder's input, `decode` the decoder's logits into tokens, `tokenizer` these into text,
-//! and `passes` goes through the audio.
+//! `weights` reads `model.bin`, and `network` builds and runs the encoder and the decoder. `mel`
+//! computes the encoder's input, `decode` chooses tokens from the decoder's logits, and `tokenizer`
+//! turns tokens into text. `passes` recognizes audio of any length, and `segments` splits its tokens
+//! at timestamps.
 
 mod config;
 mod decode;
 mod mel;
 pub mod network;
+mod options;
 mod passes;
 mod segments;
-mod settings;
 #[cfg(test)]
 mod tests;
 mod tokenizer;
@@ -18,29 +19,29 @@ pub mod weights;
 
 use std::{path::Path, sync::Arc};
 
-pub use settings::Settings;
+pub use options::WhisperOptions;
 
 use self::{
     config::{Config, vocabulary_size},
-    decode::{Decoder, Decoding, Rules, likeliest},
+    decode::{Decoder, Decoding, Rules, arg_max_of},
     mel::LogMel,
-    network::{DecoderState, EncodedAudio, Network, Precision},
+    network::{DecoderState, EncodedAudio, Network},
     passes::{Model, Passes},
     tokenizer::Tokenizer,
 };
 use crate::{
-    files::{self, broken},
-    recognizer::{Description, Error, LanguageGuess, Options, Recognition, Recognizer},
+    files::{self, broken, broken_by},
+    recognizer::{Description, DetectedLanguage, Error, Recognition, RecognizeOptions, Recognizer},
 };
 
 const MODEL: &str = "model.bin";
 const CONFIG: &str = "config.json";
 const TOKENIZER: &str = "tokenizer.json";
 
-/// One Whisper model, for all threads.
+/// A Whisper model, shared by all threads.
 pub struct Whisper {
     description: Description,
-    settings: Settings,
+    options: WhisperOptions,
     network: Network,
     tokenizer: Tokenizer,
     log_mel: LogMel,
@@ -48,23 +49,25 @@ pub struct Whisper {
     multilingual: bool,
 }
 
-/// OpenAI's first multilingual vocabulary; the English-only one has a token less.
+/// Size of OpenAI's first multilingual vocabulary. The English-only vocabulary has one token less.
 const MULTILINGUAL_VOCABULARY: usize = 51_865;
 
-/// Encoder positions per second of audio; also the timestamps'.
+/// Encoder positions, and steps of timestamps, per second of audio.
 const POSITIONS_PER_SECOND: f64 = 50.0;
 
-/// Three steps of 16-bit PCM. Where nothing is louder, nothing is said; Whisper hears "you" there.
+/// Three steps of 16-bit PCM. Audio that is nowhere louder is silence, for which Whisper would
+/// invent text such as "you".
 const DIGITAL_SILENCE: f32 = 1e-4;
 
 impl Whisper {
-    /// Opens a model directory as CTranslate2 writes it: `model.bin`, `config.json` and
-    /// `tokenizer.json`. `name` is what transcripts call the model.
+    /// Opens a model directory in CTranslate2's format: `model.bin`, `config.json` and
+    /// `tokenizer.json`. `name` is the name of the model in transcripts.
     ///
     /// # Errors
-    /// [`Error::Model`] names the file that is missing, broken, or does not fit the others.
-    pub fn open(directory: &Path, name: &str, settings: Settings) -> Result<Self, Error> {
-        settings.validate(directory)?;
+    /// [`Error::Model`] names the file that is missing or broken or does not fit the others, or the
+    /// option that is out of range.
+    pub fn open(directory: &Path, name: &str, options: WhisperOptions) -> Result<Self, Error> {
+        options.validate(directory)?;
         for file in [MODEL, CONFIG, TOKENIZER] {
             if !directory.join(file).is_file() {
                 return Err(missing(directory, file));
@@ -73,7 +76,7 @@ impl Whisper {
         let config = Config::read(&directory.join(CONFIG))?;
         let tokenizer_path = directory.join(TOKENIZER);
         let tokenizer = Tokenizer::open(&tokenizer_path)?;
-        let network = Network::open(directory, settings.precision)?;
+        let network = Network::open(directory, options.precision)?;
         check_vocabulary(directory, &tokenizer, &network)?;
 
         let multilingual = network.dimensions().vocabulary >= MULTILINGUAL_VOCABULARY;
@@ -86,41 +89,37 @@ impl Whisper {
             vec!["en".to_owned()]
         };
         let files = [MODEL, CONFIG, TOKENIZER].map(|file| directory.join(file));
-        let digest = files::digest(&files, &format!("{settings:?}"))?;
+        let digest = files::digest(&files, &options.digest_text())?;
         Ok(Self {
             description: Description {
                 name: name.to_owned(),
                 family: "whisper",
-                precision: match settings.precision {
-                    Precision::F32 => "f32",
-                    Precision::Bf16 => "bf16",
-                    Precision::Int8 => "int8",
-                },
+                precision: options.precision.as_str(),
                 digest,
                 languages,
             },
             log_mel: LogMel::new(network.dimensions().mels),
-            rules: rules(&tokenizer, &config, &settings)
-                .map_err(|error| broken(&tokenizer_path, error.to_string()))?,
-            settings,
+            rules: rules(&tokenizer, &config, &options)
+                .map_err(|error| broken_by(&tokenizer_path, "cannot encode text", error))?,
+            options,
             network,
             tokenizer,
             multilingual,
         })
     }
 
-    /// Index among the tokenizer's languages, and probability.
-    fn guess_language(&self, audio: &Arc<EncodedAudio>) -> Result<(usize, f32), Error> {
+    /// Detects the language. Returns its index in the tokenizer's list, and its probability.
+    fn detect_language(&self, audio: &Arc<EncodedAudio>) -> Result<(usize, f32), Error> {
         let mut logits = Vec::new();
         self.network.decoder(audio).step(&[self.tokenizer.start_of_transcript], &mut logits)?;
         let tokens: Vec<u32> = self.tokenizer.languages.iter().map(|&(_, token)| token).collect();
-        likeliest(&logits, &tokens)
+        arg_max_of(&logits, &tokens)
             .ok_or_else(|| Error::Network("no language has a finite score".into()))
     }
 
     fn decoding<'a>(&'a self, text: &'a dyn Fn(&[u32]) -> String) -> Decoding<'a> {
         Decoding {
-            settings: &self.settings,
+            options: &self.options,
             rules: &self.rules,
             no_speech: self.tokenizer.no_speech,
             text_context: self.network.dimensions().text_context,
@@ -128,8 +127,8 @@ impl Whisper {
         }
     }
 
-    /// The tokens that say what follows: `<|startoftranscript|>`, and for multilingual models the
-    /// language and the task.
+    /// Returns the tokens that start a transcript: `<|startoftranscript|>`, and for multilingual
+    /// models the language and the task.
     fn header(&self, language: Option<u32>) -> Vec<u32> {
         let mut header = vec![self.tokenizer.start_of_transcript];
         if self.multilingual {
@@ -139,7 +138,7 @@ impl Whisper {
         header
     }
 
-    /// The token of a language this model knows.
+    /// Returns the token of a language, or an error if the model does not know the language.
     fn language_token(&self, code: &str) -> Result<Option<u32>, Error> {
         let token = self.tokenizer.language(code);
         let known = if self.multilingual { token.is_some() } else { code == "en" };
@@ -168,9 +167,10 @@ impl Recognizer for Whisper {
         self.multilingual
     }
 
-    /// Audio of any length; without a language a multilingual model goes by its own guess.
-    fn recognize(&self, samples: &[f32], options: &Options) -> Result<Recognition, Error> {
-        let told = match &options.language {
+    /// Recognizes audio of any length. Without a language in the options, a multilingual model uses
+    /// the one that it detects.
+    fn recognize(&self, samples: &[f32], options: &RecognizeOptions) -> Result<Recognition, Error> {
+        let given = match &options.language {
             Some(code) => self.language_token(code)?,
             None => None,
         };
@@ -184,17 +184,17 @@ impl Recognizer for Whisper {
             window: self.network.dimensions().frames(),
             start_of_previous: self.tokenizer.start_of_previous,
         };
-        let mut guess = None;
+        let mut detected_language = None;
         let hypotheses = passes.run(&self.network, &features, |audio| {
-            if !self.multilingual || told.is_some() {
-                return Ok(self.header(told));
+            if !self.multilingual || given.is_some() {
+                return Ok(self.header(given));
             }
-            let (index, probability) = self.guess_language(audio)?;
+            let (index, probability) = self.detect_language(audio)?;
             let (language, token) = &self.tokenizer.languages[index];
-            guess = Some(LanguageGuess { language: language.clone(), probability });
+            detected_language = Some(DetectedLanguage { language: language.clone(), probability });
             Ok(self.header(Some(*token)))
         })?;
-        Ok(Recognition { hypotheses, guess })
+        Ok(Recognition { hypotheses, detected_language })
     }
 }
 
@@ -211,7 +211,7 @@ impl Model for Network {
     }
 }
 
-/// The network with the cache of one window.
+/// The decoder network with the cache of one window.
 struct NetworkDecoder<'a> {
     network: &'a Network,
     state: DecoderState,
@@ -230,13 +230,13 @@ impl Decoder for NetworkDecoder<'_> {
 fn rules(
     tokenizer: &Tokenizer,
     config: &Config,
-    settings: &Settings,
+    options: &WhisperOptions,
 ) -> Result<Rules, tokenizers::Error> {
     Ok(Rules {
         end_of_text: tokenizer.end_of_text,
         no_timestamps: tokenizer.no_timestamps,
         timestamp_begin: tokenizer.timestamp_begin(),
-        max_initial_timestamp: (f64::from(settings.max_initial_timestamp) * POSITIONS_PER_SECOND)
+        max_initial_timestamp: (f64::from(options.max_initial_timestamp) * POSITIONS_PER_SECOND)
             .round() as u32,
         suppressed: tokenizer.suppressed()?,
         suppressed_at_begin: match &config.suppress_ids_begin {
@@ -246,7 +246,7 @@ fn rules(
     })
 }
 
-/// Files of two models in one directory give text that is wrong in every word.
+/// Checks that the files are of one model. Otherwise every word of the text would be wrong.
 fn check_vocabulary(
     directory: &Path,
     tokenizer: &Tokenizer,
@@ -257,7 +257,7 @@ fn check_vocabulary(
     let expected = tokenizer.timestamp_begin() as usize + timestamps;
     if expected != dimensions.vocabulary {
         let message = format!(
-            "is for {expected} tokens, but {MODEL} has {}: they are of different models",
+            "is for {expected} tokens, but {MODEL} has {}: they belong to different models",
             dimensions.vocabulary
         );
         return Err(broken(&directory.join(TOKENIZER), message));
@@ -265,7 +265,7 @@ fn check_vocabulary(
     match vocabulary_size(directory)? {
         Some(size) if size != dimensions.vocabulary => {
             let message = format!(
-                "its vocabulary file has {size} tokens, but {MODEL} has {}: they are of different \
+                "its vocabulary file has {size} tokens, but {MODEL} has {}: they belong to different \
                  models",
                 dimensions.vocabulary
             );
@@ -278,10 +278,10 @@ fn check_vocabulary(
 fn missing(directory: &Path, file: &str) -> Error {
     let advice = match file {
         TOKENIZER => {
-            "models converted before 2023 lack it: take it from the model's repository, or convert \
-             anew with `--copy_files tokenizer.json`"
+            "models converted before 2023 lack it: download it from the model's repository, or \
+             convert the model again with `--copy_files tokenizer.json`"
         }
-        _ => "a directory as CTranslate2 writes it is needed",
+        _ => "the directory must be in CTranslate2's format",
     };
     broken(&directory.join(file), format!("is missing; {advice}"))
 }

@@ -1,4 +1,4 @@
-//! Goes through the audio in passes of up to one encoder window until all of it is done.
+//! Recognizes audio of any length in passes of up to one encoder window.
 
 use super::{
     decode::{Attempt, Decoder, Decoding},
@@ -7,37 +7,45 @@ use super::{
 };
 use crate::recognizer::{Error, Hypothesis};
 
-/// What encodes windows and lends decoders over them: the network, or a script in tests.
+/// Encodes windows and creates decoders for them. The network implements it, and a script in tests.
 pub(super) trait Model {
     type Audio;
     type Decoder<'a>: Decoder
     where
         Self: 'a;
 
-    /// `mel`: row-major `[mels, window frames]`.
+    /// Encodes one window. `mel`: row-major `[mels, window frames]`.
     fn encode(&self, mel: &[f32]) -> Result<Self::Audio, Error>;
 
+    /// Creates a decoder with an empty cache.
     fn decoder(&self, audio: &Self::Audio) -> Self::Decoder<'_>;
 }
 
-/// What stays the same in all passes.
+/// The parameters of all passes over one input.
 pub(super) struct Passes<'a> {
     pub(super) decoding: Decoding<'a>,
-    /// Frames the encoder takes: 3000.
+    /// Number of frames of one encoder window: 3000.
     pub(super) window: usize,
-    /// `<|startofprev|>`, for models that take the text so far.
+    /// `<|startofprev|>`, for models that can be prompted with the text so far.
     pub(super) start_of_previous: Option<u32>,
 }
 
 const FRAMES_PER_SECOND: f64 = 100.0;
 
+/// The text of a pass decoded above this temperature does not prompt the next pass.
+const PROMPT_RESET_TEMPERATURE: f32 = 0.5;
+
+/// Lower bound on the mean length of a pass, in frames (2 seconds), which limits their number. In
+/// speech, passes advance by some 25 seconds.
+const MIN_MEAN_PASS: usize = 200;
+
 impl Passes<'_> {
-    /// Recognizes all of `features`. `header` gives the prompt from the start of the transcript on,
-    /// once the first pass is encoded.
+    /// Recognizes all of `features`. `header` returns the prompt from `<|startoftranscript|>` on,
+    /// given the first encoded window.
     ///
-    /// Follows faster-whisper's `generate_segments`: a pass goes on where the last finished stretch
-    /// of text of the one before ended, and is prompted with the text so far, unless that was won
-    /// at a high temperature.
+    /// Follows faster-whisper's `generate_segments`: a pass starts where the last finished span of
+    /// text of the previous pass ends, and is prompted with the text so far, unless the previous
+    /// pass was decoded at a high temperature.
     pub(super) fn run<M: Model>(
         &self,
         model: &M,
@@ -51,8 +59,8 @@ impl Passes<'_> {
         let mut start = Vec::new();
         let mut mel = Vec::new();
         let mut seek = 0;
-        // Timestamps of an odd model could creep on by 20 ms a pass.
-        let mut passes_left = 4 + total / SHORTEST_MEAN_PASS;
+        // The timestamps of a broken model could advance by only 20 ms per pass.
+        let mut passes_left = 4 + total / MIN_MEAN_PASS;
         while seek < total && passes_left > 0 {
             passes_left -= 1;
             let frames = (total - seek).min(self.window);
@@ -77,13 +85,13 @@ impl Passes<'_> {
             tracing::trace!(
                 seek,
                 done,
-                stretches = hypotheses.len() - begin,
+                spans = hypotheses.len() - begin,
                 temperature = attempt.temperature,
                 mean_log_probability = attempt.mean_log_probability,
                 no_speech_probability = attempt.no_speech_probability,
                 "pass"
             );
-            if !self.decoding.settings.condition_on_previous_text
+            if !self.decoding.options.condition_on_previous_text
                 || attempt.temperature > PROMPT_RESET_TEMPERATURE
             {
                 previous.clear();
@@ -93,8 +101,8 @@ impl Passes<'_> {
         Ok(hypotheses)
     }
 
-    /// Appends what `attempt` heard to `hypotheses` and its tokens to `previous`; gives the frames
-    /// that are done.
+    /// Appends the hypotheses of `attempt` to `hypotheses` and their tokens to `previous`. Returns
+    /// the number of frames that they complete.
     fn collect(
         &self,
         attempt: &Attempt,
@@ -104,30 +112,29 @@ impl Passes<'_> {
         previous: &mut Vec<u32>,
     ) -> usize {
         let candidate = &attempt.candidate;
-        let (stretches, done) =
-            split(&candidate.tokens, self.decoding.rules.timestamp_begin, frames);
-        for stretch in stretches {
-            // Whisper may hear things in the padding after the audio.
-            let end = stretch.end.min(frames);
-            if stretch.begin >= end {
+        let (spans, done) = split(&candidate.tokens, self.decoding.rules.timestamp_begin, frames);
+        for span in spans {
+            // Whisper may recognize words in the padding after the audio.
+            let end = span.end.min(frames);
+            if span.begin >= end {
                 continue;
             }
-            let tokens = &candidate.tokens[stretch.tokens.clone()];
+            let tokens = &candidate.tokens[span.tokens.clone()];
             let text = (self.decoding.text)(tokens);
-            // A character cut off at the end of a stretch is lost.
+            // U+FFFD stands for a character that is cut off at the end of the span.
             let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\u{fffd}');
-            // Whisper writes dots where it hears noise.
+            // Whisper writes dots for noise.
             if !text.contains(char::is_alphanumeric) {
                 continue;
             }
             let is_text = |token: u32| token < self.decoding.rules.end_of_text;
             let (sum, count) = tokens
                 .iter()
-                .zip(&candidate.log_probabilities[stretch.tokens])
+                .zip(&candidate.log_probabilities[span.tokens])
                 .filter(|&(&token, _)| is_text(token))
                 .fold((0.0, 0), |(sum, count), (_, &one)| (sum + one, count + 1));
             hypotheses.push(Hypothesis {
-                start: (seek + stretch.begin) as f64 / FRAMES_PER_SECOND,
+                start: (seek + span.begin) as f64 / FRAMES_PER_SECOND,
                 end: (seek + end) as f64 / FRAMES_PER_SECOND,
                 text: text.to_owned(),
                 tokens: tokens.iter().copied().filter(|&token| is_text(token)).collect(),
@@ -142,20 +149,14 @@ impl Passes<'_> {
     fn prompt(&self, previous: &[u32], start: &[u32]) -> Vec<u32> {
         let mut prompt = Vec::new();
         if let (Some(start_of_previous), false) = (self.start_of_previous, previous.is_empty()) {
-            let most = (self.decoding.text_context / 2).saturating_sub(1);
+            let max = (self.decoding.text_context / 2).saturating_sub(1);
             prompt.push(start_of_previous);
-            prompt.extend(&previous[previous.len().saturating_sub(most)..]);
+            prompt.extend(&previous[previous.len().saturating_sub(max)..]);
         }
         prompt.extend(start);
         prompt
     }
 }
-
-/// Text won above this temperature is no guide for the next pass.
-const PROMPT_RESET_TEMPERATURE: f32 = 0.5;
-
-/// 2 seconds; passes take some 25 in speech.
-const SHORTEST_MEAN_PASS: usize = 200;
 
 #[cfg(test)]
 mod tests {
@@ -163,20 +164,20 @@ mod tests {
 
     use super::*;
     use crate::whisper::{
-        Settings,
+        WhisperOptions,
         decode::script::{self, END, NO_SPEECH, START, Script},
         mel::LogMel,
     };
 
     type Choices<'a> = Box<dyn Fn(&[u32]) -> Vec<(u32, f32)> + 'a>;
 
-    /// Says in each pass what `choices(pass, history)` makes likely.
-    struct Play<F> {
+    /// A model whose token probabilities are `choices(pass, history)`.
+    struct ScriptedModel<F> {
         choices: F,
         encoded: Cell<usize>,
     }
 
-    impl<F: Fn(usize, &[u32]) -> Vec<(u32, f32)>> Model for Play<F> {
+    impl<F: Fn(usize, &[u32]) -> Vec<(u32, f32)>> Model for ScriptedModel<F> {
         type Audio = usize;
         type Decoder<'a>
             = Script<Choices<'a>>
@@ -194,19 +195,19 @@ mod tests {
         }
     }
 
-    /// Nearly a second, which is as far as the script's timestamps go.
+    /// Nearly a second: the timestamps of the script reach no further.
     const WINDOW: usize = 98;
 
     fn text(tokens: &[u32]) -> String {
         tokens.iter().filter(|&&token| token < END).map(|token| format!(" {token}")).collect()
     }
 
-    /// A sure thing: one token after the other, then the end.
+    /// Returns one token after the other, then the end, each with probability 1.
     fn say(tokens: &[u32], history: &[u32]) -> Vec<(u32, f32)> {
         vec![(tokens.get(history.len()).copied().unwrap_or(END), 1.0)]
     }
 
-    /// Hypotheses and number of passes over `frames` of audio.
+    /// Returns the hypotheses and the number of passes over `frames` of audio.
     fn run(
         frames: usize,
         choices: impl Fn(usize, &[u32]) -> Vec<(u32, f32)>,
@@ -219,11 +220,11 @@ mod tests {
         frames: usize,
         choices: impl Fn(usize, &[u32]) -> Vec<(u32, f32)>,
     ) -> (Vec<Hypothesis>, usize) {
-        let settings = Settings::default();
+        let options = WhisperOptions::default();
         let rules = script::rules();
         let passes = Passes {
             decoding: Decoding {
-                settings: &settings,
+                options: &options,
                 rules: &rules,
                 no_speech: Some(NO_SPEECH),
                 text_context: 100,
@@ -232,7 +233,7 @@ mod tests {
             window: WINDOW,
             start_of_previous: None,
         };
-        let model = Play { choices, encoded: Cell::new(0) };
+        let model = ScriptedModel { choices, encoded: Cell::new(0) };
         let features = LogMel::new(80).compute(&vec![0.1; frames * 160]);
         let hypotheses = passes.run(&model, &features, |_| Ok(vec![START])).unwrap();
         (hypotheses, model.encoded.get())
@@ -243,13 +244,13 @@ mod tests {
     }
 
     #[test]
-    fn a_pass_goes_on_where_the_last_one_finished() {
+    fn a_pass_starts_where_the_previous_one_finished() {
         let (hypotheses, passes) = run(150, |pass, history| match pass {
             0 => say(&[14, 1, 24, 24, 2, 34, 34, 3], history),
             1 => say(&[15, 3, 4, 50], history),
             _ => say(&[14, 5, 20], history),
         });
-        // The second pass begins at 0.4 s and has 98 frames, so the third has 12.
+        // The second pass starts at 0.4 s and has 98 frames, so the third has 12.
         assert_eq!(
             times(&hypotheses),
             [(0.0, 0.2, "1"), (0.2, 0.4, "2"), (0.42, 1.12, "3 4"), (1.38, 1.5, "5")]
@@ -273,14 +274,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_heard_after_the_end_of_the_audio() {
+    fn text_after_the_end_of_the_audio_is_dropped() {
         let (hypotheses, _) =
             run(30, |_, history| say(&[14, 1, 24, 24, 2, 34, 34, 3, 60], history));
         assert_eq!(times(&hypotheses), [(0.0, 0.2, "1"), (0.2, 0.3, "2")]);
     }
 
     #[test]
-    fn text_without_a_word_is_none() {
+    fn text_without_words_is_dropped() {
         let dots = |tokens: &[u32]| if tokens.contains(&1) { " . .".into() } else { text(tokens) };
         let (hypotheses, _) =
             run_with(&dots, 98, |_, history| say(&[14, 1, 24, 24, 2, 34], history));
@@ -288,15 +289,15 @@ mod tests {
     }
 
     #[test]
-    fn passes_are_bounded() {
-        // Each finishes 20 ms and starts something more.
+    fn the_number_of_passes_is_bounded() {
+        // Each pass finishes 20 ms and leaves text unfinished.
         let (_, passes) = run(1000, |_, history| say(&[14, 1, 15, 15, 2], history));
         assert_eq!(passes, 9);
         assert_eq!(run(0, |_, history| say(&[14], history)), (vec![], 0));
     }
 
     #[test]
-    fn log_probability_is_of_the_stretchs_own_words() {
+    fn log_probability_is_of_the_words_of_the_span() {
         let (hypotheses, _) = run(98, |_, history| match history {
             [14, 1, 24, 24] => vec![(2, 0.5), (3, 0.3), (4, 0.2)],
             [14, 1, 24, 24, 2] => vec![(5, 0.8), (6, 0.2)],
@@ -309,11 +310,11 @@ mod tests {
     }
 
     #[test]
-    fn the_text_so_far_comes_first_and_takes_at_most_half_the_context() {
-        let settings = Settings::default();
+    fn the_previous_text_takes_at_most_half_of_the_context() {
+        let options = WhisperOptions::default();
         let passes = Passes {
             decoding: Decoding {
-                settings: &settings,
+                options: &options,
                 rules: &script::rules(),
                 no_speech: None,
                 text_context: 10,

@@ -1,17 +1,18 @@
-//! The whole of Whisper. What needs real models runs if `SCRIPTORIUM_TEST_MODELS` names a directory
-//! that holds `whisper-tiny.en` (and `whisper-base`), with Debian's `pocketsphinx-testdata`.
+//! Tests of Whisper as a whole. Those that need real models run if `SCRIPTORIUM_TEST_MODELS` names a
+//! directory with `whisper-tiny.en` (and `whisper-base`), and Debian's `pocketsphinx-testdata` is
+//! installed.
 
 use std::{env, fs, path::PathBuf};
 
-use super::{network::Precision, *};
-use crate::recognizer::Hypothesis;
+use super::*;
+use crate::recognizer::{Hypothesis, Precision};
 
 const CLIPS: &str = "/usr/share/pocketsphinx/test/data/librivox";
 
-/// LibriVox clips, what faster-whisper 1.2.1 hears in them with `whisper-tiny.en` in f32, greedily
-/// and with 5 beams alike, and, where it is greedy, its mean log-probability over all tokens and its
-/// no-speech probability.
-const HEARD: [(&str, &str, f32, f32); 5] = [
+/// LibriVox clips with the text that faster-whisper 1.2.1 recognizes with `whisper-tiny.en` in f32
+/// (the same with greedy search and with 5 beams), and its mean log-probability over all tokens and
+/// no-speech probability with greedy search.
+const EXPECTED: [(&str, &str, f32, f32); 5] = [
     (
         "0870",
         "And Mr. John Dashwood had then leisure to consider how much there might be prudently in \
@@ -41,13 +42,13 @@ fn model(name: &str) -> Option<PathBuf> {
     path.is_dir().then_some(path)
 }
 
-/// The model, or `None` and a line that says why.
-fn open(name: &str, settings: Settings) -> Option<Whisper> {
+/// Opens a model. Returns `None` and prints the reason if it is not installed.
+fn open(name: &str, options: WhisperOptions) -> Option<Whisper> {
     let Some(path) = model(name).filter(|_| PathBuf::from(CLIPS).is_dir()) else {
         println!("skipped: needs {name} in SCRIPTORIUM_TEST_MODELS, and {CLIPS}");
         return None;
     };
-    Some(Whisper::open(&path, name, settings).unwrap())
+    Some(Whisper::open(&path, name, options).unwrap())
 }
 
 fn clip(number: &str) -> Vec<f32> {
@@ -57,8 +58,8 @@ fn clip(number: &str) -> Vec<f32> {
     reader.samples::<i16>().map(|sample| f32::from(sample.unwrap()) / 32768.0).collect()
 }
 
-fn hear(whisper: &Whisper, samples: &[f32]) -> Vec<Hypothesis> {
-    let hypotheses = whisper.recognize(samples, &Options::default()).unwrap().hypotheses;
+fn recognize(whisper: &Whisper, samples: &[f32]) -> Vec<Hypothesis> {
+    let hypotheses = whisper.recognize(samples, &RecognizeOptions::default()).unwrap().hypotheses;
     let seconds = samples.len() as f64 / 16_000.0;
     for (i, hypothesis) in hypotheses.iter().enumerate() {
         assert!(hypothesis.start < hypothesis.end && hypothesis.end <= seconds, "{hypothesis:?}");
@@ -73,23 +74,24 @@ fn text(hypotheses: &[Hypothesis]) -> String {
 }
 
 #[test]
-fn hears_what_faster_whisper_hears() {
+fn text_is_that_of_faster_whisper() {
     for beam_size in [1, 5] {
-        let settings = Settings { beam_size, precision: Precision::F32, ..Settings::default() };
-        let Some(whisper) = open("whisper-tiny.en", settings) else { return };
-        for (number, expected, ..) in HEARD {
-            let heard = hear(&whisper, &clip(number));
-            assert_eq!(text(&heard), expected, "{number}, {beam_size} beams");
+        let options =
+            WhisperOptions { beam_size, precision: Precision::F32, ..WhisperOptions::default() };
+        let Some(whisper) = open("whisper-tiny.en", options) else { return };
+        for (number, expected, ..) in EXPECTED {
+            let hypotheses = recognize(&whisper, &clip(number));
+            assert_eq!(text(&hypotheses), expected, "{number}, {beam_size} beams");
         }
     }
 }
 
 #[test]
-fn is_as_sure_as_faster_whisper() {
-    let settings = Settings { precision: Precision::F32, ..Settings::default() };
-    let Some(whisper) = open("whisper-tiny.en", settings) else { return };
+fn probabilities_are_those_of_faster_whisper() {
+    let options = WhisperOptions { precision: Precision::F32, ..WhisperOptions::default() };
+    let Some(whisper) = open("whisper-tiny.en", options) else { return };
     let mut mel = Vec::new();
-    for (number, _, log_probability, no_speech) in HEARD {
+    for (number, _, log_probability, no_speech) in EXPECTED {
         whisper.log_mel.compute(&clip(number)).window(0, 3000, &mut mel);
         let audio = whisper.network.encode(&mel).unwrap();
         let header = whisper.header(None);
@@ -103,13 +105,13 @@ fn is_as_sure_as_faster_whisper() {
 }
 
 #[test]
-fn joined_clips_come_apart_at_their_times() {
-    let settings = Settings { precision: Precision::F32, ..Settings::default() };
-    let Some(whisper) = open("whisper-tiny.en", settings) else { return };
-    let mut samples: Vec<f32> = HEARD.iter().flat_map(|(number, ..)| clip(number)).collect();
+fn joined_clips_are_split_at_their_times() {
+    let options = WhisperOptions { precision: Precision::F32, ..WhisperOptions::default() };
+    let Some(whisper) = open("whisper-tiny.en", options) else { return };
+    let mut samples: Vec<f32> = EXPECTED.iter().flat_map(|(number, ..)| clip(number)).collect();
     samples.extend([0.0; 3200]);
-    let heard = hear(&whisper, &samples);
-    let got: Vec<_> = heard.iter().map(|h| (h.start, h.end, h.text.as_str())).collect();
+    let hypotheses = recognize(&whisper, &samples);
+    let got: Vec<_> = hypotheses.iter().map(|h| (h.start, h.end, h.text.as_str())).collect();
     assert_eq!(
         got,
         [
@@ -139,14 +141,14 @@ fn joined_clips_come_apart_at_their_times() {
 }
 
 #[test]
-fn invents_nothing_in_silence_and_noise() {
+fn silence_and_noise_give_no_text() {
     for name in ["whisper-tiny.en", "whisper-base"] {
-        let Some(whisper) = open(name, Settings::default()) else { return };
-        nothing_is_heard(&whisper);
+        let Some(whisper) = open(name, WhisperOptions::default()) else { return };
+        assert_no_text(&whisper);
     }
 }
 
-fn nothing_is_heard(whisper: &Whisper) {
+fn assert_no_text(whisper: &Whisper) {
     let mut random = fastrand::Rng::with_seed(1);
     let mut noise = |seconds: usize, level: f32| -> Vec<f32> {
         (0..seconds * 16_000).map(|_| (random.f32() - 0.5) * 2.0 * level).collect()
@@ -160,54 +162,58 @@ fn nothing_is_heard(whisper: &Whisper) {
     cases.push((0..480_000).map(hum).collect());
     for (i, samples) in cases.iter().enumerate() {
         let name = &whisper.description().name;
-        assert_eq!(text(&hear(whisper, samples)), "", "{name}, case {i}");
+        assert_eq!(text(&recognize(whisper, samples)), "", "{name}, case {i}");
     }
 }
 
 #[test]
-fn the_same_audio_gives_the_same_text_at_any_temperature() {
-    let settings = Settings { temperatures: vec![0.8], best_of: 3, ..Settings::default() };
-    let Some(whisper) = open("whisper-tiny.en", settings) else { return };
+fn sampling_is_deterministic() {
+    let options =
+        WhisperOptions { temperatures: vec![0.8], best_of: 3, ..WhisperOptions::default() };
+    let Some(whisper) = open("whisper-tiny.en", options) else { return };
     let samples = clip("0890");
-    assert_eq!(hear(&whisper, &samples), hear(&whisper, &samples));
+    assert_eq!(recognize(&whisper, &samples), recognize(&whisper, &samples));
 }
 
-fn options(language: &str) -> Options {
-    Options { language: Some(language.into()), ..Options::default() }
+fn in_language(language: &str) -> RecognizeOptions {
+    RecognizeOptions { language: Some(language.into()), ..RecognizeOptions::default() }
 }
 
 #[test]
 fn knows_its_languages() {
-    let Some(whisper) = open("whisper-tiny.en", Settings::default()) else { return };
+    let Some(whisper) = open("whisper-tiny.en", WhisperOptions::default()) else { return };
     assert_eq!(whisper.description().languages, ["en"]);
-    assert_eq!(whisper.recognize(&clip("0930"), &Options::default()).unwrap().guess, None);
-    assert!(whisper.recognize(&[], &options("en")).is_ok());
-    let error = whisper.recognize(&[], &options("de")).unwrap_err();
+    assert_eq!(
+        whisper.recognize(&clip("0930"), &RecognizeOptions::default()).unwrap().detected_language,
+        None
+    );
+    assert!(whisper.recognize(&[], &in_language("en")).is_ok());
+    let error = whisper.recognize(&[], &in_language("de")).unwrap_err();
     assert!(matches!(error, Error::UnknownLanguage(code) if code == "de"));
 }
 
 #[test]
-fn a_multilingual_model_tells_the_language() {
-    let settings = Settings { precision: Precision::F32, ..Settings::default() };
-    let Some(whisper) = open("whisper-base", settings) else { return };
+fn a_multilingual_model_detects_the_language() {
+    let options = WhisperOptions { precision: Precision::F32, ..WhisperOptions::default() };
+    let Some(whisper) = open("whisper-base", options) else { return };
     assert_eq!(whisper.description().languages.len(), 99);
-    // faster-whisper's probability.
+    // The probabilities are faster-whisper's.
     for (number, expected) in [("0870", 0.9979), ("0880", 0.9916), ("0930", 0.9917)] {
-        let heard = whisper.recognize(&clip(number), &Options::default()).unwrap();
-        let guess = heard.guess.unwrap();
-        assert_eq!(guess.language, "en");
-        assert!((guess.probability - expected).abs() < 2e-3, "{number}: {guess:?}");
+        let found = whisper.recognize(&clip(number), &RecognizeOptions::default()).unwrap();
+        let detected = found.detected_language.unwrap();
+        assert_eq!(detected.language, "en");
+        assert!((detected.probability - expected).abs() < 2e-3, "{number}: {detected:?}");
     }
     let samples = clip("0880");
-    let told = whisper.recognize(&samples, &options("en")).unwrap();
-    assert_eq!(told.guess, None);
-    assert_eq!(text(&told.hypotheses), "He was not an ill-disposed young man.");
-    assert_eq!(told.hypotheses, hear(&whisper, &samples));
-    let error = whisper.recognize(&samples, &options("tlh"));
+    let given = whisper.recognize(&samples, &in_language("en")).unwrap();
+    assert_eq!(given.detected_language, None);
+    assert_eq!(text(&given.hypotheses), "He was not an ill-disposed young man.");
+    assert_eq!(given.hypotheses, recognize(&whisper, &samples));
+    let error = whisper.recognize(&samples, &in_language("tlh"));
     assert!(matches!(error, Err(Error::UnknownLanguage(_))));
 }
 
-/// A copy of the model's small files, and links to the large ones.
+/// Opens a directory of links to the files of a model, after `change`.
 fn copy(name: &str, change: impl Fn(&Path)) -> Option<Result<Whisper, Error>> {
     let Some(original) = model(name) else {
         println!("skipped: needs {name} in SCRIPTORIUM_TEST_MODELS");
@@ -222,7 +228,7 @@ fn copy(name: &str, change: impl Fn(&Path)) -> Option<Result<Whisper, Error>> {
         .unwrap();
     }
     change(directory.path());
-    Some(Whisper::open(directory.path(), name, Settings::default()))
+    Some(Whisper::open(directory.path(), name, WhisperOptions::default()))
 }
 
 fn replace(path: &Path, content: &str) {
@@ -244,7 +250,7 @@ fn files_of_another_model_are_refused() {
             special.push("<|notimestamps|>");
             replace(&path.join(TOKENIZER), &tokenizer::tests::tokenizer_json(&special));
         }),
-        ("config.json: is not what", |path| replace(&path.join(CONFIG), "}")),
+        ("config.json: is not a configuration", |path| replace(&path.join(CONFIG), "}")),
         ("vocabulary file has 2 tokens", |path| replace(&path.join("vocabulary.txt"), "a\nb\n")),
     ];
     for (expected, change) in cases {
@@ -257,7 +263,7 @@ fn files_of_another_model_are_refused() {
 fn a_missing_file_is_named() {
     let directory = tempfile::tempdir().unwrap();
     for file in [MODEL, CONFIG, TOKENIZER] {
-        let error = Whisper::open(directory.path(), "m", Settings::default()).err().unwrap();
+        let error = Whisper::open(directory.path(), "m", WhisperOptions::default()).err().unwrap();
         assert!(matches!(&error, Error::Model { path, .. } if path.ends_with(file)), "{error}");
         assert!(error.to_string().contains("is missing"), "{error}");
         fs::write(directory.path().join(file), "").unwrap();
@@ -265,19 +271,19 @@ fn a_missing_file_is_named() {
 }
 
 #[test]
-fn settings_that_cannot_work_are_refused() {
+fn options_out_of_range_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let wrong = [
-        Settings { beam_size: 0, ..Settings::default() },
-        Settings { best_of: 1000, ..Settings::default() },
-        Settings { temperatures: vec![], ..Settings::default() },
-        Settings { temperatures: vec![f32::NAN], ..Settings::default() },
-        Settings { patience: 0.0, ..Settings::default() },
-        Settings { max_initial_timestamp: -1.0, ..Settings::default() },
+        WhisperOptions { beam_size: 0, ..WhisperOptions::default() },
+        WhisperOptions { best_of: 1000, ..WhisperOptions::default() },
+        WhisperOptions { temperatures: vec![], ..WhisperOptions::default() },
+        WhisperOptions { temperatures: vec![f32::NAN], ..WhisperOptions::default() },
+        WhisperOptions { patience: 0.0, ..WhisperOptions::default() },
+        WhisperOptions { max_initial_timestamp: -1.0, ..WhisperOptions::default() },
     ];
-    for settings in wrong {
-        let error = Whisper::open(directory.path(), "m", settings.clone()).err().unwrap();
-        assert!(error.to_string().contains("settings: "), "{settings:?}: {error}");
+    for options in wrong {
+        let error = Whisper::open(directory.path(), "m", options.clone()).err().unwrap();
+        assert!(error.to_string().contains("settings: "), "{options:?}: {error}");
     }
 }
 
@@ -290,12 +296,13 @@ fn speed() {
     for (precision, beam_size) in
         [(Precision::F32, 1), (Precision::F32, 5), (Precision::Int8, 1), (Precision::Int8, 5)]
     {
-        let settings = Settings { beam_size, precision, ..Settings::default() };
-        let Some(whisper) = open("whisper-tiny.en", settings) else { return };
-        let clips: Vec<_> = HEARD.iter().map(|(number, ..)| clip(number)).collect();
-        hear(&whisper, &clips[0]);
+        let options = WhisperOptions { beam_size, precision, ..WhisperOptions::default() };
+        let Some(whisper) = open("whisper-tiny.en", options) else { return };
+        let clips: Vec<_> = EXPECTED.iter().map(|(number, ..)| clip(number)).collect();
+        recognize(&whisper, &clips[0]);
         let start = thread_time();
-        let texts: Vec<_> = clips.iter().map(|samples| text(&hear(&whisper, samples))).collect();
+        let texts: Vec<_> =
+            clips.iter().map(|samples| text(&recognize(&whisper, samples))).collect();
         println!("{precision:?}, {beam_size} beams: {:.2} s", thread_time() - start);
         println!("{texts:#?}");
 

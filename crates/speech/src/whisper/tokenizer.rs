@@ -1,34 +1,40 @@
-//! Whisper's tokens: text, and the special ones by name, for their numbers differ between models.
+//! Whisper's tokens: text tokens, and special tokens by name, because their ids differ between
+//! models.
 
 use std::{collections::BTreeSet, path::Path};
 
-use super::config::read;
-use crate::{files::broken, recognizer::Error};
+use crate::{
+    files::{self, broken, broken_by},
+    recognizer::Error,
+};
 
-/// `tokenizer.json`, as Hugging Face's `tokenizers` reads it.
+/// A `tokenizer.json`, read by Hugging Face's `tokenizers`.
 pub(super) struct Tokenizer {
     inner: tokenizers::Tokenizer,
-    /// All tokens below this one are text.
+    /// Tokens below this one are text.
     pub(super) end_of_text: u32,
     pub(super) start_of_transcript: u32,
     pub(super) no_timestamps: u32,
-    /// Absent from tokenizers made for English-only models, as are the next four.
+    /// Absent from tokenizers of English-only models, as are the next four.
     pub(super) transcribe: Option<u32>,
     pub(super) translate: Option<u32>,
     pub(super) start_of_language_model: Option<u32>,
     pub(super) start_of_previous: Option<u32>,
     pub(super) no_speech: Option<u32>,
-    /// Codes and tokens, in the order of the tokens.
+    /// Codes and tokens of the languages, in the order of the tokens.
     pub(super) languages: Vec<(String, u32)>,
 }
 
 impl Tokenizer {
+    /// Opens a `tokenizer.json`.
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
-        let inner = tokenizers::Tokenizer::from_bytes(read(path)?)
-            .map_err(|error| broken(path, format!("is no tokenizer: {error}")))?;
+        let inner = tokenizers::Tokenizer::from_bytes(files::read(path)?)
+            .map_err(|error| broken_by(path, "is not a tokenizer", error))?;
         let find = |name: &str| inner.token_to_id(name);
         let need = |name| {
-            find(name).ok_or_else(|| broken(path, format!("has no token {name}: not Whisper's")))
+            find(name).ok_or_else(|| {
+                broken(path, format!("has no token {name}: it is not a tokenizer of Whisper"))
+            })
         };
         let mut languages: Vec<(String, u32)> = inner
             .get_added_tokens_decoder()
@@ -50,24 +56,26 @@ impl Tokenizer {
         })
     }
 
-    /// The token of 0.00 seconds.
+    /// Returns the timestamp token of 0.00 seconds.
     pub(super) fn timestamp_begin(&self) -> u32 {
         self.no_timestamps + 1
     }
 
+    /// Returns the token of a language.
     pub(super) fn language(&self, code: &str) -> Option<u32> {
         self.languages.iter().find(|(known, _)| known == code).map(|&(_, token)| token)
     }
 
-    /// Text of the text tokens among `tokens`. Bytes that are no UTF-8, as where a character is cut
-    /// off, become U+FFFD.
+    /// Decodes the text tokens among `tokens`. Invalid UTF-8, for example a character that is cut
+    /// off, becomes U+FFFD.
     pub(super) fn text(&self, tokens: &[u32]) -> String {
         let text: Vec<u32> =
             tokens.iter().copied().filter(|&token| token < self.end_of_text).collect();
         self.inner.decode(&text, true).unwrap_or_default()
     }
 
-    /// Never to be generated: tokens of prompts, and those that begin what is not spoken.
+    /// Returns the tokens that must not be generated: those that belong in prompts, and those that
+    /// start symbols of things that are not spoken.
     pub(super) fn suppressed(&self) -> Result<Vec<u32>, tokenizers::Error> {
         let mut tokens = self.non_speech_tokens()?;
         tokens.insert(self.start_of_transcript);
@@ -85,20 +93,21 @@ impl Tokenizer {
         Ok(tokens.into_iter().collect())
     }
 
-    /// Not to be generated first: the blank and the end.
+    /// Returns the tokens that must not be generated first: the blank and the end of the text.
     pub(super) fn suppressed_at_begin(&self) -> Result<Vec<u32>, tokenizers::Error> {
         let mut tokens = self.encode(" ")?;
         tokens.push(self.end_of_text);
         Ok(tokens)
     }
 
-    /// Symbols of speaker tags and annotations such as `[MUSIC]` or `♪♪`, as OpenAI's
-    /// `Tokenizer.non_speech_tokens` (tokenizer.py) gathers them. Hyphens and apostrophes stay
-    /// allowed within words.
+    /// Returns the tokens of speaker tags and annotations such as `[MUSIC]` or `♪♪`, as OpenAI's
+    /// `Tokenizer.non_speech_tokens` (tokenizer.py) does. Hyphens and apostrophes stay allowed within
+    /// words.
     fn non_speech_tokens(&self) -> Result<BTreeSet<u32>, tokenizers::Error> {
         const ANYWHERE: &str = "\" # ( ) * + / : ; < = > @ [ \\ ] ^ _ ` { | } ~ 「 」 『 』 \
              << >> <<< >>> -- --- -( -[ (' (\" (( )) ((( ))) [[ ]] {{ }} ♪♪ ♪♪♪";
-        // Of several tokens, which share their first one: these three bytes hold nothing spoken.
+        // A note may take several tokens. The first one is suppressed even so, because it starts no
+        // character that is spoken.
         const NOTES: &str = "♩ ♪ ♫ ♬ ♭ ♮ ♯";
 
         let mut found = BTreeSet::new();
@@ -123,7 +132,7 @@ impl Tokenizer {
     }
 }
 
-/// `en` of `<|en|>`: two or three small letters.
+/// Returns the language code of a token, e.g. `en` of `<|en|>`: two or three lower-case letters.
 fn language_code(token: &str) -> Option<&str> {
     let code = token.strip_prefix("<|")?.strip_suffix("|>")?;
     let is_code = matches!(code.len(), 2 | 3) && code.bytes().all(|byte| byte.is_ascii_lowercase());
@@ -136,7 +145,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// GPT-2's printable stand-ins for the 256 bytes.
+    /// Returns the printable characters that stand for the 256 bytes in GPT-2's vocabulary.
     fn byte_alphabet() -> Vec<char> {
         let printable = |byte: &u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
         let mut others = 256..;
@@ -148,7 +157,8 @@ pub(super) mod tests {
             .collect()
     }
 
-    /// A `tokenizer.json` whose text tokens are the 256 bytes and " -", followed by `special`.
+    /// Returns a `tokenizer.json` whose text tokens are the 256 bytes and " -", followed by
+    /// `special`.
     pub(in crate::whisper) fn tokenizer_json(special: &[&str]) -> String {
         let mut vocabulary: serde_json::Map<String, serde_json::Value> = byte_alphabet()
             .into_iter()
@@ -202,7 +212,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn special_tokens_go_by_name() {
+    fn special_tokens_are_found_by_name() {
         let tokenizer = open(&tokenizer_json(&SPECIAL)).unwrap();
         assert_eq!(tokenizer.end_of_text, 257);
         assert_eq!(tokenizer.start_of_transcript, 258);
@@ -218,7 +228,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn text_leaves_out_what_is_special_and_keeps_broken_characters_visible() {
+    fn text_leaves_out_special_tokens_and_shows_broken_characters() {
         let tokenizer = open(&tokenizer_json(&SPECIAL)).unwrap();
         let tokens = |bytes: &[u8]| bytes.iter().map(|&byte| byte.into()).collect::<Vec<u32>>();
         let mut mixed = vec![258, 270];
@@ -231,18 +241,18 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn symbols_of_what_is_not_spoken_are_suppressed() {
+    fn symbols_that_are_not_spoken_are_suppressed() {
         let tokenizer = open(&tokenizer_json(&SPECIAL)).unwrap();
         let suppressed = tokenizer.suppressed().unwrap();
         for symbol in *b"\"#[{~" {
             assert!(suppressed.contains(&symbol.into()));
         }
-        // Notes are three bytes here; the first one stands for all.
+        // A note is three tokens here. The first one is suppressed.
         assert!(suppressed.contains(&0xe2));
         for allowed in *b"-'.,?!a" {
             assert!(!suppressed.contains(&allowed.into()));
         }
-        // " -" as one token, and the first of " '" as two.
+        // " -" is one token. " '" is two, of which the first is suppressed.
         assert!(suppressed.contains(&256) && suppressed.contains(&b' '.into()));
         for special in [258, 261, 262, 263, 264, 265] {
             assert!(suppressed.contains(&special));
@@ -254,10 +264,10 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_no_tokenizer_of_whisper_is_refused() {
+    fn other_tokenizers_are_refused() {
         for (json, expected) in [
-            ("", "is no tokenizer"),
-            ("{}", "is no tokenizer"),
+            ("", "is not a tokenizer"),
+            ("{}", "is not a tokenizer"),
             (&tokenizer_json(&SPECIAL[..9]), "has no token <|notimestamps|>"),
             (&tokenizer_json(&[]), "has no token <|endoftext|>"),
         ] {

@@ -1,41 +1,58 @@
-use std::io::{self, ErrorKind};
+//! Errors of the operating system as errors of the store.
 
-use crate::{Error, Kind};
+use std::io;
 
-/// What the operating system said, as a failed operation.
-pub(super) fn from_io(operation: &'static str, uri: &str, error: &io::Error) -> Error {
-    let (kind, remedy) = classify(error);
-    Error::new(kind, operation, uri, format!("{error}{remedy}"))
+use crate::{Error, ErrorKind};
+
+/// Converts an error of the operating system.
+pub(super) fn from_io(operation: &'static str, uri: &str, error: io::Error) -> Error {
+    let (kind, message) = classify(&error);
+    Error::new(kind, operation, uri, message).with_source(error)
 }
 
-fn classify(error: &io::Error) -> (Kind, &'static str) {
+/// Returns the kind of an error, and its meaning with a remedy where there is one.
+fn classify(error: &io::Error) -> (ErrorKind, &'static str) {
     match error.kind() {
-        ErrorKind::NotFound | ErrorKind::NotADirectory => (Kind::NotFound, ""),
-        ErrorKind::PermissionDenied => (Kind::Denied, ": see to the permissions"),
-        ErrorKind::ReadOnlyFilesystem => (Kind::Denied, ""),
-        ErrorKind::AlreadyExists => (Kind::Precondition, ""),
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => (Kind::Full, ": free some space"),
-        ErrorKind::FileTooLarge => (Kind::TooLarge, ""),
-        ErrorKind::InvalidFilename | ErrorKind::IsADirectory | ErrorKind::InvalidInput => {
-            (Kind::Invalid, "")
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            (ErrorKind::NotFound, "there is no such file or folder")
         }
-        ErrorKind::Interrupted
-        | ErrorKind::TimedOut
-        | ErrorKind::ResourceBusy
-        | ErrorKind::StaleNetworkFileHandle
-        | ErrorKind::HostUnreachable
-        | ErrorKind::NetworkUnreachable
-        | ErrorKind::NetworkDown
-        | ErrorKind::OutOfMemory => (Kind::Unavailable, ""),
+        io::ErrorKind::PermissionDenied => {
+            (ErrorKind::Denied, "access is denied: check the permissions")
+        }
+        io::ErrorKind::ReadOnlyFilesystem => (ErrorKind::Denied, "the file system is read-only"),
+        io::ErrorKind::AlreadyExists => (ErrorKind::Precondition, "the file exists already"),
+        io::ErrorKind::StorageFull => (ErrorKind::Full, "the disk is full: free some space"),
+        io::ErrorKind::QuotaExceeded => {
+            (ErrorKind::Full, "the quota of the disk is used up: free some space")
+        }
+        io::ErrorKind::FileTooLarge => {
+            (ErrorKind::TooLarge, "the file is too large for the file system")
+        }
+        io::ErrorKind::IsADirectory => (ErrorKind::Invalid, "this is a folder, not a file"),
+        io::ErrorKind::InvalidFilename | io::ErrorKind::InvalidInput => {
+            (ErrorKind::Invalid, "the file system does not accept this name")
+        }
+        io::ErrorKind::Interrupted
+        | io::ErrorKind::TimedOut
+        | io::ErrorKind::ResourceBusy
+        | io::ErrorKind::StaleNetworkFileHandle
+        | io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkUnreachable
+        | io::ErrorKind::NetworkDown
+        | io::ErrorKind::OutOfMemory => {
+            (ErrorKind::Unavailable, "the file system is not available now")
+        }
         _ => match error.raw_os_error() {
-            Some(EIO) => (Kind::Unavailable, ": the disk or its network failed"),
-            Some(ENFILE | EMFILE) => (Kind::Unavailable, ": raise the limit of open files"),
-            _ => (Kind::Other, ""),
+            Some(EIO) => (ErrorKind::Unavailable, "the disk or its network failed"),
+            Some(ENFILE | EMFILE) => {
+                (ErrorKind::Unavailable, "too many open files: raise the limit")
+            }
+            _ => (ErrorKind::Other, "the file system failed"),
         },
     }
 }
 
-// The same on every Linux and BSD, and without a name in `ErrorKind`.
+// The same on every Linux and BSD, and without a name in `io::ErrorKind`.
 const EIO: i32 = 5;
 const ENFILE: i32 = 23;
 const EMFILE: i32 = 24;
@@ -45,31 +62,40 @@ mod tests {
     use super::*;
 
     #[test]
-    fn system_errors_have_the_kind_that_says_what_to_do() {
+    fn system_errors_are_classified_by_what_the_caller_can_do() {
         for (number, kind) in [
-            (1, Kind::Denied),        // EPERM
-            (2, Kind::NotFound),      // ENOENT
-            (5, Kind::Unavailable),   // EIO
-            (13, Kind::Denied),       // EACCES
-            (17, Kind::Precondition), // EEXIST
-            (20, Kind::NotFound),     // ENOTDIR
-            (24, Kind::Unavailable),  // EMFILE
-            (28, Kind::Full),         // ENOSPC
-            (30, Kind::Denied),       // EROFS
-            (22, Kind::Invalid),      // EINVAL
+            (1, ErrorKind::Denied),        // EPERM
+            (2, ErrorKind::NotFound),      // ENOENT
+            (5, ErrorKind::Unavailable),   // EIO
+            (13, ErrorKind::Denied),       // EACCES
+            (17, ErrorKind::Precondition), // EEXIST
+            (20, ErrorKind::NotFound),     // ENOTDIR
+            (24, ErrorKind::Unavailable),  // EMFILE
+            (28, ErrorKind::Full),         // ENOSPC
+            (30, ErrorKind::Denied),       // EROFS
+            (22, ErrorKind::Invalid),      // EINVAL
         ] {
-            let io = io::Error::from_raw_os_error(number);
-            let error = from_io("put", "file:///x", &io);
-            assert_eq!(error.kind, kind, "{io}");
+            check(number, kind);
         }
     }
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn quotas_and_long_names_too() {
-        for (number, kind) in [(122, Kind::Full), (36, Kind::Invalid), (116, Kind::Unavailable)] {
-            let io = io::Error::from_raw_os_error(number);
-            assert_eq!(from_io("put", "file:///x", &io).kind, kind, "{io}");
+    fn quotas_long_names_and_stale_handles_are_classified_on_linux() {
+        for (number, kind) in [
+            (122, ErrorKind::Full),        // EDQUOT
+            (36, ErrorKind::Invalid),      // ENAMETOOLONG
+            (116, ErrorKind::Unavailable), // ESTALE
+        ] {
+            check(number, kind);
         }
+    }
+
+    fn check(number: i32, kind: ErrorKind) {
+        let io = io::Error::from_raw_os_error(number);
+        let system = io.to_string();
+        let error = from_io("put", "file:///x", io);
+        assert_eq!(error.kind, kind, "{error:#}");
+        assert!(format!("{error:#}").ends_with(&system), "{error:#}");
     }
 }

@@ -1,3 +1,5 @@
+//! Operations on the files of one folder. They block.
+
 use std::{
     collections::BTreeMap,
     fs::{self, File, Metadata, Permissions},
@@ -8,14 +10,15 @@ use std::{
 };
 
 use bytes::Bytes;
+use location::check_file_key;
 
-use super::{error::from_io, key, uri};
-use crate::{Condition, Error, Kind, ObjectMeta};
+use super::{error::from_io, uri};
+use crate::{Condition, Error, ErrorKind, ObjectMeta};
 
-/// Names of this crate's own files begin so, and are not listed.
-pub(super) const OWN: &str = ".scriptorium-";
+/// Prefix of the names of temporary files, which are not listed.
+pub(super) const TEMPORARY_PREFIX: &str = ".scriptorium-";
 
-/// The blocking half of [`LocalStore`](super::LocalStore).
+/// The folder of a [`LocalStore`](super::LocalStore).
 #[derive(Debug)]
 pub(super) struct Folder {
     root: PathBuf,
@@ -35,129 +38,144 @@ impl Folder {
     }
 
     pub(super) fn head(&self, key: &str) -> Result<ObjectMeta, Error> {
-        let at = self.at("head", key)?;
-        let metadata = at.metadata()?;
+        let op = self.operation("head", key)?;
+        let metadata = op.metadata()?;
         Ok(describe(key, &metadata))
     }
 
     pub(super) fn read(&self, key: &str, range: Range<u64>, etag: &str) -> Result<Bytes, Error> {
-        let at = self.at("read", key)?;
-        let (mut file, metadata) = at.open()?;
+        let op = self.operation("read", key)?;
+        let (mut file, metadata) = op.open()?;
         let end = range.end.min(metadata.len());
         let mut body = Vec::new();
         if etag_of(&metadata) == etag && range.start < end {
             body.reserve_exact(usize::try_from(end - range.start).unwrap_or(0));
-            at.io(file.seek(SeekFrom::Start(range.start)))?;
-            at.io((&file).take(end - range.start).read_to_end(&mut body))?;
+            op.io(file.seek(SeekFrom::Start(range.start)))?;
+            op.io((&file).take(end - range.start).read_to_end(&mut body))?;
         }
-        // The file may also have changed while it was read.
-        if etag_of(&at.io(file.metadata())?) != etag {
-            return Err(at.error(Kind::Changed, "the file changed since it was opened"));
+        // Checked after the read, because the file may also change during it.
+        if etag_of(&op.io(file.metadata())?) != etag {
+            return Err(op.error(ErrorKind::Changed, "the file changed since it was opened"));
         }
         Ok(body.into())
     }
 
     pub(super) fn get(&self, key: &str, limit: u64) -> Result<(ObjectMeta, Bytes), Error> {
-        let at = self.at("get", key)?;
-        let (file, metadata) = at.open()?;
+        let op = self.operation("get", key)?;
+        let (file, metadata) = op.open()?;
         if metadata.len() > limit {
-            let why = format!("{} bytes, more than the {limit} expected here", metadata.len());
-            return Err(at.error(Kind::TooLarge, why));
+            let message = format!("{} bytes, the limit is {limit}", metadata.len());
+            return Err(op.error(ErrorKind::TooLarge, message));
         }
         let mut body = Vec::new();
-        at.io((&file).take(limit).read_to_end(&mut body))?;
+        op.io((&file).take(limit).read_to_end(&mut body))?;
         let meta = describe(key, &metadata);
-        if etag_of(&at.io(file.metadata())?) != meta.etag {
-            return Err(at.error(Kind::Changed, "the file changed while it was read"));
+        if etag_of(&op.io(file.metadata())?) != meta.etag {
+            return Err(op.error(ErrorKind::Changed, "the file changed while it was read"));
         }
         Ok((meta, body.into()))
     }
 
-    pub(super) fn put(&self, key: &str, body: &[u8], when: &Condition) -> Result<String, Error> {
-        let at = self.at("put", key)?;
-        let parent = at.path.parent().unwrap_or(&self.root);
+    pub(super) fn put(
+        &self,
+        key: &str,
+        body: &[u8],
+        condition: &Condition,
+    ) -> Result<String, Error> {
+        let op = self.operation("put", key)?;
+        let parent = op.path.parent().unwrap_or(&self.root);
         create_folders(parent).map_err(|error| match error.kind() {
             io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
-                at.error(Kind::Invalid, "a file stands where the key needs a folder")
+                let message = "a part of the key that must be a folder is a file";
+                op.error(ErrorKind::Invalid, message).with_source(error)
             }
-            _ => from_io(at.operation, &at.uri, &error),
+            _ => from_io(op.name, &op.uri, error),
         })?;
-        if at.path.is_dir() {
-            return Err(at.error(Kind::Invalid, "a folder stands where the key needs a file"));
+        if op.path.is_dir() {
+            return Err(op.error(ErrorKind::Invalid, "this is a folder, not a file"));
         }
 
-        // Dropped on any way out, the temporary file is removed.
-        let mut temporary = at.io(tempfile::Builder::new()
-            .prefix(OWN)
+        // Dropping `temporary` removes the file, unless it was persisted.
+        let mut temporary = op.io(tempfile::Builder::new()
+            .prefix(TEMPORARY_PREFIX)
             .permissions(Permissions::from_mode(0o666)) // less the umask, as for any new file
             .tempfile_in(parent))?;
-        at.io(temporary.write_all(body))?;
-        at.io(temporary.as_file().sync_all())?;
-        let etag = etag_of(&at.io(temporary.as_file().metadata())?);
+        op.io(temporary.write_all(body))?;
+        op.io(temporary.as_file().sync_all())?;
+        let etag = etag_of(&op.io(temporary.as_file().metadata())?);
 
-        match when {
-            Condition::Always => at.io(temporary.persist(&at.path).map_err(|e| e.error))?,
+        match condition {
+            Condition::Always => op.io(temporary.persist(&op.path).map_err(|e| e.error))?,
             Condition::IfAbsent => {
-                at.io(temporary.persist_noclobber(&at.path).map_err(|e| e.error))?
+                op.io(temporary.persist_noclobber(&op.path).map_err(|e| e.error))?
             }
             Condition::IfMatch(expected) => {
-                let _lock = at.lock_if(expected)?;
-                at.io(temporary.persist(&at.path).map_err(|e| e.error))?
+                let _lock = op.lock_if(expected)?;
+                op.io(temporary.persist(&op.path).map_err(|e| e.error))?
             }
         };
-        at.io(sync_folder(parent))?;
+        op.io(sync_folder(parent))?;
         Ok(etag)
     }
 
     pub(super) fn delete(&self, key: &str) -> Result<(), Error> {
-        let at = self.at("delete", key)?;
-        match fs::remove_file(&at.path) {
+        let op = self.operation("delete", key)?;
+        match fs::remove_file(&op.path) {
             Ok(()) => Ok(()),
-            Err(_) if at.path.is_dir() => Ok(()),
-            Err(error) => match from_io(at.operation, &at.uri, &error) {
-                error if error.kind == Kind::NotFound => Ok(()),
+            Err(_) if op.path.is_dir() => Ok(()),
+            Err(error) => match from_io(op.name, &op.uri, error) {
+                error if error.kind == ErrorKind::NotFound => Ok(()),
                 error => Err(error),
             },
         }
     }
 
-    fn at(&self, operation: &'static str, key: &str) -> Result<At, Error> {
+    fn operation(&self, name: &'static str, key: &str) -> Result<Operation, Error> {
         let uri = self.uri(key);
-        match key::check(key) {
-            Ok(()) => Ok(At { operation, path: self.root.join(key), uri }),
-            Err(why) => Err(Error::new(Kind::Invalid, operation, uri, why)),
+        match check_file_key(key) {
+            Ok(()) => Ok(Operation { name, path: self.root.join(key), uri }),
+            Err(reason) => Err(invalid_key(name, uri, reason)),
         }
     }
 }
 
-/// One operation on one file.
-struct At {
+/// Returns the error of a key that is not a path below the folder.
+pub(super) fn invalid_key(
     operation: &'static str,
+    uri: String,
+    reason: location::ErrorKind,
+) -> Error {
+    Error::new(ErrorKind::Invalid, operation, uri, "not a valid key").with_source(reason)
+}
+
+/// One operation on one file.
+struct Operation {
+    name: &'static str,
     path: PathBuf,
     uri: String,
 }
 
-impl At {
-    fn error(&self, kind: Kind, message: impl Into<String>) -> Error {
-        Error::new(kind, self.operation, &self.uri, message)
+impl Operation {
+    fn error(&self, kind: ErrorKind, message: impl Into<String>) -> Error {
+        Error::new(kind, self.name, &self.uri, message)
     }
 
     fn io<T>(&self, result: io::Result<T>) -> Result<T, Error> {
-        result.map_err(|error| from_io(self.operation, &self.uri, &error))
+        result.map_err(|error| from_io(self.name, &self.uri, error))
     }
 
     fn metadata(&self) -> Result<Metadata, Error> {
         let metadata = self.io(fs::metadata(&self.path))?;
         if metadata.is_dir() {
-            return Err(self.error(Kind::NotFound, "a folder, not a file"));
+            return Err(self.error(ErrorKind::NotFound, "this is a folder, not a file"));
         }
         if !metadata.is_file() {
-            return Err(self.error(Kind::Invalid, "not a regular file"));
+            return Err(self.error(ErrorKind::Invalid, "not a regular file"));
         }
         Ok(metadata)
     }
 
-    /// Looks before opening: to open a pipe would wait for its writer.
+    /// Opens the file. Checks its type first, because opening a pipe would wait for its writer.
     fn open(&self) -> Result<(File, Metadata), Error> {
         self.metadata()?;
         let file = self.io(File::open(&self.path))?;
@@ -165,26 +183,27 @@ impl At {
         Ok((file, metadata))
     }
 
-    /// Holds other conditional writers off while the file has this ETag.
+    /// Locks the file against other conditional writers, if it has this ETag.
     fn lock_if(&self, etag: &str) -> Result<File, Error> {
-        let differs = || self.error(Kind::Precondition, "another file stands there now");
+        let differs = || self.error(ErrorKind::Precondition, "the file was replaced or deleted");
         loop {
             let locked = match self.open() {
                 Ok((file, _)) => file,
-                Err(error) if error.kind == Kind::NotFound => return Err(differs()),
+                Err(error) if error.kind == ErrorKind::NotFound => return Err(differs()),
                 Err(error) => return Err(error),
             };
             self.io(locked.lock())?;
-            let standing = match fs::metadata(&self.path) {
+            let current = match fs::metadata(&self.path) {
                 Ok(metadata) => metadata,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(differs()),
                 Err(error) => return self.io(Err(error)),
             };
-            if etag_of(&standing) != etag {
+            if etag_of(&current) != etag {
                 return Err(differs());
             }
-            // Else the file was replaced while we waited, and the lock is on the one that is gone.
-            if standing.ino() == self.io(locked.metadata())?.ino() {
+            // If the inodes differ, the file was replaced while we waited for the lock, and the
+            // lock is on the old file: try again.
+            if current.ino() == self.io(locked.metadata())?.ino() {
                 return Ok(locked);
             }
         }
@@ -206,7 +225,7 @@ fn etag_of(metadata: &Metadata) -> String {
     format!("{:x}-{nanoseconds:x}-{:x}", metadata.len(), metadata.ino())
 }
 
-/// Creates what is missing, so that it survives a power cut.
+/// Creates the folder and its missing parents, and syncs them so that they survive a power cut.
 fn create_folders(folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());

@@ -1,7 +1,8 @@
+//! Local files.
+
 mod error;
 mod folder;
-mod key;
-mod walk;
+mod listing;
 
 use std::{
     fmt,
@@ -17,31 +18,33 @@ use futures::{
     stream::{self, BoxStream},
 };
 
-use crate::{Error, Kind, Location, ObjectMeta, PutOptions, Store};
+use location::Location;
+
+use crate::{Error, ErrorKind, ObjectMeta, PutOptions, Store};
 use folder::Folder;
-use walk::Walk;
+use listing::Listing;
 
-pub(crate) use key::check as check_key;
+/// Number of objects that a listing describes per page.
+const PAGE_SIZE: usize = 1000;
 
-/// How many objects of a listing are described at once.
-const PAGE: usize = 1000;
-
-/// The files under one folder. A key is the path relative to it, in UTF-8, its parts separated by
-/// single slashes; parts that are empty, `.` or `..` are refused ([`Kind::Invalid`]). Symbolic links
-/// to files are files, links to folders are followed by their path but not in listings, and links
-/// may lead out of the folder. Everything that is no regular file is no object.
+/// The files below one folder.
 ///
-/// The ETag is made of size, time of modification and inode. Writing replaces the file through a
-/// temporary one beside it, whose name begins with `.scriptorium-`; such names are never listed, so
-/// that what a crash left behind does no harm. `IfMatch` is atomic among writers that use it;
-/// `IfAbsent` is atomic against every writer.
+/// A key is the path relative to the folder, in UTF-8, with single slashes between its parts. Parts
+/// that are empty, `.` or `..` are refused ([`ErrorKind::Invalid`]). A symbolic link to a file is a
+/// file. A link to a folder is followed if a key names it, but not in listings. Links may lead out
+/// of the folder. Only regular files are objects.
+///
+/// The ETag consists of size, time of modification and inode. A write goes to a temporary file in
+/// the same folder, which then replaces the file. The names of temporary files begin with
+/// `.scriptorium-` and are never listed, so a file that a crash left behind does no harm. `IfMatch`
+/// is atomic among writers that use it; `IfAbsent` is atomic against every writer.
 pub struct LocalStore {
     folder: Arc<Folder>,
 }
 
 impl LocalStore {
-    /// A store over an absolute folder; usually `/`. Nothing is created or looked up before the
-    /// first use.
+    /// Returns the store of an absolute folder, usually `/`. Neither creates the folder nor looks
+    /// it up.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self { folder: Arc::new(Folder::new(root.into())) }
     }
@@ -50,7 +53,7 @@ impl LocalStore {
         self.folder.root()
     }
 
-    /// Runs one operation where it may block.
+    /// Runs one operation on a thread that may block.
     async fn run<T: Send + 'static>(
         &self,
         operation: &'static str,
@@ -60,7 +63,7 @@ impl LocalStore {
         let (folder, key_) = (self.folder.clone(), key.to_owned());
         tokio::task::spawn_blocking(move || body(&folder, &key_))
             .await
-            .unwrap_or_else(|failure| Err(stopped(operation, &self.folder.uri(key), &failure)))
+            .unwrap_or_else(|failure| Err(aborted(operation, &self.folder.uri(key), failure)))
     }
 }
 
@@ -94,23 +97,23 @@ impl Store for LocalStore {
     }
 
     fn list(&self, prefix: &str) -> BoxStream<'_, Result<ObjectMeta, Error>> {
-        let walk = match Walk::new(self.folder.clone(), prefix) {
-            Ok(walk) => walk,
+        let listing = match Listing::new(self.folder.clone(), prefix) {
+            Ok(listing) => listing,
             Err(error) => return stream::iter([Err(error)]).boxed(),
         };
         let uri = self.folder.uri(prefix);
-        stream::unfold(Some(walk), move |walk| {
+        stream::unfold(Some(listing), move |listing| {
             let uri = uri.clone();
             async move {
-                let mut walk = walk?;
+                let mut listing = listing?;
                 let page = tokio::task::spawn_blocking(move || {
-                    let page: Vec<_> = walk.by_ref().take(PAGE).collect();
-                    (page, walk)
+                    let page: Vec<_> = listing.by_ref().take(PAGE_SIZE).collect();
+                    (page, listing)
                 });
                 match page.await {
                     Ok((page, _)) if page.is_empty() => None,
-                    Ok((page, walk)) => Some((page, Some(walk))),
-                    Err(failure) => Some((vec![Err(stopped("list", &uri, &failure))], None)),
+                    Ok((page, listing)) => Some((page, Some(listing))),
+                    Err(failure) => Some((vec![Err(aborted("list", &uri, failure))], None)),
                 }
             }
         })
@@ -119,13 +122,13 @@ impl Store for LocalStore {
     }
 }
 
-/// A task is lost when the runtime shuts down, or to a bug.
-fn stopped(operation: &'static str, uri: &str, failure: &tokio::task::JoinError) -> Error {
-    let kind = if failure.is_cancelled() { Kind::Unavailable } else { Kind::Other };
-    Error::new(kind, operation, uri, format!("the operation was broken off: {failure}"))
+/// Returns the error of a task that did not end: the runtime shut down, or the task panicked.
+fn aborted(operation: &'static str, uri: &str, failure: tokio::task::JoinError) -> Error {
+    let kind = if failure.is_cancelled() { ErrorKind::Unavailable } else { ErrorKind::Other };
+    Error::new(kind, operation, uri, "the operation was aborted").with_source(failure)
 }
 
-/// Where a key lies, as a URI.
+/// Returns the URI of a key.
 fn uri(root: &Path, key: &str) -> String {
     Location::File(root.join(key.trim_start_matches('/'))).to_string()
 }

@@ -1,3 +1,5 @@
+//! Errors of the AWS SDK as errors of the store.
+
 use std::error::Error as StdError;
 
 use aws_credential_types::provider::error::CredentialsError;
@@ -7,107 +9,136 @@ use aws_sdk_s3::{
 };
 
 use crate::{
-    Error, Kind,
-    text::{causes, printable},
+    Error, ErrorKind,
+    text::{printable, write_sources},
 };
 
-/// What the SDK said about one request, as a failed operation.
+/// An error response of the service. The SDK's own error is not kept: it contains the raw response,
+/// in which some servers repeat headers of the request.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "status {status}{}{}",
+    code.as_ref().map(|code| format!(" {}", printable(code))).unwrap_or_default(),
+    message.as_ref().map(|message| format!(": {}", printable(message))).unwrap_or_default(),
+)]
+pub(super) struct ErrorResponse {
+    pub(super) status: u16,
+    pub(super) code: Option<String>,
+    pub(super) message: Option<String>,
+}
+
+/// A response that is not S3's, such as a proxy's HTML page.
+#[derive(Debug, thiserror::Error)]
+#[error("status {status}{reasons}")]
+struct UnreadableResponse {
+    status: u16,
+    /// The SDK's errors, each after `: `.
+    reasons: String,
+}
+
+/// Converts an error of the SDK.
 pub(super) fn from_sdk<E>(
     operation: &'static str,
     uri: &str,
-    error: &SdkError<E, HttpResponse>,
+    error: SdkError<E, HttpResponse>,
 ) -> Error
 where
     E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
 {
-    let (kind, message) = match error {
-        SdkError::ServiceError(answer) => {
-            let status = answer.raw().status().as_u16();
-            let (code, said) = (answer.err().code(), answer.err().message());
-            answered(status, code, said)
+    let (kind, message) = match &error {
+        SdkError::ServiceError(response) => {
+            let response = ErrorResponse {
+                status: response.raw().status().as_u16(),
+                code: response.err().code().map(Into::into),
+                message: response.err().message().filter(|text| !text.is_empty()).map(Into::into),
+            };
+            let (kind, message) = classify(response.status, response.code.as_deref());
+            return Error::new(kind, operation, uri, message).with_source(response);
         }
-        // An answer, but not S3's: a proxy's page of HTML, for example.
-        SdkError::ResponseError(answer) => {
-            let (kind, _) = classify(answer.raw().status().as_u16(), None);
-            (kind, format!("an answer that is not S3's: {}", causes(error)))
+        SdkError::ResponseError(response) => {
+            let status = response.raw().status().as_u16();
+            let mut reasons = String::new();
+            let _ = write_sources(&mut reasons, &error);
+            return Error::new(
+                classify(status, None).0,
+                operation,
+                uri,
+                "the response is not S3's",
+            )
+            .with_source(UnreadableResponse { status, reasons });
         }
-        SdkError::TimeoutError(_) => (Kind::Unavailable, "no answer in time".into()),
-        SdkError::DispatchFailure(failure) => match credentials_error(error) {
-            Some(missing) => (credentials_kind(missing), no_credentials(missing)),
+        SdkError::TimeoutError(_) => (ErrorKind::Unavailable, "no response in time"),
+        SdkError::DispatchFailure(failure) => match credentials_error(&error) {
+            Some(error) => no_credentials(error),
             None if failure.is_io() || failure.is_timeout() => {
-                (Kind::Unavailable, format!("not reached: {}", causes(error)))
+                (ErrorKind::Unavailable, "the store cannot be reached")
             }
-            None => (Kind::Other, causes(error)),
+            None => (ErrorKind::Other, "the request failed"),
         },
-        SdkError::ConstructionFailure(_) => (Kind::Invalid, causes(error)),
-        _ => (Kind::Other, causes(error)),
+        SdkError::ConstructionFailure(_) => (ErrorKind::Invalid, "the request is not valid"),
+        _ => (ErrorKind::Other, "the request failed"),
     };
-    Error::new(kind, operation, uri, message)
-}
-
-/// The kind of a refusal, and a sentence on it that says what the server said.
-fn answered(status: u16, code: Option<&str>, said: Option<&str>) -> (Kind, String) {
-    let (kind, meaning) = classify(status, code);
-    let mut message = meaning.to_owned();
-    match (code, said) {
-        (Some(code), Some(said)) if !said.is_empty() => {
-            message.push_str(&format!(" ({status} {}: {})", printable(code), printable(said)));
-        }
-        (Some(code), _) => message.push_str(&format!(" ({status} {})", printable(code))),
-        (None, _) => message.push_str(&format!(" (status {status})")),
+    let converted = Error::new(kind, operation, uri, message);
+    match error.into_source() {
+        Ok(source) => converted.with_source(source),
+        Err(error) => converted.with_source(error.to_string()),
     }
-    (kind, message)
 }
 
-/// By S3's error codes; where there is none, as in the answer to HEAD, by the status.
+/// Classifies an error by S3's error code, or by the status if there is no code, as in the response
+/// to HEAD. Returns its kind, and its meaning with a remedy where there is one.
 ///
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>
-fn classify(status: u16, code: Option<&str>) -> (Kind, &'static str) {
+fn classify(status: u16, code: Option<&str>) -> (ErrorKind, &'static str) {
     match code.unwrap_or_default() {
-        "NoSuchBucket" => (Kind::NotFound, "there is no such bucket"),
-        "NoSuchKey" | "NotFound" => (Kind::NotFound, "there is no such object"),
+        "NoSuchBucket" => (ErrorKind::NotFound, "there is no such bucket"),
+        "NoSuchKey" | "NotFound" => (ErrorKind::NotFound, "there is no such object"),
         "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => {
-            (Kind::Denied, "the credentials have expired: renew them")
+            (ErrorKind::Denied, "the credentials have expired: renew them")
         }
         "InvalidAccessKeyId" | "InvalidToken" | "InvalidClientTokenId" => {
-            (Kind::Denied, "the store does not know these credentials")
+            (ErrorKind::Denied, "the store does not know these credentials")
         }
-        "SignatureDoesNotMatch" => (Kind::Denied, "the secret key is not the right one"),
-        "RequestTimeTooSkewed" => (Kind::Denied, "this machine's clock is wrong"),
+        "SignatureDoesNotMatch" => (ErrorKind::Denied, "the secret key is wrong"),
+        "RequestTimeTooSkewed" => (ErrorKind::Denied, "this machine's clock is wrong"),
         "QuotaExceeded" | "XMinioStorageFull" | "XAmzQuotaExceeded" => {
-            (Kind::Full, "the store is full")
+            (ErrorKind::Full, "the store is full")
         }
-        "EntityTooLarge" => (Kind::TooLarge, "too large for the store"),
+        "EntityTooLarge" => (ErrorKind::TooLarge, "too large for the store"),
         "KeyTooLongError"
         | "InvalidBucketName"
         | "InvalidURI"
         | "InvalidObjectName"
         | "XMinioInvalidObjectName"
-        | "MetadataTooLarge" => (Kind::Invalid, "the store cannot hold this"),
+        | "MetadataTooLarge" => {
+            (ErrorKind::Invalid, "the store does not accept this key, bucket name or metadata")
+        }
         "PermanentRedirect"
         | "AuthorizationHeaderMalformed"
         | "IllegalLocationConstraintException" => {
-            (Kind::Invalid, "the bucket is in another region, or at another endpoint")
+            (ErrorKind::Invalid, "the bucket is in another region, or at another endpoint")
         }
         "ConditionalRequestConflict" | "OperationAborted" => {
-            (Kind::Unavailable, "another write of the same object is under way")
+            (ErrorKind::Unavailable, "another write of the same object is in progress")
         }
         "SlowDown" | "RequestTimeout" | "InternalError" | "ServiceUnavailable" | "ServerBusy" => {
-            (Kind::Unavailable, "the store is overloaded or failing")
+            (ErrorKind::Unavailable, "the store is overloaded or failing")
         }
         _ => match status {
-            404 => (Kind::NotFound, "there is no such object or bucket"),
+            404 => (ErrorKind::NotFound, "there is no such object or bucket"),
             401 | 403 => {
-                (Kind::Denied, "access is denied: see to the credentials and their rights")
+                (ErrorKind::Denied, "access is denied: check the credentials and their permissions")
             }
-            412 => (Kind::Precondition, "another object stands there"),
-            413 => (Kind::TooLarge, "too large for the store"),
-            507 => (Kind::Full, "the store is full"),
-            301 | 307 | 308 => (Kind::Invalid, "the bucket is in another region: set s3.region"),
-            408 | 409 | 425 | 429 => (Kind::Unavailable, "the store asks to try again"),
-            501 => (Kind::Other, "the store cannot do this"),
-            500..=599 => (Kind::Unavailable, "the store is overloaded or failing"),
-            _ => (Kind::Other, "the store refused"),
+            412 => (ErrorKind::Precondition, "the object exists already, or was replaced"),
+            413 => (ErrorKind::TooLarge, "too large for the store"),
+            507 => (ErrorKind::Full, "the store is full"),
+            301 | 307 | 308 => {
+                (ErrorKind::Invalid, "the bucket is in another region: set s3.region")
+            }
+            408 | 409 | 425 | 429 => (ErrorKind::Unavailable, "the store asks for a retry"),
+            501 => (ErrorKind::Other, "the store does not implement this"),
+            500..=599 => (ErrorKind::Unavailable, "the store is overloaded or failing"),
+            _ => (ErrorKind::Other, "the store refused the request"),
         },
     }
 }
@@ -123,25 +154,19 @@ fn credentials_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Cred
     None
 }
 
-fn credentials_kind(error: &CredentialsError) -> Kind {
+fn no_credentials(error: &CredentialsError) -> (ErrorKind, &'static str) {
     match error {
-        // The service that gives them out may be back soon.
+        // The service that issues them may be available again soon.
         CredentialsError::ProviderTimedOut(_) | CredentialsError::ProviderError(_) => {
-            Kind::Unavailable
+            (ErrorKind::Unavailable, "no credentials")
         }
-        CredentialsError::InvalidConfiguration(_) => Kind::Invalid,
-        _ => Kind::Denied,
-    }
-}
-
-fn no_credentials(error: &CredentialsError) -> String {
-    match error {
-        CredentialsError::CredentialsNotLoaded(_) => {
+        CredentialsError::InvalidConfiguration(_) => (ErrorKind::Invalid, "no credentials"),
+        CredentialsError::CredentialsNotLoaded(_) => (
+            ErrorKind::Denied,
             "no credentials: set s3.access_key and s3.secret_key, AWS_ACCESS_KEY_ID and \
-             AWS_SECRET_ACCESS_KEY, or an AWS profile or role"
-                .into()
-        }
-        _ => format!("no credentials: {}", causes(error)),
+             AWS_SECRET_ACCESS_KEY, or an AWS profile or role",
+        ),
+        _ => (ErrorKind::Denied, "no credentials"),
     }
 }
 
@@ -150,41 +175,50 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refusals_have_the_kind_that_says_what_to_do() {
+    fn error_responses_are_classified_by_what_the_caller_can_do() {
         for (status, code, kind) in [
-            (404, Some("NoSuchKey"), Kind::NotFound),
-            (404, Some("NoSuchBucket"), Kind::NotFound),
-            (404, None, Kind::NotFound),
-            (403, Some("AccessDenied"), Kind::Denied),
-            (403, None, Kind::Denied),
-            (400, Some("ExpiredToken"), Kind::Denied),
-            (403, Some("SignatureDoesNotMatch"), Kind::Denied),
-            (412, Some("PreconditionFailed"), Kind::Precondition),
-            (409, Some("ConditionalRequestConflict"), Kind::Unavailable),
-            (503, Some("SlowDown"), Kind::Unavailable),
-            (500, Some("InternalError"), Kind::Unavailable),
-            (400, Some("RequestTimeout"), Kind::Unavailable),
-            (429, None, Kind::Unavailable),
-            (502, None, Kind::Unavailable),
-            (501, Some("NotImplemented"), Kind::Other),
-            (400, Some("EntityTooLarge"), Kind::TooLarge),
-            (413, None, Kind::TooLarge),
-            (403, Some("QuotaExceeded"), Kind::Full),
-            (507, None, Kind::Full),
-            (400, Some("KeyTooLongError"), Kind::Invalid),
-            (301, Some("PermanentRedirect"), Kind::Invalid),
-            (400, Some("Whatever"), Kind::Other),
+            (404, Some("NoSuchKey"), ErrorKind::NotFound),
+            (404, Some("NoSuchBucket"), ErrorKind::NotFound),
+            (404, None, ErrorKind::NotFound),
+            (403, Some("AccessDenied"), ErrorKind::Denied),
+            (403, None, ErrorKind::Denied),
+            (400, Some("ExpiredToken"), ErrorKind::Denied),
+            (403, Some("SignatureDoesNotMatch"), ErrorKind::Denied),
+            (412, Some("PreconditionFailed"), ErrorKind::Precondition),
+            (409, Some("ConditionalRequestConflict"), ErrorKind::Unavailable),
+            (503, Some("SlowDown"), ErrorKind::Unavailable),
+            (500, Some("InternalError"), ErrorKind::Unavailable),
+            (400, Some("RequestTimeout"), ErrorKind::Unavailable),
+            (429, None, ErrorKind::Unavailable),
+            (502, None, ErrorKind::Unavailable),
+            (501, Some("NotImplemented"), ErrorKind::Other),
+            (400, Some("EntityTooLarge"), ErrorKind::TooLarge),
+            (413, None, ErrorKind::TooLarge),
+            (403, Some("QuotaExceeded"), ErrorKind::Full),
+            (507, None, ErrorKind::Full),
+            (400, Some("KeyTooLongError"), ErrorKind::Invalid),
+            (301, Some("PermanentRedirect"), ErrorKind::Invalid),
+            (400, Some("Whatever"), ErrorKind::Other),
         ] {
             assert_eq!(classify(status, code).0, kind, "{status} {code:?}");
         }
     }
 
     #[test]
-    fn the_message_holds_the_meaning_and_the_servers_words() {
-        let (kind, message) = answered(400, Some("ExpiredToken"), Some("It\nexpired."));
-        assert_eq!(kind, Kind::Denied);
-        let expected = "the credentials have expired: renew them (400 ExpiredToken: It\\nexpired.)";
-        assert_eq!(message, expected);
-        assert_eq!(answered(502, None, None).1, "the store is overloaded or failing (status 502)");
+    fn the_message_is_the_meaning_and_the_source_the_response() {
+        let response = ErrorResponse {
+            status: 400,
+            code: Some("ExpiredToken".into()),
+            message: Some("It\nexpired.".into()),
+        };
+        assert_eq!(response.to_string(), "status 400 ExpiredToken: It\\nexpired.");
+        let (kind, message) = classify(400, Some("ExpiredToken"));
+        assert_eq!(
+            (kind, message),
+            (ErrorKind::Denied, "the credentials have expired: renew them")
+        );
+        let response = ErrorResponse { status: 502, code: None, message: None };
+        assert_eq!(response.to_string(), "status 502");
+        assert_eq!(classify(502, None).1, "the store is overloaded or failing");
     }
 }

@@ -1,11 +1,11 @@
-//! User metadata travels in HTTP headers, which hold visible ASCII at most. Other characters, and
-//! `%` itself, are percent-encoded on the way out and decoded on the way in.
+//! User metadata as HTTP headers. A header contains visible ASCII at most, so other characters, and
+//! `%` itself, are percent-encoded when written and decoded when read.
 
 use std::collections::{BTreeMap, HashMap};
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
-/// S3's limit for all keys and values together.
+/// S3's limit for all keys and values of one object.
 const MAX_BYTES: usize = 2048;
 
 const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
@@ -18,14 +18,16 @@ pub(super) fn encode(
     for (key, value) in metadata {
         let allowed = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
         if key.is_empty() || !key.bytes().all(allowed) {
-            return Err(format!("a metadata key is lower-case letters, digits and '-': {key:?}"));
+            return Err(format!(
+                "metadata key {key:?} has other characters than lower-case letters, digits and '-'"
+            ));
         }
         let value = utf8_percent_encode(value, ENCODED).to_string();
         bytes += key.len() + value.len();
         headers.insert(key.clone(), value);
     }
     if bytes > MAX_BYTES {
-        return Err(format!("{bytes} bytes of metadata, S3 keeps {MAX_BYTES}"));
+        return Err(format!("{bytes} bytes of metadata, the limit is {MAX_BYTES}"));
     }
     Ok(headers)
 }
@@ -44,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_value_comes_back_and_travels_as_ascii() {
+    fn any_value_is_written_as_ascii_and_read_back() {
         for value in ["", "plain", " spaces ", "100%", "%41", "a\r\nb: c", "電話", "\u{7f}\0"] {
             let metadata = BTreeMap::from([("a-1".to_owned(), value.to_owned())]);
             let headers = encode(&metadata).unwrap();
@@ -54,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_header_name_or_too_long_is_refused() {
+    fn invalid_keys_and_too_many_bytes_are_refused() {
         for key in ["", "A", "a b", "a_b", "é", "a:"] {
             assert!(encode(&BTreeMap::from([(key.into(), "x".into())])).is_err(), "{key:?}");
         }

@@ -1,3 +1,5 @@
+//! S3: one store per bucket, one client for all.
+
 mod error;
 mod metadata;
 mod service;
@@ -12,28 +14,33 @@ use aws_sdk_s3::{
     primitives::ByteStream,
     types::EncodingType,
 };
+use backon::{ExponentialBuilder, Retryable};
 use bytes::{Bytes, BytesMut};
 use futures::{
     FutureExt, StreamExt,
     stream::{self, BoxStream},
 };
+use location::Location;
 use percent_encoding::percent_decode_str;
 
-use crate::{Condition, Error, Kind, Location, ObjectMeta, PutOptions, Store, text::causes};
+use crate::{Condition, Error, ErrorKind, ObjectMeta, PutOptions, Store};
 
 pub(crate) use service::Service;
 
-/// The largest object that is written. Everything here is written in one request; transcripts are
-/// far smaller.
+/// Limit in bytes for an object that is written. Each object is written with one request;
+/// transcripts are far smaller.
 pub const MAX_PUT_BYTES: usize = 64 << 20;
 
-/// How often a write is sent again when it met another one of the same object on its way.
-const CONFLICT_RETRIES: u32 = 4;
+/// Retries of a write that S3 refused because another write of the same object was in progress.
+const CONFLICT_BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(50))
+    .with_max_times(4)
+    .with_jitter();
 
 /// One bucket of an S3 service. Keys are literal.
 ///
-/// An object is only ever read with its ETag in the request (`If-Match`), and the ETag of the answer
-/// is compared too, since some servers ignore the former.
+/// Every read names the ETag of the object in the request (`If-Match`). The ETag of the response is
+/// compared, too, because some servers ignore the header.
 pub struct S3Store {
     service: Arc<Service>,
     bucket: String,
@@ -44,28 +51,35 @@ impl S3Store {
         Self { service, bucket: bucket.into() }
     }
 
-    fn at(&self, operation: &'static str, key: &str) -> Result<At, Error> {
-        let at = self.at_prefix(operation, key);
+    fn operation(&self, name: &'static str, key: &str) -> Result<Operation, Error> {
+        let op = self.operation_on_prefix(name, key);
         if key.is_empty() {
-            return Err(at.error(Kind::Invalid, "the key is empty: this is a bucket"));
+            let message = "the key is empty: this is a bucket, not an object";
+            return Err(op.error(ErrorKind::Invalid, message));
         }
         Location::s3(&self.bucket, key)?;
-        Ok(at)
+        Ok(op)
     }
 
-    fn at_prefix(&self, operation: &'static str, key: &str) -> At {
-        At { operation, uri: format!("s3://{}/{key}", self.bucket) }
+    fn operation_on_prefix(&self, name: &'static str, key: &str) -> Operation {
+        Operation { name, uri: format!("s3://{}/{key}", self.bucket) }
     }
 
     fn read_timeout(&self) -> Duration {
         self.service.config().read_timeout()
     }
 
-    /// Why a range could not be satisfied: the object ends before it, or it is another one now.
-    async fn past_the_end(&self, at: &At, key: &str, etag: &str) -> Result<Bytes, Error> {
+    /// Returns the result of a read whose range the server cannot satisfy: no bytes if the object
+    /// ends before the range, an error if the object changed.
+    async fn unsatisfiable_range(
+        &self,
+        op: &Operation,
+        key: &str,
+        etag: &str,
+    ) -> Result<Bytes, Error> {
         match self.head(key).await? {
             meta if meta.etag == etag => Ok(Bytes::new()),
-            _ => Err(at.changed()),
+            _ => Err(op.changed()),
         }
     }
 }
@@ -79,72 +93,78 @@ impl fmt::Debug for S3Store {
 #[async_trait]
 impl Store for S3Store {
     async fn head(&self, key: &str) -> Result<ObjectMeta, Error> {
-        let at = self.at("head", key)?;
+        let op = self.operation("head", key)?;
         let request = self.service.client().await?.head_object().bucket(&self.bucket).key(key);
-        let answer = request.send().await.map_err(|error| at.sdk(&error))?;
+        let response = request.send().await.map_err(|error| op.sdk(error))?;
         Ok(ObjectMeta {
             key: key.into(),
-            size: at.size(answer.content_length())?,
-            etag: at.etag(answer.e_tag())?,
-            metadata: metadata::decode(answer.metadata()),
+            size: op.size(response.content_length())?,
+            etag: op.etag(response.e_tag())?,
+            metadata: metadata::decode(response.metadata()),
         })
     }
 
     async fn read(&self, key: &str, range: Range<u64>, etag: &str) -> Result<Bytes, Error> {
-        let at = self.at("read", key)?;
+        let op = self.operation("read", key)?;
         let end = range.end.min(i64::MAX as u64);
         if range.start >= end {
             return Ok(Bytes::new());
         }
         let request = self.service.client().await?.get_object().bucket(&self.bucket).key(key);
         let request = request.range(format!("bytes={}-{}", range.start, end - 1));
-        let answer = match request.if_match(quoted(etag)).send().await {
-            Ok(answer) => answer,
+        let response = match request.if_match(quoted(etag)).send().await {
+            Ok(response) => response,
             Err(error) if status(&error) == Some(416) => {
-                return self.past_the_end(&at, key, etag).await;
+                return self.unsatisfiable_range(&op, key, etag).await;
             }
             Err(error) => {
-                let error = at.sdk(&error);
-                return Err(if error.kind == Kind::Precondition { at.changed() } else { error });
+                let error = op.sdk(error);
+                return Err(if error.kind == ErrorKind::Precondition {
+                    op.changed()
+                } else {
+                    error
+                });
             }
         };
-        if at.etag(answer.e_tag())? != etag {
-            return Err(at.changed());
+        if op.etag(response.e_tag())? != etag {
+            return Err(op.changed());
         }
-        let (first, total) = at.content_range(&answer)?;
+        let (first, total) = op.content_range(&response)?;
         if first != range.start {
-            return Err(at.error(Kind::Other, "the store does not answer the range asked for"));
+            return Err(
+                op.error(ErrorKind::Other, "the response does not start at the requested range")
+            );
         }
         let expected = end.min(total).saturating_sub(range.start);
-        at.collect(answer.body, expected, self.read_timeout()).await
+        op.collect(response.body, expected, self.read_timeout()).await
     }
 
     async fn get(&self, key: &str, limit: u64) -> Result<(ObjectMeta, Bytes), Error> {
-        let at = self.at("get", key)?;
+        let op = self.operation("get", key)?;
         let request = self.service.client().await?.get_object().bucket(&self.bucket).key(key);
-        let answer = request.send().await.map_err(|error| at.sdk(&error))?;
+        let response = request.send().await.map_err(|error| op.sdk(error))?;
         let meta = ObjectMeta {
             key: key.into(),
-            size: at.size(answer.content_length())?,
-            etag: at.etag(answer.e_tag())?,
-            metadata: metadata::decode(answer.metadata()),
+            size: op.size(response.content_length())?,
+            etag: op.etag(response.e_tag())?,
+            metadata: metadata::decode(response.metadata()),
         };
         if meta.size > limit {
-            let why = format!("{} bytes, more than the {limit} expected here", meta.size);
-            return Err(at.error(Kind::TooLarge, why));
+            let message = format!("{} bytes, the limit is {limit}", meta.size);
+            return Err(op.error(ErrorKind::TooLarge, message));
         }
-        let body = at.collect(answer.body, meta.size, self.read_timeout()).await?;
+        let body = op.collect(response.body, meta.size, self.read_timeout()).await?;
         Ok((meta, body))
     }
 
     async fn put(&self, key: &str, body: Bytes, options: PutOptions) -> Result<String, Error> {
-        let at = self.at("put", key)?;
+        let op = self.operation("put", key)?;
         if body.len() > MAX_PUT_BYTES {
-            let why = format!("{} bytes, more than the {MAX_PUT_BYTES} of one write", body.len());
-            return Err(at.error(Kind::TooLarge, why));
+            let message = format!("{} bytes, the limit is {MAX_PUT_BYTES}", body.len());
+            return Err(op.error(ErrorKind::TooLarge, message));
         }
         let metadata =
-            metadata::encode(&options.metadata).map_err(|why| at.error(Kind::Invalid, why))?;
+            metadata::encode(&options.metadata).map_err(|e| op.error(ErrorKind::Invalid, e))?;
         let client = self.service.client().await?;
         let send = || {
             let request = client
@@ -162,56 +182,47 @@ impl Store for S3Store {
             .send()
         };
 
-        let mut answer = send().await;
-        let mut pause = Duration::from_millis(50);
-        for _ in 0..CONFLICT_RETRIES {
-            if answer.as_ref().err().and_then(status) != Some(409) {
-                break;
-            }
-            tokio::time::sleep(pause).await;
-            pause *= 2;
-            answer = send().await;
-        }
-        let error = match answer {
-            Ok(answer) => return at.etag(answer.e_tag()),
+        let response = send.retry(CONFLICT_BACKOFF).when(|error| status(error) == Some(409)).await;
+        let error = match response {
+            Ok(response) => return op.etag(response.e_tag()),
             Err(error) => error,
         };
-        let gone = error.code() == Some("NoSuchKey");
-        match at.sdk(&error) {
-            error if gone && matches!(options.condition, Condition::IfMatch(_)) => {
-                Err(Error { kind: Kind::Precondition, ..error })
+        let deleted = error.code() == Some("NoSuchKey");
+        match op.sdk(error) {
+            error if deleted && matches!(options.condition, Condition::IfMatch(_)) => {
+                Err(Error { kind: ErrorKind::Precondition, ..error })
             }
             error => Err(error),
         }
     }
 
     async fn delete(&self, key: &str) -> Result<(), Error> {
-        let at = self.at("delete", key)?;
+        let op = self.operation("delete", key)?;
         let request = self.service.client().await?.delete_object().bucket(&self.bucket).key(key);
         match request.send().await {
             Ok(_) => Ok(()),
             Err(error) if error.code() == Some("NoSuchKey") => Ok(()),
-            Err(error) => Err(at.sdk(&error)),
+            Err(error) => Err(op.sdk(error)),
         }
     }
 
     fn list(&self, prefix: &str) -> BoxStream<'_, Result<ObjectMeta, Error>> {
-        let at = self.at_prefix("list", prefix);
+        let op = self.operation_on_prefix("list", prefix);
         let prefix = prefix.to_owned();
         let pages = async move {
             let client = match self.service.client().await {
                 Ok(client) => client,
                 Err(error) => return stream::iter([Err(error)]).boxed(),
             };
-            // Keys may hold characters that XML cannot.
+            // URL-encoded, because keys may contain characters that XML cannot represent.
             let request = client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
             let pages = request.encoding_type(EncodingType::Url).into_paginator().send();
-            stream::unfold((pages, at), |(mut pages, at)| async move {
+            stream::unfold((pages, op), |(mut pages, op)| async move {
                 let page = match pages.next().await? {
-                    Ok(page) => at.listed(page),
-                    Err(error) => vec![Err(at.sdk(&error))],
+                    Ok(page) => op.listed(page),
+                    Err(error) => vec![Err(op.sdk(error))],
                 };
-                Some((page, (pages, at)))
+                Some((page, (pages, op)))
             })
             .flat_map(stream::iter)
             .boxed()
@@ -221,70 +232,73 @@ impl Store for S3Store {
 }
 
 /// One operation on one object.
-struct At {
-    operation: &'static str,
+struct Operation {
+    name: &'static str,
     uri: String,
 }
 
-impl At {
-    fn error(&self, kind: Kind, message: impl Into<String>) -> Error {
-        Error::new(kind, self.operation, &self.uri, message)
+impl Operation {
+    fn error(&self, kind: ErrorKind, message: impl Into<String>) -> Error {
+        Error::new(kind, self.name, &self.uri, message)
     }
 
     fn changed(&self) -> Error {
-        self.error(Kind::Changed, "the object changed since it was opened")
+        self.error(ErrorKind::Changed, "the object changed since it was opened")
     }
 
-    fn sdk<E>(&self, error: &SdkError<E, HttpResponse>) -> Error
+    fn sdk<E>(&self, error: SdkError<E, HttpResponse>) -> Error
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
-        error::from_sdk(self.operation, &self.uri, error)
+        error::from_sdk(self.name, &self.uri, error)
     }
 
     fn etag(&self, etag: Option<&str>) -> Result<String, Error> {
-        etag.map(unquoted).ok_or_else(|| self.error(Kind::Other, "the store gave no ETag"))
+        etag.map(unquoted).ok_or_else(|| self.error(ErrorKind::Other, "the response has no ETag"))
     }
 
     fn size(&self, length: Option<i64>) -> Result<u64, Error> {
         length
             .and_then(|length| u64::try_from(length).ok())
-            .ok_or_else(|| self.error(Kind::Other, "the store gave no size"))
+            .ok_or_else(|| self.error(ErrorKind::Other, "the response has no size"))
     }
 
-    /// The first byte of an answer to a ranged request, and the size of the whole object. A server
-    /// that answers with the whole object says no range.
-    fn content_range(&self, answer: &GetObjectOutput) -> Result<(u64, u64), Error> {
-        let Some(text) = answer.content_range() else {
-            return Ok((0, self.size(answer.content_length())?));
+    /// Returns the position of the first byte of a response, and the size of the whole object. A
+    /// response without a range contains the whole object.
+    fn content_range(&self, response: &GetObjectOutput) -> Result<(u64, u64), Error> {
+        let Some(text) = response.content_range() else {
+            return Ok((0, self.size(response.content_length())?));
         };
         let parse = || {
             let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
             Some((range.split_once('-')?.0.parse().ok()?, total.parse().ok()?))
         };
-        parse().ok_or_else(|| self.error(Kind::Other, format!("not a content range: {text:?}")))
+        parse().ok_or_else(|| {
+            self.error(ErrorKind::Other, format!("the content range {text:?} is not valid"))
+        })
     }
 
-    /// At most `expected` bytes; fewer are a broken connection.
+    /// Reads a body of `expected` bytes. Ignores further bytes; fewer are a broken connection.
     async fn collect(
         &self,
         mut body: ByteStream,
         expected: u64,
         idle: Duration,
     ) -> Result<Bytes, Error> {
-        let broken = |why: String| self.error(Kind::Unavailable, why);
-        let expected = usize::try_from(expected)
-            .map_err(|_| self.error(Kind::TooLarge, "more than this machine can address"))?;
-        // No more ahead of time than a server can be trusted with.
+        let broken = |message: &str| self.error(ErrorKind::Unavailable, message);
+        let expected = usize::try_from(expected).map_err(|_| {
+            self.error(ErrorKind::TooLarge, "more bytes than this machine can address")
+        })?;
+        // Limited, because a server may promise more than it sends.
         let mut out = BytesMut::with_capacity(expected.min(8 << 20));
         while out.len() < expected {
             match tokio::time::timeout(idle, body.next()).await {
                 Ok(Some(Ok(chunk))) => out.extend_from_slice(&chunk),
                 Ok(Some(Err(error))) => {
-                    return Err(broken(format!("broke off: {}", causes(&error))));
+                    return Err(broken("the connection broke").with_source(error));
                 }
-                Ok(None) => return Err(broken("the answer ended early".into())),
-                Err(_) => return Err(broken("the answer stalled".into())),
+                Ok(None) => return Err(broken("the response ended early")),
+                Err(_) => return Err(broken("the response stalled")),
             }
         }
         out.truncate(expected);
@@ -305,18 +319,19 @@ impl At {
         page.contents.unwrap_or_default().into_iter().map(describe).collect()
     }
 
-    /// S3 encodes keys in listings as in forms: a space is `+` or `%20`, a plus is `%2B`.
+    /// Decodes a key of a listing. S3 encodes keys like the fields of a form: a space is `+` or
+    /// `%20`, a plus is `%2B`.
     fn decoded(&self, key: &str) -> Result<String, Error> {
         let spaced = key.replace('+', " ");
         match percent_decode_str(&spaced).decode_utf8() {
             Ok(key) => Ok(key.into_owned()),
-            Err(_) => Err(self.error(Kind::Invalid, format!("a key is not UTF-8: {key}"))),
+            Err(_) => Err(self.error(ErrorKind::Invalid, format!("key {key} is not UTF-8"))),
         }
     }
 }
 
 fn status<E>(error: &SdkError<E, HttpResponse>) -> Option<u16> {
-    error.raw_response().map(|answer| answer.status().as_u16())
+    error.raw_response().map(|response| response.status().as_u16())
 }
 
 fn unquoted(etag: &str) -> String {

@@ -1,3 +1,5 @@
+//! The client of an S3 service.
+
 use aws_config::{
     BehaviorVersion, environment::region::EnvironmentVariableRegionProvider,
     meta::region::RegionProviderChain, profile::region::ProfileFileRegionProvider,
@@ -10,13 +12,13 @@ use aws_sdk_s3::{
 use std::time::Duration;
 use tokio::sync::OnceCell;
 
-use crate::{Checksums, Error, Kind, S3Config};
+use crate::{Checksums, Error, ErrorKind, S3Config};
 
-/// Signatures need a region even where the server has none.
-const ANY_REGION: &str = "us-east-1";
+/// Region for servers that have none: signatures need one.
+const DEFAULT_REGION: &str = "us-east-1";
 
-/// The client that all buckets share. It is made at the first use, because only then is there a
-/// runtime to look the surroundings up on.
+/// The client that all buckets share. It is created on the first use, because finding region and
+/// credentials needs a runtime.
 #[derive(Debug)]
 pub(crate) struct Service {
     config: S3Config,
@@ -49,10 +51,10 @@ async fn connect(config: &S3Config) -> Result<Client, Error> {
     if let Some(region) = &config.region {
         loader = loader.region(Region::new(region.clone()));
     } else if config.endpoint.is_some() {
-        // Not the instance's metadata service: away from Amazon it only costs time.
+        // Without the instance's metadata service: outside of Amazon it only costs time.
         let chain = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
             .or_else(ProfileFileRegionProvider::new())
-            .or_else(ANY_REGION);
+            .or_else(DEFAULT_REGION);
         loader = loader.region(chain);
     }
     if let Some(endpoint) = &config.endpoint {
@@ -78,10 +80,10 @@ async fn connect(config: &S3Config) -> Result<Client, Error> {
         });
     if shared.region().is_none() {
         if shared.endpoint_url().is_none() {
-            let why = "no region: set it here, or by AWS_REGION or an AWS profile";
-            return Err(Error::new(Kind::Invalid, "configure", "s3.region", why));
+            let message = "no region: set it here, in AWS_REGION or in an AWS profile";
+            return Err(Error::new(ErrorKind::Invalid, "configure", "s3.region", message));
         }
-        s3 = s3.region(Region::from_static(ANY_REGION));
+        s3 = s3.region(Region::from_static(DEFAULT_REGION));
     }
     Ok(Client::from_conf(s3.build()))
 }

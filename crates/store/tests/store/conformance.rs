@@ -1,25 +1,27 @@
-//! What every store does. One function is one property; it runs against local files, an S3 server in
-//! this process, and the server that `SCRIPTORIUM_TEST_S3_ENDPOINT` names, if it does.
+//! The conformance suite. Each function tests one property, against local files, against an S3
+//! server in this process, and against the server named by `SCRIPTORIUM_TEST_S3_ENDPOINT` if it is
+//! set.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, future::join_all};
+use location::Location;
 use store::{
-    Condition, Config, Error, Kind, Location, ObjectMeta, PutOptions, S3Config, Secret, Store,
+    Condition, Error, ErrorKind, ObjectMeta, PutOptions, S3Config, Secret, Store, StoreConfig,
     Stores,
 };
 
 use crate::server::{BUCKET, Server};
 
-/// A store, and a prefix in it that nobody else uses.
+/// A store, and a prefix in it that no other test uses.
 pub(crate) struct Subject {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) prefix: String,
-    /// Whether it holds any key, or only those that are paths.
+    /// Whether the store accepts any key, or only those that are paths.
     any_key: bool,
     keeps_metadata: bool,
-    /// Some servers have no `IfMatch` on writes.
+    /// Whether the server honours `IfMatch` on writes. Some do not.
     has_if_match: bool,
     _folder: Option<tempfile::TempDir>,
 }
@@ -49,7 +51,7 @@ impl Subject {
 
 pub(crate) fn local() -> Subject {
     let folder = tempfile::tempdir().unwrap();
-    let stores = Stores::new(Config::default()).unwrap();
+    let stores = Stores::new(StoreConfig::default()).unwrap();
     let root = Location::from_path(folder.path()).unwrap().as_prefix();
     let (store, prefix) = stores.open(&root).unwrap();
     Subject {
@@ -63,7 +65,7 @@ pub(crate) fn local() -> Subject {
 }
 
 pub(crate) fn s3(config: S3Config, bucket: &str, prefix: &str) -> Subject {
-    let stores = Stores::new(Config { s3: config }).unwrap();
+    let stores = Stores::new(StoreConfig { s3: config }).unwrap();
     let (store, prefix) = stores.open(&Location::s3(bucket, prefix).unwrap()).unwrap();
     Subject {
         store,
@@ -112,7 +114,7 @@ async fn create_bucket(config: &S3Config, bucket: &str) {
         .force_path_style(true)
         .credentials_provider(Credentials::new(access, secret, None, None, "test"));
     let client = aws_sdk_s3::Client::from_conf(client.build());
-    // It may exist already; if it does not, the tests will say so.
+    // It may exist already. If the creation failed, the tests fail.
     let _ = client.create_bucket().bucket(bucket).send().await;
 }
 
@@ -137,24 +139,24 @@ macro_rules! suite {
 }
 
 suite! {
-    what_is_written_is_read,
+    a_written_object_is_read_back,
     ranges_end_with_the_object,
-    a_changed_object_is_not_read_on,
-    what_is_missing_is_not_found,
+    a_read_of_a_changed_object_fails,
+    a_missing_object_is_not_found,
     get_has_a_limit,
     if_absent_never_overwrites,
     if_match_overwrites_one_version_only,
-    of_many_if_absent_one_wins,
-    of_many_if_match_one_wins,
-    deleting_twice_is_a_success,
-    listings_go_on_past_a_page,
-    a_prefix_is_the_beginning_of_a_key,
-    any_key_is_kept_or_refused,
-    metadata_comes_back,
-    the_probe_tells_the_truth_and_cleans_up,
+    one_of_many_if_absent_writes_succeeds,
+    one_of_many_if_match_writes_succeeds,
+    a_second_delete_succeeds,
+    listings_have_more_than_one_page,
+    a_prefix_may_end_within_a_name,
+    any_key_is_stored_or_refused,
+    metadata_is_read_back,
+    the_probe_is_right_and_cleans_up,
 }
 
-async fn what_is_written_is_read(s: Subject) {
+async fn a_written_object_is_read_back(s: Subject) {
     let key = s.key("deep/er/object.json");
     for body in ["", "short", &"long ".repeat(100_000)] {
         let etag = s.write(&key, body).await;
@@ -185,23 +187,23 @@ async fn ranges_end_with_the_object(s: Subject) {
     assert_eq!(s.store.read(&empty, 0..10, &etag).await.unwrap(), "");
 }
 
-async fn a_changed_object_is_not_read_on(s: Subject) {
+async fn a_read_of_a_changed_object_fails(s: Subject) {
     let key = s.key("changing");
     let etag = s.write(&key, "the first version").await;
     assert_eq!(s.store.read(&key, 0..3, &etag).await.unwrap(), "the");
     s.write(&key, "the other version").await;
     let error = s.store.read(&key, 3..9, &etag).await.unwrap_err();
-    assert_eq!(error.kind, Kind::Changed, "{error}");
-    // Nor is the end of a shorter one taken for the end of the first.
+    assert_eq!(error.kind, ErrorKind::Changed, "{error}");
+    // The end of a shorter version is not the end of the first one.
     s.write(&key, "short").await;
     let error = s.store.read(&key, 9..12, &etag).await.unwrap_err();
-    assert_eq!(error.kind, Kind::Changed, "{error}");
+    assert_eq!(error.kind, ErrorKind::Changed, "{error}");
     s.store.delete(&key).await.unwrap();
     let error = s.store.read(&key, 3..9, &etag).await.unwrap_err();
-    assert_eq!(error.kind, Kind::NotFound, "{error}");
+    assert_eq!(error.kind, ErrorKind::NotFound, "{error}");
 }
 
-async fn what_is_missing_is_not_found(s: Subject) {
+async fn a_missing_object_is_not_found(s: Subject) {
     let key = s.key("nowhere/to be found");
     let etag = "00000000000000000000000000000000";
     let errors = [
@@ -210,12 +212,12 @@ async fn what_is_missing_is_not_found(s: Subject) {
         s.store.read(&key, 0..1, etag).await.unwrap_err(),
     ];
     for error in errors {
-        assert_eq!(error.kind, Kind::NotFound, "{error}");
+        assert_eq!(error.kind, ErrorKind::NotFound, "{error}");
         assert!(error.uri.contains("nowhere"), "{error}");
         assert!(!error.is_transient());
     }
     assert_eq!(s.listed(&key).await, []);
-    assert_eq!(s.store.head("").await.unwrap_err().kind, Kind::Invalid);
+    assert_eq!(s.store.head("").await.unwrap_err().kind, ErrorKind::Invalid);
 }
 
 async fn get_has_a_limit(s: Subject) {
@@ -223,14 +225,14 @@ async fn get_has_a_limit(s: Subject) {
     s.write(&key, "0123456789").await;
     assert_eq!(s.store.get(&key, 10).await.unwrap().1, "0123456789");
     let error = s.store.get(&key, 9).await.unwrap_err();
-    assert_eq!(error.kind, Kind::TooLarge, "{error}");
+    assert_eq!(error.kind, ErrorKind::TooLarge, "{error}");
 }
 
 async fn if_absent_never_overwrites(s: Subject) {
     let key = s.key("once");
     s.put(&key, "first", Condition::IfAbsent).await.unwrap();
     let error = s.put(&key, "second", Condition::IfAbsent).await.unwrap_err();
-    assert_eq!(error.kind, Kind::Precondition, "{error}");
+    assert_eq!(error.kind, ErrorKind::Precondition, "{error}");
     assert_eq!(s.body(&key).await, "first");
     s.store.delete(&key).await.unwrap();
     s.put(&key, "third", Condition::IfAbsent).await.unwrap();
@@ -245,14 +247,15 @@ async fn if_match_overwrites_one_version_only(s: Subject) {
     let second = s.put(&key, "second", Condition::IfMatch(first.clone())).await.unwrap();
     assert_ne!(first, second);
     let error = s.put(&key, "third", Condition::IfMatch(first)).await.unwrap_err();
-    assert_eq!(error.kind, Kind::Precondition, "{error}");
+    assert_eq!(error.kind, ErrorKind::Precondition, "{error}");
     assert_eq!(s.body(&key).await, "second");
     s.store.delete(&key).await.unwrap();
     let error = s.put(&key, "fourth", Condition::IfMatch(second)).await.unwrap_err();
-    assert_eq!(error.kind, Kind::Precondition, "{error}");
+    assert_eq!(error.kind, ErrorKind::Precondition, "{error}");
 }
 
-/// Writers at the same time under the same condition; exactly one may win, and its body stands.
+/// Writes many times at once under the same condition. Exactly one write succeeds, and the object
+/// has its body.
 async fn race(s: &Subject, key: &str, condition: Condition) {
     let writers = join_all((0..16).map(|i| {
         let (store, key, condition) = (s.store.clone(), key.to_owned(), condition.clone());
@@ -265,20 +268,20 @@ async fn race(s: &Subject, key: &str, condition: Condition) {
     for outcome in writers.await {
         match outcome.unwrap() {
             (i, Ok(_)) => winners.push(i),
-            (_, Err(error)) => assert_eq!(error.kind, Kind::Precondition, "{error}"),
+            (_, Err(error)) => assert_eq!(error.kind, ErrorKind::Precondition, "{error}"),
         }
     }
     assert_eq!(winners.len(), 1, "{winners:?}");
     assert_eq!(s.body(key).await, format!("writer {}", winners[0]));
 }
 
-async fn of_many_if_absent_one_wins(s: Subject) {
+async fn one_of_many_if_absent_writes_succeeds(s: Subject) {
     for round in 0..5 {
         race(&s, &s.key(&format!("race/{round}")), Condition::IfAbsent).await;
     }
 }
 
-async fn of_many_if_match_one_wins(s: Subject) {
+async fn one_of_many_if_match_writes_succeeds(s: Subject) {
     if !s.has_if_match {
         return;
     }
@@ -289,16 +292,16 @@ async fn of_many_if_match_one_wins(s: Subject) {
     }
 }
 
-async fn deleting_twice_is_a_success(s: Subject) {
+async fn a_second_delete_succeeds(s: Subject) {
     let key = s.key("folder/object");
     s.write(&key, "x").await;
     s.store.delete(&key).await.unwrap();
-    assert_eq!(s.store.head(&key).await.unwrap_err().kind, Kind::NotFound);
+    assert_eq!(s.store.head(&key).await.unwrap_err().kind, ErrorKind::NotFound);
     s.store.delete(&key).await.unwrap();
     s.store.delete(&s.key("never/was")).await.unwrap();
 }
 
-async fn listings_go_on_past_a_page(s: Subject) {
+async fn listings_have_more_than_one_page(s: Subject) {
     let keys: Vec<_> = (0..1234).map(|i| s.key(&format!("{}/{i:04}", i % 7))).collect();
     let writes = futures::stream::iter(&keys).map(|key| s.write(key, "x"));
     writes.buffer_unordered(16).for_each(|_| async {}).await;
@@ -308,11 +311,11 @@ async fn listings_go_on_past_a_page(s: Subject) {
     assert!(listed.iter().map(|meta| &meta.key).eq(&sorted), "{} of 1234", listed.len());
     let head = s.store.head(&sorted[777]).await.unwrap();
     assert_eq!(listed[777], ObjectMeta { metadata: BTreeMap::new(), ..head });
-    // Nobody need take all of it.
+    // A listing may be dropped before its end.
     assert_eq!(s.store.list(&s.prefix).take(3).count().await, 3);
 }
 
-async fn a_prefix_is_the_beginning_of_a_key(s: Subject) {
+async fn a_prefix_may_end_within_a_name(s: Subject) {
     for name in ["r/a", "r/ab/c", "r/b", "ra", "s"] {
         s.write(&s.key(name), "x").await;
     }
@@ -326,7 +329,7 @@ async fn a_prefix_is_the_beginning_of_a_key(s: Subject) {
     assert_eq!(names("s/").await, [""; 0]);
 }
 
-async fn any_key_is_kept_or_refused(s: Subject) {
+async fn any_key_is_stored_or_refused(s: Subject) {
     let paths = [
         "with space.wav",
         " both ends ",
@@ -341,9 +344,9 @@ async fn any_key_is_kept_or_refused(s: Subject) {
         "..hidden/...",
         "-dash/--",
     ];
-    // Where keys are paths, these would be other files than they say, or files elsewhere.
+    // If keys are paths, these would name other files, or files outside of the root.
     let not_paths = ["../up", "a/../b", "a/./b", "..", "/leading", "two//slashes", "trailing/"];
-    let keep = async |name: &str| {
+    let round_trip = async |name: &str| {
         let key = s.key(name);
         let etag = s.write(&key, name).await;
         assert_eq!(s.store.head(&key).await.unwrap().etag, etag, "{name:?}");
@@ -355,32 +358,32 @@ async fn any_key_is_kept_or_refused(s: Subject) {
         );
         key
     };
-    let mut kept = Vec::new();
+    let mut stored = Vec::new();
     for name in paths {
-        kept.push(keep(name).await);
+        stored.push(round_trip(name).await);
     }
     for name in not_paths {
         if s.any_key {
-            kept.push(keep(name).await);
+            stored.push(round_trip(name).await);
             continue;
         }
         let key = s.key(name);
-        assert_eq!(s.store.head(&key).await.unwrap_err().kind, Kind::Invalid, "{name:?}");
-        assert_eq!(s.store.delete(&key).await.unwrap_err().kind, Kind::Invalid, "{name:?}");
+        assert_eq!(s.store.head(&key).await.unwrap_err().kind, ErrorKind::Invalid, "{name:?}");
+        assert_eq!(s.store.delete(&key).await.unwrap_err().kind, ErrorKind::Invalid, "{name:?}");
         let error = s.put(&key, "x", Condition::Always).await.unwrap_err();
-        assert_eq!(error.kind, Kind::Invalid, "{name:?}");
+        assert_eq!(error.kind, ErrorKind::Invalid, "{name:?}");
         assert!(!error.to_string().contains('\n'));
     }
-    kept.sort_unstable();
+    stored.sort_unstable();
     let listed = s.listed(&s.prefix).await;
-    assert_eq!(listed.iter().map(|meta| meta.key.as_str()).collect::<Vec<_>>(), kept);
-    for key in kept {
+    assert_eq!(listed.iter().map(|meta| meta.key.as_str()).collect::<Vec<_>>(), stored);
+    for key in stored {
         s.store.delete(&key).await.unwrap();
     }
     assert_eq!(s.listed(&s.prefix).await, []);
 }
 
-async fn metadata_comes_back(s: Subject) {
+async fn metadata_is_read_back(s: Subject) {
     let key = s.key("described");
     let metadata = BTreeMap::from([
         ("fingerprint".to_owned(), "0123456789abcdef".to_owned()),
@@ -396,7 +399,7 @@ async fn metadata_comes_back(s: Subject) {
     let mut kept = s.store.head(&key).await.unwrap().metadata;
     assert_eq!(kept, s.store.get(&key, 10).await.unwrap().0.metadata);
     if s.keeps_metadata {
-        // A header without a value is dropped by some servers.
+        // Some servers drop a header without a value.
         kept.entry("empty".into()).or_default();
         assert_eq!(kept, metadata);
     } else {
@@ -404,9 +407,9 @@ async fn metadata_comes_back(s: Subject) {
     }
 }
 
-async fn the_probe_tells_the_truth_and_cleans_up(s: Subject) {
-    let seen = s.store.probe(&s.prefix).await.unwrap();
-    assert!(seen.if_absent);
-    assert_eq!(seen.if_match, s.has_if_match);
+async fn the_probe_is_right_and_cleans_up(s: Subject) {
+    let capabilities = s.store.probe(&s.prefix).await.unwrap();
+    assert!(capabilities.if_absent);
+    assert_eq!(capabilities.if_match, s.has_if_match);
     assert_eq!(s.listed(&s.prefix).await, []);
 }

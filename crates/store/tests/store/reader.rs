@@ -1,4 +1,5 @@
-//! The reader over a store in memory that fails, changes and answers in pieces when told to.
+//! The reader on a store in memory that fails, changes its object and sends short responses on
+//! request.
 
 use std::{
     io::{self, Read, Seek, SeekFrom},
@@ -13,16 +14,16 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use store::{Error, Kind, ObjectMeta, PutOptions, ReadAhead, Reader, Store};
+use store::{Error, ErrorKind, ObjectMeta, PutOptions, ReadAhead, Reader, Store};
 use tokio::runtime::Handle;
 
 #[derive(Debug)]
 struct Fake {
     body: Bytes,
-    /// Failures of the next requests, the last one first.
-    failures: Mutex<Vec<Kind>>,
-    /// At most so many bytes in an answer.
-    piece: u64,
+    /// Failures of the next requests, in reverse order.
+    failures: Mutex<Vec<ErrorKind>>,
+    /// Limit for the bytes of a response.
+    max_response: u64,
     changed: AtomicBool,
     requests: Mutex<Vec<Range<u64>>>,
 }
@@ -33,7 +34,7 @@ impl Fake {
         Self {
             body,
             failures: Mutex::default(),
-            piece: u64::MAX,
+            max_response: u64::MAX,
             changed: AtomicBool::new(false),
             requests: Mutex::default(),
         }
@@ -59,12 +60,12 @@ impl Store for Fake {
         assert_eq!((key, etag), ("k", "v1"));
         self.requests.lock().unwrap().push(range.clone());
         if let Some(kind) = self.failures.lock().unwrap().pop() {
-            return Err(Error::new(kind, "read", key, "as told"));
+            return Err(Error::new(kind, "read", key, "injected failure"));
         }
         if self.changed.load(Ordering::SeqCst) {
-            return Err(Error::new(Kind::Changed, "read", key, "another version"));
+            return Err(Error::new(ErrorKind::Changed, "read", key, "another version"));
         }
-        let end = range.end.min(range.start.saturating_add(self.piece));
+        let end = range.end.min(range.start.saturating_add(self.max_response));
         Ok(self.body.slice(range.start as usize..end as usize))
     }
 
@@ -85,8 +86,12 @@ impl Store for Fake {
     }
 }
 
-const SMALL: ReadAhead =
-    ReadAhead { first: 100, largest: 400, attempts: 4, pause: Duration::from_millis(1) };
+const SMALL: ReadAhead = ReadAhead {
+    first_bytes: 100,
+    max_bytes: 400,
+    attempts: 4,
+    min_delay: Duration::from_millis(1),
+};
 
 /// Runs `body` on a thread that may block, with a reader over `fake`.
 async fn with_reader<T: Send + 'static>(
@@ -94,16 +99,19 @@ async fn with_reader<T: Send + 'static>(
     body: impl FnOnce(Reader, Arc<Fake>) -> T + Send + 'static,
 ) -> T {
     let fake = Arc::new(fake);
-    let reader = Reader::with(fake.clone(), fake.meta(), Handle::current(), SMALL);
+    let reader = Reader::with_read_ahead(fake.clone(), fake.meta(), Handle::current(), SMALL);
     tokio::task::spawn_blocking(move || body(reader, fake)).await.unwrap()
 }
 
 fn store_error(error: &io::Error) -> &Error {
-    error.get_ref().and_then(|inner| inner.downcast_ref()).expect("a store::Error inside")
+    error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref())
+        .expect("the io::Error contains a store::Error")
 }
 
 #[tokio::test]
-async fn reads_all_of_it_in_growing_requests() {
+async fn the_whole_object_is_read_in_growing_requests() {
     with_reader(Fake::new(2000), |mut reader, fake| {
         let mut body = Vec::new();
         reader.read_to_end(&mut body).unwrap();
@@ -120,8 +128,8 @@ async fn never_holds_more_than_two_windows() {
         let mut byte = [0];
         for position in 0..5000_u64 {
             reader.read_exact(&mut byte).unwrap();
-            let asked = fake.requests().last().unwrap().end;
-            assert!(asked <= position + 2 * SMALL.largest, "{asked} at {position}");
+            let requested = fake.requests().last().unwrap().end;
+            assert!(requested <= position + 2 * SMALL.max_bytes, "{requested} at {position}");
         }
     })
     .await;
@@ -173,11 +181,11 @@ async fn seeks_within_the_window_are_free() {
             reader.seek(SeekFrom::Start(position)).unwrap();
             reader.read_exact(&mut ten).unwrap();
         }
-        // A look at the end and back, as for an MP4's index, fetches nothing else.
+        // A seek to the end and back, as for an MP4's index, sends no request.
         reader.seek(SeekFrom::End(0)).unwrap();
         reader.seek(SeekFrom::Start(3)).unwrap();
         reader.read_exact(&mut ten).unwrap();
-        // Time for a request that should not be under way.
+        // Time for a request that must not happen.
         std::thread::sleep(Duration::from_millis(20));
         assert_eq!(fake.requests().len(), 1);
         reader.seek(SeekFrom::Start(1500)).unwrap();
@@ -188,9 +196,9 @@ async fn seeks_within_the_window_are_free() {
 }
 
 #[tokio::test]
-async fn passing_failures_do_not_show() {
+async fn transient_failures_are_retried() {
     let fake = Fake::new(500);
-    *fake.failures.lock().unwrap() = vec![Kind::Unavailable; 3];
+    *fake.failures.lock().unwrap() = vec![ErrorKind::Unavailable; 3];
     with_reader(fake, |mut reader, fake| {
         let mut body = Vec::new();
         reader.read_to_end(&mut body).unwrap();
@@ -200,24 +208,24 @@ async fn passing_failures_do_not_show() {
 }
 
 #[tokio::test]
-async fn failures_that_stay_surface_after_the_last_attempt() {
+async fn a_persistent_failure_is_returned_after_the_last_attempt() {
     let fake = Fake::new(500);
-    *fake.failures.lock().unwrap() = vec![Kind::Unavailable; 4];
+    *fake.failures.lock().unwrap() = vec![ErrorKind::Unavailable; 4];
     with_reader(fake, |mut reader, fake| {
         let error = reader.read(&mut [0; 10]).unwrap_err();
-        assert_eq!(store_error(&error).kind, Kind::Unavailable);
+        assert_eq!(store_error(&error).kind, ErrorKind::Unavailable);
         assert!(store_error(&error).message.contains("4 attempts"), "{error}");
         assert!(error.kind() != io::ErrorKind::Interrupted);
         assert_eq!(fake.requests().len(), 4);
-        // The next one may try anew.
+        // The next read starts over.
         reader.read_exact(&mut [0; 500]).unwrap();
     })
     .await;
 }
 
 #[tokio::test]
-async fn what_will_not_pass_is_not_tried_again() {
-    for kind in [Kind::Denied, Kind::NotFound, Kind::Changed, Kind::Other] {
+async fn permanent_failures_are_not_retried() {
+    for kind in [ErrorKind::Denied, ErrorKind::NotFound, ErrorKind::Changed, ErrorKind::Other] {
         let fake = Fake::new(500);
         *fake.failures.lock().unwrap() = vec![kind];
         with_reader(fake, move |mut reader, fake| {
@@ -230,27 +238,27 @@ async fn what_will_not_pass_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn a_change_in_between_is_an_error_and_not_an_end() {
+async fn a_change_between_reads_is_an_error() {
     with_reader(Fake::new(5000), |mut reader, fake| {
         reader.read_exact(&mut [0; 40]).unwrap();
         fake.changed.store(true, Ordering::SeqCst);
         let mut rest = Vec::new();
         let error = reader.read_to_end(&mut rest).unwrap_err();
-        assert_eq!(store_error(&error).kind, Kind::Changed);
+        assert_eq!(store_error(&error).kind, ErrorKind::Changed);
         assert_eq!(rest, fake.body[40..100]);
     })
     .await;
 }
 
 #[tokio::test]
-async fn answers_in_pieces_are_put_together() {
-    for piece in [1, 7, 99, 100, 101] {
-        let fake = Fake { piece, ..Fake::new(777) };
+async fn short_responses_are_joined() {
+    for max_response in [1, 7, 99, 100, 101] {
+        let fake = Fake { max_response, ..Fake::new(777) };
         with_reader(fake, |mut reader, fake| {
             let mut body = Vec::new();
             reader.read_to_end(&mut body).unwrap();
             assert!(body == fake.body);
-            // Into what is being fetched ahead, but past the piece that comes of it.
+            // To a position in the pending request, but after the end of its response.
             reader.seek(SeekFrom::Start(0)).unwrap();
             reader.read_exact(&mut [0; 90]).unwrap();
             reader.seek(SeekFrom::Current(150)).unwrap();
@@ -263,18 +271,18 @@ async fn answers_in_pieces_are_put_together() {
 }
 
 #[tokio::test]
-async fn answers_with_nothing_are_failures() {
-    let fake = Fake { piece: 0, ..Fake::new(777) };
+async fn empty_responses_are_failures() {
+    let fake = Fake { max_response: 0, ..Fake::new(777) };
     with_reader(fake, |mut reader, fake| {
         let error = reader.read(&mut [0; 10]).unwrap_err();
-        assert_eq!(store_error(&error).kind, Kind::Unavailable);
+        assert_eq!(store_error(&error).kind, ErrorKind::Unavailable);
         assert_eq!(fake.requests().len(), 4);
     })
     .await;
 }
 
 #[tokio::test]
-async fn an_empty_object_is_never_asked_for() {
+async fn an_empty_object_is_never_requested() {
     with_reader(Fake::new(0), |mut reader, fake| {
         assert_eq!(reader.read(&mut [0; 10]).unwrap(), 0);
         assert_eq!(reader.seek(SeekFrom::Start(10)).unwrap(), 10);
@@ -287,17 +295,18 @@ async fn an_empty_object_is_never_asked_for() {
 }
 
 #[test]
-fn a_runtime_that_is_gone_is_an_error() {
+fn a_stopped_runtime_is_an_error() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let fake = Arc::new(Fake::new(500));
-    let mut reader = Reader::with(fake.clone(), fake.meta(), runtime.handle().clone(), SMALL);
+    let mut reader =
+        Reader::with_read_ahead(fake.clone(), fake.meta(), runtime.handle().clone(), SMALL);
     drop(runtime);
     let error = reader.read(&mut [0; 10]).unwrap_err();
-    assert_eq!(store_error(&error).kind, Kind::Unavailable);
+    assert_eq!(store_error(&error).kind, ErrorKind::Unavailable);
 }
 
 #[test]
-fn a_reader_can_go_to_any_thread() {
+fn a_reader_can_be_sent_to_any_thread() {
     fn any_thread<T: Send + Sync + 'static>() {}
     any_thread::<Reader>();
 }

@@ -1,5 +1,6 @@
-//! An S3 server in this process: `s3s` for the protocol and the signatures, a map for the objects.
-//! It holds any key, is atomic, and can be made to fail and to ignore conditions as some servers do.
+//! An S3 server in this process: `s3s` implements the protocol and the signatures, a map holds the
+//! objects. It accepts any key, its writes are atomic, and it fails or ignores conditions on
+//! request, as some servers do.
 
 use std::{
     collections::{BTreeMap, VecDeque, hash_map::DefaultHasher},
@@ -24,7 +25,7 @@ pub(crate) const ACCESS_KEY: &str = "AKtest";
 pub(crate) const SECRET_KEY: &str = "SKtest-secret";
 pub(crate) const BUCKET: &str = "bucket";
 
-/// A running server; it ends with the runtime.
+/// A running server. It stops with the runtime.
 #[derive(Clone)]
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
@@ -34,14 +35,14 @@ pub(crate) struct Server {
 #[derive(Default)]
 pub(crate) struct State {
     objects: BTreeMap<String, Object>,
-    /// Answers to the next requests.
+    /// Errors for the next requests.
     pub(crate) failures: VecDeque<S3ErrorCode>,
-    /// Overwrites whatever the request says.
+    /// Whether writes ignore `If-None-Match` and `If-Match`.
     pub(crate) ignores_write_conditions: bool,
-    /// Has no `If-Match` on writes: it holds for no object.
+    /// Whether `If-Match` never holds on writes.
     pub(crate) refuses_if_match: bool,
     pub(crate) ignores_read_conditions: bool,
-    /// Always sends the whole object.
+    /// Whether reads always return the whole object.
     pub(crate) ignores_ranges: bool,
     pub(crate) requests: usize,
 }
@@ -176,15 +177,15 @@ impl S3 for Server {
             content_type: input.content_type,
         };
         let mut state = self.admit(&input.bucket)?;
-        let standing = state.objects.get(&input.key).map(Object::etag);
+        let current = state.objects.get(&input.key).map(Object::etag);
         if !state.ignores_write_conditions {
-            if input.if_none_match.is_some() && standing.is_some() {
+            if input.if_none_match.is_some() && current.is_some() {
                 return Err(s3_error!(PreconditionFailed));
             }
             if let Some(ETagCondition::ETag(etag)) = input.if_match {
-                match standing {
+                match current {
                     None => return Err(s3_error!(NoSuchKey)),
-                    Some(standing) if standing != etag || state.refuses_if_match => {
+                    Some(current) if current != etag || state.refuses_if_match => {
                         return Err(s3_error!(PreconditionFailed));
                     }
                     Some(_) => {}
@@ -243,7 +244,7 @@ impl S3 for Server {
     }
 }
 
-/// As Amazon does it in listings: a space becomes `+`.
+/// Encodes a key as Amazon does in listings: a space becomes `+`.
 fn url_encoded(key: &str) -> String {
     let mut out = String::new();
     for byte in key.bytes() {

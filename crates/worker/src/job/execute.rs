@@ -6,7 +6,7 @@ use std::{
 };
 
 use job::{Failure, FailureCode};
-use speech::pipeline::{Control, Outcome};
+use speech::pipeline::{Outcome, Session};
 use store::{ReadAhead, Reader};
 use tokio::runtime::Handle;
 use transcript::{Processing, SCHEMA_VERSION, Source, Transcript};
@@ -22,12 +22,12 @@ use crate::{
 const READ_AHEAD: u64 = 2 << 20;
 
 /// Transcribes the recording of the plan, on a thread that may block.
-pub(crate) async fn execute(plan: &Plan, control: &Arc<Control>) -> Result<Transcript, Failure> {
+pub(crate) async fn execute(plan: &Plan, control: &Arc<Session>) -> Result<Transcript, Failure> {
     let (pipeline, control) = (Arc::clone(&plan.pipeline), Arc::clone(control));
     let (options, decoding) = (plan.options.clone(), plan.decoding.clone());
-    let read_ahead = ReadAhead { largest: READ_AHEAD, ..ReadAhead::default() };
+    let read_ahead = ReadAhead { max_bytes: READ_AHEAD, ..ReadAhead::default() };
     let source = Arc::clone(&plan.source);
-    let reader = Reader::with(source, plan.meta.clone(), Handle::current(), read_ahead);
+    let reader = Reader::with_read_ahead(source, plan.meta.clone(), Handle::current(), read_ahead);
     let span = tracing::Span::current();
     let work = tokio::task::spawn_blocking(move || {
         let _entered = span.enter();
@@ -41,7 +41,7 @@ pub(crate) async fn execute(plan: &Plan, control: &Arc<Control>) -> Result<Trans
     }
 }
 
-/// Puts the outcome together with what the plan knows of recording and models.
+/// Builds the transcript from the outcome and the plan.
 fn transcript(plan: &Plan, outcome: Outcome) -> Transcript {
     let recognizer = plan.pipeline.recognizer();
     let cpu_seconds = outcome.stages.iter().map(|stage| stage.seconds).sum::<f64>();

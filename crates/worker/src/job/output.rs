@@ -7,7 +7,8 @@ use std::{
 
 use bytes::Bytes;
 use job::{Failure, FailureCode};
-use store::{Capabilities, Condition, Kind, Location, PutOptions, Store};
+use location::Location;
+use store::{Capabilities, Condition, ErrorKind, PutOptions, Store};
 use transcript::{Format, Transcript};
 
 use crate::{
@@ -76,7 +77,7 @@ impl Output {
         let key = self.key(Format::Json);
         let meta = match self.store.head(&key).await {
             Ok(meta) => meta,
-            Err(error) if error.kind == Kind::NotFound => return Ok(ExistingOutput::Nothing),
+            Err(error) if error.kind == ErrorKind::NotFound => return Ok(ExistingOutput::Nothing),
             Err(error) => return Err(self.failed(&error)),
         };
         let field = |name: &str| meta.metadata.get(name).map(String::as_str);
@@ -88,8 +89,8 @@ impl Output {
             Ok(found) => found,
             Err(error) => {
                 return match error.kind {
-                    Kind::NotFound => Ok(ExistingOutput::Nothing),
-                    Kind::TooLarge => Ok(ExistingOutput::Stale(meta.etag)),
+                    ErrorKind::NotFound => Ok(ExistingOutput::Nothing),
+                    ErrorKind::TooLarge => Ok(ExistingOutput::Stale(meta.etag)),
                     _ => Err(self.failed(&error)),
                 };
             }
@@ -116,7 +117,7 @@ impl Output {
             match self.store.get(&self.key(format), MAX_TRANSCRIPT_BYTES).await {
                 Ok((_, body)) if body == transcript.render(format).as_bytes() => continue,
                 Ok(_) => {}
-                Err(error) if matches!(error.kind, Kind::NotFound | Kind::TooLarge) => {}
+                Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::TooLarge) => {}
                 Err(error) => return Err(self.failed(&error)),
             }
             self.put(transcript, format, Condition::Always).await.map_err(|e| self.failed(&e))?;
@@ -136,7 +137,7 @@ impl Output {
         }
         match self.put(transcript, Format::Json, condition).await {
             Ok(()) => Ok(Completed::Transcribed),
-            Err(error) if error.kind == Kind::Precondition => {
+            Err(error) if error.kind == ErrorKind::Precondition => {
                 // Another worker wrote meanwhile; that is fine if the transcript is the same.
                 let (fingerprint, etag) =
                     (&transcript.pipeline.fingerprint, &transcript.source.etag);

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use job::{Failure, FailureCode, Job};
+use location::Location;
 use speech::pipeline::{self, Pipeline};
-use store::{Location, ObjectMeta, Store};
+use store::{ObjectMeta, Store};
 
 use super::output::{ExistingOutput, Output};
 use crate::{
@@ -15,8 +16,8 @@ use crate::{
 /// A request that is possible, with everything that was found out about it.
 pub(crate) struct Plan {
     pub(crate) pipeline: Arc<Pipeline>,
-    pub(crate) options: pipeline::Options,
-    pub(crate) decoding: audio::Options,
+    pub(crate) options: pipeline::TranscribeOptions,
+    pub(crate) decoding: audio::DecodeOptions,
     pub(crate) fingerprint: String,
     /// URI of the recording.
     pub(crate) uri: String,
@@ -30,7 +31,8 @@ impl TranscriptionRequest {
     /// Returns the request of a job.
     pub(crate) fn from_job(job: &Job) -> Result<Self, Failure> {
         let location = |uri: &str| -> Result<Location, Failure> {
-            uri.parse().map_err(|error| output_failure(&error, &job.source))
+            let parsed = uri.parse::<Location>();
+            parsed.map_err(|error| output_failure(&error.into(), &job.source))
         };
         Ok(Self {
             output: Some(location(&job.output)?),
@@ -54,7 +56,7 @@ impl Transcriber {
             .map_err(|message| failure(FailureCode::ModelUnavailable, &uri, message))?;
         let options = request.options.clone();
         pipeline.check(&options).map_err(|error| failure_of(&error, &uri))?;
-        let decoding = audio::Options {
+        let decoding = audio::DecodeOptions {
             channels: request.channels.unwrap_or(self.decoding.channels),
             ..self.decoding.clone()
         };

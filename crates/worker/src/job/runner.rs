@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use job::{Failure, FailureCode, Job};
 use queue::{Lease, Message};
-use speech::pipeline::Control;
+use speech::pipeline::Session;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -87,7 +87,7 @@ impl JobRunner {
         let unrecorded = |error: store::Error| output_failure(&error, &job.source);
         let request = TranscriptionRequest::from_job(job)?;
         self.records.start(job).await.map_err(unrecorded)?;
-        let control = Arc::new(Control::default());
+        let control = Arc::new(Session::default());
         let work = self.transcriber.transcribe(&request, &control);
         let transcription = interruptible(work, &control, &self.interrupt).await?;
         let done = self.records.done(job, &transcription).await.map_err(unrecorded)?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use job::{Failure, FailureCode, FailureKind};
-use queue::Reason;
+use queue::DeadLetterReason;
 
 use crate::WorkerConfig;
 
@@ -12,14 +12,14 @@ use crate::WorkerConfig;
 pub(crate) enum Settlement {
     Ack,
     Retry(Duration),
-    DeadLetter(Reason),
+    DeadLetter(DeadLetterReason),
     Release,
 }
 
 impl Settlement {
     /// Gives the job up.
     pub(crate) fn dead_letter(code: FailureCode, detail: String) -> Self {
-        Self::DeadLetter(Reason { code: code.as_str().to_owned(), detail })
+        Self::DeadLetter(DeadLetterReason { code: code.as_str().to_owned(), detail })
     }
 }
 
@@ -97,7 +97,10 @@ mod tests {
     }
 
     fn dead(code: &str, detail: &str) -> Settlement {
-        Settlement::DeadLetter(Reason { code: code.to_owned(), detail: detail.to_owned() })
+        Settlement::DeadLetter(DeadLetterReason {
+            code: code.to_owned(),
+            detail: detail.to_owned(),
+        })
     }
 
     #[test]

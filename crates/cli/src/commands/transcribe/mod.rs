@@ -11,8 +11,8 @@ use std::{
 use app::{BuildOptions, Config};
 use futures::{StreamExt, TryStreamExt};
 use job::{Failure, FailureCode};
-use speech::pipeline::Control;
-use store::Location;
+use location::Location;
+use speech::pipeline::Session;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -107,7 +107,7 @@ struct Batch {
     /// Whether transcripts go to standard output, in the order of the recordings.
     ordered: bool,
     formats: BTreeSet<Format>,
-    options: speech::pipeline::Options,
+    options: speech::pipeline::TranscribeOptions,
     channels: Option<audio::ChannelMode>,
     summary: Mutex<Summary>,
     claims: Claims,
@@ -165,7 +165,7 @@ impl Batch {
         if self.stop.is_cancelled() {
             return None;
         }
-        let control = Arc::new(Control::default());
+        let control = Arc::new(Session::default());
         self.progress.begin(&control, item.size);
         let result = match self.claim(&item) {
             Ok(Claimed::Output(output)) => self.transcribe(&item, output, &control).await,
@@ -196,7 +196,7 @@ impl Batch {
         &self,
         item: &Item,
         output: Option<Location>,
-        control: &Arc<Control>,
+        control: &Arc<Session>,
     ) -> Result<Transcription, Failure> {
         let request = TranscriptionRequest {
             source: item.source.clone(),

@@ -112,7 +112,7 @@ impl Expansion for Attention {
         let op = ops::Attention {
             heads: self.heads,
             width: width.to_usize()?,
-            compute_type: ComputeType::Float,
+            compute_type: ComputeType::F32,
             qkv: [0, 1, 2].map(|input| ops::Columns { input, first: 0 }),
         };
         model.wire_node(prefix, op, inputs)

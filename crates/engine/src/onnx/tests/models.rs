@@ -12,7 +12,7 @@ fn encoders_of_models() {
     for (model, output) in
         [("paraformer", "/encoder/after_norm/Add_1"), ("sensevoice", "/encoder/tp_norm/Add_1")]
     {
-        let file = fixture(model, "model_quant").with_compute_type(ComputeType::Float);
+        let file = fixture(model, "model_quant").with_compute_type(ComputeType::F32);
         let inputs = [
             Input::new("speech", [1.into(), "frames".into(), 560.into()]),
             Input::full_length("speech_lengths", "frames"),

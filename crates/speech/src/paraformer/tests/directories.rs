@@ -7,7 +7,7 @@ use crate::{
     fixtures,
     funasr::Vocabulary,
     paraformer::Paraformer,
-    recognizer::{Error, Options, Precision, Recognizer},
+    recognizer::{Error, Precision, RecognizeOptions, Recognizer},
 };
 
 /// Makes a directory in FunASR's layout with one of the small models, then applies `change` to it.
@@ -31,7 +31,7 @@ fn directory(model: &str, change: impl Fn(&Path)) -> tempfile::TempDir {
 
 fn open(model: &str, change: impl Fn(&Path)) -> Result<Paraformer, String> {
     let directory = directory(model, change);
-    Paraformer::open(directory.path(), model, Precision::Auto).map_err(|error| error.to_string())
+    Paraformer::open(directory.path(), model, None).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn hotwords_change_the_recognition() {
     let samples = clip("01_phrase");
     let with = |words: &[&str]| {
         let hotwords = words.iter().map(|&word| word.to_owned()).collect();
-        seaco.recognize(&samples, &Options { hotwords, ..Options::default() })
+        seaco.recognize(&samples, &RecognizeOptions { hotwords, ..RecognizeOptions::default() })
     };
     let none = with(&[]).unwrap();
     assert_ne!(none, with(&["丂七", "hello"]).unwrap());
@@ -122,18 +122,18 @@ fn files_that_do_not_fit_fail_at_open() {
         fs::write(directory.join("model_quant.onnx"), quantized).unwrap();
     });
     let open = |precision| Paraformer::open(int8.path(), "x", precision);
-    open(Precision::Auto).map(drop).unwrap();
+    open(None).map(drop).unwrap();
     for (precision, name) in [(Precision::Bf16, "bf16"), (Precision::F32, "f32")] {
-        let message = open(precision).err().unwrap().to_string();
+        let message = open(Some(precision)).err().unwrap().to_string();
         assert!(
             message.contains(&format!("no model.onnx, whose floats {name} needs")),
             "{message}"
         );
     }
     fs::rename(int8.path().join("model_quant.onnx"), int8.path().join("model.onnx")).unwrap();
-    let message = open(Precision::Bf16).err().unwrap().to_string();
+    let message = open(Some(Precision::Bf16)).err().unwrap().to_string();
     assert!(message.contains("is already quantized"), "{message}");
-    assert_eq!(open(Precision::Int8).unwrap().description().precision, "int8");
+    assert_eq!(open(Some(Precision::Int8)).unwrap().description().precision, "int8");
 }
 
 #[test]
@@ -143,11 +143,11 @@ fn each_precision_has_its_own_digest() {
         let model = Paraformer::open(directory.path(), "x", precision).unwrap();
         (model.description().precision, model.description().digest.clone())
     };
-    let found = [Precision::Int8, Precision::Bf16, Precision::F32].map(open);
+    let found = [Precision::Int8, Precision::Bf16, Precision::F32].map(Some).map(open);
     assert_eq!(found.each_ref().map(|(name, _)| *name), ["int8", "bf16", "f32"]);
     let digests = found.each_ref().map(|(_, digest)| digest);
     assert!(digests[0] != digests[1] && digests[1] != digests[2] && digests[2] != digests[0]);
-    assert_eq!(open(Precision::Auto), found[0]);
+    assert_eq!(open(None), found[0]);
 }
 
 #[test]
@@ -168,7 +168,8 @@ fn a_nan_weight_fails_at_open() {
 
 #[test]
 fn both_layouts_give_the_same_recognition() {
-    let plain = Paraformer::open(directory("paraformer", |_| ()).path(), "f32", Precision::F32);
+    let plain =
+        Paraformer::open(directory("paraformer", |_| ()).path(), "f32", Some(Precision::F32));
     let plain = plain.unwrap();
     let sherpa = open("paraformer", |directory| {
         let mvn = fs::read_to_string(directory.join("am.mvn")).unwrap();
@@ -204,8 +205,8 @@ fn both_layouts_give_the_same_recognition() {
     assert_eq!(sherpa.description().precision, "int8");
     assert_eq!(sherpa.description().languages, plain.description().languages);
     let samples = clip("01_phrase");
-    let [a, b] =
-        [&plain, &sherpa].map(|model| model.recognize(&samples, &Options::default()).unwrap());
+    let [a, b] = [&plain, &sherpa]
+        .map(|model| model.recognize(&samples, &RecognizeOptions::default()).unwrap());
     assert_eq!(a, b);
     assert!(!a.hypotheses.is_empty());
 }

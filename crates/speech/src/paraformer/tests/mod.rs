@@ -7,7 +7,7 @@ mod words;
 
 use std::{fs, time::Duration};
 
-use audio::{Block, ChannelMode, Decoder, Limits, Options};
+use audio::{Block, ChannelMode, DecodeOptions, Decoder, Limits};
 
 use crate::fixtures;
 
@@ -22,7 +22,7 @@ fn clip(name: &str) -> Vec<f32> {
     let source = Box::new(fs::File::open(path).unwrap());
     let limits =
         Limits { max_bytes: 1 << 30, max_duration: Duration::from_secs(60), max_channels: 1 };
-    let options = Options { limits, channels: ChannelMode::Mix, allow_truncated: false };
+    let options = DecodeOptions { limits, channels: ChannelMode::Mix, allow_truncated: false };
     let mut decoder = Decoder::open(source, &options).unwrap();
     let (mut block, mut samples) = (Block::default(), Vec::new());
     while decoder.next_block(&mut block).unwrap() {

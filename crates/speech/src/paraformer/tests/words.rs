@@ -8,7 +8,7 @@ use super::clip;
 use crate::{
     fixtures,
     paraformer::Paraformer,
-    recognizer::{Error, Options, Precision, Recognition, Recognizer},
+    recognizer::{Error, Recognition, RecognizeOptions, Recognizer},
 };
 
 /// Output of `funasr_onnx`.
@@ -25,9 +25,8 @@ struct Reference {
 static EXPECTED: LazyLock<serde_json::Value> =
     LazyLock::new(|| fixtures::json("words/expected.json"));
 
-static WORDS: LazyLock<Paraformer> = LazyLock::new(|| {
-    Paraformer::open(&fixtures::path("words/model"), "words", Precision::Auto).unwrap()
-});
+static WORDS: LazyLock<Paraformer> =
+    LazyLock::new(|| Paraformer::open(&fixtures::path("words/model"), "words", None).unwrap());
 
 fn assert_agrees(recognition: &Recognition, expected: &serde_json::Value) {
     let expected: Reference = serde_json::from_value(expected.clone()).unwrap();
@@ -49,7 +48,7 @@ fn assert_agrees(recognition: &Recognition, expected: &serde_json::Value) {
 fn recognizes_words() {
     for name in ["01_phrase", "03_phrase", "05_phrase", "09_glued", "12_glued"] {
         let (samples, expected) = (clip(name), &EXPECTED[name]);
-        assert_agrees(&WORDS.recognize(&samples, &Options::default()).unwrap(), expected);
+        assert_agrees(&WORDS.recognize(&samples, &RecognizeOptions::default()).unwrap(), expected);
     }
 }
 
@@ -62,7 +61,7 @@ fn recognizes_the_segments_of_a_long_recording() {
         let [start, end]: [usize; 2] =
             serde_json::from_value(segment["milliseconds"].clone()).unwrap();
         let samples = &samples[start * 16..(end * 16).min(samples.len())];
-        assert_agrees(&WORDS.recognize(samples, &Options::default()).unwrap(), segment);
+        assert_agrees(&WORDS.recognize(samples, &RecognizeOptions::default()).unwrap(), segment);
     }
 }
 
@@ -72,7 +71,7 @@ fn recognizes_the_segments_of_a_long_recording() {
 fn locates_the_words() {
     for name in ["09_glued", "12_glued"] {
         let (samples, expected) = (clip(name), &EXPECTED[name]);
-        let found = WORDS.recognize(&samples, &Options::default()).unwrap();
+        let found = WORDS.recognize(&samples, &RecognizeOptions::default()).unwrap();
         let expected: Reference = serde_json::from_value(expected.clone()).unwrap();
         for (word, (text, start, end)) in found.hypotheses[0].words.iter().zip(&expected.words) {
             assert_eq!(&word.text, text);
@@ -84,7 +83,7 @@ fn locates_the_words() {
 
 #[test]
 fn accepts_short_and_unusual_audio() {
-    let options = Options::default();
+    let options = RecognizeOptions::default();
     let noise: Vec<f32> = (0..32_000).map(|i| ((i * 7919) % 1009) as f32 / 504.5 - 1.0).collect();
     for (samples, max_hypotheses) in [
         (vec![], 0),
@@ -110,7 +109,7 @@ fn accepts_short_and_unusual_audio() {
 fn recognizes_a_minute() {
     let samples = clip("long");
     let minute: Vec<f32> = samples.iter().copied().cycle().take(60 * 16_000).collect();
-    let found = WORDS.recognize(&minute, &Options::default()).unwrap();
+    let found = WORDS.recognize(&minute, &RecognizeOptions::default()).unwrap();
     assert!(found.hypotheses[0].words.len() > 60);
     assert_eq!(WORDS.max_seconds(), 60.0);
 }
@@ -122,7 +121,10 @@ fn describes_its_language_and_precision() {
         (description.precision, description.languages.as_slice()),
         ("int8", &["en".to_owned()][..])
     );
-    let language = |code: &str| Options { language: Some(code.into()), ..Options::default() };
+    let language = |code: &str| RecognizeOptions {
+        language: Some(code.into()),
+        ..RecognizeOptions::default()
+    };
     assert!(WORDS.recognize(&[], &language("en")).is_ok());
     assert!(matches!(WORDS.recognize(&[], &language("zh")), Err(Error::UnknownLanguage(_))));
 }

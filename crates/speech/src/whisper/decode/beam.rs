@@ -5,7 +5,7 @@ use kernels::scores::log_sum_exp;
 use super::{Candidate, Decoder, Rules, largest::largest, not_finite};
 use crate::recognizer::Error;
 
-/// How wide and how long to search, see `Settings`.
+/// Width and end of the search, see `WhisperOptions`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Width {
     pub(super) beams: usize,
@@ -13,7 +13,7 @@ pub(super) struct Width {
     pub(super) length_penalty: f32,
 }
 
-/// A hypothesis of the step before, and the token that may follow it.
+/// A hypothesis of the previous step with a token that may follow it.
 struct Extension {
     parent: usize,
     token: u32,
@@ -21,7 +21,7 @@ struct Extension {
     sum: f32,
 }
 
-/// The best hypothesis of at most `limit` tokens. `logits` as in `sample`.
+/// Returns the best hypothesis of at most `limit` tokens. `logits` as in `sample`.
 pub(super) fn beam_search(
     decoder: &mut impl Decoder,
     logits: &mut Vec<f32>,
@@ -36,7 +36,8 @@ pub(super) fn beam_search(
     let mut extensions = Vec::new();
 
     for step in 0..limit {
-        // Twice as many as there are beams: if half of them end here, the others go on.
+        // Take twice as many extensions as there are beams, so that enough are left to continue
+        // with if some of them end here.
         extend(&beams, logits, vocabulary, rules, width.beams * 2, &mut extensions);
         let last_step = step + 1 == limit;
         let ends = |extension: &Extension| extension.token == rules.end_of_text;
@@ -78,7 +79,7 @@ pub(super) fn beam_search(
     }
     finished
         .into_iter()
-        // The first of equals, as the search came upon it.
+        // Of equal scores, the first one found is taken.
         .reduce(|best, other| {
             let better = other.score(width.length_penalty) > best.score(width.length_penalty);
             if better { other } else { best }
@@ -86,7 +87,7 @@ pub(super) fn beam_search(
         .ok_or_else(not_finite)
 }
 
-/// The `count` likeliest ways to go on, best first.
+/// Finds the `count` most probable extensions of all beams, best first.
 fn extend(
     beams: &[Candidate],
     logits: &mut [f32],
@@ -100,7 +101,7 @@ fn extend(
     for (parent, (beam, row)) in beams.iter().zip(logits.chunks_exact_mut(vocabulary)).enumerate() {
         rules.apply(&beam.tokens, row);
         let normalizer = log_sum_exp(row);
-        // A row with a score that is no number leads nowhere; without any other the search fails.
+        // A row that contains NaN ends its beam. If all rows do, the search fails.
         if normalizer.is_nan() {
             continue;
         }
@@ -128,7 +129,7 @@ mod tests {
         Width { beams, patience: 1.0, length_penalty: 1.0 }
     }
 
-    /// The likelier first word leads into a wide choice, the other one to a sure end.
+    /// The more probable first word is followed by many alternatives, the other by a certain end.
     fn garden_path(history: &[u32]) -> Vec<(u32, f32)> {
         match history {
             [] => vec![(20, 1.0)],
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn sees_past_what_greedy_search_falls_for() {
+    fn finds_a_better_hypothesis_than_greedy_search() {
         let mut decoder = Script::new(garden_path);
         let mut logits = decoder.first();
         let greedy = sample(&mut decoder, &mut logits, &script::rules(), 0.0, 1, 50, 0).unwrap();
@@ -158,9 +159,9 @@ mod tests {
         }
     }
 
-    /// Against all sequences there are, for a beam wide enough to hold them.
+    /// Compares with all possible sequences, for a beam wide enough to hold them.
     #[test]
-    fn a_wide_beam_finds_the_best_of_all() {
+    fn a_wide_beam_finds_the_best_sequence() {
         fn choices(history: &[u32]) -> Vec<(u32, f32)> {
             match history {
                 [] => vec![(20, 0.7), (21, 0.3)],
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_finishes_what_is_open() {
+    fn the_limit_ends_open_hypotheses() {
         let mut decoder = Script::new(|history| match history {
             [] => vec![(20, 1.0)],
             _ => vec![(1, 0.7), (2, 0.3)],
@@ -229,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn scores_that_are_not_numbers_are_an_error() {
+    fn nan_scores_are_an_error() {
         let mut decoder = Script::new(|_| vec![]);
         let mut logits = vec![f32::NAN; script::VOCABULARY];
         let found = beam_search(&mut decoder, &mut logits, &script::rules(), width(2), 5);

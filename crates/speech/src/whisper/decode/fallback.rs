@@ -1,4 +1,4 @@
-//! Decodes one window, again at higher temperatures while the result is doubtful.
+//! Decodes one window, and repeats it at higher temperatures while the result is rejected.
 
 use std::io::Write;
 
@@ -10,20 +10,21 @@ use super::{
     probability,
     sample::sample,
 };
-use crate::{recognizer::Error, whisper::settings::Settings};
+use crate::{recognizer::Error, whisper::options::WhisperOptions};
 
-/// What decoding needs besides a decoder. Follows faster-whisper's `generate_with_fallback`.
+/// Parameters of decoding. Follows faster-whisper's `generate_with_fallback`.
 pub(in crate::whisper) struct Decoding<'a> {
-    pub(in crate::whisper) settings: &'a Settings,
+    pub(in crate::whisper) options: &'a WhisperOptions,
     pub(in crate::whisper) rules: &'a Rules,
-    /// `<|nospeech|>`, for models that have it.
+    /// The token `<|nospeech|>`, for models that have it.
     pub(in crate::whisper) no_speech: Option<u32>,
-    /// Positions of the decoder.
+    /// Number of positions of the decoder.
     pub(in crate::whisper) text_context: usize,
+    /// Decodes tokens to text.
     pub(in crate::whisper) text: &'a dyn Fn(&[u32]) -> String,
 }
 
-/// One window decoded.
+/// Result of decoding one window at one temperature.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::whisper) struct Attempt {
     pub(in crate::whisper) candidate: Candidate,
@@ -34,8 +35,8 @@ pub(in crate::whisper) struct Attempt {
 }
 
 impl Decoding<'_> {
-    /// `prompt` ends with the tokens from the start of the transcript on, of which there are
-    /// `header`. `start` lends a fresh decoder for each temperature.
+    /// Decodes one window. The last `header` tokens of `prompt` are those from the start of the
+    /// transcript on. `start` creates a decoder for each temperature.
     pub(in crate::whisper) fn decode<D: Decoder>(
         &self,
         start: impl Fn() -> D,
@@ -45,20 +46,20 @@ impl Decoding<'_> {
     ) -> Result<Attempt, Error> {
         let mut attempts: Vec<Attempt> = Vec::new();
         let mut logits = Vec::new();
-        for &temperature in &self.settings.temperatures {
+        for &temperature in &self.options.temperatures {
             let attempt =
                 self.attempt(&mut start(), prompt, header, temperature, seed, &mut logits)?;
-            if self.is_silence(&attempt) || !self.is_doubtful(&attempt) {
+            if self.is_silence(&attempt) || !self.is_rejected(&attempt) {
                 return Ok(attempt);
             }
             attempts.push(attempt);
         }
-        let temperature = self.settings.temperatures.last().copied().unwrap_or_default();
-        // None is good: the likeliest, if possible of those that are no loop.
-        let any_sound = attempts.iter().any(|attempt| !self.is_loop(attempt));
+        let temperature = self.options.temperatures.last().copied().unwrap_or_default();
+        // All attempts were rejected. Take the most probable one, if possible one without a loop.
+        let any_without_loop = attempts.iter().any(|attempt| !self.is_loop(attempt));
         attempts
             .into_iter()
-            .filter(|attempt| !any_sound || !self.is_loop(attempt))
+            .filter(|attempt| !any_without_loop || !self.is_loop(attempt))
             .reduce(|best, other| {
                 let better = other.mean_log_probability > best.mean_log_probability;
                 if better { other } else { best }
@@ -67,19 +68,20 @@ impl Decoding<'_> {
             .ok_or_else(|| Error::Network("no temperature to decode at".into()))
     }
 
-    /// Nobody speaks in this window, whatever its text says.
+    /// Returns whether the window is silent, whatever its text is.
     pub(in crate::whisper) fn is_silence(&self, attempt: &Attempt) -> bool {
-        attempt.no_speech_probability > self.settings.no_speech_threshold
-            && attempt.mean_log_probability < self.settings.log_probability_threshold
+        attempt.no_speech_probability > self.options.no_speech_threshold
+            && attempt.mean_log_probability < self.options.log_probability_threshold
     }
 
-    fn is_doubtful(&self, attempt: &Attempt) -> bool {
+    fn is_rejected(&self, attempt: &Attempt) -> bool {
         self.is_loop(attempt)
-            || attempt.mean_log_probability < self.settings.log_probability_threshold
+            || attempt.mean_log_probability < self.options.log_probability_threshold
     }
 
+    /// Returns whether the text repeats itself.
     fn is_loop(&self, attempt: &Attempt) -> bool {
-        attempt.compression_ratio > self.settings.compression_ratio_threshold
+        attempt.compression_ratio > self.options.compression_ratio_threshold
     }
 
     fn attempt(
@@ -91,7 +93,7 @@ impl Decoding<'_> {
         seed: u64,
         logits: &mut Vec<f32>,
     ) -> Result<Attempt, Error> {
-        // Up to and with the start of the transcript, where the no-speech token has its say.
+        // The probability of no speech is read after the start of the transcript.
         let (before, after) = prompt.split_at((prompt.len() + 1).saturating_sub(header));
         decoder.step(before, logits)?;
         let no_speech_probability =
@@ -102,12 +104,12 @@ impl Decoding<'_> {
 
         let context = self.text_context;
         let limit = self
-            .settings
+            .options
             .max_new_tokens
             .min(context / 2)
             .min(context.saturating_sub(prompt.len()))
             .max(1);
-        let Settings { beam_size, patience, length_penalty, best_of, .. } = *self.settings;
+        let WhisperOptions { beam_size, patience, length_penalty, best_of, .. } = *self.options;
         let candidate = if temperature > 0.0 || beam_size == 1 {
             sample(decoder, logits, self.rules, temperature, best_of, limit, seed)?
                 .into_iter()
@@ -130,7 +132,7 @@ impl Decoding<'_> {
     }
 }
 
-/// How many times smaller zlib makes `text`; 0 for none.
+/// Returns the factor by which zlib compresses `text`, or 0 if it is empty.
 fn compression_ratio(text: &str) -> f32 {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
     // Writing to a vector does not fail; if it did, the text would count as incompressible.
@@ -153,15 +155,16 @@ mod tests {
             .collect()
     }
 
-    /// Runs against `choices`, and also gives back how many decoders were started.
+    /// Decodes with `choices`. Returns the result, the number of decoders started, and whether the
+    /// window is silent.
     fn decode(
-        settings: &Settings,
+        options: &WhisperOptions,
         prompt: &[u32],
         choices: impl Fn(&[u32]) -> Vec<(u32, f32)>,
     ) -> (Attempt, usize, bool) {
         let rules = script::rules();
         let decoding = Decoding {
-            settings,
+            options,
             rules: &rules,
             no_speech: Some(script::NO_SPEECH),
             text_context: 100,
@@ -189,22 +192,22 @@ mod tests {
     }
 
     #[test]
-    fn a_sound_result_is_taken_at_once() {
+    fn a_good_result_is_accepted_at_once() {
         for beam_size in [1, 3] {
-            let settings = Settings { beam_size, ..Settings::default() };
-            let (attempt, started, silence) = decode(&settings, &[script::START], sure);
+            let options = WhisperOptions { beam_size, ..WhisperOptions::default() };
+            let (attempt, started, silence) = decode(&options, &[script::START], sure);
             assert_eq!(attempt.candidate.tokens, [20, 1, 2, 25]);
             assert_eq!((started, attempt.temperature, silence), (1, 0.0, false));
             assert!((attempt.no_speech_probability - 0.5).abs() < 1e-5);
             assert!(
                 attempt.mean_log_probability.abs() < 1e-4,
-                "probabilities are of what is allowed"
+                "probabilities are among the allowed tokens"
             );
         }
     }
 
     #[test]
-    fn no_speech_is_read_at_the_start_token_of_a_longer_prompt() {
+    fn no_speech_probability_is_read_at_the_start_token_of_a_longer_prompt() {
         let choices = |history: &[u32]| match history {
             [] => vec![(1, 0.25), (script::NO_SPEECH, 0.75)],
             [2, 3] => vec![(20, 1.0)],
@@ -213,25 +216,25 @@ mod tests {
             _ => vec![(END, 1.0)],
         };
         let prompt = [7, 8, script::START, 2, 3];
-        let (attempt, ..) = decode(&Settings::default(), &prompt, choices);
+        let (attempt, ..) = decode(&WhisperOptions::default(), &prompt, choices);
         assert_eq!(attempt.candidate.tokens, [20, 1, 25]);
         assert!((attempt.no_speech_probability - 0.75).abs() < 1e-5);
     }
 
     #[test]
-    fn a_loop_is_tried_again_until_it_breaks() {
-        // Greedy search never leaves 1 2 1 2; a sample ends sooner or later.
+    fn a_loop_is_retried_at_higher_temperatures() {
+        // Greedy search repeats 1 2 forever, while a sample ends at some point.
         let choices = |history: &[u32]| match history {
             [] => vec![(20, 1.0)],
             [.., 1] => vec![(2, 0.6), (25, 0.4)],
             [.., 25] => vec![(END, 1.0)],
             _ => vec![(1, 0.9), (3, 0.1)],
         };
-        let (attempt, started, _) = decode(&Settings::default(), &[script::START], choices);
+        let (attempt, started, _) = decode(&WhisperOptions::default(), &[script::START], choices);
         assert!(started > 1 && attempt.temperature > 0.0);
         assert!(attempt.compression_ratio <= 2.4, "{attempt:?}");
 
-        let only_greedy = Settings { temperatures: vec![0.0], ..Settings::default() };
+        let only_greedy = WhisperOptions { temperatures: vec![0.0], ..WhisperOptions::default() };
         let (attempt, started, _) = decode(&only_greedy, &[script::START], choices);
         assert!(started == 1 && attempt.compression_ratio > 2.4, "{attempt:?}");
     }
@@ -247,22 +250,24 @@ mod tests {
     }
 
     #[test]
-    fn an_unlikely_result_is_tried_at_every_temperature() {
-        let settings = Settings { log_probability_threshold: -0.5, ..Settings::default() };
-        let (attempt, started, silence) = decode(&settings, &[script::START], unsure(0.1));
+    fn an_improbable_result_is_retried_at_every_temperature() {
+        let options =
+            WhisperOptions { log_probability_threshold: -0.5, ..WhisperOptions::default() };
+        let (attempt, started, silence) = decode(&options, &[script::START], unsure(0.1));
         assert_eq!((started, silence), (6, false));
         assert_eq!(attempt.temperature, 1.0);
     }
 
     #[test]
-    fn an_unlikely_result_where_nobody_speaks_is_silence() {
-        let settings = Settings { log_probability_threshold: -0.5, ..Settings::default() };
-        let (_, started, silence) = decode(&settings, &[script::START], unsure(0.9));
+    fn an_improbable_result_without_speech_is_silence() {
+        let options =
+            WhisperOptions { log_probability_threshold: -0.5, ..WhisperOptions::default() };
+        let (_, started, silence) = decode(&options, &[script::START], unsure(0.9));
         assert_eq!((started, silence), (1, true));
     }
 
-    /// Numbers from Python: `len(text) / len(zlib.compress(text))`. Its zlib looks a little harder
-    /// for matches.
+    /// The expected values are Python's `len(text) / len(zlib.compress(text))`. Its zlib compresses a
+    /// little better.
     #[test]
     fn compression_ratio_is_nearly_pythons() {
         assert_eq!(compression_ratio(""), 0.0);

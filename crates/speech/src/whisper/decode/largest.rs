@@ -1,7 +1,7 @@
-//! What is chosen from one row of logits.
+//! The largest values of one row of logits.
 
-/// Adds the `count` largest numbers above `-inf` to `found`, best first, the first of equals
-/// before the others.
+/// Appends the indices and values of the `count` largest numbers above `-inf` to `found`, in
+/// descending order. Equal numbers keep their order.
 pub(super) fn largest(values: &[f32], count: usize, found: &mut Vec<(usize, f32)>) {
     let begin = found.len();
     let mut threshold = f32::NEG_INFINITY;

@@ -1,6 +1,6 @@
-//! From logits to tokens: search, suppression, timestamps, and what to do with a doubtful result.
+//! Chooses tokens from logits: search, suppression, timestamps, and fallback to higher temperatures.
 //!
-//! Nothing here knows the network: [`Decoder`] is what the searches run on.
+//! This module does not know the network. Searches run on the trait [`Decoder`].
 
 mod beam;
 mod fallback;
@@ -19,22 +19,23 @@ use crate::recognizer::Error;
 
 /// A decoder over one window of audio with its key/value cache.
 pub(super) trait Decoder {
-    /// Feeds `tokens` (row-major `[beams, n]`) and writes the logits after the last of each row,
+    /// Feeds `tokens` (row-major `[beams, n]`), and writes the logits of the last position,
     /// `[beams, vocabulary]`, to `logits`.
     fn step(&mut self, tokens: &[u32], logits: &mut Vec<f32>) -> Result<(), Error>;
 
-    /// Makes beam `i` a copy of what was beam `parents[i]`; also changes the number of beams.
+    /// Replaces beam `i` by a copy of the former beam `parents[i]`. The number of beams becomes that
+    /// of `parents`.
     fn reorder(&mut self, parents: &[usize]) -> Result<(), Error>;
 }
 
-/// What a search has found, or is following.
+/// A sequence of tokens that a search has found or is extending.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Candidate {
-    /// Text and timestamps, without the end of the text.
+    /// Text tokens and timestamps, without the end of the text.
     pub(super) tokens: Vec<u32>,
     /// Natural log-probability of each token under the rules.
     pub(super) log_probabilities: Vec<f32>,
-    /// Sum of them, and that of the end of the text if it was reached.
+    /// Sum of `log_probabilities`, and of that of the end of the text if it was reached.
     sum: f32,
 }
 
@@ -49,7 +50,8 @@ impl Candidate {
         self.sum += log_probability;
     }
 
-    /// What rivals are ranked by: `sum / length^penalty`. An empty one loses to all.
+    /// Returns the score by which candidates are ranked: `sum / length^penalty`, or `-inf` for an
+    /// empty candidate.
     fn score(&self, length_penalty: f32) -> f32 {
         if self.tokens.is_empty() {
             return f32::NEG_INFINITY;
@@ -57,21 +59,21 @@ impl Candidate {
         self.sum / (self.tokens.len() as f32).powf(length_penalty)
     }
 
-    /// Mean over the tokens and the end of the text.
+    /// Returns the mean over the tokens and the end of the text.
     fn mean_log_probability(&self) -> f32 {
         self.sum / (self.tokens.len() + 1) as f32
     }
 }
 
-/// Probability of `token` among all.
+/// Returns the probability of `token`.
 pub(super) fn probability(logits: &[f32], token: u32) -> f32 {
     let logit = logits.get(token as usize).copied().unwrap_or(f32::NEG_INFINITY);
     (logit - scores::log_sum_exp(logits)).exp()
 }
 
-/// Place and probability, among `tokens` alone, of the likeliest of them; `None` if none has a finite
-/// score.
-pub(super) fn likeliest(logits: &[f32], tokens: &[u32]) -> Option<(usize, f32)> {
+/// Returns the index in `tokens` of the most probable of these tokens, and its probability among
+/// them. Returns `None` if no logit is finite.
+pub(super) fn arg_max_of(logits: &[f32], tokens: &[u32]) -> Option<(usize, f32)> {
     let among: Vec<f32> =
         tokens.iter().filter_map(|&token| logits.get(token as usize).copied()).collect();
     let (index, logit) = scores::argmax(&among)?;

@@ -1,11 +1,11 @@
-//! What may follow what: the suppression lists and the grammar of timestamps.
+//! Rules on the order of tokens: suppressed tokens and the grammar of timestamps.
 
 use kernels::scores::{log_sum_exp, maximum};
 
-/// Rules over the tokens of one model. Forbidden tokens get the logit `-inf`.
+/// Rules on the tokens of one model. Forbidden tokens get the logit `-inf`.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::whisper) struct Rules {
-    /// Tokens below this are text.
+    /// Tokens below this one are text.
     pub end_of_text: u32,
     pub no_timestamps: u32,
     /// Timestamps are the tokens from here to the end of the vocabulary, each 0.02 s after the one
@@ -13,19 +13,19 @@ pub(in crate::whisper) struct Rules {
     pub timestamp_begin: u32,
     /// The first timestamp is at most this many steps of 0.02 s.
     pub max_initial_timestamp: u32,
-    /// Never allowed: symbols for what is not speech, and tokens that only belong in a prompt.
+    /// Tokens that are never allowed: symbols that are not spoken, and tokens that belong in prompts.
     pub suppressed: Vec<u32>,
-    /// Not allowed as the first token: the blank and the end of the text.
+    /// Tokens that are not allowed first: the blank and the end of the text.
     pub suppressed_at_begin: Vec<u32>,
 }
 
 impl Rules {
-    /// Forbids in `logits` (one row of the vocabulary) what may not follow `generated`.
+    /// Forbids the tokens in `logits` (one row of the vocabulary) that must not follow `generated`.
     ///
-    /// As OpenAI's `SuppressBlank`, `SuppressTokens` and `ApplyTimestampRules` (decoding.py), so:
-    /// the first token is a timestamp; timestamps come in pairs, except before the end of the text;
-    /// they never decrease, and a stretch of text never has length zero; and where all timestamps
-    /// together are likelier than any one text token, a timestamp it is.
+    /// These are the rules of OpenAI's `SuppressBlank`, `SuppressTokens` and `ApplyTimestampRules`
+    /// (decoding.py): The first token is a timestamp. Timestamps come in pairs, except before the
+    /// end of the text. They never decrease, and a span of text never has length zero. If all
+    /// timestamps together are more probable than any one text token, the next token is a timestamp.
     pub(in crate::whisper) fn apply(&self, generated: &[u32], logits: &mut [f32]) {
         let vocabulary = logits.len();
         let timestamps = (self.timestamp_begin as usize).min(vocabulary);
@@ -50,7 +50,7 @@ impl Rules {
             logits[..timestamps.min(self.end_of_text as usize)].fill(f32::NEG_INFINITY);
         }
         if let Some(&latest) = generated.iter().rev().find(|token| is_timestamp(token)) {
-            // Only the timestamp that closed a stretch may be repeated: it opens the next one.
+            // Only the timestamp that closes a span may be repeated: the next span starts with it.
             let first = latest as usize + usize::from(!closed);
             logits[timestamps..first.clamp(timestamps, vocabulary)].fill(f32::NEG_INFINITY);
         }
@@ -72,7 +72,7 @@ fn forbid(logits: &mut [f32], tokens: &[u32]) {
 mod tests {
     use super::*;
 
-    /// Text 0..10, end of text 10, no-timestamps 11, timestamps 12..32.
+    /// Rules for a vocabulary with text 0..10, end of text 10, no-timestamps 11, timestamps 12..32.
     fn rules() -> Rules {
         Rules {
             end_of_text: 10,
@@ -84,7 +84,7 @@ mod tests {
         }
     }
 
-    /// Tokens left after `generated`, from logits that are 0 but for `raised`, which are 9.
+    /// Returns the tokens allowed after `generated`, where logits are 9 for `raised` and else 0.
     fn allowed(generated: &[u32], raised: &[usize]) -> Vec<usize> {
         let mut logits = [0f32; 32];
         raised.iter().for_each(|&token| logits[token] = 9.0);
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn begins_with_an_early_timestamp() {
+    fn the_first_token_is_an_early_timestamp() {
         assert_eq!(allowed(&[], &[5]), [12, 13, 14, 15]);
     }
 
@@ -108,33 +108,33 @@ mod tests {
     }
 
     #[test]
-    fn within_text_a_timestamp_needs_to_be_later_than_the_last() {
+    fn a_closing_timestamp_is_later_than_the_opening_one() {
         let expected: Vec<usize> = text_without(&[4]).into_iter().chain(14..32).collect();
         assert_eq!(allowed(&[13, 1], &[1]), expected);
     }
 
     #[test]
-    fn after_a_closing_timestamp_comes_its_pair_or_the_end() {
+    fn a_closing_timestamp_is_followed_by_its_pair_or_the_end() {
         let expected: Vec<usize> = [10].into_iter().chain(16..32).collect();
         assert_eq!(allowed(&[13, 1, 16], &[10]), expected);
     }
 
     #[test]
-    fn timestamps_win_when_together_they_outweigh_every_text_token() {
-        // 20 logits of 0 weigh e^3, one text logit of 0 weighs 1.
+    fn a_timestamp_follows_if_all_together_outweigh_every_text_token() {
+        // 20 logits of 0 weigh e^3, and one text logit of 0 weighs 1.
         assert_eq!(allowed(&[12, 1], &[]), (13..32).collect::<Vec<_>>());
         // e^9 is more than 19 times e^0.
         assert!(allowed(&[12, 1], &[2]).contains(&2));
     }
 
     #[test]
-    fn at_the_last_timestamp_text_can_still_end() {
+    fn text_can_end_at_the_last_timestamp() {
         assert_eq!(allowed(&[31, 1], &[]), text_without(&[4]));
         assert_eq!(allowed(&[13, 1, 31], &[10]), [10, 31]);
     }
 
     #[test]
-    fn a_row_shorter_than_the_rules_is_no_panic() {
+    fn a_row_shorter_than_the_rules_does_not_panic() {
         for length in 0..32 {
             for generated in [&[][..], &[13], &[13, 1], &[13, 1, 15], &[13, 1, 4000]] {
                 rules().apply(generated, &mut vec![0.0; length]);

@@ -5,11 +5,11 @@ use kernels::scores::{argmax, log_sum_exp, maximum, sum_exp};
 use super::{Candidate, Decoder, Rules, not_finite};
 use crate::recognizer::Error;
 
-/// Follows `count` hypotheses, each token drawn from its probability at `temperature`; at 0 it is
-/// the likeliest one, and one hypothesis is enough.
+/// Samples `count` hypotheses of at most `limit` tokens each at `temperature`. At temperature 0,
+/// each token is the most probable one, and there is one hypothesis.
 ///
-/// `logits` holds the row after the prompt, and is used as the buffer of what comes after. At most
-/// `limit` tokens each. The same `seed` draws the same tokens.
+/// `logits` must hold the row after the prompt. It is overwritten by later rows. The same `seed`
+/// gives the same tokens.
 pub(super) fn sample(
     decoder: &mut impl Decoder,
     logits: &mut Vec<f32>,
@@ -23,12 +23,12 @@ pub(super) fn sample(
     let count = if temperature > 0.0 { count } else { 1 };
     let mut random = fastrand::Rng::with_seed(seed);
     let mut candidates = vec![Candidate::default(); count];
-    // Which candidate each row of the logits belongs to; at first one row serves all.
+    // The candidate that each row of the logits belongs to. The first row belongs to all of them.
     let mut alive: Vec<usize> = (0..count).collect();
-    let (mut going_on, mut parents, mut next) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut continued, mut parents, mut next) = (Vec::new(), Vec::new(), Vec::new());
 
     for step in 0..limit {
-        going_on.clear();
+        continued.clear();
         parents.clear();
         next.clear();
         for (place, &candidate) in alive.iter().enumerate() {
@@ -50,28 +50,29 @@ pub(super) fn sample(
                 hypothesis.end(log_probability);
             } else {
                 hypothesis.push(token as u32, log_probability);
-                going_on.push(candidate);
+                continued.push(candidate);
                 parents.push(row);
                 next.push(token as u32);
             }
         }
-        if going_on.is_empty() || step + 1 == limit {
+        if continued.is_empty() || step + 1 == limit {
             break;
         }
-        if step == 0 && count > 1 || going_on.len() != alive.len() {
+        if step == 0 && count > 1 || continued.len() != alive.len() {
             decoder.reorder(&parents)?;
         }
-        std::mem::swap(&mut alive, &mut going_on);
+        std::mem::swap(&mut alive, &mut continued);
         decoder.step(&next, logits)?;
     }
     Ok(candidates)
 }
 
-/// Draws an index with probability proportional to `exp(score / temperature)`; `None` if there is
-/// nothing finite among them.
+/// Draws an index with a probability proportional to `exp(score / temperature)`. Returns `None` if
+/// no score is finite.
 fn draw(scores: &[f32], temperature: f32, random: &mut fastrand::Rng) -> Option<usize> {
-    /// Scores that are added up at once; only in the part that is drawn do they count one by one.
-    const PART: usize = 512;
+    /// Number of scores whose weights are summed at once. Only the scores of the drawn chunk are
+    /// then weighed one by one.
+    const CHUNK: usize = 512;
     let largest = maximum(scores);
     if !largest.is_finite() {
         return None;
@@ -80,23 +81,23 @@ fn draw(scores: &[f32], temperature: f32, random: &mut fastrand::Rng) -> Option<
         let forbidden = maximum(scores) == f32::NEG_INFINITY;
         if forbidden { 0.0 } else { f64::from(sum_exp(scores, largest, 1.0 / temperature)) }
     };
-    let parts: Vec<f64> = scores.chunks(PART).map(weight).collect();
-    let mut left = random.f64() * parts.iter().sum::<f64>();
-    let begin = PART * find(parts.into_iter(), &mut left)?;
-    let within = find(scores[begin..].chunks(1).take(PART).map(weight), &mut left)?;
+    let chunks: Vec<f64> = scores.chunks(CHUNK).map(weight).collect();
+    let mut rest = random.f64() * chunks.iter().sum::<f64>();
+    let begin = CHUNK * find(chunks.into_iter(), &mut rest)?;
+    let within = find(scores[begin..].chunks(1).take(CHUNK).map(weight), &mut rest)?;
     Some(begin + within)
 }
 
-/// The first of the `weights` that is greater than what is `left` when those before it are taken
-/// away; the last that is not zero if rounding leaves too much.
-fn find(weights: impl Iterator<Item = f64>, left: &mut f64) -> Option<usize> {
+/// Returns the index of the weight in which `rest` falls, and subtracts the weights before it from
+/// `rest`. If rounding made `rest` too large, returns the last weight that is not zero.
+fn find(weights: impl Iterator<Item = f64>, rest: &mut f64) -> Option<usize> {
     let mut last = None;
     for (index, weight) in weights.enumerate().filter(|&(_, weight)| weight > 0.0) {
         last = Some(index);
-        if *left < weight {
+        if *rest < weight {
             break;
         }
-        *left -= weight;
+        *rest -= weight;
     }
     last
 }
@@ -107,7 +108,7 @@ mod tests {
     use crate::whisper::decode::script::{self, Script};
 
     #[test]
-    fn greedy_takes_the_likeliest_and_counts_the_end() {
+    fn greedy_search_takes_the_most_probable_token_and_counts_the_end() {
         let mut decoder = Script::new(|history| match history {
             [] => vec![(20, 0.9), (21, 0.1)],
             [20] => vec![(1, 0.6), (2, 0.4)],
@@ -134,11 +135,11 @@ mod tests {
         let mut logits = decoder.first();
         let found = sample(&mut decoder, &mut logits, &script::rules(), 0.0, 1, 7, 0).unwrap();
         assert_eq!(found[0].tokens, [20, 1, 1, 1, 1, 1, 1]);
-        assert_eq!(decoder.steps, 6, "no step is taken whose logits nobody reads");
+        assert_eq!(decoder.steps, 6, "a step whose logits are not used was taken");
     }
 
     #[test]
-    fn samples_are_seeded_and_finish_one_by_one() {
+    fn samples_depend_on_the_seed_and_end_independently() {
         let run = |seed| {
             let mut decoder = Script::new(|history| match history.len() {
                 0 => vec![(20, 0.5), (21, 0.5)],
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn scores_that_are_not_numbers_are_an_error() {
+    fn nan_scores_are_an_error() {
         let mut decoder = Script::new(|_| vec![(20, f32::NAN)]);
         for temperature in [0.0, 1.0] {
             let mut logits = vec![f32::NAN; script::VOCABULARY];

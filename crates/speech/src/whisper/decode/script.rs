@@ -1,9 +1,10 @@
-//! A decoder that reads its probabilities from a function of what it was fed, for tests.
+//! A decoder for tests: a function of the tokens fed so far gives the probabilities.
 
 use super::{Decoder, Rules};
 use crate::recognizer::Error;
 
-/// Text 0..10, end of text 10, start 11, no-speech 12, no-timestamps 13, timestamps 14..64.
+/// Size of the vocabulary: text 0..10, end of text 10, start 11, no-speech 12, no-timestamps 13,
+/// timestamps 14..64.
 pub(in crate::whisper) const VOCABULARY: usize = 64;
 pub(in crate::whisper) const END: u32 = 10;
 pub(in crate::whisper) const START: u32 = 11;
@@ -20,8 +21,8 @@ pub(in crate::whisper) fn rules() -> Rules {
     }
 }
 
-/// `choices(history)` gives tokens and their probabilities; all others have none. The history is
-/// what came after the prompt, of which the last token is `START`.
+/// A decoder in which `choices(history)` gives the tokens with a probability above 0. The history is
+/// the tokens after the prompt, which ends with `START`.
 pub(in crate::whisper) struct Script<F> {
     choices: F,
     histories: Vec<Vec<u32>>,
@@ -33,7 +34,7 @@ impl<F: Fn(&[u32]) -> Vec<(u32, f32)>> Script<F> {
         Self { choices, histories: vec![Vec::new()], steps: 0 }
     }
 
-    /// The row after the prompt.
+    /// Returns the logits after the prompt.
     pub(in crate::whisper) fn first(&self) -> Vec<f32> {
         self.row(&[])
     }

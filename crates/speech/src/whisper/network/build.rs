@@ -1,23 +1,23 @@
-//! From a model file to graphs.
+//! Builds the graphs of a model file.
 
 use std::{path::Path, sync::Arc};
 
-use engine::{ComputeType, GraphBuilder, Linear, Node, PostOp};
+use engine::{ComputeType, GraphBuilder, Linear, Node, PostOp, Precision};
 
-use super::{Dimensions, Network, Precision};
+use super::{Dimensions, Network};
 use crate::{
     recognizer::Error,
     whisper::weights::{Matrix, Weights},
 };
 
-/// Of the convolutions of the front end; the second one has stride 2.
+/// Width of the two convolutions at the start of the encoder. The second one has stride 2.
 const KERNEL: usize = 3;
 const EMBEDDINGS: &str = "decoder/embeddings/weight";
 const LAYER_NORM_EPSILON: f32 = 1e-5;
-/// Width of one head in every Whisper model, for files that do not say how many heads there are.
+/// Width of one head in every Whisper model, for files without the number of heads.
 const HEAD_WIDTH: usize = 64;
-/// Far above every Whisper model (32 and 448), and low enough that a file cannot make a cache of any
-/// size.
+/// Limits far above every Whisper model (32 and 448), so that a broken file cannot demand a cache of
+/// any size.
 const MAX_LAYERS: usize = 128;
 const MAX_TEXT_CONTEXT: usize = 4096;
 /// CTranslate2's number for the exact GELU, the only activation of Whisper models.
@@ -27,8 +27,8 @@ const GELU: i64 = 3;
 struct Model {
     weights: Weights,
     precision: Precision,
-    /// In attention.
-    products: ComputeType,
+    /// Number format of attention.
+    attention: ComputeType,
     dimensions: Dimensions,
 }
 
@@ -36,18 +36,18 @@ struct Model {
 pub(super) fn network(
     path: &Path,
     precision: Precision,
-    products: ComputeType,
+    attention: ComputeType,
 ) -> Result<Network, Error> {
     let weights = Weights::open(path)?;
     let dimensions = Dimensions::of(&weights)?;
-    let model = Model { weights, precision, products, dimensions };
+    let model = Model { weights, precision, attention, dimensions };
     let layers = 0..model.dimensions.decoder_layers;
     Ok(Network {
         encoder: model.encoder()?,
         memories: layers.map(|layer| model.memory(layer)).collect::<Result<_, _>>()?,
         decoder: model.decoder()?,
         dimensions: model.dimensions,
-        products,
+        attention,
     })
 }
 
@@ -72,8 +72,8 @@ impl Model {
             let name = format!("encoder/layer_{layer}");
             let attention = format!("{name}/self_attention");
             let qkv = self.normed_linear(&mut graph, &attention, 0, x, [3 * width, width])?;
-            let heard = graph.self_attention(&attention, qkv, heads, self.products)?;
-            x = self.residual(&mut graph, &format!("{attention}/linear_1"), heard, x, width)?;
+            let attended = graph.self_attention(&attention, qkv, heads, self.attention)?;
+            x = self.residual(&mut graph, &format!("{attention}/linear_1"), attended, x, width)?;
             x = self.feed_forward(&mut graph, &name, x)?;
         }
         let x = self.layer_norm(&mut graph, "encoder/layer_norm", x)?;
@@ -107,12 +107,12 @@ impl Model {
             let name = format!("decoder/layer_{layer}");
             let attention = format!("{name}/self_attention");
             let qkv = self.normed_linear(&mut graph, &attention, 0, x, [3 * width, width])?;
-            let recalled = graph.cached_attention(&attention, qkv, layer, heads)?;
-            x = self.residual(&mut graph, &format!("{attention}/linear_1"), recalled, x, width)?;
+            let attended = graph.cached_attention(&attention, qkv, layer, heads)?;
+            x = self.residual(&mut graph, &format!("{attention}/linear_1"), attended, x, width)?;
             let attention = format!("{name}/attention");
             let queries = self.normed_linear(&mut graph, &attention, 0, x, [width, width])?;
-            let heard = graph.cross_attention(&attention, queries, layer, heads)?;
-            x = self.residual(&mut graph, &format!("{attention}/linear_2"), heard, x, width)?;
+            let attended = graph.cross_attention(&attention, queries, layer, heads)?;
+            x = self.residual(&mut graph, &format!("{attention}/linear_2"), attended, x, width)?;
             x = self.feed_forward(&mut graph, &name, x)?;
         }
         let x = graph.last_position("last", x)?;
@@ -121,7 +121,7 @@ impl Model {
         Ok(graph.build(&[logits])?)
     }
 
-    /// `x + W2 gelu(W1 norm(x))`.
+    /// Adds `x + W2 gelu(W1 norm(x))`.
     fn feed_forward(&self, graph: &mut GraphBuilder, name: &str, x: Node) -> Result<Node, Error> {
         let (name, width) = (format!("{name}/ffn"), self.dimensions.width);
         let inner = *self.weights.shape(&format!("{name}/linear_0/weight"))?.first().unwrap_or(&0);
@@ -131,7 +131,7 @@ impl Model {
         self.residual(graph, &format!("{name}/linear_1"), hidden, x, inner)
     }
 
-    /// A block's layer norm and its linear layer `index`.
+    /// Adds the layer norm of a block and its linear layer `index`.
     fn normed_linear(
         &self,
         graph: &mut GraphBuilder,
@@ -145,7 +145,7 @@ impl Model {
         Ok(graph.linear(&name, normed, &self.linear(&name, shape)?, PostOp::None)?)
     }
 
-    /// `residual + W x`, from `inputs` to the width of the model.
+    /// Adds `residual + W x`, where `W` maps `inputs` values to the width of the model.
     fn residual(
         &self,
         graph: &mut GraphBuilder,
@@ -190,7 +190,7 @@ impl Model {
 }
 
 impl Dimensions {
-    /// Reads them off the shapes of the arrays.
+    /// Reads the sizes from the shapes of the arrays.
     fn of(weights: &Weights) -> Result<Self, Error> {
         let of_shape = |name: &str, rank: usize| {
             let shape = weights.shape(name)?;
@@ -211,7 +211,8 @@ impl Dimensions {
         let (encoder_layers, decoder_layers) = (layers("encoder"), layers("decoder"));
         if encoder_layers.max(decoder_layers) > MAX_LAYERS || decoder[0] > MAX_TEXT_CONTEXT {
             return Err(weights.fail(format!(
-                "{encoder_layers} + {decoder_layers} layers and {} positions are no Whisper model",
+                "has {encoder_layers} + {decoder_layers} layers and {} positions: it is not a \
+                 Whisper model",
                 decoder[0]
             )));
         }
@@ -221,7 +222,7 @@ impl Dimensions {
         };
         let (encoder_heads, decoder_heads) = (heads("encoder")?, heads("decoder")?);
         if encoder_heads == 0 || encoder_heads != decoder_heads || width % encoder_heads != 0 {
-            let message = format!("{encoder_heads} and {decoder_heads} heads of width {width}");
+            let message = format!("has {encoder_heads} and {decoder_heads} heads of width {width}");
             return Err(weights.fail(message));
         }
         if let Some(activation) = weights.integer("decoder/activation")?

@@ -1,25 +1,28 @@
+//! Tests of the network against CTranslate2, with miniature models and, if it is installed, a real
+//! one.
+
 use std::path::PathBuf;
 
 use serde_json::Value;
 
 use super::*;
 
-/// See `tests/fixtures/whisper/README.md`.
+/// Returns the directory of the miniature models, see `tests/fixtures/whisper/README.md`.
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/whisper")
 }
 
-/// With attention in f32, as CTranslate2's.
+/// Opens a model with attention in f32, as in CTranslate2.
 fn open(directory: &Path, precision: Precision) -> Network {
     let path = directory.join("model.bin");
-    build::network(&path, precision, ComputeType::Float).expect("the model opens")
+    build::network(&path, precision, ComputeType::F32).expect("the model opens")
 }
 
 fn miniature(weights: &str, precision: Precision) -> Network {
     open(&fixtures().join(weights), precision)
 }
 
-/// What `make.py` computes: a ripple over bands and frames.
+/// Computes the same input as `make.py`: a ripple over bands and frames.
 fn mel(dimensions: &Dimensions) -> Vec<f32> {
     let (mels, frames) = (dimensions.mels, dimensions.frames());
     let at = |band: usize, frame: usize| {
@@ -38,14 +41,14 @@ fn numbers(value: &Value) -> Vec<f32> {
     value.as_array().expect("list").iter().map(|x| x.as_f64().expect("number") as f32).collect()
 }
 
-/// Logits that the reference masked are left out.
+/// Compares logits, except those that the reference masked.
 fn assert_close(actual: &[f32], expected: &[f32], tolerance: f32) {
     assert_eq!(actual.len(), expected.len());
     for (index, (actual, expected)) in actual.iter().zip(expected).enumerate() {
         let masked = expected.abs() > 1e30;
         assert!(
             masked || (actual - expected).abs() <= tolerance,
-            "at {index}: {actual} is not {expected}"
+            "at {index}: {actual}, expected {expected}"
         );
     }
 }
@@ -78,34 +81,34 @@ fn floats_agree_with_ctranslate2() {
 
 #[test]
 fn int8_agrees_with_ctranslate2() {
-    // Where a value lies on the border of two steps, the last bit of a float decides. Between int8
-    // and float, CTranslate2 itself differs by 0.19.
+    // The last bit of a float decides on which side of a rounding boundary a value lies. CTranslate2
+    // itself differs by 0.19 between int8 and float.
     agrees_with_ctranslate2("int8", Precision::Int8, "int8, computed in int8", 0.15);
     agrees_with_ctranslate2("float", Precision::Int8, "float, computed in int8", 0.15);
 }
 
-/// It moves logits about as far as quantization does.
+/// Attention in bfloat16 changes logits about as much as quantization does.
 #[test]
 fn attention_in_bf16_stays_near() {
-    for (precision, products) in
+    for (precision, attention) in
         [(Precision::F32, ComputeType::Bf16), (Precision::Int8, ComputeType::Bf16)]
     {
         let path = fixtures().join("float/model.bin");
-        let [near, exact] = [products, ComputeType::Float].map(|products| {
-            let network = build::network(&path, precision, products).expect("opens");
+        let [near, exact] = [attention, ComputeType::F32].map(|attention| {
+            let network = build::network(&path, precision, attention).expect("opens");
             let audio = network.encode(&mel(network.dimensions())).expect("audio");
             let mut logits = Vec::new();
             network.step(&mut network.start(audio), &[5, 6, 7], &mut logits).expect("step");
             logits
         });
         assert_close(&near, &exact, 0.25);
-        assert_ne!(near, exact, "it was in bfloat16");
+        assert_ne!(near, exact, "attention was not in bfloat16");
     }
 }
 
-/// Tokens one by one, all at once, and over several beams give the same logits.
+/// Logits are the same for tokens fed one by one, all at once, and in several beams.
 #[test]
-fn cache_and_beams_change_nothing() {
+fn logits_do_not_depend_on_cache_and_beams() {
     for precision in [Precision::F32, Precision::Int8] {
         let network = miniature("float", precision);
         let audio = network.encode(&mel(network.dimensions())).expect("audio");
@@ -117,7 +120,7 @@ fn cache_and_beams_change_nothing() {
 
         let mut state = network.start(audio.clone());
         network.step(&mut state, &tokens[..2], &mut stepwise).expect("step");
-        // Beams 0 and 2 go the way of `tokens`, beam 1 another one; then 2 replaces it.
+        // Beams 0 and 2 follow `tokens`. Beam 1 takes another token, and is replaced by beam 2 then.
         network.reorder(&mut state, &[0, 0, 0]).expect("reorder");
         network.step(&mut state, &[7, 30, 7], &mut stepwise).expect("step");
         network.reorder(&mut state, &[0, 2, 1]).expect("reorder");
@@ -132,7 +135,7 @@ fn cache_and_beams_change_nothing() {
 }
 
 #[test]
-fn one_network_serves_threads() {
+fn threads_share_a_network() {
     let network = miniature("int8", Precision::Int8);
     let mel = mel(network.dimensions());
     let run = || {
@@ -151,7 +154,7 @@ fn one_network_serves_threads() {
 }
 
 #[test]
-fn bad_input_is_an_error_and_changes_nothing() {
+fn bad_input_is_an_error_and_keeps_the_state() {
     let network = miniature("float", Precision::F32);
     let mel = mel(network.dimensions());
     assert!(network.encode(&mel[1..]).is_err(), "a mel of another size");
@@ -172,8 +175,9 @@ fn bad_input_is_an_error_and_changes_nothing() {
     assert!(network.step(&mut state, &[5], &mut logits).is_err(), "no position left");
 }
 
-/// The real model, if it is there, against CTranslate2 4.8.5 with the same mel and the prompt of
-/// English without timestamps: the best four tokens, the first, a middle and the last one.
+/// Compares the real model, if it is installed, with CTranslate2 4.8.5, for the same mel and the
+/// prompt of English without timestamps: the logits of the best four tokens, the first, a middle and
+/// the last one.
 #[test]
 fn tiny_en_agrees_with_ctranslate2() {
     let Some(models) = std::env::var_os("SCRIPTORIUM_TEST_MODELS") else { return };

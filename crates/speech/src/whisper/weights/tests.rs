@@ -1,6 +1,9 @@
-use super::*;
+//! Tests of reading `model.bin`, with files written here.
 
-/// Writes files as CTranslate2 does.
+use super::*;
+use crate::Chain;
+
+/// Writes files in CTranslate2's format.
 struct Writer(Vec<u8>);
 
 impl Writer {
@@ -36,9 +39,11 @@ impl Writer {
         let file = tempfile::NamedTempFile::new().expect("temporary file");
         std::fs::write(file.path(), &self.0).expect("write");
         Weights::open(file.path()).map_err(|error| {
-            let Error::Model { path, message } = error else { panic!("not about the file") };
+            let Error::Model { path, .. } = &error else {
+                panic!("the error does not name the file")
+            };
             assert_eq!(path, file.path());
-            message
+            Chain(&error).to_string()
         })
     }
 }
@@ -52,7 +57,7 @@ fn le(values: &[f32]) -> Vec<u8> {
 }
 
 #[test]
-fn every_type_is_read() {
+fn all_types_are_read() {
     let file = Writer::new(6, SPEC, 3, 11)
         .array("f32", &[2], 0, &le(&[1.5, -2.0]))
         .array("f16", &[2], 4, &[0x00, 0x3e, 0x00, 0xc0])
@@ -85,15 +90,15 @@ fn every_type_is_read() {
     assert_eq!(weights.integer("activation").expect("activation"), Some(3));
     assert_eq!(weights.integer("index").expect("index"), Some(-1));
     assert_eq!(weights.integer("nothing").expect("nothing"), None);
-    assert!(weights.integer("f32").is_err(), "no number");
-    assert!(weights.integer("one_scale_scale").is_err(), "no integer");
+    assert!(weights.integer("f32").is_err(), "an array of two numbers");
+    assert!(weights.integer("one_scale_scale").is_err(), "a float");
     assert!(weights.floats("f32", &[3]).is_err(), "another shape");
-    assert!(weights.floats("nothing", &[3]).is_err(), "not there");
-    assert!(weights.floats("index", &[]).is_err(), "no weights");
+    assert!(weights.floats("nothing", &[3]).is_err(), "a missing array");
+    assert!(weights.floats("index", &[]).is_err(), "an array of integers");
 }
 
 #[test]
-fn a_file_cut_off_anywhere_is_an_error() {
+fn a_truncated_file_is_an_error() {
     let path =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/whisper/int8/model.bin");
     let whole = std::fs::read(path).expect("the miniature");
@@ -105,7 +110,7 @@ fn a_file_cut_off_anywhere_is_an_error() {
 }
 
 #[test]
-fn what_is_wrong_is_said() {
+fn errors_name_the_cause() {
     let float = le(&[1.0]);
     let wrong = [
         (Writer::new(7, SPEC, 3, 0).number(0), "binary version 7"),
@@ -119,11 +124,11 @@ fn what_is_wrong_is_said() {
         (one("x", &[2], 0, &float), "`x` of shape [2] cannot have 4 bytes"),
         (one("x", &[u32::MAX; 3], 0, &float), "cannot have 4 bytes"),
         (one("x", &[1], 0, &float).number(0).number(0), "4 bytes after the end"),
-        (one("x", &[1], 0, &float).number(1).string("y").string("z"), "another name of `z`"),
+        (one("x", &[1], 0, &float).number(1).string("y").string("z"), "an alias of `z`"),
         (Writer::new(6, SPEC, 3, u32::MAX), "ends too early"),
         (
             Writer::new(6, SPEC, 3, 2).array("x", &[1], 0, &float).array("x", &[1], 0, &float),
-            "`x` is there twice",
+            "`x` occurs twice",
         ),
     ];
     for (file, expected) in wrong {

@@ -1,0 +1,64 @@
+//! The end of a file as its container declares it.
+//!
+//! symphonia's demuxers of MP4 and Matroska drop an element that extends beyond the end of the file.
+//! In a recording that was cut off this loses all audio (MP4) or everything (Matroska). So the
+//! source reports the declared end as its length, and reading stops at the actual end.
+
+use symphonia::core::io::MediaSource as _;
+
+use crate::mp4::Mp4;
+use crate::source::Source;
+
+/// Makes `source` report the length that its container declares, if that is longer than the file.
+pub(crate) fn apply_declared_end(source: &mut Source, mp4: &Mp4) {
+    /// Declared lengths of this many bytes (16 TiB) and more are ignored.
+    const MAX_LEN: u64 = 1 << 44;
+    let declared = segment_end(source.head()).or(mp4.end_of_data);
+    if let (Some(len), Some(declared)) = (source.byte_len(), declared)
+        && (len..MAX_LEN).contains(&declared)
+    {
+        source.declare_len(declared);
+    }
+}
+
+/// Returns the end of the segment of a Matroska file (RFC 9559, 4.5), if its header declares it.
+fn segment_end(head: &[u8]) -> Option<u64> {
+    const EBML: &[u8] = &[0x1a, 0x45, 0xdf, 0xa3];
+    const SEGMENT: &[u8] = &[0x18, 0x53, 0x80, 0x67];
+    let mut rest = head.strip_prefix(EBML)?;
+    let len = take_vint(&mut rest)?;
+    rest = rest.get(usize::try_from(len).ok()?..)?.strip_prefix(SEGMENT)?;
+    let len = take_vint(&mut rest)?;
+    len.checked_add((head.len() - rest.len()) as u64)
+}
+
+/// Removes a variable-length integer (RFC 8794, 4) from the start of `bytes`. Returns `None` for
+/// invalid integers and for the value that means "unknown".
+fn take_vint(bytes: &mut &[u8]) -> Option<u64> {
+    const MAX_LEN: usize = 8;
+    let len = bytes.first()?.leading_zeros() as usize + 1;
+    let (vint, rest) = bytes.split_at_checked(len).filter(|_| len <= MAX_LEN)?;
+    let mask = (1_u64 << (7 * len)) - 1;
+    *bytes = rest;
+    let value = vint.iter().fold(0, |value, &b| value << 8 | u64::from(b)) & mask;
+    (value != mask).then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_end_of_a_segment() {
+        let head = |size: &[u8]| {
+            [b"\x1a\x45\xdf\xa3\x82ab\x18\x53\x80\x67".as_slice(), size, b"more"].concat()
+        };
+        assert_eq!(segment_end(&head(b"\x40\x64")), Some(13 + 100));
+        assert_eq!(segment_end(&head(b"\x01\0\0\0\0\0\x01\0")), Some(19 + 256));
+        assert_eq!(segment_end(&head(b"\x01\xff\xff\xff\xff\xff\xff\xff")), None, "unknown");
+        assert_eq!(segment_end(&head(b"\xff")), None, "unknown");
+        assert_eq!(segment_end(&head(b"\0\0\0\0\0\0\0\0\0\0")), None, "invalid");
+        assert_eq!(segment_end(b"\x1a\x45\xdf\xa3\x90"), None);
+        assert_eq!(segment_end(b"RIFF"), None);
+    }
+}

@@ -1,0 +1,166 @@
+//! Options of a job.
+
+use std::collections::BTreeSet;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{strict_json, string_enum::string_enum};
+
+/// Limit for the hotwords of a job.
+pub const MAX_HOTWORDS: usize = 1000;
+/// Limit for the characters of a hotword.
+pub const MAX_HOTWORD_CHARACTERS: usize = 64;
+/// Limit for the number of speakers. Nobody can tell more of them apart.
+pub const MAX_SPEAKERS: u32 = 64;
+
+/// How to transcribe. The worker's configuration decides options that are absent.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Options")]
+pub struct JobOptions {
+    /// Formats to write in addition to JSON, which is always written.
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeSet::is_empty",
+        deserialize_with = "strict_json::set"
+    )]
+    pub formats: BTreeSet<OutputFormat>,
+    /// Name of the preset, or of the recognizer's model, which the worker must have loaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"))]
+    pub model: Option<String>,
+    /// ISO 639-1 or -3 code of the language spoken, e.g. `en`. Detected if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[a-z]{2,3}$"))]
+    pub language: Option<String>,
+    /// What to do with the channels of a recording that has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channels: Option<ChannelMode>,
+    /// Words and names to expect, in addition to the worker's own. Speech that sounds like one of
+    /// them is more likely to be transcribed as it. Models that do not support hotwords ignore
+    /// them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MAX_HOTWORDS), inner(length(min = 1, max = MAX_HOTWORD_CHARACTERS)))]
+    pub hotwords: Vec<String>,
+    /// Whether a punctuation model adds punctuation if the recognizer does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub punctuate: Option<bool>,
+    /// Whether numbers, dates and amounts are written as digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normalize: Option<bool>,
+    /// Whether to tell speakers apart, and how many there are. Not told apart if absent.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "strict_json::some_object"
+    )]
+    pub speakers: Option<Speakers>,
+}
+
+/// Number of speakers, or bounds for it. Without `count`, the number is estimated.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Speakers {
+    /// Exact number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = MAX_SPEAKERS))]
+    pub count: Option<u32>,
+    /// Minimum number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = MAX_SPEAKERS))]
+    pub min: Option<u32>,
+    /// Maximum number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = MAX_SPEAKERS))]
+    pub max: Option<u32>,
+}
+
+/// A format of the transcript.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+pub enum OutputFormat {
+    Json,
+    Srt,
+    Vtt,
+    Txt,
+}
+
+string_enum!(OutputFormat, "format", {
+    Json => "json",
+    Srt => "srt",
+    Vtt => "vtt",
+    Txt => "txt",
+});
+
+/// Whether channels are mixed into one or transcribed separately.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+pub enum ChannelMode {
+    Mix,
+    Split,
+}
+
+string_enum!(ChannelMode, "channel mode", {
+    Mix => "mix",
+    Split => "split",
+});
+
+impl JobOptions {
+    /// Checks the options for values that no worker would accept.
+    ///
+    /// # Errors
+    ///
+    /// A message with the option and its value.
+    pub fn check(&self) -> Result<(), String> {
+        let alphanumeric = |c: char| c.is_ascii_alphanumeric();
+        if let Some(model) = &self.model
+            && !(model.len() <= 128
+                && model.starts_with(alphanumeric)
+                && model.chars().all(|c| alphanumeric(c) || matches!(c, '.' | '_' | '-')))
+        {
+            return Err(format!("model {model:?} is not the name of a model"));
+        }
+        if let Some(language) = &self.language
+            && !(matches!(language.len(), 2 | 3)
+                && language.chars().all(|c| c.is_ascii_lowercase()))
+        {
+            return Err(format!("language {language:?} is not a code such as \"en\" or \"yue\""));
+        }
+        if self.hotwords.len() > MAX_HOTWORDS {
+            let count = self.hotwords.len();
+            return Err(format!("{count} hotwords, the limit is {MAX_HOTWORDS}"));
+        }
+        if let Some(word) = self.hotwords.iter().find(|word| !is_hotword(word)) {
+            return Err(format!(
+                "hotword {word:?} is empty, is longer than {MAX_HOTWORD_CHARACTERS} characters, or \
+                 contains control characters"
+            ));
+        }
+        self.speakers.map_or(Ok(()), Speakers::check)
+    }
+}
+
+fn is_hotword(word: &str) -> bool {
+    !word.trim().is_empty()
+        && word.chars().count() <= MAX_HOTWORD_CHARACTERS
+        && !word.contains(char::is_control)
+}
+
+impl Speakers {
+    fn check(self) -> Result<(), String> {
+        let Self { count, min, max } = self;
+        if [count, min, max].into_iter().flatten().any(|n| !(1..=MAX_SPEAKERS).contains(&n)) {
+            return Err(format!("the number of speakers must be from 1 to {MAX_SPEAKERS}"));
+        }
+        if count.is_some() && (min.is_some() || max.is_some()) {
+            return Err("speakers: `count` excludes `min` and `max`".to_owned());
+        }
+        if let (Some(min), Some(max)) = (min, max)
+            && min > max
+        {
+            return Err(format!("speakers: `min` {min} is greater than `max` {max}"));
+        }
+        Ok(())
+    }
+}

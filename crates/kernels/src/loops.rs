@@ -1,0 +1,344 @@
+//! Portable inner loops over rows.
+//!
+//! They use no intrinsics: sixteen lanes at a time, without branches and calls, so that the
+//! compiler vectorizes them for the registers it may use. The crate compiles them once for each
+//! x86-64 instruction set (`x86/macros.rs`); NEON is part of the aarch64 baseline.
+
+/// Lanes that reductions keep separate.
+const LANES: usize = 16;
+
+/// Output rows that [`convolve_rows`] computes per call, so that a row of `x` is loaded once for
+/// several of them.
+pub(crate) const CONVOLVED_ROWS: usize = 6;
+
+/// 1.5 * 2^23. Floats of this size are whole numbers: adding it rounds to the nearest, ties to
+/// even, and leaves the result in the low bits.
+const ROUND: f32 = 12_582_912.0;
+
+/// Reduces in sixteen lanes, then across them.
+#[inline(always)]
+fn fold(
+    row: &[f32],
+    start: f32,
+    lane: impl Fn(f32, f32) -> f32,
+    join: impl Fn(f32, f32) -> f32,
+) -> f32 {
+    let mut lanes = [start; LANES];
+    let (chunks, rest) = row.as_chunks::<LANES>();
+    for chunk in chunks {
+        for (total, &value) in lanes.iter_mut().zip(chunk) {
+            *total = lane(*total, value);
+        }
+    }
+    for (total, &value) in lanes.iter_mut().zip(rest) {
+        *total = lane(*total, value);
+    }
+    lanes.into_iter().fold(start, join)
+}
+
+#[inline(always)]
+fn sum(row: &[f32], of: impl Fn(f32) -> f32) -> f32 {
+    fold(row, 0.0, |sum, value| sum + of(value), |a, b| a + b)
+}
+
+#[inline(always)]
+fn max(row: &[f32], start: f32, of: impl Fn(f32) -> f32) -> f32 {
+    // Not `f32::max`: its handling of NaN costs a branch.
+    let greater = |a: f32, b: f32| if b > a { b } else { a };
+    fold(row, start, |max, value| greater(max, of(value)), greater)
+}
+
+/// Layer norm of one row.
+#[inline(always)]
+pub(crate) fn layer_norm(x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32, out: &mut [f32]) {
+    let count = x.len() as f32;
+    let mean = sum(x, |x| x) / count;
+    let variance = sum(x, |x| (x - mean) * (x - mean)) / count;
+    let scale = 1.0 / (variance + epsilon).sqrt();
+    for (((out, x), gamma), beta) in out.iter_mut().zip(x).zip(gamma).zip(beta) {
+        *out = (x - mean) * scale * gamma + beta;
+    }
+}
+
+/// Computes `x = exp(scale * (x - max(x)))` and returns the sum.
+#[inline(always)]
+pub(crate) fn exponentials(x: &mut [f32], scale: f32) -> f32 {
+    let max = max(x, f32::NEG_INFINITY, |x| x);
+    x.iter_mut().for_each(|x| *x = exp((*x - max) * scale));
+    sum(x, |x| x)
+}
+
+/// Computes the dot product of `x` with each row of `rows`, which have `x.len()` numbers.
+#[inline(always)]
+pub(crate) fn dot_rows(x: &[f32], rows: &[f32], dots: &mut [f32]) {
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    for (dot, row) in dots.iter_mut().zip(rows.chunks_exact(x.len())) {
+        let (row_chunks, row_rest) = row.as_chunks::<LANES>();
+        let mut sums = [0f32; LANES];
+        for (a, b) in chunks.iter().zip(row_chunks) {
+            for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+                *sum += a * b;
+            }
+        }
+        for ((sum, a), b) in sums.iter_mut().zip(rest).zip(row_rest) {
+            *sum += a * b;
+        }
+        // Halving the lanes needs shuffles only.
+        for half in [8, 4, 2, 1] {
+            for lane in 0..half {
+                sums[lane] += sums[lane + half];
+            }
+        }
+        *dot = sums[0];
+    }
+}
+
+/// Computes `out = Σ_i weights[i] * rows[i]`, for rows of `out.len()` numbers.
+#[inline(always)]
+pub(crate) fn mix_rows(weights: &[f32], rows: &[f32], out: &mut [f32]) {
+    const BLOCK: usize = 4 * LANES;
+    let width = out.len();
+    for (index, out) in out.chunks_mut(BLOCK).enumerate() {
+        let mut sums = [0f32; BLOCK];
+        for (weight, row) in weights.iter().zip(rows.chunks_exact(width)) {
+            let row = &row[index * BLOCK..];
+            match row.first_chunk::<BLOCK>() {
+                Some(row) => sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += weight * x),
+                None => sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += weight * x),
+            }
+        }
+        out.copy_from_slice(&sums[..out.len()]);
+    }
+}
+
+/// See [`crate::scores::maximum`].
+#[inline(always)]
+pub(crate) fn maximum(x: &[f32]) -> f32 {
+    max(x, f32::NEG_INFINITY, |x| x)
+}
+
+/// See [`crate::scores::sum_exp`].
+#[inline(always)]
+pub(crate) fn sum_exp(x: &[f32], max: f32, scale: f32) -> f32 {
+    sum(x, |x| exp((x - max) * scale))
+}
+
+#[inline(always)]
+pub(crate) fn relu(values: &mut [f32]) {
+    values.iter_mut().for_each(|x| *x = if *x > 0.0 { *x } else { 0.0 });
+}
+
+/// Applies ReLU and returns the maximum of the results.
+#[inline(always)]
+pub(crate) fn relu_with_max(values: &mut [f32]) -> f32 {
+    let mut lanes = [0f32; LANES];
+    let (chunks, rest) = values.as_chunks_mut::<LANES>();
+    for chunk in chunks {
+        for (x, lane) in chunk.iter_mut().zip(&mut lanes) {
+            *x = if *x > 0.0 { *x } else { 0.0 };
+            *lane = if *x > *lane { *x } else { *lane };
+        }
+    }
+    relu(rest);
+    max(rest, max(&lanes, 0.0, |x| x), |x| x)
+}
+
+/// Computes x Φ(x).
+#[inline(always)]
+pub(crate) fn gelu(values: &mut [f32]) {
+    values.iter_mut().for_each(|x| *x *= 0.5 + 0.5 * erf(*x * std::f32::consts::FRAC_1_SQRT_2));
+}
+
+/// Quantizes to `round(x * scale) + 128`, where `scale = 127 / max |x|`, and returns the scale.
+#[inline(always)]
+pub(crate) fn quantize_symmetric(x: &[f32], quantized: &mut [u8]) -> f32 {
+    let scale = 127.0 / max(x, 0.0, f32::abs);
+    let scale = if scale.is_normal() { scale } else { 1.0 };
+    for (q, x) in quantized.iter_mut().zip(x) {
+        // The sum is in [ROUND, ROUND + 255], where floats are whole numbers.
+        *q = (x * scale + (ROUND + 128.0)).to_bits() as u8;
+    }
+    scale
+}
+
+/// Quantizes to `round(x / scale) + zero_point`, ties to even, clamped to 0..=255.
+#[inline(always)]
+pub(crate) fn quantize_affine(x: &[f32], scale: f32, zero_point: u8, out: &mut [u8]) {
+    let (min, max) = (-f32::from(zero_point), 255.0 - f32::from(zero_point));
+    let offset = u32::from(zero_point).wrapping_sub(ROUND.to_bits());
+    for (q, x) in out.iter_mut().zip(x) {
+        let steps = x / scale;
+        let steps = if steps > min { steps } else { min };
+        let steps = if steps < max { steps } else { max };
+        *q = (steps + ROUND).to_bits().wrapping_add(offset) as u8;
+    }
+}
+
+/// Returns the minimum and maximum of the values and zero.
+#[inline(always)]
+pub(crate) fn min_max(x: &[f32]) -> (f32, f32) {
+    (-max(x, 0.0, |x| -x), max(x, 0.0, |x| x))
+}
+
+#[inline(always)]
+pub(crate) fn sum_bytes(x: &[u8]) -> i32 {
+    x.iter().map(|&x| i32::from(x)).sum()
+}
+
+/// Computes the sum of rows of `out.len()` numbers, each number multiplied by its weight. A row of
+/// `x` starts every `stride` numbers.
+#[inline(always)]
+pub(crate) fn weigh_rows(x: &[f32], stride: usize, weights: &[f32], out: &mut [f32]) {
+    const BLOCK: usize = 4 * LANES;
+    let width = out.len();
+    for (index, out) in out.chunks_mut(BLOCK).enumerate() {
+        let mut sums = [0f32; BLOCK];
+        for (x, weights) in x.chunks(stride).zip(weights.chunks_exact(width)) {
+            let (x, weights) = (&x[index * BLOCK..], &weights[index * BLOCK..]);
+            match (x.first_chunk::<BLOCK>(), weights.first_chunk::<BLOCK>()) {
+                (Some(x), Some(weights)) => {
+                    for ((sum, x), weight) in sums.iter_mut().zip(x).zip(weights) {
+                        *sum += x * weight;
+                    }
+                }
+                _ => {
+                    for ((sum, x), weight) in sums.iter_mut().zip(x).zip(weights) {
+                        *sum += x * weight;
+                    }
+                }
+            }
+        }
+        out.copy_from_slice(&sums[..out.len()]);
+    }
+}
+
+/// Computes `out[t] = Σ_j weights[j] * x[t + j]`, channel by channel, for [`CONVOLVED_ROWS`] rows
+/// of `out`. A row of `x` starts every `stride` numbers.
+#[inline(always)]
+pub(crate) fn convolve_rows(x: &[f32], stride: usize, weights: &[f32], out: &mut [f32]) {
+    let channels = out.len() / CONVOLVED_ROWS;
+    for first in (0..channels).step_by(LANES) {
+        let lanes = LANES.min(channels - first);
+        let mut sums = [[0f32; LANES]; CONVOLVED_ROWS];
+        for (tap, weights) in weights.chunks_exact(channels).enumerate() {
+            let x = &x[tap * stride + first..];
+            match weights[first..].first_chunk::<LANES>() {
+                // The same loop as below, with a length that the compiler knows.
+                Some(weights) if x.len() >= (CONVOLVED_ROWS - 1) * stride + LANES => {
+                    for (t, sums) in sums.iter_mut().enumerate() {
+                        let x = &x[t * stride..t * stride + LANES];
+                        for ((sum, x), weight) in sums.iter_mut().zip(x).zip(weights) {
+                            *sum += x * weight;
+                        }
+                    }
+                }
+                _ => {
+                    for (t, sums) in sums.iter_mut().enumerate() {
+                        let x = &x[t * stride..][..lanes];
+                        for ((sum, x), weight) in sums.iter_mut().zip(x).zip(&weights[first..]) {
+                            *sum += x * weight;
+                        }
+                    }
+                }
+            }
+        }
+        for (out, sums) in out.chunks_exact_mut(channels).zip(&sums) {
+            out[first..first + lanes].copy_from_slice(&sums[..lanes]);
+        }
+    }
+}
+
+#[inline(always)]
+pub(crate) fn add(x: &[f32], out: &mut [f32]) {
+    out.iter_mut().zip(x).for_each(|(out, x)| *out += x);
+}
+
+/// Rounds to bfloat16, ties to even. NaN stays NaN.
+#[inline(always)]
+pub(crate) fn round_to_bf16(x: &[f32], out: &mut [u16]) {
+    for (out, x) in out.iter_mut().zip(x) {
+        let bits = x.to_bits();
+        let rounded = bits.wrapping_add(0x7FFF + (bits >> 16 & 1));
+        *out = ((if x.is_nan() { bits | 0x0040_0000 } else { rounded }) >> 16) as u16;
+    }
+}
+
+/// Converts a bfloat16 to f32.
+#[inline(always)]
+pub(crate) fn widened(x: u16) -> f32 {
+    f32::from_bits(u32::from(x) << 16)
+}
+
+/// Computes one step of an LSTM. `gates` are input, output, forget and candidate, before their
+/// activations.
+#[inline(always)]
+pub(crate) fn lstm_cell(gates: &mut [f32], cell: &mut [f32], hidden: &mut [f32]) {
+    let width = cell.len();
+    let (sigmoids, candidate) = gates.split_at_mut(3 * width);
+    sigmoids.iter_mut().for_each(|x| *x = sigmoid(*x));
+    candidate.iter_mut().for_each(|x| *x = tanh(*x));
+    let (input, rest) = sigmoids.split_at(width);
+    let (output, forget) = rest.split_at(width);
+    let gates = input.iter().zip(output).zip(forget).zip(candidate);
+    for ((((input, output), forget), candidate), (cell, hidden)) in
+        gates.zip(cell.iter_mut().zip(hidden))
+    {
+        *cell = forget * *cell + input * *candidate;
+        *hidden = output * tanh(*cell);
+    }
+}
+
+#[inline(always)]
+fn sigmoid(x: f32) -> f32 {
+    let e = exp(-x.abs());
+    (if x < 0.0 { e } else { 1.0 }) / (1.0 + e)
+}
+
+#[inline(always)]
+fn tanh(x: f32) -> f32 {
+    let e = exp(-2.0 * x.abs());
+    ((1.0 - e) / (1.0 + e)).copysign(x)
+}
+
+/// Computes e^x for x <= 0 to about one unit in the last place. Below -87 the result is that for
+/// -87, which is close to zero. NaN stays NaN.
+#[inline(always)]
+fn exp(x: f32) -> f32 {
+    const LN2_HIGH: f32 = 0.693_359_4;
+    const LN2_LOW: f32 = -2.121_944_4e-4;
+    let x = if x < -87.0 { -87.0 } else { x };
+    let shifted = x * std::f32::consts::LOG2_E + ROUND;
+    let n = shifted - ROUND;
+    let r = x - n * LN2_HIGH - n * LN2_LOW;
+    // The polynomial of (e^r - 1 - r) / r² in Cephes' expf.
+    let p = 1.987_569_1e-4;
+    let p = p * r + 1.398_2e-3;
+    let p = p * r + 8.333_452e-3;
+    let p = p * r + 4.166_579_6e-2;
+    let p = p * r + 1.666_666_5e-1;
+    let p = p * r + 0.5;
+    let mantissa = p * r * r + r + 1.0;
+    // Multiplies by 2^n. Adding n to the exponent bits could turn NaN into a number.
+    mantissa * f32::from_bits(1f32.to_bits().wrapping_add(shifted.to_bits() << 23))
+}
+
+/// Computes the error function to about 3e-7 with the rational approximation of Eigen and XLA.
+#[inline(always)]
+fn erf(x: f32) -> f32 {
+    let x = if x > 4.0 { 4.0 } else { x };
+    let x = if x < -4.0 { -4.0 } else { x };
+    let y = x * x;
+    let p = -2.726_142_3e-10;
+    let p = p * y + 2.770_681_4e-8;
+    let p = p * y - 2.101_024e-6;
+    let p = p * y - 5.692_506_4e-5;
+    let p = p * y - 7.349_906_3e-4;
+    let p = p * y - 2.954_6e-3;
+    let p = p * y - 1.609_603_3e-2;
+    let q = -1.456_607_2e-5;
+    let q = q * y - 2.133_740_6e-4;
+    let q = q * y - 1.682_827e-3;
+    let q = q * y - 7.373_329e-3;
+    let q = q * y - 1.426_473_9e-2;
+    x * p / q
+}

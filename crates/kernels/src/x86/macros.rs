@@ -1,0 +1,53 @@
+//! Macros that the kernels for x86-64 share.
+
+/// Calls a kernel for the remaining rows, six at most. The number of rows is a constant of the
+/// kernel, so that its sums stay in registers.
+macro_rules! up_to_six {
+    ($remaining:expr, $kernel:ident($($argument:expr),*)) => {
+        match $remaining {
+            1 => $kernel::<1>($($argument),*),
+            2 => $kernel::<2>($($argument),*),
+            3 => $kernel::<3>($($argument),*),
+            4 => $kernel::<4>($($argument),*),
+            5 => $kernel::<5>($($argument),*),
+            _ => $kernel::<6>($($argument),*),
+        }
+    };
+}
+pub(super) use up_to_six;
+
+/// Compiles the portable loops of [`crate::loops`] for an instruction set.
+macro_rules! compile_loops {
+    ($features:literal) => {
+        compile_loops! { @ $features:
+            fn relu(values: &mut [f32]);
+            fn relu_with_max(values: &mut [f32]) -> f32;
+            fn gelu(values: &mut [f32]);
+            fn layer_norm(x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32, out: &mut [f32]);
+            fn exponentials(row: &mut [f32], scale: f32) -> f32;
+            fn dot_rows(x: &[f32], rows: &[f32], dots: &mut [f32]);
+            fn mix_rows(weights: &[f32], rows: &[f32], out: &mut [f32]);
+            fn maximum(x: &[f32]) -> f32;
+            fn sum_exp(x: &[f32], max: f32, scale: f32) -> f32;
+            fn weigh_rows(x: &[f32], stride: usize, weights: &[f32], out: &mut [f32]);
+            fn convolve_rows(x: &[f32], stride: usize, weights: &[f32], out: &mut [f32]);
+            fn add(x: &[f32], out: &mut [f32]);
+            fn round_to_bf16(x: &[f32], out: &mut [u16]);
+            fn min_max(x: &[f32]) -> (f32, f32);
+            fn quantize_symmetric(x: &[f32], quantized: &mut [u8]) -> f32;
+            fn quantize_affine(x: &[f32], scale: f32, zero_point: u8, out: &mut [u8]);
+            fn sum_bytes(x: &[u8]) -> i32;
+            fn lstm_cell(gates: &mut [f32], cell: &mut [f32], hidden: &mut [f32]);
+        }
+    };
+    (@ $features:literal:
+     $(fn $name:ident($($argument:ident: $kind:ty),*) $(-> $result:ty)?;)*) => {
+        $(
+            #[target_feature(enable = $features)]
+            pub(crate) fn $name($($argument: $kind),*) $(-> $result)? {
+                crate::loops::$name($($argument),*)
+            }
+        )*
+    };
+}
+pub(super) use compile_loops;

@@ -1,0 +1,53 @@
+//! The state that one transcription shares with its caller.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use super::Error;
+
+/// Lets a caller watch and interrupt the transcription of one recording.
+///
+/// One session belongs to one attempt at one recording. It is the place for everything that such an
+/// attempt exchanges with the outside while it runs: the interruption (and the reason for it, once
+/// there is more than one), the progress, and a journal that records the results of windows and
+/// recalls them in the next attempt, once there is one.
+#[derive(Debug, Default)]
+pub struct Session {
+    interrupted: AtomicBool,
+    milliseconds: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// Progress of a transcription.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Progress {
+    /// Seconds of the recording that are transcribed.
+    pub seconds: f64,
+    /// Bytes of the recording that are transcribed: the bytes read, less the share of the audio that
+    /// waits for the recognizer.
+    pub bytes: u64,
+}
+
+impl Session {
+    /// Makes the transcription end with [`Error::Interrupted`] soon.
+    pub fn interrupt(&self) {
+        self.interrupted.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns the progress so far.
+    pub fn progress(&self) -> Progress {
+        Progress {
+            seconds: self.milliseconds.load(Ordering::Relaxed) as f64 / 1000.0,
+            bytes: self.bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Fails with [`Error::Interrupted`] if the caller interrupted the transcription.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if self.interrupted.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
+    }
+
+    pub(super) fn report(&self, progress: Progress) {
+        self.milliseconds.store((progress.seconds * 1000.0) as u64, Ordering::Relaxed);
+        self.bytes.store(progress.bytes, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,125 @@
+//! Pinned fingerprints: if they changed, every recording would be transcribed again.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::sync::Arc;
+
+use audio::ChannelMode;
+use speech::{
+    pipeline::{Models, Pipeline, PipelineConfig, TranscribeOptions},
+    recognizer::{Description, Error, Recognition, RecognizeOptions, Recognizer},
+    segmenter::SegmentationConfig,
+    speakers::{ClusteringMethod, SpeakerOptions},
+    vad::{EnergyVad, SilenceSchedule, VadOptions},
+};
+use support::{InlineCompute, decoding};
+
+/// A recognizer that is never called. It supports hotwords.
+struct Silent(Description);
+
+impl Recognizer for Silent {
+    fn description(&self) -> &Description {
+        &self.0
+    }
+
+    fn max_seconds(&self) -> f64 {
+        30.0
+    }
+
+    fn fixed_window(&self) -> bool {
+        true
+    }
+
+    fn punctuates(&self, _: bool) -> bool {
+        true
+    }
+
+    fn takes_hotwords(&self) -> bool {
+        true
+    }
+
+    fn recognize(&self, _: &[f32], _: &RecognizeOptions) -> Result<Recognition, Error> {
+        Ok(Recognition::default())
+    }
+}
+
+fn pipeline(config: PipelineConfig) -> Pipeline {
+    let description = Description {
+        name: "silent".to_owned(),
+        family: "test",
+        precision: "f32",
+        digest: "0".to_owned(),
+        languages: vec!["en".to_owned()],
+    };
+    let models = Models {
+        vad: Arc::new(EnergyVad),
+        recognizer: Arc::new(Silent(description)),
+        punctuator: None,
+        diarizer: None,
+        normalizer: None,
+    };
+    Pipeline::new(models, config, Arc::new(InlineCompute))
+}
+
+#[test]
+fn defaults() {
+    let pipeline = pipeline(PipelineConfig::default());
+    assert_eq!(
+        pipeline.fingerprint(&decoding(ChannelMode::Mix), &TranscribeOptions::default()),
+        "83946b0cbcfe3ecf06b1836589eed5c7db5a1e8b4fee964221d5b402e5a41fed"
+    );
+}
+
+#[test]
+fn speakers_hotwords_language_and_channels() {
+    let pipeline = pipeline(PipelineConfig {
+        hotwords: vec!["Scriptorium".to_owned()],
+        ..PipelineConfig::default()
+    });
+    let options = TranscribeOptions {
+        language: Some("en".to_owned()),
+        hotwords: vec!["naïve \"quoted\"".to_owned()],
+        punctuate: Some(true),
+        normalize: Some(true),
+        speakers: Some(SpeakerOptions {
+            count: None,
+            min: Some(2),
+            max: Some(5),
+            method: ClusteringMethod::Agglomerative,
+        }),
+    };
+    assert_eq!(
+        pipeline.fingerprint(&decoding(ChannelMode::Split), &options),
+        "46fd5ff017265deb751ac5c208642e5dda7bbe993a83f2a3dfbfa22e357310c4"
+    );
+}
+
+#[test]
+fn every_value_of_segmentation() {
+    let pipeline = pipeline(PipelineConfig {
+        segmentation: SegmentationConfig {
+            vad: VadOptions {
+                max_end_silence_ms: Some(500),
+                speech_noise_threshold: Some(0.65),
+                lookback_ms: Some(100),
+                lookahead_ms: Some(50),
+                max_segment_ms: Some(20_000),
+                dynamic_silence: Some(SilenceSchedule::funasr()),
+                dynamic_silence_step_ms: Some(100),
+            },
+            max_seconds: Some(20.5),
+        },
+        ..PipelineConfig::default()
+    });
+    let options = TranscribeOptions {
+        speakers: Some(SpeakerOptions { count: Some(3), ..SpeakerOptions::default() }),
+        ..TranscribeOptions::default()
+    };
+    let decoding = audio::DecodeOptions { allow_truncated: true, ..decoding(ChannelMode::Mix) };
+    assert_eq!(
+        pipeline.fingerprint(&decoding, &options),
+        "72e5de365bd2b2e59f379bd77ab65854ab28fbae1b7845c8d867ce422d03f72a"
+    );
+}

@@ -1,0 +1,235 @@
+//! Listing of the files of a folder, in the order of their keys.
+
+use std::{
+    collections::BinaryHeap,
+    ffi::OsString,
+    fs::{self, DirEntry},
+    io,
+    os::unix::ffi::OsStringExt,
+    path::PathBuf,
+    sync::Arc,
+    vec,
+};
+
+use location::{Location, check_file_key};
+
+use super::{
+    error::from_io,
+    folder::{Folder, TEMPORARY_PREFIX, describe, invalid_key},
+};
+use crate::{Error, ErrorKind, ObjectMeta};
+
+/// Limit for the names of one folder that are held in memory: about 25 MB. A larger folder is read
+/// several times, each time for the next names.
+const MAX_NAMES: usize = 1 << 18;
+
+/// Iterator over all files whose key starts with a prefix, in the byte order of the keys, one
+/// folder at a time.
+///
+/// An entry that cannot be listed (a folder without permission, a name that is not UTF-8) is an
+/// error of its own, and the listing continues. Files that are deleted during the listing are left
+/// out.
+pub(super) struct Listing {
+    root: Arc<Folder>,
+    /// From the outermost folder to the one being listed.
+    open: Vec<Level>,
+    max_names: usize,
+}
+
+/// One folder of the listing. Names and keys are bytes, because they may not be UTF-8.
+struct Level {
+    /// Key of the folder with a slash at its end, or empty for the root.
+    folder: Vec<u8>,
+    /// Only names that begin with these bytes are listed.
+    name_prefix: Vec<u8>,
+    /// The next names. Those of folders end in a slash, so that names sort in the order of the
+    /// keys.
+    names: vec::IntoIter<Vec<u8>>,
+    /// The last name read, if the folder has more names after it.
+    after: Option<Vec<u8>>,
+}
+
+impl Level {
+    fn new(folder: Vec<u8>, name_prefix: Vec<u8>) -> Self {
+        Self { folder, name_prefix, names: Vec::new().into_iter(), after: Some(Vec::new()) }
+    }
+}
+
+impl Listing {
+    pub(super) fn new(root: Arc<Folder>, prefix: &str) -> Result<Self, Error> {
+        let (folder, name_prefix) = prefix.split_at(prefix.rfind('/').map_or(0, |slash| slash + 1));
+        if let Some(folder) = folder.strip_suffix('/') {
+            check_file_key(folder)
+                .map_err(|reason| invalid_key("list", root.uri(prefix), reason))?;
+        }
+        let first = Level::new(folder.into(), name_prefix.into());
+        Ok(Self { root, open: vec![first], max_names: MAX_NAMES })
+    }
+
+    fn path(&self, key: &[u8]) -> PathBuf {
+        self.root.root().join(OsString::from_vec(key.to_vec()))
+    }
+
+    fn error(&self, key: &[u8], error: io::Error) -> Error {
+        from_io("list", &Location::File(self.path(key)).to_string(), error)
+    }
+
+    /// Reads the next names of a folder, those after `after`.
+    fn refill(&self, level: &mut Level, after: &[u8]) -> io::Result<()> {
+        // A max-heap: it drops its largest name when there are too many.
+        let mut smallest = BinaryHeap::new();
+        let mut more = false;
+        for entry in fs::read_dir(self.path(&level.folder))? {
+            let Some(name) = listed_name(&entry?) else { continue };
+            if name.starts_with(&level.name_prefix) && name.as_slice() > after {
+                smallest.push(name);
+                if smallest.len() > self.max_names {
+                    smallest.pop();
+                    more = true;
+                }
+            }
+        }
+        let names = smallest.into_sorted_vec();
+        level.after = names.last().filter(|_| more).cloned();
+        level.names = names.into_iter();
+        Ok(())
+    }
+
+    /// Describes a file. Returns `None` if it was deleted meanwhile or is not a regular file.
+    fn describe(&self, key: Vec<u8>) -> Option<Result<ObjectMeta, Error>> {
+        let metadata = match fs::metadata(self.path(&key)) {
+            Ok(metadata) => metadata,
+            Err(error) => {
+                let error = self.error(&key, error);
+                return (error.kind != ErrorKind::NotFound).then_some(Err(error));
+            }
+        };
+        if !metadata.is_file() {
+            return None;
+        }
+        Some(String::from_utf8(key).map(|key| describe(&key, &metadata)).map_err(|error| {
+            let uri = Location::File(self.path(error.as_bytes())).to_string();
+            Error::new(ErrorKind::Invalid, "list", uri, "the path is not UTF-8: rename it")
+        }))
+    }
+}
+
+impl Iterator for Listing {
+    type Item = Result<ObjectMeta, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let mut level = self.open.pop()?;
+            if let Some(name) = level.names.next() {
+                let key = [level.folder.as_slice(), &name].concat();
+                self.open.push(level);
+                if key.ends_with(b"/") {
+                    self.open.push(Level::new(key, Vec::new()));
+                } else if let Some(item) = self.describe(key) {
+                    return Some(item);
+                }
+            } else if let Some(after) = level.after.take() {
+                match self.refill(&mut level, &after) {
+                    Ok(()) => self.open.push(level),
+                    Err(error) => match self.error(&level.folder, error) {
+                        error if error.kind == ErrorKind::NotFound => {}
+                        error => return Some(Err(error)),
+                    },
+                }
+            }
+        }
+    }
+}
+
+/// Returns the name of an entry that is to be listed, with a slash at its end for a folder. Links
+/// to folders are not followed, because they could form a cycle.
+fn listed_name(entry: &DirEntry) -> Option<Vec<u8>> {
+    let mut name = entry.file_name().into_vec();
+    if name.starts_with(TEMPORARY_PREFIX.as_bytes()) {
+        return None;
+    }
+    let kind = entry.file_type().ok()?;
+    if kind.is_dir() {
+        name.push(b'/');
+        return Some(name);
+    }
+    (kind.is_file() || kind.is_symlink() && entry.path().is_file()).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(files: &[&str]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = dir.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, file).unwrap();
+        }
+        dir
+    }
+
+    fn list(dir: &tempfile::TempDir, prefix: &str, max_names: usize) -> Vec<String> {
+        let root = Arc::new(Folder::new(dir.path().into()));
+        let listing = Listing { max_names, ..Listing::new(root, prefix).unwrap() };
+        listing.map(|item| item.unwrap().key).collect()
+    }
+
+    #[test]
+    fn keys_are_in_byte_order_with_any_limit_of_names() {
+        // '-' < '.' < '/' < '0', so the files of `a/` come between `a.b` and `a0`.
+        let mut files = vec!["a/x", "a-b", "a.b", "a0", "a/b/c", "a/b.d", "B/z", "é", "b"];
+        let dir = tree(&files);
+        files.sort_unstable();
+        for max_names in [1, 2, 3, 100] {
+            assert_eq!(list(&dir, "", max_names), files, "{max_names} names at a time");
+        }
+    }
+
+    #[test]
+    fn a_prefix_may_end_within_a_name() {
+        let dir = tree(&["r/a", "r/ab/c", "r/b", "ra", "s"]);
+        assert_eq!(list(&dir, "r/a", 9), ["r/a", "r/ab/c"]);
+        assert_eq!(list(&dir, "r/", 9), ["r/a", "r/ab/c", "r/b"]);
+        assert_eq!(list(&dir, "r", 9), ["r/a", "r/ab/c", "r/b", "ra"]);
+        assert!(list(&dir, "s/", 9).is_empty());
+        assert!(list(&dir, "none/at/all", 9).is_empty());
+    }
+
+    #[test]
+    fn only_regular_files_are_listed() {
+        let dir = tree(&["d/a", ".scriptorium-half", "d/.scriptorium-half", ".hidden"]);
+        let link = |to: &str, name: &str| {
+            std::os::unix::fs::symlink(dir.path().join(to), dir.path().join(name)).unwrap();
+        };
+        link("d/a", "to-file");
+        link("d", "to-folder");
+        link(".", "cycle");
+        link("nowhere", "dangling");
+        let _socket = std::os::unix::net::UnixListener::bind(dir.path().join("socket")).unwrap();
+        assert_eq!(list(&dir, "", 9), [".hidden", "d/a", "to-file"]);
+    }
+
+    #[test]
+    fn a_name_that_is_not_utf8_is_reported_and_the_rest_listed() {
+        let dir = tree(&["a", "z"]);
+        fs::write(dir.path().join(OsString::from_vec(b"m\xff".to_vec())), "").unwrap();
+        let root = Arc::new(Folder::new(dir.path().into()));
+        let items: Vec<_> = Listing::new(root, "").unwrap().collect();
+        assert_eq!(items.len(), 3);
+        let error = items[1].as_ref().unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Invalid);
+        assert!(error.uri.ends_with("/m%FF"), "{error}");
+    }
+
+    #[test]
+    fn a_hostile_prefix_is_refused() {
+        let dir = tree(&["a"]);
+        for prefix in ["/", "../", "a/../", "a//", "./a"] {
+            let root = Arc::new(Folder::new(dir.path().into()));
+            let error = Listing::new(root, prefix).map(|_| ()).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Invalid, "{prefix}");
+        }
+    }
+}
