@@ -5,6 +5,7 @@
 //! instance serves all threads: they share its weights, and each call borrows its own buffers.
 
 mod decoding;
+mod dim;
 mod error;
 mod linear;
 mod network;
@@ -18,11 +19,12 @@ mod tensor;
 mod tests;
 
 pub use decoding::{EncoderMemory, KeyValueCache};
+pub use dim::Dim;
 pub use error::Error;
 pub use kernels::{PostOp, attention::ComputeType};
 pub use linear::Linear;
 pub use network::{GraphBuilder, Network, Node};
-pub use onnx::{Dim, ElementType, Input, OnnxFile, OnnxNetwork, OnnxNode, Port};
+pub use onnx::{ElementType, Input, OnnxFile, OnnxNetwork, OnnxNode, Port};
 pub use precision::{Precision, UnknownPrecision};
 pub use profile::{MacCounts, NetworkRun, OperatorTime, Profile, profile};
 pub use tensor::{tensor, values};

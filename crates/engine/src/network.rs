@@ -9,9 +9,9 @@ use tract_onnx::{
 
 use crate::{
     decoding::{DecoderState, EncoderMemory, KeyValueCache},
+    dim::Dim,
     error::Error,
     linear::Linear,
-    onnx::Dim,
     ops,
     runner::Runner,
 };

@@ -13,7 +13,7 @@ use tract_onnx::{pb, prelude::*, tract_core::internal::TractError};
 use super::{
     bf16, fuse,
     graph::Graph,
-    input::{Dim, Input},
+    input::Input,
     masks,
     names::QUANTIZED_LINEAR,
     network::OnnxNetwork,
@@ -22,12 +22,9 @@ use super::{
     scan::{Scanned, scan},
     source::Source,
     tensors, translate,
+    unfused::{UnfusedNode, unfused_nodes, warn_if_unfused},
 };
-use crate::{
-    error::Error,
-    precision::Precision,
-    profile::{self, UnfusedNode},
-};
+use crate::{dim::Dim, error::Error, precision::Precision};
 
 /// An ONNX file whose graph was read. Networks that are cut from it share its weights.
 ///
@@ -292,7 +289,7 @@ impl OnnxFile {
     ) -> Result<(OnnxNetwork, usize), Error> {
         let build = || {
             let (mut model, unfused) = self.typed_model(inputs, &[output], Fusion::All)?;
-            profile::warn_if_unfused(&self.path, &model, &unfused);
+            warn_if_unfused(&self.path, &model, &unfused);
             let classes = rewrite::append_argmax(&mut model)?;
             Ok((OnnxNetwork::new(model)?, classes))
         };
@@ -309,7 +306,7 @@ impl OnnxFile {
         let build = || {
             let (model, unfused) = self.typed_model(inputs, outputs, fusion)?;
             if fusion == Fusion::All {
-                profile::warn_if_unfused(&self.path, &model, &unfused);
+                warn_if_unfused(&self.path, &model, &unfused);
             }
             OnnxNetwork::new(model)
         };
@@ -346,7 +343,7 @@ impl OnnxFile {
         if rounded || compute_type == ComputeType::Bf16 {
             bf16::mark_linear_layers(&mut graph);
         }
-        let unfused = profile::unfused_nodes(&graph.nodes);
+        let unfused = unfused_nodes(&graph.nodes);
         let opsets = &self.opsets;
         let mut model =
             translate::translate(graph, template, known, inputs, outputs, element, opsets)?;

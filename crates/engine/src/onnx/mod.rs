@@ -26,8 +26,9 @@ mod tensors;
 mod tests;
 mod tract;
 mod translate;
+mod unfused;
 
 pub use file::{ElementType, OnnxFile, Port};
-pub use input::{Dim, Input};
+pub use input::Input;
 pub use network::OnnxNetwork;
 pub use node::OnnxNode;

@@ -13,7 +13,7 @@ use tract_onnx::{
 
 use super::{
     graph::Graph,
-    input::{Dim, Input, InputKind},
+    input::{Input, InputKind},
     lazy::{free_scratch, is_lazy, load},
     masks::KnownShapes,
     names::packs_weights,
@@ -21,6 +21,7 @@ use super::{
     operators::{self, LazyWeights},
     tract::TRACT,
 };
+use crate::dim::Dim;
 
 /// Returns an empty model to translate into, and shapes and lengths of `inputs` in its symbols.
 pub(super) fn known_shapes<'a>(inputs: &[Input<'a>]) -> (InferenceModel, KnownShapes<'a>) {

@@ -6,7 +6,7 @@ use kernels::{Rows, attention};
 use tract_onnx::tract_core::internal::*;
 
 use super::support::{floats, last_axis, operator, with_last_axis, zeros};
-use crate::decoding::DecoderState;
+use crate::{decoding::DecoderState, linear::Linear};
 
 fn decoder_state<'a>(context: &EvalContext<'a>) -> TractResult<RefMut<'a, DecoderState>> {
     let shared = context.shared.context("runs only in a decoder")?;
@@ -17,7 +17,7 @@ fn decoder_state<'a>(context: &EvalContext<'a>) -> TractResult<RefMut<'a, Decode
 /// Sum of token embeddings and position encodings, `[beams, n]` to `[beams, n, width]`.
 #[derive(Debug, Clone)]
 pub(crate) struct Embedding {
-    pub(crate) table: Arc<crate::Linear>,
+    pub(crate) table: Arc<Linear>,
     pub(crate) positions: Arc<[f32]>,
 }
 

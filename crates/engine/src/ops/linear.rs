@@ -8,11 +8,12 @@ use super::{
     pool::{pooled_tensor, recycle},
     support::{floats, last_axis, operator, with_last_axis},
 };
+use crate::linear;
 
 /// A linear layer. The inputs are `x` and, if `post_op` is [`PostOp::Add`], the residual.
 #[derive(Debug, Clone)]
 pub(crate) struct Linear {
-    pub(crate) layer: Arc<crate::Linear>,
+    pub(crate) layer: Arc<linear::Linear>,
     pub(crate) post_op: PostOp,
 }
 

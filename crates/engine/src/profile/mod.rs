@@ -5,16 +5,9 @@ mod macs;
 mod recorder;
 #[cfg(test)]
 mod tests;
-mod unfused;
 
-#[cfg(test)]
-pub(crate) use self::unfused::report_unfused;
 pub use self::{
     counts::MacCounts,
     recorder::{NetworkRun, OperatorTime, Profile, profile},
 };
-pub(crate) use self::{
-    macs::count_macs,
-    recorder::RunProfiler,
-    unfused::{UnfusedNode, unfused_nodes, warn_if_unfused},
-};
+pub(crate) use self::{macs::count_macs, recorder::RunProfiler};

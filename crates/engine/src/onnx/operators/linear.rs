@@ -11,6 +11,7 @@ use tract_onnx::{
 
 use super::support::{constant, constant_tensor, has_attribute};
 use crate::{
+    linear,
     onnx::{lazy, names},
     ops,
 };
@@ -252,7 +253,7 @@ impl Expansion for Linear {
         let &[_, outputs] = weights.shape() else { bail!("weights {:?}", weights.shape()) };
         let bias = self.epilogue.bias.then(|| constant::<f32>(model, inputs[2])).transpose()?;
         let layer = lazy::with_floats(&weights, |weights| {
-            Ok(crate::Linear::from_transposed(weights, outputs, bias, self.bf16)?)
+            Ok(linear::Linear::from_transposed(weights, outputs, bias, self.bf16)?)
         })?;
         let layer = Arc::new(layer);
         let op = |post_op| ops::Linear { layer, post_op };

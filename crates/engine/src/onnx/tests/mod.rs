@@ -17,12 +17,12 @@ use tract_onnx::{pb, prelude::*};
 
 use super::{
     file::{Fusion, OnnxFile},
-    input::{Dim, Input},
+    input::Input,
     network::OnnxNetwork,
     node::OnnxNode,
     source::Source,
 };
-use crate::{error::Error, precision::Precision};
+use crate::{dim::Dim, error::Error, precision::Precision};
 
 /// Returns the directory of FunASR's fixtures.
 fn fixtures() -> std::path::PathBuf {

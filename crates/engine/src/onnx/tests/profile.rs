@@ -2,10 +2,7 @@
 //! are reported.
 
 use super::*;
-use crate::{
-    MacCounts,
-    profile::{profile, report_unfused},
-};
+use crate::{MacCounts, onnx::unfused::report_unfused, profile::profile};
 
 /// Returns inputs and outputs of encoder and predictor.
 fn encoder(file: &OnnxFile) -> ([Input<'_>; 2], [&str; 1]) {

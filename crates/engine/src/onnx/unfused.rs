@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, fmt::Write, path::Path};
 
 use tract_onnx::tract_core::internal::*;
 
-use super::macs::count_macs;
-use crate::{onnx::OnnxNode, ops};
+use super::node::OnnxNode;
+use crate::{ops, profile::count_macs};
 
 /// Length assumed for every open axis, to compare operators: six seconds of frames.
 const ASSUMED_LENGTH: i64 = 100;
@@ -19,13 +19,13 @@ const EXPECTED: [&str; 6] =
 
 /// A node that should have been fused, but that no rule matched.
 #[derive(Debug)]
-pub(crate) struct UnfusedNode {
+pub(super) struct UnfusedNode {
     op: String,
     name: String,
 }
 
 /// Returns the nodes that should have been fused.
-pub(crate) fn unfused_nodes(nodes: &[OnnxNode]) -> Vec<UnfusedNode> {
+pub(super) fn unfused_nodes(nodes: &[OnnxNode]) -> Vec<UnfusedNode> {
     let unfused = nodes.iter().filter(|node| EXPECTED.contains(&node.op()));
     // tract names a node without a name after its output.
     let name = |node: &OnnxNode| match node.name() {
@@ -38,7 +38,7 @@ pub(crate) fn unfused_nodes(nodes: &[OnnxNode]) -> Vec<UnfusedNode> {
 /// Logs a warning if a large network leaves a considerable part of its matrix multiplications to
 /// tract. Results are correct even so. `model` is not optimized yet; `unfused` are nodes of the
 /// graph that it was made from.
-pub(crate) fn warn_if_unfused(path: &Path, model: &TypedModel, unfused: &[UnfusedNode]) {
+pub(super) fn warn_if_unfused(path: &Path, model: &TypedModel, unfused: &[UnfusedNode]) {
     if let Some(operators) = report_unfused(model, unfused, MIN_MACS) {
         tracing::warn!(
             model = %path.display(),
@@ -50,7 +50,7 @@ pub(crate) fn warn_if_unfused(path: &Path, model: &TypedModel, unfused: &[Unfuse
 
 /// Lists the `unfused` nodes by kind, if the network has at least `min_macs` MACs and they are a
 /// considerable part of them.
-pub(crate) fn report_unfused(
+pub(super) fn report_unfused(
     model: &TypedModel,
     unfused: &[UnfusedNode],
     min_macs: u64,
