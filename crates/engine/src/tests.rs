@@ -191,7 +191,7 @@ fn fused_equals_unfused() {
 
 #[test]
 fn int8_is_close_to_unfused() {
-    // Two roundings to 1/254 of the largest value, in sums of about 30 products.
+    // Two roundings to 1/254 of the largest value, in two blocks with sums of about 30 terms.
     assert_close(&Block::new().fused(true), &Block::new().unfused(), 0.2);
 }
 
