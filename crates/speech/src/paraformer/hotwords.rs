@@ -2,14 +2,17 @@
 
 use std::{
     collections::HashMap,
-    fs,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use engine::{Element, Input, Onnx, OnnxFile};
 
-use crate::{files::broken, funasr::Vocabulary, recognizer::Error};
+use crate::{
+    files::{self, broken, broken_by},
+    funasr::Vocabulary,
+    recognizer::Error,
+};
 
 /// Length to which hotwords are padded, in tokens; the exported network accepts no other.
 const MAX_TOKENS: usize = 10;
@@ -47,7 +50,8 @@ impl HotwordEmbedder {
     /// # Errors
     /// [`Error::Model`] if the file is missing, damaged, or not a hotword embedder that fits.
     pub(super) fn open(path: &Path, width: usize, vocabulary: usize) -> Result<Self, Error> {
-        let file = OnnxFile::read(path).map_err(|error| broken(path, error))?;
+        let unusable = |error: engine::Error| broken_by(path, "cannot be loaded", error);
+        let file = OnnxFile::read(path).map_err(unusable)?;
         let [input] = file.inputs() else {
             return Err(broken(
                 path,
@@ -58,16 +62,16 @@ impl HotwordEmbedder {
             return Err(broken(path, "is not a hotword embedder: its input is not token ids"));
         };
         let shape = ["hotwords".into(), MAX_TOKENS.into()];
-        let network = file
-            .network(&[Input::new(&input.name, shape)], &[&output.name])
-            .map_err(|error| broken(path, error))?;
+        let network =
+            file.network(&[Input::new(&input.name, shape)], &[&output.name]).map_err(unusable)?;
         let embedder = Self { network, width, cache: Mutex::default() };
         let last = vocabulary.saturating_sub(1) as u32;
         let probe = embedder
             .embed(&[vec![last; MAX_TOKENS], vec![NO_HOTWORD]])
-            .map_err(|error| broken(path, error))?;
+            .map_err(|error| broken_by(path, "does not run", error))?;
         if probe.values.iter().any(|value| !value.is_finite()) {
-            return Err(broken(path, "is damaged: its embeddings are not finite; fetch it again"));
+            let message = "is damaged: its embeddings are not finite; download it again";
+            return Err(broken(path, message));
         }
         Ok(embedder)
     }
@@ -98,8 +102,8 @@ impl HotwordEmbedder {
         for (row, word) in ids.chunks_exact_mut(MAX_TOKENS).zip(words) {
             row.iter_mut().zip(word).for_each(|(slot, &id)| *slot = id as i32);
         }
-        let ids = engine::tensor(&[count, MAX_TOKENS], &ids).map_err(network)?;
-        let outputs = self.network.run(vec![ids]).map_err(network)?;
+        let ids = engine::tensor(&[count, MAX_TOKENS], &ids)?;
+        let outputs = self.network.run(vec![ids])?;
         let states = match outputs.as_slice() {
             [states] if states.shape() == [MAX_TOKENS, count, self.width] => states,
             _ => {
@@ -108,7 +112,7 @@ impl HotwordEmbedder {
                 ));
             }
         };
-        let states = engine::values::<f32>(states).map_err(network)?;
+        let states = engine::values::<f32>(states)?;
         // The embedding of a word is the LSTM's state after the word's last token.
         let values = words.iter().enumerate().flat_map(|(index, word)| {
             let state = (word.len().max(1) - 1) * count + index;
@@ -132,9 +136,7 @@ impl HotwordTokenizer {
     pub(super) fn new(vocabulary: Arc<Vocabulary>, seg_dict: Option<&Path>) -> Result<Self, Error> {
         let mut segmentation = HashMap::new();
         if let Some(path) = seg_dict {
-            let text = fs::read_to_string(path)
-                .map_err(|error| broken(path, format!("cannot be read: {error}")))?;
-            for line in text.lines() {
+            for line in files::read_text(path)?.lines() {
                 let mut fields = line.split_whitespace().map(str::to_owned);
                 if let Some(word) = fields.next() {
                     segmentation.insert(word, fields.collect());
@@ -216,23 +218,17 @@ fn refused(hotword: &str, message: impl ToString) -> Error {
     Error::Hotword { hotword: hotword.to_owned(), message: message.to_string() }
 }
 
-fn network(error: engine::Error) -> Error {
-    Error::Network(error.to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixtures;
 
     fn tokenizer(seg_dict: Option<&str>) -> HotwordTokenizer {
         let symbols = ["<blank>", "<s>", "</s>", "你", "好", "hel@@", "lo", "the", "x", "<unk>"];
         let tokens = Vocabulary::new(symbols.map(str::to_owned).to_vec(), Path::new("tokens.json"));
-        let directory = tempfile::tempdir().expect("directory");
-        let path = directory.path().join("seg_dict");
-        let path = seg_dict.map(|text| {
-            fs::write(&path, text).expect("write");
-            path
-        });
+        let files: Vec<_> = seg_dict.map(|text| ("seg_dict", text)).into_iter().collect();
+        let directory = fixtures::directory(&files);
+        let path = seg_dict.map(|_| directory.path().join("seg_dict"));
         HotwordTokenizer::new(Arc::new(tokens.expect("tokens")), path.as_deref())
             .expect("tokenizer")
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use tempfile::TempDir;
 
 use super::*;
-use crate::{fixtures, npz::Npz};
+use crate::{Chain, fixtures, npz::Npz};
 
 const CONFIG: &str =
     "model: CTTransformer\nmodel_conf:\n  punc_list: [<unk>, _, ',', 。, '?', 、]\n";
@@ -226,8 +226,9 @@ fn refuses_directories_that_do_not_fit() {
     let path = directory.path();
     let refused = |cause: &str| {
         let error = Punctuator::open(path, "ct-punc", Some(Precision::F32)).err().expect(cause);
-        let Error::Model { message, .. } = &error else { panic!("{error}") };
-        assert!(message.contains(cause), "{error}");
+        assert!(matches!(error, Error::Model { .. }), "{error}");
+        let message = Chain(&error).to_string();
+        assert!(message.contains(cause), "{message}");
     };
     let write = |name: &str, text: &str| fs::write(path.join(name), text).expect("write");
     let tokens = fs::read_to_string(path.join("tokens.json")).expect("tokens");

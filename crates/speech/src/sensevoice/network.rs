@@ -2,7 +2,10 @@
 
 use engine::{Input, Onnx, OnnxFile, Tensor};
 
-use crate::{files::broken, recognizer::Error};
+use crate::{
+    files::{broken, broken_by},
+    recognizer::Error,
+};
 
 /// Name of the axis of rows.
 const LENGTH: &str = "rows";
@@ -36,11 +39,11 @@ impl Network {
             file.outputs().first().ok_or_else(|| broken(path, "has no output: it is truncated"))?;
         let (graph, classes) = file
             .likeliest(&inputs([speech, lengths, language, style], width), &output.name)
-            .map_err(|error| broken(path, error))?;
+            .map_err(|error| broken_by(path, "cannot be loaded", error))?;
         let network = Self { graph, width, classes };
         let probe = network
             .run(&vec![0.1; 2 * width], [0, 0])
-            .map_err(|error| broken(path, format!("does not fit its configuration: {error}")))?;
+            .map_err(|error| broken_by(path, "does not fit its configuration", error))?;
         if probe.shape() != [1, PROMPT_ROWS + 2, 2] {
             let shape = probe.shape();
             return Err(broken(
@@ -49,7 +52,8 @@ impl Network {
             ));
         }
         // Damaged weights may give values that are not finite.
-        read_pairs(&probe).map_err(|error| broken(path, error))?;
+        read_pairs(&probe)
+            .map_err(|error| broken_by(path, "is damaged; download it again", error))?;
         Ok(network)
     }
 
@@ -76,9 +80,9 @@ impl Network {
 
     fn run(&self, rows: &[f32], [language, style]: [i32; 2]) -> Result<Tensor, Error> {
         let speech = engine::tensor(&[1, rows.len() / self.width, self.width], rows);
-        let id = |id: i32| engine::tensor(&[1], &[id]).map_err(network);
-        let inputs = vec![speech.map_err(network)?, id(language)?, id(style)?];
-        let mut outputs = self.graph.run(inputs).map_err(network)?;
+        let id = |id: i32| engine::tensor(&[1], &[id]);
+        let inputs = vec![speech?, id(language)?, id(style)?];
+        let mut outputs = self.graph.run(inputs)?;
         outputs.pop().ok_or_else(|| Error::Network("the network has no output".to_owned()))
     }
 }
@@ -96,14 +100,9 @@ pub(super) fn inputs(names: [&str; 4], width: usize) -> [Input<'_>; 4] {
 
 /// Reads pairs of a class and its log-probability; refuses values that are not finite.
 fn read_pairs(output: &Tensor) -> Result<Vec<(usize, f32)>, Error> {
-    let (pairs, _) = engine::values::<f32>(output).map_err(network)?.as_chunks::<2>();
+    let (pairs, _) = engine::values::<f32>(output)?.as_chunks::<2>();
     if pairs.iter().any(|[_, log_probability]| !log_probability.is_finite()) {
-        let message = "the network's outputs are not finite: its weights are damaged";
-        return Err(Error::Network(message.to_owned()));
+        return Err(Error::Network("the outputs are not finite".to_owned()));
     }
     Ok(pairs.iter().map(|&[class, log_probability]| (class as usize, log_probability)).collect())
-}
-
-fn network(error: engine::Error) -> Error {
-    Error::Network(error.to_string())
 }

@@ -11,7 +11,7 @@ use engine::{Dim, Element, Input, Onnx, OnnxFile};
 use super::chunks::WINDOW_SAMPLES;
 use crate::{
     features::{Filterbank, FilterbankOptions, FilterbankStream, Window},
-    files::{self, broken},
+    files::{self, broken, broken_by},
     recognizer::Error,
 };
 
@@ -35,23 +35,22 @@ pub struct SpeakerEncoder {
 
 impl SpeakerEncoder {
     /// Opens a model directory that holds an ONNX file as 3D-Speaker and sherpa-onnx export it
-    /// (`model.onnx`, `campplus*.onnx` or the only `*.onnx`; input f32 `[1, frames, 80]`, output f32
-    /// `[1, values]`). Applies the settings that sherpa-onnx stores in the file's metadata. PyTorch
-    /// checkpoints must be converted to ONNX before (`models::convert`).
-    /// Transcripts call the model `name`.
+    /// (`model.onnx`, `campplus*.onnx` or the only `*.onnx`; input f32 `[1, frames, 80]`, output
+    /// f32 `[1, values]`). Applies the settings that sherpa-onnx stores in the file's metadata.
+    /// PyTorch checkpoints must be converted to ONNX before (`models::convert`). Transcripts call
+    /// the model `name`.
     ///
     /// # Errors
     /// [`Error::Model`] if there is no such file, or if it is damaged or another kind of network.
     pub fn open(directory: &Path, name: &str) -> Result<Self, Error> {
         let path = model_file(directory)?;
+        let unusable = |error: engine::Error| broken_by(&path, "cannot be loaded", error);
         let broken = |message: String| broken(&path, message);
-        let file = OnnxFile::read(&path).map_err(|error| broken(error.to_string()))?;
+        let file = OnnxFile::read(&path).map_err(unusable)?;
         let front = FrontEnd::read(&file).map_err(broken)?;
         let (input, output) = ports(&file).map_err(broken)?;
         let shape = [1, Filterbank::frames(WINDOW_SAMPLES), MEL_BINS].map(Dim::from);
-        let graph = file
-            .network(&[Input::new(input, shape)], &[output])
-            .map_err(|error| broken(error.to_string()))?;
+        let graph = file.network(&[Input::new(input, shape)], &[output]).map_err(unusable)?;
         let options =
             FilterbankOptions { bins: MEL_BINS, window: Window::Povey, scale: front.scale };
         let mut encoder = Self {
@@ -65,7 +64,8 @@ impl SpeakerEncoder {
         // Another kind of network should fail here, not at the first recording.
         let noise: Vec<f32> =
             (0..WINDOW_SAMPLES).map(|i| ((i * i) % 1009) as f32 / 1009.0 - 0.5).collect();
-        let values = encoder.run(&noise).map_err(|error| broken(error.to_string()))?;
+        let values =
+            encoder.run(&noise).map_err(|error| broken_by(&path, "does not run", error))?;
         if !(2..=MAX_VALUES).contains(&values.len()) || !values.iter().all(|v| v.is_finite()) {
             let message = "is not a speaker encoder, or is damaged: its output for noise is not an \
                            embedding";
@@ -103,7 +103,7 @@ impl SpeakerEncoder {
     /// as in FunASR.
     ///
     /// # Errors
-    /// [`Error::Network`] if there are more samples, or the network fails.
+    /// [`Error::Network`] if there are more samples, [`Error::Engine`] if the network fails.
     pub fn embed(&self, samples: &[f32]) -> Result<Vec<f32>, Error> {
         let values = self.run(samples)?;
         if values.len() != self.width {
@@ -130,10 +130,9 @@ impl SpeakerEncoder {
 
     /// Computes the embedding of the features of a whole window, row-major `[frames, MEL_BINS]`.
     pub(super) fn infer(&self, frames: &[f32]) -> Result<Vec<f32>, Error> {
-        let network = |error: engine::Error| Error::Network(error.to_string());
         let shape = [1, frames.len() / MEL_BINS, MEL_BINS];
-        let feature = engine::tensor(&shape, frames).map_err(network)?;
-        let outputs = self.graph.run(vec![feature]).map_err(network)?;
+        let feature = engine::tensor(&shape, frames)?;
+        let outputs = self.graph.run(vec![feature])?;
         let [embedding] = outputs.as_slice() else {
             let message = format!("the speaker encoder has {} outputs, not one", outputs.len());
             return Err(Error::Network(message));
@@ -142,7 +141,7 @@ impl SpeakerEncoder {
             let message = format!("the embedding has the shape {:?}", embedding.shape());
             return Err(Error::Network(message));
         }
-        Ok(engine::values::<f32>(embedding).map_err(network)?.to_vec())
+        Ok(engine::values::<f32>(embedding)?.to_vec())
     }
 }
 
@@ -208,7 +207,8 @@ fn subtract_mean(frames: &mut [f32]) {
 
 /// Finds the file that holds the network.
 fn model_file(directory: &Path) -> Result<PathBuf, Error> {
-    let entries = fs::read_dir(directory).map_err(|error| broken(directory, error))?;
+    let entries =
+        fs::read_dir(directory).map_err(|error| broken_by(directory, "cannot be read", error))?;
     let mut paths: Vec<PathBuf> =
         entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
     paths.sort();
@@ -229,7 +229,7 @@ fn model_file(directory: &Path) -> Result<PathBuf, Error> {
         (Some(path), 0) => Ok(path),
         (Some(_), _) => Err(broken(
             directory,
-            "the directory holds several models: keep one, or rename one to model.onnx",
+            "the directory holds several models: keep one, or name one model.onnx",
         )),
         (None, _) if !all("campplus", &[".bin", ".pt"]).is_empty() => Err(broken(
             directory,
