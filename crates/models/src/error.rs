@@ -1,5 +1,6 @@
 //! Errors of this crate.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::ConvertError;
@@ -59,7 +60,7 @@ pub enum Error {
     #[error("{}: cannot be converted to ONNX", path.display())]
     Convert { path: PathBuf, source: ConvertError },
     #[error("{}", path.display())]
-    Io { path: PathBuf, source: std::io::Error },
+    Io { path: PathBuf, source: io::Error },
 }
 
 impl Error {
@@ -69,7 +70,20 @@ impl Error {
     }
 
     /// Adds the path to an I/O error.
-    pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+    pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
         move |source| Self::Io { path: path.to_owned(), source }
+    }
+
+    /// Wraps an error of writing `path`, of which `missing` bytes were still to come.
+    pub(crate) fn writing(path: &Path, missing: u64) -> impl FnOnce(io::Error) -> Self + '_ {
+        move |source| {
+            let path = path.to_owned();
+            match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    Self::DiskFull { path, missing }
+                }
+                _ => Self::Io { path, source },
+            }
+        }
     }
 }

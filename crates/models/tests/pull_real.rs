@@ -1,4 +1,4 @@
-//! Pulling the defaults from where they really are. Not part of a normal run: it needs a network
+//! Pulls the default models from their real sources. Ignored in normal runs, because it needs a network
 //! and downloads 75 MB. `cargo test -p models --test pull_real -- --ignored --nocapture`; set
 //! `PULL` to pull another model.
 
@@ -6,7 +6,7 @@ use models::{Catalogue, DEFAULT_RECOGNIZER, DEFAULT_VAD, Library};
 
 #[tokio::test]
 #[ignore = "downloads models"]
-async fn the_defaults_can_be_had() {
+async fn pulls_the_default_models() {
     let root = tempfile::tempdir().unwrap();
     let library = Library::new(root.path().to_owned(), Catalogue::builtin());
     let names = std::env::var("PULL").unwrap_or(format!("{DEFAULT_VAD} {DEFAULT_RECOGNIZER}"));

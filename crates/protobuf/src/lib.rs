@@ -1,10 +1,10 @@
 //! A bounded reader of the protobuf wire format, and the few functions that append fields.
 //!
 //! Model files are gigabytes of weights with a few kilobytes of structure between them. A [`Reader`]
-//! walks the fields of a message in place: it seeks over contents that nobody asks for, and tells
-//! where in the input each field lies. A hostile file costs no more than its own walk, because each
-//! length is checked against the enclosing message before anything is read or allocated, and strings
-//! are read up to a limit that the caller gives.
+//! reads the fields of a message in place: it seeks over contents that the caller does not read, and
+//! reports the position of each field in the input. A hostile file costs no more than reading its keys
+//! and lengths, because each length is checked against the enclosing message before anything is read or
+//! allocated, and the caller limits the length of what it reads.
 //!
 //! Field numbers are up to the caller. Groups (wire types 3 and 4), which protobuf has deprecated and
 //! no model file contains, are errors.

@@ -1,4 +1,4 @@
-//! The reader: fields of messages that lie in a file or in memory.
+//! The reader of messages in files or in memory.
 
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};

@@ -66,7 +66,7 @@ fn assert_reads<R: Read + Seek>(
         let before = message.range().start;
         let field = reader.next_field(message).unwrap().unwrap();
         assert_eq!(field.number, u64::from(*number));
-        assert_eq!(field.range, before..message.range().start, "fields lie end to end");
+        assert_eq!(field.range, before..message.range().start, "fields follow one another");
         match (value, field.value) {
             (Written::Varint(expected), Value::Varint(found)) => assert_eq!(found, *expected),
             (Written::Fixed32(_) | Written::Fixed64(_), Value::Fixed) => {}

@@ -33,16 +33,16 @@ pub(crate) fn caused(code: FailureCode, source: &str, error: &(dyn Error + 'stat
 /// Returns the error and its causes, joined by colons. A cause that the text before it quotes
 /// already is left out.
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
+    let mut chain = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            let _ = write!(text, ": {cause_text}");
+        let text = cause.to_string();
+        if !chain.ends_with(&text) {
+            let _ = write!(chain, ": {text}");
         }
         next = cause.source();
     }
-    text
+    chain
 }
 
 pub(crate) fn audio_failure(error: &audio::Error, source: &str) -> Failure {
@@ -80,7 +80,7 @@ pub(crate) fn source_failure(error: &store::Error, source: &str) -> Failure {
         store::ErrorKind::Invalid => FailureCode::JobInvalid,
         _ => FailureCode::SourceUnavailable,
     };
-    caused(code, source, error)
+    store_failure(code, source, error)
 }
 
 /// Returns the failure for an error of the store while the transcript or a record is read or
@@ -93,7 +93,13 @@ pub(crate) fn output_failure(error: &store::Error, source: &str) -> Failure {
         store::ErrorKind::Invalid | store::ErrorKind::TooLarge => FailureCode::JobInvalid,
         _ => FailureCode::OutputUnavailable,
     };
-    caused(code, source, error)
+    store_failure(code, source, error)
+}
+
+/// Makes a failure whose message is the error of the store and its causes, without control
+/// characters.
+pub(crate) fn store_failure(code: FailureCode, source: &str, error: &store::Error) -> Failure {
+    failure(code, source, format!("{error:#}"))
 }
 
 #[cfg(test)]

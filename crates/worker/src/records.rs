@@ -11,7 +11,7 @@ use serde::Serialize;
 use store::{ErrorKind, PutOptions, Stores};
 use transcript::Format;
 
-use crate::{Completed, Transcription, failure::chain, now};
+use crate::{Completed, Transcription, now};
 
 /// Writes records in the name of one worker.
 pub(crate) struct RecordWriter {
@@ -54,7 +54,7 @@ impl RecordWriter {
         self.put(&records.done(&job.id), &done).await?;
         for uri in [records.running(&job.id), records.failed(&job.id), job.error_record()] {
             if let Err(error) = self.delete(&uri).await {
-                tracing::warn!(error = chain(&error), "cannot delete an obsolete record");
+                tracing::warn!(error = format!("{error:#}"), "cannot delete an obsolete record");
             }
         }
         Ok(done)

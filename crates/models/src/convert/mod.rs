@@ -93,7 +93,7 @@ pub(crate) fn write(model: &[u8], path: &Path) -> Result<(), Error> {
         file.as_file().sync_all()?;
         io::Result::Ok(file)
     };
-    let file = write().map_err(Error::io(path))?;
+    let file = write().map_err(Error::writing(path, model.len() as u64))?;
     let refused =
         |cause| Error::Convert { path: path.to_owned(), source: ConvertError::Result(cause) };
     let graph = Graph::open(file.path()).map_err(|error| refused(Some(error)))?;

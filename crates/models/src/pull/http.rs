@@ -148,9 +148,9 @@ impl Transfer<'_> {
         if header(CONTENT_TYPE).starts_with("text/html") {
             return Err("sends a web page instead of the file".into());
         }
-        let framed = response.version() >= Version::HTTP_2
+        let is_framed = response.version() >= Version::HTTP_2
             || header(TRANSFER_ENCODING).eq_ignore_ascii_case("chunked");
-        if self.file.size.is_none() && offered.is_none() && !framed {
+        if self.file.size.is_none() && offered.is_none() && !is_framed {
             return Err("does not say how long the file is".into());
         }
         Ok(())
@@ -209,6 +209,7 @@ impl Transfer<'_> {
         (url == self.url.as_str()).then(|| tag.to_owned())
     }
 
+    /// Records the entity tag of the response, or forgets an earlier one.
     async fn record_tag(&self, response: &Response) -> Result<(), SourceError> {
         let origin = self.origin();
         let tag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok());
@@ -225,10 +226,12 @@ impl Transfer<'_> {
     }
 }
 
+/// Returns the size of a file, or 0 if it does not exist.
 async fn length(part: &Path) -> u64 {
     fs::metadata(part).await.map_or(0, |found| found.len())
 }
 
+/// Opens a file to append to its first `keep` bytes: all of them, or none.
 async fn open(part: &Path, keep: u64) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true);
@@ -240,6 +243,7 @@ async fn open(part: &Path, keep: u64) -> std::io::Result<File> {
     options.open(part).await
 }
 
+/// Deletes a file, if it exists.
 async fn remove(part: &Path) -> Result<(), SourceError> {
     match fs::remove_file(part).await {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -255,6 +259,7 @@ fn range_start(response: &Response) -> Option<u64> {
     range.strip_prefix("bytes ")?.split_once('-')?.0.parse().ok()
 }
 
+/// Classifies an error of a request or a transfer.
 fn transport(error: reqwest::Error) -> SourceError {
     let (connect, redirect) = (error.is_connect(), error.is_redirect());
     let message = chain(error);

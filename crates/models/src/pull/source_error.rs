@@ -23,15 +23,7 @@ pub(crate) enum SourceError {
 impl SourceError {
     /// Wraps an error of writing `path`, of which `missing` bytes were still to come.
     pub(crate) fn writing(path: &Path, missing: u64) -> impl FnOnce(io::Error) -> Self + '_ {
-        move |source| {
-            let path = path.to_owned();
-            Self::Local(match source.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                    Error::DiskFull { path, missing }
-                }
-                _ => Error::Io { path, source },
-            })
-        }
+        move |source| Self::Local(Error::writing(path, missing)(source))
     }
 
     /// Wraps any other error of the file system.

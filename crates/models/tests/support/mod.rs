@@ -1,3 +1,5 @@
+//! A test server, and a library whose catalogue has one model.
+
 #![allow(dead_code, reason = "each test binary uses its own part")]
 #![allow(clippy::unwrap_used, reason = "these are tests, though clippy sees helpers")]
 
@@ -10,25 +12,25 @@ use std::time::Duration;
 use models::{Catalogue, Library, PullOptions, PullProgress};
 use sha2::{Digest, Sha256};
 
-/// What a test server was asked.
+/// A request to the test server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Request {
     pub(crate) path: String,
-    /// The first byte that is wanted.
+    /// First byte of the requested range.
     pub(crate) from: Option<usize>,
-    /// The tag that the file must still have for that.
+    /// Entity tag that the file must still have for the range to be sent.
     pub(crate) if_range: Option<String>,
 }
 
-/// What it answers.
+/// Response of the test server.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Reply {
     pub(crate) status: &'static str,
     pub(crate) headers: Vec<String>,
     pub(crate) body: Vec<u8>,
-    /// Promise this length instead of the body's; `None` sends no length at all.
+    /// Announced length; `None` sends no length.
     pub(crate) length: Option<usize>,
-    /// Stand still after the body, as long as the test lives.
+    /// Keep the connection open after the body, until the test ends.
     pub(crate) hang: bool,
 }
 
@@ -41,7 +43,7 @@ impl Reply {
         Self { status, length: Some(0), ..Self::default() }
     }
 
-    /// What a server that can resume says to this request.
+    /// Returns the response of a server that supports ranges.
     pub(crate) fn ranged(request: &Request, body: &[u8]) -> Self {
         let Some(from) = request.from else { return Self::whole(body) };
         if from >= body.len() {
@@ -51,7 +53,7 @@ impl Reply {
         Self { status: "206 Partial Content", headers: vec![range], ..Self::whole(&body[from..]) }
     }
 
-    /// The connection breaks after this many bytes of the body.
+    /// Truncates the body: the connection breaks after this many bytes.
     pub(crate) fn cut(mut self, after: usize) -> Self {
         self.body.truncate(after);
         self
@@ -61,16 +63,16 @@ impl Reply {
 /// An HTTP server on the loopback interface, one request per connection.
 pub(crate) struct Server {
     pub(crate) url: String,
-    asked: Arc<Mutex<Vec<Request>>>,
+    requests: Arc<Mutex<Vec<Request>>>,
 }
 
 impl Server {
-    /// `answer` also gets how many requests came before.
+    /// Starts a server. `answer` is also given the number of earlier requests.
     pub(crate) fn start(answer: impl Fn(&Request, usize) -> Reply + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let log = Arc::clone(&asked);
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&requests);
         std::thread::spawn(move || {
             let mut hanging = Vec::new();
             for stream in listener.incoming() {
@@ -88,15 +90,15 @@ impl Server {
                 }
             }
         });
-        Self { url, asked }
+        Self { url, requests }
     }
 
-    pub(crate) fn asked(&self) -> Vec<Request> {
-        self.asked.lock().unwrap().clone()
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        self.requests.lock().unwrap().clone()
     }
 
     pub(crate) fn offsets(&self) -> Vec<Option<usize>> {
-        self.asked().iter().map(|request| request.from).collect()
+        self.requests().iter().map(|request| request.from).collect()
     }
 }
 
@@ -123,18 +125,18 @@ fn send(mut stream: &TcpStream, reply: &Reply) {
     for header in &reply.headers {
         head += &format!("{header}\r\n");
     }
-    // A client that has seen enough hangs up: that is its right.
+    // The client may close the connection early.
     let _ = stream.write_all(format!("{head}\r\n").as_bytes());
     let _ = stream.write_all(&reply.body);
 }
 
-/// An address that refuses connections.
-pub(crate) fn nobody() -> String {
+/// Returns an address that refuses connections.
+pub(crate) fn unreachable() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}", listener.local_addr().unwrap())
 }
 
-/// Bytes that no other seed gives.
+/// Returns bytes that differ from those of any other seed.
 pub(crate) fn bytes(seed: u8, len: usize) -> Vec<u8> {
     (0..len).map(|i| (i as u32).wrapping_mul(2_654_435_761).to_le_bytes()[3] ^ seed).collect()
 }
@@ -143,7 +145,7 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
 
-/// A library in `root` whose catalogue knows one model, `m`. Each file: name, content, sources.
+/// Returns a library in `root` whose catalogue has one model, `m`. Each file: name, content, sources.
 pub(crate) fn library(root: &Path, files: &[(&str, &[u8], String)]) -> Library {
     let files: Vec<String> = files
         .iter()
@@ -165,7 +167,7 @@ pub(crate) fn library(root: &Path, files: &[(&str, &[u8], String)]) -> Library {
     })
 }
 
-/// One source: this path of these servers, in order.
+/// Returns sources: this path on each of these servers.
 pub(crate) fn urls(servers: &[&str], path: &str) -> String {
     servers.iter().map(|server| format!("{{ url = '{server}/{path}' }}, ")).collect()
 }

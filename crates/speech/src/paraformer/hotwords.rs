@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use engine::{Element, Input, Onnx, OnnxFile};
+use engine::{ElementType, Input, OnnxFile, OnnxNetwork};
 
 use crate::{
     files::{self, broken, broken_by},
@@ -25,7 +25,7 @@ pub(super) const MAX_HOTWORDS: usize = 4096;
 
 /// Embeds lists of hotwords.
 pub(super) struct HotwordEmbedder {
-    network: Onnx,
+    network: OnnxNetwork,
     width: usize,
     /// The most recent lists, the newest last.
     cache: Mutex<Vec<CachedList>>,
@@ -58,7 +58,8 @@ impl HotwordEmbedder {
                 "is not a hotword embedder: it does not have exactly one input",
             ));
         };
-        let Some(output) = file.outputs().first().filter(|_| input.element == Element::I32) else {
+        let Some(output) = file.outputs().first().filter(|_| input.element == ElementType::I32)
+        else {
             return Err(broken(path, "is not a hotword embedder: its input is not token ids"));
         };
         let shape = ["hotwords".into(), MAX_TOKENS.into()];
@@ -68,7 +69,7 @@ impl HotwordEmbedder {
         let last = vocabulary.saturating_sub(1) as u32;
         let probe = embedder
             .embed(&[vec![last; MAX_TOKENS], vec![NO_HOTWORD]])
-            .map_err(|error| broken_by(path, "does not run", error))?;
+            .map_err(|error| broken_by(path, "cannot be run", error))?;
         if probe.values.iter().any(|value| !value.is_finite()) {
             let message = "is damaged: its embeddings are not finite; download it again";
             return Err(broken(path, message));

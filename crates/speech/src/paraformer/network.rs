@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use engine::{Dim, Input, Onnx, OnnxFile, Tensor};
+use engine::{Dim, Input, OnnxFile, OnnxNetwork, Tensor};
 
 use super::{
     anchors::{Anchors, HotwordAnchors},
@@ -24,10 +24,10 @@ const UPSAMPLING: usize = 3;
 
 /// All networks of a model.
 pub(super) struct Networks {
-    encoder: Onnx,
+    encoder: OnnxNetwork,
     variant: CifVariant,
-    decoder: Onnx,
-    timestamps: Option<Onnx>,
+    decoder: OnnxNetwork,
+    timestamps: Option<OnnxNetwork>,
     hotwords: Option<HotwordDecoder>,
     /// Values per row of features.
     features: usize,
@@ -40,8 +40,8 @@ pub(super) struct Networks {
 
 /// SeACo's hotword decoder.
 struct HotwordDecoder {
-    scores: Onnx,
-    merge: Onnx,
+    scores: OnnxNetwork,
+    merge: OnnxNetwork,
     /// Maximum number of hotwords that `merge` takes.
     max_best: usize,
 }
@@ -82,7 +82,7 @@ impl Networks {
         let speech = Input::new(&anchors.speech, row(FRAMES, features));
         let encoder = cut(file, &[speech, lengths()], &[&anchors.encoder, &anchors.weights])?;
         let width = encoder_width(&encoder, features)
-            .map_err(|error| broken_by(path, "does not run", error))?;
+            .map_err(|error| broken_by(path, "cannot be run", error))?;
 
         let tokens = || Input::full_length(&anchors.token_num, TOKENS);
         let embeddings = || Input::new(&anchors.embeddings, row(TOKENS, width));
@@ -234,7 +234,7 @@ impl Networks {
             Ok((_, false)) => {
                 Err(broken(path, "is damaged: its outputs are not finite; download it again"))
             }
-            Err(error) => Err(broken_by(path, "does not run", error)),
+            Err(error) => Err(broken_by(path, "cannot be run", error)),
         }
     }
 }
@@ -293,7 +293,7 @@ impl HotwordDecoder {
     }
 }
 
-fn cut(file: &OnnxFile, inputs: &[Input<'_>], outputs: &[&str]) -> Result<Onnx, Error> {
+fn cut(file: &OnnxFile, inputs: &[Input<'_>], outputs: &[&str]) -> Result<OnnxNetwork, Error> {
     file.network(inputs, outputs).map_err(|error| broken_by(file.path(), "cannot be loaded", error))
 }
 
@@ -310,7 +310,7 @@ fn row(axis: &'static str, width: usize) -> [Dim; 3] {
 }
 
 /// Runs the encoder once to find the width of its output.
-fn encoder_width(encoder: &Onnx, features: usize) -> Result<usize, Error> {
+fn encoder_width(encoder: &OnnxNetwork, features: usize) -> Result<usize, Error> {
     let speech = engine::tensor(&[1, 1, features], &vec![0f32; features])?;
     let outputs = encoder.run(vec![speech])?;
     match outputs.first().map(Tensor::shape) {

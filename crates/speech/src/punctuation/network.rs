@@ -1,6 +1,6 @@
 //! The network of CT-Transformer: ids of units to classes of marks.
 
-use engine::{Input, Onnx, OnnxFile, Tensor};
+use engine::{Input, OnnxFile, OnnxNetwork, Tensor};
 
 use super::PunctuationSettings;
 use crate::{
@@ -13,7 +13,7 @@ const LENGTH: &str = "words";
 
 /// The network of either variant, offline or real-time (<https://arxiv.org/abs/2003.01309>).
 pub(super) struct Network {
-    graph: Onnx,
+    graph: OnnxNetwork,
     classes: usize,
     /// Whether this is the real-time variant, which takes masks.
     masked: bool,
@@ -53,7 +53,7 @@ impl Network {
             .map_err(|error| broken_by(path, "cannot be loaded", error))?;
         let network = Self { graph, classes: settings.marks.len(), masked: !masks.is_empty() };
         let probe: Vec<i32> = (0..20).map(|word| word % 2 * settings.unknown).collect();
-        network.classes(&probe, 0).map_err(|error| broken_by(path, "does not run", error))?;
+        network.classes(&probe, 0).map_err(|error| broken_by(path, "cannot be run", error))?;
         Ok(network)
     }
 

@@ -242,14 +242,14 @@ fn refuses_directories_that_do_not_fit() {
     write("config.yaml", CONFIG);
     let model = fs::read(path.join("model.onnx")).expect("model");
     fs::write(path.join("model.onnx"), &model[..model.len() / 2]).expect("write");
-    refused("is no ONNX file");
+    refused("is not a usable ONNX model");
     // The name of a weight precedes the 24 bytes of its values.
     let name = b"decoder.bias\x4a\x18";
     let at = model.windows(name.len()).position(|bytes| bytes == name).expect("a bias");
     let mut broken = model.clone();
     broken[at + name.len() + 8..][..4].fill(0xFF);
     fs::write(path.join("model.onnx"), broken).expect("write");
-    refused("a weight of `decoder.bias` is no number");
+    refused("a weight of `decoder.bias` is NaN");
     fs::write(path.join("model.onnx"), fixtures::gunzip("funasr/sensevoice/model.onnx.gz"))
         .expect("write");
     refused("does not begin with an embedding table");

@@ -1,6 +1,6 @@
 //! The network of SenseVoiceSmall: rows of features to the most probable class of each.
 
-use engine::{Input, Onnx, OnnxFile, Tensor};
+use engine::{Input, OnnxFile, OnnxNetwork, Tensor};
 
 use crate::{
     files::{broken, broken_by},
@@ -15,7 +15,7 @@ pub(super) const PROMPT_ROWS: usize = 4;
 
 /// Encoder and CTC head. The graph includes the prompt.
 pub(super) struct Network {
-    graph: Onnx,
+    graph: OnnxNetwork,
     width: usize,
     classes: usize,
 }
@@ -38,7 +38,7 @@ impl Network {
         let output =
             file.outputs().first().ok_or_else(|| broken(path, "has no output: it is truncated"))?;
         let (graph, classes) = file
-            .likeliest(&inputs([speech, lengths, language, style], width), &output.name)
+            .argmax_network(&inputs([speech, lengths, language, style], width), &output.name)
             .map_err(|error| broken_by(path, "cannot be loaded", error))?;
         let network = Self { graph, width, classes };
         let probe = network

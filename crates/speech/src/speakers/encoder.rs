@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use engine::{Dim, Element, Input, Onnx, OnnxFile};
+use engine::{Dim, ElementType, Input, OnnxFile, OnnxNetwork};
 
 use super::chunks::WINDOW_SAMPLES;
 use crate::{
@@ -24,7 +24,7 @@ const MAX_VALUES: usize = 4096;
 
 /// A speaker embedding model, shared by all recordings and threads.
 pub struct SpeakerEncoder {
-    graph: Onnx,
+    graph: OnnxNetwork,
     filterbank: Arc<Filterbank>,
     /// Whether to subtract the mean over time from each bin.
     subtracts_mean: bool,
@@ -65,7 +65,7 @@ impl SpeakerEncoder {
         let noise: Vec<f32> =
             (0..WINDOW_SAMPLES).map(|i| ((i * i) % 1009) as f32 / 1009.0 - 0.5).collect();
         let values =
-            encoder.run(&noise).map_err(|error| broken_by(&path, "does not run", error))?;
+            encoder.run(&noise).map_err(|error| broken_by(&path, "cannot be run", error))?;
         if !(2..=MAX_VALUES).contains(&values.len()) || !values.iter().all(|v| v.is_finite()) {
             let message = "is not a speaker encoder, or is damaged: its output for noise is not an \
                            embedding";
@@ -182,7 +182,9 @@ fn ports(file: &OnnxFile) -> Result<(&str, &str), String> {
             "is not a speaker encoder: it has {inputs} inputs and {outputs} outputs, not one each"
         ));
     };
-    if input.element != Element::F32 || !matches!(input.shape[..], [_, _, None | Some(MEL_BINS)]) {
+    if input.element != ElementType::F32
+        || !matches!(input.shape[..], [_, _, None | Some(MEL_BINS)])
+    {
         return Err(format!(
             "is not a speaker encoder: its input is not f32 [1, frames, {MEL_BINS}] but {:?}",
             input.shape

@@ -13,7 +13,7 @@ use transcript::{Format, Transcript};
 
 use crate::{
     Completed,
-    failure::{caused, output_failure},
+    failure::{output_failure, store_failure},
 };
 
 /// Metadata of a transcript object, which tells whether it is up to date without reading it.
@@ -143,7 +143,7 @@ impl Output {
                     (&transcript.pipeline.fingerprint, &transcript.source.etag);
                 match self.existing(fingerprint, etag).await? {
                     ExistingOutput::UpToDate(_) => Ok(Completed::UpToDate),
-                    _ => Err(caused(FailureCode::OutputUnavailable, &self.uri, &error)),
+                    _ => Err(store_failure(FailureCode::OutputUnavailable, &self.uri, &error)),
                 }
             }
             Err(error) => Err(self.failed(&error)),

@@ -65,8 +65,9 @@ impl JobRunner {
         let job = match Job::from_slice(&message.body) {
             Ok(job) => job,
             Err(error) => {
-                tracing::error!(error = chain(&error), "not a valid job");
-                return Settlement::dead_letter(FailureCode::JobInvalid, chain(&error));
+                let error = chain(&error);
+                tracing::error!(error, "not a valid job");
+                return Settlement::dead_letter(FailureCode::JobInvalid, error);
             }
         };
         let span = tracing::Span::current();
@@ -87,9 +88,9 @@ impl JobRunner {
         let unrecorded = |error: store::Error| output_failure(&error, &job.source);
         let request = TranscriptionRequest::from_job(job)?;
         self.records.start(job).await.map_err(unrecorded)?;
-        let control = Arc::new(Session::default());
-        let work = self.transcriber.transcribe(&request, &control);
-        let transcription = interruptible(work, &control, &self.interrupt).await?;
+        let session = Arc::new(Session::default());
+        let work = self.transcriber.transcribe(&request, &session);
+        let transcription = interruptible(work, &session, &self.interrupt).await?;
         let done = self.records.done(job, &transcription).await.map_err(unrecorded)?;
         let processing = &transcription.transcript.processing;
         tracing::info!(
@@ -115,7 +116,7 @@ impl JobRunner {
             Settlement::Ack | Settlement::DeadLetter(_) => {
                 tracing::error!(%failure, attempts, "failed");
                 if let Err(error) = self.records.failed(job, failure, attempts).await {
-                    tracing::warn!(error = chain(&error), "cannot write the failure record");
+                    tracing::warn!(error = format!("{error:#}"), "cannot write the failure record");
                     let transient = error.is_transient();
                     return self.policy.settle_without_record(settlement, transient, attempt);
                 }
@@ -147,7 +148,7 @@ impl JobRunner {
             // The broker redelivers the job to another worker, which finds the transcript or makes
             // it.
             tracing::warn!(
-                error = chain(&error),
+                error = format!("{error:#}"),
                 settle = name,
                 "the lease was lost before it was settled"
             );
