@@ -1,15 +1,15 @@
-# The commands of the README. Each is a script that also runs without make.
+# The commands in the README. Each runs a script, which also works without make.
 
 .PHONY: help demo compare compare-funasr bench-peers test arm mca services stop-services
 
 help:
-	@echo 'make demo           transcribe real recordings, print word error rate and speed'
-	@echo 'make compare        the same beside faster-whisper with the same weights'
-	@echo 'make compare-funasr the same beside funasr_onnx with the same Paraformer'
-	@echo 'make bench-peers    speed, memory and loading beside all peers, one table'
-	@echo 'make test           every test, with the services they need'
+	@echo 'make demo           transcribe recorded speech, print word error rate and speed'
+	@echo 'make compare        compare word error rate and speed with faster-whisper, same weights'
+	@echo 'make compare-funasr compare results and speed with funasr_onnx, same Paraformer file'
+	@echo 'make bench-peers    compare speed, memory and loading with all peers, one table'
+	@echo 'make test           run all tests, with the services they need'
 	@echo 'make arm            build for aarch64 and test the kernels and the engine under emulation'
-	@echo 'make mca            cycles of the inner loops on Arm cores, beside the least possible'
+	@echo 'make mca            compare the cycles of the inner loops on Arm cores with the minimum'
 	@echo 'make services       start the services of the tests and leave them running'
 	@echo 'make stop-services  stop them'
 
@@ -34,7 +34,7 @@ arm:
 mca:
 	@scripts/arm.sh mca
 
-# For running single tests by hand: eval "$$(make -s services)"
+# To run single tests by hand: eval "$$(make -s services)"
 services:
 	@tests/services/start.sh .cache/services
 

@@ -1,36 +1,37 @@
 #!/usr/bin/env bash
-# Builds and tests Scriptorium for aarch64 on Debian 12 on amd64 with its security repository:
-# `make arm`, `make mca`.
+# Builds and tests Scriptorium for aarch64 (`make arm`, `make mca`). Needs Debian 12 on amd64 with
+# Debian's security repository.
 #
 #   scripts/arm.sh build   builds the command line tool
-#   scripts/arm.sh test    builds, and runs the tests of kernels and engine on emulated processors
+#   scripts/arm.sh test    builds it and runs the tests of kernels and engine on emulated CPUs
 #   scripts/arm.sh mca     compares the inner loops with the peak of Arm's cores (scripts/mca.py)
 #
-# Emulation shows whether results are right, not how fast they are.
+# Emulation shows whether results are correct, not how fast they are.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/packages.sh
 source scripts/packages.sh
 
-# One processor with everything up to Armv9 (i8mm, bf16), one with dotprod alone, one with neither.
-# The first has vectors of 128 bits, as Neoverse N2 and V2. With 512 bits and more, which no such CPU
+# One CPU with everything up to Armv9 (i8mm, bf16), one with only dotprod, one with neither. The
+# first has vectors of 128 bits, like Neoverse N2 and V2. With 512 bits and more, which no such CPU
 # has, tract's own SVE2 kernels compute wrong results.
-processors=("max,sve-max-vq=1" neoverse-n1 cortex-a72)
+cpus=("max,sve-max-vq=1" neoverse-n1 cortex-a72)
 target=aarch64-unknown-linux-gnu
-# Separate from the host's build, which another compiler makes.
+# Separate from the host's build, which uses another compiler.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/arm"
 
-# The compiler is the one that Debian's security repository provides for browsers: rustup's server is
-# the only source of a standard library for aarch64 that fits rustup's compiler.
+# Uses the compiler that Debian's security repository provides for browsers, which has a standard
+# library for aarch64. For rustup's compiler only rustup's server has one.
 arm_cargo() { cargo --config .cargo/arm.toml "$@"; }
 
 install_packages() {
     if [ "$(dpkg --print-architecture)" != amd64 ]; then
-        echo "needs Debian on amd64; on aarch64 use \`cargo test\`" >&2
+        echo "scripts/arm.sh needs Debian on amd64; on aarch64 use \`cargo test\`" >&2
         exit 1
     fi
-    needs_to_build
-    # By package name, because the package rustc installs the same file with an older compiler.
+    needs_build_tools
+    # Checked by package name, because the package rustc installs the same file with an older
+    # compiler.
     needs_package rustc-web
     needs aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu
     needs aarch64-linux-gnu-g++ g++-aarch64-linux-gnu
@@ -44,31 +45,34 @@ install_packages() {
     echo "$(/usr/bin/rustc --version), $(qemu-aarch64-static --version | head -n 1)"
 }
 
-# Always the same packages and targets, so that features are the same and nothing is compiled twice.
-chosen=(--locked --profile emulated -p kernels -p engine -p cli --lib)
-# Whole networks take minutes, so they run on the first processor only.
+# Always the same packages and targets, so that cargo enables the same features and compiles nothing
+# twice.
+selection=(--locked --profile emulated -p kernels -p engine -p cli --lib)
+# Tests of whole networks take minutes, so they run on the first CPU only.
 networks=(--test funasr)
-small=(-- --skip quantized_layers_of_models --skip what_no_rule_fused)
+no_networks=(
+    -- --skip quantized_layers_of_models --skip what_no_rule_fused
+)
 
-build() { arm_cargo build "${chosen[@]}" "${networks[@]}" --bins; }
+build() { arm_cargo build "${selection[@]}" "${networks[@]}" --bins; }
 
 run_tests() {
-    local processor more=("${networks[@]}") binary=$CARGO_TARGET_DIR/$target/emulated/scriptorium
-    QEMU_CPU=${processors[0]} timeout 60 qemu-aarch64-static "$binary" --version
-    for processor in "${processors[@]}"; do
-        printf '\n-- %s\n' "$processor"
+    local cpu tests=("${networks[@]}") binary=$CARGO_TARGET_DIR/$target/emulated/scriptorium
+    QEMU_CPU=${cpus[0]} timeout 60 qemu-aarch64-static "$binary" --version
+    for cpu in "${cpus[@]}"; do
+        printf '\n-- %s\n' "$cpu"
         # .cargo/arm.toml sets the emulator and its timeout.
-        QEMU_CPU=$processor arm_cargo test --quiet "${chosen[@]}" "${more[@]}"
-        more=("${small[@]}")
+        QEMU_CPU=$cpu arm_cargo test --quiet "${selection[@]}" "${tests[@]}"
+        tests=("${no_networks[@]}")
     done
 }
 
 count_cycles() {
-    # The build of the tests, but of this crate alone, as one unit, and without warnings in code that
-    # is compiled for Arm only.
+    # Builds this crate only, with the profile of the tests but as one codegen unit, and treats
+    # warnings as errors: nothing else checks the code that is compiled for Arm only.
     local assembly=$CARGO_TARGET_DIR/kernels.s
     mkdir -p "$CARGO_TARGET_DIR"
-    # Cargo does not track the assembly, and would find nothing to do.
+    # Cargo does not track the assembly file: if it is missing, only a new build writes it.
     [ -e "$assembly" ] || rm -rf "$CARGO_TARGET_DIR/$target/emulated/.fingerprint"/kernels-*
     arm_cargo rustc --locked --quiet --profile emulated -p kernels --lib -- \
         -D warnings -C codegen-units=1 "--emit=asm=$assembly"

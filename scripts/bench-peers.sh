@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Scriptorium beside onnxruntime, PyTorch, funasr_onnx, sherpa-onnx and faster-whisper, one thread, the
-# same weights: see bench_peers.py, to which arguments go, e.g. `scripts/bench-peers.sh --only
-# paraformer-int8,whisper --runs 7`. A quarter of an hour, and the first time as long again for
-# setting up (8 GB in .cache, of which PyTorch is 5.5). For times to be trusted, on an idle machine.
+# Compares Scriptorium with onnxruntime, PyTorch, funasr_onnx, sherpa-onnx and faster-whisper: one
+# thread, the same weights. Passes its arguments to bench_peers.py, for example
+# `scripts/bench-peers.sh --only paraformer-int8,whisper --runs 7`. Takes 15 minutes, and 15 more
+# the first time, to install the peers (8 GB in .cache, 5.5 of them PyTorch). Run it on an idle
+# machine: other load makes the times unreliable.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/packages.sh
@@ -12,7 +13,7 @@ cache=.cache/bench-peers
 clips=/usr/share/pocketsphinx/test/data
 binary="${CARGO_TARGET_DIR:-target}/release/scriptorium"
 
-needs_to_build
+needs_build_tools
 needs_python ensurepip python3-venv
 needs "$clips/librivox" pocketsphinx-testdata
 install_missing

@@ -1,4 +1,4 @@
-"""Inputs of the comparison, and the pairs that are measured on them."""
+"""Inputs of bench_peers.py, and the measurement of pairs of runs on them."""
 
 import contextlib
 import random
@@ -6,33 +6,35 @@ import sys
 
 import bench_report
 import compare
-from bench_systems import SCRIPTS, Peer, Scriptorium, Unavailable, command, environment
+from bench_systems import SCRIPTS, Peer, Scriptorium, Unavailable, command, python_environment
 
-# How often one side runs per turn; a turn counts as their median.
+# Runs per measurement of one side; a measurement is their median.
 REPEAT = 3
 
 
 class Bench:
-    """The set-up, the inputs and what was measured so far."""
+    """The installed systems, the inputs, and the results so far."""
 
     def __init__(self, arguments, folder):
         self.arguments, self.folder, self.rows, self.skipped = arguments, folder, [], []
         self.cache = arguments.cache
-        self.ours = Scriptorium(arguments.binary)
+        self.scriptorium = Scriptorium(arguments.binary)
         self.durations = arguments.durations
-        # What `scriptorium bench` said, turn by turn; how many tokens each side wrote.
-        self.turns, self.tokens, self.warming = [], {}, False
+        # Every result of `scriptorium bench`, and the number of tokens that each side wrote.
+        self.bench_results, self.tokens, self.warming_up = [], {}, False
 
     # --- Systems and models ---
 
     def funasr_python(self):
-        return environment(self.cache.parent / "compare-funasr" / "venv", "funasr_onnx")
+        folder = self.cache.parent / "compare-funasr" / "venv"
+        return python_environment(folder, "funasr_onnx")
 
     def onnxruntimes(self, model):
-        """Two to start: the version that FunASR's users have, and the newest."""
+        """Returns functions that start onnxruntime: the version that FunASR's users have, and the
+        newest."""
 
         def newest():
-            python = environment(self.cache / "onnxruntime-newest", "onnxruntime")
+            python = python_environment(self.cache / "onnxruntime-newest", "onnxruntime")
             return Peer(python, "OnnxRuntime", {"model": model})
 
         return {
@@ -47,22 +49,23 @@ class Bench:
             return self.arguments.paraformer
         fixture = SCRIPTS.parent / "tests" / "fixtures" / "funasr-large"
         out = self.cache.parent / "compare-funasr" / "paraformer-large"
-        return self.inflated("inflate_paraformer.py", fixture, out)
+        return self.inflate("inflate_paraformer.py", fixture, out)
 
     def sensevoice(self):
         fixtures = SCRIPTS.parent / "tests" / "fixtures"
-        return self.inflated("inflate_sensevoice.py", fixtures, self.cache / "sensevoice-small")
+        return self.inflate("inflate_sensevoice.py", fixtures, self.cache / "sensevoice-small")
 
-    def inflated(self, script, source, out):
+    def inflate(self, script, source, out):
+        """Makes the model in `out` with `script` unless it exists, and returns `out`."""
         if not (out / "model_quant.onnx").exists():
-            print(f"Making {out} (a minute, and 1.2 GB)", file=sys.stderr)
+            print(f"Making {out} (takes a minute and 1.2 GB)", file=sys.stderr)
             command([self.funasr_python(), SCRIPTS / script, source, out], script)
         return out
 
     # --- Inputs ---
 
     def segment(self, seconds):
-        """Real speech of that length, clip after clip without a pause."""
+        """Returns a WAV of this length: recorded speech, clips joined without pauses."""
         wav = self.folder / f"segment-{seconds}.wav"
         if not wav.exists():
             samples = b"".join(clips(self.arguments.recordings))
@@ -70,26 +73,26 @@ class Bench:
             compare.write_samples(wav, (samples * (count // len(samples) + 1))[:count])
         return wav
 
-    def minutes(self, minutes):
-        """Real speech with pauses as between speakers, exactly so long."""
+    def recording(self, minutes):
+        """Returns a WAV of exactly this length: recorded speech with pauses as between speakers."""
         wav = self.folder / f"minutes-{minutes}.wav"
         if not wav.exists():
-            order, samples, count = random.Random(1), b"", 2 * compare.RATE * 60 * minutes
-            spoken = clips(self.arguments.recordings)
+            rng, samples, count = random.Random(1), b"", 2 * compare.RATE * 60 * minutes
+            speech = clips(self.arguments.recordings)
             while len(samples) < count:
-                for clip in order.sample(spoken, len(spoken)):
-                    samples += clip + bytes(2 * int(compare.RATE * order.uniform(0.4, 1.5)))
+                for clip in rng.sample(speech, len(speech)):
+                    samples += clip + bytes(2 * int(compare.RATE * rng.uniform(0.4, 1.5)))
             compare.write_samples(wav, samples[:count])
         return wav
 
     def features(self, durations):
-        """The peers' inputs, as funasr_onnx computes them from the same samples."""
+        """Returns the features that funasr_onnx computes of each segment, as the peers' input."""
         files = {seconds: self.folder / f"features-{seconds}.npy" for seconds in durations}
         missing = {s: file for s, file in files.items() if not file.exists()}
         if missing:
             with self.funasr_onnx() as peer:
                 for seconds, file in missing.items():
-                    peer.ask("features", wav=str(self.segment(seconds)), out=str(file))
+                    peer.request("features", wav=str(self.segment(seconds)), out=str(file))
         return files
 
     def funasr_onnx(self):
@@ -98,30 +101,36 @@ class Bench:
 
     # --- Pairs ---
 
-    def pairs(self, work, wanted, peers, ours, warm=True):
-        """Measures `ours()` against each of `peers` (label -> version, callable), in turns."""
-        if warm:
+    def measure_pairs(self, work, goal, peers, run_scriptorium, warm_up=True):
+        """Measures pairs: one run of a peer, then `run_scriptorium`, for each peer alternately.
+
+        `peers` maps labels to (version, function that runs the peer). Each function returns CPU
+        seconds.
+        """
+        if warm_up:
             progress(f"{work}: warming up")
-            for _, theirs in peers.values():
-                theirs()
-            self.warming = True
-            self.measured(work, ours)
-            self.warming = False
+            for _, run_peer in peers.values():
+                run_peer()
+            self.warming_up = True
+            self.try_scriptorium(work, run_scriptorium)
+            self.warming_up = False
         pairs = {label: [] for label in peers}
         for number in range(1, self.arguments.runs + 1):
-            for label, (_, theirs) in peers.items():
+            for label, (_, run_peer) in peers.items():
                 progress(f"{work}: pair {number} of {self.arguments.runs}, {label}")
-                pairs[label].append((theirs(), self.measured(work, ours)))
+                pairs[label].append((run_peer(), self.try_scriptorium(work, run_scriptorium)))
         for label, (version, _) in peers.items():
-            self.rows.append(bench_report.row(work, label, version, wanted, pairs[label]))
+            self.rows.append(bench_report.row(work, label, version, goal, pairs[label]))
 
-    def measured(self, work, ours):
+    def try_scriptorium(self, work, run_scriptorium):
+        """Returns the result of `run_scriptorium`, or None and a note in the report if it fails."""
         try:
-            return ours()
+            return run_scriptorium()
         except Unavailable as reason:
             self.skip(f"Scriptorium at {work}", reason)
 
     def skip(self, what, reason):
+        """Notes in the report that `what` was not measured."""
         line = f"{what} left out: {reason}"
         if line not in self.skipped:
             print(f"\n{line}", file=sys.stderr)
@@ -129,7 +138,8 @@ class Bench:
 
     @contextlib.contextmanager
     def available(self, starts):
-        """The peers of `starts` (label -> function) that can be had, as label -> peer."""
+        """Starts the peers of `starts` (label -> function); yields label -> peer for those that
+        started."""
         with contextlib.ExitStack() as stack:
             peers = {}
             for label, start in starts.items():
@@ -140,36 +150,40 @@ class Bench:
                     self.skip(label, reason)
             yield peers
 
-    def segments(self, name, model, precision, starts, wanted, longest=60):
-        """A network on segments of at most `longest` seconds: the peers from features, ours from
-        samples."""
-        # A minute in f32 takes seconds, and says no more than 20 seconds do.
-        longest = min(longest, 20) if precision == "f32" else longest
-        durations = [seconds for seconds in self.durations if seconds <= longest]
+    def compare_segments(self, name, model, precision, starts, goal, max_seconds=60):
+        """Compares a network on segments of at most `max_seconds`.
+
+        The peers start from features, Scriptorium from samples. `goal` maps the length of a segment
+        to the ratio that we want to reach.
+        """
+        # A minute in f32 takes seconds to compute and shows nothing that 20 seconds do not show.
+        max_seconds = min(max_seconds, 20) if precision == "f32" else max_seconds
+        durations = [seconds for seconds in self.durations if seconds <= max_seconds]
         files = self.features(durations)
         with self.available(starts) as peers:
             for seconds in durations:
                 work = f"{name} {precision}, {seconds} s"
-                given = {"features": str(files[seconds]), "repeat": REPEAT}
-                theirs = {
-                    label: (peer.version, lambda peer=peer, given=given: peer.seconds(**given))
+                inputs = {"features": str(files[seconds]), "repeat": REPEAT}
+                run_peers = {
+                    label: (peer.version, lambda peer=peer, given=inputs: peer.cpu_seconds(**given))
                     for label, peer in peers.items()
                 }
 
-                def ours(work=work, seconds=seconds):
-                    said = self.bench(work, model, precision, seconds)
-                    self.tokens.setdefault(work, {})["scriptorium"] = said["tokens"]
-                    return said["cpu_seconds"]
+                def run_scriptorium(work=work, seconds=seconds):
+                    result = self.bench(work, model, precision, seconds)
+                    self.tokens.setdefault(work, {})["scriptorium"] = result["tokens"]
+                    return result["cpu_seconds"]
 
-                self.pairs(work, wanted(seconds), theirs, ours)
+                self.measure_pairs(work, goal(seconds), run_peers, run_scriptorium)
                 for label, peer in peers.items():
-                    self.tokens.setdefault(work, {})[label] = peer.said["tokens"]
+                    self.tokens.setdefault(work, {})[label] = peer.last_run["tokens"]
 
     def bench(self, work, model, precision, seconds):
-        """One turn of ours; `work` is what it is measured for."""
-        said = self.ours.bench(model, precision, self.segment(seconds), seconds, REPEAT)
-        self.turns.append({"work": work, "warm_up": self.warming} | said)
-        return said
+        """Runs `scriptorium bench` once and records the result under `work`."""
+        segment = self.segment(seconds)
+        result = self.scriptorium.bench(model, precision, segment, seconds, REPEAT)
+        self.bench_results.append({"work": work, "warm_up": self.warming_up} | result)
+        return result
 
 
 def clips(recordings):

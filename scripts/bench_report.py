@@ -2,14 +2,15 @@
 
 import statistics
 
-# Products of Paraformer-large (multiply and add), from the shapes of its matrices.
+# Sizes of Paraformer-large's weight matrices.
 SIZE, INNER, FRAME, VOCABULARY = 512, 2048, 560, 8404
 ENCODER, DECODER = 50, 16
 FEED_FORWARD = 2 * SIZE * INNER
 
 
-def products(frames, tokens):
-    """Of one segment: those that are int8 in FunASR's export, and those that are not."""
+def macs(frames, tokens):
+    """Counts the multiply-accumulates of one segment: those that are int8 in FunASR's export,
+    those of attention, and the others, which are f32."""
     first = 3 * SIZE * FRAME + SIZE * SIZE + FEED_FORWARD
     others = 3 * SIZE * SIZE + SIZE * SIZE + FEED_FORWARD
     keys_and_values = DECODER * 2 * SIZE * SIZE
@@ -25,47 +26,61 @@ def products(frames, tokens):
     }
 
 
-def frames_of(seconds):
-    """Stacked frames of a segment: 25 ms every 10 ms, six of them a step."""
+def lfr_frames(seconds):
+    """Returns the number of stacked (LFR) frames of a segment.
+
+    A frame is 25 ms long and starts every 10 ms; stacking advances by six frames.
+    """
     return -(-(1 + (16_000 * seconds - 400) // 160) // 6)
 
 
-FLOOR = "Paraformer-large int8, 10 s"
+FLOOR_WORK = "Paraformer-large int8, 10 s"
 
 
-def floor(turns):
-    """The least time that the products of 10 s take at the peak that the same process measured."""
+def arithmetic_floor(bench_results):
+    """Returns rows for the arithmetic floor: the minimum time of the GEMMs of 10 s.
+
+    It is computed from the peak that the same process measured.
+    """
     pairs = {"all others in f32": [], "attention in bf16": []}
-    for turn in turns:
-        if turn["work"] != FLOOR or turn["warm_up"]:
+    for result in bench_results:
+        if result["work"] != FLOOR_WORK or result["warm_up"]:
             continue
-        peaks, of = turn["peaks"], products(frames_of(10), turn["tokens"])
-        least = (of["int8"] / peaks["int8"] + of["f32"] / peaks["f32"]) / 1e9
-        for attention, kind in zip(pairs.values(), ("f32", "bf16"), strict=True):
-            seconds = least + of["attention"] / peaks[kind] / 1e9
-            attention.append((seconds, turn["cpu_seconds"]))
+        peaks, counts = result["peaks"], macs(lfr_frames(10), result["tokens"])
+        base = (counts["int8"] / peaks["int8"] + counts["f32"] / peaks["f32"]) / 1e9
+        for attention_pairs, kind in zip(pairs.values(), ("f32", "bf16"), strict=True):
+            seconds = base + counts["attention"] / peaks[kind] / 1e9
+            attention_pairs.append((seconds, result["cpu_seconds"]))
     return [
         row(
-            f"arithmetic floor, {FLOOR}, {what}", "products / measured peak", "", "at least 0.8", of
+            f"arithmetic floor, {FLOOR_WORK}, {variant}",
+            "MACs / measured peak",
+            "",
+            "at least 0.8",
+            variant_pairs,
         )
-        for what, of in pairs.items()
-        if of
+        for variant, variant_pairs in pairs.items()
+        if variant_pairs
     ]
 
 
-def row(work, peer, version, wanted, pairs, unit="s"):
-    """`wanted` is a least ratio, or a limit of ours in words; ours may be missing from the pairs."""
-    found = {"work": work, "peer": peer, "version": version, "unit": unit, "wanted": wanted,
-             "theirs": statistics.median(theirs for theirs, _ in pairs), "pairs": pairs}  # fmt: skip
-    both = [(theirs, ours) for theirs, ours in pairs if ours]
-    found["ours"] = statistics.median(ours for _, ours in both) if both else None
-    ratios = sorted(theirs / ours for theirs, ours in both)
+def row(work, peer, version, goal, pairs, unit="s"):
+    """Makes a row of the table from `pairs` of (the peer's value, Scriptorium's value or None).
+
+    `goal` is a minimum ratio, or text that states a limit for Scriptorium's value.
+    """
+    found = {"work": work, "peer": peer, "version": version, "unit": unit, "wanted": goal,
+             "theirs": statistics.median(theirs for theirs, _ in pairs),
+             "pairs": pairs}  # fmt: skip
+    complete = [(theirs, ours) for theirs, ours in pairs if ours]
+    found["ours"] = statistics.median(ours for _, ours in complete) if complete else None
+    ratios = sorted(theirs / ours for theirs, ours in complete)
     found["ratio"] = statistics.median(ratios) if ratios else None
     found["ratios"] = [ratios[0], ratios[-1]] if ratios else None
     return found
 
 
-def amount(value, unit):
+def format_value(value, unit):
     if value is None:
         return "-"
     if unit == "s":
@@ -73,49 +88,54 @@ def amount(value, unit):
     return f"{value:.0f} {unit}"
 
 
-def decisive(rows):
-    """Of the peers at one piece of work the best one decides: the rows whose ratio is the least."""
-    least = {}
+def best_peers(rows):
+    """Returns the index of each work's row with the smallest ratio, that of the best peer."""
+    best = {}
     for index, row in enumerate(rows):
-        # Without ours, the fastest.
+        # If Scriptorium was not measured, the best peer is the fastest.
         value = row["ratio"] if row["ratio"] is not None else row["theirs"]
-        if row["work"] not in least or value < least[row["work"]][0]:
-            least[row["work"]] = (value, index)
-    return {index for _, index in least.values()}
+        if row["work"] not in best or value < best[row["work"]][0]:
+            best[row["work"]] = (value, index)
+    return {index for _, index in best.values()}
 
 
 def markdown(figures):
+    """Formats the figures as a Markdown table with notes above and below it."""
     load = figures["load_average"]
     lines = [
         f"{figures['date']}, commit {figures['commit']}, {figures['cpu']}, one thread; medians of "
         f"{figures['runs']} interleaved pairs; load average {load['before']:.1f} before, "
         f"{load['after']:.1f} after.",
     ]
-    peaks = [turn["peaks"] for turn in figures["turns"]]
+    peaks = [result["peaks"] for result in figures["turns"]]
     if peaks:
-        said = (f"{kind} {statistics.median(of[kind] for of in peaks):.0f}" for kind in peaks[0])
-        lines.append(f"Peaks of one core, 10⁹ products per second: {', '.join(said)} (medians).")
+        medians = (f"{kind} {statistics.median(p[kind] for p in peaks):.0f}" for kind in peaks[0])
+        lines.append(
+            "Peaks of one core, 10⁹ multiply-accumulates per second: "
+            f"{', '.join(medians)} (medians)."
+        )
     lines += [
         "",
-        "| work | peer | theirs | ours | ratio | pairs | wanted |",
+        "| work | peer | theirs | ours | ratio | pairs | goal |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
-    decides = decisive(figures["rows"])
+    best = best_peers(figures["rows"])
     for index, row in enumerate(figures["rows"]):
         label = f"{row['peer']} {row['version']}".strip()
         label = label if row["version"] not in row["peer"] else row["peer"]
         ratio = spread = "-"
         if row["ratio"]:
             ratio = f"{row['ratio']:.2f}"
-            ratio = f"**{ratio}**" if index in decides else ratio
+            ratio = f"**{ratio}**" if index in best else ratio
             spread = "{:.2f} to {:.2f}".format(*row["ratios"]) if row["ratios"] else "of medians"
-        wanted = row["wanted"] or ""
-        wanted = wanted if isinstance(wanted, str) else f"{wanted:.1f}"
+        goal = row["wanted"] or ""
+        goal = goal if isinstance(goal, str) else f"{goal:.1f}"
         lines.append(
-            f"| {row['work']} | {label} | {amount(row['theirs'], row['unit'])} "
-            f"| {amount(row['ours'], row['unit'])} | {ratio} | {spread} | {wanted} |"
+            f"| {row['work']} | {label} | {format_value(row['theirs'], row['unit'])} "
+            f"| {format_value(row['ours'], row['unit'])} | {ratio} | {spread} | {goal} |"
         )
-    lines += ["", "Bold: the better of the peers, which decides. Of medians: each side's time is the "
-              "median of its turns, and the ratio is that of the two."]  # fmt: skip
+    lines += ["", "Theirs is the peer's figure, ours is Scriptorium's. Bold marks the best peer, "
+              "which decides. \"Of medians\": each side's time is the median of its runs, and the "
+              "ratio is that of the two medians."]  # fmt: skip
     lines += ["", *(f"- {line}" for line in figures["left_out"])] if figures["left_out"] else []
     return "\n".join(lines)

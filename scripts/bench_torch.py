@@ -1,7 +1,7 @@
 """Paraformer-large in PyTorch: FunASR's own encoder, predictor and decoder, an ONNX file's weights.
 
-FunASR's model class joins the three as `Network` does, but drags in what reads audio and serves
-hubs; the parts themselves need PyTorch alone. Sizes are those of the published `config.yaml`.
+FunASR's model class joins the three as `Network` does, but imports code that reads audio and
+downloads models; the three parts need only PyTorch. Sizes are those of the published `config.yaml`.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ LAYER = {"attention_heads": 4, "linear_units": 2048, "kernel_size": 11, "sanm_sh
 
 
 class Network(torch.nn.Module):
-    """Features [1, frames, 560] to log-probabilities [1, tokens, 8404]."""
+    """Maps features [1, frames, 560] to log-probabilities [1, tokens, 8404]."""
 
     def __init__(self):
         super().__init__()
@@ -36,13 +36,14 @@ class Network(torch.nn.Module):
             att_layer_num=16,
             **LAYER,
         )
-        self.decoder.embed = None  # of the right answers, in training
+        self.decoder.embed = None  # embeds the reference tokens, in training only
 
     def forward(self, features):
         lengths = torch.tensor([features.shape[1]])
         hidden, lengths, _ = self.encoder(features, lengths)
         mask = torch.ones(1, 1, hidden.shape[1], dtype=torch.bool)
-        # As its `autocast(False)` means to: it sums up, and bf16 is no type to sum in.
+        # As the predictor's own `autocast(False)` intends: it accumulates sums, for which bf16 is
+        # too inaccurate.
         with torch.autocast("cpu", enabled=False):
             embeddings, count, _, _ = self.predictor(hidden.float(), None, mask, ignore_id=-1)
         scores, _ = self.decoder(hidden, lengths, embeddings, count.round().long())
@@ -50,7 +51,7 @@ class Network(torch.nn.Module):
 
 
 def paraformer_large(path):
-    """The network with the weights of `path`, a float export of FunASR's with its names of nodes."""
+    """Returns the network with the weights of `path`, an f32 export of FunASR's with node names."""
     graph = onnx.load(path).graph
     tensors = {tensor.name: tensor for tensor in graph.initializer}
     weights = {}
@@ -58,7 +59,7 @@ def paraformer_large(path):
         for name in node.input:
             if name in tensors:
                 value = torch.from_numpy(numpy_helper.to_array(tensors[name]).copy())
-                # Matrices are stored transposed under a number; their node still has the name.
+                # Matrices are stored transposed under a number; the node's name has the module's.
                 if node.op_type == "MatMul":
                     weights[f"{module(node.name)}.weight"] = value.T.contiguous()
                 else:
@@ -69,15 +70,16 @@ def paraformer_large(path):
 
 
 def module(name):
-    """`/encoder/encoders/encoders.0/norm1/Mul` is an operator of `encoder.encoders.0.norm1`."""
+    """Returns the module of a node: `encoder.encoders.0.norm1` for
+    `/encoder/encoders/encoders.0/norm1/Mul`."""
     parts = name.strip("/").split("/")[:-1]
     following = [*parts[1:], ""]
     return ".".join(a for a, b in zip(parts, following, strict=True) if not b.startswith(f"{a}."))
 
 
 def contexts(mode):
-    """How products are computed: hold on to what is returned for as long as this is to last."""
-    if mode == "fast-math":  # beside ONEDNN_DEFAULT_FPMATH_MODE in the environment
+    """Sets how GEMMs compute, until the returned stack is closed."""
+    if mode == "fast-math":  # in addition to ONEDNN_DEFAULT_FPMATH_MODE in the environment
         torch.set_float32_matmul_precision("medium")
     stack = contextlib.ExitStack()
     stack.enter_context(torch.inference_mode())

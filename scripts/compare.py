@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Scriptorium beside faster-whisper: word error rate and speed, one thread each.
+"""Compares Scriptorium with faster-whisper: word error rate and speed, one thread each.
 
-Both read the same CTranslate2 weights, at int8 precision but where it says otherwise, with beam 1.
-Tell small differences in word errors from chance: where two words are nearly as likely, rounding
-decides, and one such word in the clips is worth more than a percent. Every run is a process of its
-own; its CPU and wall time come from the kernel (wait4), for both in the same way. What a run costs
-before it hears anything (starting, loading the model) is the time of a run on half a second of
-silence; the table shows speeds with it and without it. The systems take turns, so that whatever
-else the machine is doing meets them all.
+Both read the same CTranslate2 weights, with beam 1 and in int8 unless stated otherwise. Small
+differences in word errors are chance: rounding decides between two words of nearly equal
+probability, and one such word in the clips is more than a percent. Every run is a process of its
+own; its CPU and wall time come from the kernel (wait4), the same way for both systems. The start-up
+of a run (starting the process, loading the model) is the time of a run on half a second of silence;
+the table shows speeds with and without it. The runs of the systems alternate, so that other load on
+the machine affects all of them.
 """
 
 import argparse
@@ -31,20 +31,22 @@ SYSTEMS = {
     "faster-whisper": {"vad_filter": False},
     "faster-whisper, vad": {"vad_filter": True},
     "faster-whisper, batched": {"batch_size": 8},
-    # What the weights say when nothing is rounded: how many of the errors int8 makes.
+    # Without quantization, to show how many of the errors come from int8.
     "faster-whisper, float32": {"compute_type": "float32"},
 }
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--binary", type=pathlib.Path)
+    parser.add_argument("--binary", type=pathlib.Path, help="a build of scriptorium")
     parser.add_argument("--model", type=pathlib.Path, required=True, help="a model directory")
-    parser.add_argument("--recordings", type=pathlib.Path, required=True)
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--minutes", type=float, default=10, help="the long recording's least length")
+    parser.add_argument("--recordings", type=pathlib.Path, required=True,
+                        help="the directory of pocketsphinx-testdata")  # fmt: skip
+    parser.add_argument("--runs", type=int, default=3, help="runs per system and set of recordings")
+    parser.add_argument("--minutes", type=float, default=10,
+                        help="minimum length of the long recording")  # fmt: skip
     parser.add_argument("--systems", nargs="*", choices=SYSTEMS, default=list(SYSTEMS))
-    parser.add_argument("--json", type=pathlib.Path, help="write the figures here")
+    parser.add_argument("--json", type=pathlib.Path, help="file for the figures")
     parser.add_argument("--peer", help=argparse.SUPPRESS)
     parser.add_argument("files", nargs="*", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -52,7 +54,7 @@ def main():
         return transcribe_with_faster_whisper(arguments)
     if not (arguments.binary and arguments.binary.exists()) and "scriptorium" in arguments.systems:
         arguments.systems.remove("scriptorium")
-        print("No scriptorium binary: the peers alone.\n", file=sys.stderr)
+        print("The scriptorium binary is missing: measuring the peers only.\n", file=sys.stderr)
 
     with tempfile.TemporaryDirectory() as folder:
         sets = make_recordings(arguments, pathlib.Path(folder))
@@ -62,24 +64,24 @@ def main():
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
-# --- What is said -----------------------------------------------------------------------------
+# --- Recordings -------------------------------------------------------------------------------
 
 
 def sources(root):
-    """Real recordings with known words, all in Debian's pocketsphinx-testdata: path -> words."""
-    found = {}
+    """Returns the recordings with known words in Debian's pocketsphinx-testdata: path -> words."""
+    texts = {}
     for folder, references in [("librivox", "transcription"), ("cards", "cards.transcription")]:
         for name, words in wer.sphinx_references(root / folder / references).items():
-            found[root / folder / f"{name}.wav"] = words
-    # Their words stand in goforward.gram, in pocketsphinx's tests, and in the file's own name.
-    found[root / "goforward.raw"] = "go forward ten meters"
-    found[root / "something.raw"] = "go somewhere and do something"
-    found[root / "tidigits" / "dhd.2934z.raw"] = "two nine three four zero"
-    return found
+            texts[root / folder / f"{name}.wav"] = words
+    # The words come from goforward.gram, from pocketsphinx's tests and from the file's own name.
+    texts[root / "goforward.raw"] = "go forward ten meters"
+    texts[root / "something.raw"] = "go somewhere and do something"
+    texts[root / "tidigits" / "dhd.2934z.raw"] = "two nine three four zero"
+    return texts
 
 
 def make_recordings(arguments, folder):
-    """The sets to transcribe: name -> {wav: words}; `nothing` is half a second of silence."""
+    """Writes the sets of recordings: name -> {wav: words}; `nothing` is 0.5 s of silence."""
     clips, groups = {}, {"librivox": {}, "commands": {}}
     for path, words in sources(arguments.recordings).items():
         samples = read_samples(path)
@@ -88,12 +90,12 @@ def make_recordings(arguments, folder):
         clips[wav] = (samples, words)
         groups["librivox" if path.parent.name == "librivox" else "commands"][wav] = words
 
-    # Long: the clips over and over, each time in another order, with pauses as between speakers.
-    order, samples, words = random.Random(1), [], []
-    least = arguments.minutes * 60 * RATE * 2
-    while sum(map(len, samples)) < least:
-        for wav in order.sample(sorted(clips), len(clips)):
-            pause = bytes(2 * int(RATE * order.uniform(0.4, 1.5)))
+    # Long: the clips repeated, each time in a different order, with pauses as between speakers.
+    rng, samples, words = random.Random(1), [], []
+    min_length = arguments.minutes * 60 * RATE * 2
+    while sum(map(len, samples)) < min_length:
+        for wav in rng.sample(sorted(clips), len(clips)):
+            pause = bytes(2 * int(RATE * rng.uniform(0.4, 1.5)))
             samples += [clips[wav][0], pause]
             words.append(clips[wav][1])
     write_samples(folder / "long.wav", b"".join(samples))
@@ -105,7 +107,7 @@ def make_recordings(arguments, folder):
 
 
 def read_samples(path):
-    if path.suffix == ".raw":  # 16 kHz mono, 16 bits, little-endian, as the WAV files are.
+    if path.suffix == ".raw":  # 16 kHz, mono, 16 bits, little-endian, like the WAV files.
         return path.read_bytes()
     with wave.open(str(path)) as file:
         assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (RATE, 1, 2), path
@@ -124,7 +126,7 @@ def write_samples(path, samples):
 
 
 def measure(arguments, sets):
-    """Every run's figures: system, set, seconds and texts. The systems take turns."""
+    """Returns the figures of every run: system, set, seconds and texts. Systems alternate."""
     runs = []
     for number in range(1, arguments.runs + 1):
         for name, recordings in sets.items():
@@ -132,7 +134,9 @@ def measure(arguments, sets):
                 progress = f"run {number} of {arguments.runs}: {name}, {system}"
                 print(f"\r{progress:<70}", end="", file=sys.stderr, flush=True)
                 with tempfile.TemporaryDirectory() as out:
-                    runs.append({"system": system, "set": name} | run(arguments, system, recordings, out))
+                    runs.append(
+                        {"system": system, "set": name} | run(arguments, system, recordings, out)
+                    )
     print(f"\r{'':<70}\r", end="", file=sys.stderr, flush=True)
     return runs
 
@@ -146,10 +150,10 @@ def run(arguments, system, recordings, out):
         command = [sys.executable, __file__, "--peer", system, "--model", arguments.model,
                    "--recordings", out, *files]  # fmt: skip
     with open(pathlib.Path(out) / "log", "w+b") as log:
-        begun = time.monotonic()
+        start = time.monotonic()
         process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log)
         _, status, usage = os.wait4(process.pid, 0)
-        wall = time.monotonic() - begun
+        wall = time.monotonic() - start
         if status:
             log.seek(0)
             sys.exit(f"\n{system} failed:\n{log.read().decode(errors='replace')}")
@@ -162,12 +166,12 @@ def run(arguments, system, recordings, out):
 
 
 def megabytes(kilobytes):
-    """Of 10^6 bytes, as in every table of ours; the kernel counts in 1024."""
+    """Converts to units of 10^6 bytes, as in all our tables; the kernel counts in 1024 bytes."""
     return kilobytes * 1024 / 1e6
 
 
 def transcribe_with_faster_whisper(arguments):
-    """The peer's own process; writes transcripts in the shape that `wer.transcript_text` reads."""
+    """Transcribes in the peer's own process; writes the format that `wer.transcript_text` reads."""
     from faster_whisper import BatchedInferencePipeline, WhisperModel
 
     options = dict(SYSTEMS[arguments.peer])
@@ -187,7 +191,7 @@ def transcribe_with_faster_whisper(arguments):
 
 
 def evaluate(runs, sets, arguments):
-    """Medians over the runs, per set and system."""
+    """Returns the medians over the runs, per set and system."""
     figures = {
         "model": arguments.model.name,
         "cpu": cpu_name(),
@@ -196,8 +200,8 @@ def evaluate(runs, sets, arguments):
         "sets": {},
     }
 
-    def median(system, name, what):
-        return statistics.median(r[what] for r in runs if (r["system"], r["set"]) == (system, name))
+    def median(system, name, key):
+        return statistics.median(r[key] for r in runs if (r["system"], r["set"]) == (system, name))
 
     for name, recordings in sets.items():
         if name == "nothing":
@@ -208,18 +212,18 @@ def evaluate(runs, sets, arguments):
             texts = next(r["texts"] for r in runs if (r["system"], r["set"]) == (system, name))
             wrong = total = 0
             for path, words in recordings.items():
-                expected = wer.normalise(words)
+                expected = wer.normalize(words)
                 total += len(expected)
-                wrong += wer.errors(expected, wer.normalise(texts[path.name]))
+                wrong += wer.errors(expected, wer.normalize(texts[path.name]))
             row = {"words": total, "wrong": wrong, "wer": wrong / total, "texts": texts}
             row["memory_mb"] = median(system, name, "memory_mb")
-            for what in ("cpu", "wall"):
-                whole, start = median(system, name, what), median(system, "nothing", what)
-                row[what] = {
+            for clock in ("cpu", "wall"):
+                whole, start_up = median(system, name, clock), median(system, "nothing", clock)
+                row[clock] = {
                     "seconds": whole,
-                    "start_up_seconds": start,
+                    "start_up_seconds": start_up,
                     "speed_with_start_up": audio / whole,
-                    "speed": audio / max(whole - start, 1e-3),
+                    "speed": audio / max(whole - start_up, 1e-3),
                 }
             rows[system] = row
         figures["sets"][name] = {"audio_seconds": audio, "systems": rows}
@@ -227,14 +231,15 @@ def evaluate(runs, sets, arguments):
 
 
 def table(figures):
+    """Formats the figures as text."""
     lines = [
-        f"{figures['model']}, int8 unless it says otherwise, beam 1, one thread, {figures['cpu']}; medians of "
-        f"{figures['runs']} runs; load average {figures['load_average'][0]:.1f} "
-        "(speeds are to be trusted only when it is near 1)",
+        f"{figures['model']}, int8 unless stated otherwise, beam 1, one thread, {figures['cpu']}; "
+        f"medians of {figures['runs']} runs; load average {figures['load_average'][0]:.1f} "
+        "(speeds are reliable only if it is near 1)",
         "",
         f"{'':26}{'':>14}{'seconds of audio per CPU second':>34}{'per wall second':>18}{'':>9}",
-        f"{'set / system':26}{'word errors':>14}{'':>6}{'without':>9}{'with start':>11}"
-        f"{'ratio':>8}{'with start':>18}{'MB':>9}",
+        f"{'set / system':26}{'word errors':>14}{'':>6}{'speed':>9}{'+start-up':>11}"
+        f"{'ratio':>8}{'+start-up':>18}{'MB':>9}",
     ]
     for name, group in figures["sets"].items():
         lines.append(f"\n{name}, {group['audio_seconds']:.0f} s")
@@ -247,7 +252,11 @@ def table(figures):
                 f"{cpu['speed']:>14.1f}{cpu['speed_with_start_up']:>11.1f}{ratio:>8}"
                 f"{wall['speed_with_start_up']:>18.1f}{row['memory_mb']:>9.0f}"
             )
-    lines.append("\nratio: scriptorium's speed over this system's, start-up left out, CPU time")
+    lines += [
+        "",
+        "speed: without start-up; +start-up: with it",
+        "ratio: Scriptorium's speed over this system's, in CPU time without start-up",
+    ]
     return "\n".join(lines)
 
 

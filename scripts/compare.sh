@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Scriptorium beside faster-whisper: the same weights, recordings, precision and thread count.
-# Arguments go to compare.py, e.g. `scripts/compare.sh --runs 5 --json figures.json`. A model directory
-# of another size may be named in COMPARE_MODEL.
+# Compares Scriptorium with faster-whisper: the same weights, recordings, precision and number of
+# threads. Passes its arguments to compare.py, for example `scripts/compare.sh --runs 5 --json
+# figures.json`. To use a model of another size, set COMPARE_MODEL to its directory.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/packages.sh
@@ -12,12 +12,12 @@ clips=/usr/share/pocketsphinx/test/data
 binary="${CARGO_TARGET_DIR:-target}/release/scriptorium"
 
 needs python3 python3
-[ -n "${COMPARE_MODEL:-}" ] || needs_to_build
+[ -n "${COMPARE_MODEL:-}" ] || needs_build_tools
 needs_python ensurepip python3-venv
 needs "$clips/librivox" pocketsphinx-testdata
 install_missing
 if [ ! -x "$venv/bin/python" ]; then
-    echo "Setting up faster-whisper in $venv"
+    echo "Installing faster-whisper in $venv"
     python3 -m venv "$venv"
 fi
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check faster-whisper==1.2.1
@@ -27,7 +27,7 @@ if [ -z "${COMPARE_MODEL:-}" ]; then
     "$binary" models pull whisper-tiny.en fsmn-vad
     COMPARE_MODEL="$("$binary" models path whisper-tiny.en)"
 fi
-# One thread each: what a batch worker gives a recording. OpenMP and BLAS read these at start.
+# One thread each, as a batch worker uses for a recording. OpenMP and BLAS read these at start.
 export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 exec "$venv/bin/python" scripts/compare.py --binary "$binary" --model "$COMPARE_MODEL" \
     --recordings "$clips" "$@"

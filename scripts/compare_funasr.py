@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Scriptorium beside funasr_onnx: agreement of each stage, and speed, one thread each.
+"""Compares Scriptorium with funasr_onnx: agreement of each stage, and speed, one thread each.
 
-Both read the same model files at int8. Agreement is looked at stage by stage: features (largest
-difference), voice activity (segments in milliseconds), tokens (of all tokens of the peer, the share
-that stands in ours in the same order). Speeds are those of whole processes, CPU time from the kernel
-(wait4), less what a run on half a second of silence takes: starting and loading. The systems take
-turns.
+Both read the same int8 model files. Agreement is measured per stage: features (largest difference),
+voice activity (equal segments in milliseconds), tokens (the share of the peer's tokens that
+Scriptorium also writes, in the same order). Speeds are those of whole processes: CPU time from the
+kernel (wait4), minus the time of a run on half a second of silence, which is start-up and loading.
+The runs of the systems alternate.
 """
 
 import argparse
@@ -26,10 +26,17 @@ SYSTEMS = ("scriptorium", "funasr_onnx")
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    for name in ("binary", "stages", "vad", "small", "large", "recordings"):
-        parser.add_argument(f"--{name}", type=pathlib.Path, required=True)
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--json", type=pathlib.Path, help="write the figures here")
+    for name, text in [
+        ("binary", "a build of scriptorium"),
+        ("stages", "a build of the example funasr_stages"),
+        ("vad", "the directory of FSMN-VAD"),
+        ("small", "tests/fixtures/words: a small trained Paraformer and its recordings"),
+        ("large", "the directory of Paraformer-large"),
+        ("recordings", "the directory of pocketsphinx-testdata"),
+    ]:
+        parser.add_argument(f"--{name}", type=pathlib.Path, required=True, help=text)
+    parser.add_argument("--runs", type=int, default=3, help="runs per system and set of recordings")
+    parser.add_argument("--json", type=pathlib.Path, help="file for the figures")
     parser.add_argument("--peer", choices=("stages", "transcribe"), help=argparse.SUPPRESS)
     parser.add_argument("--model", type=pathlib.Path, help=argparse.SUPPRESS)
     parser.add_argument("files", nargs="*", help=argparse.SUPPRESS)
@@ -42,7 +49,9 @@ def main():
         sets = make_recordings(arguments, folder)
         figures = {
             "cpu": compare.cpu_name(),
-            "agreement": {name: agreement(arguments, *of) for name, of in sets.items()},
+            "agreement": {
+                name: agreement(arguments, model, files) for name, (model, files) in sets.items()
+            },
             "speed": speed(arguments, sets, folder),
             "load_average": os.getloadavg(),
             "runs": arguments.runs,
@@ -53,7 +62,7 @@ def main():
 
 
 def make_recordings(arguments, folder):
-    """name -> (model directory, wavs)"""
+    """Writes the recordings and returns the sets: name -> (model directory, wavs)."""
     import soundfile
 
     small, clips = [], []
@@ -78,7 +87,7 @@ def make_recordings(arguments, folder):
 
 
 class FunasrOnnx:
-    """The peer as its README uses it, one thread."""
+    """The peer, used as in its README, with one thread."""
 
     def __init__(self, vad, model):
         import logging
@@ -91,7 +100,7 @@ class FunasrOnnx:
         self.ids = {token: id for id, token in enumerate(self.model.converter.token_list)}
 
     def segments(self, samples):
-        """[start, end] of what is spoken, in milliseconds."""
+        """Returns [start, end] of each segment of speech in milliseconds."""
         segments = self.vad(samples)[0]
         return segments[0] if segments and isinstance(segments[0][0], list) else segments
 
@@ -108,7 +117,7 @@ class FunasrOnnx:
             return []
 
     def features(self, samples):
-        """[frames, 560], stacked and normalized."""
+        """Returns the features [frames, 560], stacked and normalized."""
         return self.model.extract_feat([samples])[0][0]
 
 
@@ -141,39 +150,41 @@ def peer(arguments):
 
 def agreement(arguments, model, files):
     files = [str(file) for file in files]
-    ours = json.loads(output([arguments.stages, arguments.vad, model, *files]))
-    theirs = json.loads(output(peer_command(arguments, "stages", model, files)))
-    largest, equal, segments, found, tokens = 0.0, 0, 0, 0, 0
-    for mine, other in zip(ours, theirs, strict=True):
-        for a, b in zip(mine["features"], other["features"], strict=True):
-            largest = max(largest, max(abs(x - y) for x, y in zip(a, b, strict=True)))
-        segments += len(other["segments"])
-        equal += len({tuple(s) for s in mine["segments"]} & {tuple(s) for s in other["segments"]})
-        mine, other = sum(mine["tokens"], []), sum(other["tokens"], [])
-        tokens += len(other)
-        blocks = difflib.SequenceMatcher(None, mine, other, autojunk=False).get_matching_blocks()
-        found += sum(block.size for block in blocks)
-    return {"recordings": len(files), "largest_feature_difference": largest,
-            "segments": segments, "segments_equal": equal,
-            "tokens": tokens, "tokens_agreed": found}  # fmt: skip
+    our_stages = json.loads(output([arguments.stages, arguments.vad, model, *files]))
+    peer_stages = json.loads(output(peer_command(arguments, "stages", model, files)))
+    max_difference, equal_segments, segments, equal_tokens, tokens = 0.0, 0, 0, 0, 0
+    for ours, theirs in zip(our_stages, peer_stages, strict=True):
+        for a, b in zip(ours["features"], theirs["features"], strict=True):
+            difference = max(abs(x - y) for x, y in zip(a, b, strict=True))
+            max_difference = max(max_difference, difference)
+        segments += len(theirs["segments"])
+        our_segments = {tuple(segment) for segment in ours["segments"]}
+        equal_segments += len(our_segments & {tuple(segment) for segment in theirs["segments"]})
+        our_tokens, peer_tokens = sum(ours["tokens"], []), sum(theirs["tokens"], [])
+        tokens += len(peer_tokens)
+        matcher = difflib.SequenceMatcher(None, our_tokens, peer_tokens, autojunk=False)
+        equal_tokens += sum(block.size for block in matcher.get_matching_blocks())
+    return {"recordings": len(files), "largest_feature_difference": max_difference,
+            "segments": segments, "segments_equal": equal_segments,
+            "tokens": tokens, "tokens_agreed": equal_tokens}  # fmt: skip
 
 
 def output(command):
     return subprocess.run(list(map(str, command)), check=True, stdout=subprocess.PIPE).stdout
 
 
-def peer_command(arguments, what, model, files):
+def peer_command(arguments, action, model, files):
     names = ("binary", "stages", "vad", "small", "large", "recordings")
     options = [word for name in names for word in (f"--{name}", getattr(arguments, name))]
-    return [sys.executable, __file__, *options, "--peer", what, "--model", model, *files]
+    return [sys.executable, __file__, *options, "--peer", action, "--model", model, *files]
 
 
 # --- Speed ------------------------------------------------------------------------------------
 
 
 def speed(arguments, sets, folder):
-    nothing = folder / "nothing.wav"
-    compare.write_samples(nothing, bytes(compare.RATE))
+    silence = folder / "nothing.wav"
+    compare.write_samples(silence, bytes(compare.RATE))
     runs = []
     for number in range(1, arguments.runs + 1):
         for name, (model, files) in sets.items():
@@ -181,8 +192,8 @@ def speed(arguments, sets, folder):
                 progress = f"run {number} of {arguments.runs}: {name}, {system}"
                 print(f"\r{progress:<70}", end="", file=sys.stderr, flush=True)
                 whole = run(arguments, system, model, files)
-                start = run(arguments, system, model, [nothing])
-                runs.append({"set": name, "system": system, "start": start["cpu"]} | whole)
+                start_up = run(arguments, system, model, [silence])
+                runs.append({"set": name, "system": system, "start_up": start_up["cpu"]} | whole)
     print(f"\r{'':<70}\r", end="", file=sys.stderr, flush=True)
 
     figures = {}
@@ -190,11 +201,11 @@ def speed(arguments, sets, folder):
         audio = sum(len(compare.read_samples(file)) / 2 / compare.RATE for file in files)
         figures[name] = {"audio_seconds": audio}
         for system in SYSTEMS:
-            of = [r for r in runs if (r["set"], r["system"]) == (name, system)]
+            matching = [r for r in runs if (r["set"], r["system"]) == (name, system)]
             figures[name][system] = {
-                "cpu_seconds": statistics.median(r["cpu"] - r["start"] for r in of),
-                "start_up_seconds": statistics.median(r["start"] for r in of),
-                "memory_mb": statistics.median(r["memory_mb"] for r in of),
+                "cpu_seconds": statistics.median(r["cpu"] - r["start_up"] for r in matching),
+                "start_up_seconds": statistics.median(r["start_up"] for r in matching),
+                "memory_mb": statistics.median(r["memory_mb"] for r in matching),
             }
     return figures
 
@@ -202,40 +213,42 @@ def speed(arguments, sets, folder):
 def run(arguments, system, model, files):
     with tempfile.TemporaryDirectory() as out:
         if system == "scriptorium":
-            command = our_command(arguments.binary, model, files, out)
+            command = scriptorium_command(arguments.binary, model, files, out)
         else:
             command = peer_command(arguments, "transcribe", model, files)
         return timed(command, pathlib.Path(out) / "log")
 
 
-def our_command(binary, model, files, out):
+def scriptorium_command(binary, model, files, out):
     return [binary, "transcribe", *files, "--out", out, "--threads", "1",
             "--model", model.resolve(), "--punctuation-model", "none"]  # fmt: skip
 
 
 class Failed(Exception):
-    """A process that ended with an error, and what it said."""
+    """A process ended with an error; the message has its output."""
 
 
 def timed(command, log):
-    """Runs a process; its seconds and its peak memory as the kernel counted them."""
+    """Runs a process and returns its seconds and peak memory as counted by the kernel."""
     with open(log, "w+b") as file:
-        begun = time.monotonic()
+        start = time.monotonic()
         process = subprocess.Popen(list(map(str, command)), stdout=file, stderr=file)
         _, status, usage = os.wait4(process.pid, 0)
         if status:
             file.seek(0)
             raise Failed(f"{command[0]} failed:\n{file.read().decode(errors='replace')}")
-    return {"cpu": usage.ru_utime + usage.ru_stime, "wall": time.monotonic() - begun,
+    return {"cpu": usage.ru_utime + usage.ru_stime, "wall": time.monotonic() - start,
             "memory_mb": compare.megabytes(usage.ru_maxrss)}  # fmt: skip
 
 
 def table(figures):
+    """Formats the figures as text."""
     lines = [
         f"int8, one thread, {figures['cpu']}; medians of {figures['runs']} runs; load average "
-        f"{figures['load_average'][0]:.1f} (speeds are to be trusted only when it is near 1)",
+        f"{figures['load_average'][0]:.1f} (speeds are reliable only if it is near 1)",
         "",
-        f"{'agreement':20}{'recordings':>11}{'features within':>17}{'VAD segments':>14}{'tokens':>18}",
+        f"{'agreement':20}{'recordings':>11}{'features within':>17}{'VAD segments':>14}"
+        f"{'tokens':>18}",
     ]
     for name, row in figures["agreement"].items():
         share = 100 * row["tokens_agreed"] / max(row["tokens"], 1)
@@ -244,17 +257,21 @@ def table(figures):
             f"{row['segments_equal']:>10} / {row['segments']}"
             f"{row['tokens_agreed']:>8} / {row['tokens']} {share:.0f} %"
         )
-    lines += ["", f"{'speed':20}{'audio s':>8}{'CPU s':>9}{'x real time':>13}{'start s':>9}{'MB':>7}"]
+    lines += [
+        "",
+        f"{'speed':20}{'audio s':>8}{'CPU s':>9}{'x real time':>13}{'start s':>9}{'MB':>7}",
+    ]
     for name, row in figures["speed"].items():
         for system in SYSTEMS:
-            of = row[system]
+            medians = row[system]
+            speed = row["audio_seconds"] / medians["cpu_seconds"]
             lines.append(
                 f"{name + ', ' + system:32}"[:32] + f"{row['audio_seconds']:>6.0f}"
-                f"{of['cpu_seconds']:>9.2f}{row['audio_seconds'] / of['cpu_seconds']:>8.1f}"
-                f"{of['start_up_seconds']:>9.2f}{of['memory_mb']:>7.0f}"
+                f"{medians['cpu_seconds']:>9.2f}{speed:>8.1f}"
+                f"{medians['start_up_seconds']:>9.2f}{medians['memory_mb']:>7.0f}"
             )
         ratio = row["funasr_onnx"]["cpu_seconds"] / row["scriptorium"]["cpu_seconds"]
-        lines.append(f"{'':20}ratio of CPU time, theirs to ours: {ratio:.2f}")
+        lines.append(f"{'':20}CPU time of funasr_onnx over Scriptorium's: {ratio:.2f}")
     return "\n".join(lines)
 
 

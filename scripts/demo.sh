@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# From a fresh Debian 12 with Rust to transcripts of real recordings: installs what is missing,
-# builds, gets the default models, transcribes five LibriVox clips whose words are known.
+# Transcribes five LibriVox clips on a fresh Debian 12 with Rust and prints the word error rate and
+# the speed. Installs missing packages, builds scriptorium and pulls the default models first.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/packages.sh
@@ -11,27 +11,27 @@ clips=/usr/share/pocketsphinx/test/data/librivox
 out="$(mktemp -d)"
 trap 'rm -rf "$out"' EXIT
 
-# step TEXT COMMAND...: says what is done and how long it took; shows the output only of a failure.
+# step TEXT COMMAND...: runs COMMAND; prints TEXT and the duration, and the output if it fails.
 step() {
-    local text=$1 begun=$SECONDS
+    local text=$1 start=$SECONDS
     shift
     printf '%-48s ' "$text ..."
     if ! "$@" >"$out/stdout" 2>"$out/stderr"; then
-        printf 'failed after %d s\n\n' $((SECONDS - begun))
+        printf 'failed after %d s\n\n' $((SECONDS - start))
         cat "$out/stdout" "$out/stderr" >&2
         exit 1
     fi
-    printf '%4d s\n' $((SECONDS - begun))
+    printf '%4d s\n' $((SECONDS - start))
 }
 
-needs_to_build
+needs_build_tools
 needs "$clips/transcription" pocketsphinx-testdata
 
 if [ ${#missing[@]} -gt 0 ]; then
     step "Installing ${missing[*]}" install_missing
 fi
-step "Building scriptorium (minutes, the first time)" cargo build --locked -p cli
-step "Getting the models whisper-tiny.en and fsmn-vad" \
+step "Building scriptorium (first time: minutes)" cargo build --locked -p cli
+step "Pulling the models whisper-tiny.en and fsmn-vad" \
     "$binary" models pull whisper-tiny.en fsmn-vad
 step "Transcribing five clips of 'Sense and Sensibility'" \
     "$binary" transcribe "$clips" --out "$out/transcripts" --format json --json

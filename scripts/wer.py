@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
-"""Word error rate of English transcripts, with the standard library alone.
+"""Computes the word error rate of English transcripts with only the standard library.
 
-Both sides are normalised alike before words are compared, in the spirit of OpenAI's
+Normalizes both texts before it compares words, similarly to OpenAI's
 `whisper/normalizers/english.py`: lower case, no punctuation, contractions and titles written out,
-numbers as digits. One rule is stricter in what it makes equal: numbers become single digits, so
-that "ten", "10", "one zero" all read "1 0" and a digit string may be spoken in groups.
+numbers as digits. One rule goes further than OpenAI's: numbers become single digits, so that "ten",
+"10" and "one zero" all become "1 0", and a digit string may be spoken in groups.
 
->>> " ".join(normalise("Mr. O'Neil didn't pay $2,900, he'll say: twenty-nine hundred!"))
+>>> " ".join(normalize("Mr. O'Neil didn't pay $2,900, he'll say: twenty-nine hundred!"))
 "mister o'neil did not pay 2 9 0 0 he will say 2 9 0 0"
->>> " ".join(normalise("<s> ten of clubs </s>")), " ".join(normalise("10 of clubs."))
+>>> " ".join(normalize("<s> ten of clubs </s>")), " ".join(normalize("10 of clubs."))
 ('1 0 of clubs', '1 0 of clubs')
->>> normalise("two nine three four zero") == normalise("29340") == normalise("2-9-3-4-0")
+>>> normalize("two nine three four zero") == normalize("29340") == normalize("2-9-3-4-0")
 True
->>> normalise("forty two thousand and seven") == normalise("42,007")
+>>> normalize("forty two thousand and seven") == normalize("42,007")
 True
 >>> errors("a b c d".split(), "a x c d e".split())
 2
@@ -50,8 +50,8 @@ TENS = {
 SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9}
 
 
-def normalise(text):
-    """The words of `text` as they are compared."""
+def normalize(text):
+    """Returns the normalized words of `text`."""
     text = text.lower().replace("\u2019", "'")
     text = re.sub(r"<[^>]*>|\[[^\]]*\]|\(\(.*?\)\)", " ", text)
     for pattern, replacement in EXPANSIONS:
@@ -64,9 +64,9 @@ def normalise(text):
 
 
 def digits(words):
-    """Replaces spelled numbers: `forty two thousand and seven` by `42007`.
+    """Replaces numbers in words: `forty two thousand and seven` becomes `42007`.
 
-    A small word after a small word begins a new number: digit strings are read out so.
+    A word that does not fit into the current number begins a new one, as in spoken digit strings.
     """
     result, total, current, open_number = [], 0, 0, False
 
@@ -80,9 +80,9 @@ def digits(words):
         following = words[position + 1] if position + 1 < len(words) else ""
         if word in UNITS or word in TENS:
             value = UNITS.get(word, TENS.get(word))
-            room = current % 100 if value >= 10 else current % 10
+            occupied = current % 100 if value >= 10 else current % 10
             teens = current % 100 < 20 and current % 100 > 0 and value < 10
-            if open_number and (room or teens or value == 0 or current == 0 == total):
+            if open_number and (occupied or teens or value == 0 or current == 0 == total):
                 close()
             current, open_number = current + value, True
         elif word == "hundred" and open_number and 0 < current < 100:
@@ -101,7 +101,7 @@ def digits(words):
 
 
 def errors(reference, hypothesis):
-    """Words substituted, left out or put in: the Levenshtein distance of two word lists."""
+    """Counts substitutions, deletions and insertions (Levenshtein distance) of two word lists."""
     previous = list(range(len(hypothesis) + 1))
     for row, expected in enumerate(reference, start=1):
         current = [row]
@@ -113,7 +113,7 @@ def errors(reference, hypothesis):
 
 
 def sphinx_references(path):
-    """CMU Sphinx transcriptions: `<s> the words </s> (name)`, one recording a line."""
+    """Reads CMU Sphinx transcriptions: `<s> the words </s> (name)`, one recording per line."""
     references = {}
     for line in pathlib.Path(path).read_text(encoding="utf-8").splitlines():
         match = re.fullmatch(r"\s*(.*?)\s*\((\S+)\)\s*", line)
@@ -123,27 +123,28 @@ def sphinx_references(path):
 
 
 def transcript_text(path):
-    """The text of a transcript that Scriptorium wrote as JSON."""
+    """Returns the text of a JSON transcript of Scriptorium's."""
     transcript = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
     return " ".join(segment["text"].strip() for segment in transcript["segments"])
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Compare transcripts with what was said.")
+    parser = argparse.ArgumentParser(description="Prints the word error rate of transcripts.")
     parser.add_argument("--reference", required=True, help="a CMU Sphinx transcription file")
-    parser.add_argument("--transcripts", required=True, help="the folder of NAME.wav.json files")
+    parser.add_argument("--transcripts", required=True, help="the directory of NAME.wav.json files")
     arguments = parser.parse_args()
 
     wrong = total = 0
     for name, reference in sphinx_references(arguments.reference).items():
         path = pathlib.Path(arguments.transcripts) / f"{name}.wav.json"
         text = transcript_text(path) if path.exists() else "(no transcript)"
-        expected = normalise(reference)
-        count = errors(expected, normalise(text) if path.exists() else [])
+        expected = normalize(reference)
+        count = errors(expected, normalize(text) if path.exists() else [])
         wrong, total = wrong + count, total + len(expected)
-        print(f"{name}\n  said:  {reference}\n  heard: {text}\n  words: {count} of {len(expected)} wrong\n")
+        print(f"{name}\n  reference:  {reference}\n  transcript: {text}\n"
+              f"  errors:     {count} of {len(expected)} words\n")  # fmt: skip
     if not total:
-        sys.exit(f"{arguments.reference}: no reference in it")
+        sys.exit(f"{arguments.reference} contains no reference texts")
     print(f"Word error rate: {100 * wrong / total:.1f} % ({wrong} of {total} words)")
 
 

@@ -21,7 +21,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 install_packages() {
-    needs_to_build
+    needs_build_tools
     needs /usr/share/pocketsphinx/test/data/librivox pocketsphinx-testdata
     needs ps procps
     needs /usr/lib/rabbitmq/bin/rabbitmq-server rabbitmq-server

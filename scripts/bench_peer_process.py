@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""One peer in a process of its own, which runs what it is asked to: bench_peers.py talks to it.
+"""Runs one peer in a process of its own, as bench_peers.py requests.
 
-usage: bench_serve.py PEER OPTIONS   (JSON; in the peer's own virtual environment)
+usage: bench_peer_process.py PEER OPTIONS   (JSON; in the peer's own virtual environment)
 
-Says on standard output what loading took, then answers each line (a request in JSON) with a line.
-CPU times are those of this process with all its threads, of which there is one that computes. What
-is timed is the peer's work alone: inputs are read and shaped before.
+Loads the peer's model, writes the time and memory of loading to standard output, then answers each
+line of standard input (a request in JSON) with a line. CPU times are those of this process with all
+its threads, of which one computes. Only the peer's work is timed: inputs are read and shaped
+before.
 """
 
 import json
@@ -17,7 +18,7 @@ import time
 
 
 class OnnxRuntime:
-    """The network alone, memory arena on, features ready made: the most favourable use."""
+    """The network alone, with the memory arena, on features computed before: its fastest use."""
 
     def __init__(self, model):
         import numpy
@@ -40,8 +41,8 @@ class OnnxRuntime:
                   "language": [0], "textnorm": [15]}  # fmt: skip
         types = {"tensor(float)": "float32", "tensor(int32)": "int32"}
         return {
-            put.name: self.numpy.asarray(values[put.name], types[put.type])
-            for put in self.session.get_inputs()
+            node.name: self.numpy.asarray(values[node.name], types[node.type])
+            for node in self.session.get_inputs()
         }
 
     def run(self, inputs):
@@ -57,7 +58,7 @@ class OnnxRuntime:
 
 
 class Torch:
-    """FunASR's own classes with the weights of the ONNX file, features ready made."""
+    """FunASR's own classes with the weights of the ONNX file, on features computed before."""
 
     def __init__(self, model, mode):
         import torch
@@ -70,7 +71,7 @@ class Torch:
     def load(self):
         self.torch.set_num_threads(1)
         self.network = self.module.paraformer_large(self.model)
-        # For good: the bf16 copies of the weights live as long as the context that made them.
+        # Never closed: the bf16 copies of the weights live as long as the context that made them.
         self.contexts = self.module.contexts(self.mode)
 
     def prepare(self, features):
@@ -87,7 +88,7 @@ class Torch:
 
 
 class FunasrOnnx:
-    """From samples to text as its README does it."""
+    """From samples to text, used as in its README."""
 
     def __init__(self, vad, model):
         import compare_funasr
@@ -109,7 +110,7 @@ class FunasrOnnx:
     def describe(self, text):
         return {"characters": len(text)}
 
-    # Two things that others are given ready made.
+    # Inputs of other peers.
 
     def segments(self, wav):
         return self.peer.segments(self.prepare(wav))
@@ -121,7 +122,7 @@ class FunasrOnnx:
 
 
 class SherpaOnnx:
-    """Recognition of segments that were found before, at no cost to it: it has no FSMN-VAD."""
+    """Recognition alone: it has no FSMN-VAD, so it gets segments, whose detection is not timed."""
 
     def __init__(self, model, tokens):
         import sherpa_onnx
@@ -156,16 +157,16 @@ PEERS = {peer.__name__: peer for peer in (OnnxRuntime, Torch, FunasrOnnx, Sherpa
 
 
 def memory_mb():
-    """In 10^6 bytes, as everywhere; the kernel counts in 1024."""
+    """Returns resident and peak memory in units of 10^6 bytes; the kernel counts in 1024 bytes."""
     status = pathlib.Path("/proc/self/status").read_text(encoding="ascii")
     return {
-        name: int(re.search(rf"Vm{of}:\s*(\d+)", status)[1]) * 1024 / 1e6
-        for name, of in (("resident_mb", "RSS"), ("peak_mb", "HWM"))
+        name: int(re.search(rf"Vm{field}:\s*(\d+)", status)[1]) * 1024 / 1e6
+        for name, field in (("resident_mb", "RSS"), ("peak_mb", "HWM"))
     }
 
 
-def forget_peak():
-    """From here on the peak is that of the work, not that of loading (proc(5))."""
+def reset_peak():
+    """Resets the peak (proc(5)), so that later it is the peak of the work, not of loading."""
     pathlib.Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
@@ -176,29 +177,29 @@ def timed(work):
 
 
 def answer(peer, request):
-    what = request.pop("do")
-    if what in ("segments", "features"):
-        return {what: getattr(peer, what)(**request)}
+    action = request.pop("action")
+    if action in ("segments", "features"):
+        return {action: getattr(peer, action)(**request)}
     repeat = request.pop("repeat")
     inputs = peer.prepare(**request)
     times = []
     for _ in range(repeat):
-        result, spent = timed(lambda: peer.run(inputs))
-        times.append(spent)
+        result, time_used = timed(lambda: peer.run(inputs))
+        times.append(time_used)
     return {"times": times, **peer.describe(result), **memory_mb()}
 
 
 def main():
-    # Libraries print what they like; the answers keep standard output to themselves.
+    # Only answers go to standard output; what libraries print there goes to standard error.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     name, options = sys.argv[1:]
     peer = PEERS[name](**json.loads(options))
     before = memory_mb()["resident_mb"]
-    _, spent = timed(peer.load)
-    said = {"version": peer.version, "load": spent, "before_load_mb": before, **memory_mb()}
-    print(json.dumps(said), file=answers, flush=True)
-    forget_peak()
+    _, load = timed(peer.load)
+    report = {"version": peer.version, "load": load, "before_load_mb": before, **memory_mb()}
+    print(json.dumps(report), file=answers, flush=True)
+    reset_peak()
     for line in sys.stdin:
         print(json.dumps(answer(peer, json.loads(line))), file=answers, flush=True)
 
