@@ -79,7 +79,8 @@ def build():
         ["cargo", "build", "--release", "--locked", "-p", "speech", "--example", "precision"],
         cwd=ROOT, check=True,
     )  # fmt: skip
-    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    # Relative paths are relative to cargo's working directory.
+    target = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
     return target / "release" / "examples" / "precision"
 
 
