@@ -46,7 +46,7 @@ pub fn queue_config(config: &Config) -> Result<AmqpConfig, Error> {
     Ok(config.queue.clone())
 }
 
-/// A step of a download, for whoever shows progress.
+/// An event of a download, for a display of progress.
 #[derive(Debug, Clone, Copy)]
 pub enum PullEvent<'a> {
     Started(&'a Entry),

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use engine::{Products, Recording};
+use engine::MacCounts;
 use kernels::peak::Peak;
 use serde::Serialize;
 use speech::{
@@ -23,7 +23,7 @@ pub(crate) struct ProfiledSegment {
     pub(crate) thread: ThreadId,
     /// Time since profiling began.
     pub(crate) start: Duration,
-    pub(crate) recording: Recording,
+    pub(crate) profile: engine::Profile,
 }
 
 /// Maximum number of profiled segments per thread: each records thousands of operators.
@@ -42,10 +42,10 @@ pub(crate) fn record(
     let (recognizer, epoch) = (Arc::clone(recognizer), Instant::now());
     let mut segments = run_on_pool(pool, threads * runs.min(MAX_RUNS) as usize, move || {
         let start = epoch.elapsed();
-        let (result, recording) =
-            engine::record(|| recognizer.recognize(&samples, &RecognizeOptions::default()));
+        let (result, profile) =
+            engine::profile(|| recognizer.recognize(&samples, &RecognizeOptions::default()));
         result?;
-        Ok(ProfiledSegment { thread: std::thread::current().id(), start, recording })
+        Ok(ProfiledSegment { thread: std::thread::current().id(), start, profile })
     })?;
     segments.sort_by_key(|segment| segment.start);
     Ok(segments)
@@ -91,23 +91,23 @@ impl Profile {
         peak: &Peak,
     ) -> Self {
         let segments = profiled.len().max(1);
-        let runs = || profiled.iter().flat_map(|segment| &segment.recording.runs);
-        let mut kinds = BTreeMap::<(&str, bool), (usize, Duration, Products)>::new();
+        let runs = || profiled.iter().flat_map(|segment| &segment.profile.runs);
+        let mut kinds = BTreeMap::<(&str, bool), (usize, Duration, MacCounts)>::new();
         for time in runs().flat_map(|run| &run.operators) {
             let kind = kinds.entry((time.operator.as_str(), time.generic)).or_default();
             *kind = (kind.0 + 1, kind.1 + time.time, kind.2);
-            kind.2 += time.products;
+            kind.2 += time.macs;
         }
-        let all: Duration = profiled.iter().map(|segment| segment.recording.time).sum();
+        let all: Duration = profiled.iter().map(|segment| segment.profile.time).sum();
         let within: Duration = runs().map(|run| run.time).sum();
         let counted: Duration = kinds.values().map(|kind| kind.1).sum();
 
         let mut operators: Vec<Row> = kinds
             .into_iter()
-            .map(|((operator, generic), (calls, time, products))| Row {
+            .map(|((operator, generic), (calls, time, macs))| Row {
                 calls,
                 generic,
-                ..Row::new(operator, time, all, products, segments, peak)
+                ..Row::new(operator, time, all, macs, segments, peak)
             })
             .collect();
         operators.sort_by(|a, b| b.ms.total_cmp(&a.ms));
@@ -115,7 +115,7 @@ impl Profile {
             ("(between operators)", within.saturating_sub(counted)),
             ("(outside of the networks)", all.saturating_sub(within)),
         ] {
-            operators.push(Row::new(name, time, all, Products::default(), segments, peak));
+            operators.push(Row::new(name, time, all, MacCounts::default(), segments, peak));
         }
         for row in &mut operators {
             row.calls = row.calls.div_ceil(segments);
@@ -131,23 +131,23 @@ impl Row {
         operator: &str,
         time: Duration,
         all: Duration,
-        products: Products,
+        macs: MacCounts,
         segments: usize,
         peak: &Peak,
     ) -> Self {
         let seconds = time.as_secs_f64().max(1e-9);
-        let at_peak = products.int8 as f64 / peak.int8.macs_per_second
-            + products.bf16 as f64 / peak.bf16.macs_per_second
-            + products.f32 as f64 / peak.f32.macs_per_second;
+        let at_peak = macs.int8 as f64 / peak.int8.macs_per_second
+            + macs.bf16 as f64 / peak.bf16.macs_per_second
+            + macs.f32 as f64 / peak.f32.macs_per_second;
         let per_segment = |count: u64| count / segments as u64;
         Self {
             operator: operator.to_owned(),
             ms: 1e3 * seconds / segments as f64,
             share: seconds / all.as_secs_f64().max(1e-9),
-            int8_products: per_segment(products.int8),
-            bf16_products: per_segment(products.bf16),
-            f32_products: per_segment(products.f32),
-            gmac_per_second: products.total() as f64 / seconds / 1e9,
+            int8_products: per_segment(macs.int8),
+            bf16_products: per_segment(macs.bf16),
+            f32_products: per_segment(macs.f32),
+            gmac_per_second: macs.total() as f64 / seconds / 1e9,
             share_of_peak: at_peak / seconds,
             ..Self::default()
         }
@@ -198,25 +198,25 @@ pub(crate) mod tests {
     /// Takes 10 ms: 1 before the network, 7 in it (6 of them in operators), 2 after.
     pub(crate) fn profiled_segment() -> ProfiledSegment {
         let ms = Duration::from_millis;
-        let operator = |operator: &str, start, time, products, generic| OperatorTime {
+        let operator = |operator: &str, start, time, macs, generic| OperatorTime {
             operator: operator.to_owned(),
             name: format!("/node \"{operator}\""),
             start: ms(start),
             time: ms(time),
-            products,
+            macs,
             generic,
         };
-        let int8 = Products { int8: 1_000_000, ..Products::default() };
-        let mixed = Products { bf16: 500_000, f32: 100_000, ..Products::default() };
+        let int8 = MacCounts { int8: 1_000_000, ..MacCounts::default() };
+        let mixed = MacCounts { bf16: 500_000, f32: 100_000, ..MacCounts::default() };
         let operators = vec![
             operator("Linear", 1, 2, int8, false),
             operator("Attention", 3, 1, mixed, false),
             operator("Linear", 4, 2, int8, false),
-            operator("Slice", 6, 1, Products::default(), true),
+            operator("Slice", 6, 1, MacCounts::default(), true),
         ];
         let run = NetworkRun { start: ms(1), time: ms(7), operators };
-        let recording = Recording { time: ms(10), runs: vec![run] };
-        ProfiledSegment { thread: std::thread::current().id(), start: ms(5), recording }
+        let profile = engine::Profile { time: ms(10), runs: vec![run] };
+        ProfiledSegment { thread: std::thread::current().id(), start: ms(5), profile }
     }
 
     #[test]

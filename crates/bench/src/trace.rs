@@ -34,7 +34,7 @@ struct Event<'a> {
 pub(crate) fn write(mut out: impl Write, segments: &[ProfiledSegment]) -> anyhow::Result<()> {
     let mut tracks = HashMap::new();
     let mut events = Vec::new();
-    for ProfiledSegment { thread, start, recording } in segments {
+    for ProfiledSegment { thread, start, profile } in segments {
         let next = tracks.len() + 1;
         let tid = *tracks.entry(thread).or_insert_with(|| {
             let name = format!("compute-{}", next - 1).into();
@@ -42,10 +42,10 @@ pub(crate) fn write(mut out: impl Write, segments: &[ProfiledSegment]) -> anyhow
             events.push(Event { ph: "M", args, ..event("thread_name", next, *start, *start) });
             next
         });
-        let (start, end) = (*start, *start + recording.time);
+        let (start, end) = (*start, *start + profile.time);
         events.push(event("segment", tid, start, end));
         let mut gap = ("before the networks", start);
-        for run in &recording.runs {
+        for run in &profile.runs {
             let (begun, ended) = (start + run.start, start + run.start + run.time);
             events.push(event(gap.0, tid, gap.1, begun));
             gap = ("between networks", ended);
@@ -53,7 +53,7 @@ pub(crate) fn write(mut out: impl Write, segments: &[ProfiledSegment]) -> anyhow
             for time in &run.operators {
                 let begun = start + time.start;
                 let mut args = HashMap::from([("node", time.name.clone().into())]);
-                let products = time.products.total();
+                let products = time.macs.total();
                 if products > 0 {
                     args.insert("products", products.into());
                     let speed = products as f64 / time.time.as_secs_f64().max(1e-9) / 1e9;
@@ -67,7 +67,7 @@ pub(crate) fn write(mut out: impl Write, segments: &[ProfiledSegment]) -> anyhow
                 });
             }
         }
-        let after = if recording.runs.is_empty() { "no network" } else { "after the networks" };
+        let after = if profile.runs.is_empty() { "no network" } else { "after the networks" };
         events.push(event(after, tid, gap.1, end));
     }
     let trace = Trace { display_time_unit: "ms", trace_events: events };

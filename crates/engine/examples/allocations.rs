@@ -1,5 +1,5 @@
-//! What a run of a part of an ONNX file allocates; see `support` for the arguments. Times mean
-//! nothing here: counting costs some.
+//! Counts the allocations of runs of a part of an ONNX file; see `support` for the arguments. Its
+//! times are not comparable, because counting takes time.
 
 #![allow(clippy::print_stdout)]
 
@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let counted = allocation_counter::measure(|| result = network.run(inputs));
         drop(result?);
         println!(
-            "run {run}: {} allocations, {:.2} MB in all, {:.2} MB at most at a time, {:.2} MB kept",
+            "run {run}: {} allocations, {:.2} MB in total, {:.2} MB at the peak, {:.2} MB kept",
             counted.count_total,
             counted.bytes_total as f64 / 1e6,
             counted.bytes_max as f64 / 1e6,

@@ -1,5 +1,5 @@
-//! Where the time goes in a part of an ONNX file; see `support` for the arguments, and `allocations`
-//! for the memory. `NODES=1` lists single nodes too.
+//! Where the time goes in a part of an ONNX file; see `support` for the arguments, and
+//! `allocations` for the memory. `NODES=1` lists single nodes too.
 
 #![allow(clippy::print_stdout)]
 
@@ -11,45 +11,45 @@ use std::{
     time::{Duration, Instant},
 };
 
-use engine::Products;
+use engine::MacCounts;
 
 const RUNS: usize = 9;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let (network, tensors) = support::network()?;
-    let (mut least, mut computed, mut faulted) = (Duration::MAX, Vec::new(), Vec::new());
+    let (mut fastest, mut cpu_times, mut faults) = (Duration::MAX, Vec::new(), Vec::new());
     for _ in 0..RUNS {
         let inputs = tensors.clone();
-        let (start, before, faults) = (Instant::now(), computing(), page_faults());
+        let (start, cpu_before, faults_before) = (Instant::now(), cpu_time(), page_faults());
         network.run(inputs)?;
-        least = least.min(start.elapsed());
-        computed.push(computing() - before);
-        faulted.push(page_faults() - faults);
+        fastest = fastest.min(start.elapsed());
+        cpu_times.push(cpu_time() - cpu_before);
+        faults.push(page_faults() - faults_before);
     }
     let resident = support::resident();
-    computed.sort_unstable();
-    faulted.sort_unstable();
-    let (median, faults) = (computed[RUNS / 2], faulted[RUNS / 2]);
+    cpu_times.sort_unstable();
+    faults.sort_unstable();
+    let (cpu_time, faults) = (cpu_times[RUNS / 2], faults[RUNS / 2]);
     println!(
-        "runs in {least:.2?} at best, computes {median:.2?}, {faults} page faults, \
+        "fastest run {fastest:.2?}, median CPU time {cpu_time:.2?}, {faults} page faults, \
          {resident} MB resident"
     );
 
-    let (result, recording) = engine::record(|| network.run(tensors));
+    let (result, profile) = engine::profile(|| network.run(tensors));
     result?;
-    let mut times: Vec<_> = recording.runs.into_iter().flat_map(|run| run.operators).collect();
-    let mut kinds = HashMap::<_, (usize, Duration, Products)>::new();
+    let mut times: Vec<_> = profile.runs.into_iter().flat_map(|run| run.operators).collect();
+    let mut kinds = HashMap::<_, (usize, Duration, MacCounts)>::new();
     let total: Duration = times.iter().map(|time| time.time).sum();
     for time in &times {
         let kind = kinds.entry((&time.operator, time.generic)).or_default();
         *kind = (kind.0 + 1, kind.1 + time.time, kind.2);
-        kind.2 += time.products;
+        kind.2 += time.macs;
     }
     let mut kinds: Vec<_> = kinds.into_iter().collect();
     kinds.sort_by_key(|&(_, (_, time, _))| std::cmp::Reverse(time));
-    for ((kind, generic), (count, time, products)) in kinds.into_iter().take(25) {
+    for ((kind, generic), (count, time, macs)) in kinds.into_iter().take(25) {
         let share = 100.0 * time.as_secs_f64() / total.as_secs_f64();
-        let speed = products.total() as f64 / time.as_secs_f64() / 1e9;
+        let speed = macs.total() as f64 / time.as_secs_f64() / 1e9;
         let origin = if generic { " (tract's)" } else { "" };
         println!("{share:5.1} %  {time:>10.2?}  {count:4}  {speed:6.1} GMAC/s  {kind}{origin}");
     }
@@ -62,16 +62,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Time that this thread computed, which others on the machine do not change much.
-fn computing() -> Duration {
+/// Returns the CPU time of this thread, which depends little on other processes.
+fn cpu_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// Pages that this thread was given, where the system tells.
+/// Returns the number of minor page faults of this thread, 0 if the system does not report it.
 fn page_faults() -> u64 {
     let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap_or_default();
-    // After the name, which may hold blanks: the state is the first field, minor faults the eighth.
+    // After the process name, which may contain blanks, state is the first field and minor faults
+    // the eighth.
     let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
     fields.split(' ').nth(7).and_then(|faults| faults.parse().ok()).unwrap_or(0)
 }

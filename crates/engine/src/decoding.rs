@@ -1,4 +1,4 @@
-//! What an autoregressive decoder keeps from step to step.
+//! State that an autoregressive decoder keeps between steps.
 
 use std::sync::Arc;
 
@@ -6,13 +6,14 @@ use kernels::{
     Rows,
     attention::{ComputeType, PackedKeyValues},
 };
+use tract_onnx::prelude::Tensor;
 
-use crate::{Error, Tensor, values};
+use crate::{error::Error, tensor::values};
 
-/// Keys and values of what was decoded so far, for `beams` hypotheses of one length.
+/// Keys and values of the decoded positions, for one or more beams of the same length.
 ///
-/// Every hypothesis has room for `capacity` positions from the start, so that a step appends in
-/// place; the system commits the memory when it is first written to.
+/// Each beam is allocated for all positions from the start, so that a step appends in place. The
+/// operating system commits a page when it is first written.
 #[derive(Debug, Default)]
 pub struct KeyValueCache {
     shape: Shape,
@@ -30,33 +31,38 @@ struct Shape {
 }
 
 impl KeyValueCache {
-    /// An empty cache of one beam. `width`: of all heads together.
+    /// Makes an empty cache with one beam. `width` is that of all heads together, `capacity` the
+    /// number of positions.
     pub fn new(layers: usize, heads: usize, width: usize, capacity: usize) -> Self {
         let shape = Shape { layers, heads, head_width: width / heads.max(1), capacity };
         Self { shape, length: 0, beams: vec![shape.empty_beam()] }
     }
 
-    /// Positions decoded.
+    /// Returns the number of decoded positions.
     pub fn length(&self) -> usize {
         self.length
     }
 
+    /// Returns the number of beams.
     pub fn beams(&self) -> usize {
         self.beams.len()
     }
 
-    /// Makes beam `i` a copy of what was beam `parents[i]`.
+    /// Replaces the beams: the new beam `i` is a copy of the old beam `parents[i]`.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if a parent does not exist, or if there is none.
     pub fn reorder(&mut self, parents: &[usize]) -> Result<(), Error> {
         let count = self.beams.len();
         if let Some(parent) = parents.iter().find(|&&parent| parent >= count) {
-            return Err(Error::Input(format!("beam {parent} of {count}")));
+            return Err(Error::input(format!("there is no beam {parent}, only {count}")));
         }
         if parents.is_empty() {
-            return Err(Error::Input("no beam is left".into()));
+            return Err(Error::input("no beam would be left"));
         }
         let mut old: Vec<Option<Vec<f32>>> =
             std::mem::take(&mut self.beams).into_iter().map(Some).collect();
-        // The last child of a parent takes its memory over, earlier ones copy what is filled.
+        // The last child of a parent takes over its memory, earlier ones copy the filled part.
         let mut beams = Vec::with_capacity(parents.len());
         for (index, &parent) in parents.iter().enumerate() {
             let last = !parents[index + 1..].contains(&parent);
@@ -70,7 +76,7 @@ impl KeyValueCache {
 
     fn copy(&self, beam: &[f32]) -> Vec<f32> {
         let mut copy = self.shape.empty_beam();
-        let (head, filled) = (self.shape.head(), self.length * self.shape.head_width);
+        let (head, filled) = (self.shape.head_size(), self.length * self.shape.head_width);
         if head > 0 {
             for (copy, beam) in copy.chunks_exact_mut(head).zip(beam.chunks_exact(head)) {
                 copy[..filled].copy_from_slice(&beam[..filled]);
@@ -79,14 +85,18 @@ impl KeyValueCache {
         copy
     }
 
-    pub(crate) fn make_room(&self, beams: usize, added: usize) -> Result<(), Error> {
-        if beams != self.beams.len() || added == 0 {
-            let count = self.beams.len();
-            return Err(Error::Input(format!("{added} tokens of {beams} beams for {count}")));
+    /// Checks that a step may add `added` positions to each of `beams` beams.
+    pub(crate) fn check_step(&self, beams: usize, added: usize) -> Result<(), Error> {
+        let count = self.beams.len();
+        if beams != count {
+            return Err(Error::input(format!("tokens for {beams} beams, the cache has {count}")));
+        }
+        if added == 0 {
+            return Err(Error::input("a step without tokens"));
         }
         if added > self.shape.capacity - self.length {
-            return Err(Error::Input(format!(
-                "{added} tokens after {} are more than {} positions",
+            return Err(Error::input(format!(
+                "{added} tokens after {} exceed {} positions",
                 self.length, self.shape.capacity
             )));
         }
@@ -97,14 +107,14 @@ impl KeyValueCache {
         self.length += added;
     }
 
-    /// The keys and the values of one head, with room for all positions.
+    /// Returns keys and values of one head, each `[capacity][head width]`.
     pub(crate) fn head(
         &mut self,
         beam: usize,
         layer: usize,
         head: usize,
     ) -> Option<(&mut [f32], &mut [f32])> {
-        let size = self.shape.head();
+        let size = self.shape.head_size();
         let half = self.shape.heads * size;
         let layer = self.beams.get_mut(beam)?.get_mut(layer * 2 * half..(layer + 1) * 2 * half)?;
         let (keys, values) = layer.split_at_mut(half);
@@ -114,61 +124,67 @@ impl KeyValueCache {
 }
 
 impl Shape {
-    fn head(&self) -> usize {
+    /// Returns the number of values of one head's keys.
+    fn head_size(&self) -> usize {
         self.capacity * self.head_width
     }
 
     fn empty_beam(&self) -> Vec<f32> {
-        vec![0.0; self.layers * 2 * self.heads * self.head()]
+        vec![0.0; self.layers * 2 * self.heads * self.head_size()]
     }
 }
 
-/// Keys and values of an encoder's output for every decoder layer, shared by beams and steps.
+/// Keys and values of an encoder's output for the cross-attention of every decoder layer. All beams
+/// and steps share them.
 #[derive(Default)]
-pub struct Memories {
+pub struct EncoderMemory {
     /// Per layer and head.
     layers: Vec<Vec<PackedKeyValues>>,
-    /// Positions of the last layer that was added; all have the same in a model.
+    /// Positions of the layer that was added last; all layers of a model have the same number.
     length: usize,
-    products: ComputeType,
+    compute_type: ComputeType,
 }
 
-impl Memories {
-    /// Adds the next layer: `[time, 2 * width]`, keys and values side by side.
+impl EncoderMemory {
+    /// Adds the next layer: `[time, 2 * width]`, in each row the keys, then the values.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if the tensor has another shape or type, or if its width is not a multiple
+    /// of `heads`.
     pub fn push(
         &mut self,
         keys_values: &Tensor,
         heads: usize,
-        products: ComputeType,
+        compute_type: ComputeType,
     ) -> Result<(), Error> {
         let &[time, stride] = keys_values.shape() else {
-            return Err(Error::Input("keys and values are [time, 2 * width]".into()));
+            let shape = keys_values.shape();
+            return Err(Error::input(format!(
+                "keys and values are {shape:?}, not [time, 2 width]"
+            )));
         };
         if heads == 0 || time * stride == 0 || stride % (2 * heads) != 0 {
-            return Err(Error::Input(format!("{time} rows of {stride} for {heads} heads")));
+            return Err(Error::input(format!(
+                "{time} rows of {stride} columns do not hold keys and values of {heads} heads"
+            )));
         }
         let numbers = values::<f32>(keys_values)?;
         let width = stride / 2 / heads;
         let layer = (0..heads).map(|head| {
             let from = |first: usize| Rows { values: &numbers[first..], stride, count: time };
-            PackedKeyValues::pack(
-                from(head * width),
-                from(stride / 2 + head * width),
-                width,
-                products,
-            )
+            let (keys, values) = (from(head * width), from(stride / 2 + head * width));
+            PackedKeyValues::pack(keys, values, width, compute_type)
         });
         self.layers.push(layer.collect());
-        (self.length, self.products) = (time, products);
+        (self.length, self.compute_type) = (time, compute_type);
         Ok(())
     }
 
-    /// What keys and values were packed for.
-    pub(crate) fn products(&self) -> ComputeType {
-        self.products
+    pub(crate) fn compute_type(&self) -> ComputeType {
+        self.compute_type
     }
 
-    /// Positions that can be attended to.
+    /// Returns the number of encoder positions.
     pub(crate) fn length(&self) -> usize {
         self.length
     }
@@ -178,9 +194,9 @@ impl Memories {
     }
 }
 
+/// State that the operators of a decoder use during one run.
 #[derive(Default)]
-/// Lent to the operators of a decoder for one run.
-pub(crate) struct Decoding {
+pub(crate) struct DecoderState {
     pub(crate) cache: KeyValueCache,
-    pub(crate) memories: Arc<Memories>,
+    pub(crate) memory: Arc<EncoderMemory>,
 }

@@ -1,6 +1,8 @@
-use crate::Error;
+//! Linear layers: packed weights with their bias.
 
-/// Weights of a linear layer, packed once for its kernel.
+use crate::error::Error;
+
+/// Weights of a linear layer, packed once for its kernel, and its bias.
 #[derive(Clone)]
 pub struct Linear {
     weights: Weights,
@@ -15,7 +17,11 @@ enum Weights {
 }
 
 impl Linear {
-    /// `weights`: row-major `[outputs, inputs]`.
+    /// Packs `weights`, row-major `[outputs, inputs]`.
+    ///
+    /// # Errors
+    /// [`Error::Graph`] if the sizes of weights and bias do not fit `outputs`, as for all
+    /// constructors.
     pub fn float(weights: &[f32], outputs: usize, bias: Option<Vec<f32>>) -> Result<Self, Error> {
         let inputs = inputs(weights.len(), outputs, bias.as_deref())?;
         let weights = Weights::Float(kernels::float::Weights::pack(weights, outputs, inputs));
@@ -29,15 +35,16 @@ impl Linear {
         Ok(Self { weights, bias: bias.map(Into::into) })
     }
 
-    /// `weights`: row-major `[inputs, outputs]`, as ONNX has them.
-    pub(crate) fn by_input(
+    /// Packs transposed `weights`, row-major `[inputs, outputs]`, the order of ONNX. Rounds them to
+    /// bfloat16 if `bf16`.
+    pub(crate) fn from_transposed(
         weights: &[f32],
         outputs: usize,
         bias: Option<Vec<f32>>,
-        rounded: bool,
+        bf16: bool,
     ) -> Result<Self, Error> {
         let inputs = inputs(weights.len(), outputs, bias.as_deref())?;
-        let weights = if rounded {
+        let weights = if bf16 {
             Weights::Bf16(kernels::bf16::Weights::pack_by_input(weights, outputs, inputs))
         } else {
             Weights::Float(kernels::float::Weights::pack_by_input(weights, outputs, inputs))
@@ -56,7 +63,8 @@ impl Linear {
         Ok(Self { weights, bias: bias.map(Into::into) })
     }
 
-    /// `weights`: row-major `[outputs, inputs]`, each worth `weight / scale` of its output.
+    /// Packs quantized `weights`, row-major `[outputs, inputs]`. A weight stands for
+    /// `weight / scale`, with the scale of its output.
     pub fn int8(weights: &[i8], scales: &[f32], bias: Option<Vec<f32>>) -> Result<Self, Error> {
         let outputs = scales.len();
         let inputs = int8_inputs(weights.len(), outputs, bias.as_deref())?;
@@ -88,7 +96,8 @@ impl Linear {
         matches!(self.weights, Weights::Bf16(_))
     }
 
-    /// The weights of one output, as an embedding. `row` has [`Self::inputs`] numbers.
+    /// Copies the weights of one output, for example the embedding of a token, to `row`, which has
+    /// [`Self::inputs`] values.
     pub(crate) fn row(&self, output: usize, row: &mut [f32]) {
         match &self.weights {
             Weights::Float(weights) => weights.row(output, row),
@@ -97,7 +106,7 @@ impl Linear {
         }
     }
 
-    /// Multiplies rows of [`Self::inputs`] numbers.
+    /// Computes `post_op(x Wᵀ + b)` for rows `x` of [`Self::inputs`] values.
     pub(crate) fn apply(&self, x: &[f32], post_op: kernels::PostOp, out: &mut [f32]) {
         let epilogue = kernels::Epilogue { bias: self.bias.as_deref(), post_op };
         let rows = x.len() / self.inputs();
@@ -117,19 +126,24 @@ impl std::fmt::Debug for Linear {
 
 fn inputs(weights: usize, outputs: usize, bias: Option<&[f32]>) -> Result<usize, Error> {
     if outputs == 0 || weights == 0 || !weights.is_multiple_of(outputs) {
-        return Err(Error::Graph(format!("{weights} weights for {outputs} outputs")));
+        return Err(Error::graph(format!("{weights} weights do not fit {outputs} outputs")));
     }
-    if bias.is_some_and(|bias| bias.len() != outputs) {
-        return Err(Error::Graph(format!("{outputs} outputs with another number of biases")));
+    if let Some(bias) = bias.filter(|bias| bias.len() != outputs) {
+        let length = bias.len();
+        return Err(Error::graph(format!(
+            "a bias of {length} values does not fit {outputs} outputs"
+        )));
     }
     Ok(weights / outputs)
 }
 
 fn int8_inputs(weights: usize, outputs: usize, bias: Option<&[f32]>) -> Result<usize, Error> {
-    match inputs(weights, outputs, bias)? {
-        inputs if inputs > kernels::int8::MAX_INPUTS => {
-            Err(Error::Graph(format!("{inputs} inputs are too many for int8")))
-        }
-        inputs => Ok(inputs),
+    let inputs = inputs(weights, outputs, bias)?;
+    let limit = kernels::int8::MAX_INPUTS;
+    if inputs > limit {
+        return Err(Error::graph(format!(
+            "{inputs} inputs are too many for int8: {limit} at most"
+        )));
     }
+    Ok(inputs)
 }

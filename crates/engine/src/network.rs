@@ -1,36 +1,60 @@
+//! Networks that are built layer by layer.
+
 use std::sync::Arc;
 
+use kernels::{PostOp, attention::ComputeType};
 use tract_onnx::{
     tract_core::internal::*, tract_core::ops::change_axes::AxisOp, tract_core::ops::math,
 };
 
 use crate::{
-    Dim, Error, Linear,
-    decoding::{Decoding, KeyValueCache, Memories},
+    decoding::{DecoderState, EncoderMemory, KeyValueCache},
+    dim::Dim,
+    error::Error,
+    linear::Linear,
     ops,
     runner::Runner,
 };
-
-pub use kernels::{PostOp, attention::ComputeType};
 
 /// A value in a [`GraphBuilder`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Node(OutletId);
 
-/// Builds a [`Network`] from weights, operator by operator. Names must be unique.
+/// Builds a [`Network`] from weights, operator by operator. Each operator has a unique name.
+///
+/// All methods that add an operator return [`Error::Graph`] if shapes or sizes do not fit.
+///
+/// # Examples
+/// ```
+/// use std::sync::Arc;
+///
+/// use engine::{GraphBuilder, Linear, PostOp};
+///
+/// // y = relu(x Wᵀ + b) for rows of three values.
+/// let layer = Linear::float(&[1.0, 0.0, 0.0, 0.0, 1.0, -1.0], 2, Some(vec![0.5, 0.0]))?;
+/// let mut graph = GraphBuilder::default();
+/// let x = graph.input::<f32>("x", &["rows".into(), 3.into()])?;
+/// let y = graph.linear("y", x, &Arc::new(layer), PostOp::Relu)?;
+/// let network = graph.build(&[y])?;
+///
+/// let x = engine::tensor(&[1, 3], &[1f32, 2.0, 3.0])?;
+/// let outputs = network.run(vec![x])?;
+/// assert_eq!(engine::values::<f32>(&outputs[0])?, [1.5, 0.0]);
+/// # Ok::<_, engine::Error>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct GraphBuilder {
     model: TypedModel,
 }
 
-/// A network that was built; one instance serves all threads.
+/// A network from a [`GraphBuilder`]. One instance serves all threads.
 #[derive(Debug)]
 pub struct Network {
     runner: Runner,
 }
 
 impl GraphBuilder {
-    /// An input; inputs are given to the network in the order in which they were added.
+    /// Adds an input. The network takes its inputs in the order in which they were added.
     pub fn input<T: Datum>(&mut self, name: &str, shape: &[Dim]) -> Result<Node, Error> {
         let shape: TVec<TDim> = shape
             .iter()
@@ -39,24 +63,26 @@ impl GraphBuilder {
                 Dim::Symbol(name) => self.model.symbols.sym(name).to_dim(),
             })
             .collect();
-        self.model.add_source(name, T::fact(&*shape)).map(Node).map_err(graph_error)
+        self.model.add_source(name, T::fact(&*shape)).map(Node).map_err(Error::graph)
     }
 
-    /// A constant, such as position encodings.
+    /// Adds a constant, such as position encodings.
     pub fn constant(&mut self, name: &str, value: Tensor) -> Result<Node, Error> {
-        self.model.add_const(name, value).map(Node).map_err(graph_error)
+        self.model.add_const(name, value).map(Node).map_err(Error::graph)
     }
 
+    /// Adds `a + b`.
     pub fn add(&mut self, name: &str, a: Node, b: Node) -> Result<Node, Error> {
         self.wire(name, math::add(), &[a, b])
     }
 
-    /// `[a, b]` to `[b, a]`.
+    /// Transposes `[a, b]` to `[b, a]`.
     pub fn transpose(&mut self, name: &str, x: Node) -> Result<Node, Error> {
         self.wire(name, AxisOp::Move(0, 1), &[x])
     }
 
-    /// `activation(x Wᵀ + b)` over the last axis; [`PostOp::Add`] is [`Self::linear_residual`]'s.
+    /// Adds a linear layer over the last axis: `activation(x Wᵀ + b)`. The activation is not
+    /// [`PostOp::Add`]: use [`Self::linear_residual`].
     pub fn linear(
         &mut self,
         name: &str,
@@ -65,12 +91,12 @@ impl GraphBuilder {
         activation: PostOp,
     ) -> Result<Node, Error> {
         if activation == PostOp::Add {
-            return Err(Error::Graph(format!("`{name}` has nothing to add to")));
+            return Err(Error::graph(format!("`{name}` has no residual to add")));
         }
         self.wire(name, ops::Linear { layer: layer.clone(), post_op: activation }, &[x])
     }
 
-    /// `residual + x Wᵀ + b` over the last axis.
+    /// Adds a linear layer with a residual over the last axis: `residual + x Wᵀ + b`.
     pub fn linear_residual(
         &mut self,
         name: &str,
@@ -82,7 +108,7 @@ impl GraphBuilder {
         self.wire(name, op, &[x, residual])
     }
 
-    /// Layer norm over the last axis.
+    /// Adds layer normalization over the last axis.
     pub fn layer_norm(
         &mut self,
         name: &str,
@@ -95,8 +121,8 @@ impl GraphBuilder {
         self.wire(name, op, &[x])
     }
 
-    /// Convolution over time with "same" zero padding and GELU, `[time, channels]` to
-    /// `[time.div_ceil(stride), outputs]`. `weights`: `[outputs, channels, kernel]`.
+    /// Adds a convolution over time with "same" zero padding and GELU: `[time, channels]` to
+    /// `[time.div_ceil(stride), outputs]`. `weights` are `[outputs, channels, kernel]`.
     pub fn convolution_gelu(
         &mut self,
         name: &str,
@@ -110,25 +136,29 @@ impl GraphBuilder {
         self.wire(name, op, &[x])
     }
 
-    /// Every position attends to all: `[time, 3 * width]` (queries, keys, values side by side) to
-    /// `[time, width]`.
+    /// Adds self-attention of every position to all positions: `[time, 3 * width]`, in each row
+    /// queries, keys and values, to `[time, width]`.
     pub fn self_attention(
         &mut self,
         name: &str,
         qkv: Node,
         heads: usize,
-        products: ComputeType,
+        compute_type: ComputeType,
     ) -> Result<Node, Error> {
-        let columns = self.model.outlet_fact(qkv.0).map_err(graph_error)?.shape.last().cloned();
+        let columns = self.model.outlet_fact(qkv.0).map_err(Error::graph)?.shape.last().cloned();
         let columns = columns.and_then(|columns| columns.to_usize().ok()).unwrap_or(0);
         if heads == 0 || columns == 0 || !columns.is_multiple_of(3 * heads) {
-            return Err(Error::Graph(format!("{columns} columns for q, k and v of {heads} heads")));
+            return Err(Error::graph(format!(
+                "{columns} columns do not hold queries, keys and values of {heads} heads"
+            )));
         }
-        self.wire(name, ops::Attention::to_itself(heads, columns / 3, products), &[qkv])
+        let op = ops::Attention::self_attention(heads, columns / 3, compute_type);
+        self.wire(name, op, &[qkv])
     }
 
-    /// Rows of a table plus position encodings `[positions, width]`, from where the cache ends:
-    /// `[beams, n]` (i64) to `[beams, n, width]`.
+    /// Adds the sum of token embeddings and position encodings: `[beams, n]` (i64) to
+    /// `[beams, n, width]`. `table` has one output per token. `positions` is `[positions, width]`,
+    /// of which the first one used is that after the last position in the cache.
     pub fn embedding(
         &mut self,
         name: &str,
@@ -140,7 +170,8 @@ impl GraphBuilder {
         self.wire(name, op, &[tokens])
     }
 
-    /// Appends keys and values to the cache of `layer`, and attends to all up to the own position:
+    /// Adds causal self-attention with the key/value cache of `layer`: appends the keys and values
+    /// of the new positions, then attends from each to all positions up to its own.
     /// `[beams, n, 3 * width]` to `[beams, n, width]`.
     pub fn cached_attention(
         &mut self,
@@ -152,26 +183,31 @@ impl GraphBuilder {
         self.wire(name, ops::CachedAttention { layer, heads }, &[qkv])
     }
 
-    /// Attends to the memory of `layer`: `[beams, n, width]` to the same.
-    pub fn memory_attention(
+    /// Adds cross-attention to the encoder memory of `layer`: `[beams, n, width]` to the same
+    /// shape.
+    pub fn cross_attention(
         &mut self,
         name: &str,
         queries: Node,
         layer: usize,
         heads: usize,
     ) -> Result<Node, Error> {
-        self.wire(name, ops::MemoryAttention { layer, heads }, &[queries])
+        self.wire(name, ops::CrossAttention { layer, heads }, &[queries])
     }
 
-    /// `[beams, n, width]` to the last of the n, `[beams, width]`.
+    /// Selects the last of n positions: `[beams, n, width]` to `[beams, width]`.
     pub fn last_position(&mut self, name: &str, x: Node) -> Result<Node, Error> {
         self.wire(name, ops::LastPosition, &[x])
     }
 
-    pub fn finish(mut self, outputs: &[Node]) -> Result<Network, Error> {
+    /// Makes the network that computes `outputs`.
+    ///
+    /// # Errors
+    /// [`Error::Graph`] if tract cannot optimize the graph.
+    pub fn build(mut self, outputs: &[Node]) -> Result<Network, Error> {
         let outputs: Vec<OutletId> = outputs.iter().map(|node| node.0).collect();
-        self.model.select_output_outlets(&outputs).map_err(graph_error)?;
-        Ok(Network { runner: Runner::new(self.model).map_err(graph_error)? })
+        self.model.select_output_outlets(&outputs).map_err(Error::graph)?;
+        Ok(Network { runner: Runner::new(self.model).map_err(Error::graph)? })
     }
 
     fn wire(
@@ -181,38 +217,41 @@ impl GraphBuilder {
         inputs: &[Node],
     ) -> Result<Node, Error> {
         let inputs: TVec<OutletId> = inputs.iter().map(|node| node.0).collect();
-        let outlets = self.model.wire_node(name, op, &inputs).map_err(graph_error)?;
+        let outlets = self.model.wire_node(name, op, &inputs).map_err(Error::graph)?;
         Ok(Node(outlets[0]))
     }
 }
 
 impl Network {
     /// Runs the network on this thread.
+    ///
+    /// # Errors
+    /// [`Error::Input`] and [`Error::Run`] if number, types or shapes of the inputs do not fit.
     pub fn run(&self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, Error> {
         self.runner.run(inputs)
     }
 
-    /// Runs a decoder: `inputs[0]` are tokens, `[cache.beams(), n]`, that follow those in the cache;
-    /// afterwards the cache holds them too.
+    /// Runs a step of a decoder on this thread. `inputs[0]` are the tokens after those in the
+    /// cache, `[cache.beams(), n]`; the cache holds them afterwards.
+    ///
+    /// # Errors
+    /// As [`Self::run`], and [`Error::Input`] if the tokens do not fit the cache.
     pub fn decode(
         &self,
         cache: &mut KeyValueCache,
-        memories: &Arc<Memories>,
+        memory: &Arc<EncoderMemory>,
         inputs: Vec<Tensor>,
     ) -> Result<Vec<Tensor>, Error> {
-        let &[beams, added] = inputs.first().map_or(&[][..], |tokens| tokens.shape()) else {
-            return Err(Error::Input("tokens are [beams, n]".into()));
+        let shape = inputs.first().map_or(&[][..], |tokens| tokens.shape());
+        let &[beams, added] = shape else {
+            return Err(Error::input(format!("tokens are {shape:?}, not [beams, n]")));
         };
-        cache.make_room(beams, added)?;
-        let decoding = Decoding { cache: std::mem::take(cache), memories: memories.clone() };
-        let (decoding, outputs) = self.runner.run_with(decoding, inputs);
-        *cache = decoding.cache;
+        cache.check_step(beams, added)?;
+        let state = DecoderState { cache: std::mem::take(cache), memory: memory.clone() };
+        let (state, outputs) = self.runner.run_with(state, inputs);
+        *cache = state.cache;
         let outputs = outputs?;
         cache.advance(added);
         Ok(outputs)
     }
-}
-
-fn graph_error(error: TractError) -> Error {
-    Error::Graph(format!("{error:#}"))
 }

@@ -1,3 +1,5 @@
+//! Runs an optimized graph on any number of threads.
+
 use std::{
     cell::RefCell,
     sync::{Arc, Mutex, PoisonError},
@@ -6,14 +8,14 @@ use std::{
 use tract_onnx::tract_core::{internal::*, plan};
 
 use crate::{
-    Error, OperatorTime,
-    decoding::Decoding,
+    decoding::DecoderState,
+    error::Error,
     ops,
-    profile::{self, Running},
+    profile::{self, OperatorTime, RunProfiler},
 };
 
-/// A finished graph that many threads run at once: states (the buffers of one run) are lent to
-/// calls and come back, so that there are as many as there were calls at the same time.
+/// An optimized graph that many threads run at the same time. A run borrows a state (the buffers of
+/// one run) and returns it, so that there are as many states as there were concurrent runs.
 #[derive(Debug)]
 pub(crate) struct Runner {
     plan: Arc<TypedRunnableModel>,
@@ -28,61 +30,63 @@ impl Runner {
 
     pub(crate) fn run(&self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, Error> {
         let mut state = self.borrow_state()?;
-        let outputs = self.turn(&mut state, inputs)?;
-        self.give_back(state);
+        let outputs = self.run_state(&mut state, inputs)?;
+        self.return_state(state);
         Ok(outputs)
     }
 
-    /// Lends `decoding` to the operators of this run.
+    /// Runs with `decoder`, which operators read and write, and returns it.
     pub(crate) fn run_with(
         &self,
-        decoding: Decoding,
+        decoder: DecoderState,
         inputs: Vec<Tensor>,
-    ) -> (Decoding, Result<Vec<Tensor>, Error>) {
+    ) -> (DecoderState, Result<Vec<Tensor>, Error>) {
         let mut state = match self.borrow_state() {
             Ok(state) => state,
-            Err(error) => return (decoding, Err(error)),
+            Err(error) => return (decoder, Err(error)),
         };
-        state.turn_state.shared.insert(RefCell::new(decoding));
-        let outputs = self.turn(&mut state, inputs);
-        let decoding = state.turn_state.shared.remove::<RefCell<Decoding>>();
+        state.turn_state.shared.insert(RefCell::new(decoder));
+        let outputs = self.run_state(&mut state, inputs);
+        let decoder = state.turn_state.shared.remove::<RefCell<DecoderState>>();
         if outputs.is_ok() {
-            self.give_back(state);
+            self.return_state(state);
         }
-        (decoding.map(RefCell::into_inner).unwrap_or_default(), outputs)
+        (decoder.map(RefCell::into_inner).unwrap_or_default(), outputs)
     }
 
+    /// Returns the names of the operators in order, without inputs and constants.
     #[cfg(test)]
     pub(crate) fn operators(&self) -> Vec<String> {
         let names = self.plan.model().nodes().iter().map(|node| node.op.name().into_owned());
         names.filter(|name| !matches!(name.as_str(), "Source" | "Const")).collect()
     }
 
-    fn turn(
+    /// Runs, and measures each operator if this thread is being profiled.
+    fn run_state(
         &self,
         state: &mut TypedSimpleState,
         inputs: Vec<Tensor>,
     ) -> Result<Vec<Tensor>, Error> {
         let model = self.plan.model();
-        let Some(mut running) = Running::begin(model.nodes().len()) else {
-            return self.turn_with(state, inputs, plan::eval);
+        let Some(mut profiler) = RunProfiler::begin(model.nodes().len()) else {
+            return self.run_state_with(state, inputs, plan::eval);
         };
-        let outputs = self.turn_with(state, inputs, |context, state, node, inputs| {
+        let outputs = self.run_state_with(state, inputs, |context, state, node, inputs| {
             let facts = model.node_input_facts(node.id)?;
-            let products = profile::products(node, &facts, context.symbols, context.shared);
-            let generic = profile::is_generic(node.op.as_ref());
+            let macs = profile::count_macs(node, &facts, context.symbols, context.shared);
+            let generic = ops::is_generic(node.op.as_ref());
             let (operator, name) = (node.op.name().into_owned(), node.name.clone());
-            let start = running.now();
+            let start = profiler.now();
             let outputs = plan::eval(context, state, node, inputs);
-            let time = running.now() - start;
-            running.push(OperatorTime { operator, name, start, time, products, generic });
+            let time = profiler.now() - start;
+            profiler.push(OperatorTime { operator, name, start, time, macs, generic });
             outputs
         });
-        running.end();
+        profiler.end();
         outputs
     }
 
-    fn turn_with(
+    fn run_state_with(
         &self,
         state: &mut TypedSimpleState,
         inputs: Vec<Tensor>,
@@ -93,25 +97,26 @@ impl Runner {
             TVec<TValue>,
         ) -> TractResult<TVec<TValue>>,
     ) -> Result<Vec<Tensor>, Error> {
-        let (given, taken) = (inputs.len(), self.plan.model().inputs.len());
-        if given != taken {
-            return Err(Error::Input(format!("{given} tensors for {taken} inputs")));
+        let (given, expected) = (inputs.len(), self.plan.model().inputs.len());
+        if given != expected {
+            return Err(Error::input(format!("{given} tensors for {expected} inputs")));
         }
         let inputs = inputs.into_iter().map(IntoTValue::into_tvalue).collect();
-        let room = ops::Room;
+        let pool = ops::TensorPool;
         let outputs = state.run_plan_with_eval(inputs, eval);
-        drop(room);
-        let outputs = outputs.map_err(|error| Error::Run(format!("{error:#}")))?;
+        drop(pool);
+        let outputs = outputs.map_err(Error::run)?;
         Ok(outputs.into_iter().map(IntoTensor::into_tensor).collect())
     }
 
     fn borrow_state(&self) -> Result<TypedSimpleState, Error> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        idle.map_or_else(|| self.plan.spawn().map_err(|error| Error::Run(format!("{error:#}"))), Ok)
+        idle.map_or_else(|| self.plan.spawn().map_err(Error::run), Ok)
     }
 
-    /// For states that ran well only: one that failed may be half way through a turn.
-    fn give_back(&self, state: TypedSimpleState) {
+    /// Takes back the state of a run that succeeded. After a failure a state may hold the values of
+    /// an unfinished run, so it is dropped.
+    fn return_state(&self, state: TypedSimpleState) {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(state);
     }
 }

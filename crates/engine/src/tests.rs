@@ -1,4 +1,4 @@
-//! Fused operators against the same network of tract's own operators.
+//! Networks of fused operators compared with the same networks of tract's operators.
 
 use kernels::Epilogue;
 use tract_onnx::{
@@ -20,7 +20,7 @@ const HEADS: usize = 3;
 const INNER: usize = 40;
 const EPSILON: f32 = 1e-5;
 
-/// Numbers in [-1, 1) that follow from the seed.
+/// Returns pseudo-random numbers in [-1, 1) that depend only on the seed.
 fn numbers(seed: u32, count: usize) -> Vec<f32> {
     let mut state = seed;
     let mut next = || {
@@ -33,7 +33,10 @@ fn numbers(seed: u32, count: usize) -> Vec<f32> {
 fn assert_close(actual: &[f32], expected: &[f32], tolerance: f32) {
     assert_eq!(actual.len(), expected.len());
     for (index, (actual, expected)) in actual.iter().zip(expected).enumerate() {
-        assert!((actual - expected).abs() < tolerance, "at {index}: {actual} is not {expected}");
+        assert!(
+            (actual - expected).abs() < tolerance,
+            "at {index}: {actual} instead of {expected}"
+        );
     }
 }
 
@@ -72,21 +75,22 @@ impl Block {
             let (gamma, beta) = self.norms[0].clone();
             let normed = graph.layer_norm("norm_0", x, gamma, beta, EPSILON)?;
             let qkv = graph.linear("linear_0", normed, &linear(0), PostOp::None)?;
-            let heard = graph.self_attention("attention", qkv, HEADS, crate::ComputeType::F32)?;
-            let x = graph.linear_residual("linear_1", heard, &linear(1), x)?;
+            let attended =
+                graph.self_attention("attention", qkv, HEADS, crate::ComputeType::F32)?;
+            let x = graph.linear_residual("linear_1", attended, &linear(1), x)?;
             let (gamma, beta) = self.norms[1].clone();
             let normed = graph.layer_norm("norm_1", x, gamma, beta, EPSILON)?;
             let hidden = graph.linear("linear_2", normed, &linear(2), PostOp::Gelu)?;
             graph.linear_residual("linear_3", hidden, &linear(3), x)
         };
         let output = build().expect("graph");
-        let network = graph.finish(&[output]).expect("network");
+        let network = graph.build(&[output]).expect("network");
         let x = tensor(&[TIME, WIDTH], &numbers(13, TIME * WIDTH)).expect("tensor");
         values(&network.run(vec![x]).expect("run")[0]).expect("floats").to_vec()
     }
 
-    fn stock(&self) -> Vec<f32> {
-        let mut graph = Stock::default();
+    fn unfused(&self) -> Vec<f32> {
+        let mut graph = UnfusedGraph::default();
         let x = graph.model.add_source("x", f32::fact([TIME, WIDTH])).expect("source");
         let normed = graph.layer_norm(x, &self.norms[0]);
         let qkv = graph.linear(normed, &self.linears[0]);
@@ -99,11 +103,11 @@ impl Block {
         let scores = graph.with_scalar(math::mul(), scores, ((WIDTH / HEADS) as f32).powf(-0.5));
         let softmax = Softmax { axes: tvec![2], ..Softmax::default() };
         let weights = graph.op(softmax, &[scores]);
-        let heard = graph.einsum("hqk,khd->qhd", &[weights, rows]);
+        let attended = graph.einsum("hqk,khd->qhd", &[weights, rows]);
         let heads = tvec![HEADS.to_dim(), (WIDTH / HEADS).to_dim()];
-        let heard = graph.op(AxisOp::Reshape(1, heads, tvec![WIDTH.to_dim()]), &[heard]);
-        let heard = graph.linear(heard, &self.linears[1]);
-        let x = graph.op(math::add(), &[x, heard]);
+        let attended = graph.op(AxisOp::Reshape(1, heads, tvec![WIDTH.to_dim()]), &[attended]);
+        let attended = graph.linear(attended, &self.linears[1]);
+        let x = graph.op(math::add(), &[x, attended]);
         let normed = graph.layer_norm(x, &self.norms[1]);
         let hidden = graph.linear(normed, &self.linears[2]);
         let hidden = graph.gelu(hidden);
@@ -118,11 +122,11 @@ impl Block {
 
 /// A graph of tract's operators.
 #[derive(Default)]
-struct Stock {
+struct UnfusedGraph {
     model: TypedModel,
 }
 
-impl Stock {
+impl UnfusedGraph {
     fn op(&mut self, op: impl Into<Box<dyn TypedOp>>, inputs: &[OutletId]) -> OutletId {
         let name = format!("node_{}", self.model.nodes().len());
         self.model.wire_node(name, op, inputs).expect("node")[0]
@@ -152,8 +156,8 @@ impl Stock {
         let inputs = weights.len() / bias.len();
         let weights = self.constant(&[bias.len(), inputs], weights);
         let bias = self.constant(&[1, bias.len()], bias);
-        let product = self.einsum("ti,oi->to", &[x, weights]);
-        self.op(math::add(), &[product, bias])
+        let output = self.einsum("ti,oi->to", &[x, weights]);
+        self.op(math::add(), &[output, bias])
     }
 
     fn layer_norm(&mut self, x: OutletId, (gamma, beta): &(Vec<f32>, Vec<f32>)) -> OutletId {
@@ -181,18 +185,18 @@ impl Stock {
 }
 
 #[test]
-fn fused_equals_stock() {
-    assert_close(&Block::new().fused(false), &Block::new().stock(), 2e-5);
+fn fused_equals_unfused() {
+    assert_close(&Block::new().fused(false), &Block::new().unfused(), 2e-5);
 }
 
 #[test]
-fn int8_is_near_stock() {
-    // Two roundings to 1/254 of the largest value, through two blocks of about 30 products each.
-    assert_close(&Block::new().fused(true), &Block::new().stock(), 0.2);
+fn int8_is_close_to_unfused() {
+    // Two roundings to 1/254 of the largest value, in two blocks with sums of about 30 terms.
+    assert_close(&Block::new().fused(true), &Block::new().unfused(), 0.2);
 }
 
 #[test]
-fn convolution_is_the_sum_it_says() {
+fn convolution_equals_a_plain_sum() {
     let (time, channels, outputs, kernel) = (11, 5, 7, 3);
     let (x, weights) = (numbers(1, time * channels), numbers(2, outputs * channels * kernel));
     let bias = numbers(3, outputs);
@@ -203,7 +207,7 @@ fn convolution_is_the_sum_it_says() {
         let output = graph
             .convolution_gelu("convolution", input, &weights, bias.clone(), kernel, stride)
             .expect("convolution");
-        let network = graph.finish(&[output]).expect("network");
+        let network = graph.build(&[output]).expect("network");
         let out = network.run(vec![tensor(&[time, channels], &x).expect("tensor")]).expect("run");
         assert_eq!(out[0].shape(), [time.div_ceil(stride), outputs]);
         let mut expected = Vec::new();
@@ -211,9 +215,9 @@ fn convolution_is_the_sum_it_says() {
             for output in 0..outputs {
                 let mut sum = bias[output];
                 for (channel, tap) in (0..channels).flat_map(|c| (0..kernel).map(move |k| (c, k))) {
-                    let at = (center + tap).wrapping_sub(kernel / 2);
-                    let value = x.get(at.wrapping_mul(channels).wrapping_add(channel));
-                    let value = value.filter(|_| at < time).unwrap_or(&0.0);
+                    let time_index = (center + tap).wrapping_sub(kernel / 2);
+                    let value = x.get(time_index.wrapping_mul(channels).wrapping_add(channel));
+                    let value = value.filter(|_| time_index < time).unwrap_or(&0.0);
                     sum += value * weights[(output * channels + channel) * kernel + tap];
                 }
                 let mut gelu = [0.0];
@@ -227,19 +231,19 @@ fn convolution_is_the_sum_it_says() {
 }
 
 #[test]
-fn graphs_that_do_not_fit_are_errors() {
+fn invalid_graphs_are_errors() {
     let weights = [0.0; 6];
     assert!(Linear::float(&weights, 4, None).is_err(), "6 weights for 4 outputs");
     assert!(Linear::float(&weights, 0, None).is_err(), "no outputs");
     assert!(Linear::quantize(&weights, 2, Some(vec![0.0])).is_err(), "one bias for 2 outputs");
     assert!(Linear::int8(&[], &[], None).is_err(), "nothing");
-    assert!(Linear::int8(&[1; 50_000], &[1.0], None).is_err(), "50,000 inputs leave i32");
-    assert!(Linear::quantize(&[1.0; 50_000], 1, None).is_err(), "50,000 inputs leave i32");
+    assert!(Linear::int8(&[1; 50_000], &[1.0], None).is_err(), "50,000 inputs overflow i32");
+    assert!(Linear::quantize(&[1.0; 50_000], 1, None).is_err(), "50,000 inputs overflow i32");
     let mut graph = GraphBuilder::default();
     let x = graph.input::<f32>("x", &["time".into(), 4.into()]).expect("input");
     let linear = Arc::new(Linear::float(&weights, 2, None).expect("linear"));
     assert!(graph.linear("linear", x, &linear, PostOp::None).is_err(), "4 columns for 3 inputs");
-    assert!(graph.linear("linear", x, &linear, PostOp::Add).is_err(), "nothing to add to");
+    assert!(graph.linear("linear", x, &linear, PostOp::Add).is_err(), "no residual");
     assert!(
         graph.self_attention("attention", x, 1, crate::ComputeType::F32).is_err(),
         "4 columns for q, k and v"

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_reads_back() -> Result<(), InvalidRecord> {
+    fn a_batch_is_read_back() -> Result<(), InvalidRecord> {
         let mut batch = Batch::new(vec!["s3://calls/2026".to_owned()], "s3://texts/out".to_owned());
         assert_eq!(Batch::from_slice(&batch.to_vec())?, batch);
         batch.jobs = Some(200);

@@ -37,9 +37,9 @@ pub struct JobOptions {
     /// What to do with the channels of a recording that has several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<ChannelMode>,
-    /// Words and names to expect, in addition to the worker's own. Speech that sounds like one of
-    /// them is more likely to be transcribed as it. Models that do not support hotwords ignore
-    /// them.
+    /// Words and names to expect, in addition to the worker's own. Speech that sounds like a
+    /// hotword is more likely to be transcribed as that hotword. Models that do not support
+    /// hotwords ignore them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = MAX_HOTWORDS), inner(length(min = 1, max = MAX_HOTWORD_CHARACTERS)))]
     pub hotwords: Vec<String>,

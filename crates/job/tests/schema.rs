@@ -105,7 +105,7 @@ fn an_invalid_field_is_refused_with_the_reason() -> Result<(), Box<dyn Error>> {
         ("/source", json!("https://a/b"), true, "source \"https://a/b\": neither s3"),
         ("/source", json!("s3://-a/b"), true, "source \"s3://-a/b\": bucket name"),
         ("/source", json!("s3://my_calls/b..c"), false, "batch, source and output give"),
-        ("/source", json!("s3://my..calls/b"), false, "has two dots in a row"),
+        ("/source", json!("s3://my..calls/b"), false, "contains two dots in a row"),
         ("/source", json!("file://localhost/a"), true, "three slashes"),
         ("/source", json!("s3://calls/"), true, "the key or path is empty"),
         (

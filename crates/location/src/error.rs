@@ -1,4 +1,4 @@
-//! Errors of locations: the offending text, and what is wrong with it.
+//! Errors of locations: the offending text and the reason.
 
 use std::io;
 
@@ -11,7 +11,7 @@ pub struct Error {
     pub text: String,
 }
 
-/// What is wrong with a location. Each message says how to write it instead, where there is a way.
+/// Reason why a location is not valid. The message names the correct form, if there is one.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ErrorKind {

@@ -55,13 +55,13 @@ pub(crate) fn check_bucket(bucket: &str) -> Result<(), ErrorKind> {
     }
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     if !bucket.chars().all(allowed) {
-        return refuse("has other characters than letters, digits, '.', '-' and '_'");
+        return refuse("contains characters other than letters, digits, '.', '-' and '_'");
     }
     if bucket.starts_with(['.', '-']) {
         return refuse("begins with '.' or '-'");
     }
     if bucket.contains("..") {
-        return refuse("has two dots in a row");
+        return refuse("contains two dots in a row");
     }
     Ok(())
 }

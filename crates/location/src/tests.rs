@@ -1,8 +1,8 @@
 //! The grammar of locations, case by case.
 //!
-//! Jobs and stores once had a grammar each. The tests named `..._differ_...` hold the cases in
-//! which [`Location::parse_object`] (for jobs) and [`str::parse`] (for stores) still differ, and
-//! `jobs_and_stores_agree_on_...` those that were united.
+//! [`Location::parse_object`] is for jobs, [`str::parse`] for stores. The tests named
+//! `jobs_and_stores_...` contain every case in which the two might differ, and the reason where
+//! they do.
 
 use std::{ffi::OsString, os::unix::ffi::OsStringExt};
 
@@ -125,8 +125,7 @@ fn an_error_quotes_the_text_on_one_line() {
     assert_eq!(error.text, "gs://b/a\nERROR \u{1b}[31m");
 }
 
-/// Jobs used to accept Amazon's rules for new buckets only. Legacy buckets and those of other
-/// servers have wider names.
+/// Older buckets, and those of other servers, have names that Amazon refuses for new buckets.
 #[test]
 fn jobs_and_stores_agree_on_bucket_names() {
     let longest = "b".repeat(255);
@@ -142,12 +141,12 @@ fn jobs_and_stores_agree_on_bucket_names() {
     for (bucket, reason) in [
         ("", "1 to 255 characters"),
         (&too_long, "1 to 255 characters"),
-        ("bu cket", "other characters"),
-        ("b:9000", "other characters"),
-        ("b@c", "other characters"),
-        ("b%2e", "other characters"),
-        ("bücher", "other characters"),
-        ("b\0", "other characters"),
+        ("bu cket", "characters other than"),
+        ("b:9000", "characters other than"),
+        ("b@c", "characters other than"),
+        ("b%2e", "characters other than"),
+        ("bücher", "characters other than"),
+        ("b\0", "characters other than"),
         (".", "begins with '.' or '-'"),
         ("..", "begins with '.' or '-'"),
         (".minio.sys", "begins with '.' or '-'"),
@@ -197,14 +196,14 @@ fn jobs_and_stores_agree_on_the_encoding_of_file_uris() {
 /// RFC 8089 allows `localhost` as the host. A job's id is a digest of the text of its URIs, so
 /// jobs accept the common spelling only.
 #[test]
-fn they_differ_on_localhost() {
+fn jobs_and_stores_differ_on_localhost() {
     assert_eq!(parse("file://localhost/a"), parse("file:///a"));
     assert!(no_object("file://localhost/a").contains("three slashes"));
 }
 
 /// A job names objects; a listing or an output may name a prefix.
 #[test]
-fn they_differ_on_prefixes() {
+fn jobs_and_stores_differ_on_prefixes() {
     for (uri, reason) in [
         ("s3://calls", "no key"),
         ("s3://calls/", "is empty"),
@@ -221,14 +220,14 @@ fn they_differ_on_prefixes() {
 /// S3 keys may contain NUL, and a store reads them. A job's id joins its URIs with NUL, so a job
 /// must not contain one.
 #[test]
-fn they_differ_on_nul_in_keys() {
+fn jobs_and_stores_differ_on_nul_in_keys() {
     assert!(no_object("s3://calls/a\0").contains("NUL"));
     assert_eq!(parse("s3://calls/a\0").key().unwrap(), "a\0");
 }
 
 /// A job is validated on machines that do not have the file: its path is not looked up.
 #[test]
-fn they_differ_on_parent_dirs() {
+fn jobs_and_stores_differ_on_parent_dirs() {
     let uri = "file:///srv/a b/../c%20.wav";
     assert_eq!(object(uri), Location::File("/srv/a b/../c .wav".into()));
     assert_eq!(parse(uri), Location::File("/srv/c .wav".into()));
@@ -238,7 +237,7 @@ fn they_differ_on_parent_dirs() {
 /// name of a record. A path counts decoded, as the operating system counts it, and a store has no
 /// limit of its own for paths: the file system does.
 #[test]
-fn they_differ_on_lengths() {
+fn jobs_and_stores_differ_on_lengths() {
     let key = |bytes: usize| format!("s3://calls/{}", "k".repeat(bytes));
     assert!(Location::parse_object(&key(1024), 0).is_ok());
     assert!(Location::parse_object(&key(1019), 5).is_ok());

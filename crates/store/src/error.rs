@@ -6,9 +6,9 @@ use crate::text::{printable, write_sources};
 
 /// A failed operation on one object.
 ///
-/// The message says what happened and, if the user can do something about it, what. `{error}`
-/// prints operation, object and message; `{error:#}` adds the errors below, joined by `: `, as
-/// `anyhow` does. Neither they nor the debug output contain secrets.
+/// The message names the cause and, if there is one, the remedy. `{error}` prints operation, object
+/// and message; `{error:#}` adds the sources, joined by `: `, as `anyhow` does. Neither form
+/// contains secrets, and neither does the debug output.
 #[derive(Clone)]
 pub struct Error {
     pub kind: ErrorKind,
@@ -19,7 +19,7 @@ pub struct Error {
     pub(crate) source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
-/// What went wrong, in as much detail as the caller needs for its next step.
+/// Kind of an error, in the detail that callers need to decide how to continue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
     NotFound,

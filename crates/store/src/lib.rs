@@ -37,7 +37,7 @@ pub use config::{Checksums, S3Config, Secret, StoreConfig};
 pub use error::{Error, ErrorKind};
 pub use local::LocalStore;
 pub use reader::{ReadAhead, Reader};
-pub use s3::{MAX_PUT_BYTES, S3Store};
+pub use s3::MAX_PUT_BYTES;
 pub use stores::Stores;
 
 use std::{collections::BTreeMap, fmt::Debug, ops::Range};

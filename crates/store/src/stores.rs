@@ -7,7 +7,10 @@ use std::{
 
 use location::Location;
 
-use crate::{Error, LocalStore, S3Store, Store, StoreConfig, s3::Service};
+use crate::{
+    Error, LocalStore, Store, StoreConfig,
+    s3::{S3Store, Service},
+};
 
 /// The stores of all locations: one connection pool for S3, one [`Store`] per bucket, and one for
 /// the local file system.

@@ -35,8 +35,8 @@ use crate::{
 ///     channels: None,
 ///     options: speech::pipeline::TranscribeOptions::default(),
 /// };
-/// let control = Arc::new(speech::pipeline::Session::default());
-/// let transcription = transcriber.transcribe(&request, &control).await?;
+/// let session = Arc::new(speech::pipeline::Session::default());
+/// let transcription = transcriber.transcribe(&request, &session).await?;
 /// println!("{}", transcription.transcript.render(transcript::Format::Txt));
 /// # Ok(())
 /// # }
@@ -105,11 +105,11 @@ impl Transcriber {
     pub async fn transcribe(
         &self,
         request: &TranscriptionRequest,
-        control: &Arc<Session>,
+        session: &Arc<Session>,
     ) -> Result<Transcription, Failure> {
         let plan = self.plan(request).await?;
         let Some((output, existing)) = &plan.output else {
-            let transcript = execute::execute(&plan, control).await?;
+            let transcript = execute::execute(&plan, session).await?;
             return Ok(Transcription { transcript, completed: Completed::Transcribed });
         };
         if let ExistingOutput::UpToDate(transcript) = existing {
@@ -117,7 +117,7 @@ impl Transcriber {
             let transcript = transcript.as_ref().clone();
             return Ok(Transcription { transcript, completed: Completed::UpToDate });
         }
-        let transcript = execute::execute(&plan, control).await?;
+        let transcript = execute::execute(&plan, session).await?;
         let capabilities = self
             .capabilities
             .get(&output.location, &*output.store, &output.probe_prefix())
@@ -139,17 +139,18 @@ impl Transcriber {
     }
 }
 
-/// Runs `work`, which `control` controls, and interrupts it once `interrupt` is cancelled.
+/// Runs `work`, a transcription with this `session`, and interrupts it once `interrupt` is
+/// cancelled.
 pub async fn interruptible<T>(
     work: impl Future<Output = T>,
-    control: &Session,
+    session: &Session,
     interrupt: &CancellationToken,
 ) -> T {
     tokio::pin!(work);
     tokio::select! {
         result = &mut work => result,
         () = interrupt.cancelled() => {
-            control.interrupt();
+            session.interrupt();
             work.await
         }
     }

@@ -85,15 +85,15 @@ impl Progress {
     }
 
     /// Adds a recording in flight.
-    pub(crate) fn begin(&self, control: &Arc<Session>, bytes: u64) {
-        self.shared.tally().in_flight.push((Arc::clone(control), bytes));
+    pub(crate) fn begin(&self, session: &Arc<Session>, bytes: u64) {
+        self.shared.tally().in_flight.push((Arc::clone(session), bytes));
     }
 
     /// Removes a recording in flight. `seconds` is its duration if it was transcribed; a skipped
     /// recording does not count towards the speed.
-    pub(crate) fn end(&self, control: &Arc<Session>, bytes: u64, seconds: Option<f64>) {
+    pub(crate) fn end(&self, session: &Arc<Session>, bytes: u64, seconds: Option<f64>) {
         let mut tally = self.shared.tally();
-        tally.in_flight.retain(|(other, _)| !Arc::ptr_eq(other, control));
+        tally.in_flight.retain(|(other, _)| !Arc::ptr_eq(other, session));
         tally.files_ended += 1;
         if let Some(seconds) = seconds {
             tally.bytes_ended += bytes;
@@ -152,8 +152,8 @@ impl Shared {
 
 impl Tally {
     fn snapshot(&self, elapsed: Duration) -> Snapshot {
-        let running = self.in_flight.iter().map(|(control, bytes)| {
-            let progress = control.progress();
+        let running = self.in_flight.iter().map(|(session, bytes)| {
+            let progress = session.progress();
             (progress.seconds, progress.bytes.min(*bytes))
         });
         let (seconds, bytes_done) = running

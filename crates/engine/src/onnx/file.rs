@@ -1,3 +1,5 @@
+//! ONNX files: their graph, and networks that are cut from it.
+
 use std::{
     collections::{HashMap, HashSet},
     ops::Range,
@@ -5,20 +7,44 @@ use std::{
     sync::Arc,
 };
 
+use kernels::attention::ComputeType;
 use tract_onnx::{pb, prelude::*, tract_core::internal::TractError};
 
 use super::{
-    Dim, Input, Onnx, OnnxNode, fuse,
+    bf16, fuse,
     graph::Graph,
-    masks, operators, quantize, rewrite,
+    input::Input,
+    masks,
+    names::QUANTIZED_LINEAR,
+    network::OnnxNetwork,
+    node::OnnxNode,
+    quantize, rewrite,
     scan::{Scanned, scan},
     source::Source,
-    translate,
+    tensors, translate,
+    unfused::{UnfusedNode, unfused_nodes, warn_if_unfused},
 };
-use crate::{ComputeType, Error, Precision, profile, runner::Runner};
+use crate::{dim::Dim, error::Error, precision::Precision};
 
-/// An ONNX file, read and not yet made into a network. Weights are held once, and shared with the
-/// networks that are cut from it.
+/// An ONNX file whose graph was read. Networks that are cut from it share its weights.
+///
+/// # Examples
+/// Cuts the encoder out of a model and runs it:
+/// ```no_run
+/// use engine::{Input, OnnxFile, Precision};
+///
+/// let file = OnnxFile::read("model.onnx".as_ref())?.with_precision(Precision::Int8);
+/// let inputs = [
+///     Input::new("speech", [1.into(), "frames".into(), 560.into()]),
+///     Input::full_length("speech_lengths", "frames"),
+/// ];
+/// let encoder = file.network(&inputs, &["/encoder/after_norm/Add_1_output_0"])?;
+///
+/// let features = engine::tensor(&[1, 93, 560], &vec![0f32; 93 * 560])?;
+/// let outputs = encoder.run(vec![features])?;
+/// println!("{:?}", engine::values::<f32>(&outputs[0])?);
+/// # Ok::<_, engine::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct OnnxFile {
     path: PathBuf,
@@ -29,20 +55,20 @@ pub struct OnnxFile {
     precision: Precision,
     compute_type: Option<ComputeType>,
     pub(super) graph: Graph,
-    /// The node that makes a tensor.
+    /// Index of the node that computes a tensor.
     producers: HashMap<String, usize>,
-    /// The nodes that take a tensor, in order.
+    /// Indices of the nodes that use a tensor, in order.
     consumers: HashMap<String, Vec<usize>>,
 }
 
-/// Which operators are fused.
+/// Operators to fuse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(not(test), expect(dead_code))]
-pub(super) enum Fused {
+pub(super) enum Fusion {
     None,
-    /// Those that exporters take apart.
+    /// Operators that exporters split.
     Nodes,
-    /// And those that are fused once shapes are known.
+    /// Also the fusions that depend on shapes.
     All,
 }
 
@@ -50,15 +76,15 @@ pub(super) enum Fused {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Port {
     pub name: String,
-    pub element: Element,
-    /// `None`: any length.
+    pub element: ElementType,
+    /// Length of each axis, `None` if it may be any.
     pub shape: Vec<Option<usize>>,
 }
 
-/// Types of elements that speech models have.
+/// Element type of a tensor, as far as speech models use it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Element {
+pub enum ElementType {
     F32,
     I32,
     I64,
@@ -66,49 +92,52 @@ pub enum Element {
 }
 
 impl OnnxFile {
-    /// Reads the graph. Large weights stay in the file, which is kept open, until a network is made
-    /// that packs them.
+    /// Reads the graph. The file stays open: large weights are read when a network packs them.
     ///
     /// # Errors
-    /// [`Error::Model`] if the file cannot be read, is no ONNX model, or a weight is no number.
+    /// [`Error::Read`] if the file cannot be read, [`Error::Model`] if it is not an ONNX model or a
+    /// weight is NaN.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let source = Source::open(path)
-            .map_err(|error| Error::model(path, format!("cannot be read: {error}")))?;
+        let source =
+            Source::open(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
         Self::open(path, source)
     }
 
-    /// As [`OnnxFile::read`], for a model that was put together in memory; errors name `path`.
+    /// Reads a model in memory, as [`Self::read`] does. Errors name `path`.
+    ///
+    /// # Errors
+    /// [`Error::Model`] as in [`Self::read`].
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
         Self::open(path, Source::Memory(bytes.into()))
     }
 
     fn open(path: &Path, source: Source) -> Result<Self, Error> {
-        let Scanned { model, raw } = scan(&source)
-            .map_err(|error| Error::model(path, format!("is no ONNX file: {error}")))?;
+        let Scanned { model, raw } = scan(&source).map_err(|error| Error::model(path, error))?;
         Self::new(path, model, &raw, source)
     }
 
-    /// `raw`: where in `source` the values of the model's initializers lie that have none.
+    /// Takes the graph of `model`. `raw` has the ranges in `source` of the initializers' values
+    /// that are not in `model`.
     pub(super) fn new(
         path: &Path,
         model: pb::ModelProto,
         raw: &[Option<Range<u64>>],
         source: Source,
     ) -> Result<Self, Error> {
-        let mut proto = model.graph.ok_or_else(|| Error::model(path, "holds no graph"))?;
+        let error = |error: TractError| Error::model(path, error);
+        let mut proto = model.graph.ok_or_else(|| Error::model(path, "it has no graph"))?;
         let initializers = std::mem::take(&mut proto.initializer);
-        let constants = translate::constants(initializers, raw, &Arc::new(source))
-            .map_err(|error| Error::model(path, error))?;
+        let weights = tensors::weights(initializers, raw, &Arc::new(source)).map_err(error)?;
         let nodes = std::mem::take(&mut proto.node).into_iter().map(OnnxNode::new).collect();
-        let graph = Graph::new(nodes, constants).map_err(|error| Error::model(path, error))?;
+        let graph = Graph::new(nodes, weights).map_err(error)?;
         let mut producers = HashMap::new();
         let mut consumers = HashMap::<String, Vec<usize>>::new();
         for (index, node) in graph.nodes.iter().enumerate() {
             for output in node.outputs().iter().filter(|output| !output.is_empty()) {
                 producers.insert(output.clone(), index);
             }
-            for needed in node.needs().collect::<HashSet<_>>() {
-                consumers.entry(needed.to_owned()).or_default().push(index);
+            for tensor in node.dependencies().collect::<HashSet<_>>() {
+                consumers.entry(tensor.to_owned()).or_default().push(index);
             }
         }
         // Old exporters list weights among the inputs.
@@ -127,8 +156,8 @@ impl OnnxFile {
         })
     }
 
-    /// Sets the precision of linear layers whose weights are f32, for the networks that are cut from
-    /// now on; the default is f32. Layers that the file itself quantizes stay as they are.
+    /// Sets the precision of linear layers whose weights are f32, for the networks that are cut
+    /// from now on; the default is f32. Layers that the file itself quantizes stay as they are.
     ///
     /// [`Precision::Int8`] quantizes as FunASR's exporter does, which leaves out some layers.
     pub fn with_precision(mut self, precision: Precision) -> Self {
@@ -136,9 +165,9 @@ impl OnnxFile {
         self
     }
 
-    /// Sets the number format of attention and of linear layers that are never quantized, for the
-    /// networks that are cut from now on. By default it is the fastest that this machine has if the
-    /// other linear layers are int8 or bf16, and f32 if they are f32.
+    /// Sets the number format of attention and of linear layers that the file does not quantize,
+    /// for the networks that are cut from now on. By default it is the fastest that this machine
+    /// has if other linear layers are int8 or bf16, and f32 otherwise.
     pub fn with_compute_type(mut self, compute_type: ComputeType) -> Self {
         self.compute_type = Some(compute_type);
         self
@@ -148,7 +177,7 @@ impl OnnxFile {
         &self.path
     }
 
-    /// A value that the exporter wrote down (sherpa-onnx keeps a model's constants here).
+    /// Returns a value of the file's metadata. sherpa-onnx stores constants of a model here.
     pub fn metadata(&self, key: &str) -> Option<&str> {
         self.metadata.get(key).map(String::as_str)
     }
@@ -161,43 +190,43 @@ impl OnnxFile {
         &self.outputs
     }
 
-    /// All nodes, each after those that it depends on. Constants are not among them, nor what only
-    /// gives another name to a constant.
+    /// Returns all nodes, each after those that it depends on, without constants and aliases of
+    /// constants.
     pub fn nodes(&self) -> &[OnnxNode] {
         &self.graph.nodes
     }
 
-    /// The value of a tensor that does not depend on the inputs. Large ones are read when their values
-    /// are looked at, and kept.
+    /// Returns the value of a tensor that does not depend on the inputs. The values of a large
+    /// tensor are read when they are first accessed, and kept from then on.
     pub fn constant(&self, tensor: &str) -> Option<&Tensor> {
         self.graph.constants.get(tensor).map(Arc::as_ref)
     }
 
-    /// The node that makes `tensor`: `None` for inputs and constants.
+    /// Returns the node that computes `tensor`, `None` for inputs and constants.
     pub fn producer(&self, tensor: &str) -> Option<&OnnxNode> {
         self.producers.get(tensor).map(|&index| &self.graph.nodes[index])
     }
 
-    /// The nodes that take `tensor`, in order; those whose subgraphs take it too.
+    /// Returns the nodes that use `tensor`, also in their subgraphs, in order.
     pub fn consumers(&self, tensor: &str) -> impl Iterator<Item = &OnnxNode> {
         let indices = self.consumers.get(tensor).map_or(&[][..], Vec::as_slice);
         indices.iter().map(|&index| &self.graph.nodes[index])
     }
 
-    /// All nodes that `tensor` depends on, in order: its producer is the last.
+    /// Returns all nodes that `tensor` depends on, in order. Its producer is the last.
     pub fn upstream(&self, tensor: &str) -> Vec<&OnnxNode> {
         let mut found = HashSet::new();
         let mut open: Vec<usize> = self.producers.get(tensor).copied().into_iter().collect();
         while let Some(index) = open.pop() {
             if found.insert(index) {
-                let needs = self.graph.nodes[index].needs();
-                open.extend(needs.filter_map(|needed| self.producers.get(needed)));
+                let tensors = self.graph.nodes[index].dependencies();
+                open.extend(tensors.filter_map(|tensor| self.producers.get(tensor)));
             }
         }
         self.in_order(found)
     }
 
-    /// All nodes that depend on `tensor`, in order.
+    /// Returns all nodes that depend on `tensor`, in order.
     pub fn downstream(&self, tensor: &str) -> Vec<&OnnxNode> {
         let mut found = HashSet::new();
         let mut open = vec![tensor];
@@ -217,15 +246,15 @@ impl OnnxFile {
         nodes.into_iter().map(|index| &self.graph.nodes[index]).collect()
     }
 
-    /// All of the graph, as [`Onnx::open`].
+    /// Makes a network of the whole graph, from all inputs to all outputs. `shapes` are those of
+    /// the inputs, in the file's order; they override the file's shapes.
     ///
     /// # Errors
-    /// [`Error::Model`] if there is not a shape for every input, or a shape or an operator cannot be
-    /// worked out.
-    pub fn whole(&self, shapes: &[Vec<Dim>]) -> Result<Onnx, Error> {
+    /// As [`Self::network`], or if the number of shapes is not that of the inputs.
+    pub fn full_network(&self, shapes: &[Vec<Dim>]) -> Result<OnnxNetwork, Error> {
         let expected = self.inputs.len();
         if shapes.len() != expected {
-            let message = format!("has {expected} inputs, not {}", shapes.len());
+            let message = format!("it has {expected} inputs, not {}", shapes.len());
             return Err(Error::model(&self.path, message));
         }
         let names = self.inputs.iter().map(|port| port.name.as_str());
@@ -235,101 +264,106 @@ impl OnnxFile {
         self.network(&inputs, &outputs)
     }
 
-    /// The part of the graph between `inputs` and `outputs` as a network of its own; any tensor may
-    /// be an input or output, and what lies elsewhere need not be runnable. The network takes the
-    /// inputs in this order, without those that are [`Input::full_length`].
+    /// Makes a network of the part of the graph between `inputs` and `outputs`. Any tensor may be
+    /// an input or an output, and the other parts of the graph need not be supported. The network
+    /// takes `inputs` in this order, without those of [`Input::full_length`].
     ///
     /// # Errors
-    /// [`Error::Model`] if an output cannot be computed from the inputs, or holds operators or
-    /// shapes that cannot be worked out.
-    pub fn network(&self, inputs: &[Input<'_>], outputs: &[&str]) -> Result<Onnx, Error> {
-        self.network_with(inputs, outputs, Fused::All)
+    /// [`Error::Model`] if an output does not exist or depends on other inputs, or if tract does
+    /// not support an operator or cannot infer a shape.
+    pub fn network(&self, inputs: &[Input<'_>], outputs: &[&str]) -> Result<OnnxNetwork, Error> {
+        self.network_with(inputs, outputs, Fusion::All)
     }
 
-    /// As [`Self::network`] with one output, whose last axis has scores of classes: this network
-    /// gives, in their place, two numbers, the likeliest class and its log-probability, NaN where a
-    /// score is not finite. Scores of a segment and a large vocabulary are never in memory all at
-    /// once. Also returns the number of classes.
+    /// Makes a network as [`Self::network`] with one output, whose last axis has the scores of
+    /// classes, and replaces the scores by two values: the most probable class and its
+    /// log-probability, which is NaN if a score is not finite. The scores of a segment over a large
+    /// vocabulary are never in memory all at once. Also returns the number of classes.
     ///
     /// # Errors
-    /// As [`Self::network`], or if the number of classes is open.
-    pub fn likeliest(&self, inputs: &[Input<'_>], output: &str) -> Result<(Onnx, usize), Error> {
-        let translate = || {
-            let (mut model, left) = self.typed(inputs, &[output], Fused::All)?;
-            profile::warn_if_generic(&self.path, &model, &left);
-            let classes = rewrite::likeliest(&mut model)?;
-            Ok((Onnx { runner: Runner::new(model)? }, classes))
+    /// As [`Self::network`], or if the number of classes is not fixed.
+    pub fn argmax_network(
+        &self,
+        inputs: &[Input<'_>],
+        output: &str,
+    ) -> Result<(OnnxNetwork, usize), Error> {
+        let build = || {
+            let (mut model, unfused) = self.typed_model(inputs, &[output], Fusion::All)?;
+            warn_if_unfused(&self.path, &model, &unfused);
+            let classes = rewrite::append_argmax(&mut model)?;
+            Ok((OnnxNetwork::new(model)?, classes))
         };
-        translate().map_err(|error: TractError| Error::model(&self.path, error))
+        build().map_err(|error: TractError| Error::model(&self.path, error))
     }
 
-    /// With no more than some operators fused, for comparison.
+    /// Makes a network with fewer fusions, which tests compare with the fully fused one.
     pub(super) fn network_with(
         &self,
         inputs: &[Input<'_>],
         outputs: &[&str],
-        fused: Fused,
-    ) -> Result<Onnx, Error> {
-        let translate = || {
-            let (model, left) = self.typed(inputs, outputs, fused)?;
-            if fused == Fused::All {
-                profile::warn_if_generic(&self.path, &model, &left);
+        fusion: Fusion,
+    ) -> Result<OnnxNetwork, Error> {
+        let build = || {
+            let (model, unfused) = self.typed_model(inputs, outputs, fusion)?;
+            if fusion == Fusion::All {
+                warn_if_unfused(&self.path, &model, &unfused);
             }
-            Ok(Onnx { runner: Runner::new(model)? })
+            OnnxNetwork::new(model)
         };
-        translate().map_err(|error: TractError| Error::model(&self.path, error))
+        build().map_err(|error: TractError| Error::model(&self.path, error))
     }
 
-    /// As tract's own, and the nodes of which no rule made anything else.
-    pub(super) fn typed(
+    /// Makes a tract model. Also returns the nodes that no fusion rule matched.
+    pub(super) fn typed_model(
         &self,
         inputs: &[Input<'_>],
         outputs: &[&str],
-        fused: Fused,
-    ) -> TractResult<(TypedModel, Vec<profile::Left>)> {
+        fusion: Fusion,
+    ) -> TractResult<(TypedModel, Vec<UnfusedNode>)> {
         let element = |name: &str| match self.inputs.iter().find(|port| port.name == name) {
-            Some(Port { element: Element::I32, .. }) => i32::datum_type(),
-            Some(Port { element: Element::I64, .. }) => i64::datum_type(),
+            Some(Port { element: ElementType::I32, .. }) => i32::datum_type(),
+            Some(Port { element: ElementType::I64, .. }) => i64::datum_type(),
             _ => f32::datum_type(),
         };
         let mut graph = self.graph.cut(inputs, outputs)?;
-        let (template, known) = translate::known(inputs);
+        let (template, known) = translate::known_shapes(inputs);
         masks::fold(&mut graph, &known, outputs);
         graph.prune(outputs);
         if self.precision == Precision::Int8 {
             quantize::quantize(&mut graph);
             graph.prune(outputs);
         }
-        if fused != Fused::None {
+        if fusion != Fusion::None {
             fuse::fuse(&mut graph, outputs);
         }
         let rounded = self.precision == Precision::Bf16;
-        let quantized = graph.nodes.iter().any(|node| node.op() == fuse::QUANTIZED_LINEAR);
+        let quantized = graph.nodes.iter().any(|node| node.op() == QUANTIZED_LINEAR);
         let fastest = (rounded || quantized).then(ComputeType::fastest);
         let compute_type = self.compute_type.or(fastest).unwrap_or_default();
         if rounded || compute_type == ComputeType::Bf16 {
-            operators::round_products(&mut graph);
+            bf16::mark_linear_layers(&mut graph);
         }
-        let left = profile::left(&graph.nodes);
+        let unfused = unfused_nodes(&graph.nodes);
+        let opsets = &self.opsets;
         let mut model =
-            translate::network(graph, template, known, inputs, outputs, element, &self.opsets)?;
-        if fused == Fused::All {
+            translate::translate(graph, template, known, inputs, outputs, element, opsets)?;
+        if fusion == Fusion::All {
             rewrite::rewrite(&mut model, compute_type)?;
         }
-        Ok((model, left))
+        Ok((model, unfused))
     }
 }
 
 fn port(info: &pb::ValueInfoProto) -> Port {
-    let (mut element, mut shape) = (Element::Other, Vec::new());
+    let (mut element, mut shape) = (ElementType::Other, Vec::new());
     let value = info.r#type.as_ref().and_then(|kind| kind.value.as_ref());
     if let Some(pb::type_proto::Value::TensorType(tensor)) = value {
         use pb::tensor_proto::DataType;
         element = match DataType::try_from(tensor.elem_type) {
-            Ok(DataType::Float) => Element::F32,
-            Ok(DataType::Int32) => Element::I32,
-            Ok(DataType::Int64) => Element::I64,
-            _ => Element::Other,
+            Ok(DataType::Float) => ElementType::F32,
+            Ok(DataType::Int32) => ElementType::I32,
+            Ok(DataType::Int64) => ElementType::I64,
+            _ => ElementType::Other,
         };
         let dims = tensor.shape.iter().flat_map(|shape| &shape.dim);
         shape.extend(dims.map(|dim| match dim.value {

@@ -1,3 +1,5 @@
+//! The graph of an ONNX model: sorted nodes and constants.
+
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
@@ -5,35 +7,32 @@ use std::{
 
 use tract_onnx::tract_core::internal::*;
 
-use super::{Input, OnnxNode, stored, translate};
+use super::{input::Input, node::OnnxNode, tensors};
 
-/// Nodes, each after those that it depends on, and the constants that they take.
+/// Nodes, each after those that it depends on, and the constants that they use.
 #[derive(Debug, Default)]
 pub(super) struct Graph {
     pub(super) nodes: Vec<OnnxNode>,
     pub(super) constants: HashMap<String, Arc<Tensor>>,
-    /// Constants that are so by another name, too.
-    pub(super) renamed: HashSet<String>,
+    /// Constants that are another name of another constant.
+    pub(super) aliases: HashSet<String>,
 }
 
 impl Graph {
-    /// Sorts the nodes; those that only state or rename a constant become constants.
+    /// Sorts the nodes. `Constant` nodes and aliases of constants become constants.
+    ///
+    /// # Errors
+    /// If two nodes compute the same tensor, if a node depends on itself, or if a constant is
+    /// damaged.
     pub(super) fn new(
         nodes: Vec<OnnxNode>,
         mut constants: HashMap<String, Arc<Tensor>>,
     ) -> TractResult<Self> {
         let mut kept = Vec::with_capacity(nodes.len());
-        let mut renamed = HashSet::new();
+        let mut aliases = HashSet::new();
         for node in sorted(nodes)? {
             let constant = match node.op() {
-                "Constant" => {
-                    let constant = translate::constant(&node)?;
-                    let value = constant
-                        .as_ref()
-                        .map_or(Ok(()), |constant| stored::check(node.output(), constant));
-                    value?;
-                    constant.map(Arc::new)
-                }
+                "Constant" => tensors::constant(&node)?.map(Arc::new),
                 "Identity" => node.input(0).and_then(|input| constants.get(input)).cloned(),
                 _ => None,
             };
@@ -41,22 +40,25 @@ impl Graph {
                 Some(constant) => {
                     constants.insert(node.output().to_owned(), constant);
                     if node.op() == "Identity" {
-                        renamed.insert(node.output().to_owned());
+                        aliases.insert(node.output().to_owned());
                     }
                 }
                 None => kept.push(node),
             }
         }
-        Ok(Self { nodes: kept, constants, renamed })
+        Ok(Self { nodes: kept, constants, aliases })
     }
 
-    /// What is needed to compute `outputs` from `inputs`.
+    /// Returns the part of the graph that computes `outputs` from `inputs`.
+    ///
+    /// # Errors
+    /// If an input is given twice, or if an output does not exist or depends on other inputs.
     pub(super) fn cut(&self, inputs: &[Input<'_>], outputs: &[&str]) -> TractResult<Self> {
         let given: HashSet<_> = inputs.iter().map(|input| input.name).collect();
         ensure!(given.len() == inputs.len(), "an input is given twice");
         let producers = self.producers();
         for output in outputs {
-            ensure!(producers.contains_key(output), "no operator makes `{output}`");
+            ensure!(producers.contains_key(output), "no operator computes `{output}`");
         }
         let mut needed = vec![false; self.nodes.len()];
         let mut constants = HashMap::new();
@@ -66,7 +68,7 @@ impl Graph {
                 continue;
             }
             let node = &self.nodes[index];
-            for tensor in node.needs().filter(|tensor| !given.contains(tensor)) {
+            for tensor in node.dependencies().filter(|tensor| !given.contains(tensor)) {
                 if let Some(constant) = self.constants.get(tensor) {
                     constants.insert(tensor.to_owned(), constant.clone());
                 } else if let Some(&producer) = producers.get(tensor) {
@@ -78,16 +80,16 @@ impl Graph {
         }
         let nodes = self.nodes.iter().zip(needed).filter(|(_, needed)| *needed);
         let nodes = nodes.map(|(node, _)| node.clone()).collect();
-        Ok(Self { nodes, constants, renamed: self.renamed.clone() })
+        Ok(Self { nodes, constants, aliases: self.aliases.clone() })
     }
 
-    /// Drops what `outputs` do not depend on.
+    /// Removes nodes and constants that `outputs` do not depend on.
     pub(super) fn prune(&mut self, outputs: &[&str]) {
         let mut needed: HashSet<String> = outputs.iter().map(|&output| output.to_owned()).collect();
         let mut kept = Vec::with_capacity(self.nodes.len());
         while let Some(node) = self.nodes.pop() {
             if node.outputs().iter().any(|output| needed.contains(output)) {
-                needed.extend(node.needs().map(str::to_owned));
+                needed.extend(node.dependencies().map(str::to_owned));
                 kept.push(node);
             }
         }
@@ -96,7 +98,7 @@ impl Graph {
         self.constants.retain(|name, _| needed.contains(name));
     }
 
-    /// The node that makes each tensor, by its index.
+    /// Returns the index of the node that computes each tensor.
     pub(super) fn producers(&self) -> HashMap<&str, usize> {
         let mut producers = HashMap::with_capacity(self.nodes.len());
         for (index, node) in self.nodes.iter().enumerate() {
@@ -106,11 +108,12 @@ impl Graph {
         producers
     }
 
-    /// The nodes that take each tensor, by their index; a node that takes it twice is there twice.
+    /// Returns the indices of the nodes that use each tensor; a node that uses it twice is listed
+    /// twice.
     pub(super) fn consumers(&self) -> HashMap<&str, Vec<usize>> {
         let mut consumers = HashMap::<_, Vec<_>>::new();
         for (index, node) in self.nodes.iter().enumerate() {
-            for needed in node.needs() {
+            for needed in node.dependencies() {
                 consumers.entry(needed).or_default().push(index);
             }
         }
@@ -118,12 +121,12 @@ impl Graph {
     }
 }
 
-/// Each node after those that it depends on; otherwise in the order given.
+/// Sorts each node after those that it depends on, otherwise in the given order.
 fn sorted(nodes: Vec<OnnxNode>) -> TractResult<Vec<OnnxNode>> {
     #[derive(Clone, Copy, PartialEq)]
     enum State {
         New,
-        /// What it depends on comes first.
+        /// Its dependencies come first.
         Open,
         Done,
     }
@@ -133,7 +136,7 @@ fn sorted(nodes: Vec<OnnxNode>) -> TractResult<Vec<OnnxNode>> {
         for (index, node) in nodes.iter().enumerate() {
             for output in node.outputs().iter().filter(|output| !output.is_empty()) {
                 let twice = producers.insert(output.as_str(), index).is_some();
-                ensure!(!twice, "two operators make `{output}`");
+                ensure!(!twice, "two operators compute `{output}`");
             }
         }
         let mut states = vec![State::New; nodes.len()];
@@ -143,7 +146,9 @@ fn sorted(nodes: Vec<OnnxNode>) -> TractResult<Vec<OnnxNode>> {
             while let Some(&index) = stack.last() {
                 if states[index] == State::New {
                     states[index] = State::Open;
-                    for &producer in nodes[index].needs().filter_map(|name| producers.get(name)) {
+                    for &producer in
+                        nodes[index].dependencies().filter_map(|name| producers.get(name))
+                    {
                         let cycle = states[producer] == State::Open;
                         ensure!(!cycle, "`{}` depends on itself", nodes[index].name());
                         if states[producer] == State::New {

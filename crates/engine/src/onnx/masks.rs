@@ -1,37 +1,36 @@
-//! Padding masks of a batch of one are all true: they are folded away.
+//! Folds padding masks away: in a batch of one they are all true.
 //!
-//! FunASR makes them by `Less(Range(0, max(lengths)), lengths)`, in floats, which leaves their
-//! shape to the data. Where the lengths are known to span their axis, that is a constant, and so is
-//! what follows from it (`(1 - mask) * -10000`). Padding masks never change the shape of what they
-//! mask: `x * 1`, `x + 0` and `Where(false, y, x)` are `x`, whatever its shape. Where a mask's own
-//! shape matters it stays, with a shape that is known.
+//! FunASR computes masks in floats as `Less(Range(0, max(lengths)), lengths)`, so that their shape
+//! depends on data. If the lengths are known to cover their axis, the mask is constant, and so is
+//! what is computed from it (`(1 - mask) * -10000`). A padding mask never changes the shape of the
+//! data that it masks: `x * 1`, `x + 0` and `Where(false, y, x)` are `x`, whatever its shape. Where
+//! the shape of the mask itself matters, a mask of known shape remains.
 
 use std::{cell::RefCell, collections::HashMap};
 
 use tract_onnx::tract_core::internal::*;
 
-use super::{OnnxNode, graph::Graph};
+use super::{graph::Graph, names::ALL_TRUE, node::OnnxNode, tensors};
 
-/// The operator that makes a mask of a given shape.
-pub(super) const ALL_TRUE: &str = "scriptorium.AllTrue";
+/// Maximum number of operators between a number and the inputs that it is computed from. Exports
+/// have a dozen; the limit keeps hostile files from overflowing the stack.
+const MAX_DEPTH: usize = 64;
+/// Two numbers below this multiply without overflow.
+const MAX_CONSTANT: f64 = 1e9;
+/// The same limit for expressions of axes, which may grow with the length of the axis.
+const MAX_COEFFICIENTS: f64 = 1024.0;
 
-/// How many operators may lie between a number and what it is computed from. Exports have a dozen;
-/// recursion is not to overflow the stack, whatever the file.
-const DEEPEST: usize = 64;
-/// Two numbers below it multiply without overflow.
-const LARGEST: f64 = 1e9;
-/// The same for what depends on an axis, whose expression may grow with it.
-const LARGEST_OF_AXES: f64 = 1024.0;
-
-/// What is known before the graph runs.
-pub(super) struct Known<'a> {
-    /// Tensors of lengths, and how long all of their axis is.
+/// Shapes and lengths that are known before the graph runs, in symbols.
+pub(super) struct KnownShapes<'a> {
+    /// Tensors of lengths, with the full length of their axis.
     pub(super) lengths: HashMap<&'a str, TDim>,
-    /// Of tensors that are given.
-    pub(super) shapes: HashMap<&'a str, TVec<TDim>>,
+    /// Shapes of the inputs.
+    pub(super) inputs: HashMap<&'a str, TVec<TDim>>,
 }
 
-pub(super) fn fold(graph: &mut Graph, known: &Known<'_>, outputs: &[&str]) {
+/// Replaces padding masks that are all true by constants, and removes the operators that apply
+/// them.
+pub(super) fn fold(graph: &mut Graph, known: &KnownShapes<'_>, outputs: &[&str]) {
     let mut full = full_masks(graph, known).into_iter().peekable();
     let mut folding = Folding::default();
     let nodes = std::mem::take(&mut graph.nodes);
@@ -46,7 +45,7 @@ pub(super) fn fold(graph: &mut Graph, known: &Known<'_>, outputs: &[&str]) {
             continue;
         }
         for input in &mut node.proto.input {
-            if let Some(same) = folding.same.get(input) {
+            if let Some(same) = folding.aliases.get(input) {
                 input.clone_from(same);
             }
         }
@@ -57,7 +56,7 @@ pub(super) fn fold(graph: &mut Graph, known: &Known<'_>, outputs: &[&str]) {
             if outputs.contains(&name.as_str()) {
                 node = OnnxNode::with("Identity", &[&data], &name);
             } else {
-                folding.same.insert(name, data);
+                folding.aliases.insert(name, data);
                 continue;
             }
         }
@@ -67,16 +66,16 @@ pub(super) fn fold(graph: &mut Graph, known: &Known<'_>, outputs: &[&str]) {
 
 #[derive(Default)]
 struct Folding {
-    /// Masks, and the number that fills them.
+    /// Masks, with the number that fills them.
     fills: HashMap<String, f64>,
-    /// Tensors that are another, unmasked.
-    same: HashMap<String, String>,
+    /// Masked tensors, with the tensor that they are equal to.
+    aliases: HashMap<String, String>,
 }
 
 type Constants = HashMap<String, Arc<Tensor>>;
 
 impl Folding {
-    /// What fills the output of `node`, if it turns masks into another.
+    /// Returns the number that fills the output of `node`, if `node` computes a mask from masks.
     fn filled(&self, node: &OnnxNode, constants: &Constants) -> Option<f64> {
         let fill = |index: usize| {
             let name = node.input(index)?;
@@ -102,7 +101,7 @@ impl Folding {
         })
     }
 
-    /// The data that comes out of `node` as it went in.
+    /// Returns the input that the output of `node` is equal to, if `node` applies a mask.
     fn unmasked<'a>(&self, node: &'a OnnxNode, constants: &Constants) -> Option<&'a str> {
         let (first, second) = (node.input(0)?, node.input(1)?);
         let fill = |name: &str| self.fills.get(name).copied();
@@ -113,36 +112,37 @@ impl Folding {
             ("Where", Some(_), None) => second,
             _ => return None,
         };
-        // A constant may well have another shape than what comes out.
+        // The output may have another shape than a constant.
         (!constants.contains_key(data) && fill(data).is_none()).then_some(data)
     }
 }
 
-/// The masks that are all true, by the index of their node, and their lengths.
-fn full_masks(graph: &Graph, known: &Known<'_>) -> Vec<(usize, TDim)> {
-    let found = RefCell::default();
-    let values = Values { graph, producers: graph.producers(), known, found };
+/// Returns the indices of the nodes that compute masks that are all true, and their lengths.
+fn full_masks(graph: &Graph, known: &KnownShapes<'_>) -> Vec<(usize, TDim)> {
+    let numbers =
+        Numbers { graph, producers: graph.producers(), known, computed: RefCell::default() };
     let nodes = graph.nodes.iter().enumerate();
-    nodes.filter_map(|(index, node)| Some((index, values.full_mask(node)?))).collect()
+    nodes.filter_map(|(index, node)| Some((index, numbers.full_mask(node)?))).collect()
 }
 
-struct Values<'a> {
+/// Numbers that fill tensors, as expressions of the symbols of axes.
+struct Numbers<'a> {
     graph: &'a Graph,
     producers: HashMap<&'a str, usize>,
-    known: &'a Known<'a>,
-    /// By tensor, if it is known.
-    found: RefCell<HashMap<String, Option<Number>>>,
+    known: &'a KnownShapes<'a>,
+    /// Results by tensor: `None` if no known number fills it.
+    computed: RefCell<HashMap<String, Option<Number>>>,
 }
 
 #[derive(Clone)]
 struct Number {
     value: TDim,
-    /// Bounds the sum of its coefficients.
+    /// Upper bound of the sum of its coefficients.
     size: f64,
 }
 
-impl<'a> Values<'a> {
-    /// The length of the mask `[1, length]` that `node` makes, if it is all true:
+impl<'a> Numbers<'a> {
+    /// Returns the length of the mask `[1, length]` that `node` computes, if it is all true:
     /// `Less([0, 1, ..], [[length]])`.
     fn full_mask(&self, node: &OnnxNode) -> Option<TDim> {
         if node.op() != "Less" {
@@ -157,12 +157,12 @@ impl<'a> Values<'a> {
         let from_zero = positions.op() == "Range"
             && self.value(start)? == 0.to_dim()
             && self.value(step)? == 1.to_dim();
-        // A limit that is not known is the length of the axis, which the lengths span.
-        let spans = self.value(limit).is_none_or(|limit| limit == length);
-        (from_zero && spans).then_some(length)
+        // An unknown limit is the length of the axis, which the lengths cover.
+        let covers = self.value(limit).is_none_or(|limit| limit == length);
+        (from_zero && covers).then_some(length)
     }
 
-    /// The value of lengths that became a column, `[1, 1]`.
+    /// Returns the value of lengths that were unsqueezed to a column, `[1, 1]`.
     fn column(&self, tensor: &str) -> Option<TDim> {
         let mut node = self.producer(tensor)?;
         while matches!(node.op(), "Cast" | "Identity") {
@@ -177,32 +177,33 @@ impl<'a> Values<'a> {
         self.value(node.input(0)?).filter(|_| is_column)
     }
 
-    /// The number that fills `tensor`, if it is known.
+    /// Returns the number that fills `tensor`, if it is known.
     fn value(&self, tensor: &str) -> Option<TDim> {
-        self.number(tensor, DEEPEST).map(|number| number.value)
+        self.number(tensor, MAX_DEPTH).map(|number| number.value)
     }
 
-    /// Each tensor is looked at once: with two inputs to each operator, ways to it are many.
+    /// Computes each tensor once: with two inputs per operator, the number of paths to a tensor is
+    /// exponential.
     fn number(&self, tensor: &str, depth: usize) -> Option<Number> {
-        if let Some(found) = self.found.borrow().get(tensor) {
+        if let Some(found) = self.computed.borrow().get(tensor) {
             return found.clone();
         }
         let number = depth.checked_sub(1).and_then(|depth| self.compute(tensor, depth));
         let number = number.filter(|number| {
             let is_known = number.value.as_i64().is_some();
-            number.size < if is_known { LARGEST } else { LARGEST_OF_AXES }
+            number.size < if is_known { MAX_CONSTANT } else { MAX_COEFFICIENTS }
         });
-        self.found.borrow_mut().insert(tensor.to_owned(), number.clone());
+        self.computed.borrow_mut().insert(tensor.to_owned(), number.clone());
         number
     }
 
-    /// `depth`: how much further it may go.
+    /// Computes the number from the operators before `tensor`, at most `depth` of them in a row.
     fn compute(&self, tensor: &str, depth: usize) -> Option<Number> {
         if let Some(length) = self.known.lengths.get(tensor) {
             return Some(Number::new(length.clone()));
         }
         if let Some(constant) = self.graph.constants.get(tensor) {
-            return whole(constant).map(Number::new);
+            return uniform_integer(constant).map(Number::new);
         }
         let node = self.producer(tensor)?;
         let input = |index| self.number(node.input(index)?, depth);
@@ -225,12 +226,12 @@ impl<'a> Values<'a> {
                 }
             }
             "ConstantOfShape" => Some(Number::new(match node.tensor("value") {
-                Some(proto) => whole(&super::translate::tensor(proto).ok()?)?,
+                Some(proto) => uniform_integer(&tensors::tensor(proto).ok()?)?,
                 None => 0.to_dim(),
             })),
             "Gather" => {
                 let shape = self.producer(node.input(0)?).filter(|node| node.op() == "Shape")?;
-                let dims = self.known.shapes.get(shape.input(0)?)?;
+                let dims = self.known.inputs.get(shape.input(0)?)?;
                 let axis = input(1)?.value.to_i64().ok()?;
                 let axis = if axis < 0 { axis + dims.len() as i64 } else { axis };
                 dims.get(usize::try_from(axis).ok()?).cloned().map(Number::new)
@@ -245,25 +246,25 @@ impl<'a> Values<'a> {
 }
 
 impl Number {
-    /// A constant, or a symbol.
+    /// Makes a number of a constant or a symbol.
     fn new(value: TDim) -> Self {
         let size = value.as_i64().map_or(1.0, |value| value.abs() as f64);
         Self { value, size }
     }
 }
 
-/// The whole number that fills a constant.
-fn whole(constant: &Tensor) -> Option<TDim> {
+/// Returns the integer that fills a constant.
+fn uniform_integer(constant: &Tensor) -> Option<TDim> {
     let value = constant.as_uniform()?.cast_to_scalar::<f64>().ok()?;
-    (value.fract() == 0.0 && value.abs() < LARGEST).then(|| (value as i64).to_dim())
+    (value.fract() == 0.0 && value.abs() < MAX_CONSTANT).then(|| (value as i64).to_dim())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A mask of `lengths`, worked out by way of `count` operators that take `inputs` times the one
-    /// before. Whether it was found all true.
+    /// Returns whether a mask of `lengths` is folded, after `count` operators in a row that each
+    /// use the output of the previous one `inputs` times.
     fn is_folded(op: &str, count: usize, inputs: usize) -> bool {
         let names: Vec<String> = (0..=count).map(|index| format!("t{index}")).collect();
         let mut nodes = vec![OnnxNode::with("Cast", &["lengths"], &names[0])];
@@ -280,16 +281,17 @@ mod tests {
         let mut graph = Graph::new(nodes, constants).expect("a graph");
         let scope = SymbolScope::default();
         let length = scope.sym("n").to_dim();
-        let known = Known { lengths: HashMap::from([("lengths", length)]), shapes: HashMap::new() };
+        let known =
+            KnownShapes { lengths: HashMap::from([("lengths", length)]), inputs: HashMap::new() };
         fold(&mut graph, &known, &["mask"]);
         graph.nodes.iter().any(|node| node.op() == ALL_TRUE)
     }
 
-    /// Nobody exports such graphs, but a file may hold them.
+    /// No exporter writes such graphs, but a hostile file may hold them.
     #[test]
-    fn numbers_are_worked_out_in_bounded_time_and_depth() {
+    fn numbers_are_computed_in_bounded_time_and_depth() {
         assert!(is_folded("Cast", 10, 1) && is_folded("Add", 5, 2));
-        assert!(!is_folded("Add", 60, 2), "too large a number, by 2^60 ways");
+        assert!(!is_folded("Add", 60, 2), "a too large number, over 2^60 paths");
         assert!(!is_folded("Cast", 100_000, 1), "too deep");
     }
 }

@@ -1,10 +1,12 @@
+//! Nodes of an ONNX graph.
+
 use tract_onnx::pb;
 
-/// An operator of an ONNX graph.
+/// A node of an ONNX graph: an operator with its attributes, and names of tensors.
 #[derive(Debug, Clone)]
 pub struct OnnxNode {
     pub(super) proto: pb::NodeProto,
-    /// What its subgraphs take from around them.
+    /// Tensors of the graph that its subgraphs use.
     pub(super) captures: Vec<String>,
 }
 
@@ -12,12 +14,12 @@ impl OnnxNode {
     pub(super) fn new(proto: pb::NodeProto) -> Self {
         let mut captures = Vec::new();
         for graph in subgraphs(&proto) {
-            captured(graph, &mut captures);
+            add_captures(graph, &mut captures);
         }
         Self { proto, captures }
     }
 
-    /// A node of one output, named after it.
+    /// Makes a node of one output, which also is the name of the node.
     pub(super) fn with(op: &str, inputs: &[&str], output: &str) -> Self {
         let proto = pb::NodeProto {
             op_type: op.to_owned(),
@@ -29,58 +31,60 @@ impl OnnxNode {
         Self { proto, captures: Vec::new() }
     }
 
-    /// The kind of operator, e.g. `MatMul`.
+    /// Returns the kind of operator, e.g. `MatMul`.
     pub fn op(&self) -> &str {
         &self.proto.op_type
     }
 
-    /// As the exporter named it: `/decoder/output_layer/MatMul`, or `MatMul_123` in old files.
+    /// Returns the name that the exporter gave: `/decoder/output_layer/MatMul`, or `MatMul_123` in
+    /// old files.
     pub fn name(&self) -> &str {
         &self.proto.name
     }
 
-    /// Names of tensors; empty where an optional input is left out.
+    /// Returns the names of the inputs, empty for an omitted optional input.
     pub fn inputs(&self) -> &[String] {
         &self.proto.input
     }
 
-    /// The tensor at `index`, if it is not left out.
+    /// Returns the name of the input at `index`, if it is not omitted.
     pub fn input(&self, index: usize) -> Option<&str> {
         self.proto.input.get(index).map(String::as_str).filter(|name| !name.is_empty())
     }
 
-    /// Names of tensors; empty where an optional output is left out.
+    /// Returns the names of the outputs, empty for an omitted optional output.
     pub fn outputs(&self) -> &[String] {
         &self.proto.output
     }
 
-    /// The first output.
+    /// Returns the name of the first output.
     pub fn output(&self) -> &str {
         self.proto.output.first().map_or("", String::as_str)
     }
 
-    /// An attribute that is a whole number.
+    /// Returns an integer attribute.
     pub fn int(&self, attribute: &str) -> Option<i64> {
         self.attribute(attribute, Type::Int).map(|attribute| attribute.i)
     }
 
-    /// An attribute that is a list of whole numbers.
+    /// Returns an attribute that is a list of integers.
     pub fn ints(&self, attribute: &str) -> Option<&[i64]> {
         self.attribute(attribute, Type::Ints).map(|attribute| &*attribute.ints)
     }
 
+    /// Returns an attribute that is a floating-point number.
     pub fn float(&self, attribute: &str) -> Option<f32> {
         self.attribute(attribute, Type::Float).map(|attribute| attribute.f)
     }
 
-    /// An attribute that is text in UTF-8.
+    /// Returns an attribute that is text in UTF-8.
     pub fn text(&self, attribute: &str) -> Option<&str> {
         let attribute = self.attribute(attribute, Type::String)?;
         std::str::from_utf8(&attribute.s).ok()
     }
 
-    /// All that it depends on: inputs, and what its subgraphs take from around them.
-    pub(super) fn needs(&self) -> impl Iterator<Item = &str> {
+    /// Returns the tensors that the node depends on: its inputs and those that its subgraphs use.
+    pub(super) fn dependencies(&self) -> impl Iterator<Item = &str> {
         let inputs = self.proto.input.iter().filter(|name| !name.is_empty());
         inputs.chain(&self.captures).map(String::as_str)
     }
@@ -104,8 +108,8 @@ impl OnnxNode {
     }
 
     fn attribute(&self, name: &str, kind: Type) -> Option<&pb::AttributeProto> {
-        let is = |found: &&pb::AttributeProto| found.name == name && found.r#type == kind as i32;
-        self.proto.attribute.iter().find(is)
+        let mut attributes = self.proto.attribute.iter();
+        attributes.find(|found| found.name == name && found.r#type == kind as i32)
     }
 }
 
@@ -115,16 +119,16 @@ fn subgraphs(node: &pb::NodeProto) -> impl Iterator<Item = &pb::GraphProto> {
     node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs))
 }
 
-/// Adds the tensors that `graph` uses and does not make.
-fn captured(graph: &pb::GraphProto, captures: &mut Vec<String>) {
+/// Adds the tensors that `graph` uses but does not compute.
+fn add_captures(graph: &pb::GraphProto, captures: &mut Vec<String>) {
     let inputs = graph.input.iter().map(|input| &input.name);
     let initializers = graph.initializer.iter().map(|tensor| &tensor.name);
-    let made = graph.node.iter().flat_map(|node| &node.output);
-    let inside: std::collections::HashSet<_> = inputs.chain(initializers).chain(made).collect();
+    let computed = graph.node.iter().flat_map(|node| &node.output);
+    let inside: std::collections::HashSet<_> = inputs.chain(initializers).chain(computed).collect();
     let mut used: Vec<String> = graph.output.iter().map(|output| output.name.clone()).collect();
     for node in &graph.node {
         used.extend(node.input.iter().cloned());
-        subgraphs(node).for_each(|graph| captured(graph, &mut used));
+        subgraphs(node).for_each(|graph| add_captures(graph, &mut used));
     }
     for name in used {
         if !name.is_empty() && !inside.contains(&name) && !captures.contains(&name) {

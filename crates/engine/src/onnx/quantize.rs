@@ -1,9 +1,10 @@
-//! Products of floats as FunASR's exporter quantizes them (`funasr/utils/export_utils.py`):
-//! `quantize_dynamic` of ONNX Runtime on MatMul, with unsigned weights per channel, in which all but
-//! some nodes, told by their names, become `DynamicQuantizeLinear`, `MatMulInteger`, `Cast` and `Mul`.
-//! The rules that know such nodes then do the rest.
+//! Quantization of f32 linear layers as FunASR's exporter does it (`funasr/utils/export_utils.py`):
+//! `quantize_dynamic` of ONNX Runtime on MatMul, with unsigned weights per channel. All MatMuls,
+//! except some that are chosen by name, become `DynamicQuantizeLinear`, `MatMulInteger`, `Cast` and
+//! `Mul`, which the fusion rules then match as in a file that the exporter quantized.
 
 use std::{
+    any::Any,
     collections::HashMap,
     sync::{Arc, OnceLock},
 };
@@ -12,21 +13,22 @@ use kernels::dynamic::{self, QuantizationParameters};
 use tract_onnx::{pb, tract_core::internal::*};
 
 use super::{
-    OnnxNode,
     graph::Graph,
-    stored::{Late, late, with_floats},
+    lazy::{Loader, lazy_tensor, with_floats},
+    node::OnnxNode,
 };
 
-/// What the names of nodes contain that stay as they are.
+/// Nodes stay in f32 if their name contains one of these.
 const EXCLUDED: [&str; 3] = ["output", "bias_encoder", "bias_decoder"];
 
-/// Weights `[inputs, outputs]` that are quantized when they are read.
-#[derive(Debug, Clone)]
-pub(super) struct Quantized {
+/// One of the three tensors that weights `[inputs, outputs]` are quantized to, when it is loaded.
+#[derive(Debug)]
+struct QuantizedWeights {
     weights: Arc<Tensor>,
     part: Part,
-    /// Kept, because they are small and found together with the values.
-    columns: Arc<OnceLock<QuantizationParameters>>,
+    /// Zero points and scales, shared by the three tensors. They are computed together with the
+    /// values, and kept because they are small.
+    parameters: Arc<OnceLock<QuantizationParameters>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,10 +38,10 @@ enum Part {
     Scales,
 }
 
-impl Quantized {
-    /// Values, zero points, scales.
+impl QuantizedWeights {
+    /// Makes the lazy tensors of values, zero points and scales.
     fn tensors(weights: &Arc<Tensor>) -> [Tensor; 3] {
-        let columns = Arc::new(OnceLock::new());
+        let parameters = Arc::new(OnceLock::new());
         let outputs = &weights.shape()[1..];
         [
             (Part::Values, u8::datum_type(), weights.shape()),
@@ -47,44 +49,55 @@ impl Quantized {
             (Part::Scales, f32::datum_type(), outputs),
         ]
         .map(|(part, kind, shape)| {
-            late(kind, shape, Self { weights: weights.clone(), part, columns: columns.clone() })
+            let (weights, parameters) = (weights.clone(), parameters.clone());
+            lazy_tensor(kind, shape, Self { weights, part, parameters })
         })
     }
 
-    /// Quantizes to `values`, and remembers what goes with the columns.
-    pub(super) fn fill(&self, values: &mut [u8]) -> TractResult<()> {
+    /// Quantizes the weights to `values`, and keeps the parameters.
+    fn quantize_into(&self, values: &mut [u8]) -> TractResult<()> {
         ensure!(values.len() == self.weights.len(), "{} values", values.len());
         let outputs = self.weights.shape()[1];
         let parameters = with_floats(&self.weights, |weights| {
             Ok(dynamic::quantize_columns(weights, outputs, values))
         })?;
-        // Somebody else's are the same.
-        self.columns.set(parameters).ok();
+        // If another thread was faster, its parameters are equal.
+        self.parameters.set(parameters).ok();
         Ok(())
     }
 
-    fn columns(&self) -> TractResult<&QuantizationParameters> {
-        if self.columns.get().is_none() {
-            self.fill(&mut vec![0; self.weights.len()])?;
+    fn parameters(&self) -> TractResult<&QuantizationParameters> {
+        if self.parameters.get().is_none() {
+            self.quantize_into(&mut vec![0; self.weights.len()])?;
         }
-        self.columns.get().context("columns of weights")
+        self.parameters.get().context("the weights have no quantization parameters")
     }
 }
 
-impl Late for Quantized {
-    fn make(&self) -> TractResult<Tensor> {
+impl Loader for QuantizedWeights {
+    fn load(&self) -> TractResult<Tensor> {
         match self.part {
             Part::Values => {
                 let mut values = Tensor::zero::<u8>(self.weights.shape())?;
-                self.fill(values.as_bytes_mut())?;
+                self.quantize_into(values.as_bytes_mut())?;
                 Ok(values)
             }
-            Part::ZeroPoints => Ok(tensor1(&self.columns()?.zero_points)),
-            Part::Scales => Ok(tensor1(&self.columns()?.scales)),
+            Part::ZeroPoints => Ok(tensor1(&self.parameters()?.zero_points)),
+            Part::Scales => Ok(tensor1(&self.parameters()?.scales)),
         }
     }
 
-    fn bytes(&self) -> usize {
+    fn load_into(&self, to: &mut [u8]) -> TractResult<()> {
+        if self.part == Part::Values {
+            return self.quantize_into(to);
+        }
+        let tensor = self.load()?;
+        ensure!(to.len() == tensor.as_bytes().len(), "{} bytes", to.len());
+        to.copy_from_slice(tensor.as_bytes());
+        Ok(())
+    }
+
+    fn byte_len(&self) -> usize {
         match self.part {
             Part::Values => self.weights.len(),
             Part::ZeroPoints => self.weights.shape()[1],
@@ -92,16 +105,18 @@ impl Late for Quantized {
         }
     }
 
-    fn is(&self, other: &Self) -> bool {
-        self.part == other.part && Arc::ptr_eq(&self.weights, &other.weights)
+    fn is_same(&self, other: &dyn Any) -> bool {
+        other.downcast_ref::<Self>().is_some_and(|other| {
+            self.part == other.part && Arc::ptr_eq(&self.weights, &other.weights)
+        })
     }
 }
 
-/// Quantizes what FunASR's exporter would.
+/// Quantizes the linear layers that FunASR's exporter would quantize.
 pub(super) fn quantize(graph: &mut Graph) {
     let mut quantized = HashMap::<String, [String; 3]>::new();
     for node in std::mem::take(&mut graph.nodes) {
-        let Some((x, weights)) = fits(&node, graph) else {
+        let Some((x, weights)) = quantizable(&node, graph) else {
             graph.nodes.push(node);
             continue;
         };
@@ -114,7 +129,7 @@ pub(super) fn quantize(graph: &mut Graph) {
             graph.nodes.push(node);
             names
         });
-        let constants = Quantized::tensors(&graph.constants[&weights]);
+        let constants = QuantizedWeights::tensors(&graph.constants[&weights]);
         let names = ["quantized", "zero_point", "scale"].map(|part| format!("{weights}_{part}"));
         for (name, tensor) in names.iter().zip(constants) {
             graph.constants.entry(name.clone()).or_insert_with(|| Arc::new(tensor));
@@ -133,8 +148,8 @@ pub(super) fn quantize(graph: &mut Graph) {
     }
 }
 
-/// Values and weights of a product that is quantized.
-fn fits<'a>(node: &'a OnnxNode, graph: &Graph) -> Option<(&'a str, &'a str)> {
+/// Returns input and weights of `node`, if it is a linear layer that is quantized.
+fn quantizable<'a>(node: &'a OnnxNode, graph: &Graph) -> Option<(&'a str, &'a str)> {
     let (x, weights) = (node.input(0)?, node.input(1)?);
     let constant = graph.constants.get(weights)?;
     let &[inputs, outputs] = constant.shape() else { return None };
@@ -143,8 +158,8 @@ fn fits<'a>(node: &'a OnnxNode, graph: &Graph) -> Option<(&'a str, &'a str)> {
         && constant.datum_type() == f32::datum_type()
         && outputs > 0
         && (1..=dynamic::MAX_INPUTS).contains(&inputs)
-        // What only renames weights, ONNX Runtime does not see through.
-        && !graph.renamed.contains(weights)
+        // ONNX Runtime does not recognize aliases of weights.
+        && !graph.aliases.contains(weights)
         && !graph.constants.contains_key(x);
     fits.then_some((x, weights))
 }

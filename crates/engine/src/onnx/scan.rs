@@ -1,9 +1,9 @@
 //! Reads a model without its weights.
 //!
-//! An ONNX file is one protobuf message of hundreds of megabytes, nearly all of it weights. The outer
-//! levels are walked here: everything is copied except the `raw_data` of the graph's initializers, of
-//! which only the place is noted. The copy is a model again, which prost decodes. Lengths are checked
-//! against the enclosing message before anything is read or allocated.
+//! An ONNX file is one protobuf message of hundreds of megabytes, nearly all of it weights. This module
+//! copies its fields, except the `raw_data` of the graph's initializers, of which it returns the
+//! ranges. The copy is a model again, which prost decodes. Lengths are checked against the enclosing
+//! message before anything is read or allocated.
 
 use std::{
     io::{self, BufReader, Read, Seek},
@@ -13,19 +13,19 @@ use std::{
 use protobuf::{Field, Reader, Span, Value, write_bytes};
 use tract_onnx::{pb, prelude::*, tract_core::internal::TractError};
 
-use super::{TRACT, source::Source};
+use super::{source::Source, tract::TRACT};
 
 /// Fields of `onnx.proto`: `ModelProto.graph`, `GraphProto.initializer`, `TensorProto.raw_data`.
 const GRAPH: u32 = 7;
 const INITIALIZER: u32 = 5;
 const RAW_DATA: u32 = 9;
-/// Bytes that are read ahead: several small fields at once.
+/// Number of bytes that are read at once, enough for many small fields.
 const READ_AHEAD: usize = 1 << 16;
 
 /// A model without its weights.
 pub(super) struct Scanned {
     pub(super) model: pb::ModelProto,
-    /// Place of each initializer's values in the source; `None` where they are part of `model`.
+    /// Range in the source of each initializer's values, `None` if they are part of `model`.
     pub(super) raw: Vec<Option<Range<u64>>>,
 }
 
@@ -35,10 +35,11 @@ pub(super) enum ScanError {
     Io(#[from] io::Error),
     #[error(transparent)]
     Wire(#[from] protobuf::Error),
-    #[error("{0:#}")]
-    Protobuf(TractError),
+    #[error("the protobuf message is not a model")]
+    Protobuf(#[source] TractError),
 }
 
+/// Reads the model, and finds the values of its initializers.
 pub(super) fn scan(source: &Source) -> Result<Scanned, ScanError> {
     let (bytes, raw) = match source {
         Source::File { file, .. } => {
@@ -50,11 +51,13 @@ pub(super) fn scan(source: &Source) -> Result<Scanned, ScanError> {
     Ok(Scanned { model: model.map_err(ScanError::Protobuf)?, raw })
 }
 
-/// Place of an initializer's values in the source.
-type Place = Option<Range<u64>>;
+/// Range of an initializer's values in the source.
+type RawRange = Option<Range<u64>>;
 
-/// Returns the model without the `raw_data` of its initializers, and the place of each.
-fn strip<R: Read + Seek>(mut reader: Reader<R>) -> Result<(Vec<u8>, Vec<Place>), protobuf::Error> {
+/// Returns the model without the `raw_data` of its initializers, and the range of each.
+fn strip<R: Read + Seek>(
+    mut reader: Reader<R>,
+) -> Result<(Vec<u8>, Vec<RawRange>), protobuf::Error> {
     let (mut bytes, mut raw) = (Vec::new(), Vec::new());
     let mut model = reader.input();
     while let Some(field) = reader.next_field(&mut model)? {
@@ -68,14 +71,14 @@ fn strip<R: Read + Seek>(mut reader: Reader<R>) -> Result<(Vec<u8>, Vec<Place>),
                 reader.append(field.range, &mut stripped_graph)?;
                 continue;
             };
-            let (mut stripped_tensor, mut place) = (Vec::new(), None);
+            let (mut stripped_tensor, mut range) = (Vec::new(), None);
             while let Some(field) = reader.next_field(&mut tensor)? {
                 match content(&field, RAW_DATA) {
-                    Some(values) => place = Some(values.range()),
+                    Some(values) => range = Some(values.range()),
                     None => reader.append(field.range, &mut stripped_tensor)?,
                 }
             }
-            raw.push(place);
+            raw.push(range);
             write_bytes(&mut stripped_graph, INITIALIZER, &stripped_tensor);
         }
         write_bytes(&mut bytes, GRAPH, &stripped_graph);

@@ -1,8 +1,8 @@
-//! Where the bytes of a model are.
+//! The bytes of a model.
 
 use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
 
-/// Bytes that can be read at any place, by any thread.
+/// Bytes that any thread can read at any offset.
 pub(super) enum Source {
     File { file: File, length: u64 },
     Memory(Box<[u8]>),
@@ -22,7 +22,7 @@ impl Source {
         }
     }
 
-    /// Fills `to` with what begins at `offset`.
+    /// Fills `to` with the bytes from `offset` on.
     pub(super) fn read(&self, offset: u64, to: &mut [u8]) -> io::Result<()> {
         match self {
             Self::File { file, .. } => file.read_exact_at(to, offset),

@@ -1,13 +1,19 @@
+//! Convolution over time.
+
 use kernels::{Epilogue, PostOp, float::Weights};
 use tract_onnx::tract_core::{internal::*, ops::Cost};
 
-use super::{float_products, floats, operator, room::room};
-use crate::Error;
+use super::{
+    cost::f32_macs,
+    pool::pooled_tensor,
+    support::{floats, operator},
+};
+use crate::error::Error;
 
-/// Convolution over time, `[..., time, channels]`, with zero padding and a post-op.
+/// Convolution over time of `[..., time, channels]`, with zero padding and a post-op.
 ///
-/// With time as the first axis, the window of an output is one stretch of memory, and windows
-/// overlap: a matrix product whose rows start every `stride * channels` numbers.
+/// Since time is the outer axis, the window of an output is contiguous in memory. The convolution
+/// is a GEMM whose rows overlap: one starts every `stride * channels` values.
 #[derive(Clone)]
 pub(crate) struct Convolution {
     weights: Arc<Weights>,
@@ -19,7 +25,10 @@ pub(crate) struct Convolution {
 }
 
 impl Convolution {
-    /// `weights`: `[outputs, channels, kernel]`; `kernel` is odd.
+    /// Packs `weights`, `[outputs, channels, kernel]`. `kernel` is odd.
+    ///
+    /// # Errors
+    /// [`Error::Graph`] if the sizes do not fit.
     pub(crate) fn new(
         weights: &[f32],
         bias: Vec<f32>,
@@ -36,12 +45,12 @@ impl Convolution {
             || outputs * channels * kernel != weights.len()
         {
             let message = format!(
-                "{} weights for {outputs} outputs, kernel {kernel}, stride {stride}",
+                "{} weights do not fit {outputs} outputs, kernel {kernel}, stride {stride}",
                 weights.len()
             );
-            return Err(Error::Graph(message));
+            return Err(Error::graph(message));
         }
-        // To [outputs, kernel, channels], as the inputs lie.
+        // [outputs, kernel, channels], the order of the inputs.
         let mut by_time = vec![0.0; weights.len()];
         for (row, by_time) in weights.chunks_exact(window).zip(by_time.chunks_exact_mut(window)) {
             for (index, value) in by_time.iter_mut().enumerate() {
@@ -80,7 +89,7 @@ impl EvalOp for Convolution {
         let [.., time, last] = shape.as_mut_slice() else { bail!("takes [..., time, channels]") };
         let (frames, rows) = (*time, time.div_ceil(stride));
         (*time, *last) = (rows, outputs);
-        let mut out = room::<f32>(&shape)?;
+        let mut out = pooled_tensor::<f32>(&shape)?;
         if rows > 0 {
             let pad = self.kernel / 2 * channels;
             let mut padded = vec![0.0; frames * channels + 2 * pad];
@@ -104,7 +113,11 @@ impl TypedOp for Convolution {
         let [.., time, channels] = shape.as_mut_slice() else {
             bail!("takes [..., time, channels], not {:?}", inputs[0].shape)
         };
-        ensure!(*channels == self.channels.to_dim(), "takes {} channels", self.channels);
+        ensure!(
+            *channels == self.channels.to_dim(),
+            "takes {} channels, not {channels}",
+            self.channels
+        );
         *time = (time.clone() + (self.stride - 1)) / self.stride;
         *channels = self.bias.len().to_dim();
         Ok(tvec!(f32::fact(&*shape)))
@@ -112,6 +125,6 @@ impl TypedOp for Convolution {
 
     fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
         let outputs = self.output_facts(inputs)?[0].shape.volume();
-        Ok(float_products(outputs * (self.kernel * self.channels)))
+        Ok(f32_macs(outputs * (self.kernel * self.channels)))
     }
 }

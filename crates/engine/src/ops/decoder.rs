@@ -1,23 +1,23 @@
-//! Operators of autoregressive decoders: they read and extend the [`Decoding`] of the run.
+//! Operators of autoregressive decoders, which read and extend the [`DecoderState`] of the run.
 
 use std::cell::{RefCell, RefMut};
 
 use kernels::{Rows, attention};
 use tract_onnx::tract_core::internal::*;
 
-use super::{floats, last_axis, operator, with_last_axis, zeros};
-use crate::decoding::Decoding;
+use super::support::{floats, last_axis, operator, with_last_axis, zeros};
+use crate::{decoding::DecoderState, linear::Linear};
 
-fn decoding<'a>(context: &EvalContext<'a>) -> TractResult<RefMut<'a, Decoding>> {
-    let shared = context.shared.context("runs in a decoder only")?;
-    let cell = shared.get::<RefCell<Decoding>>().context("runs in a decoder only")?;
+fn decoder_state<'a>(context: &EvalContext<'a>) -> TractResult<RefMut<'a, DecoderState>> {
+    let shared = context.shared.context("runs only in a decoder")?;
+    let cell = shared.get::<RefCell<DecoderState>>().context("runs only in a decoder")?;
     Ok(cell.try_borrow_mut()?)
 }
 
-/// Token and position embeddings, `[beams, n]` to `[beams, n, width]`.
+/// Sum of token embeddings and position encodings, `[beams, n]` to `[beams, n, width]`.
 #[derive(Debug, Clone)]
 pub(crate) struct Embedding {
-    pub(crate) table: Arc<crate::Linear>,
+    pub(crate) table: Arc<Linear>,
     pub(crate) positions: Arc<[f32]>,
 }
 
@@ -38,9 +38,9 @@ impl EvalOp for Embedding {
         let &[beams, added] = inputs[0].shape() else { bail!("takes [beams, n]") };
         let tokens = inputs[0].try_as_plain_ram()?.as_slice::<i64>()?;
         let width = self.table.inputs();
-        let start = decoding(context)?.cache.length();
+        let start = decoder_state(context)?.cache.length();
         let positions = self.positions.get(start * width..(start + added) * width);
-        let positions = positions.context("no position is left")?;
+        let positions = positions.context("the tokens exceed the positions")?;
         let mut out = zeros(&[beams, added, width])?;
         let mut view = out.try_as_plain_ram_mut()?;
         let rows = view.as_slice_mut::<f32>()?.chunks_exact_mut(width);
@@ -65,7 +65,8 @@ impl TypedOp for Embedding {
     }
 }
 
-/// Causal attention over the cache, which the new positions join.
+/// Causal self-attention over the cache, after appending the new positions to it:
+/// `[beams, n, 3 * width]` to `[beams, n, width]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CachedAttention {
     pub(crate) layer: usize,
@@ -78,12 +79,14 @@ impl EvalOp for CachedAttention {
     not_out_of_plan!();
 
     fn eval(&self, context: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let &[beams, added, stride] = inputs[0].shape() else { bail!("takes [beams, n, 3 width]") };
+        let &[beams, added, stride] = inputs[0].shape() else {
+            bail!("takes [beams, n, 3 * width]")
+        };
         let qkv = floats(&inputs[0])?;
         let width = stride / 3;
         let head_width = width / self.heads;
-        let mut decoding = decoding(context)?;
-        let cache = &mut decoding.cache;
+        let mut state = decoder_state(context)?;
+        let cache = &mut state.cache;
         let start = cache.length();
         let mut scores = vec![0.0; start + added];
         let mut out = zeros(&[beams, added, width])?;
@@ -121,30 +124,34 @@ impl TypedOp for CachedAttention {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         let stride = last_axis(inputs[0])?;
         ensure!(inputs[0].rank() == 3 && self.heads > 0, "takes [beams, n, 3 * width]");
-        ensure!(stride > 0 && stride % (3 * self.heads) == 0, "{} heads of {stride}", self.heads);
+        ensure!(
+            stride > 0 && stride % (3 * self.heads) == 0,
+            "{} heads do not divide {stride}",
+            self.heads
+        );
         Ok(tvec!(with_last_axis(inputs[0], stride / 3)?))
     }
 }
 
-/// Attention to the encoder's output.
+/// Cross-attention to the encoder's output: `[beams, n, width]` to the same shape.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct MemoryAttention {
+pub(crate) struct CrossAttention {
     pub(crate) layer: usize,
     pub(crate) heads: usize,
 }
 
-operator!(MemoryAttention);
+operator!(CrossAttention);
 
-impl EvalOp for MemoryAttention {
+impl EvalOp for CrossAttention {
     not_out_of_plan!();
 
     fn eval(&self, context: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let queries = floats(&inputs[0])?;
         let width = *inputs[0].shape().last().context("takes queries")?;
         let head_width = width / self.heads;
-        let memories = decoding(context)?.memories.clone();
-        let heads = memories.heads(self.layer).context("no memory for this layer")?;
-        ensure!(heads.len() == self.heads, "{} heads of memory", heads.len());
+        let memory = decoder_state(context)?.memory.clone();
+        let heads = memory.heads(self.layer).context("the encoder memory has no such layer")?;
+        ensure!(heads.len() == self.heads, "the encoder memory has {} heads", heads.len());
         let mut out = zeros(inputs[0].shape())?;
         let mut view = out.try_as_plain_ram_mut()?;
         let values = view.as_slice_mut::<f32>()?;
@@ -157,17 +164,21 @@ impl EvalOp for MemoryAttention {
     }
 }
 
-impl TypedOp for MemoryAttention {
+impl TypedOp for CrossAttention {
     as_op!();
 
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         let width = last_axis(inputs[0])?;
-        ensure!(self.heads > 0 && width > 0 && width % self.heads == 0, "{} heads", self.heads);
+        ensure!(
+            self.heads > 0 && width > 0 && width % self.heads == 0,
+            "{} heads do not divide {width}",
+            self.heads
+        );
         Ok(tvec!(with_last_axis(inputs[0], width)?))
     }
 }
 
-/// `[beams, n, width]` to `[beams, width]`.
+/// The last of n positions, `[beams, n, width]` to `[beams, width]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LastPosition;
 
@@ -178,7 +189,7 @@ impl EvalOp for LastPosition {
 
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let &[beams, added, width] = inputs[0].shape() else { bail!("takes [beams, n, width]") };
-        ensure!(added > 0, "no position");
+        ensure!(added > 0, "takes at least one position");
         let mut out = zeros(&[beams, width])?;
         let mut view = out.try_as_plain_ram_mut()?;
         let x = floats(&inputs[0])?.chunks_exact(added * width);

@@ -1,16 +1,19 @@
+//! Linear layers of f32, bfloat16 or int8 weights.
+
 use kernels::PostOp;
 use tract_onnx::tract_core::{internal::*, ops::Cost};
 
 use super::{
-    bf16_products, float_products, floats, int8_products, last_axis, operator,
-    room::{recycle, room},
-    with_last_axis,
+    cost::{bf16_macs, f32_macs, int8_macs},
+    pool::{pooled_tensor, recycle},
+    support::{floats, last_axis, operator, with_last_axis},
 };
+use crate::linear;
 
-/// `x`, and the residual if `post_op` adds.
+/// A linear layer. The inputs are `x` and, if `post_op` is [`PostOp::Add`], the residual.
 #[derive(Debug, Clone)]
 pub(crate) struct Linear {
-    pub(crate) layer: Arc<crate::Linear>,
+    pub(crate) layer: Arc<linear::Linear>,
     pub(crate) post_op: PostOp,
 }
 
@@ -33,7 +36,7 @@ impl EvalOp for Linear {
         } else {
             let mut shape: TVec<usize> = inputs[0].shape().into();
             *shape.last_mut().context("takes at least one axis")? = self.layer.outputs();
-            room::<f32>(&shape)?
+            pooled_tensor::<f32>(&shape)?
         };
         let x = floats(&inputs[0])?;
         self.layer.apply(x, self.post_op, out.try_as_plain_ram_mut()?.as_slice_mut()?);
@@ -46,10 +49,12 @@ impl TypedOp for Linear {
     as_op!();
 
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        ensure!(last_axis(inputs[0])? == self.layer.inputs(), "takes {:?}", self.layer);
+        let width = last_axis(inputs[0])?;
+        ensure!(width == self.layer.inputs(), "{:?} does not take {width} inputs", self.layer);
         let out = with_last_axis(inputs[0], self.layer.outputs())?;
         if self.post_op == PostOp::Add {
-            ensure!(inputs.len() == 2 && inputs[1].shape == out.shape, "residual of another shape");
+            let fits = inputs.len() == 2 && inputs[1].shape == out.shape;
+            ensure!(fits, "takes a residual of the shape of the output");
         }
         Ok(tvec!(out))
     }
@@ -57,9 +62,9 @@ impl TypedOp for Linear {
     fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
         let count = inputs[0].shape.volume() * self.layer.outputs();
         Ok(match &self.layer {
-            layer if layer.is_int8() => int8_products(count),
-            layer if layer.is_bf16() => bf16_products(count),
-            _ => float_products(count),
+            layer if layer.is_int8() => int8_macs(count),
+            layer if layer.is_bf16() => bf16_macs(count),
+            _ => f32_macs(count),
         })
     }
 }

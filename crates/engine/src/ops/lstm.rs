@@ -1,15 +1,20 @@
+//! LSTM layers.
+
 use kernels::lstm;
 use tract_onnx::tract_core::{internal::*, ops::Cost};
 
-use super::{float_products, floats, operator, zeros};
+use super::{
+    cost::f32_macs,
+    support::{floats, operator, zeros},
+};
 
-/// ONNX's `LSTM`: `x` `[time, batch, inputs]` and, if `stateful`, hidden and cell states
+/// `LSTM` of ONNX: `x` `[time, batch, inputs]` and, if `stateful`, hidden and cell state
 /// `[directions, batch, width]`, to `[time, directions, batch, width]` and the last states.
 #[derive(Clone)]
 pub(crate) struct Lstm {
     pub(crate) directions: Arc<[Direction]>,
     pub(crate) stateful: bool,
-    /// Which of the three outputs there are.
+    /// Indices of the outputs in use, of three.
     pub(crate) outputs: TVec<usize>,
 }
 
@@ -58,7 +63,7 @@ impl EvalOp for Lstm {
         let (mut hidden, mut cell) = if self.stateful {
             ensure!(
                 inputs[1].shape() == state && inputs[2].shape() == state,
-                "states of {state:?}"
+                "takes states of shape {state:?}"
             );
             (inputs[1].clone().into_tensor(), inputs[2].clone().into_tensor())
         } else {
@@ -105,6 +110,6 @@ impl TypedOp for Lstm {
 
     fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
         let per_step = 4 * self.width() * (self.inputs() + self.width()) * self.directions.len();
-        Ok(float_products(inputs[0].shape[0].clone() * &inputs[0].shape[1] * per_step))
+        Ok(f32_macs(inputs[0].shape[0].clone() * &inputs[0].shape[1] * per_step))
     }
 }

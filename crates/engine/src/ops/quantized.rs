@@ -1,15 +1,16 @@
-//! ONNX's dynamic quantization.
+//! Dynamic quantization of ONNX, and linear layers of its output.
 
 use kernels::{Epilogue, PostOp, dynamic};
 use tract_onnx::tract_core::{internal::*, ops::Cost};
 
 use super::{
-    floats, int8_products, operator,
-    quantize::{Fill, filled},
-    room::{recycle, room},
+    compute_into::{self, ComputeInto},
+    cost::int8_macs,
+    pool::{pooled_tensor, recycle},
+    support::{floats, operator},
 };
 
-/// `DynamicQuantizeLinear`: f32 to u8 of the same shape, its scale, its zero point.
+/// `DynamicQuantizeLinear` of ONNX: f32 to u8 values of the same shape, their scale and zero point.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DynamicQuantize;
 
@@ -19,7 +20,7 @@ impl EvalOp for DynamicQuantize {
     op_out_of_plan!();
 
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let mut out = room::<u8>(inputs[0].shape())?;
+        let mut out = pooled_tensor::<u8>(inputs[0].shape())?;
         let (scale, zero_point) = dynamic::quantize(
             floats(&inputs[0])?,
             out.try_as_plain_ram_mut()?.as_slice_mut::<u8>()?,
@@ -43,7 +44,8 @@ impl TypedOp for DynamicQuantize {
     }
 }
 
-/// A linear layer over what [`DynamicQuantize`] gives, to f32; and the residual if `post_op` adds.
+/// A linear layer to f32. The inputs are the outputs of [`DynamicQuantize`] and, if `post_op` is
+/// [`PostOp::Add`], the residual.
 #[derive(Clone)]
 pub(crate) struct QuantizedLinear {
     pub(crate) weights: Arc<dynamic::Weights>,
@@ -74,10 +76,15 @@ impl QuantizedLinear {
     pub(super) fn epilogue(&self) -> Epilogue<'_> {
         Epilogue { bias: self.bias.as_deref(), post_op: self.post_op }
     }
+
+    fn check_no_residual(&self) -> TractResult<()> {
+        ensure!(self.post_op != PostOp::Add, "the output is added to the residual in place");
+        Ok(())
+    }
 }
 
-/// The outputs of [`DynamicQuantize`].
-pub(super) fn quantized(inputs: &[TValue]) -> TractResult<dynamic::QuantizedTensor<'_>> {
+/// Returns the outputs of [`DynamicQuantize`], the first three inputs of a [`QuantizedLinear`].
+pub(super) fn quantized_input(inputs: &[TValue]) -> TractResult<dynamic::QuantizedTensor<'_>> {
     Ok(dynamic::QuantizedTensor {
         values: inputs[0].try_as_plain_ram()?.as_slice::<u8>()?,
         scale: inputs[1].cast_to_scalar()?,
@@ -85,22 +92,26 @@ pub(super) fn quantized(inputs: &[TValue]) -> TractResult<dynamic::QuantizedTens
     })
 }
 
-impl Fill for QuantizedLinear {
-    fn shape(&self, inputs: &[TValue]) -> TractResult<TVec<usize>> {
+impl ComputeInto for QuantizedLinear {
+    fn output_shape(&self, inputs: &[TValue]) -> TractResult<TVec<usize>> {
         let mut shape: TVec<usize> = inputs[0].shape().into();
         *shape.last_mut().context("takes at least one axis")? = self.weights.outputs();
         Ok(shape)
     }
 
-    fn fill(&self, inputs: &[TValue], out: &mut [f32]) -> TractResult<()> {
-        ensure!(self.post_op != PostOp::Add, "works in the place of what it adds to");
-        self.weights.apply(quantized(inputs)?, self.epilogue(), out);
+    fn compute_into(&self, inputs: &[TValue], out: &mut [f32]) -> TractResult<()> {
+        self.check_no_residual()?;
+        self.weights.apply(quantized_input(inputs)?, self.epilogue(), out);
         Ok(())
     }
 
-    fn fill_with_min_max(&self, inputs: &[TValue], out: &mut [f32]) -> TractResult<(f32, f32)> {
-        ensure!(self.post_op != PostOp::Add, "works in the place of what it adds to");
-        Ok(self.weights.apply_with_min_max(quantized(inputs)?, self.epilogue(), out))
+    fn compute_into_with_min_max(
+        &self,
+        inputs: &[TValue],
+        out: &mut [f32],
+    ) -> TractResult<(f32, f32)> {
+        self.check_no_residual()?;
+        Ok(self.weights.apply_with_min_max(quantized_input(inputs)?, self.epilogue(), out))
     }
 }
 
@@ -109,11 +120,11 @@ impl EvalOp for QuantizedLinear {
 
     fn eval(&self, _: &EvalContext, mut inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         if self.post_op != PostOp::Add {
-            return filled(self, inputs);
+            return compute_into::eval(self, inputs);
         }
         let mut out = inputs.pop().context("takes a residual")?.into_tensor();
         let mut view = out.try_as_plain_ram_mut()?;
-        self.weights.apply(quantized(&inputs)?, self.epilogue(), view.as_slice_mut()?);
+        self.weights.apply(quantized_input(&inputs)?, self.epilogue(), view.as_slice_mut()?);
         recycle(inputs);
         Ok(tvec!(out.into_tvalue()))
     }
@@ -129,7 +140,7 @@ impl TypedOp for QuantizedLinear {
         ensure!(scale.datum_type == f32::datum_type());
         let mut shape = x.shape.to_tvec();
         let last = shape.last_mut().context("takes at least one axis")?;
-        ensure!(*last == self.weights.inputs().to_dim(), "{self:?} of {last} inputs");
+        ensure!(*last == self.weights.inputs().to_dim(), "{self:?} does not take {last} inputs");
         *last = self.weights.outputs().to_dim();
         match residual {
             [] => ensure!(self.post_op != PostOp::Add, "takes a residual"),
@@ -140,6 +151,6 @@ impl TypedOp for QuantizedLinear {
     }
 
     fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
-        Ok(int8_products(inputs[0].shape.volume() * self.weights.outputs()))
+        Ok(int8_macs(inputs[0].shape.volume() * self.weights.outputs()))
     }
 }

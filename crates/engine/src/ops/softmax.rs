@@ -1,13 +1,15 @@
+//! Softmax and its logarithm.
+
 use kernels::pointwise;
 use tract_onnx::tract_core::internal::*;
 
 use super::{
-    floats, operator,
-    room::{recycle, room},
+    pool::{pooled_tensor, recycle},
+    support::{floats, operator},
 };
 
-/// Over the last axis. Unlike tract's it does not depend on where a tensor happens to lie in memory,
-/// and its logarithm is finite.
+/// Softmax over the last axis, or its logarithm. Unlike tract's, the result does not depend on the
+/// alignment of the tensor, and the logarithm is finite.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Softmax {
     pub(crate) log: bool,
@@ -19,8 +21,8 @@ impl EvalOp for Softmax {
     op_out_of_plan!();
 
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let width = *inputs[0].shape().last().context("takes an axis")?;
-        let mut out = room::<f32>(inputs[0].shape())?;
+        let width = *inputs[0].shape().last().context("takes at least one axis")?;
+        let mut out = pooled_tensor::<f32>(inputs[0].shape())?;
         let mut view = out.try_as_plain_ram_mut()?;
         let softmax = if self.log { pointwise::log_softmax } else { pointwise::softmax };
         if width > 0 {

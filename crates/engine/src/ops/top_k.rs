@@ -1,9 +1,11 @@
+//! The greatest or least values of an axis.
+
 use tract_onnx::tract_core::internal::*;
 
-use super::{floats, operator, zeros};
+use super::support::{floats, operator, zeros};
 
-/// The `k` greatest (or least) of the last axis, in order, and where they are; of equals the first
-/// comes first. `k` may depend on the shapes of a run, which tract's own does not allow.
+/// The `k` greatest (or least) values of the last axis in order, and their indices. Of equal values
+/// the first comes first. Unlike in tract's operator, `k` may depend on the shapes of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TopK {
     pub(crate) k: TDim,
@@ -18,8 +20,8 @@ impl EvalOp for TopK {
     fn eval(&self, context: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let k = usize::try_from(self.k.eval(context.symbols).to_i64()?)?;
         let mut shape: TVec<usize> = inputs[0].shape().into();
-        let length = std::mem::replace(shape.last_mut().context("takes an axis")?, k);
-        ensure!(k <= length, "the {k} greatest of {length}");
+        let length = std::mem::replace(shape.last_mut().context("takes at least one axis")?, k);
+        ensure!(k <= length, "{k} values of an axis of {length}");
         let (mut values, mut indices) = (zeros(&shape)?, Tensor::zero::<i64>(&shape)?);
         if k > 0 {
             let (mut values, mut indices) =
@@ -35,8 +37,8 @@ impl EvalOp for TopK {
                     let order = row[a].total_cmp(&row[b]);
                     if self.largest { order.reverse() } else { order }
                 });
-                for (&at, (value, index)) in order.iter().zip(values.iter_mut().zip(indices)) {
-                    (*value, *index) = (row[at], at as i64);
+                for (&from, (value, index)) in order.iter().zip(values.iter_mut().zip(indices)) {
+                    (*value, *index) = (row[from], from as i64);
                 }
             }
         }
@@ -50,7 +52,7 @@ impl TypedOp for TopK {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         ensure!(inputs[0].datum_type == f32::datum_type(), "takes f32");
         let mut shape = inputs[0].shape.to_tvec();
-        *shape.last_mut().context("takes an axis")? = self.k.clone();
+        *shape.last_mut().context("takes at least one axis")? = self.k.clone();
         Ok(tvec!(f32::fact(&*shape), i64::fact(&*shape)))
     }
 }

@@ -1,9 +1,11 @@
+//! Truncation of an axis.
+
 use tract_onnx::tract_core::internal::*;
 
-use super::operator;
+use super::support::operator;
 
-/// The first `length` of an axis, or all if there are no more: ONNX's `Slice` cuts its ends to the
-/// axis, tract's does only if it knows how long that is.
+/// Truncates an axis to its first `length` items, if it is longer. ONNX's `Slice` clamps its end to
+/// the axis; tract's does so only if it knows the length of the axis.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Truncate {
     pub(crate) axis: usize,
@@ -16,7 +18,7 @@ impl EvalOp for Truncate {
     op_out_of_plan!();
 
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let length = inputs[0].shape().get(self.axis).context("has no such axis")?;
+        let length = inputs[0].shape().get(self.axis).context("the axis does not exist")?;
         if *length <= self.length {
             return Ok(inputs);
         }
@@ -29,13 +31,14 @@ impl TypedOp for Truncate {
 
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         let mut fact = inputs[0].without_value();
-        ensure!(self.axis < fact.rank(), "has no axis {}", self.axis);
+        ensure!(self.axis < fact.rank(), "axis {} does not exist", self.axis);
         let length = fact.shape[self.axis].clone();
         fact.shape.set(self.axis, at_most(length, self.length));
         Ok(tvec!(fact))
     }
 }
 
-pub(crate) fn at_most(length: TDim, most: usize) -> TDim {
-    TDim::Min(vec![length, most.to_dim()]).simplify()
+/// Returns the lesser of a symbolic `length` and `limit`.
+pub(crate) fn at_most(length: TDim, limit: usize) -> TDim {
+    TDim::Min(vec![length, limit.to_dim()]).simplify()
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use engine::{OnnxFile, Precision};
 
 use crate::{
-    files::{self, broken},
+    files::{self, broken, broken_by},
     recognizer::Error,
 };
 
@@ -55,7 +55,8 @@ impl Weights {
     /// Opens the file; refuses a quantized file that has the name of a file of floats, unless the
     /// precision is int8.
     pub(crate) fn open(&self) -> Result<OnnxFile, Error> {
-        let file = OnnxFile::read(&self.path).map_err(|error| broken(&self.path, error))?;
+        let file = OnnxFile::read(&self.path)
+            .map_err(|error| broken_by(&self.path, "cannot be loaded", error))?;
         let quantized = || file.nodes().iter().any(|node| node.op() == "MatMulInteger");
         match self.precision {
             "int8" if self.products == Precision::F32 || quantized() => Ok(file),

@@ -7,9 +7,13 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use engine::{Element, Input, Onnx, OnnxFile};
+use engine::{ElementType, Input, OnnxFile, OnnxNetwork};
 
-use crate::{files::broken, funasr::Vocabulary, recognizer::Error};
+use crate::{
+    files::{broken, broken_by},
+    funasr::Vocabulary,
+    recognizer::Error,
+};
 
 /// Length to which hotwords are padded, in tokens; the exported network accepts no other.
 const MAX_TOKENS: usize = 10;
@@ -22,7 +26,7 @@ pub(super) const MAX_HOTWORDS: usize = 4096;
 
 /// Embeds lists of hotwords.
 pub(super) struct HotwordEmbedder {
-    network: Onnx,
+    network: OnnxNetwork,
     width: usize,
     /// The most recent lists, the newest last.
     cache: Mutex<Vec<CachedList>>,
@@ -47,25 +51,27 @@ impl HotwordEmbedder {
     /// # Errors
     /// [`Error::Model`] if the file is missing, damaged, or not a hotword embedder that fits.
     pub(super) fn open(path: &Path, width: usize, vocabulary: usize) -> Result<Self, Error> {
-        let file = OnnxFile::read(path).map_err(|error| broken(path, error))?;
+        let file =
+            OnnxFile::read(path).map_err(|error| broken_by(path, "cannot be loaded", error))?;
         let [input] = file.inputs() else {
             return Err(broken(
                 path,
                 "is not a hotword embedder: it does not have exactly one input",
             ));
         };
-        let Some(output) = file.outputs().first().filter(|_| input.element == Element::I32) else {
+        let Some(output) = file.outputs().first().filter(|_| input.element == ElementType::I32)
+        else {
             return Err(broken(path, "is not a hotword embedder: its input is not token ids"));
         };
         let shape = ["hotwords".into(), MAX_TOKENS.into()];
         let network = file
             .network(&[Input::new(&input.name, shape)], &[&output.name])
-            .map_err(|error| broken(path, error))?;
+            .map_err(|error| broken_by(path, "cannot be loaded", error))?;
         let embedder = Self { network, width, cache: Mutex::default() };
         let last = vocabulary.saturating_sub(1) as u32;
         let probe = embedder
             .embed(&[vec![last; MAX_TOKENS], vec![NO_HOTWORD]])
-            .map_err(|error| broken(path, error))?;
+            .map_err(|error| broken_by(path, "cannot be run", error))?;
         if probe.values.iter().any(|value| !value.is_finite()) {
             return Err(broken(path, "is damaged: its embeddings are not finite; fetch it again"));
         }
@@ -217,7 +223,7 @@ fn refused(hotword: &str, message: impl ToString) -> Error {
 }
 
 fn network(error: engine::Error) -> Error {
-    Error::Network(error.to_string())
+    Error::Engine(error)
 }
 
 #[cfg(test)]

@@ -3,14 +3,17 @@
 
 use std::path::Path;
 
-use engine::{Dim, Input, Onnx, OnnxFile, Tensor};
+use engine::{Dim, Input, OnnxFile, OnnxNetwork, Tensor};
 
 use super::{
     anchors::{Anchors, HotwordAnchors},
     cif::{CifOutput, CifVariant},
     hotwords::HotwordEmbeddings,
 };
-use crate::{files::broken, recognizer::Error};
+use crate::{
+    files::{broken, broken_by},
+    recognizer::Error,
+};
 
 /// Names of the axes of variable length.
 const FRAMES: &str = "frames";
@@ -21,10 +24,10 @@ const UPSAMPLING: usize = 3;
 
 /// All networks of a model.
 pub(super) struct Networks {
-    encoder: Onnx,
+    encoder: OnnxNetwork,
     variant: CifVariant,
-    decoder: Onnx,
-    timestamps: Option<Onnx>,
+    decoder: OnnxNetwork,
+    timestamps: Option<OnnxNetwork>,
     hotwords: Option<HotwordDecoder>,
     /// Values per row of features.
     features: usize,
@@ -37,8 +40,8 @@ pub(super) struct Networks {
 
 /// SeACo's hotword decoder.
 struct HotwordDecoder {
-    scores: Onnx,
-    merge: Onnx,
+    scores: OnnxNetwork,
+    merge: OnnxNetwork,
     /// Maximum number of hotwords that `merge` takes.
     max_best: usize,
 }
@@ -78,7 +81,8 @@ impl Networks {
         let lengths = || Input::full_length(&anchors.lengths, FRAMES);
         let speech = Input::new(&anchors.speech, row(FRAMES, features));
         let encoder = cut(file, &[speech, lengths()], &[&anchors.encoder, &anchors.weights])?;
-        let width = encoder_width(&encoder, features).map_err(|error| broken(path, error))?;
+        let width = encoder_width(&encoder, features)
+            .map_err(|error| broken_by(path, "cannot be run", error))?;
 
         let tokens = || Input::full_length(&anchors.token_num, TOKENS);
         let embeddings = || Input::new(&anchors.embeddings, row(TOKENS, width));
@@ -230,7 +234,7 @@ impl Networks {
             Ok((_, false)) => {
                 Err(broken(path, "is damaged: its outputs are not finite; fetch it again"))
             }
-            Err(error) => Err(broken(path, format!("does not run: {error}"))),
+            Err(error) => Err(broken_by(path, "cannot be run", error)),
         }
     }
 }
@@ -289,8 +293,8 @@ impl HotwordDecoder {
     }
 }
 
-fn cut(file: &OnnxFile, inputs: &[Input<'_>], outputs: &[&str]) -> Result<Onnx, Error> {
-    file.network(inputs, outputs).map_err(|error| broken(file.path(), error))
+fn cut(file: &OnnxFile, inputs: &[Input<'_>], outputs: &[&str]) -> Result<OnnxNetwork, Error> {
+    file.network(inputs, outputs).map_err(|error| broken_by(file.path(), "cannot be loaded", error))
 }
 
 /// Returns the indices of the `count` highest scores, highest first.
@@ -306,7 +310,7 @@ fn row(axis: &'static str, width: usize) -> [Dim; 3] {
 }
 
 /// Runs the encoder once to find the width of its output.
-fn encoder_width(encoder: &Onnx, features: usize) -> Result<usize, Error> {
+fn encoder_width(encoder: &OnnxNetwork, features: usize) -> Result<usize, Error> {
     let speech = engine::tensor(&[1, 1, features], &vec![0f32; features]).map_err(network)?;
     let outputs = encoder.run(vec![speech]).map_err(network)?;
     match outputs.first().map(Tensor::shape) {
@@ -316,7 +320,7 @@ fn encoder_width(encoder: &Onnx, features: usize) -> Result<usize, Error> {
 }
 
 fn network(error: engine::Error) -> Error {
-    Error::Network(error.to_string())
+    Error::Engine(error)
 }
 
 fn misshapen() -> Error {

@@ -1,16 +1,19 @@
 //! The network of CT-Transformer: ids of units to classes of marks.
 
-use engine::{Input, Onnx, OnnxFile, Tensor};
+use engine::{Input, OnnxFile, OnnxNetwork, Tensor};
 
 use super::PunctuationSettings;
-use crate::{files::broken, recognizer::Error};
+use crate::{
+    files::{broken, broken_by},
+    recognizer::Error,
+};
 
 /// Name of the axis of units.
 const LENGTH: &str = "words";
 
 /// The network of either variant, offline or real-time (<https://arxiv.org/abs/2003.01309>).
 pub(super) struct Network {
-    graph: Onnx,
+    graph: OnnxNetwork,
     classes: usize,
     /// Whether this is the real-time variant, which takes masks.
     masked: bool,
@@ -45,10 +48,12 @@ impl Network {
             vec![Input::new(words, [1.into(), LENGTH.into()]), Input::full_length(lengths, LENGTH)];
         let mask = [1.into(), 1.into(), LENGTH.into(), LENGTH.into()];
         inputs.extend(masks.iter().map(|&name| Input::new(name, mask.clone())));
-        let graph = file.network(&inputs, &[&output.name]).map_err(|error| broken(path, error))?;
+        let graph = file
+            .network(&inputs, &[&output.name])
+            .map_err(|error| broken_by(path, "cannot be loaded", error))?;
         let network = Self { graph, classes: settings.marks.len(), masked: !masks.is_empty() };
         let probe: Vec<i32> = (0..20).map(|word| word % 2 * settings.unknown).collect();
-        network.classes(&probe, 0).map_err(|error| broken(path, error))?;
+        network.classes(&probe, 0).map_err(|error| broken_by(path, "cannot be run", error))?;
         Ok(network)
     }
 
@@ -122,6 +127,6 @@ fn argmax(logits: &[f32]) -> Result<usize, Error> {
     Ok(best)
 }
 
-fn network(error: impl std::fmt::Display) -> Error {
-    Error::Network(error.to_string())
+fn network(error: engine::Error) -> Error {
+    Error::Engine(error)
 }

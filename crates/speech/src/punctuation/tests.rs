@@ -226,8 +226,9 @@ fn refuses_directories_that_do_not_fit() {
     let path = directory.path();
     let refused = |cause: &str| {
         let error = Punctuator::open(path, "ct-punc", Some(Precision::F32)).err().expect(cause);
-        let Error::Model { message, .. } = &error else { panic!("{error}") };
-        assert!(message.contains(cause), "{error}");
+        assert!(matches!(error, Error::Model { .. }), "{error}");
+        let message = crate::Chain(&error).to_string();
+        assert!(message.contains(cause), "{message}");
     };
     let write = |name: &str, text: &str| fs::write(path.join(name), text).expect("write");
     let tokens = fs::read_to_string(path.join("tokens.json")).expect("tokens");
@@ -241,14 +242,14 @@ fn refuses_directories_that_do_not_fit() {
     write("config.yaml", CONFIG);
     let model = fs::read(path.join("model.onnx")).expect("model");
     fs::write(path.join("model.onnx"), &model[..model.len() / 2]).expect("write");
-    refused("is no ONNX file");
+    refused("is not a usable ONNX model");
     // The name of a weight precedes the 24 bytes of its values.
     let name = b"decoder.bias\x4a\x18";
     let at = model.windows(name.len()).position(|bytes| bytes == name).expect("a bias");
     let mut broken = model.clone();
     broken[at + name.len() + 8..][..4].fill(0xFF);
     fs::write(path.join("model.onnx"), broken).expect("write");
-    refused("a weight of `decoder.bias` is no number");
+    refused("a weight of `decoder.bias` is NaN");
     fs::write(path.join("model.onnx"), fixtures::gunzip("funasr/sensevoice/model.onnx.gz"))
         .expect("write");
     refused("does not begin with an embedding table");

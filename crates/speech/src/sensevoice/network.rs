@@ -1,8 +1,11 @@
 //! The network of SenseVoiceSmall: rows of features to the most probable class of each.
 
-use engine::{Input, Onnx, OnnxFile, Tensor};
+use engine::{Input, OnnxFile, OnnxNetwork, Tensor};
 
-use crate::{files::broken, recognizer::Error};
+use crate::{
+    files::{broken, broken_by},
+    recognizer::Error,
+};
 
 /// Name of the axis of rows.
 const LENGTH: &str = "rows";
@@ -12,7 +15,7 @@ pub(super) const PROMPT_ROWS: usize = 4;
 
 /// Encoder and CTC head. The graph includes the prompt.
 pub(super) struct Network {
-    graph: Onnx,
+    graph: OnnxNetwork,
     width: usize,
     classes: usize,
 }
@@ -35,12 +38,12 @@ impl Network {
         let output =
             file.outputs().first().ok_or_else(|| broken(path, "has no output: it is truncated"))?;
         let (graph, classes) = file
-            .likeliest(&inputs([speech, lengths, language, style], width), &output.name)
-            .map_err(|error| broken(path, error))?;
+            .argmax_network(&inputs([speech, lengths, language, style], width), &output.name)
+            .map_err(|error| broken_by(path, "cannot be loaded", error))?;
         let network = Self { graph, width, classes };
         let probe = network
             .run(&vec![0.1; 2 * width], [0, 0])
-            .map_err(|error| broken(path, format!("does not fit its configuration: {error}")))?;
+            .map_err(|error| broken_by(path, "does not fit its configuration", error))?;
         if probe.shape() != [1, PROMPT_ROWS + 2, 2] {
             let shape = probe.shape();
             return Err(broken(
@@ -49,7 +52,7 @@ impl Network {
             ));
         }
         // Damaged weights may give values that are not finite.
-        read_pairs(&probe).map_err(|error| broken(path, error))?;
+        read_pairs(&probe).map_err(|error| broken_by(path, "cannot be used", error))?;
         Ok(network)
     }
 
@@ -105,5 +108,5 @@ fn read_pairs(output: &Tensor) -> Result<Vec<(usize, f32)>, Error> {
 }
 
 fn network(error: engine::Error) -> Error {
-    Error::Network(error.to_string())
+    Error::Engine(error)
 }

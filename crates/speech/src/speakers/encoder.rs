@@ -6,12 +6,12 @@ use std::{
     sync::Arc,
 };
 
-use engine::{Dim, Element, Input, Onnx, OnnxFile};
+use engine::{Dim, ElementType, Input, OnnxFile, OnnxNetwork};
 
 use super::chunks::WINDOW_SAMPLES;
 use crate::{
     features::{Filterbank, FilterbankOptions, FilterbankStream, Window},
-    files::{self, broken},
+    files::{self, broken, broken_by},
     recognizer::Error,
 };
 
@@ -24,7 +24,7 @@ const MAX_VALUES: usize = 4096;
 
 /// A speaker embedding model, shared by all recordings and threads.
 pub struct SpeakerEncoder {
-    graph: Onnx,
+    graph: OnnxNetwork,
     filterbank: Arc<Filterbank>,
     /// Whether to subtract the mean over time from each bin.
     subtracts_mean: bool,
@@ -44,14 +44,13 @@ impl SpeakerEncoder {
     /// [`Error::Model`] if there is no such file, or if it is damaged or another kind of network.
     pub fn open(directory: &Path, name: &str) -> Result<Self, Error> {
         let path = model_file(directory)?;
+        let unusable = |error: engine::Error| broken_by(&path, "cannot be loaded", error);
         let broken = |message: String| broken(&path, message);
-        let file = OnnxFile::read(&path).map_err(|error| broken(error.to_string()))?;
+        let file = OnnxFile::read(&path).map_err(unusable)?;
         let front = FrontEnd::read(&file).map_err(broken)?;
         let (input, output) = ports(&file).map_err(broken)?;
         let shape = [1, Filterbank::frames(WINDOW_SAMPLES), MEL_BINS].map(Dim::from);
-        let graph = file
-            .network(&[Input::new(input, shape)], &[output])
-            .map_err(|error| broken(error.to_string()))?;
+        let graph = file.network(&[Input::new(input, shape)], &[output]).map_err(unusable)?;
         let options =
             FilterbankOptions { bins: MEL_BINS, window: Window::Povey, scale: front.scale };
         let mut encoder = Self {
@@ -65,7 +64,8 @@ impl SpeakerEncoder {
         // Another kind of network should fail here, not at the first recording.
         let noise: Vec<f32> =
             (0..WINDOW_SAMPLES).map(|i| ((i * i) % 1009) as f32 / 1009.0 - 0.5).collect();
-        let values = encoder.run(&noise).map_err(|error| broken(error.to_string()))?;
+        let values =
+            encoder.run(&noise).map_err(|error| broken_by(&path, "cannot be run", error))?;
         if !(2..=MAX_VALUES).contains(&values.len()) || !values.iter().all(|v| v.is_finite()) {
             let message = "is not a speaker encoder, or is damaged: its output for noise is not an \
                            embedding";
@@ -130,7 +130,7 @@ impl SpeakerEncoder {
 
     /// Computes the embedding of the features of a whole window, row-major `[frames, MEL_BINS]`.
     pub(super) fn infer(&self, frames: &[f32]) -> Result<Vec<f32>, Error> {
-        let network = |error: engine::Error| Error::Network(error.to_string());
+        let network = Error::Engine;
         let shape = [1, frames.len() / MEL_BINS, MEL_BINS];
         let feature = engine::tensor(&shape, frames).map_err(network)?;
         let outputs = self.graph.run(vec![feature]).map_err(network)?;
@@ -183,7 +183,9 @@ fn ports(file: &OnnxFile) -> Result<(&str, &str), String> {
             "is not a speaker encoder: it has {inputs} inputs and {outputs} outputs, not one each"
         ));
     };
-    if input.element != Element::F32 || !matches!(input.shape[..], [_, _, None | Some(MEL_BINS)]) {
+    if input.element != ElementType::F32
+        || !matches!(input.shape[..], [_, _, None | Some(MEL_BINS)])
+    {
         return Err(format!(
             "is not a speaker encoder: its input is not f32 [1, frames, {MEL_BINS}] but {:?}",
             input.shape

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use engine::{ComputeType, Onnx, OnnxFile, Tensor};
+use engine::{ComputeType, OnnxFile, OnnxNetwork, Tensor};
 
 use super::config::ModelConfig;
 use crate::{files::broken_by, recognizer::Error};
@@ -16,7 +16,7 @@ pub(super) const CHUNK: usize = 300;
 /// This is a Deep-FSMN (<https://arxiv.org/abs/1803.05030>) without look-ahead: the result of a row
 /// depends only on the row and those before it, some of which each layer keeps in a cache.
 pub(super) struct Network {
-    graph: Onnx,
+    graph: OnnxNetwork,
     width: usize,
     classes: usize,
     silence_classes: Vec<usize>,
@@ -42,7 +42,7 @@ impl Network {
         // the same everywhere.
         let file = OnnxFile::read(path).map_err(unusable)?.with_compute_type(ComputeType::F32);
         let network = Self {
-            graph: file.whole(&inputs).map_err(unusable)?,
+            graph: file.full_network(&inputs).map_err(unusable)?,
             width,
             classes: encoder.output_dim,
             silence_classes: config.model_conf.sil_pdf_ids.clone(),

@@ -19,7 +19,8 @@ pub(super) fn encode(
         let allowed = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
         if key.is_empty() || !key.bytes().all(allowed) {
             return Err(format!(
-                "metadata key {key:?} has other characters than lower-case letters, digits and '-'"
+                "metadata key {key:?} is empty or contains characters other than lower-case \
+                 letters, digits and '-'"
             ));
         }
         let value = utf8_percent_encode(value, ENCODED).to_string();

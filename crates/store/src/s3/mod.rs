@@ -41,7 +41,7 @@ const CONFLICT_BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
 ///
 /// Every read names the ETag of the object in the request (`If-Match`). The ETag of the response is
 /// compared, too, because some servers ignore the header.
-pub struct S3Store {
+pub(crate) struct S3Store {
     service: Arc<Service>,
     bucket: String,
 }

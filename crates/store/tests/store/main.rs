@@ -1,5 +1,5 @@
-//! The conformance suite that every [`store::Store`] passes, tests of what is particular to each
-//! store, and tests of the reader on a store that fails on purpose.
+//! The conformance suite that every [`store::Store`] passes, tests of each implementation,
+//! and tests of the reader on a store that fails on purpose.
 
 #![allow(clippy::unwrap_used)] // in helpers of tests too
 

@@ -22,8 +22,8 @@ use crate::{
 const READ_AHEAD: u64 = 2 << 20;
 
 /// Transcribes the recording of the plan, on a thread that may block.
-pub(crate) async fn execute(plan: &Plan, control: &Arc<Session>) -> Result<Transcript, Failure> {
-    let (pipeline, control) = (Arc::clone(&plan.pipeline), Arc::clone(control));
+pub(crate) async fn execute(plan: &Plan, session: &Arc<Session>) -> Result<Transcript, Failure> {
+    let (pipeline, session) = (Arc::clone(&plan.pipeline), Arc::clone(session));
     let (options, decoding) = (plan.options.clone(), plan.decoding.clone());
     let read_ahead = ReadAhead { max_bytes: READ_AHEAD, ..ReadAhead::default() };
     let source = Arc::clone(&plan.source);
@@ -32,7 +32,7 @@ pub(crate) async fn execute(plan: &Plan, control: &Arc<Session>) -> Result<Trans
     let work = tokio::task::spawn_blocking(move || {
         let _entered = span.enter();
         let decoder = audio::Decoder::open(Box::new(SeekableObject(reader)), &decoding)?;
-        pipeline.transcribe(decoder, &options, &control)
+        pipeline.transcribe(decoder, &options, &session)
     });
     match work.await {
         Ok(Ok(outcome)) => Ok(transcript(plan, outcome)),

@@ -88,9 +88,9 @@ impl JobRunner {
         let unrecorded = |error: store::Error| output_failure(&error, &job.source);
         let request = TranscriptionRequest::from_job(job)?;
         self.records.start(job).await.map_err(unrecorded)?;
-        let control = Arc::new(Session::default());
-        let work = self.transcriber.transcribe(&request, &control);
-        let transcription = interruptible(work, &control, &self.interrupt).await?;
+        let session = Arc::new(Session::default());
+        let work = self.transcriber.transcribe(&request, &session);
+        let transcription = interruptible(work, &session, &self.interrupt).await?;
         let done = self.records.done(job, &transcription).await.map_err(unrecorded)?;
         let processing = &transcription.transcript.processing;
         tracing::info!(

@@ -165,12 +165,12 @@ impl Batch {
         if self.stop.is_cancelled() {
             return None;
         }
-        let control = Arc::new(Session::default());
-        self.progress.begin(&control, item.size);
+        let session = Arc::new(Session::default());
+        self.progress.begin(&session, item.size);
         let result = match self.claim(&item) {
-            Ok(Claimed::Output(output)) => self.transcribe(&item, output, &control).await,
+            Ok(Claimed::Output(output)) => self.transcribe(&item, output, &session).await,
             Ok(Claimed::Repeated) => {
-                self.progress.end(&control, item.size, None);
+                self.progress.end(&session, item.size, None);
                 return None;
             }
             Err(failure) => Err(failure),
@@ -181,7 +181,7 @@ impl Batch {
             }
             _ => None,
         };
-        self.progress.end(&control, item.size, seconds);
+        self.progress.end(&session, item.size, seconds);
         match result {
             Ok(transcription) => self.succeed(&item, &transcription),
             Err(failure) if failure.code == FailureCode::Interrupted => None,
@@ -196,7 +196,7 @@ impl Batch {
         &self,
         item: &Item,
         output: Option<Location>,
-        control: &Arc<Session>,
+        session: &Arc<Session>,
     ) -> Result<Transcription, Failure> {
         let request = TranscriptionRequest {
             source: item.source.clone(),
@@ -206,8 +206,8 @@ impl Batch {
             channels: self.channels,
             options: self.options.clone(),
         };
-        let work = self.transcriber.transcribe(&request, control);
-        interruptible(work, control, &self.stop).await
+        let work = self.transcriber.transcribe(&request, session);
+        interruptible(work, session, &self.stop).await
     }
 
     /// Claims the output of a recording, which no other recording of this run may have.

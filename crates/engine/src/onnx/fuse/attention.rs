@@ -1,13 +1,13 @@
-use super::{ATTENTION, Found, HEADS, Matcher, OnnxNode};
+//! Multi-head attention.
 
-/// `softmax(q kᵀ / sqrt(width)) v` head by head, from `[batch, rows, heads * width]` and back:
-/// queries may be scaled before the product, or scores after it.
-pub(super) fn attention(matcher: &Matcher<'_>, index: usize) -> Found {
-    let joined = &matcher.graph.nodes[index];
-    if joined.op() != "Reshape" {
-        return None;
-    }
-    let context = transposed(matcher, joined.input(0)?, &[0, 2, 1, 3])?;
+use super::matcher::{Fused, Matcher};
+use crate::onnx::{names, node::OnnxNode};
+
+/// Matches `softmax(q kᵀ / sqrt(width)) v` per head, from `[batch, rows, heads * width]` to the
+/// same shape. Either the queries are scaled or the scores.
+pub(super) fn attention(matcher: &Matcher<'_>, index: usize) -> Fused {
+    let joined = matcher.node_of(index, "Reshape")?;
+    let context = matcher.transposed(joined.input(0)?, &[0, 2, 1, 3])?;
     let context = matcher.producer(context, "MatMul")?;
     let softmax = matcher.producer(context.input(0)?, "Softmax")?;
     let (scores, scale_of_scores) = scaled(matcher, softmax.input(0)?);
@@ -28,12 +28,13 @@ pub(super) fn attention(matcher: &Matcher<'_>, index: usize) -> Found {
         return None;
     }
     let inputs = [queries.tensor, keys.tensor, values.tensor];
-    let mut node = OnnxNode::with(ATTENTION, &inputs, joined.output());
-    node.set_int(HEADS, queries.count as i64);
+    let mut node = OnnxNode::with(names::ATTENTION, &inputs, joined.output());
+    node.set_int(names::HEADS, queries.count as i64);
     Some((index, node))
 }
 
-/// `tensor` as it was before a scale, and the scale.
+/// Returns the tensor that `tensor` is a multiple of, and the factor; `tensor` itself and 1 if
+/// there is none.
 fn scaled<'a>(matcher: &Matcher<'a>, tensor: &'a str) -> (&'a str, f32) {
     let by = |op| {
         let node = matcher.producer(tensor, op)?;
@@ -53,24 +54,16 @@ struct Heads<'a> {
     width: usize,
 }
 
-/// What was reshaped to `[batch, rows, count, width]` and then transposed.
+/// Matches a tensor that was reshaped to `[batch, rows, count, width]` and then transposed.
 fn heads<'a>(matcher: &Matcher<'a>, tensor: &str, order: &[i64]) -> Option<Heads<'a>> {
-    let split = matcher.producer(transposed(matcher, tensor, order)?, "Reshape")?;
+    let split = matcher.producer(matcher.transposed(tensor, order)?, "Reshape")?;
     let shape = matcher.producer(split.input(1)?, "Concat")?;
     let [_, _, count, width] = shape.inputs() else { return None };
-    let whole = |name: &str| {
-        let value = matcher.constant(name).filter(|value| value.len() == 1)?;
-        usize::try_from(value.cast_to_scalar::<i64>().ok()?).ok().filter(|&value| value > 0)
-    };
-    Some(Heads { tensor: split.input(0)?, count: whole(count)?, width: whole(width)? })
+    let size = |name: &str| usize::try_from(matcher.integer(name)?).ok().filter(|&size| size > 0);
+    Some(Heads { tensor: split.input(0)?, count: size(count)?, width: size(width)? })
 }
 
-fn transposed<'a>(matcher: &Matcher<'a>, tensor: &str, order: &[i64]) -> Option<&'a str> {
-    let node = matcher.producer(tensor, "Transpose")?;
-    node.input(0).filter(|_| node.ints("perm") == Some(order))
-}
-
+/// Returns the last dimension of a shape that is a `Concat`.
 fn last_dim(matcher: &Matcher<'_>, shape: &str) -> Option<i64> {
-    let last = matcher.producer(shape, "Concat")?.inputs().last()?;
-    matcher.constant(last).filter(|value| value.len() == 1)?.cast_to_scalar().ok()
+    matcher.integer(matcher.producer(shape, "Concat")?.inputs().last()?)
 }

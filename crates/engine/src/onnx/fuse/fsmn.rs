@@ -1,17 +1,14 @@
-use super::{FSMN, Found, Matcher, OnnxNode, RESIDUAL};
+//! The memory block of FSMN.
 
-/// A depthwise convolution over time, padded to the same length: `[batch, time, channels]` is
-/// turned, convolved, turned back, and mostly added to itself.
-pub(super) fn fsmn(matcher: &Matcher<'_>, index: usize) -> Found {
-    let turned = |tensor: &str| {
-        let node = matcher.producer(tensor, "Transpose")?;
-        node.input(0).filter(|_| node.ints("perm") == Some(&[0, 2, 1]))
-    };
-    let back = &matcher.graph.nodes[index];
-    if back.op() != "Transpose" {
-        return None;
-    }
-    let convolution = matcher.producer(turned(back.output())?, "Conv")?;
+use super::matcher::{Fused, Matcher};
+use crate::onnx::{names, node::OnnxNode};
+
+/// Matches a depthwise convolution over time, padded to the same length: `[batch, time, channels]`
+/// is transposed, convolved, transposed back, and usually added to the input.
+pub(super) fn fsmn(matcher: &Matcher<'_>, index: usize) -> Fused {
+    let back = matcher.node_of(index, "Transpose")?;
+    let convolution = matcher.transposed(back.output(), &[0, 2, 1])?;
+    let convolution = matcher.producer(convolution, "Conv")?;
     let weights = convolution.input(1)?;
     let &[channels, 1, _] = matcher.constant(weights)?.shape() else { return None };
     let all = |attribute, value| {
@@ -25,14 +22,14 @@ pub(super) fn fsmn(matcher: &Matcher<'_>, index: usize) -> Found {
     if !plain || !depthwise || !zeros || convolution.input(2).is_some() || pad.input(3).is_some() {
         return None;
     }
-    let x = turned(pad.input(0)?)?;
+    let x = matcher.transposed(pad.input(0)?, &[0, 2, 1])?;
     let add = matcher.consumer(back.output(), "Add");
-    let add = add.filter(|&add| matcher.graph.nodes[add].inputs().iter().any(|name| name == x));
+    let add = add.filter(|&add| matcher.node(add).inputs().iter().any(|name| name == x));
     let last = add.unwrap_or(index);
     let inputs = [x, weights, pad.input(1)?];
-    let mut node = OnnxNode::with(FSMN, &inputs, matcher.graph.nodes[last].output());
+    let mut node = OnnxNode::with(names::FSMN, &inputs, matcher.node(last).output());
     if add.is_some() {
-        node.set_int(RESIDUAL, 1);
+        node.set_int(names::RESIDUAL, 1);
     }
     Some((last, node))
 }

@@ -1,14 +1,14 @@
-//! Layers that exporters take apart.
+//! Layer normalization, softmax, attention, FSMN.
 
 use kernels::attention::ComputeType;
 use tract_onnx::{
     model::ParsingContext, pb::NodeProto, tract_core::internal::*, tract_hir::internal::*,
 };
 
-use super::{Built, constant, tracts};
+use super::support::{Built, build_generic, built, constant, same_shape};
 use crate::ops;
 
-/// Takes x, gamma, beta: the last two constant.
+/// Inputs: x, gamma, beta; the last two are constant.
 #[derive(Debug, Clone)]
 pub(super) struct LayerNorm {
     pub(super) epsilon: f32,
@@ -25,11 +25,7 @@ impl Expansion for LayerNorm {
         inputs: &'p [TensorProxy],
         outputs: &'p [TensorProxy],
     ) -> InferenceResult {
-        check_input_arity(inputs, 3)?;
-        check_output_arity(outputs, 1)?;
-        s.equals(&inputs[0].datum_type, f32::datum_type())?;
-        s.equals(&outputs[0].datum_type, f32::datum_type())?;
-        s.equals(&inputs[0].shape, &outputs[0].shape)
+        same_shape(s, inputs, 3, outputs)
     }
 
     fn wire(
@@ -47,17 +43,18 @@ impl Expansion for LayerNorm {
     }
 }
 
-/// Of the last axis.
+/// Softmax over the last axis, or its logarithm.
 #[derive(Debug, Clone)]
 struct Softmax {
     log: bool,
 }
 
-pub(super) fn softmax_or_tracts(context: &ParsingContext<'_>, node: &NodeProto) -> Built {
+/// Builds our softmax for the last axis, tract's for other axes.
+pub(super) fn softmax(context: &ParsingContext<'_>, node: &NodeProto) -> Built {
     if node.get_attr_opt::<i64>("axis")? == Some(-1) {
-        return Ok((expand(Softmax { log: node.op_type == "LogSoftmax" }), vec![]));
+        return built(Softmax { log: node.op_type == "LogSoftmax" });
     }
-    tracts(&node.op_type, context, node)
+    build_generic(&node.op_type, context, node)
 }
 
 impl Expansion for Softmax {
@@ -71,11 +68,7 @@ impl Expansion for Softmax {
         inputs: &'p [TensorProxy],
         outputs: &'p [TensorProxy],
     ) -> InferenceResult {
-        check_input_arity(inputs, 1)?;
-        check_output_arity(outputs, 1)?;
-        s.equals(&inputs[0].datum_type, f32::datum_type())?;
-        s.equals(&outputs[0].datum_type, f32::datum_type())?;
-        s.equals(&inputs[0].shape, &outputs[0].shape)
+        same_shape(s, inputs, 1, outputs)
     }
 
     fn wire(
@@ -88,7 +81,7 @@ impl Expansion for Softmax {
     }
 }
 
-/// Takes queries, keys and values, `[batch, rows, heads * width]`.
+/// Inputs: queries, keys and values, `[batch, rows, heads * width]`.
 #[derive(Debug, Clone)]
 pub(super) struct Attention {
     pub(super) heads: usize,
@@ -105,11 +98,8 @@ impl Expansion for Attention {
         inputs: &'p [TensorProxy],
         outputs: &'p [TensorProxy],
     ) -> InferenceResult {
-        check_input_arity(inputs, 3)?;
-        check_output_arity(outputs, 1)?;
-        s.equals(&outputs[0].datum_type, f32::datum_type())?;
-        s.equals(&inputs[1].shape, &inputs[2].shape)?;
-        s.equals(&inputs[0].shape, &outputs[0].shape)
+        same_shape(s, inputs, 3, outputs)?;
+        s.equals(&inputs[1].shape, &inputs[2].shape)
     }
 
     fn wire(
@@ -122,15 +112,15 @@ impl Expansion for Attention {
         let op = ops::Attention {
             heads: self.heads,
             width: width.to_usize()?,
-            products: ComputeType::F32,
-            parts: [0, 1, 2].map(|input| ops::Part { input, first: 0 }),
+            compute_type: ComputeType::F32,
+            qkv: [0, 1, 2].map(|input| ops::Columns { input, first: 0 }),
         };
         model.wire_node(prefix, op, inputs)
     }
 }
 
-/// Takes `[batch, time, channels]`, weights `[channels, 1, taps]`, pads of `[batch, channels,
-/// time]`: the last two constant.
+/// Inputs: x `[batch, time, channels]`, weights `[channels, 1, taps]`, pads of
+/// `[batch, channels, time]`; the last two are constant.
 #[derive(Debug, Clone)]
 pub(super) struct Fsmn {
     pub(super) residual: bool,
@@ -147,13 +137,9 @@ impl Expansion for Fsmn {
         inputs: &'p [TensorProxy],
         outputs: &'p [TensorProxy],
     ) -> InferenceResult {
-        check_input_arity(inputs, 3)?;
-        check_output_arity(outputs, 1)?;
-        s.equals(&inputs[0].datum_type, f32::datum_type())?;
-        s.equals(&outputs[0].datum_type, f32::datum_type())?;
+        same_shape(s, inputs, 3, outputs)?;
         s.equals(&inputs[0].rank, 3)?;
-        s.equals(&inputs[0].shape[2], &inputs[1].shape[0])?;
-        s.equals(&inputs[0].shape, &outputs[0].shape)
+        s.equals(&inputs[0].shape[2], &inputs[1].shape[0])
     }
 
     fn wire(
@@ -163,16 +149,17 @@ impl Expansion for Fsmn {
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
         let shape = model.outlet_fact(inputs[1])?.shape.as_concrete().map(<[usize]>::to_vec);
-        let Some(&[channels, 1, taps]) = shape.as_deref() else { bail!("weights {shape:?}") };
+        let Some(&[channels, 1, taps]) = shape.as_deref() else {
+            bail!("weights of shape {shape:?}, not [channels, 1, taps]")
+        };
         let pads = model.outlet_fact(inputs[2])?.konst.clone().context("pads depend on data")?;
         let pads = pads.cast_to::<i64>()?;
         let &[0, 0, before, 0, 0, after] = pads.try_as_plain_ram()?.as_slice::<i64>()? else {
-            bail!("pads {pads:?}")
+            bail!("unexpected pads: {pads:?}")
         };
         let keeps = before >= 0 && after >= 0 && before + after + 1 == taps as i64;
         ensure!(keeps, "{taps} taps with pads of {before} and {after} change the length");
         let weights = constant::<f32>(model, inputs[1])?;
-        // Channels side by side, tap by tap.
         let by_tap = (0..taps).flat_map(|tap| weights[tap..].iter().step_by(taps).copied());
         let op = ops::Fsmn {
             weights: by_tap.collect(),

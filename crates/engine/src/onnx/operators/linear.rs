@@ -1,16 +1,22 @@
-//! Linear layers, those in ONNX's dynamic quantization too.
+//! Linear layers, also those of ONNX's dynamic quantization.
 
 use std::borrow::Cow;
 
 use kernels::{PostOp, dynamic};
-use tract_onnx::{pb::NodeProto, tract_core::internal::*, tract_hir::internal::*};
+use tract_onnx::{
+    pb::NodeProto,
+    tract_core::{broadcast::multi_broadcast, internal::*, ops::math},
+    tract_hir::{internal::*, ops::binary::wire_rank_broadcast},
+};
 
-use super::{constant, tensor};
+use super::support::{constant, constant_tensor, has_attribute};
 use crate::{
-    onnx::{fuse, graph, stored},
+    linear,
+    onnx::{lazy, names},
     ops,
 };
 
+/// Inputs: x. Outputs: values, scale, zero point.
 #[derive(Debug, Clone)]
 pub(super) struct DynamicQuantize;
 
@@ -51,32 +57,33 @@ impl Expansion for DynamicQuantize {
     }
 }
 
-/// What follows a product.
+/// Operators that were fused into a linear layer, after its GEMM.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct After {
-    pub(super) biased: bool,
-    pub(super) relu: bool,
-    pub(super) residual: bool,
+struct Epilogue {
+    bias: bool,
+    relu: bool,
+    residual: bool,
 }
 
-impl After {
-    pub(super) fn of(node: &NodeProto) -> Self {
-        let has = |name: &str| node.attribute.iter().any(|attribute| attribute.name == name);
-        let (biased, relu, residual) = (has(fuse::BIASED), has(fuse::RELU), has(fuse::RESIDUAL));
-        Self { biased, relu, residual }
+impl Epilogue {
+    fn new(node: &NodeProto) -> Self {
+        let [bias, relu, residual] = [names::BIASED, names::RELU, names::RESIDUAL]
+            .map(|attribute| has_attribute(node, attribute));
+        Self { bias, relu, residual }
     }
 
-    /// The output is of the shape of the first input but for its last axis, which is that of the
-    /// weights.
+    /// Rules of a linear layer that takes `count` inputs besides bias and residual, among them the
+    /// weights at the index `weights`. The output has the shape of the first input, with the last
+    /// axis of the weights.
     fn rules<'r, 'p: 'r>(
         self,
         s: &mut Solver<'r>,
         inputs: &'p [TensorProxy],
         weights: usize,
-        given: usize,
+        count: usize,
         outputs: &'p [TensorProxy],
     ) -> InferenceResult {
-        check_input_arity(inputs, given + usize::from(self.biased) + usize::from(self.residual))?;
+        check_input_arity(inputs, count + usize::from(self.bias) + usize::from(self.residual))?;
         check_output_arity(outputs, 1)?;
         s.equals(&outputs[0].datum_type, f32::datum_type())?;
         let residual = self.residual.then(|| inputs.len() - 1);
@@ -85,47 +92,52 @@ impl After {
             *shape.last_mut().context("takes at least one axis")? = weights[1].clone();
             let Some(residual) = residual else { return s.equals(&outputs[0].shape, shape) };
             s.given(&inputs[residual].shape, move |s, other| {
-                let sum = tract_onnx::tract_core::broadcast::multi_broadcast(&[&shape, &other])?;
+                let sum = multi_broadcast(&[&shape, &other])?;
                 s.equals(&outputs[0].shape, sum)
             })
         })
     }
 
-    /// Wires the operator that `of` makes for a post-op, over `taken`.
+    /// Wires the operator that `op` makes of a post-op, with the first `count` inputs and the
+    /// residual.
     fn wire<O: Into<Box<dyn TypedOp>>>(
         self,
         prefix: &str,
         model: &mut TypedModel,
         inputs: &[OutletId],
-        taken: usize,
+        count: usize,
         outputs: usize,
-        of: impl FnOnce(PostOp) -> O,
+        op: impl FnOnce(PostOp) -> O,
     ) -> TractResult<TVec<OutletId>> {
-        let mut taken: TVec<_> = inputs[..taken].into();
+        let mut op_inputs: TVec<_> = inputs[..count].into();
         let Some(&residual) = inputs.last().filter(|_| self.residual) else {
-            return model.wire_node(
-                prefix,
-                of(if self.relu { PostOp::Relu } else { PostOp::None }),
-                &taken,
-            );
+            let post_op = if self.relu { PostOp::Relu } else { PostOp::None };
+            return model.wire_node(prefix, op(post_op), &op_inputs);
         };
         let mut shape = model.outlet_fact(inputs[0])?.shape.to_tvec();
         *shape.last_mut().context("takes at least one axis")? = outputs.to_dim();
         if *model.outlet_fact(residual)?.shape == *shape {
-            taken.push(residual);
-            return model.wire_node(prefix, of(PostOp::Add), &taken);
+            op_inputs.push(residual);
+            return model.wire_node(prefix, op(PostOp::Add), &op_inputs);
         }
-        let product = model.wire_node(format!("{prefix}.product"), of(PostOp::None), &taken)?[0];
-        let sum = [product, residual];
-        let sum = tract_onnx::tract_hir::ops::binary::wire_rank_broadcast(prefix, model, &sum)?;
-        model.wire_node(prefix, tract_onnx::tract_core::ops::math::add(), &sum)
+        // A residual of another shape is broadcast, so that it cannot be added to in place.
+        let name = format!("{prefix}.matmul");
+        let output = model.wire_node(name, op(PostOp::None), &op_inputs)?[0];
+        let sum = wire_rank_broadcast(prefix, model, &[output, residual])?;
+        model.wire_node(prefix, math::add(), &sum)
     }
 }
 
-/// Takes values, scale, zero point; weights `[inputs, outputs]`, their zero points and scales, a
-/// bias if there is one, all constant; and what is added.
+/// Inputs: values, scale, zero point; weights `[inputs, outputs]`, their zero points and scales, a
+/// bias if there is one, all constant; a residual if there is one.
 #[derive(Debug, Clone)]
-pub(super) struct QuantizedLinear(pub(super) After);
+pub(super) struct QuantizedLinear(Epilogue);
+
+impl QuantizedLinear {
+    pub(super) fn new(node: &NodeProto) -> Self {
+        Self(Epilogue::new(node))
+    }
+}
 
 impl Expansion for QuantizedLinear {
     fn name(&self) -> StaticName {
@@ -147,24 +159,24 @@ impl Expansion for QuantizedLinear {
         model: &mut TypedModel,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
-        let weights = tensor(model, inputs[3])?;
+        let weights = constant_tensor(model, inputs[3])?;
         let depth = *weights.shape().first().context("weights without inputs")?;
         ensure!((1..=dynamic::MAX_INPUTS).contains(&depth), "{depth} inputs");
         let outputs = weights.len() / depth;
         let signed = is_signed(&weights)?;
-        let weights = stored::with_bytes(&weights, |weights| {
+        let weights = lazy::with_bytes(&weights, |weights| {
             let weights = unsigned(weights, signed);
-            // After the weights: where those are quantized now, these come with them.
-            let zero_points = tensor(model, inputs[4])?;
+            // Weights that are quantized at load provide zero points and scales only now.
+            let zero_points = constant_tensor(model, inputs[4])?;
             let signed = is_signed(&zero_points)?;
-            let zero_points = stored::load(&zero_points)?;
+            let zero_points = lazy::load(&zero_points)?;
             let mut zero_points = unsigned(zero_points.as_bytes(), signed).into_owned();
             let mut scales = constant::<f32>(model, inputs[5])?;
-            // One for all columns.
-            for parameter in [zero_points.len(), scales.len()] {
+            for (parameters, name) in [(zero_points.len(), "zero points"), (scales.len(), "scales")]
+            {
                 ensure!(
-                    parameter == 1 || parameter == outputs,
-                    "{parameter} for {outputs} columns"
+                    parameters == 1 || parameters == outputs,
+                    "{parameters} {name} for {outputs} columns"
                 );
             }
             if zero_points.len() == 1 {
@@ -175,22 +187,27 @@ impl Expansion for QuantizedLinear {
             }
             Ok(dynamic::Weights::pack(&weights, &zero_points, &scales, depth))
         })?;
-        let bias = self.0.biased.then(|| constant::<f32>(model, inputs[6])).transpose()?;
-        ensure!(bias.as_ref().is_none_or(|bias| bias.len() == outputs), "a bias of {outputs}");
+        let bias = self.0.bias.then(|| constant::<f32>(model, inputs[6])).transpose()?;
+        if let Some(bias) = &bias {
+            ensure!(bias.len() == outputs, "a bias of {} for {outputs} columns", bias.len());
+        }
         let (weights, bias) = (Arc::new(weights), bias.map(Into::into));
-        let of = |post_op| ops::QuantizedLinear { weights, bias, post_op };
-        self.0.wire(prefix, model, inputs, 3, outputs, of)
+        let op = |post_op| ops::QuantizedLinear { weights, bias, post_op };
+        self.0.wire(prefix, model, inputs, 3, outputs, op)
     }
 }
 
-/// Whether quantized values are i8, or u8; an error if they are neither.
+/// Returns whether quantized values are i8 rather than u8.
+///
+/// # Errors
+/// If they are neither.
 fn is_signed(values: &Tensor) -> TractResult<bool> {
     let kind = values.datum_type();
     ensure!([i8::datum_type(), u8::datum_type()].contains(&kind), "quantized to {kind:?}");
     Ok(kind == i8::datum_type())
 }
 
-/// Signed weights are the unsigned ones shifted, zero points too.
+/// Shifts signed values, or signed zero points, by 128 to unsigned ones.
 fn unsigned(values: &[u8], signed: bool) -> Cow<'_, [u8]> {
     match signed {
         true => Cow::Owned(values.iter().map(|value| value ^ 0x80).collect()),
@@ -198,35 +215,17 @@ fn unsigned(values: &[u8], signed: bool) -> Cow<'_, [u8]> {
     }
 }
 
-/// Takes x; weights `[inputs, outputs]`, a bias if there is one, both constant; and what is added.
+/// Inputs: x; weights `[inputs, outputs]`, a bias if there is one, both constant; a residual if
+/// there is one.
 #[derive(Debug, Clone)]
 pub(super) struct Linear {
-    after: After,
-    rounded: bool,
+    epilogue: Epilogue,
+    bf16: bool,
 }
-
-/// Attribute of a linear layer that is multiplied in bfloat16.
-const ROUNDED: &str = "rounded";
-/// Layers of fewer outputs than that stay f32: they cost nothing, and may decide much by a threshold, as
-/// Paraformer's predictor does whether a token fires.
-const FEWEST_ROUNDED: usize = 16;
 
 impl Linear {
-    pub(super) fn of(node: &NodeProto) -> Self {
-        let rounded = node.attribute.iter().any(|attribute| attribute.name == ROUNDED);
-        Self { after: After::of(node), rounded }
-    }
-}
-
-/// Has linear layers multiplied in bfloat16, but for those of few outputs.
-pub(in crate::onnx) fn round_products(graph: &mut graph::Graph) {
-    let graph::Graph { nodes, constants, .. } = graph;
-    for node in nodes.iter_mut().filter(|node| node.op() == fuse::LINEAR) {
-        let weights = node.input(1).and_then(|weights| constants.get(weights));
-        let outputs = weights.and_then(|weights| weights.shape().last().copied());
-        if outputs.is_some_and(|outputs| outputs >= FEWEST_ROUNDED) {
-            node.set_int(ROUNDED, 1);
-        }
+    pub(super) fn new(node: &NodeProto) -> Self {
+        Self { epilogue: Epilogue::new(node), bf16: has_attribute(node, names::BF16) }
     }
 }
 
@@ -241,7 +240,7 @@ impl Expansion for Linear {
         inputs: &'p [TensorProxy],
         outputs: &'p [TensorProxy],
     ) -> InferenceResult {
-        self.after.rules(s, inputs, 1, 2, outputs)
+        self.epilogue.rules(s, inputs, 1, 2, outputs)
     }
 
     fn wire(
@@ -250,14 +249,14 @@ impl Expansion for Linear {
         model: &mut TypedModel,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
-        let weights = tensor(model, inputs[1])?;
+        let weights = constant_tensor(model, inputs[1])?;
         let &[_, outputs] = weights.shape() else { bail!("weights {:?}", weights.shape()) };
-        let bias = self.after.biased.then(|| constant::<f32>(model, inputs[2])).transpose()?;
-        let layer = stored::with_floats(&weights, |weights| {
-            Ok(crate::Linear::by_input(weights, outputs, bias, self.rounded)?)
+        let bias = self.epilogue.bias.then(|| constant::<f32>(model, inputs[2])).transpose()?;
+        let layer = lazy::with_floats(&weights, |weights| {
+            Ok(linear::Linear::from_transposed(weights, outputs, bias, self.bf16)?)
         })?;
         let layer = Arc::new(layer);
-        let of = |post_op| ops::Linear { layer, post_op };
-        self.after.wire(prefix, model, inputs, 1, outputs, of)
+        let op = |post_op| ops::Linear { layer, post_op };
+        self.epilogue.wire(prefix, model, inputs, 1, outputs, op)
     }
 }

@@ -1,25 +1,31 @@
-//! Parts of an axis.
+//! Selection of a part of an axis.
 
 use tract_onnx::{
-    model::ParsingContext, pb::NodeProto, tract_core::internal::*, tract_hir::internal::*,
+    model::ParsingContext,
+    pb::NodeProto,
+    tract_core::{internal::*, ops::array::Slice},
+    tract_hir::internal::*,
 };
 
-use super::{Built, tracts};
+use super::support::{Built, build_generic, built};
 use crate::ops;
 
-pub(super) fn top_k_or_tracts(context: &ParsingContext<'_>, node: &NodeProto) -> Built {
+/// Builds our `TopK` for the last axis, tract's for other axes.
+pub(super) fn top_k(context: &ParsingContext<'_>, node: &NodeProto) -> Built {
     let largest = node.get_attr_opt::<i64>("largest")?.unwrap_or(1) == 1;
     let last = node.get_attr_opt::<i64>("axis")?.unwrap_or(-1) == -1;
     if last && node.output.iter().all(|output| !output.is_empty()) && node.output.len() == 2 {
-        return Ok((expand(TopK { largest }), vec![]));
+        return built(TopK { largest });
     }
-    tracts("TopK", context, node)
+    build_generic("TopK", context, node)
 }
 
+/// Returns the only value of a tensor of dimensions.
 fn scalar(value: &Tensor) -> TractResult<TDim> {
     Ok(value.cast_to::<TDim>()?.try_as_plain_ram()?.to_scalar::<TDim>()?.clone())
 }
 
+/// Inputs: x, k. Outputs: values, indices.
 #[derive(Debug, Clone)]
 struct TopK {
     largest: bool,
@@ -46,7 +52,7 @@ impl Expansion for TopK {
         s.equals(&outputs[0].datum_type, f32::datum_type())?;
         s.equals(&outputs[1].datum_type, i64::datum_type())?;
         s.given_2(&inputs[0].shape, &inputs[1].value, |s, mut shape, k| {
-            *shape.last_mut().context("takes an axis")? = scalar(&k)?;
+            *shape.last_mut().context("takes at least one axis")? = scalar(&k)?;
             s.equals(&outputs[0].shape, shape.clone())?;
             s.equals(&outputs[1].shape, shape)
         })
@@ -59,11 +65,12 @@ impl Expansion for TopK {
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
         let k = model.outlet_fact(inputs[1])?.konst.clone();
-        let k = scalar(&*k.context("how many it takes depends on data")?)?;
+        let k = scalar(&*k.context("k depends on data")?)?;
         model.wire_node(prefix, ops::TopK { k, largest: self.largest }, &inputs[..1])
     }
 }
 
+/// Inputs: x.
 #[derive(Debug, Clone)]
 pub(super) struct Truncate {
     pub(super) axis: usize,
@@ -85,7 +92,7 @@ impl Expansion for Truncate {
         check_output_arity(outputs, 1)?;
         s.equals(&inputs[0].datum_type, &outputs[0].datum_type)?;
         s.given(&inputs[0].shape, move |s, mut shape| {
-            let length = shape.get_mut(self.axis).context("has no such axis")?;
+            let length = shape.get_mut(self.axis).context("the axis does not exist")?;
             *length = ops::at_most(length.clone(), self.length);
             s.equals(&outputs[0].shape, shape)
         })
@@ -98,10 +105,10 @@ impl Expansion for Truncate {
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
         let fact = model.outlet_fact(inputs[0])?;
-        ensure!(self.axis < fact.rank(), "has no axis {}", self.axis);
+        ensure!(self.axis < fact.rank(), "axis {} does not exist", self.axis);
         match ops::at_most(fact.shape[self.axis].clone(), self.length) {
             end @ TDim::Val(_) => {
-                let slice = tract_onnx::tract_core::ops::array::Slice::new(self.axis, 0, end);
+                let slice = Slice::new(self.axis, 0, end);
                 model.wire_node(prefix, slice, inputs)
             }
             _ => {

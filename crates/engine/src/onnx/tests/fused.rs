@@ -1,16 +1,9 @@
-//! Fused operators against ONNX Runtime's numbers (`tests/fixtures/funasr/ops.py`), and against the
-//! graphs that they replace.
+//! Fused operators compared with ONNX Runtime's outputs (`tests/fixtures/funasr/ops.py`) and with
+//! the nodes that they replace.
 
-use std::{io::Read, path::Path};
+use super::{npz::Npz, *};
 
-use super::{file::Fused, npz::Npz, *};
-use crate::ComputeType;
-
-pub(super) fn fixtures() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/funasr")
-}
-
-fn floats(npz: &Npz, name: &str) -> Tensor {
+pub(super) fn floats(npz: &Npz, name: &str) -> Tensor {
     let array = &npz[name];
     crate::tensor(&array.shape, &array.f32()).expect("floats")
 }
@@ -20,17 +13,17 @@ fn bytes(npz: &Npz, name: &str) -> Tensor {
     crate::tensor(&array.shape, &array.u8()).expect("bytes")
 }
 
-fn run(network: &Onnx, input: &Tensor) -> Vec<f32> {
+pub(super) fn run(network: &OnnxNetwork, input: &Tensor) -> Vec<f32> {
     let outputs = network.run(vec![input.clone()]).expect("runs");
     crate::values::<f32>(&outputs[0]).expect("floats").to_vec()
 }
 
-fn bits(values: &[f32]) -> Vec<u32> {
+pub(super) fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
 }
 
 #[test]
-fn quantization_is_onnx_runtimes() {
+fn quantization_equals_onnx_runtimes() {
     let npz = Npz::open(&fixtures().join("ops.npz"));
     let file = file(vec![node("DynamicQuantizeLinear", &["x"], &["y", "s", "z"])], vec![]);
     let names = npz.names().filter_map(|name| name.strip_prefix("dql/")?.strip_suffix("/x"));
@@ -54,8 +47,8 @@ fn quantization_is_onnx_runtimes() {
     assert_eq!(count, 9);
 }
 
-/// A quantized linear layer as `quantize_dynamic` writes it.
-fn linear(weights: Vec<(&str, Tensor)>, relu: bool) -> OnnxFile {
+/// Makes a quantized linear layer as `quantize_dynamic` writes it.
+pub(super) fn linear(weights: Vec<(&str, Tensor)>, relu: bool) -> OnnxFile {
     let mut nodes = vec![
         node("DynamicQuantizeLinear", &["x"], &["xq", "xs", "xz"]),
         node("Mul", &["xs", "scale"], &["scales"]),
@@ -70,7 +63,7 @@ fn linear(weights: Vec<(&str, Tensor)>, relu: bool) -> OnnxFile {
     file(nodes, weights)
 }
 
-fn weights(npz: &Npz, name: &str) -> Vec<(&'static str, Tensor)> {
+pub(super) fn weights(npz: &Npz, name: &str) -> Vec<(&'static str, Tensor)> {
     vec![
         ("weights", bytes(npz, &format!("qmatmul/{name}/Wq"))),
         ("zero_points", bytes(npz, &format!("qmatmul/{name}/Wzp"))),
@@ -80,7 +73,7 @@ fn weights(npz: &Npz, name: &str) -> Vec<(&'static str, Tensor)> {
 }
 
 #[test]
-fn quantized_layers_are_onnx_runtimes_to_the_bit() {
+fn quantized_layers_equal_onnx_runtimes_bit_by_bit() {
     let npz = Npz::open(&fixtures().join("ops.npz"));
     for name in ["a", "b", "c", "d"] {
         let x = floats(&npz, &format!("qmatmul/{name}/x"));
@@ -100,7 +93,7 @@ fn quantized_layers_are_onnx_runtimes_to_the_bit() {
 }
 
 #[test]
-fn float_layers_take_in_what_follows() {
+fn float_layers_are_fused_with_their_epilogue() {
     let numbers = |count: usize, step: usize| -> Vec<f32> {
         (0..count).map(|i| (i * step % 101) as f32 / 50.0 - 1.0).collect()
     };
@@ -116,7 +109,7 @@ fn float_layers_take_in_what_follows() {
     for (last, other, operators) in [
         (node("Relu", &["y"], &["z"]), None, &["Linear"][..]),
         (node("Add", &["y", "other"], &["z"]), Some(tensor(&[1, 5, 70], 11)), &["Linear"]),
-        // It is broadcast: added in place it would not fit.
+        // A residual that is broadcast does not have the shape of the output.
         (node("Add", &["other", "y"], &["z"]), Some(tensor(&[3, 1, 70], 11)), &["Linear", "Add"]),
     ] {
         let (mut nodes, constants) = layer();
@@ -129,7 +122,7 @@ fn float_layers_take_in_what_follows() {
         }
         let given: Vec<_> = std::iter::once(x.clone()).chain(other).collect();
         let fused = file.network(&inputs, &["z"]).expect("network");
-        let unfused = file.network_with(&inputs, &["z"], Fused::None).expect("network");
+        let unfused = file.network_with(&inputs, &["z"], Fusion::None).expect("network");
         assert!(fused.operators().iter().any(|op| op == "Linear"), "{operators:?}");
         assert_eq!(fused.operators().len(), operators.len(), "{:?}", fused.operators());
         let [fused, unfused] =
@@ -141,9 +134,9 @@ fn float_layers_take_in_what_follows() {
     }
 }
 
-/// Other exporters than FunASR's choose signed weights, or one scale for all columns.
+/// Exporters other than FunASR's write signed weights, or one scale for all columns.
 #[test]
-fn other_kinds_of_weights() {
+fn signed_weights_and_scalar_scales() {
     let npz = Npz::open(&fixtures().join("ops.npz"));
     let x = floats(&npz, "qmatmul/b/x");
     let inputs = [Input::new("x", ["rows".into(), 64.into()])];
@@ -164,12 +157,12 @@ fn other_kinds_of_weights() {
     let file = linear(one, false);
     let network = file.network(&inputs, &["y"]).expect("network");
     assert_eq!(network.operators(), ["DynamicQuantize", "QuantizedLinear"]);
-    let unfused = file.network_with(&inputs, &["y"], Fused::None).expect("network");
+    let unfused = file.network_with(&inputs, &["y"], Fusion::None).expect("network");
     assert_eq!(bits(&run(&network, &x)), bits(&run(&unfused, &x)));
 }
 
 #[test]
-fn products_that_no_rule_knows_still_run() {
+fn unfused_matmuls_run() {
     let npz = Npz::open(&fixtures().join("ops.npz"));
     let nodes = vec![
         node("DynamicQuantizeLinear", &["x"], &["xq", "xs", "xz"]),
@@ -185,7 +178,7 @@ fn products_that_no_rule_knows_still_run() {
 }
 
 #[test]
-fn the_greatest_in_order() {
+fn top_k_is_sorted() {
     let nodes = vec![
         node("Shape", &["x"], &["shape"]),
         node("Gather", &["shape", "last"], &["k"]),
@@ -197,21 +190,21 @@ fn the_greatest_in_order() {
     let file = file(nodes, constants);
     let network =
         file.network(&[Input::new("x", ["n".into()])], &["values", "first"]).expect("network");
-    for (x, greatest, at) in [
+    for (x, greatest, indices) in [
         (&[1f32, 5.0, 5.0, -2.0, 3.0][..], &[5f32, 5.0, 3.0, 1.0, -2.0][..], &[1i64, 2, 4][..]),
         (&[1.0, 2.0], &[2.0, 1.0], &[1, 0]),
     ] {
         let outputs = network.run(vec![crate::tensor(&[x.len()], x).expect("x")]).expect("runs");
         assert_eq!(crate::values::<f32>(&outputs[0]).expect("floats"), greatest);
-        assert_eq!(crate::values::<i64>(&outputs[1]).expect("indices"), at);
+        assert_eq!(crate::values::<i64>(&outputs[1]).expect("indices"), indices);
     }
     let odd = crate::tensor(&[3], &[f32::NAN, f32::INFINITY, -0.0]).expect("x");
     network.run(vec![odd]).expect("runs");
 }
 
-/// Of the last axis, which has another name in tract's operator.
+/// The last axis is -1 for our operator; by its positive number, tract's is used.
 #[test]
-fn softmax_is_tracts() {
+fn softmax_equals_tracts() {
     let x: Vec<f32> = (0..3 * 37).map(|i| (i * 29 % 83) as f32 / 4.0 - 12.0).collect();
     let x = crate::tensor(&[3, 37], &x).expect("x");
     for op in ["Softmax", "LogSoftmax"] {
@@ -226,62 +219,8 @@ fn softmax_is_tracts() {
     }
 }
 
-/// Of scores that are given, of a float layer, and of a quantized one, with more rows than are held
-/// at once.
 #[test]
-fn likeliest_is_that_of_all_scores() {
-    let npz = Npz::open(&fixtures().join("ops.npz"));
-    let tensor = |shape: &[usize], step: usize| {
-        let count = shape.iter().product();
-        let numbers: Vec<f32> = (0..count).map(|i| (i * step % 101) as f32 / 50.0 - 1.0).collect();
-        crate::tensor(shape, &numbers).expect("numbers")
-    };
-    let x = floats(&npz, "qmatmul/a/x");
-    let width = x.shape()[1];
-    let quantized = linear(weights(&npz, "a"), false);
-    let product = vec![node("MatMul", &["x", "w"], &["y"])];
-    let float = file(product, vec![("w", tensor(&[width, 70], 7))]);
-    let given = file(vec![node("Mul", &["x", "x"], &["y"])], vec![]);
-    for (file, operator) in
-        [(quantized, "DynamicQuantize"), (float, "Likeliest"), (given, "Square")]
-    {
-        let inputs = [Input::new("x", ["rows".into(), width.into()])];
-        let scores = file.network(&inputs, &["y"]).expect("network");
-        let (network, classes) = file.likeliest(&inputs, "y").expect("network");
-        let operators = network.operators();
-        assert_eq!(operators.first().map(String::as_str), Some(operator), "{operators:?}");
-        assert_eq!(operators.last().map(String::as_str), Some("Likeliest"), "{operators:?}");
-        for rows in [0, 1, 24, 61] {
-            let x = tensor(&[rows, width], 13);
-            let scores = run(&scores, &x);
-            let found = run(&network, &x);
-            assert_eq!(found.len(), 2 * rows);
-            for (scores, found) in scores.chunks(classes).zip(found.chunks(2)) {
-                let (class, greatest) = kernels::scores::argmax(scores).expect("scores");
-                assert_eq!(found[0], class as f32, "{operators:?}");
-                let sum: f32 = scores.iter().map(|score| (score - greatest).exp()).sum();
-                assert!((found[1] + sum.ln()).abs() < 1e-5, "{operators:?}");
-            }
-        }
-        let odd = crate::tensor(&[1, width], &vec![f32::NAN; width]).expect("x");
-        let found = run(&network, &odd);
-        assert!(operator == "DynamicQuantize" || found[1].is_nan(), "{operators:?}: {found:?}");
-    }
-    let inputs = [Input::new("x", ["rows".into(), 3.into()])];
-    let (network, _) =
-        file(vec![node("Neg", &["x"], &["y"])], vec![]).likeliest(&inputs, "y").expect("network");
-    for odd in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN] {
-        let x = crate::tensor(&[2, 3], &[0.0, odd, 1.0, 0.0, 2.0, 1.0]).expect("x");
-        let found = run(&network, &x);
-        assert!(found[1].is_nan() && found[3].is_finite(), "{odd}: {found:?}");
-    }
-    let nodes = vec![node("Relu", &["x"], &["y"])];
-    let open = file(nodes, vec![]).likeliest(&[Input::new("x", ["n".into()])], "y");
-    assert!(open.is_err(), "classes must be known");
-}
-
-#[test]
-fn layer_norm_is_onnx_runtimes() {
+fn layer_norm_equals_onnx_runtimes() {
     let npz = Npz::open(&fixtures().join("ops.npz"));
     let x = floats(&npz, "ln/x");
     for epsilon in ["1e-12", "1e-05"] {
@@ -309,7 +248,7 @@ fn layer_norm_is_onnx_runtimes() {
         let inputs = [Input::new("x", ["rows".into(), 64.into()])];
         let network = file.network(&inputs, &["y"]).expect("network");
         assert_eq!(network.operators(), ["LayerNorm"]);
-        let unfused = file.network_with(&inputs, &["y"], Fused::None).expect("network");
+        let unfused = file.network_with(&inputs, &["y"], Fusion::None).expect("network");
         let expected = npz[format!("ln/{epsilon}/y").as_str()].f32();
         for network in [network, unfused] {
             let found = run(&network, &x);
@@ -319,105 +258,7 @@ fn layer_norm_is_onnx_runtimes() {
     }
 }
 
-fn quantized(model: &str) -> OnnxFile {
-    let path = fixtures().join(model).join("model_quant.onnx.gz");
-    let packed = std::fs::read(&path).expect("read");
-    let mut bytes = Vec::new();
-    flate2::read::GzDecoder::new(&*packed).read_to_end(&mut bytes).expect("gzip");
-    OnnxFile::parse(&path, &bytes).expect("a model")
-}
-
-/// What is fused once shapes are known computes the same bits, and leaves nothing behind.
-#[test]
-fn encoders_of_models() {
-    for (model, output) in
-        [("paraformer", "/encoder/after_norm/Add_1"), ("sensevoice", "/encoder/tp_norm/Add_1")]
-    {
-        let file = quantized(model).with_compute_type(ComputeType::F32);
-        let inputs = [
-            Input::new("speech", [1.into(), "frames".into(), 560.into()]),
-            Input::full_length("speech_lengths", "frames"),
-            Input::new("language", [1.into()]),
-            Input::new("textnorm", [1.into()]),
-        ];
-        let taken = file.inputs().len();
-        let last = file.nodes().iter().find(|node| node.name() == output).expect("the last norm");
-        let network = |fused| {
-            file.network_with(&inputs[..taken], &[last.output()], fused).expect("the encoder")
-        };
-        let (fused, plain) = (network(Fused::All), network(Fused::Nodes));
-        let operators = fused.operators();
-        for part in ["LayerNorm", "Attention", "QuantizedLinear"] {
-            let quantized = format!("{part} + DynamicQuantize");
-            assert!(operators.contains(&quantized), "{model}: {operators:?}");
-        }
-        let left = |name: &str| ["DynamicQuantize", "Attention", "Slice"].contains(&name);
-        assert!(!operators.iter().any(|name| left(name)), "{model}: {operators:?}");
-        for frames in [1, 7, 60] {
-            let mut random = fastrand::Rng::with_seed(frames as u64);
-            let values: Vec<f32> = (0..frames * 560).map(|_| random.f32() * 3.4 - 1.7).collect();
-            let mut given = vec![crate::tensor(&[1, frames, 560], &values).expect("a tensor")];
-            given.extend((2..taken).map(|_| crate::tensor(&[1], &[0i32]).expect("a number")));
-            let run = |network: &Onnx| {
-                let outputs = network.run(given.clone()).expect("runs");
-                bits(crate::values::<f32>(&outputs[0]).expect("floats"))
-            };
-            assert_eq!(run(&fused), run(&plain), "{model} {frames}");
-        }
-    }
-}
-
-/// Every quantized layer of the fixtures, given the same input, fused or not.
-#[test]
-fn quantized_layers_of_models() {
-    for (model, layers) in [("paraformer", 19), ("seaco", 40), ("sensevoice", 10), ("ct-punc", 8)] {
-        let file = quantized(model);
-        let products = file.nodes().iter().filter(|node| node.op() == "MatMulInteger");
-        let mut count = 0;
-        for (seed, product) in products.enumerate() {
-            let quantize = file.producer(product.input(0).expect("x")).expect("a quantizer");
-            let x = quantize.input(0).expect("x");
-            // The layer ends where it is f32 again and biased, if it is.
-            let mut last = product;
-            for op in ["Cast", "Mul", "Add", "Relu"] {
-                let mut next = file.consumers(last.output());
-                match (next.next(), next.next()) {
-                    (Some(node), None) if node.op() == op => last = node,
-                    _ => break,
-                }
-            }
-            if last.op() == "Add" && !last.inputs().iter().any(|name| file.constant(name).is_some())
-            {
-                last = file
-                    .producer(
-                        last.inputs()
-                            .iter()
-                            .find(|name| file.producer(name).is_some_and(|node| node.op() == "Mul"))
-                            .expect("a product"),
-                    )
-                    .expect("a product");
-            }
-            let width =
-                file.constant(product.input(1).expect("weights")).expect("weights").shape()[0];
-            let inputs = [Input::new(x, [1.into(), "time".into(), width.into()])];
-            let fused = file.network(&inputs, &[last.output()]).expect("fused");
-            let unfused =
-                file.network_with(&inputs, &[last.output()], Fused::None).expect("unfused");
-            assert_eq!(fused.operators(), ["DynamicQuantize", "QuantizedLinear"]);
-            for time in [1, 5] {
-                let mut random = fastrand::Rng::with_seed(seed as u64);
-                let values: Vec<f32> =
-                    (0..time * width).map(|_| random.f32() * 5.0 - 2.0).collect();
-                let x = crate::tensor(&[1, time, width], &values).expect("a tensor");
-                assert_eq!(bits(&run(&fused, &x)), bits(&run(&unfused, &x)), "{}", last.name());
-            }
-            count += 1;
-        }
-        assert!(count >= layers, "{model}: {count}");
-    }
-}
-
-/// As CIF's: turned, padded, convolved, turned back.
+/// CIF's convolution: transposed, padded, convolved, transposed back.
 #[test]
 fn convolution_over_time() {
     let (channels, outputs, taps) = (5, 7, 3);
@@ -433,16 +274,16 @@ fn convolution_over_time() {
         ("pads", pads),
     ];
     let nodes = vec![
-        with(node("Transpose", &["x"], &["turned"]), "perm", &[0, 2, 1]),
-        node("Pad", &["turned", "pads"], &["padded"]),
+        with(node("Transpose", &["x"], &["transposed"]), "perm", &[0, 2, 1]),
+        node("Pad", &["transposed", "pads"], &["padded"]),
         with(node("Conv", &["padded", "weights", "bias"], &["y"]), "kernel_shape", &[taps as i64]),
         node("Relu", &["y"], &["positive"]),
         with(node("Transpose", &["positive"], &["z"]), "perm", &[0, 2, 1]),
     ];
     let file = file(nodes, weights);
     let inputs = [Input::new("x", [1.into(), "time".into(), channels.into()])];
-    let network = |fused| file.network_with(&inputs, &["z"], fused).expect("network");
-    let (fused, plain) = (network(Fused::All), network(Fused::None));
+    let network = |fusion| file.network_with(&inputs, &["z"], fusion).expect("network");
+    let (fused, plain) = (network(Fusion::All), network(Fusion::None));
     let operators = fused.operators();
     assert!(operators.iter().any(|name| name == "Convolution"), "{operators:?}");
     assert!(!operators.iter().any(|name| name.starts_with("Move")), "{operators:?}");

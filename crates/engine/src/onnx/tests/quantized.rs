@@ -1,26 +1,12 @@
-//! Files of floats that are quantized when they are opened, against those that FunASR's exporter
-//! quantized.
+//! f32 files that are quantized at load, compared with those that FunASR's exporter quantized.
 
 use std::collections::BTreeSet;
 
-use super::{
-    super::{graph::Graph, quantize, stored},
-    fused::fixtures,
-    *,
-};
-use crate::Precision;
+use super::*;
+use crate::onnx::{graph::Graph, lazy, quantize};
 
-fn fixture(model: &str, name: &str) -> OnnxFile {
-    let packed = std::fs::read(fixtures().join(model).join(format!("{name}.onnx.gz")));
-    let mut bytes = Vec::new();
-    let packed = packed.expect("read");
-    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&*packed), &mut bytes)
-        .expect("gzip");
-    OnnxFile::parse(Path::new(model), &bytes).expect("a model")
-}
-
-/// Names of weights, their zero points and scales, and the node's inputs without their numbers.
-fn products(graph: &Graph) -> BTreeSet<[String; 2]> {
+/// Returns the names of the weights and zero points of all quantized matmuls.
+fn matmuls(graph: &Graph) -> BTreeSet<[String; 2]> {
     let nodes = graph.nodes.iter().filter(|node| node.op() == "MatMulInteger");
     nodes.map(|node| [1, 3].map(|index| node.input(index).expect("weights").to_owned())).collect()
 }
@@ -30,14 +16,14 @@ fn count(graph: &Graph, op: &str) -> usize {
 }
 
 #[test]
-fn weights_are_those_of_funasrs_exporter_to_the_bit() {
+fn weights_equal_those_of_funasrs_exporter_bit_by_bit() {
     for model in ["paraformer", "paraformer-loop", "bicif", "seaco", "sensevoice", "ct-punc"] {
         let (file, theirs) = (fixture(model, "model"), fixture(model, "model_quant"));
         let (mut ours, theirs) = (file.graph, theirs.graph);
         quantize::quantize(&mut ours);
-        let names = products(&theirs);
+        let names = matmuls(&theirs);
         assert!(names.len() > 7, "{model}: {names:?}");
-        assert_eq!(products(&ours), names, "{model}");
+        assert_eq!(matmuls(&ours), names, "{model}");
         for op in ["MatMulInteger", "MatMul", "DynamicQuantizeLinear"] {
             assert_eq!(count(&ours, op), count(&theirs, op), "{model}: {op}");
         }
@@ -46,7 +32,7 @@ fn weights_are_those_of_funasrs_exporter_to_the_bit() {
             for name in [weights, zero_points, &scales] {
                 let [ours, theirs] = [&ours, &theirs].map(|graph| {
                     let constant = graph.constants.get(name).expect(name);
-                    stored::load(constant).expect("values")
+                    lazy::load(constant).expect("values")
                 });
                 assert!(ours == theirs, "{model}: {name}");
             }
@@ -55,7 +41,7 @@ fn weights_are_those_of_funasrs_exporter_to_the_bit() {
 }
 
 #[test]
-fn networks_compute_what_those_of_the_exporter_do() {
+fn outputs_equal_those_of_the_exporters_file() {
     let x = crate::tensor(&[1, 9, 560], &super::npz::features(9)).expect("features");
     let run = |file: OnnxFile| {
         let names: Vec<&str> = file.inputs().iter().map(|port| port.name.as_str()).collect();

@@ -77,7 +77,7 @@ impl Model {
             x = self.feed_forward(&mut graph, &name, x)?;
         }
         let x = self.layer_norm(&mut graph, "encoder/layer_norm", x)?;
-        Ok(graph.finish(&[x])?)
+        Ok(graph.build(&[x])?)
     }
 
     fn memory(&self, layer: usize) -> Result<engine::Network, Error> {
@@ -87,7 +87,7 @@ impl Model {
         let name = format!("decoder/layer_{layer}/attention/linear_1");
         let linear = self.linear(&name, [2 * width, width])?;
         let keys_values = graph.linear(&name, states, &linear, PostOp::None)?;
-        Ok(graph.finish(&[keys_values])?)
+        Ok(graph.build(&[keys_values])?)
     }
 
     fn decoder(&self) -> Result<engine::Network, Error> {
@@ -111,14 +111,14 @@ impl Model {
             x = self.residual(&mut graph, &format!("{attention}/linear_1"), attended, x, width)?;
             let attention = format!("{name}/attention");
             let queries = self.normed_linear(&mut graph, &attention, 0, x, [width, width])?;
-            let attended = graph.memory_attention(&attention, queries, layer, heads)?;
+            let attended = graph.cross_attention(&attention, queries, layer, heads)?;
             x = self.residual(&mut graph, &format!("{attention}/linear_2"), attended, x, width)?;
             x = self.feed_forward(&mut graph, &name, x)?;
         }
         let x = graph.last_position("last", x)?;
         let x = self.layer_norm(&mut graph, "decoder/layer_norm", x)?;
         let logits = graph.linear("decoder/projection", x, &projection, PostOp::None)?;
-        Ok(graph.finish(&[logits])?)
+        Ok(graph.build(&[logits])?)
     }
 
     /// Adds `x + W2 gelu(W1 norm(x))`.

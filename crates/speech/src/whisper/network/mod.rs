@@ -11,7 +11,7 @@ mod tests;
 
 use std::{path::Path, sync::Arc};
 
-use engine::{ComputeType, KeyValueCache, Memories, Precision};
+use engine::{ComputeType, EncoderMemory, KeyValueCache, Precision};
 
 use crate::recognizer::Error;
 
@@ -47,13 +47,13 @@ pub struct Network {
 
 /// Keys and values of the audio for every decoder layer, shared by the beams of one window.
 pub struct EncodedAudio {
-    memories: Arc<Memories>,
+    memories: Arc<EncoderMemory>,
 }
 
 /// Key/value cache of `beams` hypotheses over one window.
 pub struct DecoderState {
     cache: KeyValueCache,
-    memories: Arc<Memories>,
+    memories: Arc<EncoderMemory>,
 }
 
 impl Dimensions {
@@ -101,7 +101,7 @@ impl Network {
     /// [`Error::Engine`] if `mel` has another size.
     pub fn encode(&self, mel: &[f32]) -> Result<Arc<EncodedAudio>, Error> {
         let states = self.states(mel)?;
-        let mut memories = Memories::default();
+        let mut memories = EncoderMemory::default();
         for layer in &self.memories {
             let keys_values = layer.run(vec![states.clone()])?;
             memories.push(first(&keys_values)?, self.dimensions.heads, self.attention)?;

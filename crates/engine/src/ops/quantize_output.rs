@@ -1,4 +1,5 @@
-//! Operators whose output is only quantized: what they compute stays in memory of the thread.
+//! Operators fused with the quantization of their output, which no other operator uses. The f32
+//! output stays in a scratch buffer of the thread.
 
 use std::cell::RefCell;
 
@@ -6,36 +7,17 @@ use kernels::{AlignedBuffer, dynamic};
 use tract_onnx::tract_core::{internal::*, ops::Cost};
 
 use super::{
-    Attention, LayerNorm, QuantizedLinear,
-    room::{recycle, room},
+    attention::Attention,
+    compute_into::ComputeInto,
+    layer_norm::LayerNorm,
+    pool::{pooled_tensor, recycle},
+    quantized::QuantizedLinear,
 };
 
-/// An operator with one f32 output, which may go to memory that is there already.
-pub(crate) trait Fill {
-    fn shape(&self, inputs: &[TValue]) -> TractResult<TVec<usize>>;
-
-    /// Writes every number of `out`, which is as long as the shape says.
-    fn fill(&self, inputs: &[TValue], out: &mut [f32]) -> TractResult<()>;
-
-    /// As [`Self::fill`]; returns the least and the greatest of what is written and zero.
-    fn fill_with_min_max(&self, inputs: &[TValue], out: &mut [f32]) -> TractResult<(f32, f32)> {
-        self.fill(inputs, out)?;
-        Ok(dynamic::min_max(out))
-    }
-}
-
-/// What a [`Fill`] gives as a tensor of its own.
-pub(super) fn filled(op: &impl Fill, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-    let mut out = room::<f32>(&op.shape(&inputs)?)?;
-    op.fill(&inputs, out.try_as_plain_ram_mut()?.as_slice_mut()?)?;
-    recycle(inputs);
-    Ok(tvec!(out.into_tvalue()))
-}
-
-/// An operator and [`super::DynamicQuantize`] of its output, in whose place it gives values, scale
-/// and zero point.
+/// An operator followed by [`super::DynamicQuantize`]: its outputs are quantized values, scale and
+/// zero point.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum ThenQuantize {
+pub(crate) enum QuantizeOutput {
     Norm(LayerNorm),
     Linear(QuantizedLinear),
     Attention(Attention),
@@ -45,11 +27,11 @@ thread_local! {
     static FLOATS: RefCell<AlignedBuffer<f32>> = RefCell::default();
 }
 
-impl ThenQuantize {
-    /// `op` with what follows it, if that is possible.
-    pub(crate) fn of(op: &dyn TypedOp) -> Option<Self> {
+impl QuantizeOutput {
+    /// Fuses `op` with the quantization of its output, if that is possible.
+    pub(crate) fn fuse(op: &dyn TypedOp) -> Option<Self> {
         let linear = op.downcast_ref::<QuantizedLinear>();
-        // One that adds works in the place of what it adds to.
+        // With a residual, the output is the residual's tensor.
         let linear = linear.filter(|linear| linear.post_op != kernels::PostOp::Add);
         None.or_else(|| linear.cloned().map(Self::Linear))
             .or_else(|| op.downcast_ref::<LayerNorm>().cloned().map(Self::Norm))
@@ -64,7 +46,7 @@ impl ThenQuantize {
         }
     }
 
-    fn fill(&self) -> &dyn Fill {
+    fn compute(&self) -> &dyn ComputeInto {
         match self {
             Self::Norm(op) => op,
             Self::Linear(op) => op,
@@ -73,7 +55,7 @@ impl ThenQuantize {
     }
 }
 
-impl Op for ThenQuantize {
+impl Op for QuantizeOutput {
     fn name(&self) -> StaticName {
         format!("{} + DynamicQuantize", self.op().name()).into()
     }
@@ -85,22 +67,19 @@ impl Op for ThenQuantize {
     op_as_typed_op!();
 }
 
-impl EvalOp for ThenQuantize {
+impl EvalOp for QuantizeOutput {
     op_out_of_plan!();
 
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let shape = self.fill().shape(&inputs)?;
-        let mut out = room::<u8>(&shape)?;
+        let shape = self.compute().output_shape(&inputs)?;
+        let mut out = pooled_tensor::<u8>(&shape)?;
         let (scale, zero_point) = FLOATS.with_borrow_mut(|floats| -> TractResult<_> {
             let count = out.len();
             floats.grow(count);
-            let min_max = self.fill().fill_with_min_max(&inputs, &mut floats[..count])?;
+            let floats = &mut floats[..count];
+            let min_max = self.compute().compute_into_with_min_max(&inputs, floats)?;
             let mut view = out.try_as_plain_ram_mut()?;
-            Ok(dynamic::quantize_with_min_max(
-                min_max,
-                &floats[..count],
-                view.as_slice_mut::<u8>()?,
-            ))
+            Ok(dynamic::quantize_with_min_max(min_max, floats, view.as_slice_mut::<u8>()?))
         })?;
         recycle(inputs);
         Ok(tvec!(
@@ -111,7 +90,7 @@ impl EvalOp for ThenQuantize {
     }
 }
 
-impl TypedOp for ThenQuantize {
+impl TypedOp for QuantizeOutput {
     as_op!();
 
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {

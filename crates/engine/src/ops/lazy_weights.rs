@@ -1,15 +1,17 @@
+//! Weights of operators that pack them.
+
 use tract_onnx::tract_core::internal::*;
 
-use super::operator;
+use super::support::operator;
 
-/// Weights that whoever takes them packs when the graph is made; then they are gone. They are not
-/// constant to tract, which would read and compare them.
+/// Weights that an operator packs while the graph is built, after which this node is gone. They are
+/// not a constant of tract, which would read and compare their values.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Weights(pub(crate) Arc<Tensor>);
+pub(crate) struct LazyWeights(pub(crate) Arc<Tensor>);
 
-operator!(Weights);
+operator!(LazyWeights);
 
-impl EvalOp for Weights {
+impl EvalOp for LazyWeights {
     not_out_of_plan!();
 
     fn eval(&self, _: &EvalContext, _: TVec<TValue>) -> TractResult<TVec<TValue>> {
@@ -17,7 +19,7 @@ impl EvalOp for Weights {
     }
 }
 
-impl TypedOp for Weights {
+impl TypedOp for LazyWeights {
     as_op!();
 
     fn output_facts(&self, _: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {

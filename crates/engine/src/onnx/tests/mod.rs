@@ -1,17 +1,49 @@
-use tract_onnx::pb;
+//! Tests of ONNX files, and helpers that build them.
 
-use super::*;
-
+mod argmax;
+mod cutting;
 mod fused;
-mod late;
-mod parts;
+mod lazy;
+mod models;
 mod profile;
 mod quantized;
 
-#[path = "../../../../tests/support/npz.rs"]
+#[path = "../../../../../tests/support/npz.rs"]
 mod npz;
 
-/// A file of these nodes and weights, that computes the last node's outputs.
+use std::{io::Read, path::Path};
+
+use tract_onnx::{pb, prelude::*};
+
+use super::{
+    file::{Fusion, OnnxFile},
+    input::Input,
+    network::OnnxNetwork,
+    node::OnnxNode,
+    source::Source,
+};
+use crate::{dim::Dim, error::Error, precision::Precision};
+
+/// Returns the directory of FunASR's fixtures.
+fn fixtures() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/funasr")
+}
+
+/// Opens a model of the fixtures: `model` or `model_quant`.
+fn fixture(model: &str, name: &str) -> OnnxFile {
+    let path = fixtures().join(model).join(format!("{name}.onnx.gz"));
+    let packed = std::fs::read(&path).expect("a fixture");
+    let mut bytes = Vec::new();
+    flate2::read::GzDecoder::new(&*packed).read_to_end(&mut bytes).expect("gzip");
+    OnnxFile::parse(&path, &bytes).expect("a model")
+}
+
+/// Returns the message of an error with those of its sources, as the command line prints it.
+fn chain(error: Error) -> String {
+    format!("{:#}", TractError::from(error))
+}
+
+/// Makes a file of these nodes and weights. Its outputs are those of the last node.
 fn file(nodes: Vec<OnnxNode>, weights: Vec<(&str, Tensor)>) -> OnnxFile {
     let graph = pb::GraphProto {
         output: nodes
@@ -21,7 +53,7 @@ fn file(nodes: Vec<OnnxNode>, weights: Vec<(&str, Tensor)>) -> OnnxFile {
             .map(|name| port(name))
             .collect(),
         node: nodes.into_iter().map(|node| node.proto).collect(),
-        initializer: weights.iter().map(|(name, tensor)| proto(name, tensor)).collect(),
+        initializer: weights.iter().map(|(name, tensor)| initializer(name, tensor)).collect(),
         ..Default::default()
     };
     let opset = pb::OperatorSetIdProto { version: 14, ..Default::default() };
@@ -32,18 +64,18 @@ fn file(nodes: Vec<OnnxNode>, weights: Vec<(&str, Tensor)>) -> OnnxFile {
         metadata_props: vec![metadata],
         ..Default::default()
     };
-    made(Path::new("built.onnx"), model).expect("a file")
+    from_proto(Path::new("built.onnx"), model).expect("a file")
 }
 
-fn made(path: &Path, model: pb::ModelProto) -> Result<OnnxFile, Error> {
-    OnnxFile::new(path, model, &[], source::Source::Memory(Box::default()))
+fn from_proto(path: &Path, model: pb::ModelProto) -> Result<OnnxFile, Error> {
+    OnnxFile::new(path, model, &[], Source::Memory(Box::default()))
 }
 
 fn port(name: &str) -> pb::ValueInfoProto {
     pb::ValueInfoProto { name: name.to_owned(), ..Default::default() }
 }
 
-fn proto(name: &str, tensor: &Tensor) -> pb::TensorProto {
+fn initializer(name: &str, tensor: &Tensor) -> pb::TensorProto {
     use pb::tensor_proto::DataType;
     let mut proto = pb::TensorProto {
         name: name.to_owned(),
@@ -86,7 +118,7 @@ fn node(op: &str, inputs: &[&str], outputs: &[&str]) -> OnnxNode {
     node
 }
 
-/// With an attribute.
+/// Adds an attribute to a node.
 fn with(mut node: OnnxNode, name: &str, value: &[i64]) -> OnnxNode {
     use pb::attribute_proto::AttributeType;
     let (kind, i) = match value {
@@ -103,13 +135,17 @@ fn with(mut node: OnnxNode, name: &str, value: &[i64]) -> OnnxNode {
     node
 }
 
+fn open(path: &Path, shapes: &[Vec<Dim>]) -> Result<OnnxNetwork, Error> {
+    OnnxFile::read(path)?.full_network(shapes)
+}
+
 #[test]
 fn one_instance_serves_threads() {
-    // y = x + x over a symbolic axis, written by hand: ONNX's protobuf in the raw.
+    // y = x + x over a symbolic axis.
     let directory = tempfile::tempdir().expect("temporary directory");
     let path = directory.path().join("double.onnx");
     std::fs::write(&path, DOUBLE).expect("write model");
-    let network = Onnx::open(&path, &[vec![2.into(), "n".into()]]).expect("open");
+    let network = open(&path, &[vec![2.into(), "n".into()]]).expect("open");
     std::thread::scope(|scope| {
         for length in 1..5 {
             let network = &network;
@@ -129,18 +165,19 @@ fn one_instance_serves_threads() {
 fn bad_input_is_an_error() {
     let directory = tempfile::tempdir().expect("temporary directory");
     let path = directory.path().join("double.onnx");
-    assert!(matches!(Onnx::open(&path, &[]), Err(Error::Model { .. })), "missing file");
+    assert!(matches!(open(&path, &[]), Err(Error::Read { .. })), "missing file");
     std::fs::write(&path, b"no model").expect("write model");
-    assert!(matches!(Onnx::open(&path, &[]), Err(Error::Model { .. })), "no ONNX");
+    assert!(matches!(open(&path, &[]), Err(Error::Model { .. })), "not ONNX");
     std::fs::write(&path, DOUBLE).expect("write model");
-    assert!(matches!(Onnx::open(&path, &[]), Err(Error::Model { .. })), "input not named");
-    let network = Onnx::open(&path, &[vec![2.into(), "n".into()]]).expect("open");
+    assert!(matches!(open(&path, &[]), Err(Error::Model { .. })), "no shape of the input");
+    let network = open(&path, &[vec![2.into(), "n".into()]]).expect("open");
     assert!(matches!(network.run(vec![]), Err(Error::Input(_))), "no input");
     let wrong = crate::tensor(&[3, 1], &[0f32; 3]).expect("tensor");
     assert!(matches!(network.run(vec![wrong]), Err(Error::Run(_))), "wrong shape");
 }
 
-/// ModelProto: ir 8, opset 14, graph `g` { y = Add(x, x); x, y: f32 of unknown shape }.
+/// A `ModelProto` in protobuf: ir 8, opset 14, graph `g` { y = Add(x, x); x, y: f32 of unknown
+/// shape }.
 const DOUBLE: &[u8] = b"\x08\x08\x42\x04\x0a\x00\x10\x0e\x3a\x29\
     \x0a\x0e\x0a\x01x\x0a\x01x\x12\x01y\x22\x03Add\
     \x12\x01g\

@@ -1,15 +1,12 @@
-//! Weights that stay in the file, and files that are broken.
+//! Weights that stay in the file, and damaged files.
 
-use super::{
-    super::{file::Fused, stored},
-    *,
-};
-use crate::Precision;
+use super::*;
+use crate::onnx::lazy::is_lazy;
 
 const INPUTS: usize = 32;
 const OUTPUTS: usize = 40;
 
-/// A field that is a message or a string.
+/// Encodes a protobuf field that is a message or a string.
 fn field(number: u8, content: &[u8]) -> Vec<u8> {
     let mut bytes = vec![number << 3 | 2];
     let mut length = content.len();
@@ -22,10 +19,10 @@ fn field(number: u8, content: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn initializer(name: &str, dims: &[u8], values: &[f32]) -> Vec<u8> {
+fn encoded_initializer(name: &str, dims: &[u8], values: &[f32]) -> Vec<u8> {
     let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
     let mut tensor = Vec::new();
-    // dims, one by one; data_type: float.
+    // One field per dim; data_type: float.
     dims.iter().for_each(|&dim| tensor.extend([0x08, dim]));
     tensor.extend([0x10, 1]);
     tensor.extend(field(8, name.as_bytes()));
@@ -37,7 +34,7 @@ fn weights() -> Vec<f32> {
     (0..INPUTS * OUTPUTS).map(|index| (index * 7919 % 1009) as f32 / 504.5 - 1.0).collect()
 }
 
-/// `y = x w + b`, where `w` is large, in the raw.
+/// Encodes a model `y = x w + b`, where `w` is large.
 fn model(weights: &[f32], dims: &[u8]) -> Vec<u8> {
     let node = |op: &str, a: &str, b: &str, output: &str| {
         let fields = [(1, a), (1, b), (2, output), (3, output), (4, op)];
@@ -51,8 +48,8 @@ fn model(weights: &[f32], dims: &[u8]) -> Vec<u8> {
     let graph = [
         node("MatMul", "x", "w", "product"),
         node("Add", "product", "b", "y"),
-        initializer("w", dims, weights),
-        initializer("b", &[OUTPUTS as u8], &bias),
+        encoded_initializer("w", dims, weights),
+        encoded_initializer("b", &[OUTPUTS as u8], &bias),
         port(11, "x"),
         port(12, "y"),
     ];
@@ -68,7 +65,7 @@ fn run(file: &OnnxFile, fused: bool) -> Vec<f32> {
     let x: Vec<f32> = (0..3 * INPUTS).map(|index| (index % 17) as f32 / 8.0 - 1.0).collect();
     let input = Input::new("x", [3.into(), INPUTS.into()]);
     let network = file
-        .network_with(&[input], &["y"], if fused { Fused::All } else { Fused::None })
+        .network_with(&[input], &["y"], if fused { Fusion::All } else { Fusion::None })
         .expect("a network");
     let x = crate::tensor(&[3, INPUTS], &x).expect("a tensor");
     let outputs = network.run(vec![x]).expect("runs");
@@ -85,9 +82,9 @@ fn large_weights_are_read_when_they_are_packed_and_not_kept() {
     let file = parse(&model(&weights(), &[INPUTS as u8, OUTPUTS as u8])).expect("a file");
     let constant = file.constant("w").expect("weights");
     assert_eq!(constant.shape(), [INPUTS, OUTPUTS]);
-    assert!(!stored::is_late(file.constant("b").expect("a bias")));
+    assert!(!is_lazy(file.constant("b").expect("a bias")));
     let (fused, again) = (run(&file, true), run(&file, true));
-    assert!(stored::is_late(constant), "nobody keeps them");
+    assert!(is_lazy(constant), "packing does not keep the values");
     assert_eq!(fused, again);
     assert!(largest_difference(&fused, &run(&file, false)) < 1e-5);
     assert_eq!(crate::values::<f32>(constant).expect("floats"), weights());
@@ -103,13 +100,13 @@ fn a_file_that_shrinks_is_an_error() {
     assert_eq!(run(&file, true).len(), 3 * OUTPUTS);
     std::fs::OpenOptions::new().write(true).open(&path).expect("open").set_len(99).expect("cut");
     let error = file.network(&[Input::new("x", [1.into(), INPUTS.into()])], &["y"]);
-    assert!(error.expect_err("cut").to_string().contains("weights `w`"));
+    assert!(chain(error.expect_err("cut")).contains("weights `w`"));
 }
 
 #[test]
-fn precisions_are_as_close_as_they_should_be() {
+fn precisions_are_close_to_f32() {
     let bytes = model(&weights(), &[INPUTS as u8, OUTPUTS as u8]);
-    let of = |products| run(&parse(&bytes).expect("a file").with_precision(products), true);
+    let of = |precision| run(&parse(&bytes).expect("a file").with_precision(precision), true);
     let exact = of(Precision::F32);
     let rounded = largest_difference(&of(Precision::Bf16), &exact);
     assert!((1e-4..0.1).contains(&rounded), "bf16: {rounded}");
@@ -120,17 +117,17 @@ fn precisions_are_as_close_as_they_should_be() {
 }
 
 #[test]
-fn weights_that_are_no_numbers_are_refused() {
+fn nan_weights_are_refused() {
     for at in [0, INPUTS * OUTPUTS - 1] {
         let mut weights = weights();
         weights[at] = f32::NAN;
-        for products in [Precision::F32, Precision::Bf16, Precision::Int8] {
+        for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
             let file = parse(&model(&weights, &[INPUTS as u8, OUTPUTS as u8])).expect("a file");
             let network = file
-                .with_precision(products)
+                .with_precision(precision)
                 .network(&[Input::new("x", [1.into(), INPUTS.into()])], &["y"]);
-            let message = network.expect_err("broken").to_string();
-            assert!(message.contains("a weight of `w` is no number"), "{message}");
+            let message = chain(network.expect_err("broken"));
+            assert!(message.contains("a weight of `w` is NaN"), "{message}");
         }
     }
 }
@@ -138,29 +135,29 @@ fn weights_that_are_no_numbers_are_refused() {
 #[test]
 fn sizes_that_do_not_fit_are_refused() {
     for dims in [&[INPUTS as u8, OUTPUTS as u8 - 1][..], &[1], &[], &[127; 12]] {
-        let message = parse(&model(&weights(), dims)).expect_err("another size").to_string();
+        let message = chain(parse(&model(&weights(), dims)).expect_err("another size"));
         assert!(message.contains("weights `w`"), "{message}");
     }
 }
 
 #[test]
-fn a_file_that_is_cut_off_is_refused() {
+fn a_truncated_file_is_refused() {
     let whole = model(&weights(), &[INPUTS as u8, OUTPUTS as u8]);
     for length in 0..whole.len() {
-        let error = parse(&whole[..length]).expect_err("cut off");
+        let error = parse(&whole[..length]).expect_err("truncated");
         assert!(matches!(error, Error::Model { .. }), "{length}: {error}");
     }
 }
 
 #[test]
-fn broken_bytes_do_no_harm() {
+fn damaged_bytes_do_not_panic() {
     let whole = model(&weights(), &[INPUTS as u8, OUTPUTS as u8]);
     let raw = whole.len() - 5_500..whole.len() - 300;
     let mut random = fastrand::Rng::with_seed(4);
     for _ in 0..20_000 {
         let mut bytes = whole.clone();
         for _ in 0..random.usize(1..4) {
-            // Not in the middle of weights, where nothing can go wrong.
+            // Not in the middle of weights, where any bytes are valid.
             let at = random.usize(..whole.len());
             let at = if raw.contains(&at) { random.usize(..150) } else { at };
             bytes[at] = random.u8(..);

@@ -1,12 +1,14 @@
+//! Layer normalization.
+
 use kernels::pointwise;
 use tract_onnx::tract_core::internal::*;
 
 use super::{
-    floats, last_axis, operator,
-    quantize::{Fill, filled},
-    with_last_axis,
+    compute_into::{self, ComputeInto},
+    support::{floats, last_axis, operator, with_last_axis},
 };
 
+/// Layer normalization over the last axis.
 #[derive(Debug, Clone)]
 pub(crate) struct LayerNorm {
     pub(crate) gamma: Arc<[f32]>,
@@ -24,17 +26,21 @@ impl Eq for LayerNorm {}
 
 operator!(LayerNorm);
 
-impl Fill for LayerNorm {
-    fn shape(&self, inputs: &[TValue]) -> TractResult<TVec<usize>> {
+impl ComputeInto for LayerNorm {
+    fn output_shape(&self, inputs: &[TValue]) -> TractResult<TVec<usize>> {
         Ok(inputs[0].shape().into())
     }
 
-    fn fill(&self, inputs: &[TValue], out: &mut [f32]) -> TractResult<()> {
+    fn compute_into(&self, inputs: &[TValue], out: &mut [f32]) -> TractResult<()> {
         pointwise::layer_norm(floats(&inputs[0])?, &self.gamma, &self.beta, self.epsilon, out);
         Ok(())
     }
 
-    fn fill_with_min_max(&self, inputs: &[TValue], out: &mut [f32]) -> TractResult<(f32, f32)> {
+    fn compute_into_with_min_max(
+        &self,
+        inputs: &[TValue],
+        out: &mut [f32],
+    ) -> TractResult<(f32, f32)> {
         let x = floats(&inputs[0])?;
         Ok(pointwise::layer_norm_with_min_max(x, &self.gamma, &self.beta, self.epsilon, out))
     }
@@ -44,7 +50,7 @@ impl EvalOp for LayerNorm {
     op_out_of_plan!();
 
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        filled(self, inputs)
+        compute_into::eval(self, inputs)
     }
 }
 
@@ -53,9 +59,10 @@ impl TypedOp for LayerNorm {
 
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         let width = last_axis(inputs[0])?;
+        let (gamma, beta) = (self.gamma.len(), self.beta.len());
         ensure!(
-            width > 0 && self.gamma.len() == width && self.beta.len() == width,
-            "width {width}"
+            width > 0 && gamma == width && beta == width,
+            "{gamma} factors and {beta} offsets do not fit {width} columns"
         );
         Ok(tvec!(with_last_axis(inputs[0], width)?))
     }

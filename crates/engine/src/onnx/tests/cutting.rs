@@ -1,15 +1,15 @@
-//! Reading, asking, cutting.
+//! Reading a graph, queries, and cutting networks.
 
 use super::*;
 
-/// y = relu(x w + b); z = y - x.
+/// Makes a file of y = relu(x w + b); z = y - x.
 fn small() -> OnnxFile {
     let weights = vec![
         ("w", crate::tensor(&[2, 2], &[1f32, 2.0, 3.0, 4.0]).expect("weights")),
         ("b", crate::tensor(&[2], &[0.5f32, -100.0]).expect("weights")),
         ("unused", crate::tensor(&[2], &[0f32; 2]).expect("weights")),
     ];
-    // Not in order, and weights reached through another name.
+    // Out of order, and with an alias of the weights.
     let nodes = vec![
         node("Relu", &["sum"], &["y"]),
         node("MatMul", &["x", "w2"], &["product"]),
@@ -25,7 +25,7 @@ fn names<'a>(nodes: impl IntoIterator<Item = &'a OnnxNode>) -> Vec<&'a str> {
 }
 
 #[test]
-fn nodes_are_in_order_and_found() {
+fn nodes_are_sorted_and_found() {
     let file = small();
     assert_eq!(names(file.nodes()), ["product", "sum", "y", "z"]);
     assert_eq!(file.metadata("vocab_size"), Some("7"));
@@ -37,12 +37,12 @@ fn nodes_are_in_order_and_found() {
     assert!(file.producer("x").is_none() && file.upstream("x").is_empty());
     assert_eq!(file.constant("w2").map(Tensor::shape), Some(&[2, 2][..]));
     assert!(file.constant("product").is_none());
-    let broken = file.outputs().iter().map(|port| port.name.as_str()).collect::<Vec<_>>();
-    assert_eq!(broken, ["z"]);
+    let outputs = file.outputs().iter().map(|port| port.name.as_str()).collect::<Vec<_>>();
+    assert_eq!(outputs, ["z"]);
 }
 
 #[test]
-fn parts_run_by_themselves() {
+fn parts_of_a_graph_run() {
     let file = small();
     let rows = || ["rows".into(), 2.into()];
     let whole = file.network(&[Input::new("x", rows())], &["z", "y"]).expect("network");
@@ -50,7 +50,7 @@ fn parts_run_by_themselves() {
     let outputs = whole.run(vec![x.clone()]).expect("runs");
     assert_eq!(crate::values::<f32>(&outputs[1]).expect("floats"), [7.5, 0.0]);
     assert_eq!(crate::values::<f32>(&outputs[0]).expect("floats"), [6.5, -2.0]);
-    // The same tensor as output of one part and input of the next; an input that is not needed.
+    // A tensor is the output of one part and an input of the next, which has an unused input.
     let first = file.network(&[Input::new("x", rows())], &["product"]).expect("network");
     let inputs = ["x", "product"].map(|name| Input::new(name, rows()));
     let second = file.network(&inputs, &["y"]).expect("network");
@@ -60,43 +60,43 @@ fn parts_run_by_themselves() {
 }
 
 #[test]
-fn parts_that_cannot_be_are_errors() {
+fn impossible_cuts_are_errors() {
     let file = small();
     let x = || Input::new("x", [1.into(), 2.into()]);
     let error = |inputs: &[Input<'_>], outputs: &[&str]| {
-        file.network(inputs, outputs).expect_err("no network").to_string()
+        chain(file.network(inputs, outputs).expect_err("no network"))
     };
     assert!(error(&[], &["y"]).contains("`x`, which is not given"));
-    assert!(error(&[x()], &["nothing"]).contains("no operator makes `nothing`"));
-    assert!(error(&[x()], &["w"]).contains("no operator makes `w`"));
+    assert!(error(&[x()], &["nothing"]).contains("no operator computes `nothing`"));
+    assert!(error(&[x()], &["w"]).contains("no operator computes `w`"));
     assert!(error(&[x(), x()], &["y"]).contains("twice"));
     assert!(error(&[Input::new("x", [1.into(), 3.into()])], &["y"]).starts_with("built.onnx: "));
 }
 
 #[test]
-fn graphs_that_make_no_sense_are_errors() {
+fn invalid_graphs_are_errors() {
     let open = |nodes: Vec<OnnxNode>| {
         let graph = pb::GraphProto {
             node: nodes.into_iter().map(|node| node.proto).collect(),
             ..Default::default()
         };
         let model = pb::ModelProto { graph: Some(graph), ..Default::default() };
-        made(Path::new("broken.onnx"), model).expect_err("broken").to_string()
+        chain(from_proto(Path::new("broken.onnx"), model).expect_err("broken"))
     };
     let cycle = vec![node("Relu", &["a"], &["b"]), node("Relu", &["b"], &["a"])];
     assert!(open(cycle).contains("depends on itself"));
     let twice = vec![node("Relu", &["x"], &["a"]), node("Relu", &["x"], &["a"])];
-    assert!(open(twice).contains("two operators make `a`"));
-    let none = made(Path::new("broken.onnx"), pb::ModelProto::default());
-    assert!(none.expect_err("broken").to_string().contains("no graph"));
-    let mut short = proto("w", &crate::tensor(&[2], &[0f32; 2]).expect("weights"));
+    assert!(open(twice).contains("two operators compute `a`"));
+    let none = from_proto(Path::new("broken.onnx"), pb::ModelProto::default());
+    assert!(chain(none.expect_err("broken")).contains("no graph"));
+    let mut short = initializer("w", &crate::tensor(&[2], &[0f32; 2]).expect("weights"));
     short.dims = vec![1 << 40, 1 << 40];
     let graph = pb::GraphProto { initializer: vec![short], ..Default::default() };
     let model = pb::ModelProto { graph: Some(graph), ..Default::default() };
-    assert!(made(Path::new("broken.onnx"), model).is_err());
+    assert!(from_proto(Path::new("broken.onnx"), model).is_err());
 }
 
-/// They would change unseen.
+/// The digest of a model does not cover another file, so its weights could change unnoticed.
 #[test]
 fn weights_in_another_file_are_refused() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -112,12 +112,13 @@ fn weights_in_another_file_are_refused() {
     };
     let graph = pb::GraphProto { initializer: vec![external], ..Default::default() };
     let model = pb::ModelProto { graph: Some(graph), ..Default::default() };
-    let error = made(&directory.path().join("model.onnx"), model).expect_err("refused");
-    let error = error.to_string();
+    let error = from_proto(&directory.path().join("model.onnx"), model).expect_err("refused");
+    let error = chain(error);
     assert!(error.contains("another file (`w.data`)") && error.contains("onnx.save"), "{error}");
 }
 
-/// `Less(Range(0, max(lengths)), lengths)` as FunASR's exporter writes it, and what it masks.
+/// Makes a file of the mask `Less(Range(0, max(lengths)), lengths)` as FunASR's exporter writes it,
+/// and of operators that apply it.
 fn masked() -> OnnxFile {
     let scalar = |value: f32| crate::tensor(&[], &[value]).expect("a scalar");
     let axes = |axis: i64| crate::tensor(&[1], &[axis]).expect("axes");
@@ -150,7 +151,7 @@ fn masked() -> OnnxFile {
 }
 
 #[test]
-fn masks_of_one_recording_vanish() {
+fn masks_of_full_length_vanish() {
     let file = masked();
     let inputs = [
         Input::new("x", [1.into(), "n".into(), 1.into()]),
@@ -163,7 +164,7 @@ fn masks_of_one_recording_vanish() {
     let scores = crate::tensor(&[1, 2, 2], &[1f32, 2.0, 3.0, 4.0]).expect("a tensor");
     let outputs = network.run(vec![x.clone(), scores.clone()]).expect("runs");
     assert_eq!(crate::values::<f32>(&outputs[0]).expect("floats"), [2.0, 3.0, 5.0, 6.0]);
-    // Where their shape matters, it is known.
+    // A mask whose shape matters stays, with a known shape.
     let network = file.network(&inputs, &["count"]).expect("network");
     let outputs = network.run(vec![x, scores]).expect("runs");
     assert_eq!(crate::values::<f32>(&outputs[0]).expect("floats"), [2.0]);

@@ -1,78 +1,47 @@
-//! Where the time goes: what the networks do, operator by operator.
+//! Records the networks that run on a thread.
 //!
-//! [`record`] notes what runs on its thread, so that nothing between it and the networks need know.
-//! Where nobody records, a run of a network asks once whether somebody does, and that is all.
-
-mod generic;
-mod products;
-#[cfg(test)]
-mod tests;
+//! [`profile`] records for its own thread, so that the code between it and the networks does not
+//! need to know about it. A network run without a recorder only checks once that there is none.
 
 use std::{
     cell::RefCell,
     time::{Duration, Instant},
 };
 
-#[cfg(test)]
-pub(crate) use self::generic::generic_operators;
-pub(crate) use self::{
-    generic::{Left, left, warn_if_generic},
-    products::{BF16, OURS, is_generic, products},
-};
+use super::counts::MacCounts;
 
-/// What happened during one call of [`record`].
+/// Network runs during one call of [`profile`].
 #[derive(Debug, Clone, Default)]
-pub struct Recording {
-    /// How long the call took.
+pub struct Profile {
+    /// Wall time of the call.
     pub time: Duration,
-    /// The networks that it ran, in order. What lies between them is not theirs: features, search.
+    /// Runs in order. The time between them was spent outside of networks, such as on features and
+    /// search.
     pub runs: Vec<NetworkRun>,
 }
 
 /// One run of one network.
 #[derive(Debug, Clone)]
 pub struct NetworkRun {
-    /// From the start of the recording.
+    /// Time since the start of the profile.
     pub start: Duration,
     pub time: Duration,
     pub operators: Vec<OperatorTime>,
 }
 
-/// How long an operator took in one run.
+/// Time of one operator in one run.
 #[derive(Debug, Clone)]
 pub struct OperatorTime {
-    /// Its kind.
+    /// Kind of operator.
     pub operator: String,
-    /// Its node.
+    /// Name of its node.
     pub name: String,
-    /// From the start of the recording.
+    /// Time since the start of the profile.
     pub start: Duration,
     pub time: Duration,
-    pub products: Products,
-    /// It is tract's, for any graph, and none of ours, which stand on `kernels`.
+    pub macs: MacCounts,
+    /// Whether it is one of tract's operators for any graph, not one built on `kernels`.
     pub generic: bool,
-}
-
-/// Products of two numbers that are added up, by the type of the numbers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Products {
-    pub int8: u64,
-    pub bf16: u64,
-    pub f32: u64,
-}
-
-impl Products {
-    pub fn total(self) -> u64 {
-        self.int8 + self.bf16 + self.f32
-    }
-}
-
-impl std::ops::AddAssign for Products {
-    fn add_assign(&mut self, other: Self) {
-        self.int8 += other.int8;
-        self.bf16 += other.bf16;
-        self.f32 += other.f32;
-    }
 }
 
 thread_local! {
@@ -84,10 +53,10 @@ struct Recorder {
     runs: Vec<NetworkRun>,
 }
 
-/// Does `work`, and tells what the networks did that ran on this thread meanwhile. Of recordings
-/// within each other, the innermost has it all.
-pub fn record<T>(work: impl FnOnce() -> T) -> (T, Recording) {
-    /// Puts back who recorded before, also if `work` panics.
+/// Calls `work`, and records the networks that it runs on this thread. If calls are nested, only
+/// the innermost one records.
+pub fn profile<T>(work: impl FnOnce() -> T) -> (T, Profile) {
+    /// Restores the outer recorder, even if `work` panics.
     struct Outer(Option<Recorder>);
     impl Drop for Outer {
         fn drop(&mut self) {
@@ -101,25 +70,26 @@ pub fn record<T>(work: impl FnOnce() -> T) -> (T, Recording) {
     let time = start.elapsed();
     let runs = RECORDER.take().map(|recorder| recorder.runs).unwrap_or_default();
     drop(outer);
-    (result, Recording { time, runs })
+    (result, Profile { time, runs })
 }
 
-/// A run of a network that is recorded.
-pub(crate) struct Running {
+/// Records one network run.
+pub(crate) struct RunProfiler {
     epoch: Instant,
     start: Instant,
     operators: Vec<OperatorTime>,
 }
 
-impl Running {
-    /// `None` if nobody records on this thread. `operators`: about how many there will be.
+impl RunProfiler {
+    /// Starts recording a run of about `operators` operators. `None` if this thread has no
+    /// recorder.
     pub(crate) fn begin(operators: usize) -> Option<Self> {
         let epoch = RECORDER.with_borrow(|recorder| recorder.as_ref().map(|r| r.start))?;
         let operators = Vec::with_capacity(operators);
         Some(Self { epoch, start: Instant::now(), operators })
     }
 
-    /// Since the recording began.
+    /// Returns the time since the start of the profile.
     pub(crate) fn now(&self) -> Duration {
         self.epoch.elapsed()
     }
