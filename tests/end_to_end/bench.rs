@@ -2,17 +2,10 @@
 
 use serde_json::Value;
 
-use crate::support::{Ran, Scriptorium, fixture, models, read_json};
-
-fn scriptorium() -> (tempfile::TempDir, Scriptorium) {
-    let directory = tempfile::tempdir().unwrap();
-    let scriptorium =
-        Scriptorium::new(directory.path()).with("SCRIPTORIUM__MODELS__AUTO_PULL", "false");
-    (directory, scriptorium)
-}
+use crate::support::{Ran, Scriptorium, fixture, models, read_json, without_models};
 
 fn bench(arguments: &[&str]) -> Ran {
-    let (_directory, scriptorium) = scriptorium();
+    let (_directory, scriptorium) = without_models();
     let model = fixture("words/model");
     let fixed = ["bench", "--model", model.to_str().unwrap()];
     scriptorium.run(fixed.iter().chain(arguments))
@@ -129,7 +122,7 @@ fn errors_name_what_cannot_be_measured() {
             assert!(ran.stderr.contains(word), "{word}: {}", ran.stderr);
         }
     }
-    let (_directory, scriptorium) = scriptorium();
+    let (_directory, scriptorium) = without_models();
     let ran = scriptorium.with("SCRIPTORIUM_KERNELS", "abacus").run(["bench"]).expect_code(2);
     for word in ["SCRIPTORIUM_KERNELS", "`abacus`"] {
         assert!(ran.stderr.contains(word), "{word}: {}", ran.stderr);

@@ -2,18 +2,11 @@
 
 use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt, process::Stdio};
 
-use crate::support::{Ran, Scriptorium, fixture};
-
-fn scriptorium() -> (tempfile::TempDir, Scriptorium) {
-    let directory = tempfile::tempdir().unwrap();
-    let scriptorium =
-        Scriptorium::new(directory.path()).with("SCRIPTORIUM__MODELS__AUTO_PULL", "false");
-    (directory, scriptorium)
-}
+use crate::support::{Ran, fixture, without_models};
 
 #[test]
 fn wrong_usage_exits_with_2_and_names_the_problem() {
-    let (_directory, scriptorium) = scriptorium();
+    let (_directory, scriptorium) = without_models();
     let ran = scriptorium.run(["transcribe"]).expect_code(2);
     assert!(ran.stderr.contains("PATH"), "{}", ran.stderr);
     let ran = scriptorium.run(["transcribe", "x.wav", "--format", "docx"]).expect_code(2);
@@ -27,7 +20,7 @@ fn wrong_usage_exits_with_2_and_names_the_problem() {
 #[test]
 fn wrong_values_exit_with_2_and_name_their_key() {
     let wrong = |name: &str, value: &str, arguments: &[&str], words: &[&str]| {
-        let (_directory, scriptorium) = scriptorium();
+        let (_directory, scriptorium) = without_models();
         let ran = scriptorium.with(name, value).run(arguments).expect_code(2);
         for word in words {
             assert!(ran.stderr.contains(word), "{word}: {}", ran.stderr);
@@ -48,7 +41,7 @@ fn wrong_values_exit_with_2_and_name_their_key() {
 /// A reader such as `head` may close standard output at any time.
 #[test]
 fn a_closed_standard_output_ends_the_command_quietly() {
-    let (_directory, scriptorium) = scriptorium();
+    let (_directory, scriptorium) = without_models();
     for arguments in [&["models", "list"][..], &["config"], &["completions", "bash"]] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
@@ -69,7 +62,7 @@ fn a_closed_standard_output_ends_the_command_quietly() {
 
 #[test]
 fn an_unknown_key_exits_with_2_and_is_named_with_its_file() {
-    let (directory, scriptorium) = scriptorium();
+    let (directory, scriptorium) = without_models();
     let path = directory.path().join("my.toml");
     fs::write(&path, "[worker]\nparallelism = 3\n").unwrap();
     let ran = scriptorium.run(["--config", path.to_str().unwrap(), "config"]).expect_code(2);
@@ -79,7 +72,7 @@ fn an_unknown_key_exits_with_2_and_is_named_with_its_file() {
 
 #[test]
 fn config_prints_a_valid_file_with_origins_and_without_secrets() {
-    let (directory, scriptorium) = scriptorium();
+    let (directory, scriptorium) = without_models();
     let scriptorium = scriptorium
         .with("SCRIPTORIUM__QUEUE__URL", "amqp://me:hunter2@broker/%2f")
         .with("SCRIPTORIUM__STORE__S3__SECRET_KEY", "hunter3");
@@ -95,7 +88,7 @@ fn config_prints_a_valid_file_with_origins_and_without_secrets() {
 
 #[test]
 fn names_a_model_that_is_not_installed_with_the_remedy() {
-    let (_directory, scriptorium) = scriptorium();
+    let (_directory, scriptorium) = without_models();
     let ran = scriptorium.run(["transcribe", "x.wav"]).expect_code(1);
     assert!(ran.stderr.contains("scriptorium models pull whisper-tiny.en"), "{}", ran.stderr);
     let ran = scriptorium.run(["models", "path", "nonesuch"]).expect_code(1);
@@ -108,7 +101,7 @@ fn names_a_model_that_is_not_installed_with_the_remedy() {
 
 #[test]
 fn ignores_variables_of_other_programs_that_are_not_utf8() {
-    let (_directory, scriptorium) = scriptorium();
+    let (_directory, scriptorium) = without_models();
     let latin1 = OsStr::from_bytes(b"caf\xe9");
     let run =
         |name: &str| Ran::from(scriptorium.command(["config"]).env(name, latin1).output().unwrap());
@@ -121,7 +114,7 @@ fn ignores_variables_of_other_programs_that_are_not_utf8() {
 /// The library may contain directories that were not pulled.
 #[test]
 fn pull_ignores_existing_directories_and_inspect_finds_them_by_name() {
-    let (directory, scriptorium) = scriptorium();
+    let (directory, scriptorium) = without_models();
     let words = fixture("words/model");
     let mine = directory.path().join("mine");
     fs::create_dir(&mine).unwrap();
@@ -150,7 +143,7 @@ fn pull_ignores_existing_directories_and_inspect_finds_them_by_name() {
 
 #[test]
 fn names_an_invalid_record_of_a_batch() {
-    let (directory, scriptorium) = scriptorium();
+    let (directory, scriptorium) = without_models();
     let batch = "0199d2c8-3a5f-7c63-9d0e-8f1f3b0c2a11";
     let records = directory.path().join("out/.scriptorium").join(batch);
     fs::create_dir_all(&records).unwrap();
@@ -165,7 +158,7 @@ fn names_an_invalid_record_of_a_batch() {
 
 #[test]
 fn prints_completions_and_help_with_examples() {
-    let (_directory, scriptorium) = scriptorium();
+    let (_directory, scriptorium) = without_models();
     for shell in ["bash", "zsh", "fish"] {
         let ran = scriptorium.run(["completions", shell]).expect_code(0);
         assert!(ran.stdout.contains("transcribe"), "{shell}");

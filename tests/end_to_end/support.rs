@@ -97,6 +97,15 @@ impl Scriptorium {
     }
 }
 
+/// Returns the binary with an empty model library, in the directory returned with it, and without
+/// automatic pulls.
+pub(crate) fn without_models() -> (tempfile::TempDir, Scriptorium) {
+    let directory = tempfile::tempdir().unwrap();
+    let scriptorium =
+        Scriptorium::new(directory.path()).with("SCRIPTORIUM__MODELS__AUTO_PULL", "false");
+    (directory, scriptorium)
+}
+
 /// A finished command.
 #[derive(Debug)]
 pub(crate) struct Ran {

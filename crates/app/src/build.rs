@@ -55,14 +55,16 @@ pub async fn build(
 
     let cores = config.compute.cores();
     let pool: Arc<dyn Compute> = Arc::new(start_pool(cores, config.compute.pin)?);
-    let settings = pipeline::PipelineConfig {
+    let pipeline_config = pipeline::PipelineConfig {
         segmentation: config.segmentation.clone(),
         hotwords: config.recognizer.hotwords.clone(),
         normalize: config.recognizer.normalize,
     };
     let pipelines = loaded
         .into_iter()
-        .map(|(name, models)| (name, Pipeline::new(models, settings.clone(), Arc::clone(&pool))))
+        .map(|(name, models)| {
+            (name, Pipeline::new(models, pipeline_config.clone(), Arc::clone(&pool)))
+        })
         .collect();
     let stores = services::stores(config)?;
     let transcriber = Transcriber::new(stores, pipelines, config.audio.options());

@@ -24,7 +24,7 @@ mod presets;
 mod services;
 
 pub use self::config::Config;
-pub use self::models::open_recognizer;
+pub use self::models::{convert_model, open_recognizer};
 pub use build::{App, BuildOptions, build};
 pub use compute::{available_cores, instruction_sets, start_pool};
 pub use environment::state_directory;

@@ -1,6 +1,10 @@
 //! Opens models: the one place that knows the type behind each family.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use models::{Family, ModelDirectory, Role};
 use speech::{
@@ -44,6 +48,19 @@ pub fn open_recognizer(
         Model::Recognizer(recognizer) => Ok(recognizer),
         _ => Err(wrong_role(&directory.name, directory.family, Role::Recognizer).into()),
     }
+}
+
+/// Converts the PyTorch checkpoint in the directory of a speaker model, and returns the path of the
+/// result. `name` is the name of the model.
+///
+/// # Errors
+/// [`Error::Models`] if the checkpoint cannot be converted; [`Error::Recognizer`] if its weights do
+/// not fit the network.
+pub fn convert_model(directory: &Path, name: &str) -> Result<PathBuf, Error> {
+    let converted = models::convert(directory)?;
+    // The first opening checks that the weights fit the network.
+    SpeakerEncoder::open(directory, name)?;
+    Ok(converted)
 }
 
 /// Opens a model. A new family is added here.

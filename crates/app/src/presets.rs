@@ -52,6 +52,7 @@ pub(crate) struct PresetDirectories {
 }
 
 impl PresetDirectories {
+    /// Finds the models of the preset `name`; of the optional ones, those that `options` ask for.
     pub(crate) async fn find(
         config: &Config,
         library: &Library,

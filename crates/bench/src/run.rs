@@ -45,7 +45,7 @@ pub struct BenchOptions {
     pub profile_out: Option<PathBuf>,
 }
 
-/// Functions that [`run`] calls as it proceeds.
+/// Functions that [`run()`] calls as it proceeds.
 #[derive(Clone, Copy)]
 pub struct Callbacks<'a> {
     /// Called before each step: steps done, their total where it is known, and what comes next.

@@ -183,9 +183,11 @@ pub(crate) struct TranscribeArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Every setting can come from the configuration file, the environment or a \
-                        flag: see `scriptorium config`.\n\nExamples:\n  scriptorium worker\n  \
-                        SCRIPTORIUM__QUEUE__URL=amqp://user:password@broker scriptorium worker --threads 4")]
+#[command(
+    after_help = "Settings come from the configuration file, the environment and flags: see \
+                        `scriptorium config`.\n\nExamples:\n  scriptorium worker\n  \
+                        SCRIPTORIUM__QUEUE__URL=amqp://user:password@broker scriptorium worker --threads 4"
+)]
 pub(crate) struct WorkerArgs {
     #[command(flatten)]
     pub(crate) compute: ComputeArgs,
@@ -301,15 +303,25 @@ pub(crate) enum ModelsCommand {
     /// Pull models and presets [default: the models that the configuration uses]
     #[command(after_help = "Examples:\n  scriptorium models pull\n  \
                             scriptorium models pull paraformer-zh")]
-    Pull { names: Vec<String> },
+    Pull {
+        /// Names of models or presets
+        names: Vec<String>,
+    },
     /// Check the files of models against their checksums [default: all installed models]
-    Verify { names: Vec<String> },
+    Verify {
+        /// Names of models
+        names: Vec<String>,
+    },
     /// Print the directory of a model
-    Path { name: String },
+    Path {
+        /// Name of the model
+        name: String,
+    },
     /// Describe a model directory: family, precisions, and missing files
     #[command(after_help = "Examples:\n  scriptorium models inspect ./paraformer-zh\n  \
                             scriptorium models inspect whisper-tiny.en --json")]
     Inspect {
+        /// Model by name or directory
         #[arg(value_name = "NAME|DIR")]
         model: String,
         /// Print the description as JSON
@@ -319,6 +331,7 @@ pub(crate) enum ModelsCommand {
     /// Convert the PyTorch checkpoint in a model directory to ONNX (a pull does this itself)
     #[command(after_help = "Example:\n  scriptorium models convert ./my-campplus")]
     Convert {
+        /// Model by name or directory
         #[arg(value_name = "NAME|DIR")]
         model: String,
     },

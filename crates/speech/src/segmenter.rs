@@ -19,8 +19,8 @@ const FRAME_RATE: f64 = SAMPLE_RATE / FRAME_SHIFT as f64;
 /// Number of frames before and after a possible cut over which loudness is summed: about the length
 /// of the pause between two words of fluent speech.
 const CUT_CONTEXT: u64 = 10;
-/// A segment may exceed the limit by at most this many frames, because the detector reports an end
-/// point that late.
+/// An open segment may exceed the limit by at most this many frames before it is cut, because the
+/// detector reports an end point that late.
 const MAX_OVERRUN: u64 = 100;
 /// A frame that is certainly silent counts as this much quieter, in dB: the network distinguishes a
 /// breath from a soft consonant, and finds pauses in noise.

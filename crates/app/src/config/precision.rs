@@ -3,8 +3,9 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use speech::recognizer::Precision;
 
+/// The values of the key. Errors call the type by the name given here.
 #[derive(Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename = "Precision", rename_all = "lowercase")]
 enum Spelling {
     Auto,
     Int8,

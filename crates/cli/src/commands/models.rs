@@ -5,7 +5,6 @@ use std::{collections::HashSet, fmt::Write, iter, path::PathBuf};
 use app::Config;
 use models::{Entry, Error, Library, Preset};
 use serde_json::json;
-use speech::speakers::SpeakerEncoder;
 
 use crate::{
     args::{ModelsArgs, ModelsCommand},
@@ -34,9 +33,7 @@ pub(crate) async fn run(config: &Config, args: ModelsArgs) -> anyhow::Result<u8>
         ModelsCommand::Inspect { model, json } => inspect(&library, &model, json),
         ModelsCommand::Convert { model } => {
             let directory = directory_of(&library, &model)?;
-            let converted = models::convert(&directory)?;
-            // The first opening checks that the weights fit the network.
-            SpeakerEncoder::open(&directory, &model)?;
+            let converted = app::convert_model(&directory, &model)?;
             print_line(&converted.display().to_string())?;
             Ok(exit::SUCCESS)
         }

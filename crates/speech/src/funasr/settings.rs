@@ -139,7 +139,7 @@ impl ModelSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixtures;
+    use crate::{Chain, fixtures};
 
     const YAML: &str = "model: Paraformer\nmodel_conf:\n  ctc_weight: 0.0\n  predictor_bias: 1\n\
         predictor_conf:\n  idim: 512\n  threshold: 1.0\n  tail_threshold: 0.45\n\
@@ -156,7 +156,7 @@ mod tests {
         let lookup =
             |key: &str| metadata.iter().find(|(name, _)| *name == key).map(|&(_, value)| value);
         ModelSettings::open(directory.path(), &directory.path().join("model.onnx"), lookup)
-            .map_err(|error| error.to_string())
+            .map_err(|error| Chain(&error).to_string())
     }
 
     #[test]

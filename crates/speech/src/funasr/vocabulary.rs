@@ -2,12 +2,11 @@
 
 use std::{
     collections::HashMap,
-    fs,
     path::{Path, PathBuf},
 };
 
 use crate::{
-    files::{self, broken},
+    files::{self, broken, broken_by},
     recognizer::Error,
 };
 
@@ -45,12 +44,11 @@ impl Vocabulary {
     }
 
     fn read(path: &Path) -> Result<Self, Error> {
-        let text = fs::read_to_string(path)
-            .map_err(|error| broken(path, format!("cannot be read: {error}")))?;
+        let text = files::read_text(path)?;
         let text = text.trim_start_matches('\u{feff}');
         let symbols = if path.extension().is_some_and(|extension| extension == "json") {
             serde_json::from_str(text)
-                .map_err(|error| broken(path, format!("is not a list of tokens: {error}")))?
+                .map_err(|error| broken_by(path, "is not a list of tokens", error))?
         } else {
             parse(text).map_err(|message| broken(path, message))?
         };
@@ -139,11 +137,11 @@ fn split(line: &str) -> Option<(&str, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixtures;
+    use crate::{Chain, fixtures};
 
     fn read(name: &str, text: &str) -> Result<Vocabulary, String> {
         let directory = fixtures::directory(&[(name, text)]);
-        Vocabulary::open(directory.path()).map_err(|error| error.to_string())
+        Vocabulary::open(directory.path()).map_err(|error| Chain(&error).to_string())
     }
 
     #[test]

@@ -16,9 +16,9 @@ const FLOAT: [&str; 1] = ["model.onnx"];
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Weights {
     pub(crate) path: PathBuf,
-    /// `int8`, `bf16` or `f32`.
-    pub(crate) precision: &'static str,
-    products: Precision,
+    pub(crate) precision: Precision,
+    /// Whether the file has the name of a quantized one.
+    is_quantized: bool,
 }
 
 impl Weights {
@@ -26,19 +26,15 @@ impl Weights {
     /// otherwise the file of floats, which is quantized when opened; the other precisions need the
     /// file of floats.
     pub(crate) fn find(directory: &Path, precision: Option<Precision>) -> Result<Self, Error> {
-        let (precision, products) = match precision {
-            None | Some(Precision::Int8) => {
-                if let Some(path) = files::find(directory, &INT8) {
-                    return Ok(Self { path, precision: "int8", products: Precision::F32 });
-                }
-                ("int8", Precision::Int8)
-            }
-            Some(Precision::Bf16) => ("bf16", Precision::Bf16),
-            Some(Precision::F32) => ("f32", Precision::F32),
-        };
+        let precision = precision.unwrap_or(Precision::Int8);
+        if precision == Precision::Int8
+            && let Some(path) = files::find(directory, &INT8)
+        {
+            return Ok(Self { path, precision, is_quantized: true });
+        }
         let path = match files::find(directory, &FLOAT) {
             Some(path) => path,
-            None if precision == "int8" || files::find(directory, &INT8).is_none() => {
+            None if precision == Precision::Int8 || files::find(directory, &INT8).is_none() => {
                 files::need(directory, &[INT8.as_slice(), FLOAT.as_slice()].concat())?
             }
             None => {
@@ -49,7 +45,7 @@ impl Weights {
                 return Err(broken(directory, message));
             }
         };
-        Ok(Self { path, precision, products })
+        Ok(Self { path, precision, is_quantized: false })
     }
 
     /// Opens the file; refuses a quantized file that has the name of a file of floats, unless the
@@ -57,18 +53,18 @@ impl Weights {
     pub(crate) fn open(&self) -> Result<OnnxFile, Error> {
         let file = OnnxFile::read(&self.path)
             .map_err(|error| broken_by(&self.path, "cannot be loaded", error))?;
-        let quantized = || file.nodes().iter().any(|node| node.op() == "MatMulInteger");
+        let is_quantized =
+            self.is_quantized || file.nodes().iter().any(|node| node.op() == "MatMulInteger");
         match self.precision {
-            "int8" if self.products == Precision::F32 || quantized() => Ok(file),
-            "int8" => Ok(file.with_precision(self.products)),
-            precision if quantized() => {
+            precision if !is_quantized => Ok(file.with_precision(precision)),
+            Precision::Int8 => Ok(file),
+            precision => {
                 let message = format!(
                     "is already quantized, but {precision} needs floats: with this file, set the \
                      precision to auto or int8"
                 );
                 Err(broken(&self.path, message))
             }
-            _ => Ok(file.with_precision(self.products)),
         }
     }
 }
@@ -85,18 +81,18 @@ mod tests {
         let message = find(None).expect_err("empty").to_string();
         assert!(message.contains("model_quant.onnx or model.int8.onnx or model.onnx"), "{message}");
         write("model.onnx");
-        for (precision, name, products) in [
-            (None, "int8", Precision::Int8),
-            (Some(Precision::Int8), "int8", Precision::Int8),
-            (Some(Precision::Bf16), "bf16", Precision::Bf16),
-            (Some(Precision::F32), "f32", Precision::F32),
+        for (precision, expected) in [
+            (None, Precision::Int8),
+            (Some(Precision::Int8), Precision::Int8),
+            (Some(Precision::Bf16), Precision::Bf16),
+            (Some(Precision::F32), Precision::F32),
         ] {
             let found = find(precision).expect("the file of floats");
-            assert_eq!((found.precision, found.products), (name, products));
+            assert_eq!((found.precision, found.is_quantized), (expected, false));
         }
         write("model.int8.onnx");
         let int8 = find(None).expect("the quantized file");
-        assert_eq!((int8.precision, int8.products), ("int8", Precision::F32));
+        assert_eq!((int8.precision, int8.is_quantized), (Precision::Int8, true));
         assert!(int8.path.ends_with("model.int8.onnx"));
         assert!(find(Some(Precision::F32)).expect("f32").path.ends_with("model.onnx"));
         std::fs::remove_file(directory.path().join("model.onnx")).expect("remove");

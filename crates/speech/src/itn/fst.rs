@@ -10,7 +10,10 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use crate::{files::broken, recognizer::Error};
+use crate::{
+    files::{self, broken},
+    recognizer::Error,
+};
 
 /// OpenFst's `kFstMagicNumber`.
 const MAGIC: u32 = 0x7eb2_fdd6;
@@ -52,9 +55,7 @@ struct Arc {
 
 impl Fst {
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
-        let bytes = std::fs::read(path)
-            .map_err(|error| broken(path, format!("cannot be read: {error}")))?;
-        Self::parse(&bytes).map_err(|message| broken(path, message))
+        Self::parse(&files::read(path)?).map_err(|message| broken(path, message))
     }
 
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {

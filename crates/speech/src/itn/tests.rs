@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::*;
-use crate::fixtures;
+use crate::{Chain, fixtures};
 
 /// Opens WeTextProcessing's grammars for Chinese.
 fn chinese() -> Normalizer {
@@ -146,7 +146,7 @@ fn word_boundaries_do_not_change_the_text() {
 #[test]
 fn refuses_files_that_are_not_grammars() {
     let directory = tempfile::tempdir().unwrap();
-    let open = || Normalizer::open(directory.path()).unwrap_err().to_string();
+    let open = || Chain(&Normalizer::open(directory.path()).unwrap_err()).to_string();
     assert!(open().contains("tagger.fst"), "{}", open());
     fs::write(directory.path().join("tagger.fst"), "<html>").unwrap();
     assert!(open().contains("verbalizer.fst"));

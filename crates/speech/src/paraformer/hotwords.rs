@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    fs,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -10,7 +9,7 @@ use std::{
 use engine::{ElementType, Input, OnnxFile, OnnxNetwork};
 
 use crate::{
-    files::{broken, broken_by},
+    files::{self, broken, broken_by},
     funasr::Vocabulary,
     recognizer::Error,
 };
@@ -51,8 +50,8 @@ impl HotwordEmbedder {
     /// # Errors
     /// [`Error::Model`] if the file is missing, damaged, or not a hotword embedder that fits.
     pub(super) fn open(path: &Path, width: usize, vocabulary: usize) -> Result<Self, Error> {
-        let file =
-            OnnxFile::read(path).map_err(|error| broken_by(path, "cannot be loaded", error))?;
+        let unusable = |error: engine::Error| broken_by(path, "cannot be loaded", error);
+        let file = OnnxFile::read(path).map_err(unusable)?;
         let [input] = file.inputs() else {
             return Err(broken(
                 path,
@@ -64,16 +63,16 @@ impl HotwordEmbedder {
             return Err(broken(path, "is not a hotword embedder: its input is not token ids"));
         };
         let shape = ["hotwords".into(), MAX_TOKENS.into()];
-        let network = file
-            .network(&[Input::new(&input.name, shape)], &[&output.name])
-            .map_err(|error| broken_by(path, "cannot be loaded", error))?;
+        let network =
+            file.network(&[Input::new(&input.name, shape)], &[&output.name]).map_err(unusable)?;
         let embedder = Self { network, width, cache: Mutex::default() };
         let last = vocabulary.saturating_sub(1) as u32;
         let probe = embedder
             .embed(&[vec![last; MAX_TOKENS], vec![NO_HOTWORD]])
             .map_err(|error| broken_by(path, "cannot be run", error))?;
         if probe.values.iter().any(|value| !value.is_finite()) {
-            return Err(broken(path, "is damaged: its embeddings are not finite; fetch it again"));
+            let message = "is damaged: its embeddings are not finite; download it again";
+            return Err(broken(path, message));
         }
         Ok(embedder)
     }
@@ -104,8 +103,8 @@ impl HotwordEmbedder {
         for (row, word) in ids.chunks_exact_mut(MAX_TOKENS).zip(words) {
             row.iter_mut().zip(word).for_each(|(slot, &id)| *slot = id as i32);
         }
-        let ids = engine::tensor(&[count, MAX_TOKENS], &ids).map_err(network)?;
-        let outputs = self.network.run(vec![ids]).map_err(network)?;
+        let ids = engine::tensor(&[count, MAX_TOKENS], &ids)?;
+        let outputs = self.network.run(vec![ids])?;
         let states = match outputs.as_slice() {
             [states] if states.shape() == [MAX_TOKENS, count, self.width] => states,
             _ => {
@@ -114,7 +113,7 @@ impl HotwordEmbedder {
                 ));
             }
         };
-        let states = engine::values::<f32>(states).map_err(network)?;
+        let states = engine::values::<f32>(states)?;
         // The embedding of a word is the LSTM's state after the word's last token.
         let values = words.iter().enumerate().flat_map(|(index, word)| {
             let state = (word.len().max(1) - 1) * count + index;
@@ -138,9 +137,7 @@ impl HotwordTokenizer {
     pub(super) fn new(vocabulary: Arc<Vocabulary>, seg_dict: Option<&Path>) -> Result<Self, Error> {
         let mut segmentation = HashMap::new();
         if let Some(path) = seg_dict {
-            let text = fs::read_to_string(path)
-                .map_err(|error| broken(path, format!("cannot be read: {error}")))?;
-            for line in text.lines() {
+            for line in files::read_text(path)?.lines() {
                 let mut fields = line.split_whitespace().map(str::to_owned);
                 if let Some(word) = fields.next() {
                     segmentation.insert(word, fields.collect());
@@ -222,23 +219,17 @@ fn refused(hotword: &str, message: impl ToString) -> Error {
     Error::Hotword { hotword: hotword.to_owned(), message: message.to_string() }
 }
 
-fn network(error: engine::Error) -> Error {
-    Error::Engine(error)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixtures;
 
     fn tokenizer(seg_dict: Option<&str>) -> HotwordTokenizer {
         let symbols = ["<blank>", "<s>", "</s>", "你", "好", "hel@@", "lo", "the", "x", "<unk>"];
         let tokens = Vocabulary::new(symbols.map(str::to_owned).to_vec(), Path::new("tokens.json"));
-        let directory = tempfile::tempdir().expect("directory");
-        let path = directory.path().join("seg_dict");
-        let path = seg_dict.map(|text| {
-            fs::write(&path, text).expect("write");
-            path
-        });
+        let files: Vec<_> = seg_dict.map(|text| ("seg_dict", text)).into_iter().collect();
+        let directory = fixtures::directory(&files);
+        let path = seg_dict.map(|_| directory.path().join("seg_dict"));
         HotwordTokenizer::new(Arc::new(tokens.expect("tokens")), path.as_deref())
             .expect("tokenizer")
     }

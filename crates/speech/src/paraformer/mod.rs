@@ -105,8 +105,8 @@ impl Paraformer {
             description: Description {
                 name: name.to_owned(),
                 family: "paraformer",
-                precision: weights.precision,
-                digest: files::digest(&files, weights.precision)?,
+                precision: weights.precision.as_str(),
+                digest: files::digest(&files, weights.precision.as_str())?,
                 languages: languages(&settings.config, &vocabulary),
             },
             frontend: settings.frontend,
@@ -244,11 +244,11 @@ fn mean_log_probability(tokens: &[(Token, timestamps::Span)]) -> f32 {
 /// Opens SeACo's hotword embedder: for int8 the quantized file, if there is one.
 fn embedder(
     directory: &Path,
-    precision: &str,
+    precision: Precision,
     networks: &Networks,
 ) -> Result<(HotwordEmbedder, PathBuf), Error> {
     let names: &[&str] = match precision {
-        "int8" => &["model_eb_quant.onnx", "model_eb.onnx"],
+        Precision::Int8 => &["model_eb_quant.onnx", "model_eb.onnx"],
         _ => &["model_eb.onnx"],
     };
     let path = files::need(directory, names)?;

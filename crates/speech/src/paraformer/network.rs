@@ -137,13 +137,13 @@ impl Networks {
     /// Encodes at least one row of features, row-major `[frames, features]`.
     pub(super) fn encode(&self, rows: &[f32]) -> Result<Encoded, Error> {
         let frames = rows.len() / self.features;
-        let speech = engine::tensor(&[1, frames, self.features], rows).map_err(network)?;
-        let outputs = self.encoder.run(vec![speech]).map_err(network)?;
+        let speech = engine::tensor(&[1, frames, self.features], rows)?;
+        let outputs = self.encoder.run(vec![speech])?;
         let [hidden, weights] = <[Tensor; 2]>::try_from(outputs).map_err(|_| misshapen())?;
         if hidden.shape() != [1, frames, self.width] || weights.shape() != [1, frames + 1] {
             return Err(misshapen());
         }
-        let weights = engine::values::<f32>(&weights).map_err(network)?.to_vec();
+        let weights = engine::values::<f32>(&weights)?.to_vec();
         // A sum that is not finite would give no tokens, and silently drop the segment's words.
         if weights.iter().any(|weight| !weight.is_finite()) {
             return Err(Error::Network("the weights of the frames are not finite".into()));
@@ -153,7 +153,7 @@ impl Networks {
 
     /// Integrates the encoder's output into embeddings of the spoken tokens.
     pub(super) fn integrate(&self, encoded: &Encoded) -> Result<CifOutput, Error> {
-        let hidden = engine::values::<f32>(&encoded.hidden).map_err(network)?;
+        let hidden = engine::values::<f32>(&encoded.hidden)?;
         Ok(self.variant.integrate(hidden, &encoded.weights, self.width))
     }
 
@@ -165,9 +165,9 @@ impl Networks {
         hotwords: Option<&HotwordEmbeddings>,
     ) -> Result<Logits, Error> {
         let shape = [1, fired.tokens, self.width];
-        let embeddings = engine::tensor(&shape, &fired.embeddings).map_err(network)?;
+        let embeddings = engine::tensor(&shape, &fired.embeddings)?;
         let inputs = vec![embeddings.clone(), encoded.hidden.clone()];
-        let mut outputs = self.decoder.run(inputs).map_err(network)?.into_iter();
+        let mut outputs = self.decoder.run(inputs)?.into_iter();
         let mut logits = outputs.next().ok_or_else(misshapen)?;
         if let (Some(network), Some(given)) = (&self.hotwords, hotwords) {
             let hidden = outputs.next().ok_or_else(misshapen)?;
@@ -175,7 +175,7 @@ impl Networks {
         }
         match *logits.shape() {
             [1, tokens, vocabulary] if tokens == fired.tokens && vocabulary > 0 => {
-                let values = engine::values::<f32>(&logits).map_err(network)?.to_vec();
+                let values = engine::values::<f32>(&logits)?.to_vec();
                 if values.iter().any(|value| value.is_nan()) {
                     return Err(Error::Network("log-probabilities are NaN".into()));
                 }
@@ -192,13 +192,13 @@ impl Networks {
         tokens: usize,
     ) -> Result<Option<Vec<f32>>, Error> {
         let Some(timestamps) = &self.timestamps else { return Ok(None) };
-        let count = engine::tensor(&[1], &[tokens as f32]).map_err(network)?;
-        let outputs = timestamps.run(vec![encoded.hidden.clone(), count]).map_err(network)?;
+        let count = engine::tensor(&[1], &[tokens as f32])?;
+        let outputs = timestamps.run(vec![encoded.hidden.clone(), count])?;
         let steps = UPSAMPLING * (encoded.weights.len() - 1);
         match outputs.as_slice() {
             [weights] if weights.shape() == [1, steps] => engine::values::<f32>(weights)
                 .map(|weights| Some(weights.to_vec()))
-                .map_err(network),
+                .map_err(Error::from),
             _ => Err(misshapen()),
         }
     }
@@ -213,7 +213,7 @@ impl Networks {
                 .map(|i| ((i * 7919) % 1009) as f32 / 504.5 - 1.0)
                 .collect();
             let encoded = self.encode(&rows)?;
-            let hidden = engine::values::<f32>(&encoded.hidden).map_err(network)?;
+            let hidden = engine::values::<f32>(&encoded.hidden)?;
             let fired = CifOutput {
                 embeddings: hidden[..2 * self.width].to_vec(),
                 tokens: 2,
@@ -232,7 +232,7 @@ impl Networks {
         match run() {
             Ok((found, true)) => Ok(found),
             Ok((_, false)) => {
-                Err(broken(path, "is damaged: its outputs are not finite; fetch it again"))
+                Err(broken(path, "is damaged: its outputs are not finite; download it again"))
             }
             Err(error) => Err(broken_by(path, "cannot be run", error)),
         }
@@ -268,14 +268,14 @@ impl HotwordDecoder {
         given: &HotwordEmbeddings,
         width: usize,
     ) -> Result<Tensor, Error> {
-        let all = engine::tensor(&[1, given.count, width], &given.values).map_err(network)?;
+        let all = engine::tensor(&[1, given.count, width], &given.values)?;
         let best = if given.count <= self.max_best {
             // The export sorts these too, but their order has no effect.
             all
         } else {
-            let outputs = self.scores.run(vec![hidden.clone(), all]).map_err(network)?;
+            let outputs = self.scores.run(vec![hidden.clone(), all])?;
             let scores = outputs.first().ok_or_else(misshapen)?;
-            let scores = engine::values::<f32>(scores).map_err(network)?;
+            let scores = engine::values::<f32>(scores)?;
             if scores.len() != given.count {
                 return Err(misshapen());
             }
@@ -284,11 +284,11 @@ impl HotwordDecoder {
                 .flat_map(|index| &given.values[index * width..][..width])
                 .copied()
                 .collect();
-            engine::tensor(&[1, self.max_best, width], &values).map_err(network)?
+            engine::tensor(&[1, self.max_best, width], &values)?
         };
-        let batch = engine::tensor(&[1, 1, width], &vec![0f32; width]).map_err(network)?;
+        let batch = engine::tensor(&[1, 1, width], &vec![0f32; width])?;
         let inputs = vec![embeddings, plain, hidden, best, batch];
-        let outputs = self.merge.run(inputs).map_err(network)?;
+        let outputs = self.merge.run(inputs)?;
         outputs.into_iter().next().ok_or_else(misshapen)
     }
 }
@@ -311,16 +311,12 @@ fn row(axis: &'static str, width: usize) -> [Dim; 3] {
 
 /// Runs the encoder once to find the width of its output.
 fn encoder_width(encoder: &OnnxNetwork, features: usize) -> Result<usize, Error> {
-    let speech = engine::tensor(&[1, 1, features], &vec![0f32; features]).map_err(network)?;
-    let outputs = encoder.run(vec![speech]).map_err(network)?;
+    let speech = engine::tensor(&[1, 1, features], &vec![0f32; features])?;
+    let outputs = encoder.run(vec![speech])?;
     match outputs.first().map(Tensor::shape) {
         Some(&[1, 1, width]) if width > 0 => Ok(width),
         _ => Err(misshapen()),
     }
-}
-
-fn network(error: engine::Error) -> Error {
-    Error::Engine(error)
 }
 
 fn misshapen() -> Error {

@@ -165,7 +165,7 @@ fn sentences(
     let mut marks = marks.iter().copied();
     for segment in segments {
         check()?;
-        // This is an event without speech.
+        // A segment without words is an event.
         if segment.words.is_empty() {
             sentences.push(segment);
             continue;

@@ -66,8 +66,8 @@ impl Punctuator {
         let files = [vec![weights.path], settings.files.clone()].concat();
         Ok(Self {
             name: name.to_owned(),
-            digest: files::digest(&files, weights.precision)?,
-            precision: weights.precision,
+            digest: files::digest(&files, weights.precision.as_str())?,
+            precision: weights.precision.as_str(),
             settings,
             network,
         })

@@ -71,19 +71,19 @@ impl Network {
     /// Like [`Self::classes`], but returns the logits of all classes, row-major `[ids, classes]`.
     pub(super) fn logits(&self, ids: &[i32], held: usize) -> Result<Vec<f32>, Error> {
         let length = ids.len();
-        let mut inputs = vec![engine::tensor(&[1, length], ids).map_err(network)?];
+        let mut inputs = vec![engine::tensor(&[1, length], ids)?];
         if self.masked {
             let mask = engine::tensor(&[1, 1, length, length], &mask(length, held));
-            let mask = mask.map_err(network)?;
+            let mask = mask?;
             // FunASR's runtimes pass the same mask for both inputs. In training the second was
             // causal.
             inputs.extend([mask.clone(), mask]);
         }
-        let outputs = self.graph.run(inputs).map_err(network)?;
+        let outputs = self.graph.run(inputs)?;
         let expected = [1, length, self.classes];
         match outputs.first() {
             Some(logits) if logits.shape() == expected => {
-                engine::values::<f32>(logits).map(<[f32]>::to_vec).map_err(network)
+                engine::values::<f32>(logits).map(<[f32]>::to_vec).map_err(Error::from)
             }
             outputs => Err(Error::Network(format!(
                 "the output has the shape {:?}, not {expected:?}: the list of punctuation is from \
@@ -118,15 +118,11 @@ fn argmax(logits: &[f32]) -> Result<usize, Error> {
     let mut best = 0;
     for (class, value) in logits.iter().enumerate() {
         if !value.is_finite() {
-            return Err(Error::Network("the network's outputs are not finite".into()));
+            return Err(Error::Network("the outputs are not finite".into()));
         }
         if *value > logits[best] {
             best = class;
         }
     }
     Ok(best)
-}
-
-fn network(error: engine::Error) -> Error {
-    Error::Engine(error)
 }

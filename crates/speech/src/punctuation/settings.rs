@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::PunctuationMark;
 use crate::{
-    files::{self, broken, find},
+    files::{self, broken, broken_by, find},
     funasr::Vocabulary,
     recognizer::Error,
 };
@@ -99,7 +99,8 @@ impl PunctuationSettings {
         if !marks.iter().any(|mark| mark.ends_sentence()) {
             return Err(broken(path, "no punctuation in `punc_list` ends a sentence"));
         }
-        let unknown = i32::try_from(unknown).map_err(|error| broken(path, error))?;
+        let unknown = i32::try_from(unknown)
+            .map_err(|error| broken_by(path, "holds too many tokens", error))?;
         Ok(Self { vocabulary, unknown, marks, files })
     }
 
@@ -112,7 +113,7 @@ impl PunctuationSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixtures;
+    use crate::{Chain, fixtures};
 
     const YAML: &str = "model: CTTransformer\nmodel_conf:\n  ignore_id: 0\n  punc_list:\n  - <unk>\n  \
         - _\n  - ','\n  - 。\n  - '?'\n  - 、\n";
@@ -125,7 +126,7 @@ mod tests {
         let lookup =
             |key: &str| metadata.iter().find(|(name, _)| *name == key).map(|&(_, value)| value);
         PunctuationSettings::open(directory.path(), &directory.path().join("model.onnx"), lookup)
-            .map_err(|error| error.to_string())
+            .map_err(|error| Chain(&error).to_string())
     }
 
     #[test]

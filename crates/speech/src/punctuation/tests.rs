@@ -6,7 +6,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use tempfile::TempDir;
 
 use super::*;
-use crate::{fixtures, npz::Npz};
+use crate::{Chain, fixtures, npz::Npz};
 
 const CONFIG: &str =
     "model: CTTransformer\nmodel_conf:\n  punc_list: [<unk>, _, ',', 。, '?', 、]\n";
@@ -227,7 +227,7 @@ fn refuses_directories_that_do_not_fit() {
     let refused = |cause: &str| {
         let error = Punctuator::open(path, "ct-punc", Some(Precision::F32)).err().expect(cause);
         assert!(matches!(error, Error::Model { .. }), "{error}");
-        let message = crate::Chain(&error).to_string();
+        let message = Chain(&error).to_string();
         assert!(message.contains(cause), "{message}");
     };
     let write = |name: &str, text: &str| fs::write(path.join(name), text).expect("write");

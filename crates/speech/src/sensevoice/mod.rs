@@ -89,8 +89,8 @@ impl SenseVoice {
             description: Description {
                 name: name.to_owned(),
                 family: "sensevoice",
-                precision: weights.precision,
-                digest: files::digest(&files, weights.precision)?,
+                precision: weights.precision.as_str(),
+                digest: files::digest(&files, weights.precision.as_str())?,
                 languages: LANGUAGES.map(str::to_owned).to_vec(),
             },
             row_seconds: (settings.config.frontend_conf.lfr_n * FRAME_SHIFT) as f64 / SAMPLE_RATE,

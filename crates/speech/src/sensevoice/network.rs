@@ -52,7 +52,8 @@ impl Network {
             ));
         }
         // Damaged weights may give values that are not finite.
-        read_pairs(&probe).map_err(|error| broken_by(path, "cannot be used", error))?;
+        read_pairs(&probe)
+            .map_err(|error| broken_by(path, "is damaged; download it again", error))?;
         Ok(network)
     }
 
@@ -79,9 +80,9 @@ impl Network {
 
     fn run(&self, rows: &[f32], [language, style]: [i32; 2]) -> Result<Tensor, Error> {
         let speech = engine::tensor(&[1, rows.len() / self.width, self.width], rows);
-        let id = |id: i32| engine::tensor(&[1], &[id]).map_err(network);
-        let inputs = vec![speech.map_err(network)?, id(language)?, id(style)?];
-        let mut outputs = self.graph.run(inputs).map_err(network)?;
+        let id = |id: i32| engine::tensor(&[1], &[id]);
+        let inputs = vec![speech?, id(language)?, id(style)?];
+        let mut outputs = self.graph.run(inputs)?;
         outputs.pop().ok_or_else(|| Error::Network("the network has no output".to_owned()))
     }
 }
@@ -99,14 +100,9 @@ pub(super) fn inputs(names: [&str; 4], width: usize) -> [Input<'_>; 4] {
 
 /// Reads pairs of a class and its log-probability; refuses values that are not finite.
 fn read_pairs(output: &Tensor) -> Result<Vec<(usize, f32)>, Error> {
-    let (pairs, _) = engine::values::<f32>(output).map_err(network)?.as_chunks::<2>();
+    let (pairs, _) = engine::values::<f32>(output)?.as_chunks::<2>();
     if pairs.iter().any(|[_, log_probability]| !log_probability.is_finite()) {
-        let message = "the network's outputs are not finite: its weights are damaged";
-        return Err(Error::Network(message.to_owned()));
+        return Err(Error::Network("the outputs are not finite".to_owned()));
     }
     Ok(pairs.iter().map(|&[class, log_probability]| (class as usize, log_probability)).collect())
-}
-
-fn network(error: engine::Error) -> Error {
-    Error::Engine(error)
 }

@@ -1,46 +1,44 @@
-//! What the network's classes stand for: pieces of a SentencePiece model, or a list of tokens.
+//! The network's classes: pieces of a SentencePiece model, or a list of tokens.
 
 use std::{io::Cursor, path::Path};
 
 use protobuf::{Reader, Span, Value};
 
 use crate::{
-    files::{broken, find},
+    files::{self, broken, broken_by, find},
     funasr::Vocabulary,
     recognizer::Error,
 };
 
-/// SentencePiece's sign for a blank.
-const BLANK: &str = "\u{2581}";
+/// SentencePiece's symbol for a space.
+const SPACE: &str = "\u{2581}";
 const MODELS: [&str; 2] = ["chn_jpn_yue_eng_ko_spectok.bpe.model", "bpe.model"];
 
-/// What a class stands for.
+/// Meaning of a class.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Piece {
-    /// The beginning or end of a sentence, or anything unknown: not written.
+    /// The beginning or end of a sentence, or an unknown symbol; not written.
     Nothing,
-    /// What is between `<|` and `|>`: not text, but about it.
+    /// Information about the text: the name between `<|` and `|>`.
     Tag(String),
-    /// UTF-8, perhaps only a part of a character.
+    /// UTF-8, possibly only a part of a character.
     Text(Vec<u8>),
 }
 
-/// The pieces of `directory`, by their ids, and the file that they are from.
+/// Reads the pieces of a model directory, ordered by id; also returns the file that holds them.
 pub(super) fn open(directory: &Path) -> Result<(Vec<Piece>, std::path::PathBuf), Error> {
     let Some(path) = find(directory, &MODELS) else {
-        let tokens = Vocabulary::open(directory).map_err(|error| match error {
+        let vocabulary = Vocabulary::open(directory).map_err(|error| match error {
             Error::Model { path, message, .. } if path == directory => {
                 broken(directory, format!("{message}, nor a {}", MODELS[0]))
             }
             error => error,
         })?;
-        let pieces = tokens.symbols().iter().map(|symbol| Piece::from_symbol(symbol)).collect();
-        return Ok((pieces, tokens.path().to_owned()));
+        let pieces = vocabulary.symbols().iter().map(|symbol| Piece::from_symbol(symbol)).collect();
+        return Ok((pieces, vocabulary.path().to_owned()));
     };
-    let bytes =
-        std::fs::read(&path).map_err(|error| broken(&path, format!("cannot be read: {error}")))?;
-    let pieces = parse(&bytes)
-        .map_err(|error| broken(&path, format!("is not a SentencePiece model: {error}")))?;
+    let pieces = parse(&files::read(&path)?)
+        .map_err(|error| broken_by(&path, "is not a SentencePiece model", error))?;
     if pieces.is_empty() {
         return Err(broken(&path, "holds no pieces"));
     }
@@ -48,6 +46,7 @@ pub(super) fn open(directory: &Path) -> Result<(Vec<Piece>, std::path::PathBuf),
 }
 
 impl Piece {
+    /// Interprets a symbol of the vocabulary.
     fn from_symbol(symbol: &str) -> Self {
         if let Some(tag) = symbol.strip_prefix("<|").and_then(|rest| rest.strip_suffix("|>")) {
             Self::Tag(tag.to_owned())
@@ -56,12 +55,12 @@ impl Piece {
         } else if let Some(byte) = byte(symbol) {
             Self::Text(vec![byte])
         } else {
-            Self::Text(symbol.replace(BLANK, " ").into_bytes())
+            Self::Text(symbol.replace(SPACE, " ").into_bytes())
         }
     }
 }
 
-/// `<0xE4>`: a byte of a character that has no piece.
+/// Parses `<0xE4>`, a byte of a character without a piece of its own.
 fn byte(symbol: &str) -> Option<u8> {
     let digits = symbol.strip_prefix("<0x")?.strip_suffix('>')?;
     let is_byte = digits.len() == 2 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
@@ -111,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn symbols_are_told_apart() {
+    fn interprets_symbols() {
         for (symbol, piece) in [
             ("<|zh|>", Piece::Tag("zh".into())),
             ("<unk>", Piece::Nothing),

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    fixtures,
+    Chain, fixtures,
     npz::{Npz, features},
 };
 
@@ -283,7 +283,7 @@ fn refuses_directories_that_do_not_fit() {
     let refused = |cause: &str| {
         let error = open().err().expect(cause);
         assert!(matches!(error, Error::Model { .. }), "{error}");
-        let message = crate::Chain(&error).to_string();
+        let message = Chain(&error).to_string();
         assert!(message.contains(cause), "{message}");
     };
     let digest = open().expect("whole").description().digest.clone();

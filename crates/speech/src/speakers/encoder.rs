@@ -35,10 +35,10 @@ pub struct SpeakerEncoder {
 
 impl SpeakerEncoder {
     /// Opens a model directory that holds an ONNX file as 3D-Speaker and sherpa-onnx export it
-    /// (`model.onnx`, `campplus*.onnx` or the only `*.onnx`; input f32 `[1, frames, 80]`, output f32
-    /// `[1, values]`). Applies the settings that sherpa-onnx stores in the file's metadata. PyTorch
-    /// checkpoints must be converted to ONNX before (`models::convert`).
-    /// Transcripts call the model `name`.
+    /// (`model.onnx`, `campplus*.onnx` or the only `*.onnx`; input f32 `[1, frames, 80]`, output
+    /// f32 `[1, values]`). Applies the settings that sherpa-onnx stores in the file's metadata.
+    /// PyTorch checkpoints must be converted to ONNX before (`models::convert`). Transcripts call
+    /// the model `name`.
     ///
     /// # Errors
     /// [`Error::Model`] if there is no such file, or if it is damaged or another kind of network.
@@ -103,7 +103,7 @@ impl SpeakerEncoder {
     /// as in FunASR.
     ///
     /// # Errors
-    /// [`Error::Network`] if there are more samples, or the network fails.
+    /// [`Error::Network`] if there are more samples, [`Error::Engine`] if the network fails.
     pub fn embed(&self, samples: &[f32]) -> Result<Vec<f32>, Error> {
         let values = self.run(samples)?;
         if values.len() != self.width {
@@ -130,10 +130,9 @@ impl SpeakerEncoder {
 
     /// Computes the embedding of the features of a whole window, row-major `[frames, MEL_BINS]`.
     pub(super) fn infer(&self, frames: &[f32]) -> Result<Vec<f32>, Error> {
-        let network = Error::Engine;
         let shape = [1, frames.len() / MEL_BINS, MEL_BINS];
-        let feature = engine::tensor(&shape, frames).map_err(network)?;
-        let outputs = self.graph.run(vec![feature]).map_err(network)?;
+        let feature = engine::tensor(&shape, frames)?;
+        let outputs = self.graph.run(vec![feature])?;
         let [embedding] = outputs.as_slice() else {
             let message = format!("the speaker encoder has {} outputs, not one", outputs.len());
             return Err(Error::Network(message));
@@ -142,7 +141,7 @@ impl SpeakerEncoder {
             let message = format!("the embedding has the shape {:?}", embedding.shape());
             return Err(Error::Network(message));
         }
-        Ok(engine::values::<f32>(embedding).map_err(network)?.to_vec())
+        Ok(engine::values::<f32>(embedding)?.to_vec())
     }
 }
 
@@ -210,7 +209,8 @@ fn subtract_mean(frames: &mut [f32]) {
 
 /// Finds the file that holds the network.
 fn model_file(directory: &Path) -> Result<PathBuf, Error> {
-    let entries = fs::read_dir(directory).map_err(|error| broken(directory, error))?;
+    let entries =
+        fs::read_dir(directory).map_err(|error| broken_by(directory, "cannot be read", error))?;
     let mut paths: Vec<PathBuf> =
         entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
     paths.sort();
@@ -231,7 +231,7 @@ fn model_file(directory: &Path) -> Result<PathBuf, Error> {
         (Some(path), 0) => Ok(path),
         (Some(_), _) => Err(broken(
             directory,
-            "the directory holds several models: keep one, or rename one to model.onnx",
+            "the directory holds several models: keep one, or name one model.onnx",
         )),
         (None, _) if !all("campplus", &[".bin", ".pt"]).is_empty() => Err(broken(
             directory,

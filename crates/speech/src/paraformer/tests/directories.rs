@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use super::{clip, model_file};
 use crate::{
-    fixtures,
+    Chain, fixtures,
     funasr::Vocabulary,
     paraformer::Paraformer,
     recognizer::{Error, Precision, RecognizeOptions, Recognizer},
@@ -31,7 +31,7 @@ fn directory(model: &str, change: impl Fn(&Path)) -> tempfile::TempDir {
 
 fn open(model: &str, change: impl Fn(&Path)) -> Result<Paraformer, String> {
     let directory = directory(model, change);
-    Paraformer::open(directory.path(), model, None).map_err(|error| error.to_string())
+    Paraformer::open(directory.path(), model, None).map_err(|error| Chain(&error).to_string())
 }
 
 #[test]

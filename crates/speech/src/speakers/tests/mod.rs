@@ -6,7 +6,7 @@ use std::{fs, sync::Arc};
 use tempfile::TempDir;
 
 use super::{Diarizer, SpeakerEncoder, SpeakerOptions, Turn, WINDOW_SAMPLES};
-use crate::{compute::thread_cpu_seconds, fixtures};
+use crate::{Chain, compute::thread_cpu_seconds, fixtures};
 
 mod mixtures;
 
@@ -103,7 +103,8 @@ fn accepts_short_and_unusual_windows() {
 #[test]
 fn refuses_other_models() {
     let open = |directory: &TempDir| {
-        SpeakerEncoder::open(directory.path(), "campplus").err().unwrap().to_string()
+        let error = SpeakerEncoder::open(directory.path(), "campplus").err().unwrap();
+        Chain(&error).to_string()
     };
     let empty = tempfile::tempdir().unwrap();
     assert!(open(&empty).contains("holds no speaker model"), "{}", open(&empty));
@@ -125,11 +126,12 @@ fn refuses_damaged_models() {
     let whole = fs::read(&path).unwrap();
     let refused = |bytes: &[u8]| {
         fs::write(&path, bytes).unwrap();
-        SpeakerEncoder::open(directory.path(), "campplus").err().unwrap().to_string()
+        let error = SpeakerEncoder::open(directory.path(), "campplus").err().unwrap();
+        Chain(&error).to_string()
     };
     refused(&whole[..whole.len() / 2]);
-    // Another name for a parameter, and a parameter of another shape: the first convolution's weights
-    // are [32, 1, 3, 3].
+    // Another name for a parameter, and a parameter of another shape: the first convolution's
+    // weights are [32, 1, 3, 3].
     for (from, to) in [
         (
             &b"\x08\x20\x08\x01\x08\x03\x08\x03\x10\x01\x42\x11head.conv1.weight"[..],
