@@ -142,7 +142,7 @@ pub enum Error {
     #[error("hotword `{hotword}` {message}")]
     Hotword { hotword: String, message: String },
     /// The engine refused the inputs of a network, or failed to run it.
-    #[error("the network cannot run")]
+    #[error(transparent)]
     Engine(#[from] engine::Error),
     /// A network ran, but its outputs cannot be used.
     #[error("network: {0}")]

@@ -140,7 +140,8 @@ fn incomplete_or_broken_model_directories_are_refused() {
     let mut damaged = whole.clone();
     damaged[raw..raw + 4].copy_from_slice(&f32::NAN.to_le_bytes());
     std::fs::write(bad.join("model.onnx"), damaged).expect("write");
-    refused("is damaged: a weight of `");
+    refused("a weight of `");
+    refused("is NaN: the file is damaged");
     std::fs::write(bad.join("model.onnx"), whole).expect("write");
     std::fs::rename(bad.join("model.onnx"), bad.join("model_quant.onnx")).expect("rename");
     FsmnVad::open(bad).expect("the quantized model is used if there is no other");

@@ -53,7 +53,7 @@ impl Network {
         // with NaN weights would find silence everywhere.
         let rows = vec![0.0; CHUNK * width];
         network.run(&mut network.start(), &rows, &mut Vec::new()).map_err(|error| {
-            broken_by(path, "does not run or is damaged; download it again", error)
+            broken_by(path, "does not run or is damaged (download it again)", error)
         })?;
         Ok(network)
     }
