@@ -13,16 +13,16 @@ use crate::{Config, ConfigError, Error};
 /// # Errors
 /// [`Error::Config`] if `models.mirrors` is not valid.
 pub fn library(config: &Config) -> Result<Library, Error> {
-    let invalid = |message: String| ConfigError::new(format!("models.mirrors: {message}"));
     let pair = |text: &String| {
-        let pair = text
-            .split_once('=')
-            .ok_or_else(|| invalid(format!("`{text}` does not contain `=`")))?;
+        let pair = text.split_once('=').ok_or_else(|| {
+            ConfigError::new(format!("models.mirrors: `{text}` does not contain `=`"))
+        })?;
         Ok((pair.0.to_owned(), pair.1.to_owned()))
     };
     let mirrors =
         config.models.mirrors.iter().map(pair).collect::<Result<Vec<_>, ConfigError>>()?;
-    let mirrors = Mirrors::new(mirrors).map_err(invalid)?;
+    let mirrors =
+        Mirrors::new(mirrors).map_err(|error| ConfigError::caused("models.mirrors", error))?;
     let pull_options = PullOptions { mirrors, ..PullOptions::default() };
     Ok(Library::new(config.models.directory.clone(), Catalogue::builtin())
         .with_pull_options(pull_options))

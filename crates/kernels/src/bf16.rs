@@ -2,7 +2,7 @@
 //! and summed in f32. A bfloat16 is held as its bits in a `u16`.
 //!
 //! The packed layout of the weights depends on the instruction set they were packed for; see
-//! [`Layout`].
+//! `layout.rs`.
 
 use std::cell::RefCell;
 

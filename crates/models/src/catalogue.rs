@@ -76,11 +76,11 @@ impl Catalogue {
     /// Parses a catalogue.
     ///
     /// # Errors
-    /// [`Error::Catalogue`] for unknown keys, unsafe names, malformed checksums, and presets of models
-    /// that do not exist.
+    /// [`Error::CatalogueSyntax`] for unknown keys; [`Error::Catalogue`] for unsafe names, malformed
+    /// checksums, and presets of models that do not exist.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let catalogue: Self =
-            toml::from_str(text).map_err(|error| Error::Catalogue(error.to_string()))?;
+            toml::from_str(text).map_err(|error| Error::CatalogueSyntax(Box::new(error)))?;
         let mut names = HashSet::new();
         for entry in &catalogue.models {
             if !names.insert(&entry.name) {
@@ -241,7 +241,11 @@ mod tests {
             &file(good).replace(SHA, "abc"),
             &format!("{}, mode = 1", file(good)),
         ] {
-            assert!(matches!(parse("m", bad), Err(Error::Catalogue(_))), "{bad}");
+            let error = parse("m", bad).unwrap_err();
+            assert!(
+                matches!(error, Error::Catalogue(_) | Error::CatalogueSyntax(_)),
+                "{bad}: {error}"
+            );
         }
     }
 

@@ -11,6 +11,11 @@ use crate::ConvertError;
 pub enum Error {
     #[error("the model catalogue is invalid: {0}")]
     Catalogue(String),
+    #[error("the model catalogue cannot be parsed")]
+    CatalogueSyntax(#[source] Box<toml::de::Error>),
+    /// The record of pinned checksums cannot be parsed.
+    #[error("{}: not a file of pinned checksums; correct or delete it", path.display())]
+    Pins { path: PathBuf, source: Box<toml::de::Error> },
     #[error("no model is named `{name}`; known: {known} (or give the path of a model directory)")]
     Unknown { name: String, known: String },
     #[error("model `{name}` is not installed; `scriptorium models pull {name}` fetches it")]
@@ -86,4 +91,10 @@ impl Error {
             }
         }
     }
+}
+
+/// Returns the messages of an error and its sources, joined by ": ".
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -33,7 +33,7 @@ pub use library::Library;
 pub use pins::Pin;
 pub use preset::Preset;
 pub use pull::{PullOptions, PullProgress, Pulled};
-pub use source::{FileSource, HubPath, Mirrors, WheelPath};
+pub use source::{AddressError, FileSource, HubPath, Mirrors, WheelPath};
 
 /// Name of the default recognizer.
 pub const DEFAULT_RECOGNIZER: &str = "whisper-tiny.en";

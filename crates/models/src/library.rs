@@ -116,7 +116,7 @@ impl Library {
     /// Returns the checksums that earlier pulls pinned because the catalogue does not have them.
     ///
     /// # Errors
-    /// [`Error::Damaged`] if the file of pins cannot be parsed; [`Error::Io`].
+    /// [`Error::Pins`] if the file of pins cannot be parsed; [`Error::Io`].
     pub fn pins(&self, entry: &Entry) -> Result<Vec<Pin>, Error> {
         PinFile::of(&self.root, entry).read()
     }

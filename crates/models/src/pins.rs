@@ -62,10 +62,8 @@ impl PinFile {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(Error::io(&self.path)(error)),
         };
-        let document: Document = toml::from_str(&text).map_err(|error| Error::Damaged {
-            path: self.path.clone(),
-            message: format!("not a file of pinned checksums: {error}; correct or delete it"),
-        })?;
+        let document: Document = toml::from_str(&text)
+            .map_err(|error| Error::Pins { path: self.path.clone(), source: Box::new(error) })?;
         Ok(document.files)
     }
 

@@ -148,7 +148,11 @@ mod tests {
             "recognizer = 'whisper-tiny'\nsize = 1",
             "recognizer = 'whisper-tiny'\n[[preset]]\nname = 'p'\nrecognizer = 'whisper-tiny'",
         ] {
-            assert!(matches!(text(preset), Err(Error::Catalogue(_))), "{preset}");
+            let error = text(preset).unwrap_err();
+            assert!(
+                matches!(error, Error::Catalogue(_) | Error::CatalogueSyntax(_)),
+                "{preset}: {error}"
+            );
         }
     }
 }

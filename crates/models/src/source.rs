@@ -6,6 +6,8 @@ use std::fmt;
 use serde::Deserialize;
 use url::Url;
 
+use crate::error::chain;
+
 const MODELSCOPE: &str = "https://www.modelscope.cn";
 const HUGGING_FACE: &str = "https://huggingface.co";
 
@@ -48,17 +50,27 @@ pub struct WheelPath {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mirrors(BTreeMap<String, Url>);
 
+/// Why an address cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddressError {
+    #[error("`{address}` is not a URL")]
+    Syntax { address: String, source: url::ParseError },
+    #[error("`{address}`: `{scheme}` is not http or https")]
+    Scheme { address: String, scheme: String },
+}
+
 impl Mirrors {
     /// Creates mirrors from pairs of a prefix and its replacement.
     ///
     /// # Errors
-    /// The address that is not an http or https URL.
-    pub fn new(mirrors: impl IntoIterator<Item = (String, String)>) -> Result<Self, String> {
+    /// An address is not an http or https URL.
+    pub fn new(mirrors: impl IntoIterator<Item = (String, String)>) -> Result<Self, AddressError> {
         let parse = |(from, to): (String, String)| {
             web(&from)?;
             Ok((from.trim_end_matches('/').to_owned(), web(&to)?))
         };
-        mirrors.into_iter().map(parse).collect::<Result<_, String>>().map(Self)
+        mirrors.into_iter().map(parse).collect::<Result<_, AddressError>>().map(Self)
     }
 
     /// Returns the address to request. The longest prefix that matches is replaced.
@@ -96,7 +108,7 @@ impl FileSource {
     ///
     /// # Errors
     /// Why the address is invalid.
-    pub(crate) fn url(&self) -> Option<Result<Url, String>> {
+    pub(crate) fn url(&self) -> Option<Result<Url, AddressError>> {
         match self {
             Self::Url(text) => Some(web(text)),
             Self::Modelscope(hub) => Some(hub.modelscope()),
@@ -116,7 +128,7 @@ impl FileSource {
     /// Checks that all parts of the source are well-formed.
     pub(crate) fn check(&self) -> Result<(), String> {
         match self {
-            Self::Url(_) => self.url().map_or(Ok(()), |url| url.map(drop)),
+            Self::Url(text) => web(text).map(drop).map_err(|error| chain(&error)),
             Self::Modelscope(hub) | Self::Huggingface(hub) => hub.check(),
             Self::Pypi(file) => file.check(),
             Self::PypiParts(parts) if parts.is_empty() => Err("an empty list of parts".into()),
@@ -126,11 +138,14 @@ impl FileSource {
 }
 
 /// Parses an http or https URL.
-fn web(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("`{text}`: {error}"))?;
+fn web(address: &str) -> Result<Url, AddressError> {
+    let url = Url::parse(address)
+        .map_err(|source| AddressError::Syntax { address: address.to_owned(), source })?;
     match url.scheme() {
         "http" | "https" => Ok(url),
-        other => Err(format!("`{text}`: `{other}` is not http or https")),
+        scheme => {
+            Err(AddressError::Scheme { address: address.to_owned(), scheme: scheme.to_owned() })
+        }
     }
 }
 
@@ -144,7 +159,7 @@ impl HubPath {
     }
 
     /// Returns the address that FunASR's own downloader requests.
-    fn modelscope(&self) -> Result<Url, String> {
+    fn modelscope(&self) -> Result<Url, AddressError> {
         let mut url = web(&format!("{MODELSCOPE}/api/v1/models/{}/repo", self.repository))?;
         url.query_pairs_mut()
             .append_pair("Revision", &self.revision)
@@ -152,7 +167,7 @@ impl HubPath {
         Ok(url)
     }
 
-    fn hugging_face(&self) -> Result<Url, String> {
+    fn hugging_face(&self) -> Result<Url, AddressError> {
         let Self { repository, revision, path } = self;
         web(&format!("{HUGGING_FACE}/{repository}/resolve/{revision}/{path}"))
     }

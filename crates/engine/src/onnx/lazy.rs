@@ -36,7 +36,7 @@ pub(super) fn lazy_tensor(kind: DatumType, shape: &[usize], loader: impl Loader)
     Tensor::from_storage(
         kind,
         shape,
-        LazyTensor { loader: Arc::new(loader), here: OnceLock::new() },
+        LazyTensor { loader: Arc::new(loader), loaded: OnceLock::new() },
     )
 }
 
@@ -109,7 +109,7 @@ struct LazyTensor {
     loader: Arc<dyn Loader>,
     /// Values that were read through tract's accessors, which return references. Only small tensors
     /// are read this way.
-    here: OnceLock<PlainStorage>,
+    loaded: OnceLock<PlainStorage>,
 }
 
 impl PartialEq for LazyTensor {
@@ -137,20 +137,20 @@ impl TensorStorage for LazyTensor {
     }
 
     fn deep_clone(&self) -> Box<dyn TensorStorage> {
-        Box::new(Self { loader: self.loader.clone(), here: OnceLock::new() })
+        Box::new(Self { loader: self.loader.clone(), loaded: OnceLock::new() })
     }
 
     fn as_plain_ram(&self) -> Option<&PlainStorage> {
-        self.here.get()
+        self.loaded.get()
     }
 
     fn as_plain_ram_mut(&mut self) -> Option<&mut PlainStorage> {
-        self.here.get_mut()
+        self.loaded.get_mut()
     }
 
     fn into_plain_ram(self: Box<Self>) -> Option<PlainStorage> {
         self.materialize_plain_ram().ok()?;
-        self.here.into_inner()
+        self.loaded.into_inner()
     }
 
     fn dyn_hash(&self, state: &mut dyn Hasher) {
@@ -166,15 +166,15 @@ impl TensorStorage for LazyTensor {
     }
 
     fn in_ram(&self) -> bool {
-        self.here.get().is_some()
+        self.loaded.get().is_some()
     }
 
     fn materialize_plain_ram(&self) -> TractResult<&PlainStorage> {
-        if let Some(here) = self.here.get() {
-            return Ok(here);
+        if let Some(loaded) = self.loaded.get() {
+            return Ok(loaded);
         }
         let blob = self.loader.load()?.into_blob()?;
-        Ok(self.here.get_or_init(|| blob.into()))
+        Ok(self.loaded.get_or_init(|| blob.into()))
     }
 }
 

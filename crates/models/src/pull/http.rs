@@ -15,6 +15,7 @@ use url::Url;
 use super::options::PullOptions;
 use super::source_error::SourceError;
 use crate::FileEntry;
+use crate::error::chain;
 
 /// Bytes that a server may send of a file whose size is unknown: larger than any model.
 const MAX_BYTES: u64 = 1 << 36;
@@ -29,7 +30,7 @@ pub(crate) fn client(options: &PullOptions) -> Result<Client, String> {
         .connect_timeout(options.connect_timeout)
         .read_timeout(options.stall_timeout)
         .build()
-        .map_err(chain)
+        .map_err(|error| chain(&error))
 }
 
 /// Transfer of one file from one server to `part`.
@@ -261,23 +262,13 @@ fn range_start(response: &Response) -> Option<u64> {
 
 /// Classifies an error of a request or a transfer.
 fn transport(error: reqwest::Error) -> SourceError {
-    let (connect, redirect) = (error.is_connect(), error.is_redirect());
-    let message = chain(error);
-    match (connect, redirect) {
-        (true, _) => SourceError::Unreachable(message),
-        (_, true) => SourceError::Refused(message),
-        _ => SourceError::Interrupted(message),
-    }
-}
-
-/// Returns the messages of an error and its sources: reqwest's own only says which step failed.
-fn chain(error: reqwest::Error) -> String {
     let error = error.without_url();
-    let mut message = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        message = format!("{message}: {cause}");
-        source = cause.source();
+    let message = chain(&error);
+    if error.is_connect() {
+        SourceError::Unreachable(message)
+    } else if error.is_redirect() {
+        SourceError::Refused(message)
+    } else {
+        SourceError::Interrupted(message)
     }
-    message
 }

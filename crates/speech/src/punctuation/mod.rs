@@ -103,7 +103,7 @@ impl Punctuator {
     /// question mark. Words are separated by the text's spaces, or are single characters.
     ///
     /// # Errors
-    /// [`Error::Network`] if the network fails.
+    /// [`Error::Engine`] or [`Error::Network`] if the network fails.
     pub fn punctuate(&self, words: &[&str]) -> Result<Vec<PunctuationMark>, Error> {
         self.punctuate_while(words, || Ok::<(), Error>(()))
     }

@@ -44,7 +44,7 @@ impl StreamingPunctuator {
     /// Adds words to the text.
     ///
     /// # Errors
-    /// [`Error::Network`] if the network fails.
+    /// [`Error::Engine`] or [`Error::Network`] if the network fails.
     pub fn push(&mut self, words: &[&str]) -> Result<PunctuationUpdate, Error> {
         let (new, ends) = self.punctuator.ids(words);
         if new.is_empty() {

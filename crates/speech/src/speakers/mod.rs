@@ -78,7 +78,7 @@ impl Diarizer {
     /// seconds into the recording. Segments may be embedded in any order, on any thread.
     ///
     /// # Errors
-    /// [`Error::Network`] if the network fails.
+    /// [`Error::Engine`] or [`Error::Network`] if the network fails.
     pub fn embed_segment(&self, start: f64, samples: &[f32]) -> Result<Vec<Embedding>, Error> {
         chunks::windows(samples.len())
             .map(|window| {

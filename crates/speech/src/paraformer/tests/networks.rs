@@ -160,8 +160,8 @@ fn int8_is_as_close_to_float_as_onnx_runtimes() {
 fn file_of_floats_runs_in_any_precision() {
     for model in MODELS {
         let npz = reference(model);
-        let distances = [engine::Precision::Bf16, engine::Precision::Int8].map(|products| {
-            let file = open_file(model, "model.onnx").with_precision(products);
+        let distances = [engine::Precision::Bf16, engine::Precision::Int8].map(|precision| {
+            let file = open_file(model, "model.onnx").with_precision(precision);
             let networks = Networks::open(&file, 560).unwrap();
             let (mut squares, mut largest, mut count, mut same) = (0f64, 0f32, 0, 0);
             for frames in FRAMES {
@@ -179,11 +179,11 @@ fn file_of_floats_runs_in_any_precision() {
                 }
                 count += float.len();
             }
-            assert!(count > 1000, "{model}, {products:?}: {count}");
+            assert!(count > 1000, "{model}, {precision:?}: {count}");
             let distance = (squares / count as f64).sqrt();
             let agreement = 100.0 * same as f64 / (count / 32) as f64;
             eprintln!(
-                "{model}, {products:?}: {distance:.4}, at most {largest:.4}, {agreement:.0} %"
+                "{model}, {precision:?}: {distance:.4}, at most {largest:.4}, {agreement:.0} %"
             );
             distance
         });
