@@ -81,7 +81,7 @@ struct Segmentation<'a>(&'a SegmentationConfig);
 impl Display for Segmentation<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let SegmentationConfig { vad, max_seconds } = self.0;
-        write!(f, "TranscribeOptions {{ vad: {}, max_seconds: {max_seconds:?} }}", Vad(vad))
+        write!(f, "Options {{ vad: {}, max_seconds: {max_seconds:?} }}", Vad(vad))
     }
 }
 

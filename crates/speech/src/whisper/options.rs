@@ -104,7 +104,7 @@ impl WhisperOptions {
             Precision::Int8 => "Int8",
         };
         format!(
-            "WhisperOptions {{ precision: {precision}, beam_size: {beam_size}, patience: {patience:?}, \
+            "Settings {{ precision: {precision}, beam_size: {beam_size}, patience: {patience:?}, \
              length_penalty: {length_penalty:?}, best_of: {best_of}, \
              temperatures: {temperatures:?}, \
              compression_ratio_threshold: {compression_ratio_threshold:?}, \
@@ -124,7 +124,7 @@ mod tests {
     fn digest_text_is_that_of_existing_transcripts() {
         assert_eq!(
             WhisperOptions::default().digest_text(),
-            "WhisperOptions { precision: Int8, beam_size: 1, patience: 1.0, length_penalty: 1.0, \
+            "Settings { precision: Int8, beam_size: 1, patience: 1.0, length_penalty: 1.0, \
              best_of: 5, temperatures: [0.0, 0.2, 0.4, 0.6, 0.8, 1.0], \
              compression_ratio_threshold: 2.4, log_probability_threshold: -1.0, \
              no_speech_threshold: 0.6, max_initial_timestamp: 1.0, max_new_tokens: 224, \
