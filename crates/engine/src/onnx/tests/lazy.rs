@@ -152,14 +152,11 @@ fn a_truncated_file_is_refused() {
 #[test]
 fn damaged_bytes_do_not_panic() {
     let whole = model(&weights(), &[INPUTS as u8, OUTPUTS as u8]);
-    let raw = whole.len() - 5_500..whole.len() - 300;
     let mut random = fastrand::Rng::with_seed(4);
     for _ in 0..20_000 {
         let mut bytes = whole.clone();
         for _ in 0..random.usize(1..4) {
-            // Not in the middle of weights, where any bytes are valid.
             let at = random.usize(..whole.len());
-            let at = if raw.contains(&at) { random.usize(..150) } else { at };
             bytes[at] = random.u8(..);
         }
         if let Ok(file) = parse(&bytes) {
