@@ -6,6 +6,7 @@ mod commands;
 mod flags;
 mod history;
 mod logging;
+mod memory;
 mod output;
 mod progress;
 mod sources;
@@ -35,7 +36,7 @@ pub(crate) struct UsageError(pub(crate) String);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if let Err(error) = kernels::heap::keep_small() {
+    if let Err(error) = memory::limit_fragmentation() {
         output::say(&format!("warning: memory may grow: cannot start a thread: {error}"));
     }
     ExitCode::from(match run(arguments) {

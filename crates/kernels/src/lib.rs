@@ -24,7 +24,6 @@ pub mod dynamic;
 mod epilogue;
 pub mod float;
 mod gemm;
-pub mod heap;
 pub mod int8;
 mod int8_panels;
 mod isa;
