@@ -37,6 +37,18 @@ pub(crate) fn broken_by(path: &Path, message: impl ToString, cause: impl Into<Ca
     Error::Model { path: path.to_owned(), message: message.to_string(), cause: Some(cause.into()) }
 }
 
+/// Returns the error of a network that the engine does not load from `path`. Errors that name the
+/// file themselves give up that name, so that it is printed once.
+pub(crate) fn not_loaded(path: &Path, error: engine::Error) -> Error {
+    match error {
+        engine::Error::Read { path, source } => broken_by(&path, "cannot be read", source),
+        engine::Error::Model { path, source } => {
+            broken_by(&path, "is not a usable ONNX model", source)
+        }
+        error => broken_by(path, "cannot be loaded", error),
+    }
+}
+
 /// Reads a whole file of a model.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
     std::fs::read(path).map_err(|error| broken_by(path, "cannot be read", error))

@@ -2,6 +2,7 @@
 
 mod campplus;
 mod checkpoint;
+pub(crate) mod name;
 mod pickle;
 #[cfg(test)]
 mod tests;
@@ -12,13 +13,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use checkpoint::CheckpointError;
+use name::{CONVERTED, is_checkpoint};
 
 use crate::inspect::recognize_network;
 use crate::onnx::{Graph, GraphError};
 use crate::{Error, Family, FileEntry};
-
-/// Name of the file that a conversion writes next to the checkpoint.
-pub(crate) const CONVERTED: &str = "campplus.onnx";
 
 /// Why a checkpoint cannot be converted. The message follows "cannot be converted to ONNX".
 #[derive(Debug, thiserror::Error)]
@@ -34,11 +33,6 @@ pub enum ConvertError {
     Result(#[source] Option<GraphError>),
     #[error(transparent)]
     Protobuf(#[from] protobuf::Error),
-}
-
-/// Returns whether a file is a checkpoint of CAM++, by the names that ModelScope uses.
-pub(crate) fn is_checkpoint(name: &str) -> bool {
-    name.starts_with("campplus") && (name.ends_with(".bin") || name.ends_with(".pt"))
 }
 
 /// Returns the name of the file that a pull makes of a file of the catalogue, if it converts it.

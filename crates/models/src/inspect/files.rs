@@ -9,8 +9,9 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::ModelFile;
+use crate::convert::name::is_checkpoint;
 use crate::family::{Family, Variant};
-use crate::{Error, convert, yaml};
+use crate::{Error, yaml};
 
 /// Names of the configuration in FunASR's releases, newest first.
 pub(super) const CONFIGS: [&str; 4] = ["config.yaml", "asr.yaml", "vad.yaml", "punc.yaml"];
@@ -233,7 +234,7 @@ fn purpose(name: &str) -> Option<&'static str> {
         "config.json" => "configuration",
         "tokenizer.json" => "tokenizer",
         "vocabulary.txt" | "vocabulary.json" => "vocabulary",
-        _ if convert::is_checkpoint(name) => "weights (PyTorch checkpoint)",
+        _ if is_checkpoint(name) => "weights (PyTorch checkpoint)",
         _ if name.ends_with("tagger.fst") => "grammar that finds numbers and dates",
         _ if name.ends_with("verbalizer.fst") => "grammar that writes them",
         _ => return None,

@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::Error;
+use crate::convert::name::is_checkpoint;
 use crate::family::{Family, Layout, Variant, WeightFormat};
-use crate::{Error, convert};
 use checks::Checks;
 use files::{Config, Directory};
 use network::Network;
@@ -110,7 +111,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, Error> {
     }
 
     let networks = Network::all(&directory);
-    let checkpoint = directory.files().map(|(name, _)| name).find(|n| convert::is_checkpoint(n));
+    let checkpoint = directory.files().map(|(name, _)| name).find(|n| is_checkpoint(n));
     if let (true, Some(checkpoint)) = (networks.is_empty(), checkpoint) {
         inspection.family = Family::CamPlusPlus;
         inspection.layout = Layout::Funasr;

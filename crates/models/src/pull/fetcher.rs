@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use url::Url;
 
 use super::blocking::blocking;
-use super::options::PullOptions;
+use super::options::{PullOptions, Report};
 use super::source_error::SourceError;
 use super::staging::Staging;
 use super::wheel::Wheels;
@@ -14,9 +14,6 @@ use super::{content, http};
 use crate::digest::check_file;
 use crate::error::chain;
 use crate::{Entry, Error, FileEntry, FileSource, WheelPath};
-
-/// Called with the number of bytes that have arrived and, if known, the total.
-pub(super) type Report<'a> = &'a (dyn Fn(u64, Option<u64>) + Send + Sync);
 
 /// A file that was fetched and verified.
 pub(crate) struct Fetched {

@@ -12,7 +12,7 @@ use tokio::fs::{self, File, OpenOptions};
 use tokio::io::AsyncWriteExt;
 use url::Url;
 
-use super::options::PullOptions;
+use super::options::{PullOptions, Report};
 use super::source_error::SourceError;
 use crate::FileEntry;
 use crate::error::chain;
@@ -40,7 +40,7 @@ pub(crate) struct Transfer<'a> {
     pub(crate) url: &'a Url,
     pub(crate) file: &'a FileEntry,
     pub(crate) part: &'a Path,
-    pub(crate) report: super::fetcher::Report<'a>,
+    pub(crate) report: Report<'a>,
 }
 
 impl Transfer<'_> {

@@ -6,6 +6,9 @@ use std::time::Duration;
 use crate::pins::Pin;
 use crate::{Mirrors, ModelDirectory};
 
+/// Called with the number of bytes that have arrived and, if known, the total.
+pub(super) type Report<'a> = &'a (dyn Fn(u64, Option<u64>) + Send + Sync);
+
 /// How pulls reach their sources.
 #[derive(Debug, Clone)]
 pub struct PullOptions {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use engine::{OnnxFile, Precision};
 
 use crate::{
-    files::{self, broken, broken_by},
+    files::{self, broken, not_loaded},
     recognizer::Error,
 };
 
@@ -51,8 +51,7 @@ impl Weights {
     /// Opens the file; refuses a quantized file that has the name of a file of floats, unless the
     /// precision is int8.
     pub(crate) fn open(&self) -> Result<OnnxFile, Error> {
-        let file = OnnxFile::read(&self.path)
-            .map_err(|error| broken_by(&self.path, "cannot be loaded", error))?;
+        let file = OnnxFile::read(&self.path).map_err(|error| not_loaded(&self.path, error))?;
         let is_quantized =
             self.is_quantized || file.nodes().iter().any(|node| node.op() == "MatMulInteger");
         match self.precision {

@@ -9,7 +9,7 @@ use std::{
 use engine::{ElementType, Input, OnnxFile, OnnxNetwork};
 
 use crate::{
-    files::{self, broken, broken_by},
+    files::{self, broken, broken_by, not_loaded},
     funasr::Vocabulary,
     recognizer::Error,
 };
@@ -50,7 +50,7 @@ impl HotwordEmbedder {
     /// # Errors
     /// [`Error::Model`] if the file is missing, damaged, or not a hotword embedder that fits.
     pub(super) fn open(path: &Path, width: usize, vocabulary: usize) -> Result<Self, Error> {
-        let unusable = |error: engine::Error| broken_by(path, "cannot be loaded", error);
+        let unusable = |error: engine::Error| not_loaded(path, error);
         let file = OnnxFile::read(path).map_err(unusable)?;
         let [input] = file.inputs() else {
             return Err(broken(

@@ -11,7 +11,7 @@ use super::{
     hotwords::HotwordEmbeddings,
 };
 use crate::{
-    files::{broken, broken_by},
+    files::{broken, broken_by, not_loaded},
     recognizer::Error,
 };
 
@@ -294,7 +294,7 @@ impl HotwordDecoder {
 }
 
 fn cut(file: &OnnxFile, inputs: &[Input<'_>], outputs: &[&str]) -> Result<OnnxNetwork, Error> {
-    file.network(inputs, outputs).map_err(|error| broken_by(file.path(), "cannot be loaded", error))
+    file.network(inputs, outputs).map_err(|error| not_loaded(file.path(), error))
 }
 
 /// Returns the indices of the `count` highest scores, highest first.

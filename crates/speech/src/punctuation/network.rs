@@ -4,7 +4,7 @@ use engine::{Input, OnnxFile, OnnxNetwork, Tensor};
 
 use super::PunctuationSettings;
 use crate::{
-    files::{broken, broken_by},
+    files::{broken, broken_by, not_loaded},
     recognizer::Error,
 };
 
@@ -48,9 +48,8 @@ impl Network {
             vec![Input::new(words, [1.into(), LENGTH.into()]), Input::full_length(lengths, LENGTH)];
         let mask = [1.into(), 1.into(), LENGTH.into(), LENGTH.into()];
         inputs.extend(masks.iter().map(|&name| Input::new(name, mask.clone())));
-        let graph = file
-            .network(&inputs, &[&output.name])
-            .map_err(|error| broken_by(path, "cannot be loaded", error))?;
+        let graph =
+            file.network(&inputs, &[&output.name]).map_err(|error| not_loaded(path, error))?;
         let network = Self { graph, classes: settings.marks.len(), masked: !masks.is_empty() };
         let probe: Vec<i32> = (0..20).map(|word| word % 2 * settings.unknown).collect();
         network.classes(&probe, 0).map_err(|error| broken_by(path, "cannot be run", error))?;

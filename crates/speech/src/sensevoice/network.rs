@@ -3,7 +3,7 @@
 use engine::{Input, OnnxFile, OnnxNetwork, Tensor};
 
 use crate::{
-    files::{broken, broken_by},
+    files::{broken, broken_by, not_loaded},
     recognizer::Error,
 };
 
@@ -39,7 +39,7 @@ impl Network {
             file.outputs().first().ok_or_else(|| broken(path, "has no output: it is truncated"))?;
         let (graph, classes) = file
             .argmax_network(&inputs([speech, lengths, language, style], width), &output.name)
-            .map_err(|error| broken_by(path, "cannot be loaded", error))?;
+            .map_err(|error| not_loaded(path, error))?;
         let network = Self { graph, width, classes };
         let probe = network
             .run(&vec![0.1; 2 * width], [0, 0])

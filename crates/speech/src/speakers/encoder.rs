@@ -11,7 +11,7 @@ use engine::{Dim, ElementType, Input, OnnxFile, OnnxNetwork};
 use super::chunks::WINDOW_SAMPLES;
 use crate::{
     features::{Filterbank, FilterbankOptions, FilterbankStream, Window},
-    files::{self, broken, broken_by},
+    files::{self, broken, broken_by, not_loaded},
     recognizer::Error,
 };
 
@@ -44,7 +44,7 @@ impl SpeakerEncoder {
     /// [`Error::Model`] if there is no such file, or if it is damaged or another kind of network.
     pub fn open(directory: &Path, name: &str) -> Result<Self, Error> {
         let path = model_file(directory)?;
-        let unusable = |error: engine::Error| broken_by(&path, "cannot be loaded", error);
+        let unusable = |error: engine::Error| not_loaded(&path, error);
         let broken = |message: String| broken(&path, message);
         let file = OnnxFile::read(&path).map_err(unusable)?;
         let front = FrontEnd::read(&file).map_err(broken)?;

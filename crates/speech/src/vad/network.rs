@@ -5,7 +5,10 @@ use std::path::Path;
 use engine::{ComputeType, OnnxFile, OnnxNetwork, Tensor};
 
 use super::config::ModelConfig;
-use crate::{files::broken_by, recognizer::Error};
+use crate::{
+    files::{broken_by, not_loaded},
+    recognizer::Error,
+};
 
 /// Number of rows per run. Larger chunks cost memory and latency. Smaller chunks cost speed, because
 /// the rows of a run share the fixed costs of the graph, as long as their activations fit the cache.
@@ -36,7 +39,7 @@ impl Network {
         let cache_shape = [1, encoder.proj_dim, encoder.lorder - 1, 1];
         let mut inputs = vec![[1, CHUNK, width].map(Into::into).to_vec()];
         inputs.resize(1 + encoder.fsmn_layers, cache_shape.map(Into::into).to_vec());
-        let unusable = |error: engine::Error| broken_by(path, "cannot be loaded", error);
+        let unusable = |error: engine::Error| not_loaded(path, error);
         let zeros = vec![0f32; cache_shape.iter().product()];
         // Compute in f32 on every machine, even if the model is quantized, so that thresholds mean
         // the same everywhere.
