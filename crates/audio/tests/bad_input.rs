@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use audio::{ChannelMode, DecodeOptions, Decoder, Error, MediaSource};
 use common::*;
+use errors::Chain;
 
 #[test]
 fn an_empty_file() {
@@ -49,7 +50,8 @@ fn zero_channels_and_a_zero_sample_rate() {
         bytes.resize(1044, 1);
         match decode(bytes, &mix()) {
             Err(error @ Error::Corrupt { .. }) => {
-                assert!(chain(&error).contains(expected), "{}", chain(&error));
+                let message = Chain(&error).to_string();
+                assert!(message.contains(expected), "{message}");
             }
             other => panic!("{expected}: {other:?}"),
         }

@@ -92,9 +92,3 @@ impl Error {
         }
     }
 }
-
-/// Returns the messages of an error and its sources, joined by ": ".
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}

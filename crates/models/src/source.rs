@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use errors::Chain;
 use serde::Deserialize;
 use url::Url;
-
-use crate::error::chain;
 
 const MODELSCOPE: &str = "https://www.modelscope.cn";
 const HUGGING_FACE: &str = "https://huggingface.co";
@@ -128,7 +127,7 @@ impl FileSource {
     /// Checks that all parts of the source are well-formed.
     pub(crate) fn check(&self) -> Result<(), String> {
         match self {
-            Self::Url(text) => web(text).map(drop).map_err(|error| chain(&error)),
+            Self::Url(text) => web(text).map(drop).map_err(|error| Chain(&error).to_string()),
             Self::Modelscope(hub) | Self::Huggingface(hub) => hub.check(),
             Self::Pypi(file) => file.check(),
             Self::PypiParts(parts) if parts.is_empty() => Err("an empty list of parts".into()),

@@ -2,6 +2,8 @@
 
 use std::{error, fmt};
 
+use errors::Chain;
+
 /// A failed queue operation: what failed, of which kind the failure is, and its cause.
 ///
 /// `{error}` prints what failed; `{error:#}` adds the causes, joined by ": ".
@@ -56,15 +58,10 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.context)?;
         if f.alternate() {
-            let mut cause = error::Error::source(self);
-            while let Some(error) = cause {
-                write!(f, ": {error}")?;
-                cause = error.source();
-            }
+            return write!(f, "{}", Chain(self));
         }
-        Ok(())
+        f.write_str(&self.context)
     }
 }
 

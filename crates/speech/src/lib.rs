@@ -16,8 +16,6 @@ pub mod speakers;
 pub mod vad;
 pub mod whisper;
 
-#[cfg(any(test, feature = "test-util"))]
-mod chain;
 mod files;
 #[cfg(test)]
 mod fixtures;
@@ -26,6 +24,3 @@ mod funasr;
 #[path = "../../../tests/support/npz.rs"]
 mod npz;
 mod window;
-
-#[cfg(any(test, feature = "test-util"))]
-pub use chain::Chain;

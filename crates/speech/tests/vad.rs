@@ -4,9 +4,9 @@ mod support;
 
 use std::{collections::BTreeMap, ops::Range, path::Path, sync::Arc};
 
+use errors::Chain;
 use proptest::prelude::*;
 use speech::{
-    Chain,
     recognizer::Error,
     vad::{FsmnVad, SilenceSchedule, VadOptions, VoiceActivityDetector},
 };

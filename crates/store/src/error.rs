@@ -2,7 +2,9 @@
 
 use std::{error::Error as StdError, fmt, io, sync::Arc};
 
-use crate::text::{printable, write_sources};
+use errors::Chain;
+
+use crate::text::printable;
 
 /// A failed operation on one object.
 ///
@@ -63,11 +65,10 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {}", self.operation, printable(&self.uri), printable(&self.message))?;
         if f.alternate() {
-            write_sources(f, self)?;
+            return f.write_str(&printable(&Chain(self).to_string()));
         }
-        Ok(())
+        write!(f, "{} {}: {}", self.operation, printable(&self.uri), printable(&self.message))
     }
 }
 

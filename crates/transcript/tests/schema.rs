@@ -2,6 +2,7 @@
 
 use std::{error::Error, fs};
 
+use errors::Chain;
 use serde_json::{Value, json};
 use transcript::{InvalidTranscript, Transcript};
 
@@ -67,12 +68,6 @@ fn example() -> Value {
     })
 }
 
-/// Returns an error's message with those of its causes.
-fn chain(error: &dyn Error) -> String {
-    let cause = error.source().map_or_else(String::new, |cause| format!(": {}", chain(cause)));
-    format!("{error}{cause}")
-}
-
 fn read(value: &Value) -> Result<Transcript, InvalidTranscript> {
     Transcript::from_json(value.to_string().as_bytes())
 }
@@ -130,7 +125,7 @@ fn schema_and_reader_refuse_the_same_errors() -> Result<(), Box<dyn Error>> {
         let mut transcript = example();
         *transcript.pointer_mut(pointer).ok_or(pointer)? = value;
         assert!(!validator.is_valid(&transcript), "{pointer}: {transcript:#}");
-        let error = chain(&read(&transcript).err().ok_or(pointer)?);
+        let error = Chain(&read(&transcript).err().ok_or(pointer)?).to_string();
         assert!(error.contains(reason), "{pointer}: {error}");
     }
     Ok(())
@@ -139,7 +134,8 @@ fn schema_and_reader_refuse_the_same_errors() -> Result<(), Box<dyn Error>> {
 #[test]
 fn the_reader_checks_the_version_first() {
     let refused = |bytes: &[u8]| {
-        Transcript::from_json(bytes).map_or_else(|error| chain(&error), |_| "read".to_owned())
+        Transcript::from_json(bytes)
+            .map_or_else(|error| Chain(&error).to_string(), |_| "read".to_owned())
     };
     assert_eq!(
         refused(br#"{"version": 7, "anything": "else"}"#),

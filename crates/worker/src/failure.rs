@@ -1,7 +1,8 @@
 //! Maps errors of all crates to the failures of the job protocol.
 
-use std::{error::Error, fmt::Write, io};
+use std::{error::Error, io};
 
+use errors::Chain;
 use job::{Failure, FailureCode};
 use speech::{pipeline, recognizer};
 
@@ -27,22 +28,7 @@ pub(crate) fn failure(code: FailureCode, source: &str, message: impl Into<String
 
 /// Makes a failure whose message is the error and the chain of its causes.
 pub(crate) fn caused(code: FailureCode, source: &str, error: &(dyn Error + 'static)) -> Failure {
-    failure(code, source, chain(error))
-}
-
-/// Returns the error and its causes, joined by colons. A cause that the text before it quotes
-/// already is left out.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut chain = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let text = cause.to_string();
-        if !chain.ends_with(&text) {
-            let _ = write!(chain, ": {text}");
-        }
-        next = cause.source();
-    }
-    chain
+    failure(code, source, Chain(error).to_string())
 }
 
 pub(crate) fn audio_failure(error: &audio::Error, source: &str) -> Failure {
@@ -100,21 +86,4 @@ pub(crate) fn output_failure(error: &store::Error, source: &str) -> Failure {
 /// characters.
 pub(crate) fn store_failure(code: FailureCode, source: &str, error: &store::Error) -> Failure {
     failure(code, source, format!("{error:#}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Debug, thiserror::Error)]
-    #[error("{0}")]
-    struct Outer(&'static str, #[source] io::Error);
-
-    #[test]
-    fn messages_contain_the_chain_of_causes_once() {
-        let disk = || io::Error::other("disk is broken");
-        assert_eq!(chain(&Outer("cannot read a.wav", disk())), "cannot read a.wav: disk is broken");
-        let quoted = Outer("cannot read a.wav: disk is broken", disk());
-        assert_eq!(chain(&quoted), "cannot read a.wav: disk is broken");
-    }
 }

@@ -65,12 +65,6 @@ pub fn decode_source(
     Ok(Decoded { info: decoder.info().clone(), report: decoder.report().clone(), channels })
 }
 
-/// Returns an error's message with those of its causes.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let cause = error.source().map_or_else(String::new, |cause| format!(": {}", chain(cause)));
-    format!("{error}{cause}")
-}
-
 pub fn decode(bytes: impl Into<Vec<u8>>, options: &DecodeOptions) -> Result<Decoded, Error> {
     decode_source(Box::new(Cursor::new(bytes.into())), options)
 }

@@ -4,12 +4,12 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use errors::Chain;
 use flate2::read::GzDecoder;
 use tempfile::TempDir;
 
 use super::checkpoint::Parameter;
 use super::*;
-use crate::error::chain;
 use crate::{Catalogue, Inspection, Library, inspect};
 
 const NAME: &str = "campplus_cn_common.bin";
@@ -69,7 +69,7 @@ fn damaged_checkpoints_are_refused() {
         let (directory, _) = directory(bytes);
         let error = convert(directory.path()).unwrap_err();
         assert!(!directory.path().join(CONVERTED).exists());
-        chain(&error)
+        Chain(&error).to_string()
     };
     assert!(refused(b"no model").contains("not a file of torch.save"));
     refused(&whole[..whole.len() / 2]);
@@ -166,7 +166,7 @@ async fn a_pull_of_a_foreign_checkpoint_installs_nothing() {
     ));
     let library = Library::new(root.path().to_owned(), catalogue.unwrap());
     let entry = &library.catalogue().models[0];
-    let error = chain(&library.pull(entry, &|_| ()).await.unwrap_err());
+    let error = Chain(&library.pull(entry, &|_| ()).await.unwrap_err()).to_string();
     assert!(error.contains(NAME) && error.contains("not a file of torch.save"), "{error}");
     assert!(matches!(library.open("m"), Err(Error::NotConverted { .. })));
 }

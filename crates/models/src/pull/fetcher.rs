@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use errors::Chain;
 use url::Url;
 
 use super::blocking::blocking;
@@ -12,7 +13,6 @@ use super::staging::Staging;
 use super::wheel::Wheels;
 use super::{content, http};
 use crate::digest::check_file;
-use crate::error::chain;
 use crate::{Entry, Error, FileEntry, FileSource, WheelPath};
 
 /// A file that was fetched and verified.
@@ -109,7 +109,9 @@ impl<'a> Fetcher<'a> {
             FileSource::Url(_) | FileSource::Modelscope(_) | FileSource::Huggingface(_) => {
                 let url = match source.url() {
                     Some(Ok(url)) => url,
-                    Some(Err(error)) => return Err(SourceError::Refused(chain(&error))),
+                    Some(Err(error)) => {
+                        return Err(SourceError::Refused(Chain(&error).to_string()));
+                    }
                     None => return Err(SourceError::Refused("no address".into())),
                 };
                 self.download(url, file, part, report).await?;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use errors::Chain;
 use futures::StreamExt;
 use reqwest::header::{
     CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, IF_RANGE, RANGE, TRANSFER_ENCODING,
@@ -15,7 +16,6 @@ use url::Url;
 use super::options::{PullOptions, Report};
 use super::source_error::SourceError;
 use crate::FileEntry;
-use crate::error::chain;
 
 /// Bytes that a server may send of a file whose size is unknown: larger than any model.
 const MAX_BYTES: u64 = 1 << 36;
@@ -30,7 +30,7 @@ pub(crate) fn client(options: &PullOptions) -> Result<Client, String> {
         .connect_timeout(options.connect_timeout)
         .read_timeout(options.stall_timeout)
         .build()
-        .map_err(|error| chain(&error))
+        .map_err(|error| Chain(&error).to_string())
 }
 
 /// Transfer of one file from one server to `part`.
@@ -263,7 +263,7 @@ fn range_start(response: &Response) -> Option<u64> {
 /// Classifies an error of a request or a transfer.
 fn transport(error: reqwest::Error) -> SourceError {
     let error = error.without_url();
-    let message = chain(&error);
+    let message = Chain(&error).to_string();
     if error.is_connect() {
         SourceError::Unreachable(message)
     } else if error.is_redirect() {

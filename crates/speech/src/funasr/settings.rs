@@ -139,7 +139,8 @@ impl ModelSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Chain, fixtures};
+    use crate::fixtures;
+    use errors::Chain;
 
     const YAML: &str = "model: Paraformer\nmodel_conf:\n  ctc_weight: 0.0\n  predictor_bias: 1\n\
         predictor_conf:\n  idim: 512\n  threshold: 1.0\n  tail_threshold: 0.45\n\

@@ -137,7 +137,8 @@ fn split(line: &str) -> Option<(&str, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Chain, fixtures};
+    use crate::fixtures;
+    use errors::Chain;
 
     fn read(name: &str, text: &str) -> Result<Vocabulary, String> {
         let directory = fixtures::directory(&[(name, text)]);

@@ -3,7 +3,8 @@
 use std::fs;
 
 use super::*;
-use crate::{Chain, fixtures};
+use crate::fixtures;
+use errors::Chain;
 
 /// Opens WeTextProcessing's grammars for Chinese.
 fn chinese() -> Normalizer {

@@ -113,7 +113,8 @@ impl PunctuationSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Chain, fixtures};
+    use crate::fixtures;
+    use errors::Chain;
 
     const YAML: &str = "model: CTTransformer\nmodel_conf:\n  ignore_id: 0\n  punc_list:\n  - <unk>\n  \
         - _\n  - ','\n  - 。\n  - '?'\n  - 、\n";

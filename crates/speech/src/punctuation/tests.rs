@@ -6,7 +6,8 @@ use serde::{Deserialize, de::DeserializeOwned};
 use tempfile::TempDir;
 
 use super::*;
-use crate::{Chain, fixtures, npz::Npz};
+use crate::{fixtures, npz::Npz};
+use errors::Chain;
 
 const CONFIG: &str =
     "model: CTTransformer\nmodel_conf:\n  punc_list: [<unk>, _, ',', 。, '?', 、]\n";

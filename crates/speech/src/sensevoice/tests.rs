@@ -4,12 +4,13 @@
 use std::fs;
 
 use engine::OnnxFile;
+use errors::Chain;
 use serde::{Deserialize, de::DeserializeOwned};
 use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    Chain, fixtures,
+    fixtures,
     npz::{Npz, features},
 };
 

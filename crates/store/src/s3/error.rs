@@ -7,11 +7,9 @@ use aws_sdk_s3::{
     config::http::HttpResponse,
     error::{ProvideErrorMetadata, SdkError},
 };
+use errors::Chain;
 
-use crate::{
-    Error, ErrorKind,
-    text::{printable, write_sources},
-};
+use crate::{Error, ErrorKind, text::printable};
 
 /// An error response of the service. The SDK's own error is not kept: it contains the raw response,
 /// in which some servers repeat headers of the request.
@@ -57,8 +55,9 @@ where
         }
         SdkError::ResponseError(response) => {
             let status = response.raw().status().as_u16();
-            let mut reasons = String::new();
-            let _ = write_sources(&mut reasons, &error);
+            let reasons = error.source().map_or_else(String::new, |source| {
+                format!(": {}", printable(&Chain(source).to_string()))
+            });
             return Error::new(
                 classify(status, None).0,
                 operation,

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use errors::Chain;
 use job::{Failure, FailureCode, Job};
 use queue::{Lease, Message};
 use speech::pipeline::Session;
@@ -11,7 +12,7 @@ use tracing::Instrument;
 use super::settle::{RetryPolicy, Settlement};
 use crate::{
     Summary, Transcriber, TranscriptionRequest, WorkerConfig,
-    failure::{chain, failure, output_failure},
+    failure::{failure, output_failure},
     interruptible,
     records::RecordWriter,
 };
@@ -65,7 +66,7 @@ impl JobRunner {
         let job = match Job::from_slice(&message.body) {
             Ok(job) => job,
             Err(error) => {
-                let error = chain(&error);
+                let error = Chain(&error).to_string();
                 tracing::error!(error, "not a valid job");
                 return Settlement::dead_letter(FailureCode::JobInvalid, error);
             }

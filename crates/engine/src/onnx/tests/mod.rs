@@ -13,6 +13,7 @@ mod npz;
 
 use std::{io::Read, path::Path};
 
+use errors::Chain;
 use tract_onnx::{pb, prelude::*};
 
 use super::{
@@ -40,7 +41,7 @@ fn fixture(model: &str, name: &str) -> OnnxFile {
 
 /// Returns the message of an error with those of its sources, as the command line prints it.
 fn chain(error: Error) -> String {
-    format!("{:#}", TractError::from(error))
+    Chain(&error).to_string()
 }
 
 /// Makes a file of these nodes and weights. Its outputs are those of the last node.

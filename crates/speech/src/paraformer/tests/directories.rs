@@ -2,9 +2,11 @@
 
 use std::{fs, path::Path};
 
+use errors::Chain;
+
 use super::{clip, model_file};
 use crate::{
-    Chain, fixtures,
+    fixtures,
     funasr::Vocabulary,
     paraformer::Paraformer,
     recognizer::{Error, Precision, RecognizeOptions, Recognizer},

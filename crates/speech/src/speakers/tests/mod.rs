@@ -6,7 +6,8 @@ use std::{fs, sync::Arc};
 use tempfile::TempDir;
 
 use super::{Diarizer, SpeakerEncoder, SpeakerOptions, Turn, WINDOW_SAMPLES};
-use crate::{Chain, compute::thread_cpu_seconds, fixtures};
+use crate::{compute::thread_cpu_seconds, fixtures};
+use errors::Chain;
 
 mod mixtures;
 

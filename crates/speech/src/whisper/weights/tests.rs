@@ -1,7 +1,7 @@
 //! Tests of reading `model.bin`, with files written here.
 
 use super::*;
-use crate::Chain;
+use errors::Chain;
 
 /// Writes files in CTranslate2's format.
 struct Writer(Vec<u8>);
