@@ -85,7 +85,8 @@ impl RecordWriter {
     async fn put<R: Serialize + Sync>(&self, uri: &str, record: &R) -> Result<(), store::Error> {
         let (store, key) = self.stores.open(&uri.parse()?)?;
         let body = serde_json::to_vec(record).map_err(|error| {
-            store::Error::new(ErrorKind::Other, "serialize record", uri, error.to_string())
+            store::Error::new(ErrorKind::Other, "write", uri, "the record cannot be serialized")
+                .with_source(error)
         })?;
         let options =
             PutOptions { content_type: Some("application/json"), ..PutOptions::default() };

@@ -107,15 +107,14 @@ impl Transcriber {
         request: &TranscriptionRequest,
         session: &Arc<Session>,
     ) -> Result<Transcription, Failure> {
-        let plan = self.plan(request).await?;
-        let Some((output, existing)) = &plan.output else {
+        let mut plan = self.plan(request).await?;
+        let Some((output, existing)) = plan.output.take() else {
             let transcript = execute::execute(&plan, session).await?;
             return Ok(Transcription { transcript, completed: Completed::Transcribed });
         };
         if let ExistingOutput::UpToDate(transcript) = existing {
-            output.update_renderings(transcript, &request.formats).await?;
-            let transcript = transcript.as_ref().clone();
-            return Ok(Transcription { transcript, completed: Completed::UpToDate });
+            output.update_renderings(&transcript, &request.formats).await?;
+            return Ok(Transcription { transcript: *transcript, completed: Completed::UpToDate });
         }
         let transcript = execute::execute(&plan, session).await?;
         let capabilities = self
