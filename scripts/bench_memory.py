@@ -6,7 +6,7 @@
 Builds one recording of --minutes from the clips of pocketsphinx-testdata in random order, with
 pauses of 0.4 to 4 s, so that segments and windows have all lengths. Transcribes it with each binary
 and each number of threads; the runs of the binaries alternate. CPU time and peak resident memory
-come from the kernel (wait4).
+are those of the kernel.
 """
 
 import argparse

@@ -152,7 +152,7 @@ def run(arguments, system, recordings, out):
     with open(pathlib.Path(out) / "log", "w+b") as log:
         start = time.monotonic()
         process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log)
-        _, status, usage = os.wait4(process.pid, 0)
+        status, usage, peak = wait(process)
         wall = time.monotonic() - start
         if status:
             log.seek(0)
@@ -162,7 +162,31 @@ def run(arguments, system, recordings, out):
         transcript = next(pathlib.Path(out).rglob(f"{path.name}.json"))
         texts[path.name] = wer.transcript_text(transcript)
     return {"cpu": usage.ru_utime + usage.ru_stime, "wall": wall, "texts": texts,
-            "memory_mb": megabytes(usage.ru_maxrss)}  # fmt: skip
+            "memory_mb": peak}  # fmt: skip
+
+
+def wait(process):
+    """Waits for a process; returns its status, its usage by the kernel, and its peak memory in MB.
+
+    The kernel's own count of the peak (ru_maxrss) begins with the peak of the process that started
+    it, which is this one. So the peak is read from /proc until the process ends.
+    """
+    peak = 0
+    while True:
+        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if pid:
+            return status, usage, megabytes(peak)
+        peak = max(peak, peak_kilobytes(process.pid))
+        time.sleep(0.01)
+
+
+def peak_kilobytes(pid):
+    """Returns the peak resident memory of a process; 0 if it is gone."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as status:
+            return next((int(line.split()[1]) for line in status if line.startswith("VmHWM")), 0)
+    except OSError:
+        return 0
 
 
 def megabytes(kilobytes):

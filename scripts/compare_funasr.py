@@ -229,16 +229,16 @@ class Failed(Exception):
 
 
 def timed(command, log):
-    """Runs a process and returns its seconds and peak memory as counted by the kernel."""
+    """Runs a process and returns its seconds and peak memory."""
     with open(log, "w+b") as file:
         start = time.monotonic()
         process = subprocess.Popen(list(map(str, command)), stdout=file, stderr=file)
-        _, status, usage = os.wait4(process.pid, 0)
+        status, usage, peak = compare.wait(process)
         if status:
             file.seek(0)
             raise Failed(f"{command[0]} failed:\n{file.read().decode(errors='replace')}")
     return {"cpu": usage.ru_utime + usage.ru_stime, "wall": time.monotonic() - start,
-            "memory_mb": compare.megabytes(usage.ru_maxrss)}  # fmt: skip
+            "memory_mb": peak}  # fmt: skip
 
 
 def table(figures):
