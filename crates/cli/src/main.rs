@@ -44,8 +44,8 @@ fn main() -> ExitCode {
         // The reader of standard output has read what it needed.
         Err(error) if error.is::<output::Closed>() => exit::SUCCESS,
         Err(error) => {
-            // Prints the chain of causes in one line.
-            output::say(&format!("error: {error:#}"));
+            // Prints the chain of causes in one line, except for the excerpt of a configuration file.
+            format!("error: {error:#}").lines().for_each(output::say);
             if is_usage_error(&error) { exit::USAGE } else { exit::FAILURE }
         }
     })
@@ -68,6 +68,8 @@ fn run(arguments: Arguments) -> anyhow::Result<u8> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         // The compute pool has the cores; these threads only wait for services.
         .worker_threads(2)
+        // Each job in flight occupies one such thread, which waits for others that read its files.
+        .max_blocking_threads(512 + usize::from(layered.config.worker.jobs))
         .enable_all()
         .build()?;
     let code = runtime.block_on(async {
@@ -77,6 +79,7 @@ fn run(arguments: Arguments) -> anyhow::Result<u8> {
             Command::Worker(_) => commands::worker::run(config).await,
             Command::Submit(args) => commands::submit::run(config, args).await,
             Command::Status(args) => commands::status::run(config, args).await,
+            Command::Dead(args) => commands::dead::run(config, args).await,
             Command::Models(args) => commands::models::run(config, args).await,
             Command::Bench(args) => commands::bench::run(config, args).await,
             Command::Config(args) => commands::config::run(&layered, &args),

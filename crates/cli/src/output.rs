@@ -4,6 +4,7 @@
 use std::io::{self, Write};
 
 use anyhow::Context;
+use errors::printable;
 
 /// The reader of standard output has closed it.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +20,8 @@ pub(crate) fn write(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Writes a line to standard error. A failure cannot be reported anywhere, and is ignored.
+/// Writes a line to standard error, whatever characters the names in it contain. A failure cannot be
+/// reported anywhere, and is ignored.
 pub(crate) fn say(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "{}", printable(line));
 }

@@ -1,6 +1,8 @@
-//! Prints an error with the chain of its causes.
+//! How errors and text of others are printed for people: with the chain of causes, and without
+//! control characters.
 
 use std::{
+    borrow::Cow,
     error::Error,
     fmt::{self, Display, Formatter},
 };
@@ -53,6 +55,33 @@ impl Display for Chain<'_> {
     }
 }
 
+/// Returns text of others, such as a key or a server's message, as part of one line: control
+/// characters and those that change the direction of text are escaped. They could forge a log line,
+/// or command the terminal.
+///
+/// ```
+/// assert_eq!(errors::printable("a\n\u{1b}[31m é.wav"), "a\\n\\u{1b}[31m é.wav");
+/// ```
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_deceptive) {
+        return Cow::Borrowed(text);
+    }
+    let mut printable = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_deceptive(c) {
+            printable.extend(c.escape_default());
+        } else {
+            printable.push(c);
+        }
+    }
+    Cow::Owned(printable)
+}
+
+fn is_deceptive(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 #[cfg(test)]
 mod tests {
     use std::io;
@@ -72,6 +101,13 @@ mod tests {
         fn source(&self) -> Option<&(dyn Error + 'static)> {
             Some(&self.1)
         }
+    }
+
+    #[test]
+    fn text_of_others_stays_in_its_line() {
+        assert!(matches!(printable("録音 – запись.opus"), Cow::Borrowed(_)));
+        assert_eq!(printable("a\r\u{9b}31m"), "a\\r\\u{9b}31m");
+        assert_eq!(printable("gpj.\u{202e}exe"), "gpj.\\u{202e}exe");
     }
 
     #[test]

@@ -31,6 +31,12 @@ pub struct S3Config {
     pub secret_key: Option<Secret>,
     pub session_token: Option<Secret>,
     pub checksums: Checksums,
+    /// How the service encrypts what is written.
+    pub encryption: Encryption,
+    /// Key of the key management service, for `encryption = "kms"`; default: the bucket's.
+    pub kms_key_id: Option<String>,
+    /// Account that must own the buckets: a request to a bucket of another account is denied.
+    pub expected_bucket_owner: Option<String>,
     /// Timeout of a connection attempt, in seconds.
     pub connect_timeout_seconds: u64,
     /// Timeout in seconds for the next byte of a response.
@@ -52,6 +58,19 @@ pub enum Checksums {
     WhenSupported,
 }
 
+/// Encryption on the side of the server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Encryption {
+    /// As the bucket is configured.
+    #[default]
+    Bucket,
+    /// With keys of the service (SSE-S3).
+    Aes256,
+    /// With a key of the key management service (SSE-KMS).
+    Kms,
+}
+
 impl Default for S3Config {
     fn default() -> Self {
         Self {
@@ -62,6 +81,9 @@ impl Default for S3Config {
             secret_key: None,
             session_token: None,
             checksums: Checksums::default(),
+            encryption: Encryption::default(),
+            kms_key_id: None,
+            expected_bucket_owner: None,
             connect_timeout_seconds: 5,
             read_timeout_seconds: 30,
             operation_timeout_seconds: 120,
@@ -90,6 +112,9 @@ impl S3Config {
                 return refuse("session_token", "needs access_key and secret_key");
             }
             _ => {}
+        }
+        if self.kms_key_id.is_some() && self.encryption != Encryption::Kms {
+            return refuse("kms_key_id", "needs encryption = \"kms\"");
         }
         for (field, seconds) in [
             ("connect_timeout_seconds", self.connect_timeout_seconds),
@@ -183,6 +208,8 @@ mod tests {
         assert!(refused(half).contains("s3.access_key"));
         let alone = S3Config { session_token: Some(Secret::new("T")), ..default() };
         assert!(refused(alone).contains("s3.session_token"));
+        let key = S3Config { kms_key_id: Some("k".into()), ..default() };
+        assert!(refused(key).contains("s3.kms_key_id"));
         assert!(refused(S3Config { max_attempts: 0, ..default() }).contains("s3.max_attempts"));
     }
 }

@@ -2,9 +2,7 @@
 
 use std::{error::Error as StdError, fmt, io, sync::Arc};
 
-use errors::Chain;
-
-use crate::text::printable;
+use errors::{Chain, printable};
 
 /// A failed operation on one object.
 ///
@@ -35,6 +33,9 @@ pub enum ErrorKind {
     Full,
     /// A URI, a key or a configuration that this store cannot work with.
     Invalid,
+    /// The credentials, the clock, the region or the endpoint of this process is wrong: it can work
+    /// with no object of the store.
+    Misconfigured,
     /// The store cannot be reached, is overloaded, or closed the connection: a retry may succeed.
     Unavailable,
     Other,
@@ -106,6 +107,7 @@ impl From<Error> for io::Error {
             ErrorKind::Denied => io::ErrorKind::PermissionDenied,
             ErrorKind::Full => io::ErrorKind::StorageFull,
             ErrorKind::Invalid => io::ErrorKind::InvalidInput,
+            ErrorKind::Misconfigured => io::ErrorKind::PermissionDenied,
             ErrorKind::Unavailable => io::ErrorKind::TimedOut,
             ErrorKind::Changed
             | ErrorKind::Precondition

@@ -31,9 +31,8 @@ mod probe;
 mod reader;
 mod s3;
 mod stores;
-mod text;
 
-pub use config::{Checksums, S3Config, Secret, StoreConfig};
+pub use config::{Checksums, Encryption, S3Config, Secret, StoreConfig};
 pub use error::{Error, ErrorKind};
 pub use local::LocalStore;
 pub use reader::{ReadAhead, Reader};

@@ -7,9 +7,9 @@ use aws_sdk_s3::{
     config::http::HttpResponse,
     error::{ProvideErrorMetadata, SdkError},
 };
-use errors::Chain;
+use errors::{Chain, printable};
 
-use crate::{Error, ErrorKind, text::printable};
+use crate::{Error, ErrorKind};
 
 /// An error response of the service. The SDK's own error is not kept: it contains the raw response,
 /// in which some servers repeat headers of the request.
@@ -69,10 +69,11 @@ where
         SdkError::TimeoutError(_) => (ErrorKind::Unavailable, "no response in time"),
         SdkError::DispatchFailure(failure) => match credentials_error(&error) {
             Some(error) => no_credentials(error),
-            None if failure.is_io() || failure.is_timeout() => {
-                (ErrorKind::Unavailable, "the store cannot be reached")
-            }
-            None => (ErrorKind::Other, "the request failed"),
+            // The endpoint is not a URL that can be connected to.
+            None if failure.is_user() => (ErrorKind::Misconfigured, "the request cannot be sent"),
+            // Whatever the HTTP client calls it: the connection was refused, reset, closed before the
+            // answer, or not trusted. No answer came, so nothing is known against the request.
+            None => (ErrorKind::Unavailable, "the store cannot be reached"),
         },
         SdkError::ConstructionFailure(_) => (ErrorKind::Invalid, "the request is not valid"),
         _ => (ErrorKind::Other, "the request failed"),
@@ -93,13 +94,13 @@ fn classify(status: u16, code: Option<&str>) -> (ErrorKind, &'static str) {
         "NoSuchBucket" => (ErrorKind::NotFound, "there is no such bucket"),
         "NoSuchKey" | "NotFound" => (ErrorKind::NotFound, "there is no such object"),
         "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => {
-            (ErrorKind::Denied, "the credentials have expired: renew them")
+            (ErrorKind::Misconfigured, "the credentials have expired: renew them")
         }
         "InvalidAccessKeyId" | "InvalidToken" | "InvalidClientTokenId" => {
-            (ErrorKind::Denied, "the store does not know these credentials")
+            (ErrorKind::Misconfigured, "the store does not know these credentials")
         }
-        "SignatureDoesNotMatch" => (ErrorKind::Denied, "the secret key is wrong"),
-        "RequestTimeTooSkewed" => (ErrorKind::Denied, "this machine's clock is wrong"),
+        "SignatureDoesNotMatch" => (ErrorKind::Misconfigured, "the secret key is wrong"),
+        "RequestTimeTooSkewed" => (ErrorKind::Misconfigured, "this machine's clock is wrong"),
         "QuotaExceeded" | "XMinioStorageFull" | "XAmzQuotaExceeded" => {
             (ErrorKind::Full, "the store is full")
         }
@@ -115,7 +116,7 @@ fn classify(status: u16, code: Option<&str>) -> (ErrorKind, &'static str) {
         "PermanentRedirect"
         | "AuthorizationHeaderMalformed"
         | "IllegalLocationConstraintException" => {
-            (ErrorKind::Invalid, "the bucket is in another region, or at another endpoint")
+            (ErrorKind::Misconfigured, "the bucket is in another region, or at another endpoint")
         }
         "ConditionalRequestConflict" | "OperationAborted" => {
             (ErrorKind::Unavailable, "another write of the same object is in progress")
@@ -132,7 +133,7 @@ fn classify(status: u16, code: Option<&str>) -> (ErrorKind, &'static str) {
             413 => (ErrorKind::TooLarge, "too large for the store"),
             507 => (ErrorKind::Full, "the store is full"),
             301 | 307 | 308 => {
-                (ErrorKind::Invalid, "the bucket is in another region: set s3.region")
+                (ErrorKind::Misconfigured, "the bucket is in another region: set s3.region")
             }
             408 | 409 | 425 | 429 => (ErrorKind::Unavailable, "the store asks for a retry"),
             501 => (ErrorKind::Other, "the store does not implement this"),
@@ -159,13 +160,13 @@ fn no_credentials(error: &CredentialsError) -> (ErrorKind, &'static str) {
         CredentialsError::ProviderTimedOut(_) | CredentialsError::ProviderError(_) => {
             (ErrorKind::Unavailable, "no credentials")
         }
-        CredentialsError::InvalidConfiguration(_) => (ErrorKind::Invalid, "no credentials"),
+        CredentialsError::InvalidConfiguration(_) => (ErrorKind::Misconfigured, "no credentials"),
         CredentialsError::CredentialsNotLoaded(_) => (
-            ErrorKind::Denied,
+            ErrorKind::Misconfigured,
             "no credentials: set s3.access_key and s3.secret_key, AWS_ACCESS_KEY_ID and \
              AWS_SECRET_ACCESS_KEY, or an AWS profile or role",
         ),
-        _ => (ErrorKind::Denied, "no credentials"),
+        _ => (ErrorKind::Misconfigured, "no credentials"),
     }
 }
 
@@ -181,8 +182,10 @@ mod tests {
             (404, None, ErrorKind::NotFound),
             (403, Some("AccessDenied"), ErrorKind::Denied),
             (403, None, ErrorKind::Denied),
-            (400, Some("ExpiredToken"), ErrorKind::Denied),
-            (403, Some("SignatureDoesNotMatch"), ErrorKind::Denied),
+            (400, Some("ExpiredToken"), ErrorKind::Misconfigured),
+            (403, Some("SignatureDoesNotMatch"), ErrorKind::Misconfigured),
+            (403, Some("InvalidAccessKeyId"), ErrorKind::Misconfigured),
+            (403, Some("RequestTimeTooSkewed"), ErrorKind::Misconfigured),
             (412, Some("PreconditionFailed"), ErrorKind::Precondition),
             (409, Some("ConditionalRequestConflict"), ErrorKind::Unavailable),
             (503, Some("SlowDown"), ErrorKind::Unavailable),
@@ -196,7 +199,8 @@ mod tests {
             (403, Some("QuotaExceeded"), ErrorKind::Full),
             (507, None, ErrorKind::Full),
             (400, Some("KeyTooLongError"), ErrorKind::Invalid),
-            (301, Some("PermanentRedirect"), ErrorKind::Invalid),
+            (301, Some("PermanentRedirect"), ErrorKind::Misconfigured),
+            (307, None, ErrorKind::Misconfigured),
             (400, Some("Whatever"), ErrorKind::Other),
         ] {
             assert_eq!(classify(status, code).0, kind, "{status} {code:?}");
@@ -214,7 +218,7 @@ mod tests {
         let (kind, message) = classify(400, Some("ExpiredToken"));
         assert_eq!(
             (kind, message),
-            (ErrorKind::Denied, "the credentials have expired: renew them")
+            (ErrorKind::Misconfigured, "the credentials have expired: renew them")
         );
         let response = ErrorResponse { status: 502, code: None, message: None };
         assert_eq!(response.to_string(), "status 502");

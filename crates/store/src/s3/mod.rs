@@ -12,7 +12,7 @@ use aws_sdk_s3::{
     error::{ProvideErrorMetadata, SdkError},
     operation::{get_object::GetObjectOutput, list_objects_v2::ListObjectsV2Output},
     primitives::ByteStream,
-    types::EncodingType,
+    types::{EncodingType, ServerSideEncryption},
 };
 use backon::{ExponentialBuilder, Retryable};
 use bytes::{Bytes, BytesMut};
@@ -22,14 +22,18 @@ use futures::{
 };
 use location::Location;
 use percent_encoding::percent_decode_str;
+use tokio::time::Instant;
 
-use crate::{Condition, Error, ErrorKind, ObjectMeta, PutOptions, Store};
+use crate::{Condition, Encryption, Error, ErrorKind, ObjectMeta, PutOptions, Store};
 
 pub(crate) use service::Service;
 
-/// Limit in bytes for an object that is written. Each object is written with one request;
-/// transcripts are far smaller.
-pub const MAX_PUT_BYTES: usize = 64 << 20;
+/// Limit in bytes for an object that is written. Each object is written with one request, and held in
+/// memory. A day of speech with the times of all words is smaller.
+pub const MAX_PUT_BYTES: usize = 256 << 20;
+
+/// A response that arrives more slowly than this is given up: 8 KiB/s is less than the bit rate of MP3.
+const MIN_BYTES_PER_SECOND: u64 = 8 << 10;
 
 /// Retries of a write that S3 refused because another write of the same object was in progress.
 const CONFLICT_BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
@@ -49,6 +53,10 @@ pub(crate) struct S3Store {
 impl S3Store {
     pub(crate) fn new(service: Arc<Service>, bucket: &str) -> Self {
         Self { service, bucket: bucket.into() }
+    }
+
+    fn owner(&self) -> Option<String> {
+        self.service.config().expected_bucket_owner.clone()
     }
 
     fn operation(&self, name: &'static str, key: &str) -> Result<Operation, Error> {
@@ -94,8 +102,22 @@ impl fmt::Debug for S3Store {
 impl Store for S3Store {
     async fn head(&self, key: &str) -> Result<ObjectMeta, Error> {
         let op = self.operation("head", key)?;
-        let request = self.service.client().await?.head_object().bucket(&self.bucket).key(key);
-        let response = request.send().await.map_err(|error| op.sdk(error))?;
+        let client = self.service.client().await?;
+        let request = client.head_object().bucket(&self.bucket).key(key);
+        let response = match request.set_expected_bucket_owner(self.owner()).send().await {
+            Ok(response) => response,
+            Err(error) => {
+                let error = op.sdk(error);
+                // The response to HEAD has no body, so it does not say whether the object is denied or
+                // the credentials are wrong.
+                if !matches!(error.kind, ErrorKind::Denied | ErrorKind::Other) {
+                    return Err(error);
+                }
+                let get = client.get_object().bucket(&self.bucket).key(key).range("bytes=0-0");
+                let get = get.set_expected_bucket_owner(self.owner());
+                return Err(get.send().await.err().map_or(error, |error| op.sdk(error)));
+            }
+        };
         Ok(ObjectMeta {
             key: key.into(),
             size: op.size(response.content_length())?,
@@ -112,6 +134,7 @@ impl Store for S3Store {
         }
         let request = self.service.client().await?.get_object().bucket(&self.bucket).key(key);
         let request = request.range(format!("bytes={}-{}", range.start, end - 1));
+        let request = request.set_expected_bucket_owner(self.owner());
         let response = match request.if_match(quoted(etag)).send().await {
             Ok(response) => response,
             Err(error) if status(&error) == Some(416) => {
@@ -142,7 +165,8 @@ impl Store for S3Store {
     async fn get(&self, key: &str, limit: u64) -> Result<(ObjectMeta, Bytes), Error> {
         let op = self.operation("get", key)?;
         let request = self.service.client().await?.get_object().bucket(&self.bucket).key(key);
-        let response = request.send().await.map_err(|error| op.sdk(error))?;
+        let response = request.set_expected_bucket_owner(self.owner()).send().await;
+        let response = response.map_err(|error| op.sdk(error))?;
         let meta = ObjectMeta {
             key: key.into(),
             size: op.size(response.content_length())?,
@@ -166,12 +190,21 @@ impl Store for S3Store {
         let metadata =
             metadata::encode(&options.metadata).map_err(|e| op.error(ErrorKind::Invalid, e))?;
         let client = self.service.client().await?;
+        let config = self.service.config();
+        let encryption = match config.encryption {
+            Encryption::Bucket => None,
+            Encryption::Aes256 => Some(ServerSideEncryption::Aes256),
+            Encryption::Kms => Some(ServerSideEncryption::AwsKms),
+        };
         let send = || {
             let request = client
                 .put_object()
                 .bucket(&self.bucket)
                 .key(key)
                 .body(ByteStream::from(body.clone()))
+                .set_expected_bucket_owner(self.owner())
+                .set_server_side_encryption(encryption.clone())
+                .set_ssekms_key_id(config.kms_key_id.clone())
                 .set_metadata(Some(metadata.clone()))
                 .set_content_type(options.content_type.map(Into::into));
             match &options.condition {
@@ -199,7 +232,7 @@ impl Store for S3Store {
     async fn delete(&self, key: &str) -> Result<(), Error> {
         let op = self.operation("delete", key)?;
         let request = self.service.client().await?.delete_object().bucket(&self.bucket).key(key);
-        match request.send().await {
+        match request.set_expected_bucket_owner(self.owner()).send().await {
             Ok(_) => Ok(()),
             Err(error) if error.code() == Some("NoSuchKey") => Ok(()),
             Err(error) => Err(op.sdk(error)),
@@ -216,6 +249,7 @@ impl Store for S3Store {
             };
             // URL-encoded, because keys may contain characters that XML cannot represent.
             let request = client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
+            let request = request.set_expected_bucket_owner(self.owner());
             let pages = request.encoding_type(EncodingType::Url).into_paginator().send();
             stream::unfold((pages, op), |(mut pages, op)| async move {
                 let page = match pages.next().await? {
@@ -278,7 +312,9 @@ impl Operation {
         })
     }
 
-    /// Reads a body of `expected` bytes. Ignores further bytes; fewer are a broken connection.
+    /// Reads a body of `expected` bytes. Ignores further bytes; fewer are a broken connection. Each chunk
+    /// has `idle` to arrive, and all of them have the time of a very slow connection: a server that sends
+    /// one byte a second must not hold the reader for ever.
     async fn collect(
         &self,
         mut body: ByteStream,
@@ -291,14 +327,24 @@ impl Operation {
         })?;
         // Limited, because a server may promise more than it sends.
         let mut out = BytesMut::with_capacity(expected.min(8 << 20));
+        let slowest = Duration::from_secs(expected as u64 / MIN_BYTES_PER_SECOND);
+        let deadline = Instant::now() + idle + slowest;
+        let mut last_chunk = Instant::now();
         while out.len() < expected {
-            match tokio::time::timeout(idle, body.next()).await {
-                Ok(Some(Ok(chunk))) => out.extend_from_slice(&chunk),
+            let next = tokio::time::timeout_at(deadline.min(last_chunk + idle), body.next());
+            match next.await {
+                Ok(Some(Ok(chunk))) => {
+                    out.extend_from_slice(&chunk);
+                    last_chunk = Instant::now();
+                }
                 Ok(Some(Err(error))) => {
                     return Err(broken("the connection broke").with_source(error));
                 }
                 Ok(None) => return Err(broken("the response ended early")),
-                Err(_) => return Err(broken("the response stalled")),
+                Err(_) if last_chunk.elapsed() >= idle => {
+                    return Err(broken("the response stalled"));
+                }
+                Err(_) => return Err(broken("the response is too slow")),
             }
         }
         out.truncate(expected);

@@ -7,8 +7,8 @@ use futures::TryStreamExt;
 use location::Location;
 use s3s::S3ErrorCode;
 use store::{
-    Condition, Error, ErrorKind, MAX_PUT_BYTES, PutOptions, S3Config, Secret, Store, StoreConfig,
-    Stores,
+    Condition, Encryption, Error, ErrorKind, MAX_PUT_BYTES, PutOptions, S3Config, Secret, Store,
+    StoreConfig, Stores,
 };
 
 use crate::server::{BUCKET, SECRET_KEY, Server};
@@ -37,12 +37,12 @@ async fn failures(store: &dyn Store) -> Vec<Error> {
 }
 
 #[tokio::test]
-async fn a_wrong_secret_is_denied_and_not_printed() {
+async fn a_wrong_secret_is_the_fault_of_this_process_and_not_printed() {
     let server = Server::start().await;
     let secret = "wrong-secret";
     let config = S3Config { secret_key: Some(Secret::new(secret)), ..server.config() };
     for error in failures(&*open(config, BUCKET)).await {
-        assert_eq!(error.kind, ErrorKind::Denied, "{error}");
+        assert_eq!(error.kind, ErrorKind::Misconfigured, "{error}");
         assert!(error.uri.starts_with("s3://bucket/a/"), "{error}");
         let printed = format!("{error:?} {error:#}");
         assert!(!printed.contains(secret) && !printed.contains(SECRET_KEY), "{printed}");
@@ -123,12 +123,12 @@ async fn a_conflict_of_writes_is_retried() {
 }
 
 #[tokio::test]
-async fn expired_credentials_are_denied_with_the_remedy() {
+async fn expired_credentials_are_the_fault_of_this_process() {
     let server = Server::start().await;
     let store = open(server.config(), BUCKET);
     server.state.lock().unwrap().failures = [S3ErrorCode::ExpiredToken].into();
     let error = store.get("key", 1).await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Denied);
+    assert_eq!(error.kind, ErrorKind::Misconfigured);
     assert!(error.message.contains("have expired: renew them"), "{error}");
 }
 
@@ -229,8 +229,68 @@ async fn a_broken_or_foreign_response_is_an_error() {
     assert_eq!(read(short).await.kind, ErrorKind::Unavailable);
     let error = read("HTTP/1.1 502 Bad Gateway\r\ncontent-length: 6\r\n\r\n<html>").await;
     assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
+    // Not HTTP: a proxy in trouble, or a wrong port. Neither says anything about the object.
     let error = read("SSH-2.0-OpenSSH_9.2\r\n").await;
-    assert_eq!(error.kind, ErrorKind::Other, "{error}");
+    assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
+}
+
+#[tokio::test]
+async fn requests_name_encryption_and_owner() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (sent, mut requests) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let mut request = vec![0; 16 * 1024];
+            let read = socket.read(&mut request).await.unwrap_or(0);
+            sent.send(String::from_utf8_lossy(&request[..read]).to_lowercase()).unwrap();
+            let answer =
+                "HTTP/1.1 200 OK\r\netag: \"e\"\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            let _ = socket.write_all(answer.as_bytes()).await;
+        }
+    });
+    let config = Server { address, state: Default::default() }.config();
+    let config = S3Config {
+        encryption: Encryption::Kms,
+        kms_key_id: Some("my-key".into()),
+        expected_bucket_owner: Some("123456789012".into()),
+        ..config
+    };
+    let store = open(config, BUCKET);
+    put(&*store, "key", Condition::Always).await.unwrap();
+    let request = requests.recv().await.unwrap();
+    assert!(request.contains("x-amz-server-side-encryption: aws:kms"), "{request}");
+    assert!(request.contains("x-amz-server-side-encryption-aws-kms-key-id: my-key"), "{request}");
+    assert!(request.contains("x-amz-expected-bucket-owner: 123456789012"), "{request}");
+    store.head("key").await.unwrap();
+    let request = requests.recv().await.unwrap();
+    assert!(request.contains("x-amz-expected-bucket-owner: 123456789012"), "{request}");
+    assert!(!request.contains("encryption"), "{request}");
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_is_an_error() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut request = [0; 4096];
+        let _ = socket.read(&mut request).await;
+        let head = "HTTP/1.1 206 Partial Content\r\netag: \"e\"\r\ncontent-range: bytes 0-99/100\r\n\
+                    content-length: 100\r\n\r\n";
+        let _ = socket.write_all(head.as_bytes()).await;
+        // Each byte arrives well within the timeout of the next.
+        while socket.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    });
+    let config = Server { address, state: Default::default() }.config();
+    let config = S3Config { read_timeout_seconds: 1, max_attempts: 1, ..config };
+    let error = open(config, BUCKET).read("key", 0..100, "e").await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
+    assert!(error.message.contains("too slow"), "{error}");
 }
 
 #[tokio::test]
