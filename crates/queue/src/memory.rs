@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use async_trait::async_trait;
@@ -14,10 +14,12 @@ use tokio::{
 };
 
 use crate::{
-    Consumer, DeadLetter, DeadLetterReason, Error, ErrorKind, Lease, Message, Queue, QueueDepth,
+    Consumer, Counts, DeadLetter, DeadLetterReason, DeadLetters, Destination, Error, ErrorKind,
+    Lane, Lease, Message, Queue, QueueDepth,
 };
 
 const DEFAULT_DELIVERY_LIMIT: u32 = 20;
+const DEFAULT_LEASE_TIME: Duration = Duration::from_secs(900);
 
 /// A queue in memory. All clones are the same queue.
 #[derive(Debug, Clone)]
@@ -28,14 +30,19 @@ pub struct MemoryQueue {
 #[derive(Debug)]
 struct Shared {
     delivery_limit: u32,
+    lease_time: Duration,
     state: Mutex<State>,
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    ready: VecDeque<Entry>,
+    jobs: VecDeque<Entry>,
+    returned: VecDeque<Entry>,
+    quarantine: VecDeque<Entry>,
+    undelivered: VecDeque<Entry>,
     delayed: Vec<(Instant, Entry)>,
+    parked: Vec<(Instant, Entry)>,
     leased: BTreeMap<u64, Entry>,
     dead: VecDeque<DeadLetter>,
     next_lease: u64,
@@ -44,20 +51,29 @@ struct State {
 #[derive(Debug, Clone)]
 struct Entry {
     message: Message,
+    lane: Lane,
+    /// Number of times that this copy of the message came back unsettled.
     redeliveries: u32,
 }
 
+impl Entry {
+    fn new(message: Message, lane: Lane) -> Self {
+        Self { message, lane, redeliveries: 0 }
+    }
+}
+
 impl MemoryQueue {
-    /// Creates an empty queue with a delivery limit of 20.
+    /// Creates an empty queue with a delivery limit of 20 and a lease time of 15 minutes.
     pub fn new() -> Self {
-        Self::with_delivery_limit(DEFAULT_DELIVERY_LIMIT)
+        Self::with_limits(DEFAULT_DELIVERY_LIMIT, DEFAULT_LEASE_TIME)
     }
 
     /// Creates an empty queue in which a message that came back unsettled more than
-    /// `delivery_limit` times becomes a dead letter.
-    pub fn with_delivery_limit(delivery_limit: u32) -> Self {
-        let shared = Shared { delivery_limit, state: Mutex::default(), changed: Notify::new() };
-        Self { shared: Arc::new(shared) }
+    /// `delivery_limit` times becomes a dead letter, and a parked message comes back after
+    /// `lease_time`.
+    pub fn with_limits(delivery_limit: u32, lease_time: Duration) -> Self {
+        let (state, changed) = (Mutex::default(), Notify::new());
+        Self { shared: Arc::new(Shared { delivery_limit, lease_time, state, changed }) }
     }
 
     /// Simulates a broken connection: every unsettled lease is lost and its message is delivered
@@ -83,15 +99,13 @@ impl Shared {
 
     fn requeue(&self, mut entry: Entry) {
         entry.redeliveries += 1;
-        let mut state = self.lock();
-        if entry.redeliveries > self.delivery_limit {
-            let reason = DeadLetterReason::delivery_limit(self.delivery_limit.into());
-            state.dead.push_back(DeadLetter { message: entry.message, reason });
-        } else {
-            state.ready.push_front(entry);
-        }
-        drop(state);
-        self.changed.notify_waiters();
+        self.update(|state| {
+            if entry.redeliveries > self.delivery_limit && entry.lane != Lane::Undelivered {
+                state.undelivered.push_back(Entry::new(entry.message, Lane::Undelivered));
+            } else {
+                state.lane(entry.lane).push_front(entry);
+            }
+        });
     }
 
     fn update(&self, change: impl FnOnce(&mut State)) {
@@ -101,13 +115,25 @@ impl Shared {
 }
 
 impl State {
-    /// Leases the next message. If there is none, returns when the next delayed message is due.
-    fn lease(&mut self) -> Result<(u64, Entry), Option<Instant>> {
+    fn lane(&mut self, lane: Lane) -> &mut VecDeque<Entry> {
+        match lane {
+            Lane::Jobs => &mut self.jobs,
+            Lane::Returned => &mut self.returned,
+            Lane::Quarantine => &mut self.quarantine,
+            Lane::Undelivered => &mut self.undelivered,
+        }
+    }
+
+    /// Leases the next message of a lane. If there is none, returns when the next message that
+    /// waits is due.
+    fn lease(&mut self, lane: Lane) -> Result<(u64, Entry), Option<Instant>> {
         let now = Instant::now();
-        let due = |(at, _): &mut (Instant, Entry)| *at <= now;
-        self.ready.extend(self.delayed.extract_if(.., due).map(|(_, entry)| entry));
-        let Some(entry) = self.ready.pop_front() else {
-            return Err(self.delayed.iter().map(|(at, _)| *at).min());
+        for waiting in [&mut self.delayed, &mut self.parked] {
+            let due = |(at, _): &mut (Instant, Entry)| *at <= now;
+            self.returned.extend(waiting.extract_if(.., due).map(|(_, entry)| entry));
+        }
+        let Some(entry) = self.lane(lane).pop_front() else {
+            return Err(self.delayed.iter().chain(&self.parked).map(|(at, _)| *at).min());
         };
         let id = self.next_lease;
         self.next_lease += 1;
@@ -119,37 +145,97 @@ impl State {
 #[async_trait]
 impl Queue for MemoryQueue {
     async fn publish(&self, message: Message) -> Result<(), Error> {
-        self.shared.update(|state| state.ready.push_back(Entry { message, redeliveries: 0 }));
+        self.shared.update(|state| state.jobs.push_back(Entry::new(message, Lane::Jobs)));
         Ok(())
     }
 
-    async fn consume(&self, in_flight: u16) -> Result<Box<dyn Consumer>, Error> {
+    async fn consume(&self, lane: Lane, in_flight: u16) -> Result<Box<dyn Consumer>, Error> {
         if in_flight == 0 {
             return Err(Error::new(ErrorKind::Other, "in_flight must be at least 1"));
         }
         let slots = Arc::new(Semaphore::new(in_flight.into()));
-        Ok(Box::new(MemoryConsumer { shared: self.shared.clone(), slots, stopped: false }))
+        Ok(Box::new(MemoryConsumer { shared: self.shared.clone(), lane, slots, stopped: false }))
+    }
+
+    fn lease_time(&self) -> Duration {
+        self.shared.lease_time
     }
 
     async fn depth(&self) -> Result<QueueDepth, Error> {
-        let state = self.shared.lock();
+        let mut state = self.shared.lock();
         Ok(QueueDepth {
-            ready: state.ready.len() as u64,
+            ready: Lane::ALL.iter().map(|lane| state.lane(*lane).len() as u64).sum(),
             delayed: state.delayed.len() as u64,
+            parked: state.parked.len() as u64,
             dead: state.dead.len() as u64,
         })
     }
 
-    async fn take_dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, Error> {
+    async fn dead_letters(&self) -> Result<Box<dyn DeadLetters>, Error> {
+        let letters = std::mem::take(&mut self.shared.lock().dead);
+        let reader = MemoryDeadLetters {
+            shared: self.shared.clone(),
+            letters,
+            last: None,
+            kept: Vec::new(),
+        };
+        Ok(Box::new(reader))
+    }
+}
+
+#[derive(Debug)]
+struct MemoryDeadLetters {
+    shared: Arc<Shared>,
+    /// Not read yet.
+    letters: VecDeque<DeadLetter>,
+    last: Option<DeadLetter>,
+    /// Read before, and neither removed nor retried.
+    kept: Vec<DeadLetter>,
+}
+
+impl MemoryDeadLetters {
+    fn last(&mut self) -> Result<DeadLetter, Error> {
+        self.last.take().ok_or_else(|| Error::new(ErrorKind::Other, "no dead letter was read"))
+    }
+}
+
+#[async_trait]
+impl DeadLetters for MemoryDeadLetters {
+    async fn next(&mut self) -> Result<Option<DeadLetter>, Error> {
+        self.kept.extend(self.last.take());
+        self.last = self.letters.pop_front();
+        Ok(self.last.clone())
+    }
+
+    async fn remove(&mut self) -> Result<(), Error> {
+        self.last().map(drop)
+    }
+
+    async fn retry(&mut self, counts: Counts) -> Result<(), Error> {
+        let message = Message { counts, ..self.last()?.message };
+        self.shared.update(|state| state.returned.push_back(Entry::new(message, Lane::Returned)));
+        Ok(())
+    }
+
+    async fn close(self: Box<Self>) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+impl Drop for MemoryDeadLetters {
+    fn drop(&mut self) {
+        self.kept.extend(self.last.take());
         let mut state = self.shared.lock();
-        let taken = limit.min(state.dead.len());
-        Ok(state.dead.drain(..taken).collect())
+        for letter in self.letters.drain(..).rev().chain(self.kept.drain(..).rev()) {
+            state.dead.push_front(letter);
+        }
     }
 }
 
 #[derive(Debug)]
 struct MemoryConsumer {
     shared: Arc<Shared>,
+    lane: Lane,
     slots: Arc<Semaphore>,
     stopped: bool,
 }
@@ -164,7 +250,7 @@ impl Consumer for MemoryConsumer {
         loop {
             // Registered before the state is read, so that no change in between is missed.
             let changed = self.shared.changed.notified();
-            let leased = self.shared.lock().lease();
+            let leased = self.shared.lock().lease(self.lane);
             match leased {
                 Ok((id, entry)) => {
                     let shared = self.shared.clone();
@@ -178,6 +264,9 @@ impl Consumer for MemoryConsumer {
             }
         }
     }
+
+    /// Nothing is sent ahead in memory.
+    async fn pause(&mut self) {}
 
     async fn stop(&mut self) {
         self.stopped = true;
@@ -210,30 +299,51 @@ impl Lease for MemoryLease {
         &self.entry.message
     }
 
-    fn redeliveries(&self) -> u32 {
-        self.entry.redeliveries
+    fn lane(&self) -> Lane {
+        self.entry.lane
+    }
+
+    fn is_redelivered(&self) -> bool {
+        self.entry.redeliveries > 0
+    }
+
+    fn given_up(&self) -> Option<DeadLetterReason> {
+        let limit = self.shared.delivery_limit.into();
+        (self.entry.lane == Lane::Undelivered).then(|| DeadLetterReason::delivery_limit(limit))
+    }
+
+    fn is_lost(&self) -> bool {
+        !self.shared.lock().leased.contains_key(&self.id)
     }
 
     async fn ack(self: Box<Self>) -> Result<(), Error> {
         self.settle().map(drop)
     }
 
-    async fn retry(self: Box<Self>, delay: Duration) -> Result<(), Error> {
-        let mut message = self.settle()?.message;
-        message.attempt = message.attempt.saturating_add(1);
-        let entry = Entry { message, redeliveries: 0 };
-        self.shared.update(|state| state.delayed.push((Instant::now() + delay, entry)));
-        Ok(())
-    }
-
-    async fn dead_letter(self: Box<Self>, reason: DeadLetterReason) -> Result<(), Error> {
-        let message = self.settle()?.message;
-        self.shared.update(|state| state.dead.push_back(DeadLetter { message, reason }));
-        Ok(())
-    }
-
-    async fn release(self: Box<Self>) -> Result<(), Error> {
-        self.shared.requeue(self.settle()?);
+    async fn forward(
+        self: Box<Self>,
+        destination: Destination,
+        counts: Counts,
+    ) -> Result<(), Error> {
+        let message = Message { counts, ..self.settle()?.message };
+        let returned = |message| Entry::new(message, Lane::Returned);
+        self.shared.update(|state| match destination {
+            Destination::Returned => state.returned.push_back(returned(message)),
+            Destination::Delayed(delay) => {
+                state.delayed.push((Instant::now() + delay, returned(message)));
+            }
+            Destination::Parked => {
+                let due = Instant::now() + self.shared.lease_time;
+                state.parked.push((due, returned(message)));
+            }
+            Destination::Quarantine => {
+                state.quarantine.push_back(Entry::new(message, Lane::Quarantine));
+            }
+            Destination::Dead(reason) => {
+                let since = Some(SystemTime::now());
+                state.dead.push_back(DeadLetter { message, reason, since });
+            }
+        });
         Ok(())
     }
 }

@@ -13,7 +13,8 @@ use lapin::{
     options::{BasicPublishOptions, QueueDeleteOptions},
 };
 use queue::{
-    AmqpConfig, AmqpQueue, DeadLetter, DeadLetterReason, ErrorKind, Message, Queue, QueueDepth,
+    AmqpConfig, AmqpQueue, Counts, DeadLetter, DeadLetterReason, Destination, ErrorKind, Lane,
+    Message, Queue, QueueDepth,
 };
 use support::{PAUSE, Proxy, SOON, broker, config, delete_queues, expect_depth, lease, message};
 use tokio::time::{sleep, timeout};
@@ -105,7 +106,8 @@ async fn queues_with_other_properties_are_a_mismatch() {
     let other = AmqpConfig { delivery_limit: 4, ..config.clone() };
     let error = AmqpQueue::connect(other).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Mismatch);
-    assert!(error.to_string().contains(&format!("{}.jobs", config.prefix)), "{error}");
+    let named = error.to_string().contains(&format!("queue {}.", config.prefix));
+    assert!(named && error.to_string().contains("other than configured"), "{error}");
     delete_queues(config).await;
 }
 
@@ -136,12 +138,13 @@ async fn a_dead_letter_that_cannot_be_published_stays_a_job() {
     let config = config(&broker);
     let queue = AmqpQueue::connect(config.clone()).await.unwrap();
     queue.publish(message("a")).await.unwrap();
-    let mut consumer = queue.consume(1).await.unwrap();
+    let mut consumer = queue.consume(Lane::Jobs, 1).await.unwrap();
     let leased = lease(&mut consumer).await;
     delete(&broker, format!("{}.dead", config.prefix)).await;
     let reason = DeadLetterReason { code: "x".into(), detail: String::new() };
-    assert_eq!(leased.dead_letter(reason).await.unwrap_err().kind(), ErrorKind::Unroutable);
-    assert_eq!(lease(&mut consumer).await.redeliveries(), 1);
+    let forwarded = leased.forward(Destination::Dead(reason), Counts::default()).await;
+    assert_eq!(forwarded.unwrap_err().kind(), ErrorKind::Unroutable);
+    assert!(lease(&mut consumer).await.is_redelivered());
     delete_queues(config).await;
 }
 
@@ -174,7 +177,7 @@ async fn publishing_survives_an_outage() {
     publishing.await.unwrap().unwrap();
 
     // Delivery is at least once: messages in flight when the connection broke may come twice.
-    let mut consumer = queue.consume(200).await.unwrap();
+    let mut consumer = queue.consume(Lane::Jobs, 200).await.unwrap();
     let mut seen = std::collections::BTreeSet::new();
     while seen.len() < 2000 {
         let leased = lease(&mut consumer).await;
@@ -204,7 +207,7 @@ async fn consuming_continues_after_the_queue_was_deleted() {
     let Some(broker) = broker() else { return };
     let config = config(&broker);
     let queue = AmqpQueue::connect(config.clone()).await.unwrap();
-    let mut consumer = queue.consume(1).await.unwrap();
+    let mut consumer = queue.consume(Lane::Jobs, 1).await.unwrap();
     queue.publish(message("a")).await.unwrap();
     lease(&mut consumer).await.ack().await.unwrap();
     let waiting = tokio::spawn(async move { lease(&mut consumer).await.message().clone() });
@@ -227,7 +230,7 @@ async fn consuming_survives_an_outage() {
     let proxy = Proxy::start(&broker).await;
     let url = proxy.url(&broker).parse().unwrap();
     let queue = AmqpQueue::connect(AmqpConfig { url, ..config.clone() }).await.unwrap();
-    let mut consumer = queue.consume(1).await.unwrap();
+    let mut consumer = queue.consume(Lane::Jobs, 1).await.unwrap();
     queue.publish(message("a")).await.unwrap();
     lease(&mut consumer).await.ack().await.unwrap();
     let address = proxy.stop().await;
@@ -261,15 +264,14 @@ async fn messages_of_other_clients_are_accepted() {
     publish_from_another_client(&broker, format!("{}.jobs", config.prefix), b"hello").await;
     publish_from_another_client(&broker, format!("{}.dead", config.prefix), b"bye").await;
 
-    let mut consumer = queue.consume(1).await.unwrap();
+    let mut consumer = queue.consume(Lane::Jobs, 1).await.unwrap();
     let leased = lease(&mut consumer).await;
-    let without_properties =
-        |body| Message { id: String::new(), body: Bytes::from_static(body), attempt: 0 };
+    let without_properties = |body| Message::new("", Bytes::from_static(body));
     assert_eq!(*leased.message(), without_properties(b"hello"));
     leased.ack().await.unwrap();
     expect_depth(&queue, QueueDepth { dead: 1, ..QueueDepth::default() }).await;
     let letters = queue.take_dead_letters(1).await.unwrap();
-    assert!(matches!(&letters[..], [DeadLetter { message, reason }]
+    assert!(matches!(&letters[..], [DeadLetter { message, reason, .. }]
         if *message == without_properties(b"bye") && reason.code == "unknown"));
     delete_queues(config).await;
 }
@@ -284,9 +286,10 @@ async fn values_too_long_for_amqp_are_refused_or_truncated() {
         ErrorKind::Other
     );
     queue.publish(message(&"x".repeat(255))).await.unwrap();
-    let mut consumer = queue.consume(1).await.unwrap();
+    let mut consumer = queue.consume(Lane::Jobs, 1).await.unwrap();
     let reason = DeadLetterReason { code: "long".into(), detail: "é".repeat(200_000) };
-    lease(&mut consumer).await.dead_letter(reason).await.unwrap();
+    let leased = lease(&mut consumer).await;
+    leased.forward(Destination::Dead(reason), Counts::default()).await.unwrap();
     expect_depth(&queue, QueueDepth { dead: 1, ..QueueDepth::default() }).await;
     let letters = queue.take_dead_letters(1).await.unwrap();
     assert!(letters[0].reason.detail.starts_with('é'));
@@ -304,12 +307,12 @@ async fn a_lease_held_too_long_is_lost() {
     let config = config(&broker);
     let queue = AmqpQueue::connect(config.clone()).await.unwrap();
     queue.publish(message("slow")).await.unwrap();
-    let mut consumer = queue.consume(1).await.unwrap();
+    let mut consumer = queue.consume(Lane::Jobs, 1).await.unwrap();
     let held = lease(&mut consumer).await;
     sleep(Duration::from_secs(6)).await;
     assert_eq!(held.ack().await.unwrap_err().kind(), ErrorKind::LeaseLost);
     let again = lease(&mut consumer).await;
-    assert_eq!(again.redeliveries(), 1);
+    assert!(again.is_redelivered());
     again.ack().await.unwrap();
     expect_depth(&queue, QueueDepth::default()).await;
     delete_queues(config).await;
@@ -328,10 +331,7 @@ async fn measure_publishing() {
         let count = if tasks == 1 { 1_000 } else { 100_000 };
         let start = Instant::now();
         stream::iter(0..count)
-            .map(|n| {
-                let message = Message { id: n.to_string(), body: body.clone(), attempt: 0 };
-                queue.publish(message)
-            })
+            .map(|n| queue.publish(Message::new(n.to_string(), body.clone())))
             .buffer_unordered(tasks)
             .try_collect::<()>()
             .await

@@ -8,11 +8,14 @@ mod support;
 use std::{collections::BTreeSet, time::Duration};
 
 use futures::{StreamExt, TryStreamExt, stream};
-use queue::{AmqpConfig, AmqpQueue, DeadLetterReason, ErrorKind, MemoryQueue, Queue, QueueDepth};
+use queue::{
+    AmqpConfig, AmqpQueue, Consumer, Counts, DeadLetterReason, Destination, ErrorKind, Lane, Lease,
+    MemoryQueue, Message, Queue, QueueDepth,
+};
 use support::{PAUSE, Proxy, expect_depth, lease, message, no_lease};
 use tokio::time::{Instant, sleep};
 
-/// A new queue with a delivery limit of 3.
+/// A new queue with a delivery limit of 3 and a lease time of one second.
 struct Subject {
     queue: Box<dyn Queue>,
     /// Breaks the connection of all leases.
@@ -20,7 +23,7 @@ struct Subject {
 }
 
 fn memory_queue() -> Subject {
-    let queue = MemoryQueue::with_delivery_limit(3);
+    let queue = MemoryQueue::with_limits(3, Duration::from_secs(1));
     Subject { queue: Box::new(queue.clone()), disconnect: Box::new(move || queue.lose_leases()) }
 }
 
@@ -37,20 +40,30 @@ impl Subject {
             self.queue.publish(message(id)).await.unwrap();
         }
     }
+
+    async fn consume(&self, lane: Lane, in_flight: u16) -> Box<dyn Consumer> {
+        self.queue.consume(lane, in_flight).await.unwrap()
+    }
+}
+
+/// Counters that differ from each other and from zero.
+fn counts() -> Counts {
+    Counts { attempts: 7, releases: 3, crashes: 2, generation: 5, seen: "\"é\"".to_owned() }
 }
 
 async fn acknowledged_messages_are_deleted(subject: &Subject) {
     let queue = &*subject.queue;
     let mut sent = message("a \"job\" ✓");
     sent.body = (0..=255).collect::<Vec<u8>>().repeat(2000).into();
-    sent.attempt = 7;
+    sent.counts = counts();
     queue.publish(sent.clone()).await.unwrap();
     expect_depth(queue, QueueDepth { ready: 1, ..QueueDepth::default() }).await;
 
-    let mut consumer = queue.consume(4).await.unwrap();
+    let mut consumer = subject.consume(Lane::Jobs, 4).await;
     let leased = lease(&mut consumer).await;
     assert_eq!(*leased.message(), sent);
-    assert_eq!(leased.redeliveries(), 0);
+    assert_eq!((leased.lane(), leased.is_redelivered()), (Lane::Jobs, false));
+    assert!(!leased.is_lost());
     leased.ack().await.unwrap();
     no_lease(&mut consumer).await;
     expect_depth(queue, QueueDepth::default()).await;
@@ -60,57 +73,79 @@ async fn messages_may_have_empty_bodies(subject: &Subject) {
     let mut sent = message("empty");
     sent.body = Vec::new().into();
     subject.queue.publish(sent.clone()).await.unwrap();
-    let mut consumer = subject.queue.consume(1).await.unwrap();
+    let mut consumer = subject.consume(Lane::Jobs, 1).await;
     assert_eq!(*lease(&mut consumer).await.message(), sent);
 }
 
 async fn bounds_the_leases_in_flight(subject: &Subject) {
     subject.publish(&["a", "b", "c"]).await;
-    let mut consumer = subject.queue.consume(2).await.unwrap();
+    let mut consumer = subject.consume(Lane::Jobs, 2).await;
     let first = lease(&mut consumer).await;
     let _second = lease(&mut consumer).await;
     no_lease(&mut consumer).await;
     first.ack().await.unwrap();
     let _third = lease(&mut consumer).await;
-    assert_eq!(subject.queue.consume(0).await.unwrap_err().kind(), ErrorKind::Other);
+    assert_eq!(subject.queue.consume(Lane::Jobs, 0).await.unwrap_err().kind(), ErrorKind::Other);
 }
 
-async fn released_messages_come_back_and_are_counted(subject: &Subject) {
+async fn forwarded_messages_come_back_with_their_counters(subject: &Subject) {
+    let queue = &*subject.queue;
     subject.publish(&["a"]).await;
-    let mut consumer = subject.queue.consume(1).await.unwrap();
-    for releases in 0..2 {
-        let leased = lease(&mut consumer).await;
-        assert_eq!(leased.redeliveries(), releases);
-        assert_eq!(leased.message().attempt, 0);
-        leased.release().await.unwrap();
+    let mut leased = lease(&mut subject.consume(Lane::Jobs, 1).await).await;
+    for (destination, lane) in
+        [(Destination::Returned, Lane::Returned), (Destination::Quarantine, Lane::Quarantine)]
+    {
+        leased.forward(destination, counts()).await.unwrap();
+        expect_depth(queue, QueueDepth { ready: 1, ..QueueDepth::default() }).await;
+        leased = lease(&mut subject.consume(lane, 1).await).await;
+        assert_eq!((leased.lane(), leased.is_redelivered()), (lane, false));
+        assert_eq!(leased.message().counts, counts());
+        assert_eq!(leased.message().body, message("a").body);
     }
-    lease(&mut consumer).await.ack().await.unwrap();
-    expect_depth(&*subject.queue, QueueDepth::default()).await;
+    leased.ack().await.unwrap();
+    expect_depth(queue, QueueDepth::default()).await;
 }
 
-async fn dropped_leases_are_released(subject: &Subject) {
+async fn each_lane_has_its_own_limit(subject: &Subject) {
+    subject.publish(&["a", "b", "c"]).await;
+    let mut jobs = subject.consume(Lane::Jobs, 2).await;
+    let mut returned = subject.consume(Lane::Returned, 1).await;
+    let first = lease(&mut jobs).await;
+    let _second = lease(&mut jobs).await;
+    first.forward(Destination::Returned, Counts::default()).await.unwrap();
+    assert_eq!(lease(&mut jobs).await.message().id, "c");
+    assert_eq!(lease(&mut returned).await.message().id, "a");
+}
+
+async fn dropped_leases_come_back(subject: &Subject) {
     subject.publish(&["a"]).await;
-    let mut consumer = subject.queue.consume(1).await.unwrap();
+    let mut consumer = subject.consume(Lane::Jobs, 1).await;
     drop(lease(&mut consumer).await);
     let again = lease(&mut consumer).await;
-    assert_eq!(again.redeliveries(), 1);
+    assert!(again.is_redelivered());
     again.ack().await.unwrap();
     no_lease(&mut consumer).await;
 }
 
-async fn retried_messages_come_back_later(subject: &Subject) {
+async fn delayed_and_parked_messages_come_back_later(subject: &Subject) {
     let queue = &*subject.queue;
     subject.publish(&["a"]).await;
-    let mut consumer = queue.consume(1).await.unwrap();
-    let mut leased = lease(&mut consumer).await;
-    for attempt in 1..3 {
+    let mut leased = lease(&mut subject.consume(Lane::Jobs, 1).await).await;
+    let mut consumer = subject.consume(Lane::Returned, 1).await;
+    let time = Duration::from_secs(1);
+    let delayed = QueueDepth { delayed: 1, ..QueueDepth::default() };
+    let parked = QueueDepth { parked: 1, ..QueueDepth::default() };
+    for (attempts, destination, depth) in [
+        (1, Destination::Delayed(time), delayed),
+        (2, Destination::Delayed(time), delayed),
+        (3, Destination::Parked, parked),
+    ] {
         let start = Instant::now();
-        let delay = Duration::from_secs(1);
-        leased.retry(delay).await.unwrap();
-        expect_depth(queue, QueueDepth { delayed: 1, ..QueueDepth::default() }).await;
+        leased.forward(destination, Counts { attempts, ..Counts::default() }).await.unwrap();
+        expect_depth(queue, depth).await;
         leased = lease(&mut consumer).await;
-        assert!(start.elapsed() >= delay, "came back after {:?}", start.elapsed());
-        assert_eq!((leased.message().attempt, leased.redeliveries()), (attempt, 0));
+        assert!(start.elapsed() >= time, "came back after {:?}", start.elapsed());
+        assert_eq!((leased.message().counts.attempts, leased.is_redelivered()), (attempts, false));
         assert_eq!(leased.message().body, message("a").body);
     }
     leased.ack().await.unwrap();
@@ -120,15 +155,13 @@ async fn retried_messages_come_back_later(subject: &Subject) {
 async fn dead_letters_keep_their_reason(subject: &Subject) {
     let queue = &*subject.queue;
     subject.publish(&["a", "b", "c"]).await;
-    let mut consumer = queue.consume(3).await.unwrap();
+    let mut consumer = subject.consume(Lane::Jobs, 3).await;
     for id in ["a", "b", "c"] {
         let leased = lease(&mut consumer).await;
         assert_eq!(leased.message().id, id);
         let detail = format!("no such object: «{id}»\n");
-        leased
-            .dead_letter(DeadLetterReason { code: "source_missing".into(), detail })
-            .await
-            .unwrap();
+        let reason = DeadLetterReason { code: "source_missing".into(), detail };
+        leased.forward(Destination::Dead(reason), counts()).await.unwrap();
     }
     expect_depth(queue, QueueDepth { dead: 3, ..QueueDepth::default() }).await;
 
@@ -136,7 +169,7 @@ async fn dead_letters_keep_their_reason(subject: &Subject) {
     let rest = queue.take_dead_letters(100).await.unwrap();
     let ids: Vec<_> = first.iter().chain(&rest).map(|letter| &*letter.message.id).collect();
     assert_eq!((ids, first.len()), (vec!["a", "b", "c"], 2));
-    assert_eq!(rest[0].message, message("c"));
+    assert_eq!(rest[0].message, Message { counts: counts(), ..message("c") });
     let expected = DeadLetterReason {
         code: "source_missing".into(),
         detail: "no such object: «c»\n".into(),
@@ -146,79 +179,160 @@ async fn dead_letters_keep_their_reason(subject: &Subject) {
     expect_depth(queue, QueueDepth::default()).await;
 }
 
-async fn a_message_that_keeps_killing_workers_becomes_a_dead_letter(subject: &Subject) {
-    let queue = &*subject.queue;
-    let mut deadly = message("deadly");
-    deadly.attempt = 2;
-    queue.publish(deadly.clone()).await.unwrap();
-    for _ in 0..4 {
-        let mut consumer = queue.consume(1).await.unwrap();
-        let leased = lease(&mut consumer).await;
-        // Before the drop, or the broker would deliver the message to this consumer again.
-        consumer.stop().await;
-        drop(leased);
-    }
-    expect_depth(queue, QueueDepth { dead: 1, ..QueueDepth::default() }).await;
-    let letters = queue.take_dead_letters(1).await.unwrap();
-    assert_eq!(letters[0].message, deadly);
-    assert_eq!(letters[0].reason.code, DeadLetterReason::DELIVERY_LIMIT);
-    assert!(letters[0].reason.detail.contains("more than 3 times"), "{}", letters[0].reason.detail);
+/// Leases the message that the queue itself gave up.
+async fn undelivered(subject: &Subject) -> Message {
+    let leased = lease(&mut subject.consume(Lane::Undelivered, 1).await).await;
+    let reason = leased.given_up().unwrap();
+    assert_eq!(reason.code, DeadLetterReason::DELIVERY_LIMIT);
+    assert!(reason.detail.contains("more than 3 times"), "{}", reason.detail);
+    let message = leased.message().clone();
+    leased.ack().await.unwrap();
+    message
 }
 
-async fn a_retry_resets_the_delivery_count(subject: &Subject) {
+async fn a_message_that_is_dropped_again_and_again_is_given_up(subject: &Subject) {
+    let queue = &*subject.queue;
+    for (lane, destination) in [
+        (Lane::Jobs, None),
+        (Lane::Returned, Some(Destination::Returned)),
+        (Lane::Quarantine, Some(Destination::Quarantine)),
+    ] {
+        let dropped = Message { counts: counts(), ..message("dropped") };
+        queue.publish(dropped.clone()).await.unwrap();
+        if let Some(destination) = destination {
+            let leased = lease(&mut subject.consume(Lane::Jobs, 1).await).await;
+            leased.forward(destination, counts()).await.unwrap();
+        }
+        for _ in 0..4 {
+            let mut consumer = subject.consume(lane, 1).await;
+            let leased = lease(&mut consumer).await;
+            assert!(leased.given_up().is_none());
+            // Before the drop, or the broker would deliver the message to this consumer again.
+            consumer.stop().await;
+            drop(leased);
+        }
+        assert_eq!(undelivered(subject).await, dropped);
+        expect_depth(queue, QueueDepth::default()).await;
+    }
+}
+
+async fn forwarding_resets_the_delivery_count(subject: &Subject) {
     let queue = &*subject.queue;
     subject.publish(&["a"]).await;
-    let mut consumer = queue.consume(1).await.unwrap();
+    let mut consumer = subject.consume(Lane::Jobs, 1).await;
     for _ in 0..3 {
         drop(lease(&mut consumer).await);
     }
-    lease(&mut consumer).await.retry(Duration::from_millis(1)).await.unwrap();
+    lease(&mut consumer).await.forward(Destination::Returned, counts()).await.unwrap();
+    let mut consumer = subject.consume(Lane::Returned, 1).await;
     for _ in 0..4 {
         drop(lease(&mut consumer).await);
     }
-    expect_depth(queue, QueueDepth { dead: 1, ..QueueDepth::default() }).await;
-    let letters = queue.take_dead_letters(1).await.unwrap();
-    assert_eq!(letters[0].reason.code, DeadLetterReason::DELIVERY_LIMIT);
-    assert_eq!(letters[0].message.attempt, 1);
+    assert_eq!(undelivered(subject).await.counts, counts());
+    expect_depth(queue, QueueDepth::default()).await;
+}
+
+/// Many clean shutdowns must not count: what nobody has looked at is published anew.
+async fn messages_returned_by_stopped_consumers_are_not_suspect(subject: &Subject) {
+    subject.publish(&["a"]).await;
+    for lane in [Lane::Jobs, Lane::Returned, Lane::Returned, Lane::Returned, Lane::Returned] {
+        let mut consumer = subject.consume(lane, 1).await;
+        // The subscription begins with the first wait, which is cancelled before it ends.
+        let waiting = tokio::time::timeout(Duration::from_millis(1), consumer.next()).await;
+        drop(waiting);
+        sleep(PAUSE).await;
+        consumer.stop().await;
+    }
+    let depth = QueueDepth { ready: 1, ..QueueDepth::default() };
+    expect_depth(&*subject.queue, depth).await;
+}
+
+/// Leases a message that a stopped consumer returned: in AMQP to the returned jobs, in memory
+/// messages are not sent ahead.
+async fn lease_of_any_lane(subject: &Subject) -> Box<dyn Lease> {
+    let mut jobs = subject.consume(Lane::Jobs, 1).await;
+    let mut returned = subject.consume(Lane::Returned, 1).await;
+    tokio::select! {
+        leased = lease(&mut jobs) => leased,
+        leased = lease(&mut returned) => leased,
+    }
 }
 
 async fn a_stopped_consumer_returns_messages_not_yet_leased(subject: &Subject) {
     let queue = &*subject.queue;
     subject.publish(&["a", "b", "c"]).await;
-    let mut consumer = queue.consume(3).await.unwrap();
+    let mut consumer = subject.consume(Lane::Jobs, 3).await;
     let held = lease(&mut consumer).await;
     sleep(PAUSE).await; // until the broker has sent the others ahead
     consumer.stop().await;
     assert!(consumer.next().await.is_none());
     consumer.stop().await;
 
-    let mut other = queue.consume(3).await.unwrap();
     let mut ids = BTreeSet::new();
     for _ in 0..2 {
-        let leased = lease(&mut other).await;
+        let leased = lease_of_any_lane(subject).await;
         ids.insert(leased.message().id.clone());
         leased.ack().await.unwrap();
     }
     assert_eq!(ids, BTreeSet::from(["b".to_owned(), "c".to_owned()]));
-    no_lease(&mut other).await;
     held.ack().await.unwrap();
     expect_depth(queue, QueueDepth::default()).await;
 }
 
 async fn a_dropped_consumer_returns_messages_not_yet_leased(subject: &Subject) {
     subject.publish(&["a", "b"]).await;
-    let mut consumer = subject.queue.consume(2).await.unwrap();
+    let mut consumer = subject.consume(Lane::Jobs, 2).await;
     let held = lease(&mut consumer).await;
     sleep(PAUSE).await;
     drop(consumer);
-    let mut other = subject.queue.consume(2).await.unwrap();
-    lease(&mut other).await.ack().await.unwrap();
+    lease_of_any_lane(subject).await.ack().await.unwrap();
     held.ack().await.unwrap();
     expect_depth(&*subject.queue, QueueDepth::default()).await;
 }
 
+async fn dead_letters_are_read_removed_and_retried(subject: &Subject) {
+    let queue = &*subject.queue;
+    subject.publish(&["a", "b", "c", "d"]).await;
+    let mut consumer = subject.consume(Lane::Jobs, 4).await;
+    for _ in 0..4 {
+        let reason = DeadLetterReason { code: "x".into(), detail: String::new() };
+        let leased = lease(&mut consumer).await;
+        leased.forward(Destination::Dead(reason), Counts::default()).await.unwrap();
+    }
+    let ids = async || {
+        let mut letters = queue.dead_letters().await.unwrap();
+        let mut ids = Vec::new();
+        while let Some(letter) = letters.next().await.unwrap() {
+            assert!(letter.since.is_some());
+            ids.push(letter.message.id);
+        }
+        letters.close().await.unwrap();
+        ids
+    };
+    expect_depth(queue, QueueDepth { dead: 4, ..QueueDepth::default() }).await;
+    for _ in 0..3 {
+        assert_eq!(ids().await, ["a", "b", "c", "d"], "reading changes nothing");
+    }
+    let mut letters = queue.dead_letters().await.unwrap();
+    assert!(letters.remove().await.is_err(), "nothing was read");
+    letters.next().await.unwrap();
+    letters.next().await.unwrap();
+    letters.remove().await.unwrap();
+    assert!(letters.remove().await.is_err(), "it is removed already");
+    letters.next().await.unwrap();
+    letters.retry(counts()).await.unwrap();
+    letters.close().await.unwrap();
+    expect_depth(queue, QueueDepth { dead: 2, ready: 1, ..QueueDepth::default() }).await;
+    let leased = lease(&mut subject.consume(Lane::Returned, 1).await).await;
+    assert_eq!(*leased.message(), Message { counts: counts(), ..message("c") });
+    leased.ack().await.unwrap();
+    let mut left = ids().await;
+    left.sort();
+    assert_eq!(left, ["a", "d"]);
+}
+
 async fn a_cancelled_wait_loses_no_message(subject: &Subject) {
-    let mut consumer = subject.queue.consume(1).await.unwrap();
+    let mut consumer = subject.consume(Lane::Jobs, 1).await;
     for _ in 0..200 {
         let _ = tokio::time::timeout(Duration::from_millis(1), consumer.next()).await;
     }
@@ -236,7 +350,7 @@ async fn many_tasks_may_publish_at_once(subject: &Subject) {
         .try_collect::<()>()
         .await
         .unwrap();
-    let mut consumer = queue.consume(50).await.unwrap();
+    let mut consumer = subject.consume(Lane::Jobs, 50).await;
     let mut seen = BTreeSet::new();
     while seen.len() < ids.len() {
         let leased = lease(&mut consumer).await;
@@ -249,20 +363,20 @@ async fn many_tasks_may_publish_at_once(subject: &Subject) {
 async fn a_broken_connection_loses_leases_but_no_messages(subject: &Subject) {
     let queue = &*subject.queue;
     subject.publish(&["a", "b", "c", "d"]).await;
-    let mut consumer = queue.consume(4).await.unwrap();
+    let mut consumer = subject.consume(Lane::Jobs, 4).await;
     let mut held = Vec::new();
     for _ in 0..4 {
         held.push(lease(&mut consumer).await);
     }
     (subject.disconnect)();
     sleep(PAUSE).await;
+    assert!(held.iter().all(|lease| lease.is_lost()));
     let reason = DeadLetterReason { code: "x".into(), detail: String::new() };
-    let delay = Duration::from_secs(1);
     let outcomes = [
         held.remove(0).ack().await,
-        held.remove(0).retry(delay).await,
-        held.remove(0).dead_letter(reason).await,
-        held.remove(0).release().await,
+        held.remove(0).forward(Destination::Returned, counts()).await,
+        held.remove(0).forward(Destination::Dead(reason), counts()).await,
+        held.remove(0).forward(Destination::Parked, counts()).await,
     ];
     for outcome in outcomes {
         assert_eq!(outcome.unwrap_err().kind(), ErrorKind::LeaseLost);
@@ -271,7 +385,7 @@ async fn a_broken_connection_loses_leases_but_no_messages(subject: &Subject) {
     let mut ids = BTreeSet::new();
     for _ in 0..4 {
         let leased = lease(&mut consumer).await;
-        assert_eq!(leased.redeliveries(), 1);
+        assert!(leased.is_redelivered());
         ids.insert(leased.message().id.clone());
         leased.ack().await.unwrap();
     }
@@ -281,12 +395,12 @@ async fn a_broken_connection_loses_leases_but_no_messages(subject: &Subject) {
 
 async fn lost_leases_count_as_in_flight_until_dropped(subject: &Subject) {
     subject.publish(&["a"]).await;
-    let mut consumer = subject.queue.consume(1).await.unwrap();
+    let mut consumer = subject.consume(Lane::Jobs, 1).await;
     let held = lease(&mut consumer).await;
     (subject.disconnect)();
     no_lease(&mut consumer).await;
     drop(held);
-    assert_eq!(lease(&mut consumer).await.redeliveries(), 1);
+    assert!(lease(&mut consumer).await.is_redelivered());
 }
 
 macro_rules! conformance {
@@ -318,12 +432,15 @@ conformance!(
     acknowledged_messages_are_deleted,
     messages_may_have_empty_bodies,
     bounds_the_leases_in_flight,
-    released_messages_come_back_and_are_counted,
-    dropped_leases_are_released,
-    retried_messages_come_back_later,
+    each_lane_has_its_own_limit,
+    forwarded_messages_come_back_with_their_counters,
+    dropped_leases_come_back,
+    delayed_and_parked_messages_come_back_later,
     dead_letters_keep_their_reason,
-    a_message_that_keeps_killing_workers_becomes_a_dead_letter,
-    a_retry_resets_the_delivery_count,
+    dead_letters_are_read_removed_and_retried,
+    a_message_that_is_dropped_again_and_again_is_given_up,
+    forwarding_resets_the_delivery_count,
+    messages_returned_by_stopped_consumers_are_not_suspect,
     a_stopped_consumer_returns_messages_not_yet_leased,
     a_dropped_consumer_returns_messages_not_yet_leased,
     a_cancelled_wait_loses_no_message,

@@ -1,6 +1,6 @@
 //! Configuration of the queue on RabbitMQ.
 
-use std::{fmt, net::Ipv6Addr, str::FromStr, time::Duration};
+use std::{fmt, net::Ipv6Addr, path::PathBuf, str::FromStr, time::Duration};
 
 use lapin::uri::AMQPUri;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -20,14 +20,24 @@ pub struct AmqpConfig {
     /// `amqp://user:password@host:port/vhost`, or `amqps://` for TLS. The virtual host is
     /// percent-encoded: `%2f` is the broker's default.
     pub url: AmqpUrl,
-    /// The queues are `<prefix>.jobs`, `<prefix>.retry.<seconds>` and `<prefix>.dead`.
+    /// Certificates (PEM) of the authorities that may have signed the broker's certificate, in addition
+    /// to those of the system.
+    pub ca_file: Option<PathBuf>,
+    /// Certificate (PEM) with which this process identifies itself to the broker; needs `key_file`.
+    pub certificate_file: Option<PathBuf>,
+    /// Private key of the certificate (PEM, PKCS #8).
+    pub key_file: Option<PathBuf>,
+    /// Begins the names of all queues: `<prefix>.jobs`, `<prefix>.dead` and so on.
     pub prefix: String,
-    /// A message that comes back unsettled more often than this becomes a dead letter, because it
-    /// may be the cause of its workers' crashes. A property of the queue that cannot be changed once
-    /// the queue exists.
+    /// A message that comes back unsettled more often than this becomes a dead letter: a last
+    /// defence, because workers settle what comes back. A property of the queue that cannot be
+    /// changed once the queue exists.
     pub delivery_limit: u32,
     /// Available retry delays in seconds. A retry takes the shortest one that is long enough.
     pub retry_delays_seconds: Vec<u32>,
+    /// How long a worker holds a message before it parks it, so that the broker does not take it back.
+    /// Must be shorter than the broker's `consumer_timeout`. A property of the queue, as above.
+    pub lease_seconds: u32,
     /// How long to wait at the start for a broker that is down; waits without limit if unset.
     pub connect_timeout_seconds: Option<u64>,
     /// Timeout of one publish, including reconnecting.
@@ -40,9 +50,13 @@ impl Default for AmqpConfig {
     fn default() -> Self {
         Self {
             url: AmqpUrl("amqp://127.0.0.1:5672/%2f".to_owned()),
+            ca_file: None,
+            certificate_file: None,
+            key_file: None,
             prefix: "scriptorium".to_owned(),
             delivery_limit: 20,
             retry_delays_seconds: vec![10, 60, 600, 3600],
+            lease_seconds: 900,
             connect_timeout_seconds: None,
             publish_timeout_seconds: 30,
             heartbeat_seconds: 20,
@@ -57,7 +71,9 @@ impl AmqpConfig {
     ///
     /// [`ErrorKind::Other`] with the first problem found.
     pub fn validate(&self) -> Result<(), Error> {
-        let problem = if self.prefix.is_empty() {
+        let problem = if self.certificate_file.is_some() != self.key_file.is_some() {
+            "certificate_file and key_file belong together"
+        } else if self.prefix.is_empty() {
             "queue prefix must not be empty"
         } else if self.prefix.len() > MAX_PREFIX {
             "queue prefix must not be longer than 200 bytes"
@@ -67,12 +83,19 @@ impl AmqpConfig {
             "retry_delays_seconds needs at least one delay, each of at least 1 second"
         } else if self.retry_delays_seconds.iter().any(|delay| *delay > u32::MAX / 1000) {
             "retry_delays_seconds must not exceed 49 days"
+        } else if self.lease_seconds == 0 || self.lease_seconds > u32::MAX / 1000 {
+            "lease_seconds must be at least 1 and at most 49 days"
         } else if self.publish_timeout_seconds == 0 {
             "publish_timeout_seconds must be at least 1"
         } else {
             return Ok(());
         };
         Err(Error::new(ErrorKind::Other, problem))
+    }
+
+    /// Returns how long a worker holds a message before it parks it.
+    pub(super) fn lease_time(&self) -> Duration {
+        Duration::from_secs(self.lease_seconds.into())
     }
 
     pub(super) fn connect_timeout(&self) -> Option<Duration> {

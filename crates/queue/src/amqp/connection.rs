@@ -10,6 +10,7 @@ use super::{
     config::{AmqpConfig, AmqpUrl},
     deadline::Deadline,
     error::broker_error,
+    tls::Certificates,
     topology::Topology,
 };
 use crate::{Error, ErrorKind};
@@ -23,6 +24,7 @@ const STABLE_AFTER: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct BrokerConnection {
     url: AmqpUrl,
+    certificates: Certificates,
     heartbeat_seconds: u16,
     /// Name in the broker's list of connections.
     name: String,
@@ -55,6 +57,7 @@ impl BrokerConnection {
         };
         Self {
             url: config.url.clone(),
+            certificates: Certificates::new(config),
             heartbeat_seconds: config.heartbeat_seconds,
             name: format!("{} {purpose}, process {}", config.prefix, std::process::id()),
             topology,
@@ -113,9 +116,13 @@ impl BrokerConnection {
         }
         let properties =
             ConnectionProperties::default().with_connection_name(self.name.as_str().into());
-        let connection = Connection::connect_uri(uri, properties)
-            .await
-            .map_err(|error| broker_error(format!("connecting to {}", self.url), error))?;
+        let connecting = |error| broker_error(format!("connecting to {}", self.url), error);
+        let certificates = self.certificates.read().await?;
+        let runtime = lapin::runtime::default_runtime().map_err(connecting)?;
+        let connection =
+            Connection::connect_uri_with_config(uri, properties, certificates, runtime)
+                .await
+                .map_err(connecting)?;
         let channel = open_channel(&connection).await?;
         self.topology.declare(&channel).await?;
         Ok(connection)

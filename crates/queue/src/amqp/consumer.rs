@@ -1,12 +1,19 @@
 //! The consumer on RabbitMQ: subscribes, and subscribes again after a lost connection.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use futures::{StreamExt, future::BoxFuture};
 use lapin::{
-    Channel,
-    options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions},
+    message::Delivery,
+    options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions},
     types::FieldTable,
 };
 use tokio::{
@@ -20,11 +27,12 @@ use super::{
     connection::BrokerConnection,
     deadline::Deadline,
     error::broker_error,
-    lease::{AmqpLease, REQUEUE},
+    lease::{AmqpLease, REQUEUE, SubscriptionHandle},
     publisher::Publisher,
     topology::Topology,
+    wire,
 };
-use crate::{Consumer, Error, Lease};
+use crate::{Consumer, Destination, Error, Lane, Lease};
 
 /// Limit on cancelling the subscription. After that, closing the connection has the same effect.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -46,7 +54,7 @@ enum State {
 }
 
 struct Subscription {
-    channel: Channel,
+    handle: SubscriptionHandle,
     deliveries: lapin::Consumer,
 }
 
@@ -54,6 +62,7 @@ struct Subscription {
 pub(super) struct Subscriber {
     connection: Arc<BrokerConnection>,
     topology: Arc<Topology>,
+    lane: Lane,
     in_flight: u16,
 }
 
@@ -84,10 +93,11 @@ impl Consumer for AmqpConsumer {
             };
             match subscription.deliveries.next().await {
                 Some(Ok(delivery)) => {
-                    let channel = subscription.channel.clone();
+                    let lane = self.subscriber.lane;
+                    let handle = subscription.handle.clone();
                     let topology = self.subscriber.topology.clone();
                     let publisher = self.publisher.clone();
-                    let lease = AmqpLease::new(delivery, channel, slot, publisher, topology);
+                    let lease = AmqpLease::new(delivery, lane, handle, slot, publisher, topology);
                     return Some(Box::new(lease));
                 }
                 Some(Err(error)) => {
@@ -95,14 +105,28 @@ impl Consumer for AmqpConsumer {
                 }
                 None => tracing::warn!("the broker ended the subscription, subscribing again"),
             }
+            subscription.handle.ended_by_broker.store(true, Ordering::Relaxed);
             self.state = self.subscriber.clone().start();
         }
     }
 
+    async fn pause(&mut self) {
+        if matches!(self.state, State::Subscribed(_)) {
+            let state = self.subscriber.clone().start();
+            self.end(state).await;
+        }
+    }
+
     async fn stop(&mut self) {
-        if let State::Subscribed(subscription) = std::mem::replace(&mut self.state, State::Stopped)
-        {
-            subscription.end().await;
+        self.end(State::Stopped).await;
+    }
+}
+
+impl AmqpConsumer {
+    /// Ends the subscription, if there is one, and changes to another state.
+    async fn end(&mut self, state: State) {
+        if let State::Subscribed(subscription) = std::mem::replace(&mut self.state, state) {
+            subscription.end(&self.subscriber, &self.publisher).await;
         }
     }
 }
@@ -111,9 +135,10 @@ impl Subscriber {
     pub(super) fn new(
         connection: Arc<BrokerConnection>,
         topology: Arc<Topology>,
+        lane: Lane,
         in_flight: u16,
     ) -> Self {
-        Self { connection, topology, in_flight }
+        Self { connection, topology, lane, in_flight }
     }
 
     fn start(self: Arc<Self>) -> State {
@@ -136,7 +161,7 @@ impl Subscriber {
     }
 
     async fn try_subscribe(&self) -> Result<Subscription, Error> {
-        let queue = self.topology.jobs();
+        let queue = self.topology.lane(self.lane);
         let consuming = |error| broker_error(format!("consuming from {queue}"), error);
 
         let channel = self.connection.channel(Deadline::NEVER).await?;
@@ -149,19 +174,20 @@ impl Subscriber {
             channel.basic_consume(queue.into(), "".into(), options, FieldTable::default());
         let deliveries = deliveries.await.map_err(consuming)?;
         tracing::debug!(queue, in_flight = self.in_flight, "consuming");
-        Ok(Subscription { channel, deliveries })
+        let ended_by_broker = Arc::new(AtomicBool::new(false));
+        Ok(Subscription { handle: SubscriptionHandle { channel, ended_by_broker }, deliveries })
     }
 }
 
 impl Subscription {
     /// Ends the subscription and returns the messages that the broker sent ahead. Leases keep the
     /// channel open.
-    async fn end(mut self) {
+    async fn end(mut self, subscriber: &Subscriber, publisher: &Publisher) {
         let ended = timeout(CANCEL_TIMEOUT, async {
             let tag = self.deliveries.tag();
-            self.channel.basic_cancel(tag, BasicCancelOptions::default()).await?;
+            self.handle.channel.basic_cancel(tag, BasicCancelOptions::default()).await?;
             while let Some(delivery) = self.deliveries.next().await {
-                delivery?.acker.nack(REQUEUE).await?;
+                return_unused(delivery?, subscriber, publisher).await?;
             }
             Ok::<(), lapin::Error>(())
         });
@@ -175,11 +201,38 @@ impl Subscription {
     }
 }
 
+/// Returns a message that nobody has looked at. It is published anew, because a rejected message
+/// would count towards the delivery limit, and would come back as one that may have killed a worker.
+async fn return_unused(
+    delivery: Delivery,
+    subscriber: &Subscriber,
+    publisher: &Publisher,
+) -> lapin::Result<()> {
+    let message = wire::read_message(&delivery);
+    let queue = match subscriber.lane {
+        // At the head of the work instead of its end, where it was.
+        Lane::Jobs | Lane::Returned => subscriber.topology.destination(&Destination::Returned),
+        lane => subscriber.topology.lane(lane),
+    };
+    let properties = wire::unused(&message, wire::is_redelivered(&delivery));
+    let moved = match properties {
+        Ok(properties) => publisher.publish(queue, properties, &message.body).await.is_ok(),
+        Err(_) => false,
+    };
+    if moved {
+        delivery.acker.ack(BasicAckOptions::default()).await?;
+    } else {
+        delivery.acker.reject(REQUEUE).await?;
+    }
+    Ok(())
+}
+
 impl Drop for AmqpConsumer {
     fn drop(&mut self) {
         let state = std::mem::replace(&mut self.state, State::Stopped);
         if let (State::Subscribed(subscription), Ok(runtime)) = (state, Handle::try_current()) {
-            runtime.spawn(subscription.end());
+            let (subscriber, publisher) = (self.subscriber.clone(), self.publisher.clone());
+            runtime.spawn(async move { subscription.end(&subscriber, &publisher).await });
         }
     }
 }

@@ -1,88 +1,99 @@
 //! Leases of the queue on RabbitMQ.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use async_trait::async_trait;
 use futures::FutureExt;
 use lapin::{
-    Acker, BasicProperties, Channel,
+    Acker, Channel,
     message::Delivery,
-    options::{BasicAckOptions, BasicNackOptions},
+    options::{BasicAckOptions, BasicRejectOptions},
 };
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{error::BrokerError, publisher::Publisher, topology::Topology, wire};
-use crate::{DeadLetterReason, Error, ErrorKind, Lease, Message};
+use crate::{Counts, DeadLetterReason, Destination, Error, ErrorKind, Lane, Lease, Message};
 
-pub(super) const REQUEUE: BasicNackOptions = BasicNackOptions { multiple: false, requeue: true };
+/// In every version of RabbitMQ, `basic.reject` counts towards the delivery limit; `basic.nack` does
+/// only before 4.3. Without the count, a message that is dropped again and again would loop.
+pub(super) const REQUEUE: BasicRejectOptions = BasicRejectOptions { requeue: true };
 
 pub(super) struct AmqpLease {
     message: Message,
-    redeliveries: u32,
+    lane: Lane,
+    redelivered: bool,
+    given_up: Option<DeadLetterReason>,
     acker: Acker,
     publisher: Arc<Publisher>,
     topology: Arc<Topology>,
     /// Keeps the channel of the delivery open: it closes when its last handle is dropped, and the
     /// lease would be lost.
-    _channel: Channel,
+    subscription: SubscriptionHandle,
     _slot: OwnedSemaphorePermit,
+}
+
+/// What a lease shares with the subscription that it came from.
+#[derive(Clone)]
+pub(super) struct SubscriptionHandle {
+    pub(super) channel: Channel,
+    /// Set when the broker ended the subscription. RabbitMQ 4.3 does that after the consumer timeout:
+    /// it delivers the messages again and ignores their late acknowledgements, while the channel
+    /// stays open.
+    pub(super) ended_by_broker: Arc<AtomicBool>,
 }
 
 impl AmqpLease {
     pub(super) fn new(
         delivery: Delivery,
-        channel: Channel,
+        lane: Lane,
+        subscription: SubscriptionHandle,
         slot: OwnedSemaphorePermit,
         publisher: Arc<Publisher>,
         topology: Arc<Topology>,
     ) -> Self {
         Self {
             message: wire::read_message(&delivery),
-            redeliveries: wire::redeliveries(&delivery),
+            lane,
+            redelivered: wire::is_redelivered(&delivery),
+            given_up: (lane == Lane::Undelivered)
+                .then(|| wire::brokers_reason(&delivery, &topology)),
             acker: delivery.acker,
             publisher,
             topology,
-            _channel: channel,
+            subscription,
             _slot: slot,
         }
     }
 
-    /// Publishes the message to another queue, then acknowledges it. In this order a failure in
-    /// between duplicates the message instead of losing it.
-    async fn move_to(&self, queue: &str, properties: BasicProperties) -> Result<(), Error> {
-        if !self.acker.usable() {
-            return Err(connection_lost());
-        }
-        self.publisher.publish(queue, properties, &self.message.body).await?;
-        self.acknowledge().await
-    }
-
     async fn acknowledge(&self) -> Result<(), Error> {
-        settled(self.acker.ack(BasicAckOptions::default()).await)
-    }
-}
-
-fn settled(outcome: lapin::Result<bool>) -> Result<(), Error> {
-    match outcome {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(connection_lost()),
-        Err(error) => {
-            Err(Error::new(ErrorKind::LeaseLost, "the lease is lost")
-                .with_source(BrokerError(error)))
+        if self.is_lost() {
+            return Err(lost());
+        }
+        match self.acker.ack(BasicAckOptions::default()).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(lost()),
+            Err(error) => Err(lost().with_source(BrokerError(error))),
         }
     }
 }
 
-fn connection_lost() -> Error {
-    Error::new(ErrorKind::LeaseLost, "the lease is lost: its connection was closed")
+fn lost() -> Error {
+    Error::new(ErrorKind::LeaseLost, "the lease is lost: its connection or subscription ended")
 }
 
 impl fmt::Debug for AmqpLease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AmqpLease")
             .field("id", &self.message.id)
-            .field("attempt", &self.message.attempt)
-            .field("redeliveries", &self.redeliveries)
+            .field("counts", &self.message.counts)
+            .field("lane", &self.lane)
+            .field("redelivered", &self.redelivered)
             .finish_non_exhaustive()
     }
 }
@@ -93,33 +104,55 @@ impl Lease for AmqpLease {
         &self.message
     }
 
-    fn redeliveries(&self) -> u32 {
-        self.redeliveries
+    fn lane(&self) -> Lane {
+        self.lane
+    }
+
+    fn is_redelivered(&self) -> bool {
+        self.redelivered
+    }
+
+    fn given_up(&self) -> Option<DeadLetterReason> {
+        self.given_up.clone()
+    }
+
+    fn is_lost(&self) -> bool {
+        !self.acker.usable()
+            || !self.subscription.channel.status().connected()
+            || self.subscription.ended_by_broker.load(Ordering::Relaxed)
     }
 
     async fn ack(self: Box<Self>) -> Result<(), Error> {
         self.acknowledge().await
     }
 
-    async fn retry(self: Box<Self>, delay: Duration) -> Result<(), Error> {
-        self.move_to(self.topology.retry(delay), wire::retried_job(&self.message)?).await
-    }
-
-    async fn dead_letter(self: Box<Self>, reason: DeadLetterReason) -> Result<(), Error> {
-        self.move_to(self.topology.dead(), wire::dead_letter(&self.message, &reason)?).await
-    }
-
-    async fn release(self: Box<Self>) -> Result<(), Error> {
-        settled(self.acker.nack(REQUEUE).await)
+    /// Publishes the message to another queue, then acknowledges it. In this order a failure in
+    /// between duplicates the message instead of losing it.
+    async fn forward(
+        self: Box<Self>,
+        destination: Destination,
+        counts: Counts,
+    ) -> Result<(), Error> {
+        if self.is_lost() {
+            return Err(lost());
+        }
+        let reason = match &destination {
+            Destination::Dead(reason) => Some(reason),
+            _ => None,
+        };
+        let properties = wire::properties(&self.message.id, &counts, reason)?;
+        let queue = self.topology.destination(&destination);
+        self.publisher.publish(queue, properties, &self.message.body).await?;
+        self.acknowledge().await
     }
 }
 
 impl Drop for AmqpLease {
     fn drop(&mut self) {
         if self.acker.usable() {
-            // The first poll passes the release to the connection's I/O thread. `drop` cannot wait
+            // The first poll passes the rejection to the connection's I/O thread. `drop` cannot wait
             // until it is written.
-            let _ = self.acker.nack(REQUEUE).now_or_never();
+            let _ = self.acker.reject(REQUEUE).now_or_never();
         }
     }
 }

@@ -9,29 +9,29 @@ mod backoff;
 mod config;
 mod connection;
 mod consumer;
+mod dead_letters;
 mod deadline;
 mod error;
 mod lease;
 mod publisher;
+mod tls;
 mod topology;
 mod wire;
 
 pub use config::{AmqpConfig, AmqpUrl};
 
-use std::{fmt, sync::Arc};
-
-use async_trait::async_trait;
-use lapin::options::{BasicAckOptions, BasicGetOptions};
+use std::{fmt, sync::Arc, time::Duration};
 
 use self::{
     connection::BrokerConnection,
     consumer::{AmqpConsumer, Subscriber},
+    dead_letters::AmqpDeadLetters,
     deadline::Deadline,
-    error::broker_error,
     publisher::Publisher,
     topology::Topology,
 };
-use crate::{Consumer, DeadLetter, Error, ErrorKind, Message, Queue, QueueDepth};
+use crate::{Consumer, DeadLetters, Error, ErrorKind, Lane, Message, Queue, QueueDepth};
+use async_trait::async_trait;
 
 /// A queue on RabbitMQ: all queues of one prefix on one broker.
 pub struct AmqpQueue {
@@ -87,18 +87,22 @@ impl Queue for AmqpQueue {
     /// Publishes again after a broken connection, within `publish_timeout_seconds`, which may
     /// duplicate the message.
     async fn publish(&self, message: Message) -> Result<(), Error> {
-        let properties = wire::job(&message)?;
-        self.publisher.publish(self.topology.jobs(), properties, &message.body).await
+        let properties = wire::properties(&message.id, &message.counts, None)?;
+        self.publisher.publish(self.topology.lane(Lane::Jobs), properties, &message.body).await
     }
 
     /// Returns at once; [`Consumer::next`] connects and subscribes.
-    async fn consume(&self, in_flight: u16) -> Result<Box<dyn Consumer>, Error> {
+    async fn consume(&self, lane: Lane, in_flight: u16) -> Result<Box<dyn Consumer>, Error> {
         if in_flight == 0 {
             return Err(Error::new(ErrorKind::Other, "in_flight must be at least 1"));
         }
-        let subscriber =
-            Subscriber::new(self.consumer_connection.clone(), self.topology.clone(), in_flight);
+        let (connection, topology) = (self.consumer_connection.clone(), self.topology.clone());
+        let subscriber = Subscriber::new(connection, topology, lane, in_flight);
         Ok(Box::new(AmqpConsumer::new(subscriber, self.publisher.clone())))
+    }
+
+    fn lease_time(&self) -> Duration {
+        self.config.lease_time()
     }
 
     /// Returns the broker's counts, which may lag behind by a moment.
@@ -106,27 +110,9 @@ impl Queue for AmqpQueue {
         self.topology.depth(&self.channel().await?).await
     }
 
-    async fn take_dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, Error> {
-        let channel = self.channel().await?;
-        let mut taken = Vec::new();
-        let mut last = None;
-        while taken.len() < limit {
-            let options = BasicGetOptions { no_ack: false };
-            let got = channel
-                .basic_get(self.topology.dead().into(), options)
-                .await
-                .map_err(|error| broker_error("reading dead letters", error))?;
-            let Some(got) = got else { break };
-            taken.push(wire::read_dead_letter(&got.delivery, &self.topology));
-            last = Some(got.delivery.acker);
-        }
-        // They are removed only after all have arrived, so that a failure before this loses none.
-        if let Some(acker) = last {
-            acker
-                .ack(BasicAckOptions { multiple: true })
-                .await
-                .map_err(|error| broker_error("removing dead letters", error))?;
-        }
-        Ok(taken)
+    async fn dead_letters(&self) -> Result<Box<dyn DeadLetters>, Error> {
+        let (publisher, topology) = (self.publisher.clone(), self.topology.clone());
+        let letters = AmqpDeadLetters::open(self.channel().await?, publisher, topology);
+        Ok(Box::new(letters.await?))
     }
 }

@@ -1,11 +1,14 @@
 //! The queues and the routes between them, with arguments that RabbitMQ 3.10 and 4.x both accept.
 //!
 //! ```text
-//!  publish ──> <prefix>.jobs ──lease──> worker ──ack──> deleted
-//!                ^      │                │  │
-//!                │      │ too often      │  └─dead_letter──┐
-//!                │      └──> <prefix>.dead <───────────────┘
-//!                └─ delay over ── <prefix>.retry.<seconds> <──retry── worker
+//!  publish ──> <prefix>.jobs ─────────┐
+//!              <prefix>.returned <──┐ ├──lease──> worker ──ack──> deleted
+//!              <prefix>.quarantine ─┼─┤             │
+//!                 │ too often       │ │             └──forward──> returned, quarantine,
+//!                 v                 │ │                           delay, parked, dead
+//!              <prefix>.undelivered ┼─┘
+//!                                   ├── delay over ── <prefix>.delay.<seconds>
+//!              <prefix>.dead        └── time over ─── <prefix>.parked
 //! ```
 //!
 //! All are quorum queues. Messages that the broker itself moves (after a delay, past the delivery
@@ -26,22 +29,30 @@ use super::{
     config::AmqpConfig,
     error::{BrokerError, broker_error},
 };
-use crate::{Error, ErrorKind, QueueDepth};
+use crate::{Destination, Error, ErrorKind, Lane, QueueDepth};
+
+/// Practically no limit; there is no value for that before RabbitMQ 4.0.
+const MAX_DELIVERY_LIMIT: u32 = 1_000_000_000;
 
 /// Names and arguments of all queues of one prefix.
 #[derive(Debug)]
 pub(super) struct Topology {
     jobs: String,
+    returned: String,
+    quarantine: String,
+    undelivered: String,
     dead: String,
+    parked: WaitingQueue,
     /// In ascending order of delay.
-    retries: Vec<RetryQueue>,
+    delays: Vec<WaitingQueue>,
     delivery_limit: u32,
 }
 
+/// A queue whose messages go to [`Lane::Returned`] after a time.
 #[derive(Debug)]
-struct RetryQueue {
+struct WaitingQueue {
     name: String,
-    delay: Duration,
+    time: Duration,
 }
 
 impl Topology {
@@ -50,20 +61,33 @@ impl Topology {
         let mut seconds = config.retry_delays_seconds.clone();
         seconds.sort_unstable();
         seconds.dedup();
-        let retry = |seconds: u32| RetryQueue {
-            name: format!("{prefix}.retry.{seconds}"),
-            delay: Duration::from_secs(seconds.into()),
+        let delay = |seconds: u32| WaitingQueue {
+            name: format!("{prefix}.delay.{seconds}"),
+            time: Duration::from_secs(seconds.into()),
         };
         Self {
             jobs: format!("{prefix}.jobs"),
+            returned: format!("{prefix}.returned"),
+            quarantine: format!("{prefix}.quarantine"),
+            undelivered: format!("{prefix}.undelivered"),
             dead: format!("{prefix}.dead"),
-            retries: seconds.into_iter().map(retry).collect(),
+            parked: WaitingQueue { name: format!("{prefix}.parked"), time: config.lease_time() },
+            delays: seconds.into_iter().map(delay).collect(),
             delivery_limit: config.delivery_limit,
         }
     }
 
-    pub(super) fn jobs(&self) -> &str {
-        &self.jobs
+    pub(super) fn lane(&self, lane: Lane) -> &str {
+        match lane {
+            Lane::Jobs => &self.jobs,
+            Lane::Returned => &self.returned,
+            Lane::Quarantine => &self.quarantine,
+            Lane::Undelivered => &self.undelivered,
+        }
+    }
+
+    pub(super) fn is_lane(&self, queue: &str) -> bool {
+        Lane::ALL.iter().any(|lane| self.lane(*lane) == queue)
     }
 
     pub(super) fn dead(&self) -> &str {
@@ -74,45 +98,71 @@ impl Topology {
         self.delivery_limit
     }
 
+    /// Returns the queue of a destination.
+    pub(super) fn destination(&self, destination: &Destination) -> &str {
+        match destination {
+            Destination::Returned => &self.returned,
+            Destination::Delayed(delay) => self.delay(*delay),
+            Destination::Parked => &self.parked.name,
+            Destination::Quarantine => &self.quarantine,
+            Destination::Dead(_) => &self.dead,
+        }
+    }
+
     /// Returns the queue with the shortest delay of at least `delay`, else the one with the longest.
-    pub(super) fn retry(&self, delay: Duration) -> &str {
-        let enough = self.retries.iter().find(|retry| retry.delay >= delay);
+    fn delay(&self, delay: Duration) -> &str {
+        let enough = self.delays.iter().find(|queue| queue.time >= delay);
         // A valid configuration has at least one delay. Without any, the job comes back at once
         // instead of being lost.
-        enough.or(self.retries.last()).map_or(&self.jobs, |retry| &retry.name)
+        enough.or(self.delays.last()).map_or(&self.returned, |queue| &queue.name)
+    }
+
+    /// Returns the queues whose messages wait for a time.
+    fn waiting(&self) -> impl Iterator<Item = &WaitingQueue> {
+        std::iter::once(&self.parked).chain(&self.delays)
     }
 
     /// Returns the names of all queues, in the order in which they must be declared.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        let retries = self.retries.iter().map(|retry| retry.name.as_str());
-        [self.dead(), self.jobs()].into_iter().chain(retries)
+        // A queue comes after those that its messages are moved to.
+        let lanes = Lane::ALL.iter().rev().map(|lane| self.lane(*lane));
+        std::iter::once(self.dead())
+            .chain(lanes)
+            .chain(self.waiting().map(|queue| queue.name.as_str()))
     }
 
     /// Declares all queues.
     pub(super) async fn declare(&self, channel: &Channel) -> Result<(), Error> {
-        declare(channel, &self.dead, quorum()).await?;
-
-        let mut jobs = dead_lettering(&self.dead);
-        jobs.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(self.delivery_limit.into()));
-        declare(channel, &self.jobs, jobs).await?;
-
-        for RetryQueue { name, delay } in &self.retries {
-            let mut retry = dead_lettering(&self.jobs);
-            let milliseconds = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
-            retry.insert("x-message-ttl".into(), AMQPValue::LongLongInt(milliseconds));
-            declare(channel, name, retry).await?;
+        // Reading the dead letters counts as delivering them, from RabbitMQ 4.0 on up to a default
+        // limit after which they would be dropped.
+        declare(channel, &self.dead, with_delivery_limit(quorum(), MAX_DELIVERY_LIMIT)).await?;
+        for lane in Lane::ALL.into_iter().rev() {
+            let given_up = if lane == Lane::Undelivered { &self.dead } else { &self.undelivered };
+            let arguments = with_delivery_limit(dead_lettering(given_up), self.delivery_limit);
+            declare(channel, self.lane(lane), arguments).await?;
+        }
+        for WaitingQueue { name, time } in self.waiting() {
+            let mut arguments = dead_lettering(&self.returned);
+            let milliseconds = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+            arguments.insert("x-message-ttl".into(), AMQPValue::LongLongInt(milliseconds));
+            declare(channel, name, arguments).await?;
         }
         Ok(())
     }
 
     pub(super) async fn depth(&self, channel: &Channel) -> Result<QueueDepth, Error> {
-        let mut delayed = 0;
-        for retry in &self.retries {
-            delayed += count(channel, &retry.name).await?;
+        let mut depth = QueueDepth::default();
+        // In the order in which messages move on, so that one that moves meanwhile is counted twice
+        // rather than not at all.
+        for queue in &self.delays {
+            depth.delayed += count(channel, &queue.name).await?;
         }
-        let ready = count(channel, &self.jobs).await?;
-        let dead = count(channel, &self.dead).await?;
-        Ok(QueueDepth { ready, delayed, dead })
+        depth.parked = count(channel, &self.parked.name).await?;
+        for lane in Lane::ALL {
+            depth.ready += count(channel, self.lane(lane)).await?;
+        }
+        depth.dead = count(channel, &self.dead).await?;
+        Ok(depth)
     }
 
     #[cfg(feature = "test-util")]
@@ -130,6 +180,11 @@ impl Topology {
 fn quorum() -> FieldTable {
     let mut arguments = FieldTable::default();
     arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    arguments
+}
+
+fn with_delivery_limit(mut arguments: FieldTable, limit: u32) -> FieldTable {
+    arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(limit.into()));
     arguments
 }
 
@@ -180,12 +235,12 @@ mod tests {
         let config =
             AmqpConfig { retry_delays_seconds: vec![600, 10, 60, 10], ..AmqpConfig::default() };
         let topology = Topology::new(&config);
-        let queue = |milliseconds| topology.retry(Duration::from_millis(milliseconds));
-        assert_eq!(queue(0), "scriptorium.retry.10");
-        assert_eq!(queue(10_000), "scriptorium.retry.10");
-        assert_eq!(queue(10_001), "scriptorium.retry.60");
-        assert_eq!(queue(600_000), "scriptorium.retry.600");
-        assert_eq!(queue(86_400_000), "scriptorium.retry.600");
-        assert_eq!(topology.names().count(), 5);
+        let queue = |milliseconds| topology.delay(Duration::from_millis(milliseconds));
+        assert_eq!(queue(0), "scriptorium.delay.10");
+        assert_eq!(queue(10_000), "scriptorium.delay.10");
+        assert_eq!(queue(10_001), "scriptorium.delay.60");
+        assert_eq!(queue(600_000), "scriptorium.delay.600");
+        assert_eq!(queue(86_400_000), "scriptorium.delay.600");
+        assert_eq!(topology.names().count(), 9);
     }
 }

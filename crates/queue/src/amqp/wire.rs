@@ -1,9 +1,11 @@
 //! Converts messages and dead letters to and from AMQP.
 //!
-//! The id is the `message-id` property. The header `attempt` counts transient failures; dead letters
-//! that a worker published also have the headers `code` and `detail`. The broker adds
-//! `x-delivery-count` (how often a message came back to a quorum queue) and `x-death` (why the broker
-//! moved it).
+//! The id is the `message-id` property. The headers `attempt`, `releases`, `crashes`, `generation` and
+//! `seen` are the message's [`Counts`]; dead letters that a worker published also have `code` and
+//! `detail`, and a redelivered message that nobody has looked at `redelivered`. Of the broker's own headers only `x-death` is read: why the broker moved a message to the
+//! dead letters.
+
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use lapin::{
@@ -13,7 +15,7 @@ use lapin::{
 };
 
 use super::topology::Topology;
-use crate::{DeadLetter, DeadLetterReason, Error, ErrorKind, Message};
+use crate::{Counts, DeadLetter, DeadLetterReason, Error, ErrorKind, Message};
 
 /// Delivery mode of messages that survive a restart of the broker.
 const PERSISTENT: u8 = 2;
@@ -21,45 +23,65 @@ const PERSISTENT: u8 = 2;
 /// RabbitMQ's default limit is 128 KiB.
 const MAX_HEADER_LEN: usize = 16 * 1024;
 
-const ATTEMPT: &str = "attempt";
+const ATTEMPTS: &str = "attempt";
+const RELEASES: &str = "releases";
+const CRASHES: &str = "crashes";
+const GENERATION: &str = "generation";
+const SEEN: &str = "seen";
+const REDELIVERED: &str = "redelivered";
 const CODE: &str = "code";
 const DETAIL: &str = "detail";
 
-/// Returns the properties of a new job.
-pub(super) fn job(message: &Message) -> Result<BasicProperties, Error> {
-    properties(message, message.attempt, None)
-}
-
-/// Returns the properties of a job's next attempt.
-pub(super) fn retried_job(message: &Message) -> Result<BasicProperties, Error> {
-    properties(message, message.attempt.saturating_add(1), None)
-}
-
-/// Returns the properties of a job that is given up.
-pub(super) fn dead_letter(
-    message: &Message,
-    reason: &DeadLetterReason,
-) -> Result<BasicProperties, Error> {
-    properties(message, message.attempt, Some(reason))
-}
-
-fn properties(
-    message: &Message,
-    attempt: u32,
+/// Returns the properties of a message with the id `id`; of a dead letter, if there is a `reason`.
+pub(super) fn properties(
+    id: &str,
+    counts: &Counts,
     reason: Option<&DeadLetterReason>,
 ) -> Result<BasicProperties, Error> {
-    let id = ShortString::try_new(message.id.as_str())
+    let id = ShortString::try_new(id)
         .map_err(|error| Error::new(ErrorKind::Other, "message id").with_source(error))?;
     let mut headers = FieldTable::default();
-    headers.insert(ATTEMPT.into(), AMQPValue::LongLongInt(attempt.into()));
-    if let Some(DeadLetterReason { code, detail }) = reason {
-        headers.insert(CODE.into(), AMQPValue::LongString(truncated(code).into()));
-        headers.insert(DETAIL.into(), AMQPValue::LongString(truncated(detail).into()));
+    for (name, count) in [
+        (ATTEMPTS, counts.attempts),
+        (RELEASES, counts.releases),
+        (CRASHES, counts.crashes),
+        (GENERATION, counts.generation),
+    ] {
+        headers.insert(name.into(), AMQPValue::LongLongInt(count.into()));
     }
+    let mut set_text = |name: &str, text: &str| {
+        headers.insert(name.into(), AMQPValue::LongString(truncated(text).into()));
+    };
+    if !counts.seen.is_empty() {
+        set_text(SEEN, &counts.seen);
+    }
+    if let Some(DeadLetterReason { code, detail }) = reason {
+        set_text(CODE, code);
+        set_text(DETAIL, detail);
+    }
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Ok(BasicProperties::default()
         .with_delivery_mode(PERSISTENT)
         .with_message_id(id)
+        .with_timestamp(now.as_secs())
         .with_headers(headers))
+}
+
+/// Returns the properties of a message that goes back without having been looked at. A copy would
+/// not say that the message was redelivered, so a header does.
+pub(super) fn unused(message: &Message, redelivered: bool) -> Result<BasicProperties, Error> {
+    let properties = properties(&message.id, &message.counts, None)?;
+    if !redelivered {
+        return Ok(properties);
+    }
+    let mut headers = properties.headers().clone().unwrap_or_default();
+    headers.insert(REDELIVERED.into(), AMQPValue::Boolean(true));
+    Ok(properties.with_headers(headers))
+}
+
+/// Returns whether the message may have been leased before.
+pub(super) fn is_redelivered(delivery: &Delivery) -> bool {
+    delivery.redelivered || header(delivery, REDELIVERED) == Some(&AMQPValue::Boolean(true))
 }
 
 fn truncated(text: &str) -> &str {
@@ -70,17 +92,18 @@ fn truncated(text: &str) -> &str {
 /// empty or zero.
 pub(super) fn read_message(delivery: &Delivery) -> Message {
     let id = delivery.properties.message_id().as_ref();
+    let count = |name| header(delivery, name).and_then(integer).unwrap_or(0);
     Message {
         id: id.map(ToString::to_string).unwrap_or_default(),
         body: Bytes::copy_from_slice(&delivery.data),
-        attempt: header(delivery, ATTEMPT).and_then(integer).unwrap_or(0),
+        counts: Counts {
+            attempts: count(ATTEMPTS),
+            releases: count(RELEASES),
+            crashes: count(CRASHES),
+            generation: count(GENERATION),
+            seen: header(delivery, SEEN).and_then(text).unwrap_or_default(),
+        },
     }
-}
-
-/// Returns how often the broker has delivered the message before.
-pub(super) fn redeliveries(delivery: &Delivery) -> u32 {
-    let counted = header(delivery, "x-delivery-count").and_then(integer).unwrap_or(0);
-    counted.max(delivery.redelivered.into())
 }
 
 /// Reads a dead letter with the reason from its worker or else from the broker.
@@ -91,26 +114,28 @@ pub(super) fn read_dead_letter(delivery: &Delivery, topology: &Topology) -> Dead
         Some(DeadLetterReason { code, detail })
     };
     let reason = workers_reason().unwrap_or_else(|| brokers_reason(delivery, topology));
-    DeadLetter { message: read_message(delivery), reason }
+    let since = delivery.properties.timestamp().as_ref();
+    let since = since.map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(*seconds));
+    DeadLetter { message: read_message(delivery), reason, since }
 }
 
-/// Returns why the broker moved the message out of the jobs queue. Entries of `x-death` for other
-/// queues come from earlier retries.
-fn brokers_reason(delivery: &Delivery, topology: &Topology) -> DeadLetterReason {
+/// Returns why the broker moved the message out of its lane. Entries of `x-death` for other queues come
+/// from earlier retries.
+pub(super) fn brokers_reason(delivery: &Delivery, topology: &Topology) -> DeadLetterReason {
     let deaths = header(delivery, "x-death").and_then(AMQPValue::as_array);
     let cause = deaths.into_iter().flat_map(|deaths| deaths.as_slice()).find_map(|death| {
         let death = death.as_field_table()?.inner();
         let queue = text(death.get("queue")?)?;
-        (queue == topology.jobs()).then(|| death.get("reason").and_then(text))?
+        let reason = death.get("reason").and_then(text)?;
+        topology.is_lane(&queue).then_some((queue, reason))
     });
-    match cause.as_deref() {
-        Some("delivery_limit") => {
+    match cause {
+        Some((_, code)) if code == DeadLetterReason::DELIVERY_LIMIT => {
             DeadLetterReason::delivery_limit(topology.delivery_limit().into())
         }
-        Some(code) => DeadLetterReason {
-            code: code.to_owned(),
-            detail: format!("the broker moved it out of {}: {code}", topology.jobs()),
-        },
+        Some((queue, code)) => {
+            DeadLetterReason { detail: format!("the broker moved it out of {queue}: {code}"), code }
+        }
         None => DeadLetterReason {
             code: "unknown".to_owned(),
             detail: "neither a worker nor the broker gave a reason".to_owned(),

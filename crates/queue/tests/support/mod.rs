@@ -7,7 +7,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use queue::{AmqpConfig, AmqpQueue, Lease, Message, Queue, QueueDepth};
 use tokio::{
     io::copy_bidirectional,
@@ -35,9 +34,11 @@ pub(crate) fn config(url: &str) -> AmqpConfig {
         prefix: format!("test.{}", uuid::Uuid::now_v7()),
         delivery_limit: 3,
         retry_delays_seconds: vec![1],
+        lease_seconds: 1,
         connect_timeout_seconds: Some(30),
         publish_timeout_seconds: 20,
         heartbeat_seconds: 5,
+        ..AmqpConfig::default()
     }
 }
 
@@ -116,7 +117,7 @@ fn init_log() {
 }
 
 pub(crate) fn message(id: &str) -> Message {
-    Message { id: id.to_owned(), body: Bytes::from(format!("body of {id}")), attempt: 0 }
+    Message::new(id, format!("body of {id}"))
 }
 
 pub(crate) const SOON: Duration = Duration::from_secs(20);
