@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt, str::FromStr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{InvalidRecord, SCHEMA_VERSION, records, strict_json};
+use crate::{InvalidRecord, RECORDS_VERSION, records, strict_json};
 
 /// Name of a batch: a time-ordered UUID (version 7), in lower case with hyphens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, JsonSchema)]
@@ -63,14 +63,14 @@ impl<'de> Deserialize<'de> for BatchId {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Batch {
-    /// Always [`SCHEMA_VERSION`].
+    /// From 1 to [`RECORDS_VERSION`].
     pub version: u32,
     pub id: BatchId,
     /// The submitted recordings: paths, objects or prefixes.
     pub sources: Vec<String>,
     /// Prefix of the transcripts.
     pub output: String,
-    /// Number of jobs. Absent while they are being submitted.
+    /// Number of jobs, of all submissions. Absent while they are being submitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jobs: Option<u64>,
     /// Time in RFC 3339.
@@ -82,7 +82,7 @@ impl Batch {
     pub fn new(sources: Vec<String>, output: String) -> Self {
         let now = time::OffsetDateTime::now_utc();
         Self {
-            version: SCHEMA_VERSION,
+            version: RECORDS_VERSION,
             id: BatchId::generate(),
             sources,
             output,
@@ -103,8 +103,11 @@ impl Batch {
             .map_err(|error| InvalidRecord(format!("not UTF-8: {error}")))?;
         let version =
             strict_json::version(json).map_err(|error| InvalidRecord(error.to_string()))?;
-        if version != Some(SCHEMA_VERSION.into()) {
-            return Err(InvalidRecord(format!("not a batch of version {SCHEMA_VERSION}")));
+        let known = |version: &serde_json::Value| {
+            version.as_u64().is_some_and(|version| (1..=RECORDS_VERSION.into()).contains(&version))
+        };
+        if !version.as_ref().is_some_and(known) {
+            return Err(InvalidRecord(format!("not a batch of version 1 to {RECORDS_VERSION}")));
         }
         records::read(bytes)
     }
@@ -144,9 +147,13 @@ mod tests {
         assert_eq!(Batch::from_slice(&batch.to_vec())?, batch);
         batch.jobs = Some(200);
         assert_eq!(Batch::from_slice(&batch.to_vec())?, batch);
-        batch.version = 2;
-        let refused = Batch::from_slice(&batch.to_vec());
-        assert_eq!(refused, Err(InvalidRecord("not a batch of version 1".to_owned())));
+        batch.version = 1;
+        assert_eq!(Batch::from_slice(&batch.to_vec())?, batch);
+        for version in [0, 3] {
+            batch.version = version;
+            let refused = Batch::from_slice(&batch.to_vec());
+            assert_eq!(refused, Err(InvalidRecord("not a batch of version 1 to 2".to_owned())));
+        }
         assert!(Batch::from_slice(b"[1]").is_err() && Batch::from_slice(b"\xff").is_err());
         Ok(())
     }

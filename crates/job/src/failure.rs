@@ -26,6 +26,10 @@ pub enum FailureKind {
     Transient,
     /// Every attempt fails in the same way: dead letter.
     Permanent,
+    /// A store does not answer: retry later, without counting the attempt.
+    Dependency,
+    /// The fault of this worker, and not of the job: another worker may do it.
+    Worker,
     /// The worker shut down: release, without counting the attempt.
     Interrupted,
 }
@@ -36,6 +40,7 @@ pub enum FailureKind {
 #[non_exhaustive]
 pub enum FailureCode {
     JobInvalid,
+    SourceNotAllowed,
     SourceMissing,
     SourceDenied,
     SourceChanged,
@@ -49,9 +54,12 @@ pub enum FailureCode {
     AudioTruncated,
     AudioTooLong,
     ModelUnavailable,
+    OutputNotAllowed,
+    OutputOccupied,
     OutputDenied,
     OutputUnavailable,
     OutputFull,
+    StoreMisconfigured,
     WorkerLost,
     Interrupted,
     Internal,
@@ -59,6 +67,7 @@ pub enum FailureCode {
 
 string_enum!(FailureCode, "failure code", {
     JobInvalid => "job_invalid",
+    SourceNotAllowed => "source_not_allowed",
     SourceMissing => "source_missing",
     SourceDenied => "source_denied",
     SourceChanged => "source_changed",
@@ -72,9 +81,12 @@ string_enum!(FailureCode, "failure code", {
     AudioTruncated => "audio_truncated",
     AudioTooLong => "audio_too_long",
     ModelUnavailable => "model_unavailable",
+    OutputNotAllowed => "output_not_allowed",
+    OutputOccupied => "output_occupied",
     OutputDenied => "output_denied",
     OutputUnavailable => "output_unavailable",
     OutputFull => "output_full",
+    StoreMisconfigured => "store_misconfigured",
     WorkerLost => "worker_lost",
     Interrupted => "interrupted",
     Internal => "internal",
@@ -84,17 +96,17 @@ impl FailureCode {
     /// Returns the kind of the failure.
     pub fn kind(self) -> FailureKind {
         match self {
-            Self::SourceUnavailable
-            | Self::SourceChanged
-            | Self::OutputUnavailable
-            | Self::OutputFull
+            Self::SourceChanged
             // Other workers of the queue may be installing the model, and an attempt without it
             // costs nothing.
             | Self::ModelUnavailable
             // Another attempt distinguishes a broken worker from a broken job.
             | Self::Internal => FailureKind::Transient,
+            Self::SourceUnavailable | Self::OutputUnavailable => FailureKind::Dependency,
+            Self::StoreMisconfigured | Self::OutputFull => FailureKind::Worker,
             Self::Interrupted => FailureKind::Interrupted,
             Self::JobInvalid
+            | Self::SourceNotAllowed
             | Self::SourceMissing
             | Self::SourceDenied
             | Self::SourceTooLarge
@@ -105,6 +117,8 @@ impl FailureCode {
             | Self::AudioCorrupt
             | Self::AudioTruncated
             | Self::AudioTooLong
+            | Self::OutputNotAllowed
+            | Self::OutputOccupied
             | Self::OutputDenied
             | Self::WorkerLost => FailureKind::Permanent,
         }
@@ -114,6 +128,7 @@ impl FailureCode {
     pub fn cause(self) -> &'static str {
         match self {
             Self::JobInvalid => "The message is not a job that this version understands.",
+            Self::SourceNotAllowed => "The workers may not read recordings there.",
             Self::SourceMissing => "There is no object or file of that name.",
             Self::SourceDenied => "The worker has no permission to read the recording.",
             Self::SourceChanged => "The recording was replaced while the worker read it.",
@@ -131,10 +146,15 @@ impl FailureCode {
             Self::AudioTruncated => "The file ends long before the end that its header promises.",
             Self::AudioTooLong => "The recording is longer than the worker's limit.",
             Self::ModelUnavailable => "The worker has not loaded the model that the job names.",
+            Self::OutputNotAllowed => "The workers may not write transcripts or records there.",
+            Self::OutputOccupied => "A file that is not a transcript has the transcript's name.",
             Self::OutputDenied => "The worker has no permission to write the transcript.",
             Self::OutputUnavailable => "The store of the transcripts does not answer.",
             Self::OutputFull => "The disk is full, or the quota of the store is used up.",
-            Self::WorkerLost => "Several workers in a row were lost while they held the job.",
+            Self::StoreMisconfigured => {
+                "The store refuses this process: its credentials, clock, region or endpoint is wrong."
+            }
+            Self::WorkerLost => "Several workers in a row were lost while they ran the job alone.",
             Self::Interrupted => "The worker was stopped before the job was done.",
             Self::Internal => "A bug in the program.",
         }
@@ -144,6 +164,9 @@ impl FailureCode {
     pub fn remedy(self) -> &'static str {
         match self {
             Self::JobInvalid => "Compare the message with the schema of jobs and submit it again.",
+            Self::SourceNotAllowed => {
+                "Submit a recording below a prefix of worker.sources, or add its prefix there."
+            }
             Self::SourceMissing => "Check the name, or upload the recording, and submit it again.",
             Self::SourceDenied => {
                 "Allow the worker's account to read the recording and submit it again."
@@ -161,9 +184,16 @@ impl FailureCode {
             Self::ModelUnavailable => {
                 "Name a model that the workers have loaded, or configure them to load it."
             }
+            Self::OutputNotAllowed => {
+                "Choose an output below a prefix of worker.outputs, or add its prefix there."
+            }
+            Self::OutputOccupied => "Choose another output, or move the file away.",
             Self::OutputDenied => "Allow the worker's account to write under the output.",
             Self::OutputUnavailable => "Check the store and the worker's connection to it.",
             Self::OutputFull => "Free some space or raise the quota.",
+            Self::StoreMisconfigured => {
+                "Renew the credentials, or correct the clock or the section store.s3."
+            }
             Self::WorkerLost => {
                 "Find out what ended them (memory, crashes), and submit the job again."
             }

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{BatchId, JobOptions, OutputFormat, records, strict_json};
+use crate::{BatchId, JobOptions, OutputFormat, records, records_prefix, strict_json};
 
 /// Version of the job message.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -133,6 +133,12 @@ impl Job {
         if !records.same_store(&output) {
             return Err("records and output are not in the same store".to_owned());
         }
+        if !self.has_records_above_output() {
+            return Err(format!(
+                "records is not <prefix>/.scriptorium/{}, where the output is below <prefix>",
+                self.batch
+            ));
+        }
         for format in OutputFormat::ALL {
             if self.source == self.output_in(*format) {
                 return Err(format!("the transcript in {format} would replace the source"));
@@ -143,6 +149,16 @@ impl Job {
             return Err(format!("id is {:?}, but batch, source and output give {id:?}", self.id));
         }
         self.options.check()
+    }
+
+    /// Whether the records are where [`records_prefix`] places them, so that a message cannot write
+    /// them anywhere else.
+    fn has_records_above_output(&self) -> bool {
+        let Some(prefix) = self.records.strip_suffix(&records_prefix("", &self.batch)) else {
+            return false;
+        };
+        prefix.ends_with('/')
+            && (self.output.starts_with(prefix) || prefix.strip_suffix('/') == Some(&self.output))
     }
 
     /// Returns the URI of the transcript in `format`.

@@ -3,14 +3,14 @@
 //! This crate does not know how jobs travel (queue) or where records are stored (store).
 //!
 //! ```
-//! use job::{BatchId, Job, JobOptions, OutputFormat, Records};
+//! use job::{BatchId, Job, JobOptions, OutputFormat, records_prefix};
 //!
 //! let batch = BatchId::generate();
 //! let job = Job::new(
 //!     batch.clone(),
 //!     "s3://recordings/calls/0042.wav".to_owned(),
 //!     "s3://transcripts/2026/calls/0042.wav".to_owned(),
-//!     Records::under("s3://transcripts/2026", &batch).prefix().to_owned(),
+//!     records_prefix("s3://transcripts/2026", &batch),
 //!     JobOptions { formats: [OutputFormat::Srt].into(), ..JobOptions::default() },
 //! );
 //! job.validate()?;
@@ -35,4 +35,4 @@ pub use options::{
     ChannelMode, JobOptions, MAX_HOTWORD_CHARACTERS, MAX_HOTWORDS, MAX_SPEAKERS, OutputFormat,
     Speakers,
 };
-pub use records::{Done, Failed, InvalidRecord, Records, Running};
+pub use records::{Done, Failed, InvalidRecord, RECORDS_VERSION, Running, records_prefix};

@@ -1,88 +1,54 @@
-//! Records of a batch: their names and contents.
+//! Records of a batch: their contents. The crate `ledger` names, writes and reads them.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{BatchId, Failure, strict_json::Object};
 
-/// Names of a batch's records:
-/// `<output>/.scriptorium/<batch>/{batch.json, running/<job>, done/<job>, failed/<job>.json}`. They
-/// are stored next to the transcripts, so no database is needed.
-///
-/// The names are keys if the prefix is a key, and URIs if it is a URI, as in a job.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Records {
-    prefix: String,
+/// Version of the records that this program writes. It reads all versions from 1.
+pub const RECORDS_VERSION: u32 = 2;
+
+/// Limit for the bytes that the name of a record adds to the prefix:
+/// `/failed/<job>.<generation>.json`.
+pub(crate) const MAX_NAME_BYTES: usize = "/failed/.4294967295.json".len() + 32;
+
+/// Returns the prefix of the records of a batch whose transcripts have the prefix `output`, for
+/// [`crate::Job::records`]. The records are stored next to the transcripts, so no database is
+/// needed.
+pub fn records_prefix(output: &str, batch: &BatchId) -> String {
+    let slash = if output.is_empty() || output.ends_with('/') { "" } else { "/" };
+    format!("{output}{slash}.scriptorium/{batch}")
 }
 
-/// Limit for the bytes that the name of a record adds to the prefix: `/failed/<job>.json`.
-pub(crate) const MAX_NAME_BYTES: usize = "/failed/.json".len() + 32;
-
-impl Records {
-    /// Returns the names for a batch whose transcripts have the prefix `output`.
-    pub fn under(output: &str, batch: &BatchId) -> Self {
-        let slash = if output.is_empty() || output.ends_with('/') { "" } else { "/" };
-        Self { prefix: format!("{output}{slash}.scriptorium/{batch}") }
-    }
-
-    /// Returns the names for the prefix in [`crate::Job::records`].
-    pub fn at(prefix: impl Into<String>) -> Self {
-        Self { prefix: prefix.into() }
-    }
-
-    /// Returns the prefix of all records.
-    pub fn prefix(&self) -> &str {
-        &self.prefix
-    }
-
-    /// Returns the name of the [`crate::Batch`].
-    pub fn batch(&self) -> String {
-        format!("{}/batch.json", self.prefix)
-    }
-
-    /// Returns the name of a job's [`Running`].
-    pub fn running(&self, job: &str) -> String {
-        format!("{}{job}", self.all_running())
-    }
-
-    /// Returns the name of a job's [`Done`].
-    pub fn done(&self, job: &str) -> String {
-        format!("{}{job}", self.all_done())
-    }
-
-    /// Returns the name of a job's [`Failed`].
-    pub fn failed(&self, job: &str) -> String {
-        format!("{}{job}.json", self.all_failed())
-    }
-
-    /// Returns the prefix of all [`Records::running`].
-    pub fn all_running(&self) -> String {
-        format!("{}/running/", self.prefix)
-    }
-
-    /// Returns the prefix of all [`Records::done`].
-    pub fn all_done(&self) -> String {
-        format!("{}/done/", self.prefix)
-    }
-
-    /// Returns the prefix of all [`Records::failed`].
-    pub fn all_failed(&self) -> String {
-        format!("{}/failed/", self.prefix)
-    }
-}
-
-/// Record of a job that a worker has leased. A worker that dies leaves it behind, and the job's
-/// next lease replaces it.
+/// Record of a job that a worker runs. It is written before the job runs and deleted when its lease
+/// is settled, so a worker that dies leaves it behind: that is how the next one knows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Running {
+    #[serde(default = "first_version")]
+    pub version: u32,
     pub source: String,
     pub worker: String,
     /// Time in RFC 3339.
     pub started_at: String,
+    /// Whether the worker runs no other job meanwhile.
+    #[serde(default)]
+    pub alone: bool,
+    /// Number of workers that died before while they ran this job alone.
+    #[serde(default)]
+    pub crashes: u32,
+    /// Incremented by the worker while the job runs for longer than the queue's lease time.
+    #[serde(default)]
+    pub beat: u64,
+    /// Set when the run ended while its message was parked: the attempts spent, from which the next
+    /// lease of the job continues.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handed_back: Option<u32>,
 }
 
 /// Record of a job whose transcript is written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Done {
+    #[serde(default = "first_version")]
+    pub version: u32,
     pub source: String,
     /// URI of the transcript JSON.
     pub transcript: String,
@@ -99,8 +65,13 @@ pub struct Done {
 /// `<output>.error.json`, next to the missing transcript.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Failed {
+    #[serde(default = "first_version")]
+    pub version: u32,
     pub job: String,
     pub batch: BatchId,
+    /// Number of earlier submissions of the job.
+    #[serde(default)]
+    pub generation: u32,
     #[serde(flatten)]
     pub failure: Failure,
     pub remedy: String,
@@ -109,6 +80,11 @@ pub struct Failed {
     pub worker: String,
     /// Time in RFC 3339.
     pub failed_at: String,
+}
+
+/// Version of records without a field for it.
+fn first_version() -> u32 {
+    1
 }
 
 /// Reason why bytes are not a valid record.
@@ -142,13 +118,23 @@ mod tests {
             ("s3://calls/a b/../c", "s3://calls/a b/../c/.scriptorium"),
             ("file:///", "file:///.scriptorium"),
         ] {
-            assert_eq!(Records::under(output, &batch).prefix(), format!("{prefix}/{batch}"));
+            assert_eq!(records_prefix(output, &batch), format!("{prefix}/{batch}"));
         }
-        let records = Records::at("p");
-        assert_eq!(records.batch(), "p/batch.json");
-        assert_eq!(records.running("j"), "p/running/j");
-        assert_eq!(records.done("j"), "p/done/j");
-        assert_eq!(records.failed("j"), "p/failed/j.json");
-        assert_eq!(records.failed(&"j".repeat(32)).len(), "p".len() + MAX_NAME_BYTES);
+    }
+
+    #[test]
+    fn records_of_the_first_version_are_read() -> Result<(), serde_json::Error> {
+        let running = r#"{"source": "a", "worker": "w", "started_at": "t"}"#;
+        let running: Running = serde_json::from_str(running)?;
+        assert_eq!((running.version, running.alone, running.beat), (1, false, 0));
+        let done = r#"{"source": "a", "transcript": "b", "up_to_date": false,
+            "audio_seconds": 1, "cpu_seconds": 1, "worker": "w", "finished_at": "t"}"#;
+        assert_eq!(serde_json::from_str::<Done>(done)?.version, 1);
+        let failed = r#"{"job": "0", "batch": "019ab5c2-7c00-7b3e-9d51-3f1c2a4b5d6e",
+            "code": "internal", "source": "a", "message": "m", "remedy": "r", "attempts": 1,
+            "worker": "w", "failed_at": "t"}"#;
+        let failed: Failed = serde_json::from_str(failed)?;
+        assert_eq!((failed.version, failed.generation), (1, 0));
+        Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fs};
 
-use job::{Batch, FailureCode, FailureKind, Job, Records};
+use job::{Batch, FailureCode, FailureKind, Job, records_prefix};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/jobs.md");
 
@@ -10,6 +10,8 @@ fn row(code: FailureCode) -> String {
     let kind = match code.kind() {
         FailureKind::Transient => "transient",
         FailureKind::Permanent => "permanent",
+        FailureKind::Dependency => "dependency",
+        FailureKind::Worker => "worker",
         FailureKind::Interrupted => "interrupted",
     };
     format!("| `{code}` | {kind} | {} | {} |", code.cause(), code.remedy())
@@ -39,7 +41,7 @@ fn the_examples_are_valid() -> Result<(), Box<dyn Error>> {
     let job = Job::from_slice(job.as_bytes())?;
     let batch = Batch::from_slice(batch.as_bytes())?;
     let failure = serde_json::from_slice::<job::Failed>(failure.as_bytes())?;
-    assert_eq!(Records::under(&batch.output, &batch.id), Records::at(&job.records));
+    assert_eq!(records_prefix(&batch.output, &batch.id), job.records);
     assert_eq!((job.batch, job.source), (batch.id, failure.failure.source));
     Ok(())
 }

@@ -2,7 +2,9 @@
 
 use std::{error::Error, fs};
 
-use job::{BatchId, ChannelMode, Job, JobOptions, MAX_JOB_BYTES, OutputFormat, Records, Speakers};
+use job::{
+    BatchId, ChannelMode, Job, JobOptions, MAX_JOB_BYTES, OutputFormat, Speakers, records_prefix,
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -31,7 +33,7 @@ fn example() -> Job {
         batch(),
         "s3://recordings/calls/0042.wav".to_owned(),
         output.to_owned(),
-        Records::under("s3://transcripts/2026", &batch()).prefix().to_owned(),
+        records_prefix("s3://transcripts/2026", &batch()),
         JobOptions {
             formats: [OutputFormat::Srt, OutputFormat::Vtt].into(),
             model: Some("whisper-tiny.en".to_owned()),
@@ -222,7 +224,7 @@ proptest! {
     #[test]
     fn any_job_is_read_back(source in uri(), output in uri(), options in options()) {
         prop_assume!(source != output);
-        let records = Records::under(&output, &batch()).prefix().to_owned();
+        let records = records_prefix(&output, &batch());
         let job = Job::new(batch(), source, output, records, options);
         prop_assert_eq!(job.validate(), Ok(()));
         prop_assert_eq!(Job::from_slice(&job.to_vec()), Ok(job.clone()));

@@ -1,0 +1,160 @@
+//! The records of a batch: which jobs there are, which run, and how each one ended.
+//!
+//! This crate is their only author and reader. [`Ledger`] is what workers write, [`BatchLedger`] what
+//! submitters write and `status` reads. The records are objects next to the transcripts
+//! (`docs/jobs.md`), so no database is needed.
+//!
+//! # Outcomes
+//!
+//! A job is done, or it failed in a generation. A generation is one submission of the job; a failure
+//! ends only its own, and a success ends all. Several workers may hold the same job at the same time,
+//! because delivery is at least once. The order of the writes below keeps their records consistent
+//! without a lock: whoever writes a failure looks for a success before and after it, and whoever
+//! writes a success removes the error record afterwards. So a failure never follows a success, in
+//! whatever order the two write, and also where the store honours no conditions: there, the second of
+//! two equal records replaces the first.
+
+mod batch;
+mod error;
+mod names;
+mod records;
+mod tally;
+
+pub use self::{
+    batch::{BatchLedger, Submission},
+    error::Error,
+    tally::{State, Tally},
+};
+
+use std::sync::Arc;
+
+use job::{Done, Failed, Job, Running};
+use store::{Condition, Stores};
+
+use crate::names::Names;
+
+/// Writes and reads the records of single jobs, in the name of workers.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    stores: Arc<Stores>,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    Done,
+    Failed(Box<Failed>),
+}
+
+impl Ledger {
+    pub fn new(stores: Arc<Stores>) -> Self {
+        Self { stores }
+    }
+
+    /// Returns how the job ended, in this generation or for good; `None` if it has not.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`], and [`Error::Invalid`] if the record of the failure is damaged.
+    pub async fn outcome(&self, job: &Job, generation: u32) -> Result<Option<Outcome>, Error> {
+        let names = Names::of(job);
+        if records::exists(&self.stores, &names.done(&job.id)).await? {
+            return Ok(Some(Outcome::Done));
+        }
+        let uri = names.failed(&job.id, generation);
+        let Some((body, _)) = records::get(&self.stores, &uri).await? else { return Ok(None) };
+        Ok(Some(Outcome::Failed(records::parse(&uri, &body)?)))
+    }
+
+    /// Returns the record of the job's run with its version. There is one while the job runs, and
+    /// after its worker died.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`]. A damaged record is no error: it says nothing about its run.
+    pub async fn running(&self, job: &Job) -> Result<Option<(Running, String)>, Error> {
+        let uri = Names::of(job).running(&job.id);
+        let found = records::get(&self.stores, &uri).await?;
+        Ok(found.and_then(|(body, version)| Some((records::parse(&uri, &body).ok()?, version))))
+    }
+
+    /// Records that a worker runs the job, or still does. Returns the version of the record.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`].
+    pub async fn start(&self, job: &Job, running: &Running) -> Result<String, Error> {
+        let uri = Names::of(job).running(&job.id);
+        let version = records::put(&self.stores, &uri, running, Condition::Always).await?;
+        Ok(version.unwrap_or_default())
+    }
+
+    /// Records that the job is submitted again, so that an earlier failure is no longer its outcome.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`].
+    pub async fn resubmit(&self, job: &Job, generation: u32) -> Result<(), Error> {
+        let uri = Names::of(job).resubmitted(&job.id, generation);
+        records::put(&self.stores, &uri, &generation, Condition::Always).await?;
+        records::delete(&self.stores, &job.error_record()).await
+    }
+
+    /// Records that the job no longer runs and has not ended: it waits for its next run.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`].
+    pub async fn requeue(&self, job: &Job) -> Result<(), Error> {
+        records::delete(&self.stores, &Names::of(job).running(&job.id)).await
+    }
+
+    /// Records that the job is done. The first record of a success stays.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`]. The job may be done nevertheless; the call may be repeated.
+    pub async fn done(&self, job: &Job, done: &Done) -> Result<(), Error> {
+        let names = Names::of(job);
+        records::put(&self.stores, &names.done(&job.id), done, Condition::IfAbsent).await?;
+        // After the record, so that a failure that is being written meanwhile either sees it or is
+        // removed here.
+        self.complete_done(job).await
+    }
+
+    /// Completes the records of a job that is done, in place of a worker that died between its writes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`].
+    pub async fn complete_done(&self, job: &Job) -> Result<(), Error> {
+        records::delete(&self.stores, &job.error_record()).await?;
+        self.requeue(job).await
+    }
+
+    /// Records that the job is given up, in the batch and next to the missing transcript. Returns
+    /// whether that is how the job ended: if it is done, the failure is not recorded.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`]. The call may be repeated.
+    pub async fn fail(&self, job: &Job, failed: &Failed) -> Result<bool, Error> {
+        let names = Names::of(job);
+        let done = names.done(&job.id);
+        let mut has_failed = false;
+        if !records::exists(&self.stores, &done).await? {
+            let uri = names.failed(&job.id, failed.generation);
+            records::put(&self.stores, &uri, failed, Condition::IfAbsent).await?;
+            records::put(&self.stores, &job.error_record(), failed, Condition::Always).await?;
+            has_failed = true;
+            if records::exists(&self.stores, &done).await? {
+                // Another worker has completed the job meanwhile, perhaps before the error record
+                // was written.
+                records::delete(&self.stores, &job.error_record()).await?;
+                has_failed = false;
+            }
+        }
+        records::delete(&self.stores, &names.running(&job.id)).await?;
+        Ok(has_failed)
+    }
+}
