@@ -63,6 +63,7 @@ pub(crate) fn source_failure(error: &store::Error, source: &str) -> Failure {
         store::ErrorKind::Denied => FailureCode::SourceDenied,
         store::ErrorKind::Changed => FailureCode::SourceChanged,
         store::ErrorKind::TooLarge => FailureCode::SourceTooLarge,
+        store::ErrorKind::Misconfigured => FailureCode::StoreMisconfigured,
         store::ErrorKind::Invalid => FailureCode::JobInvalid,
         _ => FailureCode::SourceUnavailable,
     };
@@ -76,6 +77,7 @@ pub(crate) fn output_failure(error: &store::Error, source: &str) -> Failure {
         // A missing bucket is as permanent as a denied one.
         store::ErrorKind::NotFound | store::ErrorKind::Denied => FailureCode::OutputDenied,
         store::ErrorKind::Full => FailureCode::OutputFull,
+        store::ErrorKind::Misconfigured => FailureCode::StoreMisconfigured,
         store::ErrorKind::Invalid | store::ErrorKind::TooLarge => FailureCode::JobInvalid,
         _ => FailureCode::OutputUnavailable,
     };

@@ -5,14 +5,17 @@
 //! retries by kind of failure, drain on request. [`ComputePool`] is the set of cores that all
 //! recordings in flight share.
 
+mod allowed;
+mod breaker;
 mod capabilities;
 mod config;
 pub mod convert;
 mod failure;
+mod gate;
 mod job;
 mod pool;
 mod presets;
-mod records;
+mod registry;
 mod transcriber;
 mod worker;
 

@@ -1,11 +1,13 @@
 //! Transcribes one recording, from store to store.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use job::Failure;
+use backon::{BackoffBuilder, ExponentialBuilder};
+use job::{Failure, FailureKind};
 use location::Location;
 use speech::pipeline::{self, Pipeline, Session};
 use store::{Capabilities, Stores};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use transcript::{Format, Transcript};
 
@@ -15,6 +17,11 @@ use crate::{
     job::{execute, output::ExistingOutput},
     presets::Presets,
 };
+
+const WRITE_PATIENCE: Duration = Duration::from_secs(900);
+const MAX_WRITE_DELAY: Duration = Duration::from_secs(30);
+/// How often a wait looks whether it is interrupted.
+const INTERRUPTION_CHECK: Duration = Duration::from_millis(250);
 
 /// Transcribes recordings: reads one, runs the pipeline, writes the transcript. All jobs in flight
 /// share it.
@@ -47,6 +54,8 @@ pub struct Transcriber {
     /// Decoding options and limits, for requests that do not set their own.
     pub(crate) decoding: audio::DecodeOptions,
     capabilities: CapabilityCache,
+    /// How long a finished transcript waits for its store.
+    write_patience: Duration,
 }
 
 /// A request to transcribe one recording.
@@ -90,7 +99,14 @@ impl Transcriber {
         decoding: audio::DecodeOptions,
     ) -> Self {
         let presets = Presets::new(pipelines);
-        Self { stores, presets, decoding, capabilities: CapabilityCache::default() }
+        let (capabilities, write_patience) = (CapabilityCache::default(), WRITE_PATIENCE);
+        Self { stores, presets, decoding, capabilities, write_patience }
+    }
+
+    /// Sets how long a finished transcript waits for its store: 15 minutes by default.
+    #[must_use]
+    pub fn with_write_patience(self, write_patience: Duration) -> Self {
+        Self { write_patience, ..self }
     }
 
     pub fn stores(&self) -> &Arc<Stores> {
@@ -116,15 +132,50 @@ impl Transcriber {
             output.update_renderings(&transcript, &request.formats).await?;
             return Ok(Transcription { transcript: *transcript, completed: Completed::UpToDate });
         }
-        let transcript = execute::execute(&plan, session).await?;
+        // Before the work: whoever cannot write here need not begin.
         let capabilities = self
             .capabilities
             .get(&output.location, &*output.store, &output.probe_prefix())
             .await
             .map_err(|error| output_failure(&error, &plan.uri))?;
         let condition = existing.condition(capabilities);
-        let completed = output.write(&transcript, &request.formats, condition).await?;
+        let transcript = execute::execute(&plan, session).await?;
+        let write = || output.write(&transcript, &request.formats, condition.clone());
+        let completed = self.persist(write, session).await?;
         Ok(Transcription { transcript, completed })
+    }
+
+    /// Writes a finished transcript, again and again while its store does not answer: it may have cost
+    /// hours. Gives up when the session is interrupted, or the patience is over.
+    async fn persist<F: Future<Output = Result<Completed, Failure>>>(
+        &self,
+        mut write: impl FnMut() -> F,
+        session: &Session,
+    ) -> Result<Completed, Failure> {
+        let start = Instant::now();
+        let mut delays = ExponentialBuilder::new()
+            .with_min_delay(Duration::from_secs(1))
+            .with_max_delay(MAX_WRITE_DELAY)
+            .with_jitter()
+            .without_max_times()
+            .build();
+        loop {
+            let failure = match write().await {
+                Ok(completed) => return Ok(completed),
+                Err(failure) => failure,
+            };
+            let kind = failure.code.kind();
+            let may_pass = matches!(kind, FailureKind::Dependency | FailureKind::Worker);
+            if !may_pass || session.is_interrupted() || start.elapsed() >= self.write_patience {
+                return Err(failure);
+            }
+            let delay = delays.next().unwrap_or(MAX_WRITE_DELAY);
+            tracing::warn!(%failure, ?delay, "the transcript is finished and cannot be written, trying again");
+            let deadline = Instant::now() + delay;
+            while Instant::now() < deadline && !session.is_interrupted() {
+                tokio::time::sleep(INTERRUPTION_CHECK.min(delay)).await;
+            }
+        }
     }
 
     /// Probes which conditional writes the store of `location` honours, before the first job needs

@@ -1,13 +1,19 @@
-//! The loop of a worker: leases jobs, spawns a task for each, drains.
+//! The loop of a worker: leases jobs of each lane, spawns a task for each, drains.
 
 use std::{sync::Arc, time::Duration};
 
-use queue::Queue;
+use queue::{Lane, Queue};
 use serde::Serialize;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Transcriber, WorkerConfig, job::JobRunner};
+
+/// Time that interrupted jobs have to end and settle. They do at once, unless a store, a broker or a
+/// decoder stalls.
+const INTERRUPTED: Duration = Duration::from_secs(1);
+/// Time to release jobs that do not end.
+const RELEASE: Duration = Duration::from_millis(500);
 
 /// Number of jobs by how a worker settled them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -16,19 +22,21 @@ pub struct Summary {
     pub retried: u64,
     pub failed: u64,
     pub released: u64,
+    /// Jobs that may have killed a worker, moved to run alone.
+    pub quarantined: u64,
 }
 
 /// Leases jobs and completes them until it drains.
 ///
 /// ```no_run
-/// # async fn example(transcriber: worker::Transcriber) -> Result<(), queue::Error> {
+/// # async fn example(transcriber: worker::Transcriber) -> Result<(), Box<dyn std::error::Error>> {
 /// use std::sync::Arc;
 /// use tokio_util::sync::CancellationToken;
 /// use worker::{Worker, WorkerConfig};
 ///
 /// let (cores, drain) = (4, CancellationToken::new());
 /// let queue = Arc::new(queue::MemoryQueue::new());
-/// let worker = Worker::new(queue, transcriber, WorkerConfig::default(), cores);
+/// let worker = Worker::new(queue, transcriber, WorkerConfig::default(), cores)?;
 /// let summary = worker.run(drain).await?;
 /// println!("{} jobs done", summary.done);
 /// # Ok(())
@@ -44,16 +52,20 @@ pub struct Worker {
 
 impl Worker {
     /// `cores` is the width of the transcriber's compute pool.
+    ///
+    /// # Errors
+    /// If `worker.sources` or `worker.outputs` names no location.
     pub fn new(
         queue: Arc<dyn Queue>,
         transcriber: Transcriber,
         config: WorkerConfig,
         cores: usize,
-    ) -> Self {
+    ) -> Result<Self, location::Error> {
         let interrupt = CancellationToken::new();
-        let runner = Arc::new(JobRunner::new(transcriber, &config, interrupt.clone()));
+        let lease_time = queue.lease_time();
+        let runner = Arc::new(JobRunner::new(transcriber, &config, lease_time, interrupt.clone())?);
         let in_flight = config.in_flight(cores);
-        Self { queue, runner, config, in_flight, interrupt }
+        Ok(Self { queue, runner, config, in_flight, interrupt })
     }
 
     /// Runs until `drain` is cancelled and all jobs in flight are settled.
@@ -61,23 +73,53 @@ impl Worker {
     /// # Errors
     /// If the queue refuses to start leasing.
     pub async fn run(self, drain: CancellationToken) -> Result<Summary, queue::Error> {
-        let mut consumer = self.queue.consume(self.in_flight).await?;
+        let mut quarantine = self.queue.consume(Lane::Quarantine, 1).await?;
+        let mut undelivered = self.queue.consume(Lane::Undelivered, 1).await?;
+        // In addition to the new jobs in flight, so that neither waits for the other.
+        let mut returned = self.queue.consume(Lane::Returned, 1).await?;
+        let mut new = self.queue.consume(Lane::Jobs, self.in_flight).await?;
+        let unlimited = self.runner.unlimited();
+        if !unlimited.is_empty() {
+            tracing::warn!(
+                keys = unlimited.join(", "),
+                "not set: jobs may name every bucket that this worker's account reaches"
+            );
+        }
         tracing::info!(worker = self.config.name, in_flight = self.in_flight, "leasing jobs");
+        let mut alone = self.runner.gate().wanted();
         let mut jobs = JoinSet::new();
         loop {
-            tokio::select! {
+            let breaker = self.runner.breaker();
+            let leasing = *alone.borrow_and_update() == 0 && breaker.permits(jobs.len());
+            if !leasing {
+                // Messages that nobody runs meanwhile would keep other workers waiting.
+                futures::join!(
+                    quarantine.pause(),
+                    undelivered.pause(),
+                    returned.pause(),
+                    new.pause()
+                );
+            }
+            let lease = tokio::select! {
                 biased;
                 () = drain.cancelled() => break,
-                Some(ended) = jobs.join_next(), if !jobs.is_empty() => log_panic(ended),
-                lease = consumer.next() => {
-                    let Some(lease) = lease else { break };
-                    let runner = Arc::clone(&self.runner);
-                    jobs.spawn(async move { runner.run(lease).await });
+                Some(ended) = jobs.join_next(), if !jobs.is_empty() => {
+                    log_panic(ended);
+                    continue;
                 }
-            }
+                Ok(()) = alone.changed() => continue,
+                () = breaker.changed() => continue,
+                lease = quarantine.next(), if leasing => lease,
+                lease = undelivered.next(), if leasing => lease,
+                lease = returned.next(), if leasing => lease,
+                lease = new.next(), if leasing => lease,
+            };
+            let Some(lease) = lease else { break };
+            let runner = Arc::clone(&self.runner);
+            jobs.spawn(async move { runner.run(lease).await });
         }
         tracing::info!(in_flight = jobs.len(), "draining: no more leases");
-        consumer.stop().await;
+        futures::join!(quarantine.stop(), undelivered.stop(), returned.stop(), new.stop());
         self.drain(jobs).await;
         let summary = self.runner.summary();
         tracing::info!(?summary, "drained");
@@ -92,7 +134,14 @@ impl Worker {
         }
         tracing::warn!(in_flight = jobs.len(), "drain time is over: interrupting jobs");
         self.interrupt.cancel();
-        join_all(&mut jobs).await;
+        if tokio::time::timeout(INTERRUPTED, join_all(&mut jobs)).await.is_ok() {
+            return;
+        }
+        tracing::warn!(in_flight = jobs.len(), "jobs do not end: releasing them as they are");
+        if tokio::time::timeout(RELEASE, self.runner.release_all()).await.is_err() {
+            tracing::warn!("the broker does not answer: it delivers the jobs again");
+        }
+        jobs.abort_all();
     }
 }
 

@@ -14,9 +14,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use job::{BatchId, Failed, Job, JobOptions, Records};
+use job::{BatchId, Failed, Job, JobOptions, RECORDS_VERSION, Running, records_prefix};
+use ledger::Ledger;
 use location::Location;
-use queue::{MemoryQueue, Message, Queue};
+use queue::{Lane, MemoryQueue, Message, Queue};
 use speech::{
     compute::Compute,
     pipeline::{self, Pipeline},
@@ -86,17 +87,47 @@ impl<F: Fn(usize) + Send + Sync> Recognizer for Scripted<F> {
 struct Fleet {
     root: tempfile::TempDir,
     queue: MemoryQueue,
-    worker: Worker,
+    recognizer: Arc<dyn Recognizer>,
     submitted: AtomicUsize,
 }
 
 impl Fleet {
-    /// Prepares one worker, whose recognizer calls `script`.
+    /// Prepares workers whose recognizer calls `script`.
     fn new(script: impl Fn(usize) + Send + Sync + 'static) -> Self {
+        Self::with_queue(MemoryQueue::new(), script)
+    }
+
+    fn with_queue(queue: MemoryQueue, script: impl Fn(usize) + Send + Sync + 'static) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let recognizer = Arc::new(Scripted::new(script));
+        Self { root, queue, recognizer, submitted: AtomicUsize::new(0) }
+    }
+
+    fn stores(&self) -> Arc<Stores> {
+        Arc::new(Stores::new(StoreConfig::default()).unwrap())
+    }
+
+    fn config(&self) -> worker::WorkerConfig {
+        let root = self.root.path().to_str().unwrap().to_owned();
+        worker::WorkerConfig {
+            name: "test".to_owned(),
+            sources: vec![root.clone()],
+            outputs: vec![root],
+            jobs: 1,
+            retry_delays: vec![0, 0],
+            ..worker::WorkerConfig::default()
+        }
+    }
+
+    fn worker(&self) -> Worker {
+        self.worker_with(self.config())
+    }
+
+    fn worker_with(&self, config: worker::WorkerConfig) -> Worker {
         let pool: Arc<dyn Compute> = Arc::new(ComputePool::new(1).unwrap());
         let models = pipeline::Models {
             vad: Arc::new(EnergyVad),
-            recognizer: Arc::new(Scripted::new(script)),
+            recognizer: self.recognizer.clone(),
             punctuator: None,
             diarizer: None,
             normalizer: None,
@@ -111,18 +142,9 @@ impl Fleet {
             channels: audio::ChannelMode::Mix,
             allow_truncated: false,
         };
-        let stores = Arc::new(Stores::new(StoreConfig::default()).unwrap());
-        let queue = MemoryQueue::new();
-        let config = worker::WorkerConfig {
-            name: "test".to_owned(),
-            jobs: 1,
-            retry_delays: vec![0, 0],
-            ..worker::WorkerConfig::default()
-        };
-        let transcriber = Transcriber::new(stores, vec![("preset".to_owned(), pipeline)], decoding);
-        let worker = Worker::new(Arc::new(queue.clone()), transcriber, config, 1);
-        let root = tempfile::tempdir().unwrap();
-        Self { root, queue, worker, submitted: AtomicUsize::new(0) }
+        let pipelines = vec![("preset".to_owned(), pipeline)];
+        let transcriber = Transcriber::new(self.stores(), pipelines, decoding);
+        Worker::new(Arc::new(self.queue.clone()), transcriber, config, 1).unwrap()
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -139,10 +161,10 @@ impl Fleet {
 
     async fn submit_with(&self, name: &str, options: JobOptions) -> Job {
         let batch = BatchId::generate();
-        let records = Records::under(&self.uri("out"), &batch).prefix().to_owned();
+        let records = records_prefix(&self.uri("out"), &batch);
         let output = self.uri(&format!("out/{name}"));
         let job = Job::new(batch, self.uri(name), output, records, options);
-        let message = Message { id: job.id.clone(), body: job.to_vec().into(), attempt: 0 };
+        let message = Message::new(job.id.clone(), job.to_vec());
         self.queue.publish(message).await.unwrap();
         self.submitted.fetch_add(1, Ordering::SeqCst);
         job
@@ -151,7 +173,7 @@ impl Fleet {
     /// Runs until every submitted job has a record of its end.
     async fn run(self) -> (worker::Summary, MemoryQueue, tempfile::TempDir) {
         let drain = CancellationToken::new();
-        let running = tokio::spawn(self.worker.run(drain.clone()));
+        let running = tokio::spawn(self.worker().run(drain.clone()));
         let submitted = self.submitted.into_inner();
         let start = Instant::now();
         while records(&self.root.path().join("out/.scriptorium")) < submitted {
@@ -282,4 +304,277 @@ async fn a_job_asks_for_a_preset_by_its_name_or_by_its_recognizer() {
     let letters = queue.take_dead_letters(10).await.unwrap();
     assert_eq!(letters[0].reason.code, "model_unavailable");
     assert!(letters[0].reason.detail.contains("loaded: preset"), "{:?}", letters[0].reason);
+}
+
+/// Waits until `condition` holds.
+async fn wait_until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let start = Instant::now();
+    while !condition().await {
+        assert!(start.elapsed() < Duration::from_secs(60), "{what}: waited for a minute");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+impl Fleet {
+    fn records(&self, job: &Job) -> PathBuf {
+        self.root.path().join("out/.scriptorium").join(job.batch.as_str())
+    }
+
+    fn is_running(&self, job: &Job) -> bool {
+        self.records(job).join("running").join(&job.id).exists()
+    }
+
+    fn is_done(&self, job: &Job) -> bool {
+        self.records(job).join("done").join(&job.id).exists()
+    }
+
+    async fn is_empty(&self) -> bool {
+        self.queue.depth().await.unwrap() == queue::QueueDepth::default()
+    }
+
+    fn record_of_a_run(&self, job: &Job, alone: bool, crashes: u32) -> Running {
+        Running {
+            version: RECORDS_VERSION,
+            source: job.source.clone(),
+            worker: "dead".to_owned(),
+            started_at: "2026-11-25T10:00:00Z".to_owned(),
+            alone,
+            crashes,
+            beat: 0,
+            handed_back: None,
+        }
+    }
+
+    /// Leases the next message of a lane as a worker that dies with it, after it recorded the run.
+    async fn die_with(&self, job: &Job, lane: Lane, alone: bool) {
+        let mut consumer = self.queue.consume(lane, 1).await.unwrap();
+        let lease = consumer.next().await.unwrap();
+        let crashes = lease.message().counts.crashes;
+        let running = self.record_of_a_run(job, alone, crashes);
+        Ledger::new(self.stores()).start(job, &running).await.unwrap();
+        drop(lease);
+    }
+}
+
+/// Counts the calls of the recognizer, each of which takes `time`.
+fn counted(time: Duration) -> (Arc<AtomicUsize>, impl Fn(usize) + Send + Sync + 'static) {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let script = {
+        let calls = Arc::clone(&calls);
+        move |_| {
+            calls.fetch_add(1, Ordering::SeqCst);
+            std::thread::sleep(time);
+        }
+    };
+    (calls, script)
+}
+
+/// Windows of a recording of `seconds`, written by [`write_speech`].
+async fn windows(seconds: usize) -> usize {
+    let (calls, script) = counted(Duration::ZERO);
+    let fleet = Fleet::new(script);
+    write_speech(&fleet.path("a.wav"), seconds);
+    fleet.submit("a.wav").await;
+    fleet.run().await;
+    calls.load(Ordering::SeqCst)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clean_shutdowns_never_count_against_a_job() {
+    let (_, script) = counted(Duration::from_millis(20));
+    let fleet = Fleet::new(script);
+    write_speech(&fleet.path("a.wav"), 1200);
+    let job = fleet.submit("a.wav").await;
+    for _ in 0..12 {
+        let config = worker::WorkerConfig { drain_seconds: 0, ..fleet.config() };
+        let drain = CancellationToken::new();
+        let running = tokio::spawn(fleet.worker_with(config).run(drain.clone()));
+        wait_until("the job runs", async || fleet.is_running(&job)).await;
+        drain.cancel();
+        let summary = running.await.unwrap().unwrap();
+        assert_eq!((summary.released, summary.failed), (1, 0), "{summary:?}");
+        assert!(!fleet.is_running(&job), "the record of the run is cleared");
+    }
+    let depth = fleet.queue.depth().await.unwrap();
+    assert_eq!(depth, queue::QueueDepth { ready: 1, ..queue::QueueDepth::default() });
+    let (summary, ..) = fleet.run().await;
+    assert_eq!((summary.done, summary.quarantined), (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_longer_than_the_lease_runs_once() {
+    let lease_time = Duration::from_millis(200);
+    let (calls, script) = counted(Duration::from_millis(100));
+    let fleet = Fleet::with_queue(MemoryQueue::with_limits(3, lease_time), script);
+    write_speech(&fleet.path("a.wav"), 600);
+    let job = fleet.submit("a.wav").await;
+    // The second worker has nothing to do, and leases the parked message again and again.
+    let drain = CancellationToken::new();
+    let workers =
+        [fleet.worker(), fleet.worker()].map(|worker| tokio::spawn(worker.run(drain.clone())));
+    wait_until("the job is done", async || fleet.is_done(&job)).await;
+    wait_until("its message is gone", async || fleet.is_empty().await).await;
+    drain.cancel();
+    for worker in workers {
+        let summary = worker.await.unwrap().unwrap();
+        assert_eq!((summary.quarantined, summary.retried, summary.failed), (0, 0, 0));
+    }
+    assert_eq!(calls.load(Ordering::SeqCst), windows(600).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_lease_is_adopted_by_the_run() {
+    let (calls, script) = counted(Duration::from_millis(50));
+    let fleet = Fleet::new(script);
+    write_speech(&fleet.path("a.wav"), 300);
+    let job = fleet.submit("a.wav").await;
+    let drain = CancellationToken::new();
+    let config = worker::WorkerConfig { jobs: 2, ..fleet.config() };
+    let running = tokio::spawn(fleet.worker_with(config).run(drain.clone()));
+    wait_until("the job runs", async || calls.load(Ordering::SeqCst) > 0).await;
+    fleet.queue.lose_leases();
+    wait_until("the job is done", async || fleet.is_done(&job)).await;
+    drain.cancel();
+    let summary = running.await.unwrap().unwrap();
+    assert_eq!((summary.done, summary.quarantined), (1, 0));
+    assert!(fleet.is_empty().await);
+    assert_eq!(calls.load(Ordering::SeqCst), windows(300).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_worker_died_runs_alone() {
+    let fleet = Fleet::new(|_| {});
+    write_speech(&fleet.path("a.wav"), 3);
+    write_speech(&fleet.path("b.wav"), 3);
+    let suspect = fleet.submit("a.wav").await;
+    fleet.die_with(&suspect, Lane::Jobs, false).await;
+    fleet.submit("b.wav").await;
+    let (summary, queue, _) = fleet.run().await;
+    assert_eq!((summary.done, summary.quarantined, summary.failed), (2, 1, 0));
+    assert_eq!(queue.depth().await.unwrap(), queue::QueueDepth::default());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_kills_three_workers_alone_is_given_up() {
+    let (calls, script) = counted(Duration::ZERO);
+    let fleet = Fleet::new(script);
+    write_speech(&fleet.path("a.wav"), 3);
+    let job = fleet.submit("a.wav").await;
+    // In company it counts for nobody, however often.
+    fleet.die_with(&job, Lane::Jobs, false).await;
+    fleet.die_with(&job, Lane::Jobs, false).await;
+    let mut jobs = fleet.queue.consume(Lane::Jobs, 1).await.unwrap();
+    let lease = jobs.next().await.unwrap();
+    let counts = queue::Counts { crashes: 2, ..queue::Counts::default() };
+    lease.forward(queue::Destination::Quarantine, counts).await.unwrap();
+    fleet.die_with(&job, Lane::Quarantine, true).await;
+
+    let records = fleet.records(&job);
+    let (summary, queue, root) = fleet.run().await;
+    assert_eq!((summary.done, summary.failed), (0, 1));
+    assert_eq!(calls.load(Ordering::SeqCst), 0, "the job does not run again");
+    let letters = queue.take_dead_letters(10).await.unwrap();
+    assert_eq!(letters[0].reason.code, "worker_lost");
+    assert_eq!(letters[0].message.counts.crashes, 3);
+    assert!(!records.join("running").join(&job.id).exists());
+    assert!(root.path().join("out/a.wav.error.json").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_ended_is_not_run_again() {
+    let (calls, script) = counted(Duration::ZERO);
+    let fleet = Fleet::new(script);
+    write_speech(&fleet.path("a.wav"), 3);
+    let job = fleet.submit("a.wav").await;
+    let ledger = Ledger::new(fleet.stores());
+    let failed = Failed {
+        version: RECORDS_VERSION,
+        job: job.id.clone(),
+        batch: job.batch.clone(),
+        generation: 0,
+        failure: job::Failure {
+            code: job::FailureCode::AudioEmpty,
+            source: job.source.clone(),
+            message: "empty".to_owned(),
+        },
+        remedy: String::new(),
+        attempts: 1,
+        worker: "dead".to_owned(),
+        failed_at: "2026-11-25T10:00:00Z".to_owned(),
+    };
+    // Its worker recorded the failure, and died before the message was among the dead letters.
+    ledger.fail(&job, &failed).await.unwrap();
+    fleet.die_with(&job, Lane::Jobs, false).await;
+    let (summary, queue, _) = fleet.run().await;
+    assert_eq!(summary.failed, 1);
+    assert_eq!(calls.load(Ordering::SeqCst), 0);
+    let letters = queue.take_dead_letters(10).await.unwrap();
+    assert_eq!(letters[0].reason.code, "audio_empty");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_allowed_is_not_opened() {
+    let fleet = Fleet::new(|_| {});
+    let elsewhere = tempfile::tempdir().unwrap();
+    let secret = elsewhere.path().join("secret");
+    fs::write(&secret, "password=hunter2").unwrap();
+    let uri = |path: &Path| Location::from_path(path).unwrap().to_string();
+    let publish = async |source: String, output: String, base: String| {
+        let batch = BatchId::generate();
+        let records = records_prefix(&base, &batch);
+        let job = Job::new(batch, source, output, records, JobOptions::default());
+        fleet.queue.publish(Message::new(job.id.clone(), job.to_vec())).await.unwrap();
+    };
+    write_speech(&fleet.path("a.wav"), 3);
+    publish(uri(&secret), fleet.uri("out/a"), fleet.uri("out")).await;
+    let outside = uri(elsewhere.path());
+    publish(fleet.uri("a.wav"), format!("{outside}/secret"), outside).await;
+    let drain = CancellationToken::new();
+    let running = tokio::spawn(fleet.worker().run(drain.clone()));
+    wait_until("both are refused", async || fleet.queue.depth().await.unwrap().dead == 2).await;
+    drain.cancel();
+    running.await.unwrap().unwrap();
+    let letters = fleet.queue.take_dead_letters(10).await.unwrap();
+    let codes: Vec<_> = letters.iter().map(|letter| letter.reason.code.as_str()).collect();
+    assert_eq!(codes, ["source_not_allowed", "output_not_allowed"]);
+    let record = fs::read_to_string(fleet.path("out/a.error.json")).unwrap();
+    assert!(record.contains("source_not_allowed") && !record.contains("hunter2"), "{record}");
+    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 1, "nothing was written");
+    assert_eq!(fs::read(&secret).unwrap(), b"password=hunter2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_others_is_not_replaced() {
+    let fleet = Fleet::new(|_| {});
+    write_speech(&fleet.path("a.wav"), 3);
+    fs::create_dir(fleet.path("out")).unwrap();
+    fs::write(fleet.path("out/a.wav.json"), r#"{"version": 1, "theirs": true}"#).unwrap();
+    fleet.submit("a.wav").await;
+    let (summary, queue, root) = fleet.run().await;
+    assert_eq!((summary.done, summary.failed), (0, 1));
+    assert_eq!(queue.take_dead_letters(1).await.unwrap()[0].reason.code, "output_occupied");
+    let theirs = fs::read_to_string(root.path().join("out/a.wav.json")).unwrap();
+    assert_eq!(theirs, r#"{"version": 1, "theirs": true}"#);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_hangs_is_given_up() {
+    let (_, script) = counted(Duration::from_secs(4));
+    let fleet = Fleet::new(script);
+    write_speech(&fleet.path("a.wav"), 3);
+    fleet.submit("a.wav").await;
+    let config = worker::WorkerConfig {
+        stall_seconds: 1,
+        drain_seconds: 0,
+        retry_delays: Vec::new(),
+        ..fleet.config()
+    };
+    let drain = CancellationToken::new();
+    let running = tokio::spawn(fleet.worker_with(config).run(drain.clone()));
+    wait_until("it is given up", async || fleet.queue.depth().await.unwrap().dead == 1).await;
+    drain.cancel();
+    running.await.unwrap().unwrap();
+    let letters = fleet.queue.take_dead_letters(1).await.unwrap();
+    assert_eq!(letters[0].reason.code, "internal");
+    assert!(letters[0].reason.detail.contains("no progress for 1 s"), "{:?}", letters[0].reason);
 }

@@ -33,6 +33,11 @@ impl Session {
         self.interrupted.store(true, Ordering::Relaxed);
     }
 
+    /// Returns whether the caller interrupted the transcription.
+    pub fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
+    }
+
     /// Returns the progress so far.
     pub fn progress(&self) -> Progress {
         Progress {
@@ -43,7 +48,7 @@ impl Session {
 
     /// Fails with [`Error::Interrupted`] if the caller interrupted the transcription.
     pub(super) fn check(&self) -> Result<(), Error> {
-        if self.interrupted.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
+        if self.is_interrupted() { Err(Error::Interrupted) } else { Ok(()) }
     }
 
     pub(super) fn report(&self, progress: Progress) {

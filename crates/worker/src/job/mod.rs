@@ -1,14 +1,19 @@
 //! A leased job, from its message to its settlement.
 //!
-//! [`plan`] is cheap: it parses, looks at the recording and at an existing transcript. [`execute`]
-//! is expensive: it decodes and recognizes. [`output`] writes the transcript; [`settle`] decides
-//! how the lease ends, and [`runner`] puts them together. Admission control and checkpoints will
-//! attach between [`plan`] and [`execute`].
+//! [`state`] decides what a message calls for and how its lease moves: a pure state machine. [`plan`]
+//! is cheap: it parses, looks at the recording and at an existing transcript. [`execute`] is expensive:
+//! it decodes and recognizes. [`output`] writes the transcript; [`settle`] decides what becomes of a
+//! job that failed. [`keeper`] keeps the lease meanwhile, and [`runner`] puts them together. Admission
+//! control by memory and checkpoints will attach between [`plan`] and [`execute`].
 
 pub(crate) mod execute;
+mod keeper;
+#[cfg(test)]
+mod model;
 pub(crate) mod output;
 mod plan;
 mod runner;
 pub(crate) mod settle;
+mod state;
 
 pub(crate) use self::{plan::Plan, runner::JobRunner};

@@ -13,7 +13,7 @@ use transcript::{Format, Transcript};
 
 use crate::{
     Completed,
-    failure::{output_failure, store_failure},
+    failure::{failure, output_failure, store_failure},
 };
 
 /// Metadata of a transcript object, which tells whether it is up to date without reading it.
@@ -80,6 +80,7 @@ impl Output {
             Err(error) if error.kind == ErrorKind::NotFound => return Ok(ExistingOutput::Nothing),
             Err(error) => return Err(self.failed(&error)),
         };
+        let ours = meta.metadata.contains_key(META_FINGERPRINT);
         let field = |name: &str| meta.metadata.get(name).map(String::as_str);
         let differs = |name: &str, wanted: &str| field(name).is_some_and(|found| found != wanted);
         if differs(META_FINGERPRINT, fingerprint) || differs(META_SOURCE_ETAG, etag) {
@@ -90,20 +91,33 @@ impl Output {
             Err(error) => {
                 return match error.kind {
                     ErrorKind::NotFound => Ok(ExistingOutput::Nothing),
-                    ErrorKind::TooLarge => Ok(ExistingOutput::Stale(meta.etag)),
+                    ErrorKind::TooLarge if ours => Ok(ExistingOutput::Stale(meta.etag)),
+                    ErrorKind::TooLarge => Err(self.occupied()),
                     _ => Err(self.failed(&error)),
                 };
             }
         };
-        Ok(match Transcript::from_json(&body) {
+        match Transcript::from_json(&body) {
             Ok(transcript)
                 if transcript.pipeline.fingerprint == fingerprint
                     && transcript.source.etag == etag =>
             {
-                ExistingOutput::UpToDate(Box::new(transcript))
+                Ok(ExistingOutput::UpToDate(Box::new(transcript)))
             }
-            _ => ExistingOutput::Stale(meta.etag),
-        })
+            Ok(_) => Ok(ExistingOutput::Stale(meta.etag)),
+            // Another version may have written it, or a crash may have damaged it.
+            Err(_) if ours || Transcript::is_of_any_version(&body) => {
+                Ok(ExistingOutput::Stale(meta.etag))
+            }
+            Err(_) => Err(self.occupied()),
+        }
+    }
+
+    /// The failure for a JSON file that is not a transcript: it is not ours to replace.
+    fn occupied(&self) -> Failure {
+        let name = self.key(Format::Json);
+        let message = format!("{name} exists and is not a transcript");
+        failure(FailureCode::OutputOccupied, &self.uri, message)
     }
 
     /// Writes the renderings of an up-to-date transcript that are missing or differ. They may not

@@ -1,26 +1,22 @@
-//! Decides how a lease ends. Pure: knows neither queue nor store.
+//! Decides what becomes of a job that failed. Pure: knows neither queue nor store.
 
 use std::time::Duration;
 
-use job::{Failure, FailureCode, FailureKind};
+use job::{Failure, FailureKind};
 use queue::DeadLetterReason;
 
 use crate::WorkerConfig;
 
-/// How a lease ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Settlement {
-    Ack,
+/// What becomes of a job that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Another attempt after a delay.
     Retry(Duration),
-    DeadLetter(DeadLetterReason),
+    GiveUp,
+    /// Another attempt at once; this one does not count.
     Release,
-}
-
-impl Settlement {
-    /// Gives the job up.
-    pub(crate) fn dead_letter(code: FailureCode, detail: String) -> Self {
-        Self::DeadLetter(DeadLetterReason { code: code.as_str().to_owned(), detail })
-    }
+    /// Another attempt when the worker or the store may have recovered; this one does not count.
+    Postpone,
 }
 
 /// When failed jobs are retried, and when they are given up.
@@ -28,119 +24,104 @@ impl Settlement {
 pub(crate) struct RetryPolicy {
     /// Delay before each retry, by attempt.
     delays: Vec<Duration>,
-    max_redeliveries: u32,
+    /// Number of workers that may die while they run a job alone.
+    pub(crate) max_crashes: u32,
 }
 
 impl RetryPolicy {
     pub(crate) fn new(config: &WorkerConfig) -> Self {
         let delays = config.retry_delays.iter().copied().map(Duration::from_secs).collect();
-        Self { delays, max_redeliveries: config.max_redeliveries }
+        Self { delays, max_crashes: config.max_crashes }
     }
 
-    /// Returns the message of the failure if the job was redelivered too often: it may be what
-    /// killed its workers.
-    pub(crate) fn worker_lost(&self, redeliveries: u32) -> Option<String> {
-        (redeliveries > self.max_redeliveries)
-            .then(|| format!("{redeliveries} workers were lost while they held this job"))
-    }
-
-    /// Settles a job that failed. `attempt` counts from 0.
-    pub(crate) fn settle(&self, failure: &Failure, attempt: u32) -> Settlement {
-        let kind = failure.code.kind();
-        match (kind, self.delay(attempt)) {
-            (FailureKind::Interrupted, _) => Settlement::Release,
-            (FailureKind::Transient, Some(delay)) => Settlement::Retry(delay),
-            (FailureKind::Transient, None) => {
-                let detail = format!("{failure} (after {} attempts)", attempt + 1);
-                Settlement::dead_letter(failure.code, detail)
-            }
-            (FailureKind::Permanent, _) => {
-                Settlement::dead_letter(failure.code, failure.to_string())
-            }
+    /// Decides on a job that failed, after `attempts` earlier attempts. `store_answers` says whether
+    /// the store that the failure names answers now.
+    pub(crate) fn judge(&self, failure: &Failure, attempts: u32, store_answers: bool) -> Verdict {
+        match failure.code.kind() {
+            // It fails for this object only, so the job must not wait for ever.
+            FailureKind::Dependency if store_answers => self.retry_or_give_up(attempts),
+            FailureKind::Dependency | FailureKind::Worker => Verdict::Postpone,
+            FailureKind::Interrupted => Verdict::Release,
+            FailureKind::Transient => self.retry_or_give_up(attempts),
+            FailureKind::Permanent => Verdict::GiveUp,
         }
     }
 
-    /// Settles a job whose failure record could not be written. A transient error of the store is
-    /// worth waiting for, as long as retries remain; then the job ends as `settlement` says.
-    pub(crate) fn settle_without_record(
-        &self,
-        settlement: Settlement,
-        error_is_transient: bool,
-        attempt: u32,
-    ) -> Settlement {
-        match self.delay(attempt) {
-            Some(delay) if error_is_transient => Settlement::Retry(delay),
-            _ => settlement,
-        }
+    fn retry_or_give_up(&self, attempts: u32) -> Verdict {
+        let delay = usize::try_from(attempts).ok().and_then(|attempt| self.delays.get(attempt));
+        delay.copied().map_or(Verdict::GiveUp, Verdict::Retry)
     }
+}
 
-    /// Returns the delay before the retry that follows `attempt`; `None` after the last attempt.
-    fn delay(&self, attempt: u32) -> Option<Duration> {
-        self.delays.get(usize::try_from(attempt).ok()?).copied()
-    }
+/// Returns the reason for the dead letter of a job that failed after `attempts` attempts in all.
+pub(crate) fn dead_letter_reason(failure: &Failure, attempts: u32) -> DeadLetterReason {
+    let detail = match failure.code.kind() {
+        FailureKind::Permanent | FailureKind::Interrupted => failure.to_string(),
+        FailureKind::Transient | FailureKind::Dependency | FailureKind::Worker => {
+            format!("{failure} (after {attempts} attempts)")
+        }
+    };
+    DeadLetterReason { code: failure.code.as_str().to_owned(), detail }
 }
 
 #[cfg(test)]
 mod tests {
+    use job::FailureCode;
+
     use super::*;
 
     fn policy() -> RetryPolicy {
-        RetryPolicy::new(&WorkerConfig {
-            retry_delays: vec![10, 60],
-            max_redeliveries: 2,
-            ..WorkerConfig::default()
-        })
+        RetryPolicy::new(&WorkerConfig { retry_delays: vec![10, 60], ..WorkerConfig::default() })
     }
 
     fn failure(code: FailureCode) -> Failure {
         Failure { code, source: "s3://b/a.wav".to_owned(), message: "on purpose".to_owned() }
     }
 
-    fn dead(code: &str, detail: &str) -> Settlement {
-        Settlement::DeadLetter(DeadLetterReason {
-            code: code.to_owned(),
-            detail: detail.to_owned(),
-        })
-    }
+    const TEN_SECONDS: Verdict = Verdict::Retry(Duration::from_secs(10));
+    const A_MINUTE: Verdict = Verdict::Retry(Duration::from_secs(60));
 
     #[test]
     fn transient_failures_are_retried_until_the_delays_are_used_up() {
-        let transient = failure(FailureCode::SourceUnavailable);
-        let settle = |attempt| policy().settle(&transient, attempt);
-        assert_eq!(settle(0), Settlement::Retry(Duration::from_secs(10)));
-        assert_eq!(settle(1), Settlement::Retry(Duration::from_secs(60)));
-        let detail = "source_unavailable: on purpose (after 3 attempts)";
-        assert_eq!(settle(2), dead("source_unavailable", detail));
-        assert!(matches!(settle(u32::MAX - 1), Settlement::DeadLetter(_)));
+        let transient = failure(FailureCode::SourceChanged);
+        let verdicts =
+            [0, 1, 2, u32::MAX].map(|attempts| policy().judge(&transient, attempts, true));
+        assert_eq!(verdicts, [TEN_SECONDS, A_MINUTE, Verdict::GiveUp, Verdict::GiveUp]);
+        let reason = dead_letter_reason(&transient, 3);
+        assert_eq!(reason.code, "source_changed");
+        assert_eq!(reason.detail, "source_changed: on purpose (after 3 attempts)");
     }
 
     #[test]
-    fn permanent_failures_are_dead_letters_at_once() {
-        let settlement = policy().settle(&failure(FailureCode::AudioEmpty), 0);
-        assert_eq!(settlement, dead("audio_empty", "audio_empty: on purpose"));
+    fn permanent_failures_are_given_up_at_once() {
+        let permanent = failure(FailureCode::AudioEmpty);
+        assert_eq!(policy().judge(&permanent, 0, true), Verdict::GiveUp);
+        assert_eq!(dead_letter_reason(&permanent, 1).detail, "audio_empty: on purpose");
     }
 
     #[test]
-    fn interrupted_jobs_are_released_on_every_attempt() {
-        for attempt in [0, 2, 9] {
-            let settlement = policy().settle(&failure(FailureCode::Interrupted), attempt);
-            assert_eq!(settlement, Settlement::Release);
+    fn faults_of_others_cost_no_attempt() {
+        for code in [FailureCode::SourceUnavailable, FailureCode::OutputUnavailable] {
+            let verdict = |attempts, answers| policy().judge(&failure(code), attempts, answers);
+            assert_eq!(
+                (verdict(0, false), verdict(99, false)),
+                (Verdict::Postpone, Verdict::Postpone)
+            );
+            // Only this object fails.
+            assert_eq!((verdict(0, true), verdict(2, true)), (TEN_SECONDS, Verdict::GiveUp));
+        }
+        for code in [FailureCode::StoreMisconfigured, FailureCode::OutputFull] {
+            for answers in [false, true] {
+                assert_eq!(policy().judge(&failure(code), 99, answers), Verdict::Postpone);
+            }
         }
     }
 
     #[test]
-    fn a_job_that_was_redelivered_too_often_lost_its_workers() {
-        assert_eq!(policy().worker_lost(2), None);
-        assert!(policy().worker_lost(3).unwrap().starts_with("3 workers were lost"));
-    }
-
-    #[test]
-    fn a_missing_record_delays_the_dead_letter_while_retries_remain() {
-        let letter = || dead("audio_empty", "");
-        let settle =
-            |transient, attempt| policy().settle_without_record(letter(), transient, attempt);
-        assert_eq!(settle(true, 1), Settlement::Retry(Duration::from_secs(60)));
-        assert_eq!(settle(true, 2), letter());
-        assert_eq!(settle(false, 0), letter());
+    fn interrupted_jobs_are_released_on_every_attempt() {
+        for attempts in [0, 2, 9] {
+            let verdict = policy().judge(&failure(FailureCode::Interrupted), attempts, true);
+            assert_eq!(verdict, Verdict::Release);
+        }
     }
 }

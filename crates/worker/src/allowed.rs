@@ -1,0 +1,203 @@
+//! Which recordings jobs may read, and where they may write. Checked before anything is opened.
+
+use std::{
+    ffi::OsStr,
+    io,
+    path::{Path, PathBuf},
+};
+
+use job::{Failure, FailureCode, Job};
+use location::Location;
+
+use crate::{
+    WorkerConfig,
+    failure::{failure, output_failure, source_failure},
+};
+
+/// The prefixes that the configuration allows.
+#[derive(Debug)]
+pub(crate) struct Allowed {
+    sources: Prefixes,
+    outputs: Prefixes,
+}
+
+/// Without any: all buckets that the worker's account reaches, and no files.
+#[derive(Debug)]
+struct Prefixes(Vec<Location>);
+
+impl Allowed {
+    pub(crate) fn new(config: &WorkerConfig) -> Result<Self, location::Error> {
+        let prefixes = |prefixes: &[String]| {
+            let parse = |prefix: &String| Ok(Location::from_argument(prefix)?.as_prefix());
+            prefixes.iter().map(parse).collect::<Result<_, _>>().map(Prefixes)
+        };
+        Ok(Self { sources: prefixes(&config.sources)?, outputs: prefixes(&config.outputs)? })
+    }
+
+    /// Returns the keys of the configuration that set no limit.
+    pub(crate) fn unlimited(&self) -> Vec<&'static str> {
+        let keys = [("worker.sources", &self.sources), ("worker.outputs", &self.outputs)];
+        keys.into_iter().filter(|(_, prefixes)| prefixes.0.is_empty()).map(|(key, _)| key).collect()
+    }
+
+    /// Checks where a job reads and writes. The output comes first: if it is not allowed, not even
+    /// the failure may be recorded there.
+    ///
+    /// # Errors
+    /// [`FailureCode::OutputNotAllowed`], [`FailureCode::SourceNotAllowed`].
+    pub(crate) fn check(&self, job: &Job) -> Result<(), Failure> {
+        for uri in [&job.output, &job.records] {
+            let output: Location = uri
+                .parse()
+                .map_err(|error: location::Error| output_failure(&error.into(), &job.source))?;
+            if !self.outputs.contain(&output) {
+                let message = format!("{uri} is not below a prefix of worker.outputs");
+                return Err(failure(FailureCode::OutputNotAllowed, &job.source, message));
+            }
+        }
+        let source: Location = job
+            .source
+            .parse()
+            .map_err(|error: location::Error| source_failure(&error.into(), &job.source))?;
+        if self.sources.contain(&source) {
+            return Ok(());
+        }
+        let message = "the recording is not below a prefix of worker.sources";
+        Err(failure(FailureCode::SourceNotAllowed, &job.source, message))
+    }
+}
+
+impl Prefixes {
+    fn contain(&self, location: &Location) -> bool {
+        if self.0.is_empty() {
+            return matches!(location, Location::S3 { .. });
+        }
+        self.0.iter().any(|prefix| contains(prefix, location))
+    }
+}
+
+fn contains(prefix: &Location, location: &Location) -> bool {
+    match (prefix, location) {
+        (Location::S3 { bucket, key }, Location::S3 { bucket: other, key: below }) => {
+            bucket == other && below.starts_with(key)
+        }
+        // Where symbolic links lead. A folder that cannot be looked at contains nothing.
+        (Location::File(folder), Location::File(path)) => {
+            match (folder.canonicalize(), real_path(path)) {
+                (Ok(folder), Ok(path)) => path.starts_with(folder),
+                _ => false,
+            }
+        }
+        _ => false,
+    }
+}
+
+/// Returns the path without symbolic links. What does not exist yet is below its folder.
+fn real_path(path: &Path) -> io::Result<PathBuf> {
+    let mut missing: Vec<&OsStr> = Vec::new();
+    let mut existing = path;
+    loop {
+        match existing.canonicalize() {
+            Ok(mut real) => {
+                real.extend(missing.iter().rev());
+                return Ok(real);
+            }
+            // A link that leads nowhere exists: it must not be taken for a missing file.
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound
+                    && existing.symlink_metadata().is_err() =>
+            {
+                let (Some(parent), Some(name)) = (existing.parent(), existing.file_name()) else {
+                    return Err(error);
+                };
+                missing.push(name);
+                existing = parent;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use job::{BatchId, JobOptions, records_prefix};
+
+    use super::*;
+
+    fn allowed(sources: &[&str], outputs: &[&str]) -> Allowed {
+        let list = |prefixes: &[&str]| prefixes.iter().map(|&prefix| prefix.to_owned()).collect();
+        let config = WorkerConfig {
+            sources: list(sources),
+            outputs: list(outputs),
+            ..WorkerConfig::default()
+        };
+        Allowed::new(&config).unwrap()
+    }
+
+    fn code(allowed: &Allowed, source: &str, output: &str, records: &str) -> Option<FailureCode> {
+        let batch = BatchId::generate();
+        let records = records_prefix(records, &batch);
+        let job =
+            Job::new(batch, source.to_owned(), output.to_owned(), records, JobOptions::default());
+        allowed.check(&job).err().map(|failure| failure.code)
+    }
+
+    const NO_SOURCE: Option<FailureCode> = Some(FailureCode::SourceNotAllowed);
+    const NO_OUTPUT: Option<FailureCode> = Some(FailureCode::OutputNotAllowed);
+
+    #[test]
+    fn without_prefixes_all_buckets_are_allowed_and_no_files() {
+        let all = allowed(&[], &[]);
+        assert_eq!(all.unlimited(), ["worker.sources", "worker.outputs"]);
+        let code = |source, output, records| code(&all, source, output, records);
+        assert_eq!(code("s3://a/x", "s3://b/y", "s3://b/"), None);
+        assert_eq!(code("file:///etc/passwd", "s3://b/y", "s3://b/"), NO_SOURCE);
+        assert_eq!(code("s3://a/x", "file:///srv/y", "file:///srv"), NO_OUTPUT);
+    }
+
+    #[test]
+    fn prefixes_end_at_a_slash() {
+        let some = allowed(&["s3://calls/2026", "s3://archive"], &["s3://texts/team/"]);
+        assert!(some.unlimited().is_empty());
+        let code = |source, output, records| code(&some, source, output, records);
+        assert_eq!(code("s3://calls/2026/a", "s3://texts/team/a", "s3://texts/team"), None);
+        assert_eq!(code("s3://archive/a", "s3://texts/team/a", "s3://texts/team/"), None);
+        assert_eq!(
+            code("s3://calls/2026-secret/a", "s3://texts/team/a", "s3://texts/team"),
+            NO_SOURCE
+        );
+        assert_eq!(code("s3://archives/a", "s3://texts/team/a", "s3://texts/team"), NO_SOURCE);
+        assert_eq!(code("s3://archive/a", "s3://texts/b", "s3://texts/team"), NO_OUTPUT);
+        // Records beside an allowed output are not allowed.
+        assert_eq!(code("s3://archive/a", "s3://texts/team/a", "s3://texts"), NO_OUTPUT);
+    }
+
+    #[test]
+    fn links_lead_out_of_no_folder() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = |name: &str| {
+            let path = root.path().join(name);
+            fs::create_dir(&path).unwrap();
+            path
+        };
+        let (inside, outside) = (folder("inside"), folder("outside"));
+        fs::write(outside.join("secret"), "").unwrap();
+        fs::write(inside.join("a.wav"), "").unwrap();
+        symlink(&outside, inside.join("link")).unwrap();
+        symlink(inside.join("a.wav"), inside.join("b.wav")).unwrap();
+        symlink(outside.join("new"), inside.join("dangling")).unwrap();
+        let prefix = inside.to_str().unwrap();
+        let some = allowed(&[prefix], &[prefix]);
+        let uri = |name: &str| Location::from_path(inside.join(name)).unwrap().to_string();
+        let code = |source: &str, output: &str| code(&some, &uri(source), &uri(output), &uri(""));
+        assert_eq!(code("a.wav", "new/folder/a"), None);
+        assert_eq!(code("b.wav", "a"), None);
+        assert_eq!(code("link/secret", "a"), NO_SOURCE);
+        assert_eq!(code("../outside/secret", "a"), NO_SOURCE);
+        assert_eq!(code("a.wav", "link/a"), NO_OUTPUT);
+        assert_eq!(code("a.wav", "dangling/a"), NO_OUTPUT);
+        assert_eq!(code("a.wav", "../a"), NO_OUTPUT);
+    }
+}

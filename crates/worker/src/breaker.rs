@@ -1,0 +1,148 @@
+//! Stops leasing while this worker or a store is at fault, and tries again with growing delays.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use job::Failure;
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
+
+const MIN_DELAY: Duration = Duration::from_secs(1);
+const MAX_DELAY: Duration = Duration::from_secs(60);
+
+/// Whether jobs may be leased. While it is open, none are; when a delay is over, one job is leased to
+/// try: if it reaches its stores, the breaker closes, else it stays open for longer.
+#[derive(Debug)]
+pub(crate) struct Breaker {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug)]
+enum State {
+    Closed,
+    Open { reason: String, until: Instant, delays: ExponentialBackoff },
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self { state: Mutex::new(State::Closed), changed: Notify::new() }
+    }
+}
+
+impl Breaker {
+    /// Opens the breaker, or keeps it open for longer, because of a failure that is not the job's.
+    pub(crate) fn trip(&self, failure: &Failure) {
+        let mut state = self.lock();
+        let now = Instant::now();
+        match &mut *state {
+            State::Closed => {
+                let reason = failure.to_string();
+                tracing::error!(reason, "not ready: no jobs are leased until this is over");
+                let mut delays = delays();
+                let until = now + delays.next().unwrap_or(MAX_DELAY);
+                *state = State::Open { reason, until, delays };
+            }
+            // Jobs that began before fail as well; they say nothing new.
+            State::Open { until, .. } if *until > now => return,
+            State::Open { reason, until, delays } => {
+                *reason = failure.to_string();
+                let delay = delays.next().unwrap_or(MAX_DELAY);
+                *until = now + delay;
+                let retry_in_ms = delay.as_millis() as u64;
+                tracing::warn!(reason, retry_in_ms, "still not ready");
+            }
+        }
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// Closes the breaker: a job has reached its stores.
+    pub(crate) fn reset(&self) {
+        let mut state = self.lock();
+        if let State::Open { reason, .. } = &*state {
+            tracing::info!(was = reason, "ready again");
+            *state = State::Closed;
+            self.changed.notify_one();
+        }
+    }
+
+    /// Returns whether a job may be leased while `running` others run.
+    pub(crate) fn permits(&self, running: usize) -> bool {
+        match &*self.lock() {
+            State::Closed => true,
+            State::Open { until, .. } => *until <= Instant::now() && running == 0,
+        }
+    }
+
+    /// Waits until [`Breaker::permits`] may have another answer.
+    pub(crate) async fn changed(&self) {
+        let until = match &*self.lock() {
+            State::Open { until, .. } if *until > Instant::now() => Some(*until),
+            State::Open { .. } | State::Closed => None,
+        };
+        match until {
+            Some(until) => tokio::select! {
+                () = self.changed.notified() => {}
+                () = sleep_until(until) => {}
+            },
+            None => self.changed.notified().await,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No code panics while it holds the lock, so a poisoned lock still guards a consistent state.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Delays without end. Jitter, because a thousand workers stop at the same moment.
+fn delays() -> ExponentialBackoff {
+    ExponentialBuilder::new()
+        .with_min_delay(MIN_DELAY)
+        .with_max_delay(MAX_DELAY)
+        .with_jitter()
+        .without_max_times()
+        .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use job::FailureCode;
+
+    use super::*;
+
+    fn failure() -> Failure {
+        Failure {
+            code: FailureCode::SourceUnavailable,
+            source: "s3://b/a".to_owned(),
+            message: "down".to_owned(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_job_tries_when_the_delay_is_over() {
+        let breaker = Breaker::default();
+        assert!(breaker.permits(0) && breaker.permits(9));
+        let mut waited = Vec::new();
+        for _ in 0..9 {
+            breaker.trip(&failure());
+            breaker.trip(&failure());
+            assert!(!breaker.permits(0));
+            let start = Instant::now();
+            while !breaker.permits(0) {
+                breaker.changed().await;
+            }
+            assert!(!breaker.permits(1), "one at a time");
+            waited.push(start.elapsed());
+        }
+        assert!(waited[0] <= 2 * MIN_DELAY && waited[8] >= MAX_DELAY, "{waited:?}");
+        breaker.reset();
+        assert!(breaker.permits(9));
+    }
+}

@@ -1,0 +1,158 @@
+//! The jobs that run in this process. A second lease of such a job joins its run.
+
+use std::{
+    collections::HashMap,
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use queue::Lease;
+use tokio::sync::Notify;
+
+/// The jobs that run in this process, by id.
+#[derive(Default)]
+pub(crate) struct Registry {
+    runs: Mutex<HashMap<String, Arc<Run>>>,
+}
+
+/// The leases of one running job: one, unless the queue has delivered a copy of its message.
+pub(crate) struct Run {
+    /// `None` once the run is settled.
+    leases: Mutex<Option<Vec<Box<dyn Lease>>>>,
+    adopted: Notify,
+}
+
+/// A place in the registry, given up when it is dropped.
+pub(crate) struct Registered<'a> {
+    registry: &'a Registry,
+    job: String,
+    run: Arc<Run>,
+}
+
+impl Registry {
+    /// Registers a run of `job`. Returns `None` if the job runs already: its run adopts the lease.
+    pub(crate) fn enter(&self, job: &str, lease: Box<dyn Lease>) -> Option<Registered<'_>> {
+        let mut runs = lock(&self.runs);
+        let lease = match runs.get(job) {
+            Some(run) => run.adopt(lease)?,
+            None => lease,
+        };
+        let run = Arc::new(Run { leases: Mutex::new(Some(vec![lease])), adopted: Notify::new() });
+        // A run that is settled but not removed yet is replaced.
+        runs.insert(job.to_owned(), Arc::clone(&run));
+        Some(Registered { registry: self, job: job.to_owned(), run })
+    }
+}
+
+impl Registry {
+    /// Ends all runs and returns the leases of each.
+    pub(crate) fn end_all(&self) -> Vec<Vec<Box<dyn Lease>>> {
+        let runs: Vec<_> = lock(&self.runs).values().cloned().collect();
+        runs.iter().map(|run| run.end()).collect()
+    }
+}
+
+impl Run {
+    /// Adds a lease; returns it if the run is settled.
+    fn adopt(&self, lease: Box<dyn Lease>) -> Option<Box<dyn Lease>> {
+        let mut leases = lock(&self.leases);
+        let Some(leases) = &mut *leases else { return Some(lease) };
+        leases.push(lease);
+        self.adopted.notify_one();
+        None
+    }
+
+    /// Waits until the run has adopted a lease.
+    pub(crate) async fn adopted(&self) {
+        self.adopted.notified().await;
+    }
+
+    /// Returns whether no lease is left that may still be settled.
+    pub(crate) fn is_lost(&self) -> bool {
+        lock(&self.leases).iter().flatten().all(|lease| lease.is_lost())
+    }
+
+    /// Takes all leases out of the run, which goes on.
+    pub(crate) fn take(&self) -> Vec<Box<dyn Lease>> {
+        lock(&self.leases).as_mut().map(mem::take).unwrap_or_default()
+    }
+
+    /// Ends the run and returns its leases. A lease that arrives later begins a run of its own.
+    pub(crate) fn end(&self) -> Vec<Box<dyn Lease>> {
+        lock(&self.leases).take().unwrap_or_default()
+    }
+}
+
+impl std::ops::Deref for Registered<'_> {
+    type Target = Run;
+
+    fn deref(&self) -> &Run {
+        &self.run
+    }
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        // Any lease that is left is dropped with the run, and returned by the queue.
+        drop(self.run.end());
+        let mut runs = lock(&self.registry.runs);
+        if runs.get(&self.job).is_some_and(|run| Arc::ptr_eq(run, &self.run)) {
+            runs.remove(&self.job);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // No code panics while it holds the lock, so a poisoned lock still guards a consistent state.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use queue::{Lane, MemoryQueue, Message, Queue};
+
+    use super::*;
+
+    async fn leases(count: u16) -> (MemoryQueue, Vec<Box<dyn Lease>>) {
+        let queue = MemoryQueue::new();
+        let mut consumer = queue.consume(Lane::Jobs, count).await.unwrap();
+        let mut leases = Vec::new();
+        for _ in 0..count {
+            queue.publish(Message::new("m", "")).await.unwrap();
+            leases.push(consumer.next().await.unwrap());
+        }
+        (queue, leases)
+    }
+
+    #[tokio::test]
+    async fn a_second_lease_joins_the_run() {
+        let (queue, mut leases) = leases(3).await;
+        let registry = Registry::default();
+        let mut lease = || leases.pop().unwrap();
+        let run = registry.enter("a", lease()).unwrap();
+        assert!(!run.is_lost());
+        assert!(registry.enter("a", lease()).is_none());
+        run.adopted().await;
+        assert_eq!(run.end().len(), 2);
+        assert!(run.is_lost());
+
+        // The run is settled but has not left: the next lease begins another one.
+        let next = registry.enter("a", lease()).unwrap();
+        drop(run);
+        assert!(registry.runs.lock().unwrap().contains_key("a"));
+        drop(next);
+        assert!(registry.runs.lock().unwrap().is_empty());
+        assert_eq!(queue.depth().await.unwrap().ready, 3, "dropped leases come back");
+    }
+
+    #[tokio::test]
+    async fn a_run_may_go_on_without_a_lease() {
+        let (_queue, mut leases) = leases(2).await;
+        let registry = Registry::default();
+        let run = registry.enter("a", leases.pop().unwrap()).unwrap();
+        assert_eq!(run.take().len(), 1);
+        assert!(run.is_lost());
+        assert!(registry.enter("a", leases.pop().unwrap()).is_none());
+        assert!(!run.is_lost());
+    }
+}
