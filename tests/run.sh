@@ -12,6 +12,7 @@ services=
 
 clean_up() {
     [[ -n $services ]] || return 0
+    tests/services/stop.sh "$services/broker"
     tests/services/stop.sh "$services/run"
     rmdir "$services"
 }
@@ -29,6 +30,7 @@ install_packages() {
     needs ceph-mon ceph-mon
     needs ceph-osd ceph-osd
     needs radosgw radosgw
+    needs mmdebstrap mmdebstrap
     [[ ${#missing[@]} -gt 0 ]] || return 0
 
     echo "installing ${missing[*]}"
@@ -64,6 +66,31 @@ start_services() {
     export SCRIPTORIUM_TEST_SERVICES=1
 }
 
+# Runs the tests of queue and fleet against the brokers of newer Debian releases: 3.10 is that of this one.
+run_tests_with_other_brokers() {
+    local suite variables status
+    if ! cargo nextest --version >/dev/null 2>&1; then
+        printf '\n!! SKIPPED: tests with other brokers need cargo-nextest\n\n' >&2
+        return
+    fi
+    for suite in trixie forky; do
+        status=0
+        variables=$(tests/services/start-broker.sh "$suite" "$services/broker") || status=$?
+        if [[ $status -eq 75 ]]; then
+            printf '\n!! SKIPPED: the queue is not tested with the RabbitMQ of Debian %s\n\n' "$suite" >&2
+            continue
+        fi
+        [[ $status -eq 0 ]] || return "$status"
+        printf '\n== tests of the queue with the RabbitMQ of Debian %s\n' "$suite"
+        (
+            eval "$variables"
+            cargo nextest run --no-fail-fast --workspace \
+                -E 'package(queue) + test(/^(fleet|life|queue)::/)'
+        )
+        tests/services/stop.sh "$services/broker"
+    done
+}
+
 run_tests() {
     [[ $# -gt 0 ]] || set -- --workspace
     if cargo nextest --version >/dev/null 2>&1; then
@@ -78,5 +105,8 @@ install_packages
 cargo build --locked --workspace --all-targets
 pull_models
 start_services
+if [[ $# -eq 0 ]]; then
+    run_tests_with_other_brokers
+fi
 # Runs last, so that its summary ends the output; stopping the services prints nothing.
 run_tests "$@"

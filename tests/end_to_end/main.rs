@@ -8,6 +8,7 @@ mod bench;
 mod configuration;
 mod fleet;
 mod funasr;
+mod life;
 mod long;
 mod queue;
 mod services;

@@ -3,7 +3,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use bytes::Bytes;
-use job::{BatchId, Job, JobOptions, Records};
+use job::{BatchId, Job, JobOptions, records_prefix};
 use queue::{Message, Queue};
 use serde_json::Value;
 use tokio::{io::copy_bidirectional, net::TcpListener, net::TcpStream};
@@ -14,7 +14,7 @@ use crate::{
 };
 
 fn message(id: &str, body: impl Into<Bytes>) -> Message {
-    Message { id: id.to_owned(), body: body.into(), attempt: 0 }
+    Message::new(id, body)
 }
 
 fn text(job: &Job) -> String {
@@ -24,7 +24,7 @@ fn text(job: &Job) -> String {
 /// Returns a valid job for the object `source` of the test's bucket.
 fn job(services: &Services, source: &str) -> Job {
     let batch: BatchId = "0199d2c8-3a5f-7c63-9d0e-8f1f3b0c2a11".parse().unwrap();
-    let records = Records::under(&services.uri("out/"), &batch).prefix().to_owned();
+    let records = records_prefix(&services.uri("out/"), &batch);
     let output = services.uri(&format!("out/{source}"));
     Job::new(batch, services.uri(source), output, records, JobOptions::default())
 }
@@ -67,7 +67,7 @@ async fn impossible_jobs_become_dead_letters_with_a_reason() {
         good.batch.clone(),
         good.source.clone(),
         "s3://no-such-bucket-here/a".to_owned(),
-        "s3://no-such-bucket-here/.scriptorium".to_owned(),
+        records_prefix("s3://no-such-bucket-here", &good.batch),
         JobOptions::default(),
     );
     for (id, body) in [
@@ -172,7 +172,7 @@ async fn hostile_keys_are_accepted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_denies_access_is_a_permanent_failure() {
+async fn wrong_credentials_are_not_the_fault_of_a_recording() {
     let (Some(models), Some(services)) = (models(), Services::of_test("denied")) else { return };
     let bucket = services.bucket().await;
     bucket.put("in/a.opus", fs::read(speech("sentence.opus")).unwrap()).await;
@@ -189,7 +189,7 @@ async fn a_store_that_denies_access_is_a_permanent_failure() {
         ])
         .expect_code(1);
     let summary = ran.json();
-    assert_eq!(summary["failures"][0]["code"], "source_denied", "{summary}");
+    assert_eq!(summary["failures"][0]["code"], "store_misconfigured", "{summary}");
     assert!(!ran.stderr.contains("not-the-secret"));
 }
 

@@ -61,7 +61,12 @@ impl Services {
     }
 
     pub(crate) async fn queue(&self) -> AmqpQueue {
+        self.queue_with_lease(AmqpConfig::default().lease_seconds).await
+    }
+
+    pub(crate) async fn queue_with_lease(&self, lease_seconds: u32) -> AmqpQueue {
         let config = AmqpConfig {
+            lease_seconds,
             url: self.amqp_url.parse().unwrap(),
             prefix: self.name.clone(),
             retry_delays_seconds: vec![1, 2],

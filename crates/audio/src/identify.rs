@@ -84,8 +84,8 @@ fn describe_text(head: &[u8]) -> Option<String> {
         [b'{' | b'[', ..] => "JSON",
         _ => "text",
     };
-    let line: String = content.lines().next().unwrap_or_default().chars().take(60).collect();
-    Some(format!("it looks like {kind} that begins with {line:?}"))
+    // Not what it says: a job may name a file that is nobody's business.
+    Some(format!("it looks like {kind}"))
 }
 
 #[cfg(test)]
@@ -95,9 +95,7 @@ mod tests {
     #[test]
     fn identifies_known_files() {
         let description = |head: &[u8]| identify_unsupported(head).unwrap_or_default();
-        assert!(
-            description(b"Dear Sir or Madam,\nplease").contains("text that begins with \"Dear Sir")
-        );
+        assert_eq!(description(b"Dear Sir or Madam,\nplease"), "it looks like text");
         assert!(description(b"<!DOCTYPE html><html>").contains("an HTML page"));
         assert!(description(b"<?xml version='1.0'?><Error>").contains("XML"));
         assert!(description("Ünïcode text".as_bytes()).contains("text"));

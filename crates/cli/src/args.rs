@@ -1,6 +1,6 @@
 //! The arguments of the command line.
 
-use std::{path::PathBuf, str::FromStr};
+use std::{path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{
     Args, Parser, Subcommand,
@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Submit(SubmitArgs),
     /// Show the progress of a batch, and its failures
     Status(StatusArgs),
+    /// List, show, retry and drop the jobs that were given up
+    Dead(DeadArgs),
     /// List, pull, check and inspect models
     Models(ModelsArgs),
     /// Measure how fast this machine transcribes with a model, and where the time goes
@@ -284,6 +286,104 @@ pub(crate) struct StatusArgs {
     /// Print the status as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  scriptorium dead list --code source_missing\n  \
+                        scriptorium dead show 447c99504fbf3b868cb37fe0c54b7fb9\n  \
+                        scriptorium dead retry --code output_denied --newer-than 2d\n  \
+                        scriptorium dead drop --batch 0199d2c8-3a5f-7c63-9d0e-8f1f3b0c2a11")]
+pub(crate) struct DeadArgs {
+    #[command(subcommand)]
+    pub(crate) command: DeadCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeadCommand {
+    /// List the dead letters, oldest first
+    List {
+        #[command(flatten)]
+        filter: DeadFilter,
+
+        /// List at most this many
+        #[arg(long, value_name = "N", default_value_t = 1000)]
+        limit: usize,
+
+        /// Print them as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one job: its message, and why it was given up
+    Show {
+        /// Id of the job
+        job: String,
+
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Put jobs back into the queue; drop those that are done by now
+    Retry(DeadSelection),
+    /// Delete dead letters. The records of the failures stay
+    Drop(DeadSelection),
+}
+
+/// Which dead letters, and how the result is printed.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("which").required(true).multiple(true)
+          .args(["jobs", "code", "batch", "older_than", "newer_than", "all"]))]
+pub(crate) struct DeadSelection {
+    /// Ids of jobs
+    #[arg(value_name = "JOB")]
+    pub(crate) jobs: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) filter: DeadFilter,
+
+    /// All dead letters
+    #[arg(long, conflicts_with_all = ["jobs", "code", "batch", "older_than", "newer_than"])]
+    pub(crate) all: bool,
+
+    /// Print the counts as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Dead letters that meet all of the given conditions.
+#[derive(Debug, Args)]
+pub(crate) struct DeadFilter {
+    /// Reasons, e.g. source_missing (docs/jobs.md lists them)
+    #[arg(long, value_delimiter = ',', value_name = "CODES")]
+    pub(crate) code: Vec<String>,
+
+    /// Id of their batch
+    #[arg(long, value_name = "ID")]
+    pub(crate) batch: Option<job::BatchId>,
+
+    /// Given up at least this long ago, e.g. 90s, 15m, 12h, 7d
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    pub(crate) older_than: Option<Duration>,
+
+    /// Given up at most this long ago
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    pub(crate) newer_than: Option<Duration>,
+}
+
+/// Parses a number with a unit: `90s`, `15m`, `12h`, `7d`.
+fn age(text: &str) -> Result<Duration, String> {
+    let unit = |unit| match unit {
+        's' => Some(1),
+        'm' => Some(60),
+        'h' => Some(3600),
+        'd' => Some(24 * 3600),
+        _ => None,
+    };
+    let parse = || {
+        let unit = unit(text.chars().next_back()?)?;
+        let number = text[..text.len() - 1].parse::<u64>().ok()?;
+        Some(Duration::from_secs(number.checked_mul(unit)?))
+    };
+    parse().ok_or_else(|| "expected a number and a unit, such as 90s, 15m, 12h or 7d".to_owned())
 }
 
 #[derive(Debug, Args)]

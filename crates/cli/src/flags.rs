@@ -24,6 +24,7 @@ pub(crate) fn flags(command: &Command) -> Vec<Flag> {
         }
         Command::Submit(_)
         | Command::Status(_)
+        | Command::Dead(_)
         | Command::Models(_)
         | Command::Config(_)
         | Command::Completions(_) => Vec::new(),

@@ -37,20 +37,24 @@ const EXTENSIONS: &[&str] = &[
 /// Folder of the batches' records below `--out`, which may be below a listed path.
 const RECORDS: &str = ".scriptorium/";
 
-/// Sends everything that `paths` stand for to `found`; stops when the receiver is gone.
+/// Sends everything that `paths` stand for to `found`; stops when the receiver is gone. Returns whether
+/// nothing is missing: a listing may break off.
 pub(crate) async fn list(
     stores: &Stores,
     paths: &[String],
     all_files: bool,
     found: &Sender<Found>,
-) {
+) -> bool {
+    let mut complete = true;
     for path in paths {
-        if let Err(error) = list_one(stores, path, all_files, found).await
-            && found.send(failed(path.clone(), &error)).await.is_err()
-        {
-            return;
+        if let Err(error) = list_one(stores, path, all_files, found).await {
+            complete &= !error.is_transient();
+            if found.send(failed(path.clone(), &error)).await.is_err() {
+                return false;
+            }
         }
     }
+    complete
 }
 
 /// The failure for a path or an entry that cannot be listed.
@@ -58,6 +62,7 @@ fn failed(source: String, error: &store::Error) -> Found {
     let code = match error.kind {
         ErrorKind::NotFound => FailureCode::SourceMissing,
         ErrorKind::Denied => FailureCode::SourceDenied,
+        ErrorKind::Misconfigured => FailureCode::StoreMisconfigured,
         ErrorKind::Invalid => FailureCode::JobInvalid,
         _ => FailureCode::SourceUnavailable,
     };

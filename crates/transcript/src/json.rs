@@ -70,6 +70,15 @@ impl Transcript {
         Ok(transcript)
     }
 
+    /// Returns whether bytes begin as a transcript of any version does, even if it is damaged.
+    pub fn is_of_any_version(bytes: &[u8]) -> bool {
+        let begin = bytes.iter().take(128).filter(|byte| !byte.is_ascii_whitespace());
+        let begin: Vec<u8> = begin.copied().collect();
+        let Some(rest) = begin.strip_prefix(b"{\"version\":") else { return false };
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        digits > 0 && rest[digits..].starts_with(b",\"source\":{\"uri\":")
+    }
+
     fn check(&self) -> Result<(), String> {
         let Processing { wall_seconds, cpu_seconds, audio_seconds_per_core_second, stages, .. } =
             &self.processing;

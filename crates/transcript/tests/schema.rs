@@ -86,6 +86,20 @@ fn an_example_is_valid_and_reads_back_the_same() -> Result<(), Box<dyn Error>> {
 }
 
 #[test]
+fn a_transcript_is_known_by_its_beginning() -> Result<(), Box<dyn Error>> {
+    let json = read(&example())?.to_json_pretty();
+    let later = json.replacen("\"version\": 1", "\"version\": 12", 1);
+    for ours in [&json, &json[..100], &later, &json.replace([' ', '\n'], "")] {
+        assert!(Transcript::is_of_any_version(ours.as_bytes()), "{ours}");
+    }
+    for theirs in ["", "{}", "[]", "{\"version\": 1, \"name\": \"config\"}", "{\"version\":\"1\"}"]
+    {
+        assert!(!Transcript::is_of_any_version(theirs.as_bytes()), "{theirs}");
+    }
+    Ok(())
+}
+
+#[test]
 fn optional_fields_may_be_omitted() -> Result<(), Box<dyn Error>> {
     let validator = jsonschema::validator_for(&transcript::json_schema())?;
     let mut sparse = example();

@@ -72,7 +72,7 @@ fn merge(
     if let Some(path) = file {
         builder = builder.add_source(File::from(path).format(FileFormat::Toml));
     }
-    builder = builder.add_source(EnvironmentLayer::new(environment, &known));
+    builder = builder.add_source(EnvironmentLayer::new(environment, &known)?);
     for (key, value) in flags {
         builder = builder.set_override_option(*key, value.clone())?;
     }
@@ -104,15 +104,26 @@ struct EnvironmentLayer {
 }
 
 impl EnvironmentLayer {
+    /// A variable whose name ends in `_FILE` names a file that contains the value: so secrets are
+    /// mounted, instead of being visible in the environment of the process.
     fn new(
         variables: impl Iterator<Item = (String, String)>,
         known: &BTreeMap<String, serde_json::Value>,
-    ) -> Self {
+    ) -> Result<Self, ConfigError> {
         let mut values = Map::new();
         for (name, text) in variables {
             let Some(rest) = name.strip_prefix(KEY_PREFIX) else { continue };
             let key = rest.to_lowercase().replace("__", ".");
-            let origin = format!("environment variable {name}");
+            let in_file = key
+                .strip_suffix("_file")
+                .filter(|in_file| !known.contains_key(&key) && known.contains_key(*in_file));
+            let (key, text, origin) = match in_file {
+                Some(in_file) => {
+                    let value = read_value(&name, &text)?;
+                    (in_file.to_owned(), value, format!("{text}, which {name} names"))
+                }
+                None => (key, text, format!("environment variable {name}")),
+            };
             let is_list = known.get(&key).is_some_and(serde_json::Value::is_array);
             let kind = if is_list {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
@@ -120,10 +131,23 @@ impl EnvironmentLayer {
             } else {
                 ValueKind::String(text)
             };
-            values.insert(key, Value::new(Some(&origin), kind));
+            if values.insert(key.clone(), Value::new(Some(&origin), kind)).is_some() {
+                let message = format!("`{key}` is set by two environment variables, one is {name}");
+                return Err(ConfigError::new(message));
+            }
         }
-        Self { values }
+        Ok(Self { values })
     }
+}
+
+/// Reads the value of a key from the file that a variable names. A line feed at its end does not belong
+/// to it.
+fn read_value(variable: &str, path: &str) -> Result<String, ConfigError> {
+    let context = || format!("{path}, which {variable} names");
+    let text =
+        std::fs::read_to_string(path).map_err(|error| ConfigError::caused(context(), error))?;
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
 }
 
 impl Source for EnvironmentLayer {
@@ -259,6 +283,30 @@ mod tests {
         let environment = [("SCRIPTORIUM__WORKER__RETRY_DELAYS", "1, 2,3")];
         let layered = load(None, &environment, &[]).unwrap();
         assert_eq!(layered.config.worker.retry_delays, [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_variable_may_name_a_file_with_the_value() {
+        let directory = tempfile::tempdir().unwrap();
+        let secret = directory.path().join("secret");
+        std::fs::write(&secret, "hunter2 \n").unwrap();
+        let path = secret.to_str().unwrap();
+        let in_file = ("SCRIPTORIUM__STORE__S3__SECRET_KEY_FILE", path);
+        let layered = load(None, &[in_file], &[]).unwrap();
+        let found = layered.config.store.s3.secret_key.as_ref().map(store::Secret::reveal);
+        assert_eq!(found, Some("hunter2 "));
+        let (shown, origin) = &layered.values["store.s3.secret_key"];
+        assert_eq!((shown, origin.contains(path)), (&"***".into(), true), "{origin}");
+
+        let twice = [in_file, ("SCRIPTORIUM__STORE__S3__SECRET_KEY", "x")];
+        let error = load(None, &twice, &[]).unwrap_err().to_string();
+        assert!(error.contains("two environment variables"), "{error}");
+        let missing = [("SCRIPTORIUM__QUEUE__URL_FILE", "/nonexistent/url")];
+        let error = load(None, &missing, &[]).unwrap_err();
+        assert!(error.to_string().contains("/nonexistent/url, which"), "{error}");
+        let unknown = [("SCRIPTORIUM__QUEUE__URI_FILE", path)];
+        let error = load(None, &unknown, &[]).unwrap_err().to_string();
+        assert!(error.contains("unknown key `queue.uri_file`"), "{error}");
     }
 
     #[test]

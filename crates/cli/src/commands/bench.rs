@@ -5,7 +5,7 @@ use bench::{BenchOptions, Callbacks};
 
 use crate::{
     args::BenchArgs,
-    commands::{print_json, print_line},
+    commands::{print_json, print_text},
     exit,
     progress::{Counter, download_bar},
 };
@@ -29,7 +29,7 @@ pub(crate) async fn run(config: &Config, args: BenchArgs) -> anyhow::Result<u8> 
     if args.json {
         print_json(&bench.report)?;
     } else {
-        print_line(bench.report.to_string().trim_end())?;
+        print_text(bench.report.to_string().trim_end())?;
     }
     bench.pipeline_error.map_or(Ok(exit::SUCCESS), Err)
 }

@@ -4,7 +4,7 @@ use app::config::LayeredConfig;
 
 use crate::{
     args::ConfigArgs,
-    commands::{print_json, print_line},
+    commands::{print_json, print_line, print_text},
     exit,
 };
 
@@ -23,7 +23,7 @@ pub(crate) fn run(layered: &LayeredConfig, args: &ConfigArgs) -> anyhow::Result<
         let (parent, name) = key.rsplit_once('.').unwrap_or(("", key));
         if parent != section {
             section = parent;
-            print_line(&format!("\n[{section}]"))?;
+            print_text(&format!("\n[{section}]"))?;
         }
         // JSON scalars and lists of them are valid TOML, except null.
         print_line(&match value {

@@ -3,12 +3,13 @@
 use std::{collections::HashSet, fmt::Write, iter, path::PathBuf};
 
 use app::Config;
+use errors::printable;
 use models::{Entry, Error, Library, Preset};
 use serde_json::json;
 
 use crate::{
     args::{ModelsArgs, ModelsCommand},
-    commands::{print_json, print_line},
+    commands::{print_json, print_line, print_text},
     exit,
     progress::download_bar,
 };
@@ -21,7 +22,8 @@ pub(crate) async fn run(config: &Config, args: ModelsArgs) -> anyhow::Result<u8>
             for name in to_pull(config, &library, names) {
                 let entry = library.catalogue().get(&name)?;
                 let directory = app::pull(&library, entry, &download_bar()).await?;
-                print_line(&format!("{name}\t{}", directory.path.display()))?;
+                let path = directory.path.display().to_string();
+                print_text(&format!("{}\t{}", printable(&name), printable(&path)))?;
             }
             Ok(exit::SUCCESS)
         }
@@ -74,7 +76,7 @@ fn inspect(library: &Library, model: &str, json: bool) -> anyhow::Result<u8> {
     if json {
         print_json(&inspection)?;
     } else {
-        print_line(inspection.to_string().trim_end())?;
+        print_text(inspection.to_string().trim_end())?;
     }
     Ok(if inspection.is_usable() { exit::SUCCESS } else { exit::FAILURE })
 }
@@ -131,7 +133,7 @@ fn list(library: &Library, json: bool) -> anyhow::Result<u8> {
         let with = preset.models()[1..].join(", ");
         writeln!(table, "{:<24} {:<24} {with}", preset.name, preset.recognizer)?;
     }
-    print_line(table.trim_end())?;
+    print_text(table.trim_end())?;
     Ok(exit::SUCCESS)
 }
 

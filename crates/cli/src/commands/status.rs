@@ -1,27 +1,28 @@
 //! `scriptorium status`: counts the jobs of a batch by state, and lists its failures.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use anyhow::Context;
 use app::Config;
-use futures::{StreamExt, TryStreamExt};
-use job::{Batch, BatchId, Failed, Records};
-use location::Location;
+use job::{BatchId, Failed};
+use ledger::{BatchLedger, State, Tally};
+use queue::{AmqpConfig, AmqpQueue, Queue};
 use serde::Serialize;
-use store::Stores;
+use tokio::time::Instant;
 
 use crate::{
     args::{StatusArgs, output_prefix},
     commands::{print_json, print_line},
-    exit, history,
+    exit, history, output,
     progress::Counter,
     termination::termination,
 };
 
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
-const MAX_RECORD_BYTES: u64 = 1 << 20;
-/// Failure records that are read concurrently.
-const CONCURRENT_READS: usize = 16;
+/// How long nothing must happen, with an empty queue, until jobs count as vanished. Longer than a worker
+/// takes from the lease of a job to the record of its run.
+const VANISHED: Duration = Duration::from_secs(120);
+const CONNECT_TIMEOUT_SECONDS: u64 = 5;
 /// Failure records that are listed.
 const MAX_LISTED_FAILURES: usize = 1000;
 
@@ -29,184 +30,193 @@ pub(crate) async fn run(config: &Config, args: StatusArgs) -> anyhow::Result<u8>
     let out = args.out.map_or_else(|| history::recall(&args.batch), Ok)?;
     let output = output_prefix(&out)?;
     let stores = app::stores(config)?;
+    let view = View {
+        ledger: BatchLedger::new(stores, &output, &args.batch),
+        batch: args.batch,
+        out: output.to_string(),
+    };
     if args.wait {
-        return follow(&stores, &output, &args.batch, args.json).await;
+        let queue = queue(config).await?;
+        return view.follow(queue.as_ref(), args.json).await;
     }
-    let status = Status::read(&stores, &output, &args.batch).await?;
-    status.print(args.json)
+    let (tally, state) = view.read().await?;
+    view.print(tally, &state, args.json).await
 }
 
-/// Waits until every job of the batch is done or failed, then prints the status.
-pub(crate) async fn follow(
-    stores: &Stores,
-    output: &Location,
-    batch: &BatchId,
-    json: bool,
-) -> anyhow::Result<u8> {
-    let counter = Counter::start();
-    let stop = termination()?;
-    loop {
-        let tally = Tally::read(stores, output, batch).await?;
-        counter.show(tally.done + tally.failed, tally.jobs, &tally.to_string());
-        if tally.is_over() {
-            break;
-        }
-        tokio::select! {
-            () = tokio::time::sleep(POLL_INTERVAL) => {}
-            () = stop.cancelled() => return Ok(exit::INTERRUPTED),
+/// Connects to the queue, to see whether jobs are still in it. Without an answer the batch is followed
+/// all the same.
+async fn queue(config: &Config) -> anyhow::Result<Option<AmqpQueue>> {
+    let config = AmqpConfig {
+        connect_timeout_seconds: Some(CONNECT_TIMEOUT_SECONDS),
+        ..app::queue_config(config)?
+    };
+    match AmqpQueue::connect(config).await {
+        Ok(queue) => Ok(Some(queue)),
+        Err(error) => {
+            output::say(&format!("warning: cannot look into the queue: {error:#}"));
+            Ok(None)
         }
     }
-    drop(counter);
-    Status::read(stores, output, batch).await?.print(json)
 }
 
-/// Number of jobs of a batch by state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-struct Tally {
-    /// All jobs; absent while the batch is being submitted.
-    jobs: Option<u64>,
-    queued: u64,
-    running: u64,
-    done: u64,
-    failed: u64,
+/// Since when a batch shows no sign of life.
+struct Stillness {
+    /// How long a worker holds a message before it shows in the queue; `None`: the queue cannot be
+    /// looked at.
+    lease_time: Option<Duration>,
+    tally: Tally,
+    since: Option<Instant>,
+}
+
+impl Stillness {
+    fn new(lease_time: Option<Duration>) -> Self {
+        Self { lease_time, tally: Tally::default(), since: None }
+    }
+
+    /// Returns whether the jobs that are not done have vanished. `waiting` is the number of messages in
+    /// the queue, if it answers.
+    fn is_over(&mut self, tally: Tally, waiting: Option<u64>, now: Instant) -> bool {
+        let Some(lease_time) = self.lease_time else { return false };
+        let changed = std::mem::replace(&mut self.tally, tally) != tally;
+        if changed || waiting != Some(0) || tally.jobs.is_none() {
+            self.since = None;
+            return false;
+        }
+        let since = *self.since.get_or_insert(now);
+        // A job that runs for longer than the lease time has a parked message.
+        let limit = if tally.running > 0 { VANISHED + 2 * lease_time } else { VANISHED };
+        now - since >= limit
+    }
+}
+
+/// What is shown of a batch.
+pub(crate) struct View {
+    pub(crate) ledger: BatchLedger,
+    pub(crate) batch: BatchId,
+    /// Prefix of the transcripts.
+    pub(crate) out: String,
 }
 
 #[derive(Debug, Serialize)]
-struct Status {
-    batch: BatchId,
-    out: String,
+struct Status<'a> {
+    batch: &'a BatchId,
+    out: &'a str,
     #[serde(flatten)]
     tally: Tally,
     failures: Vec<Failed>,
 }
 
-impl Tally {
-    async fn read(stores: &Stores, output: &Location, batch: &BatchId) -> anyhow::Result<Self> {
-        let records = Records::under(&output.to_string(), batch);
-        let jobs = read_batch(stores, &records).await?.jobs;
-        // In the order in which jobs change state, so that a job that changes state between two
-        // listings is not missed.
-        let running = job_ids(stores, &records.all_running()).await?;
-        let failed = job_ids(stores, &records.all_failed()).await?;
-        let done = job_ids(stores, &records.all_done()).await?;
-        Ok(Self::count(jobs, &running, &failed, &done))
+impl View {
+    /// Waits until every job of the batch is done or failed, then prints the status. Ends as well when
+    /// jobs are neither, and nowhere in the queue.
+    pub(crate) async fn follow(&self, queue: Option<&AmqpQueue>, json: bool) -> anyhow::Result<u8> {
+        let counter = Counter::start();
+        let stop = termination()?;
+        let mut stillness = Stillness::new(queue.map(AmqpQueue::lease_time));
+        let (tally, state) = loop {
+            let (tally, state) = self.read().await?;
+            counter.show(tally.done + tally.failed, tally.jobs, &tally.to_string());
+            if tally.is_over() {
+                break (tally, state);
+            }
+            let waiting = match queue {
+                Some(queue) => queue.depth().await.ok().map(|depth| depth.waiting()),
+                None => None,
+            };
+            if stillness.is_over(tally, waiting, Instant::now()) {
+                drop(counter);
+                let lost = tally.queued + tally.running;
+                output::say(&format!(
+                    "error: {lost} jobs have vanished from the queue: submit the same recordings again \
+                     with --batch {}",
+                    self.batch
+                ));
+                self.print(tally, &state, json).await?;
+                return Ok(exit::FAILURE);
+            }
+            tokio::select! {
+                () = tokio::time::sleep(POLL_INTERVAL) => {}
+                () = stop.cancelled() => {
+                    drop(counter);
+                    output::say(&format!(
+                        "the jobs go on; wait for them with: scriptorium status {} --wait",
+                        self.batch
+                    ));
+                    return Ok(exit::INTERRUPTED);
+                }
+            }
+        };
+        drop(counter);
+        self.print(tally, &state, json).await
     }
 
-    /// Counts every job once: as done rather than failed, as failed rather than running.
-    fn count(
-        jobs: Option<u64>,
-        running: &BTreeSet<String>,
-        failed: &BTreeSet<String>,
-        done: &BTreeSet<String>,
-    ) -> Self {
-        let over = |job: &&String| failed.contains(*job) || done.contains(*job);
-        let running = running.iter().filter(|job| !over(job)).count() as u64;
-        let failed = failed.difference(done).count() as u64;
-        let done = done.len() as u64;
-        let queued = jobs.unwrap_or(0).saturating_sub(done + failed + running);
-        Self { jobs, queued, running, done, failed }
+    async fn read(&self) -> anyhow::Result<(Tally, State)> {
+        let batch = self
+            .ledger
+            .batch()
+            .await?
+            .with_context(|| format!("there is no batch {} below {}", self.batch, self.out))?;
+        let state = self.ledger.state().await?;
+        Ok((state.tally(batch.jobs), state))
     }
 
-    fn is_over(&self) -> bool {
-        self.jobs.is_some_and(|jobs| self.done + self.failed >= jobs)
-    }
-}
-
-impl std::fmt::Display for Tally {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { queued, running, done, failed, .. } = self;
-        write!(f, "{queued} queued, {running} running, {done} done, {failed} failed")?;
-        if self.jobs.is_none() {
-            write!(f, " (still being submitted)")?;
-        }
-        Ok(())
-    }
-}
-
-impl Status {
-    async fn read(stores: &Stores, output: &Location, batch: &BatchId) -> anyhow::Result<Self> {
-        let tally = Tally::read(stores, output, batch).await?;
-        let failures = read_failures(stores, output, batch).await?;
-        Ok(Self { batch: batch.clone(), out: output.to_string(), tally, failures })
-    }
-
-    fn print(&self, json: bool) -> anyhow::Result<u8> {
+    async fn print(&self, tally: Tally, state: &State, json: bool) -> anyhow::Result<u8> {
+        let failures = self.ledger.failures(state, MAX_LISTED_FAILURES).await?;
+        let unlisted = tally.failed.saturating_sub(failures.len() as u64);
         if json {
-            print_json(self)?;
+            print_json(&Status { batch: &self.batch, out: &self.out, tally, failures })?;
         } else {
-            print_line(&self.tally.to_string())?;
-            for record in &self.failures {
+            print_line(&tally.to_string())?;
+            for record in &failures {
                 let Failed { failure, remedy, attempts, .. } = record;
-                print_line(&format!("\n{}\n  {failure}", failure.source))?;
+                print_line("")?;
+                print_line(&failure.source)?;
+                print_line(&format!("  {failure}"))?;
                 print_line(&format!("  {remedy} (attempts: {attempts})"))?;
             }
-            let unlisted = self.tally.failed.saturating_sub(self.failures.len() as u64);
             if unlisted > 0 {
-                print_line(&format!("\nand {unlisted} more failures"))?;
+                print_line("")?;
+                print_line(&format!("and {unlisted} more failures"))?;
             }
         }
-        Ok(if self.tally.failed > 0 { exit::FAILURE } else { exit::SUCCESS })
+        Ok(if tally.failed > 0 { exit::FAILURE } else { exit::SUCCESS })
     }
-}
-
-/// Reads the record of the batch.
-pub(super) async fn read_batch(stores: &Stores, records: &Records) -> anyhow::Result<Batch> {
-    let uri = records.batch();
-    let (store, key) = stores.open(&uri.parse()?)?;
-    let (_, body) = store.get(&key, MAX_RECORD_BYTES).await?;
-    Batch::from_slice(&body).with_context(|| {
-        format!("{uri} was written by another version of scriptorium, or is damaged")
-    })
-}
-
-/// Returns the ids of the jobs that have a record under the prefix `uri`.
-async fn job_ids(stores: &Stores, uri: &str) -> anyhow::Result<BTreeSet<String>> {
-    let (store, prefix) = stores.open(&uri.parse()?)?;
-    let names = store
-        .list(&prefix)
-        .map_ok(|object| {
-            let name = object.key.rsplit('/').next().unwrap_or_default();
-            name.strip_suffix(".json").unwrap_or(name).to_owned()
-        })
-        .try_collect();
-    Ok(names.await?)
-}
-
-/// Reads the first failure records of the batch.
-async fn read_failures(
-    stores: &Stores,
-    output: &Location,
-    batch: &BatchId,
-) -> anyhow::Result<Vec<Failed>> {
-    let records = Records::under(&output.to_string(), batch);
-    let (store, prefix) = stores.open(&records.all_failed().parse()?)?;
-    let keys: Vec<String> = store
-        .list(&prefix)
-        .take(MAX_LISTED_FAILURES)
-        .map_ok(|object| object.key)
-        .try_collect()
-        .await?;
-    let store = &store;
-    let read = futures::stream::iter(keys).map(async |key| {
-        let (_, body) = store.get(&key, MAX_RECORD_BYTES).await?;
-        let record = serde_json::from_slice::<Failed>(&body);
-        record.with_context(|| format!("{key} is not a valid failure record"))
-    });
-    read.buffered(CONCURRENT_READS).try_collect().await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const LEASE: Duration = Duration::from_secs(900);
+
+    fn tally(running: u64, done: u64) -> Tally {
+        Tally { jobs: Some(9), queued: 9 - running - done, running, done, failed: 0 }
+    }
+
     #[test]
-    fn counts_each_job_once_by_its_latest_state() {
-        let set = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
-        // A worker that dies, or loses the store, leaves earlier records behind.
-        let (running, failed, done) = (set(&["a", "b", "c"]), set(&["b", "c", "d"]), set(&["c"]));
-        let tally = Tally::count(Some(6), &running, &failed, &done);
-        let expected = Tally { jobs: Some(6), queued: 2, running: 1, done: 1, failed: 2 };
-        assert_eq!(tally, expected);
-        assert!(!tally.is_over());
+    fn jobs_vanish_when_nothing_happens_and_the_queue_is_empty() {
+        let start = Instant::now();
+        let second = Duration::from_secs(1);
+        let mut still = Stillness::new(Some(LEASE));
+        let mut at =
+            |tally, waiting, seconds| still.is_over(tally, waiting, start + seconds * second);
+        assert!(!at(tally(0, 5), Some(0), 0));
+        assert!(!at(tally(0, 5), Some(0), 10));
+        assert!(!at(tally(0, 5), Some(0), 129));
+        assert!(at(tally(0, 5), Some(0), 130));
+        // Any sign of life begins the wait anew.
+        assert!(!at(tally(0, 6), Some(0), 200));
+        assert!(!at(tally(0, 6), Some(1), 400));
+        assert!(!at(tally(0, 6), None, 600));
+        assert!(!at(tally(0, 6), Some(0), 800));
+        assert!(!at(tally(1, 6), Some(0), 900), "a job began to run");
+        assert!(!at(tally(1, 6), Some(0), 901));
+        assert!(!at(tally(1, 6), Some(0), 2820), "it may run for as long before it is parked");
+        assert!(at(tally(1, 6), Some(0), 2821));
+        let mut blind = Stillness::new(None);
+        assert!(
+            !blind.is_over(tally(0, 5), None, start)
+                && !blind.is_over(tally(0, 5), None, start + LEASE)
+        );
     }
 }

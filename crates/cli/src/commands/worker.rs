@@ -33,7 +33,11 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<u8> {
     if config.name.is_empty() {
         config.name = process_name();
     }
-    Worker::new(Arc::new(queue), app.transcriber, config, app.cores).run(drain).await?;
+    let patience = Duration::from_secs(config.write_patience_seconds);
+    let transcriber = app.transcriber.with_write_patience(patience);
+    let worker = Worker::new(Arc::new(queue), transcriber, config, app.cores)
+        .map_err(|error| UsageError(format!("worker.sources or worker.outputs: {error}")))?;
+    worker.run(drain).await?;
     Ok(exit::SUCCESS)
 }
 

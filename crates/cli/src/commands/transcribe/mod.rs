@@ -6,6 +6,7 @@ use std::{
     collections::BTreeSet,
     fmt::Write,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use app::{BuildOptions, Config};
@@ -33,6 +34,8 @@ use crate::{
 
 /// Recordings that the listing may be ahead of the work.
 const LISTED_AHEAD: usize = 10_000;
+/// How long a finished transcript waits for its store.
+const WRITE_PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) async fn run(config: &Config, args: TranscribeArgs) -> anyhow::Result<u8> {
     let output = args.out.as_deref().map(output_prefix).transpose()?;
@@ -51,9 +54,14 @@ pub(crate) async fn run(config: &Config, args: TranscribeArgs) -> anyhow::Result
         () = stop.cancelled() => return Ok(exit::INTERRUPTED),
     };
     let cores = app.cores;
+    // Somebody watches: a full disk is reported at once, and a store has a minute to come back.
+    let patience = match &output {
+        Some(Location::S3 { .. }) => WRITE_PATIENCE,
+        Some(Location::File(_)) | None => Duration::ZERO,
+    };
     let batch = Arc::new(Batch {
         progress: Progress::start(),
-        transcriber: app.transcriber,
+        transcriber: app.transcriber.with_write_patience(patience),
         ordered: output.is_none(),
         output,
         formats,
@@ -140,7 +148,7 @@ impl Batch {
         };
         let list = async {
             tokio::select! {
-                () = sources::list(self.transcriber.stores(), paths, all_files, &found) => {}
+                _ = sources::list(self.transcriber.stores(), paths, all_files, &found) => {}
                 () = self.stop.cancelled() => {}
             }
             drop(found);

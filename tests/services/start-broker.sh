@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# Starts the RabbitMQ of another Debian release, for tests against several versions: trixie has 4.0,
+# forky has 4.3. It runs in a folder with that release's files, in namespaces of its own.
+#
+#   eval "$(tests/services/start-broker.sh SUITE DIR)"    # sets SCRIPTORIUM_TEST_AMQP_URL
+#   tests/services/stop.sh DIR
+#
+# The release's files are kept in .cache/brokers. Exits with 75 if they cannot be fetched. Needs root,
+# and Debian's mmdebstrap, python3 and util-linux.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+suite=${1:?usage: start-broker.sh SUITE DIR}
+dir=${2:?usage: start-broker.sh SUITE DIR}
+root=$here/../../.cache/brokers/$suite
+home=/srv/scriptorium
+mkdir -p "$(dirname "$dir")" "$(dirname "$root")"
+mkdir -m 700 "$dir"
+dir=$(cd "$dir" && pwd)
+
+not_available() {
+    tail -n 5 "$dir/fetch.out" >&2
+    echo "start-broker.sh: RabbitMQ of Debian $suite is not available: $1" >&2
+    rm -rf "$dir"
+    exit 75
+}
+
+fetch() {
+    [[ ! -x $root/usr/lib/rabbitmq/bin/rabbitmq-server ]] || return 0
+    [[ $(id -u) -eq 0 ]] || not_available "fetching it needs root"
+    # The mirror that this machine uses. It may be a snapshot, whose index has expired; signatures are
+    # checked.
+    local mirror
+    # shellcheck disable=SC2016 # apt expands it
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -v security | head -n 1)
+    rm -rf "$root"
+    mmdebstrap --quiet --variant=apt --mode=root --include=rabbitmq-server \
+        --aptopt='Apt::Install-Recommends "false"' --aptopt='Acquire::Check-Valid-Until "false"' \
+        "$suite" "$root.part" \
+        "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" \
+        >"$dir/fetch.out" 2>&1 || not_available "it cannot be fetched"
+    [[ -e $root.part/dev/null ]] || mknod -m 666 "$root.part/dev/null" c 1 3
+    [[ -e $root.part/dev/urandom ]] || mknod -m 666 "$root.part/dev/urandom" c 1 9
+    # The broker resolves its own name.
+    printf '127.0.0.1 localhost\n::1 localhost\n' >"$root.part/etc/hosts"
+    mv "$root.part" "$root"
+}
+
+answers() {
+    python3 - "$amqp_port" <<'PYTHON'
+import socket, sys
+
+with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=5) as broker:
+    broker.sendall(b"AMQP\x00\x00\x09\x01")
+    sys.exit(broker.recv(11)[7:11] != b"\x00\x0a\x00\x0a")
+PYTHON
+}
+
+: >"$dir/fetch.out"
+unshare --mount --pid --fork true 2>>"$dir/fetch.out" || not_available "namespaces need root"
+fetch
+read -r amqp_port dist_port epmd_port < <(python3 - <<'PYTHON'
+import random, socket
+
+held = []
+while len(held) < 3:
+    probe = socket.socket()
+    try:
+        probe.bind(("127.0.0.1", random.randint(15000, 32000)))
+        held.append(probe)
+    except OSError:
+        probe.close()
+print(*(probe.getsockname()[1] for probe in held))
+PYTHON
+)
+password=$(head -c 16 /proc/sys/kernel/random/uuid | tr -d -)
+rm -rf "${root:?}$home"
+mkdir -p "$root$home"
+cat >"$root$home/rabbitmq.conf" <<CONF
+listeners.tcp.1 = 127.0.0.1:$amqp_port
+default_vhost = test
+default_user = test
+default_pass = $password
+disk_free_limit.absolute = 200MB
+log.file = false
+log.console = true
+log.console.level = warning
+CONF
+echo '[].' >"$root$home/enabled_plugins"
+# The namespaces end with their first process, and with them all that it has started and mounted.
+setsid unshare --mount --pid --fork --mount-proc="$root/proc" --kill-child \
+    chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=$home LANG=C.UTF-8 \
+    RABBITMQ_CONF_ENV_FILE=/dev/null RABBITMQ_NODENAME="scriptorium-$amqp_port@localhost" \
+    RABBITMQ_CONFIG_FILE=$home/rabbitmq.conf RABBITMQ_ENABLED_PLUGINS_FILE=$home/enabled_plugins \
+    RABBITMQ_MNESIA_BASE=$home/data RABBITMQ_LOG_BASE=$home RABBITMQ_DIST_PORT="$dist_port" \
+    ERL_EPMD_PORT="$epmd_port" ERL_EPMD_ADDRESS=127.0.0.1 \
+    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-kernel inet_dist_use_interface {127,0,0,1}" \
+    /usr/lib/rabbitmq/bin/rabbitmq-server >"$dir/server.out" 2>&1 </dev/null &
+echo "$! broker" >"$dir/pids"
+disown
+for ((tries = 300; tries > 0; tries--)); do
+    if answers >/dev/null 2>&1; then
+        echo "export SCRIPTORIUM_TEST_AMQP_URL=amqp://test:$password@127.0.0.1:$amqp_port/test"
+        exit 0
+    fi
+    sleep 0.2
+done
+tail -n 15 "$dir/server.out" >&2
+"$here/stop.sh" "$dir" || true
+echo "start-broker.sh: RabbitMQ of Debian $suite does not answer" >&2
+exit 1
