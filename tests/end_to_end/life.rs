@@ -397,7 +397,8 @@ async fn a_finished_transcript_waits_for_its_store() {
     while status(&direct, batch)["running"] != 1 {
         assert!(begin.elapsed() < TIMEOUT, "{}", fs::read_to_string(&log).unwrap());
     }
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    // Long enough to read all of it, and less than the recognition takes.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
     proxy.cut().await;
     wait_for_log(&log, "finished and cannot be written, trying again").await;
     proxy.restore().await;
@@ -436,7 +437,8 @@ async fn a_worker_ends_in_time_whatever_stalls() {
     worker.signal("TERM");
     assert_eq!(worker.wait(), Some(0));
     let took = begin.elapsed();
-    assert!(took < Duration::from_secs(3), "{took:?}: {}", fs::read_to_string(&log).unwrap());
+    // One second of drain and two more, and one for a busy machine.
+    assert!(took < Duration::from_secs(4), "{took:?}: {}", fs::read_to_string(&log).unwrap());
     let queue = services.queue().await;
     let depth = queue.depth().await.unwrap();
     assert_eq!((depth.ready, depth.dead), (1, 0), "{}", fs::read_to_string(&log).unwrap());

@@ -505,10 +505,14 @@ async fn a_job_that_ended_is_not_run_again() {
     // Its worker recorded the failure, and died before the message was among the dead letters.
     ledger.fail(&job, &failed).await.unwrap();
     fleet.die_with(&job, Lane::Jobs, false).await;
-    let (summary, queue, _) = fleet.run().await;
-    assert_eq!(summary.failed, 1);
+    let drain = CancellationToken::new();
+    let running = tokio::spawn(fleet.worker().run(drain.clone()));
+    let dead = async || fleet.queue.depth().await.unwrap().dead == 1;
+    wait_until("its dead letter is there", dead).await;
+    drain.cancel();
+    assert_eq!(running.await.unwrap().unwrap().failed, 1);
     assert_eq!(calls.load(Ordering::SeqCst), 0);
-    let letters = queue.take_dead_letters(10).await.unwrap();
+    let letters = fleet.queue.take_dead_letters(10).await.unwrap();
     assert_eq!(letters[0].reason.code, "audio_empty");
 }
 

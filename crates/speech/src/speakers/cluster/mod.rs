@@ -6,12 +6,11 @@
 //! it is most similar to. (FunASR uses UMAP and HDBSCAN there, which are neither deterministic nor
 //! bounded.)
 //!
-//! A recording of ten hours (48,000 windows) therefore costs little more than 2048 windows: 34 MB
-//! for the matrix and a copy of the embeddings (37 MB), and 2 s of one core (0.1 s for
-//! agglomerative clustering).
+//! A recording of ten hours (48,000 windows) therefore costs little more than 2048 windows: 160 MB
+//! for the matrix, its eigenvectors and their computation, a copy of the embeddings (37 MB), and 2 s
+//! of one core (0.1 s for agglomerative clustering).
 
 mod agglomerative;
-mod eigen;
 mod kmeans;
 mod spectral;
 #[cfg(test)]
