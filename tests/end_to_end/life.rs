@@ -294,7 +294,24 @@ async fn upload_sentences(bucket: &Bucket, count: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_with_a_wrong_secret_hurts_no_job() {
-    let (Some(models), Some(services)) = (models(), Services::of_test("secret")) else { return };
+    let Some(services) = Services::of_test("secret") else { return };
+    let variable = "SCRIPTORIUM__STORE__S3__SECRET_KEY";
+    a_bad_worker_hurts_no_job(&services, variable, "not-the-secret", "the secret key is wrong")
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_whose_account_may_do_nothing_hurts_no_job() {
+    let Some(services) = Services::of_test("rights") else { return };
+    let variable = "SCRIPTORIUM__STORE__S3__ACCESS_KEY";
+    let other = services.other_access_key.clone();
+    a_bad_worker_hurts_no_job(&services, variable, &other, "may not be read either").await;
+}
+
+/// Starts a worker with an environment variable that breaks it, which logs `reason`; then a good one,
+/// which does all jobs.
+async fn a_bad_worker_hurts_no_job(services: &Services, variable: &str, value: &str, reason: &str) {
+    let Some(models) = models() else { return };
     let bucket = services.bucket().await;
     upload_sentences(&bucket, 12).await;
     let scriptorium = services.scriptorium(&models);
@@ -304,17 +321,15 @@ async fn a_worker_with_a_wrong_secret_hurts_no_job() {
     let batch = submitted["batch"].as_str().unwrap();
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("log");
-    let wrong =
-        services.scriptorium(&models).with("SCRIPTORIUM__STORE__S3__SECRET_KEY", "not-the-secret");
-    let mut bad = wrong.start(["worker", "--threads", "1"], &log);
+    let broken = services.scriptorium(&models).with(variable, value);
+    let mut bad = broken.start(["worker", "--threads", "1"], &log);
     wait_for_log(&log, "still not ready").await;
     let queue = services.queue().await;
     assert_eq!(queue.depth().await.unwrap().dead, 0);
     let log_of_bad = fs::read_to_string(&log).unwrap();
-    assert!(log_of_bad.contains("the secret key is wrong"), "{log_of_bad}");
-    assert!(!log_of_bad.contains("not-the-secret"));
+    assert!(log_of_bad.contains(reason), "{log_of_bad}");
+    assert!(!log_of_bad.contains(value));
 
-    // Beside it, a good worker does all jobs.
     let mut good = scriptorium.start(["worker", "--threads", "1"], &directory.path().join("good"));
     let status = scriptorium.run(["status", batch, "--wait", "--json"]).expect_code(0).json();
     assert_eq!((&status["done"], &status["failed"]), (&12.into(), &0.into()), "{status}");

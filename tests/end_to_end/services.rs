@@ -26,6 +26,8 @@ pub(crate) struct Services {
     pub(crate) amqp_url: String,
     pub(crate) endpoint: String,
     access_key: String,
+    /// Key, with the same secret, of an account without rights to the bucket.
+    pub(crate) other_access_key: String,
     secret_key: String,
     /// Name of the queues and the prefix, unique to the test.
     pub(crate) name: String,
@@ -37,6 +39,7 @@ impl Services {
             amqp_url: variable("SCRIPTORIUM_TEST_AMQP_URL")?,
             endpoint: variable("SCRIPTORIUM_TEST_S3_ENDPOINT")?,
             access_key: variable("SCRIPTORIUM_TEST_S3_ACCESS_KEY")?,
+            other_access_key: variable("SCRIPTORIUM_TEST_S3_OTHER_ACCESS_KEY")?,
             secret_key: variable("SCRIPTORIUM_TEST_S3_SECRET_KEY")?,
             name: format!("{name}-{}", uuid::Uuid::now_v7()),
         })

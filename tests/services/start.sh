@@ -79,6 +79,7 @@ in_background() {
 amqp_password=$(random_word)
 s3_access_key=AK$(random_word)
 s3_secret_key=SK$(random_word)
+s3_other_access_key=AK$(random_word)
 
 start_rabbitmq() {
     local home=$dir/rabbitmq
@@ -199,6 +200,9 @@ CONF
     # Runs before radosgw, because both create the zone and its pools if they do not exist.
     timeout 120 radosgw-admin user create --uid=test --display-name=test \
         --access-key="$s3_access_key" --secret="$s3_secret_key" >"$home/user.out" 2>&1
+    # An account without rights to anything of the other.
+    timeout 120 radosgw-admin user create --uid=other --display-name=other \
+        --access-key="$s3_other_access_key" --secret="$s3_secret_key" >>"$home/user.out" 2>&1
     in_background ceph/radosgw radosgw -n client.rgw.test -f
 }
 
@@ -223,4 +227,5 @@ export SCRIPTORIUM_TEST_AMQP_URL=amqp://test:$amqp_password@127.0.0.1:$amqp_port
 export SCRIPTORIUM_TEST_S3_ENDPOINT=http://127.0.0.1:$s3_port
 export SCRIPTORIUM_TEST_S3_ACCESS_KEY=$s3_access_key
 export SCRIPTORIUM_TEST_S3_SECRET_KEY=$s3_secret_key
+export SCRIPTORIUM_TEST_S3_OTHER_ACCESS_KEY=$s3_other_access_key
 ENV

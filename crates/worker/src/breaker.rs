@@ -1,7 +1,10 @@
 //! Stops leasing while this worker or a store is at fault, and tries again with growing delays.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -21,6 +24,8 @@ const MAX_DELAY: Duration = Duration::from_secs(60);
 pub(crate) struct Breaker {
     state: Mutex<State>,
     changed: Notify,
+    /// Whether a job was ever done.
+    has_worked: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -31,7 +36,8 @@ enum State {
 
 impl Default for Breaker {
     fn default() -> Self {
-        Self { state: Mutex::new(State::Closed), changed: Notify::new() }
+        let state = Mutex::new(State::Closed);
+        Self { state, changed: Notify::new(), has_worked: AtomicBool::new(false) }
     }
 }
 
@@ -62,8 +68,16 @@ impl Breaker {
         self.changed.notify_one();
     }
 
-    /// Closes the breaker: a job has reached its stores.
-    pub(crate) fn reset(&self) {
+    /// Returns whether this worker has done a job, so that its account may read and write.
+    pub(crate) fn has_worked(&self) -> bool {
+        self.has_worked.load(Ordering::Relaxed)
+    }
+
+    /// Closes the breaker: a job has reached its stores, and may be done.
+    pub(crate) fn reset(&self, done: bool) {
+        if done {
+            self.has_worked.store(true, Ordering::Relaxed);
+        }
         let mut state = self.lock();
         if let State::Open { reason, .. } = &*state {
             tracing::info!(was = reason, "ready again");
@@ -142,7 +156,9 @@ mod tests {
             waited.push(start.elapsed());
         }
         assert!(waited[0] <= 2 * MIN_DELAY && waited[8] >= MAX_DELAY, "{waited:?}");
-        breaker.reset();
-        assert!(breaker.permits(9));
+        breaker.reset(false);
+        assert!(breaker.permits(9) && !breaker.has_worked());
+        breaker.reset(true);
+        assert!(breaker.has_worked());
     }
 }

@@ -328,9 +328,29 @@ impl JobRunner {
                 let (result, ()) = futures::join!(work, keeper.keep(&over));
                 result
             }
-            Err(error) => Err(unrecorded(&error, job)),
+            Err(error) => Err(self.whose_fault(job, unrecorded(&error, job)).await),
         };
         self.settle(keeper, result).await;
+    }
+
+    /// Returns the failure of a worker whose account may not write the first record of a job: it is the
+    /// job's only if the account may do something at all.
+    async fn whose_fault(&self, job: &Job, failure: Failure) -> Failure {
+        if failure.code != FailureCode::OutputDenied || self.breaker.has_worked() {
+            return failure;
+        }
+        let asked = async {
+            let (store, key) = self.transcriber.stores().open(&job.source.parse()?)?;
+            store.head(&key).await
+        };
+        match asked.await {
+            Ok(_) | Err(store::Error { kind: ErrorKind::NotFound, .. }) => failure,
+            Err(_) => Failure {
+                code: FailureCode::StoreMisconfigured,
+                message: format!("{}; the recording may not be read either", failure.message),
+                ..failure
+            },
+        }
     }
 
     /// Transcribes the job's recording and records that the job is done.
@@ -392,7 +412,7 @@ impl JobRunner {
         match (&result, verdict) {
             (Err(failure), Some(Verdict::Postpone)) => self.breaker.trip(failure),
             (_, Some(Verdict::Release)) => {}
-            _ => self.breaker.reset(),
+            (result, _) => self.breaker.reset(result.is_ok()),
         }
         let end = match verdict {
             None => End::Done,
