@@ -12,10 +12,8 @@
 //!
 //! A listing of names says how many jobs are in which state, without reading any record.
 
-use job::{Job, records_prefix};
+use job::{BatchId, Job, records_prefix};
 use location::Location;
-
-use job::BatchId;
 
 /// Names of the records of one batch, as URIs.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Work queues with leases, delayed retries and dead letters: RabbitMQ and an in-memory queue
+//! Work queues with lanes, leases, delays and dead letters: RabbitMQ and an in-memory queue
 //! behind one trait, [`Queue`].
 //!
 //! This crate does not interpret messages: a body is bytes.
@@ -148,8 +148,8 @@ pub trait Consumer: Debug + Send {
     async fn stop(&mut self);
 }
 
-/// A message held by one consumer until it is settled. Dropping the lease returns the message to its
-/// lane, and counts towards the delivery limit: it is the way of a defect, not of a shutdown.
+/// A message held by one consumer until it is settled. Dropping a lease returns the message to its lane
+/// and counts towards the delivery limit. Only a defect drops one: a shutdown forwards the message.
 #[async_trait]
 pub trait Lease: Debug + Send + Sync {
     /// Returns the leased message.
