@@ -2,34 +2,26 @@
 
 use std::{
     fs,
-    path::Path,
     time::{Duration, Instant},
 };
 
 use job::{BatchId, Job, JobOptions, records_prefix};
 use queue::{Message, Queue};
 use serde_json::Value;
-use tokio::{
-    io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
-    task::{JoinHandle, JoinSet},
-};
+use tokio::net::TcpListener;
 
 use crate::{
+    proxy::Proxy,
     services::{Bucket, Services},
-    support::{Process, Scriptorium, models, sentence_samples, speech, write_wav},
+    support::{Process, Scriptorium, TIMEOUT, long_recording, models, speech, wait_for_log},
 };
 
-const TIMEOUT: Duration = Duration::from_secs(120);
-
-/// Returns a recording of the sentence, repeated.
-fn long_recording(directory: &Path, times: usize) -> Vec<u8> {
-    let path = directory.join("long.wav");
-    let sentence = sentence_samples();
-    let samples = sentence.iter().copied().cycle().take(sentence.len() * times);
-    let bytes = u32::try_from(2 * sentence.len() * times).unwrap();
-    write_wav(&path, 16_000, 1, bytes, samples);
-    fs::read(path).unwrap()
+/// Submits the test's recordings; returns the id of the batch.
+fn submit(scriptorium: &Scriptorium, services: &Services) -> String {
+    let (recordings, out) = (services.uri("in/"), services.uri("out/"));
+    let submitted =
+        scriptorium.run(["submit", &recordings, "--out", &out, "--json"]).expect_code(0).json();
+    submitted["batch"].as_str().unwrap().to_owned()
 }
 
 fn status(scriptorium: &Scriptorium, batch: &str) -> Value {
@@ -55,13 +47,10 @@ async fn a_job_that_kills_its_workers_takes_nobody_along() {
         bucket.put(&format!("in/{number}.opus"), sentence).await;
     }
     let scriptorium = services.scriptorium(&models);
-    let (recordings, out) = (services.uri("in/"), services.uri("out/"));
-    let submitted =
-        scriptorium.run(["submit", &recordings, "--out", &out, "--json"]).expect_code(0).json();
-    let batch = submitted["batch"].as_str().unwrap();
+    let batch = &submit(&scriptorium, &services);
     let output = services.uri("out/bomb.wav");
     let id = batch.parse::<BatchId>().unwrap();
-    let records = records_prefix(&out, &id);
+    let records = records_prefix(&services.uri("out/"), &id);
     let bomb = Job::new(id, services.uri("in/bomb.wav"), output, records, JobOptions::default()).id;
 
     let log = directory.path().join("log");
@@ -229,62 +218,6 @@ async fn a_batch_that_is_submitted_again_never_shrinks() {
     services.queue().await.delete_queues().await.unwrap();
 }
 
-/// A TCP proxy in front of the S3 server, for an outage.
-struct Proxy {
-    port: u16,
-    target: String,
-    serving: Option<JoinHandle<()>>,
-}
-
-impl Proxy {
-    async fn start(endpoint: &str) -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = free.local_addr().unwrap().port();
-        let target = endpoint.trim_start_matches("http://").to_owned();
-        let mut proxy = Self { port, target, serving: None };
-        drop(free);
-        proxy.restore().await;
-        proxy
-    }
-
-    fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
-    }
-
-    /// Breaks all connections, and refuses new ones.
-    async fn cut(&mut self) {
-        if let Some(serving) = self.serving.take() {
-            serving.abort();
-            let _ = serving.await;
-        }
-    }
-
-    async fn restore(&mut self) {
-        let listener = TcpListener::bind(("127.0.0.1", self.port)).await.unwrap();
-        let target = self.target.clone();
-        self.serving = Some(tokio::spawn(async move {
-            // Dropped with the task, and all connections with it.
-            let mut connections = JoinSet::new();
-            while let Ok((mut client, _)) = listener.accept().await {
-                let target = target.clone();
-                connections.spawn(async move {
-                    if let Ok(mut server) = TcpStream::connect(target).await {
-                        let _ = copy_bidirectional(&mut client, &mut server).await;
-                    }
-                });
-            }
-        }));
-    }
-}
-
-async fn wait_for_log(log: &Path, text: &str) {
-    let begin = Instant::now();
-    while !fs::read_to_string(log).unwrap_or_default().contains(text) {
-        assert!(begin.elapsed() < TIMEOUT, "no `{text}`: {}", fs::read_to_string(log).unwrap());
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
 async fn upload_sentences(bucket: &Bucket, count: usize) {
     let sentence = fs::read(speech("sentence.opus")).unwrap();
     for number in 0..count {
@@ -315,10 +248,7 @@ async fn a_bad_worker_hurts_no_job(services: &Services, variable: &str, value: &
     let bucket = services.bucket().await;
     upload_sentences(&bucket, 12).await;
     let scriptorium = services.scriptorium(&models);
-    let (recordings, out) = (services.uri("in/"), services.uri("out/"));
-    let submitted =
-        scriptorium.run(["submit", &recordings, "--out", &out, "--json"]).expect_code(0).json();
-    let batch = submitted["batch"].as_str().unwrap();
+    let batch = &submit(&scriptorium, services);
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("log");
     let broken = services.scriptorium(&models).with(variable, value);
@@ -348,17 +278,14 @@ async fn an_outage_of_the_store_costs_no_job() {
     let (Some(models), Some(services)) = (models(), Services::of_test("outage")) else { return };
     let bucket = services.bucket().await;
     upload_sentences(&bucket, 40).await;
-    let mut proxy = Proxy::start(&services.endpoint).await;
+    let mut proxy = Proxy::start(services.s3_address()).await;
     let direct = services.scriptorium(&models);
     let through = services
         .scriptorium(&models)
-        .with("SCRIPTORIUM__STORE__S3__ENDPOINT", &proxy.endpoint())
+        .with("SCRIPTORIUM__STORE__S3__ENDPOINT", &format!("http://{}", proxy.address()))
         .with("SCRIPTORIUM__STORE__S3__MAX_ATTEMPTS", "1")
         .with("SCRIPTORIUM__WORKER__WRITE_PATIENCE_SECONDS", "1");
-    let (recordings, out) = (services.uri("in/"), services.uri("out/"));
-    let submitted =
-        direct.run(["submit", &recordings, "--out", &out, "--json"]).expect_code(0).json();
-    let batch = submitted["batch"].as_str().unwrap();
+    let batch = &submit(&direct, &services);
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("log");
     let mut workers: Vec<Process> =
@@ -395,17 +322,14 @@ async fn a_finished_transcript_waits_for_its_store() {
     let directory = tempfile::tempdir().unwrap();
     // All of it is read ahead at the start.
     bucket.put("in/long.wav", long_recording(directory.path(), 22)).await;
-    let mut proxy = Proxy::start(&services.endpoint).await;
+    let mut proxy = Proxy::start(services.s3_address()).await;
     let direct = services.scriptorium(&models);
     let through = services
         .scriptorium(&models)
-        .with("SCRIPTORIUM__STORE__S3__ENDPOINT", &proxy.endpoint())
+        .with("SCRIPTORIUM__STORE__S3__ENDPOINT", &format!("http://{}", proxy.address()))
         .with("SCRIPTORIUM__STORE__S3__MAX_ATTEMPTS", "1")
         .with("SCRIPTORIUM__RECOGNIZER__PRECISION", "f32");
-    let (recordings, out) = (services.uri("in/"), services.uri("out/"));
-    let submitted =
-        direct.run(["submit", &recordings, "--out", &out, "--json"]).expect_code(0).json();
-    let batch = submitted["batch"].as_str().unwrap();
+    let batch = &submit(&direct, &services);
     let log = directory.path().join("log");
     let mut worker = through.start(["worker", "--threads", "1"], &log);
     let begin = Instant::now();
@@ -437,8 +361,7 @@ async fn a_worker_ends_in_time_whatever_stalls() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", silent.local_addr().unwrap());
     let direct = services.scriptorium(&models);
-    let (recordings, out) = (services.uri("in/"), services.uri("out/"));
-    direct.run(["submit", &recordings, "--out", &out, "--json"]).expect_code(0);
+    submit(&direct, &services);
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("log");
     let stalled = services

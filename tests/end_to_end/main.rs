@@ -10,6 +10,7 @@ mod fleet;
 mod funasr;
 mod life;
 mod long;
+mod proxy;
 mod queue;
 mod services;
 mod support;

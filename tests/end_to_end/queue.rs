@@ -2,20 +2,15 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use bytes::Bytes;
 use job::{BatchId, Job, JobOptions, records_prefix};
 use queue::{Message, Queue};
 use serde_json::Value;
-use tokio::{io::copy_bidirectional, net::TcpListener, net::TcpStream};
 
 use crate::{
+    proxy::Proxy,
     services::Services,
-    support::{SENTENCE, models, speech, text_of},
+    support::{SENTENCE, long_recording, models, speech, text_of, wait_for_log},
 };
-
-fn message(id: &str, body: impl Into<Bytes>) -> Message {
-    Message::new(id, body)
-}
 
 fn text(job: &Job) -> String {
     String::from_utf8(job.to_vec()).unwrap()
@@ -78,7 +73,7 @@ async fn impossible_jobs_become_dead_letters_with_a_reason() {
         ("g", text(&model)),
         ("h", text(&elsewhere)),
     ] {
-        queue.publish(message(id, body)).await.unwrap();
+        queue.publish(Message::new(id, body)).await.unwrap();
     }
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("log");
@@ -102,7 +97,7 @@ async fn impossible_jobs_become_dead_letters_with_a_reason() {
     assert_eq!(record["code"], "source_missing");
     assert!(!record["remedy"].as_str().unwrap().is_empty());
     // The worker still completes other jobs.
-    queue.publish(message("z", text(&good))).await.unwrap();
+    queue.publish(Message::new("z", text(&good))).await.unwrap();
     for _ in 0..300 {
         if bucket.names("out/in/").await.iter().any(|name| name == "a.opus.json") {
             break;
@@ -200,60 +195,32 @@ async fn a_worker_waits_for_services_that_are_down() {
     let bucket = services.bucket().await;
     bucket.put("in/a.opus", fs::read(speech("sentence.opus")).unwrap()).await;
     let queue = services.queue().await;
-    queue.publish(message("a", text(&job(&services, "in/a.opus")))).await.unwrap();
+    queue.publish(Message::new("a", text(&job(&services, "in/a.opus")))).await.unwrap();
 
-    // Two ports without a listener so far.
-    let port = |listener: &std::net::TcpListener| listener.local_addr().unwrap().port();
-    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let (broker_port, store_port) = (port(&free()), port(&free()));
     let host = services.amqp_url.rsplit_once('@').map_or("", |(_, host)| host);
-    let broker = host.split_once('/').map_or(host, |(host, _)| host).to_owned();
-    let url = services.amqp_url.replace(&broker, &format!("127.0.0.1:{broker_port}"));
-    let store = services.endpoint.trim_start_matches("http://").to_owned();
+    let broker = host.split_once('/').map_or(host, |(host, _)| host);
+    let mut broker_proxy = Proxy::cut_off(broker).await;
+    let mut store_proxy = Proxy::cut_off(services.s3_address()).await;
+    let url = services.amqp_url.replace(broker, &broker_proxy.address());
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("log");
     let mut worker = services
         .scriptorium(&models)
         .with("SCRIPTORIUM__QUEUE__URL", &url)
-        .with("SCRIPTORIUM__STORE__S3__ENDPOINT", &format!("http://127.0.0.1:{store_port}"))
+        .with("SCRIPTORIUM__STORE__S3__ENDPOINT", &format!("http://{}", store_proxy.address()))
         .with("SCRIPTORIUM__WORKER__PROBE", &services.uri("out/"))
         .start(["worker"], &log);
 
     wait_for_log(&log, "waiting for the store").await;
-    let store_proxy = tokio::spawn(proxy(store_port, store));
+    store_proxy.restore().await;
     wait_for_log(&log, "store probed").await;
     wait_for_log(&log, "broker").await;
-    let broker_proxy = tokio::spawn(proxy(broker_port, broker));
+    broker_proxy.restore().await;
     wait_for_log(&log, "\"done\"").await;
     assert_eq!(bucket.names("out/in/").await, ["a.opus.json"]);
     worker.signal("TERM");
     assert_eq!(worker.wait(), Some(0));
-    store_proxy.abort();
-    broker_proxy.abort();
     queue.delete_queues().await.unwrap();
-}
-
-async fn wait_for_log(log: &Path, text: &str) {
-    for _ in 0..600 {
-        if fs::read_to_string(log).unwrap_or_default().contains(text) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("the log does not contain `{text}`: {}", fs::read_to_string(log).unwrap());
-}
-
-async fn proxy(port: u16, target: String) {
-    let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
-    loop {
-        let (mut client, _) = listener.accept().await.unwrap();
-        let target = target.clone();
-        tokio::spawn(async move {
-            if let Ok(mut server) = TcpStream::connect(target).await {
-                let _ = copy_bidirectional(&mut client, &mut server).await;
-            }
-        });
-    }
 }
 
 /// SIGTERM while a long job runs: the job goes back to the queue, for another worker.
@@ -262,14 +229,9 @@ async fn sigterm_releases_long_jobs() {
     let (Some(models), Some(services)) = (models(), Services::of_test("drain")) else { return };
     let bucket = services.bucket().await;
     let directory = tempfile::tempdir().unwrap();
-    let long = directory.path().join("long.wav");
-    let sentence = crate::support::sentence_samples();
-    let samples = sentence.iter().copied().cycle().take(sentence.len() * 200);
-    let bytes = u32::try_from(2 * sentence.len() * 200).unwrap();
-    crate::support::write_wav(&long, 16_000, 1, bytes, samples);
-    bucket.put("in/long.wav", fs::read(&long).unwrap()).await;
+    bucket.put("in/long.wav", long_recording(directory.path(), 200)).await;
     let queue = services.queue().await;
-    queue.publish(message("a", text(&job(&services, "in/long.wav")))).await.unwrap();
+    queue.publish(Message::new("a", text(&job(&services, "in/long.wav")))).await.unwrap();
 
     let log = directory.path().join("log");
     let scriptorium = services.scriptorium(&models).with("SCRIPTORIUM__WORKER__DRAIN_SECONDS", "0");

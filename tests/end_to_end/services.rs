@@ -58,6 +58,11 @@ impl Services {
             .with("SCRIPTORIUM__STORE__S3__SECRET_KEY", &self.secret_key)
     }
 
+    /// Returns host and port of the S3 server.
+    pub(crate) fn s3_address(&self) -> &str {
+        self.endpoint.trim_start_matches("http://")
+    }
+
     /// Returns the URI of `key` in this test's part of the bucket.
     pub(crate) fn uri(&self, key: &str) -> String {
         format!("s3://{BUCKET}/{}/{key}", self.name)

@@ -6,6 +6,7 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -207,4 +208,26 @@ pub(crate) fn sentence_samples() -> Vec<i16> {
     let wav = fs::read(speech("sentence.wav")).unwrap();
     let data = wav.windows(4).position(|w| w == b"data").unwrap() + 8;
     wav[data..].chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]])).collect()
+}
+
+/// Returns a recording of the sentence, repeated.
+pub(crate) fn long_recording(directory: &Path, times: usize) -> Vec<u8> {
+    let path = directory.join("long.wav");
+    let sentence = sentence_samples();
+    let samples = sentence.iter().copied().cycle().take(sentence.len() * times);
+    let bytes = u32::try_from(2 * sentence.len() * times).unwrap();
+    write_wav(&path, 16_000, 1, bytes, samples);
+    fs::read(path).unwrap()
+}
+
+/// How long a test waits for something.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Waits until the log of a process contains `text`.
+pub(crate) async fn wait_for_log(log: &Path, text: &str) {
+    let begin = Instant::now();
+    while !fs::read_to_string(log).unwrap_or_default().contains(text) {
+        assert!(begin.elapsed() < TIMEOUT, "no `{text}`: {}", fs::read_to_string(log).unwrap());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }

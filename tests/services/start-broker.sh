@@ -14,6 +14,8 @@ suite=${1:?usage: start-broker.sh SUITE DIR}
 dir=${2:?usage: start-broker.sh SUITE DIR}
 root=$here/../../.cache/brokers/$suite
 home=/srv/scriptorium
+# shellcheck source=tests/services/common.sh
+source "$here/common.sh"
 mkdir -p "$(dirname "$dir")" "$(dirname "$root")"
 mkdir -m 700 "$dir"
 dir=$(cd "$dir" && pwd)
@@ -46,34 +48,11 @@ fetch() {
     mv "$root.part" "$root"
 }
 
-answers() {
-    python3 - "$amqp_port" <<'PYTHON'
-import socket, sys
-
-with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=5) as broker:
-    broker.sendall(b"AMQP\x00\x00\x09\x01")
-    sys.exit(broker.recv(11)[7:11] != b"\x00\x0a\x00\x0a")
-PYTHON
-}
-
 : >"$dir/fetch.out"
 unshare --mount --pid --fork true 2>>"$dir/fetch.out" || not_available "namespaces need root"
 fetch
-read -r amqp_port dist_port epmd_port < <(python3 - <<'PYTHON'
-import random, socket
-
-held = []
-while len(held) < 3:
-    probe = socket.socket()
-    try:
-        probe.bind(("127.0.0.1", random.randint(15000, 32000)))
-        held.append(probe)
-    except OSError:
-        probe.close()
-print(*(probe.getsockname()[1] for probe in held))
-PYTHON
-)
-password=$(head -c 16 /proc/sys/kernel/random/uuid | tr -d -)
+read -r amqp_port dist_port epmd_port < <(free_ports 3)
+password=$(random_word)
 rm -rf "${root:?}$home"
 mkdir -p "$root$home"
 cat >"$root$home/rabbitmq.conf" <<CONF
@@ -98,13 +77,10 @@ setsid unshare --mount --pid --fork --mount-proc="$root/proc" --kill-child \
     /usr/lib/rabbitmq/bin/rabbitmq-server >"$dir/server.out" 2>&1 </dev/null &
 echo "$! broker" >"$dir/pids"
 disown
-for ((tries = 300; tries > 0; tries--)); do
-    if answers >/dev/null 2>&1; then
-        echo "export SCRIPTORIUM_TEST_AMQP_URL=amqp://test:$password@127.0.0.1:$amqp_port/test"
-        exit 0
-    fi
-    sleep 0.2
-done
+if wait_until 60 rabbitmq_answers "$amqp_port"; then
+    echo "export SCRIPTORIUM_TEST_AMQP_URL=amqp://test:$password@127.0.0.1:$amqp_port/test"
+    exit 0
+fi
 tail -n 15 "$dir/server.out" >&2
 "$here/stop.sh" "$dir" || true
 echo "start-broker.sh: RabbitMQ of Debian $suite does not answer" >&2

@@ -11,6 +11,8 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 dir=${1:?usage: start.sh DIR}
+# shellcheck source=tests/services/common.sh
+source "$here/common.sh"
 mkdir -p "$(dirname "$dir")"
 mkdir -m 700 "$dir"
 dir=$(cd "$dir" && pwd)
@@ -32,39 +34,6 @@ trap clean_up EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
-
-# Prints $1 free ports. They are below the kernel's range for outgoing connections (32768 and up), so
-# that no such connection takes a port between this check and the server's bind. All are bound at the
-# same time, so that they differ.
-free_ports() {
-    python3 - "$1" <<'PYTHON'
-import random, socket, sys
-
-held = []
-while len(held) < int(sys.argv[1]):
-    probe = socket.socket()
-    try:
-        probe.bind(("127.0.0.1", random.randint(15000, 32000)))
-        held.append(probe)
-    except OSError:
-        probe.close()
-print(*(probe.getsockname()[1] for probe in held))
-PYTHON
-}
-
-random_word() {
-    head -c 16 /proc/sys/kernel/random/uuid | tr -d -
-}
-
-# wait_until SECONDS COMMAND...: retries the command until it succeeds or the time is over.
-wait_until() {
-    local tries=$(($1 * 5))
-    shift
-    until "$@" >/dev/null 2>&1; do
-        ((tries-- > 0)) || return 1
-        sleep 0.2
-    done
-}
 
 # in_background NAME COMMAND...: runs the command with its output in NAME.out and adds its process id
 # to the list that stop.sh reads. It has its own session, so that Ctrl-C does not reach it directly.
@@ -119,17 +88,6 @@ CONF
         in_background rabbitmq/epmd epmd -port "$epmd_port" -address 127.0.0.1
         in_background rabbitmq/server /usr/lib/rabbitmq/bin/rabbitmq-server
     )
-}
-
-rabbitmq_answers() {
-    # A broker that is ready answers a protocol header with Connection.Start (method 10.10).
-    python3 - "$amqp_port" <<'PYTHON'
-import socket, sys
-
-with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=5) as broker:
-    broker.sendall(b"AMQP\x00\x00\x09\x01")
-    sys.exit(broker.recv(11)[7:11] != b"\x00\x0a\x00\x0a")
-PYTHON
 }
 
 start_ceph() {
@@ -219,7 +177,7 @@ read -r amqp_port dist_port epmd_port mon_port s3_port < <(free_ports 5)
 
 start_rabbitmq
 start_ceph
-wait_until 90 rabbitmq_answers || fail "RabbitMQ does not answer"
+wait_until 90 rabbitmq_answers "$amqp_port" || fail "RabbitMQ does not answer"
 wait_until 90 s3_answers || fail "radosgw does not answer"
 
 cat <<ENV

@@ -38,6 +38,20 @@ pub struct Counts {
     pub seen: String,
 }
 
+impl Counts {
+    /// Returns the counts after the job was given back without its fault.
+    #[must_use]
+    pub fn released(self) -> Self {
+        Self { releases: self.releases.saturating_add(1), ..self }
+    }
+
+    /// Returns the counts after another attempt was spent.
+    #[must_use]
+    pub fn attempted(self) -> Self {
+        Self { attempts: self.attempts.saturating_add(1), ..self }
+    }
+}
+
 /// Why a message is a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetterReason {

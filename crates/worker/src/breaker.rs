@@ -8,12 +8,14 @@ use std::{
     time::Duration,
 };
 
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use backon::ExponentialBackoff;
 use job::Failure;
 use tokio::{
     sync::Notify,
     time::{Instant, sleep_until},
 };
+
+use crate::delays;
 
 const MIN_DELAY: Duration = Duration::from_secs(1);
 const MAX_DELAY: Duration = Duration::from_secs(60);
@@ -50,7 +52,7 @@ impl Breaker {
             State::Closed => {
                 let reason = failure.to_string();
                 tracing::error!(reason, "not ready: no jobs are leased until this is over");
-                let mut delays = delays();
+                let mut delays = delays(MIN_DELAY, MAX_DELAY);
                 let until = now + delays.next().unwrap_or(MAX_DELAY);
                 *state = State::Open { reason, until, delays };
             }
@@ -113,16 +115,6 @@ impl Breaker {
         // No code panics while it holds the lock, so a poisoned lock still guards a consistent state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Delays without end. Jitter, because a thousand workers stop at the same moment.
-fn delays() -> ExponentialBackoff {
-    ExponentialBuilder::new()
-        .with_min_delay(MIN_DELAY)
-        .with_max_delay(MAX_DELAY)
-        .with_jitter()
-        .without_max_times()
-        .build()
 }
 
 #[cfg(test)]

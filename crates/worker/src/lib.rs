@@ -27,9 +27,24 @@ pub use self::{
     worker::{Summary, Worker},
 };
 
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+
 /// Returns the current time in RFC 3339, UTC, to the second.
 fn now() -> String {
     let now = time::OffsetDateTime::now_utc();
     let format = &time::format_description::well_known::Rfc3339;
     now.replace_nanosecond(0).unwrap_or(now).format(format).unwrap_or_default()
+}
+
+/// Delays that double from `min` to `max`, without end. Jitter, because all workers of a fleet wait for
+/// the same store.
+fn delays(min: Duration, max: Duration) -> ExponentialBackoff {
+    ExponentialBuilder::new()
+        .with_min_delay(min)
+        .with_max_delay(max)
+        .with_jitter()
+        .without_max_times()
+        .build()
 }

@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use backon::{BackoffBuilder, ExponentialBuilder};
 use job::{Failure, FailureKind};
 use location::Location;
 use speech::pipeline::{self, Pipeline, Session};
@@ -13,12 +12,14 @@ use transcript::{Format, Transcript};
 
 use crate::{
     capabilities::CapabilityCache,
+    delays,
     failure::output_failure,
     job::{execute, output::ExistingOutput},
     presets::Presets,
 };
 
 const WRITE_PATIENCE: Duration = Duration::from_secs(900);
+const MIN_WRITE_DELAY: Duration = Duration::from_secs(1);
 const MAX_WRITE_DELAY: Duration = Duration::from_secs(30);
 /// How often a wait looks whether it is interrupted.
 const INTERRUPTION_CHECK: Duration = Duration::from_millis(250);
@@ -153,12 +154,7 @@ impl Transcriber {
         session: &Session,
     ) -> Result<Completed, Failure> {
         let start = Instant::now();
-        let mut delays = ExponentialBuilder::new()
-            .with_min_delay(Duration::from_secs(1))
-            .with_max_delay(MAX_WRITE_DELAY)
-            .with_jitter()
-            .without_max_times()
-            .build();
+        let mut delays = delays(MIN_WRITE_DELAY, MAX_WRITE_DELAY);
         loop {
             let failure = match write().await {
                 Ok(completed) => return Ok(completed),

@@ -30,7 +30,7 @@ impl AmqpDeadLetters {
         publisher: Arc<Publisher>,
         topology: Arc<Topology>,
     ) -> Result<Self, Error> {
-        let left = topology.depth(&channel).await?.dead;
+        let left = topology.count_dead(&channel).await?;
         Ok(Self { channel, publisher, topology, left, last: None, kept: None })
     }
 

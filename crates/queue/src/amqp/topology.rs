@@ -161,8 +161,12 @@ impl Topology {
         for lane in Lane::ALL {
             depth.ready += count(channel, self.lane(lane)).await?;
         }
-        depth.dead = count(channel, &self.dead).await?;
+        depth.dead = self.count_dead(channel).await?;
         Ok(depth)
+    }
+
+    pub(super) async fn count_dead(&self, channel: &Channel) -> Result<u64, Error> {
+        count(channel, &self.dead).await
     }
 
     #[cfg(feature = "test-util")]

@@ -328,7 +328,8 @@ impl Operation {
         // Limited, because a server may promise more than it sends.
         let mut out = BytesMut::with_capacity(expected.min(8 << 20));
         let slowest = Duration::from_secs(expected as u64 / MIN_BYTES_PER_SECOND);
-        let deadline = Instant::now() + idle + slowest;
+        // Twice the idle time, so that a small body that stalls is not taken for a slow one.
+        let deadline = Instant::now() + 2 * idle + slowest;
         let mut last_chunk = Instant::now();
         while out.len() < expected {
             let next = tokio::time::timeout_at(deadline.min(last_chunk + idle), body.next());

@@ -269,8 +269,9 @@ async fn requests_name_encryption_and_owner() {
     assert!(!request.contains("encryption"), "{request}");
 }
 
-#[tokio::test]
-async fn a_body_that_trickles_is_an_error() {
+/// Reads 100 bytes, with a timeout of one second, from a server that sends `body` one byte at a time
+/// with pauses of `pause`, and then nothing.
+async fn read_slowly(body: usize, pause: Duration) -> Error {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -281,35 +282,28 @@ async fn a_body_that_trickles_is_an_error() {
         let head = "HTTP/1.1 206 Partial Content\r\netag: \"e\"\r\ncontent-range: bytes 0-99/100\r\n\
                     content-length: 100\r\n\r\n";
         let _ = socket.write_all(head.as_bytes()).await;
-        // Each byte arrives well within the timeout of the next.
-        while socket.write_all(b"x").await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(200)).await;
+        for _ in 0..body {
+            let _ = socket.write_all(b"x").await;
+            tokio::time::sleep(pause).await;
         }
+        tokio::time::sleep(Duration::from_secs(60)).await;
     });
     let config = Server { address, state: Default::default() }.config();
     let config = S3Config { read_timeout_seconds: 1, max_attempts: 1, ..config };
-    let error = open(config, BUCKET).read("key", 0..100, "e").await.unwrap_err();
+    open(config, BUCKET).read("key", 0..100, "e").await.unwrap_err()
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_is_an_error() {
+    // Each byte arrives well within the timeout of the next.
+    let error = read_slowly(100, Duration::from_millis(200)).await;
     assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
     assert!(error.message.contains("too slow"), "{error}");
 }
 
 #[tokio::test]
 async fn a_body_that_stalls_is_an_error() {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        let (mut socket, _) = listener.accept().await.unwrap();
-        let mut request = [0; 4096];
-        let _ = socket.read(&mut request).await;
-        let head = "HTTP/1.1 206 Partial Content\r\netag: \"e\"\r\ncontent-range: bytes 0-9/10\r\n\
-                    content-length: 10\r\n\r\n012";
-        let _ = socket.write_all(head.as_bytes()).await;
-        tokio::time::sleep(Duration::from_secs(60)).await;
-    });
-    let config = Server { address, state: Default::default() }.config();
-    let config = S3Config { read_timeout_seconds: 1, max_attempts: 1, ..config };
-    let error = open(config, BUCKET).read("key", 0..10, "e").await.unwrap_err();
+    let error = read_slowly(3, Duration::ZERO).await;
     assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
     assert!(error.message.contains("stalled"), "{error}");
 }

@@ -2,9 +2,10 @@
 //!
 //! [`state`] decides what a message calls for and how its lease moves: a pure state machine. [`plan`]
 //! is cheap: it parses, looks at the recording and at an existing transcript. [`execute`] is expensive:
-//! it decodes and recognizes. [`output`] writes the transcript; [`settle`] decides what becomes of a
-//! job that failed. [`keeper`] keeps the lease meanwhile, and [`runner`] puts them together. Admission
-//! control by memory and checkpoints will attach between [`plan`] and [`execute`].
+//! it decodes and recognizes. [`output`] writes the transcript; [`policy`] decides what becomes of a
+//! job that failed, and [`settle`] does it. [`keeper`] keeps the lease meanwhile, and [`runner`] puts
+//! them together. Admission control by memory and checkpoints will attach between [`plan`] and
+//! [`execute`].
 
 pub(crate) mod execute;
 mod keeper;
@@ -12,8 +13,9 @@ mod keeper;
 mod model;
 pub(crate) mod output;
 mod plan;
+mod policy;
 mod runner;
-pub(crate) mod settle;
+mod settle;
 mod state;
 
 pub(crate) use self::{plan::Plan, runner::JobRunner};

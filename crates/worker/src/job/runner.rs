@@ -1,18 +1,17 @@
-//! Runs one leased job and settles its lease.
+//! Runs one leased job: looks up what its message calls for, and does it.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use errors::Chain;
-use job::{Done, Failed, Failure, FailureCode, Job, RECORDS_VERSION, Running};
+use job::{Done, Failure, FailureCode, Job, RECORDS_VERSION, Running};
 use ledger::{Ledger, Outcome};
 use location::Location;
 use queue::{Counts, DeadLetterReason, Destination, Lane, Lease};
 use speech::pipeline::Session;
-use store::ErrorKind;
+use store::{ErrorKind, ObjectMeta};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -20,37 +19,43 @@ use transcript::Format;
 
 use super::{
     keeper::{LeaseKeeper, acknowledge, forward},
-    settle::{RetryPolicy, Verdict, dead_letter_reason},
-    state::{Action, Admission, End, Event, Evidence, LeaseState, admit, is_suspect},
+    policy::RetryPolicy,
+    settle::unrecorded,
+    state::{Admission, Evidence, LeaseState, admit, is_suspect},
 };
 use crate::{
     Completed, Summary, Transcriber, Transcription, TranscriptionRequest, WorkerConfig,
     allowed::Allowed,
     breaker::Breaker,
-    failure::{caused, failure, output_failure},
+    delays,
+    failure::{failure, output_failure},
     gate::Gate,
     interruptible, now,
     registry::{Registered, Registry, Run},
 };
 
+const MAX_WATCH_INTERVAL: Duration = Duration::from_secs(60);
+const MIN_LEDGER_DELAY: Duration = Duration::from_millis(250);
+const MAX_LEDGER_DELAY: Duration = Duration::from_secs(30);
+
 /// Runs jobs. All jobs in flight share it.
 pub(crate) struct JobRunner {
     transcriber: Transcriber,
-    ledger: Ledger,
+    pub(super) ledger: Ledger,
     allowed: Allowed,
-    registry: Registry,
+    pub(super) registry: Registry,
     gate: Gate,
-    breaker: Breaker,
-    policy: RetryPolicy,
+    pub(super) breaker: Breaker,
+    pub(super) policy: RetryPolicy,
     /// Name of this worker in records.
-    worker: String,
+    pub(super) worker: String,
     /// How long a message is held before it is parked.
     lease_time: Duration,
     /// After this time without progress, a run is given up.
     stall_time: Duration,
     /// Interrupts all jobs in flight.
     interrupt: CancellationToken,
-    summary: Mutex<Summary>,
+    pub(super) summary: Mutex<Summary>,
 }
 
 /// How the message of a job came to this worker.
@@ -144,22 +149,6 @@ impl JobRunner {
         }
     }
 
-    /// Releases the jobs of all runs, which do not end: something stalls them.
-    pub(crate) async fn release_all(&self) {
-        let released = self.registry.end_all().into_iter().map(async |leases| {
-            let Some(lease) = leases.last() else { return };
-            let back = match lease.lane() {
-                Lane::Quarantine => Destination::Quarantine,
-                Lane::Jobs | Lane::Returned | Lane::Undelivered => Destination::Returned,
-            };
-            let counts = &lease.message().counts;
-            let counts = Counts { releases: counts.releases.saturating_add(1), ..counts.clone() };
-            self.count(|summary| summary.released += 1);
-            self.report(forward(leases, &back, &counts).await);
-        });
-        futures::future::join_all(released).await;
-    }
-
     /// Does what the job's message calls for.
     async fn handle(&self, job: &Job, run: &Registered<'_>, delivery: Delivery) {
         let Delivery { lane, .. } = delivery;
@@ -229,26 +218,6 @@ impl JobRunner {
         }
     }
 
-    /// Gives up a job that names a location that is not allowed. Where its output is not, nothing is
-    /// recorded.
-    async fn refuse(&self, job: &Job, run: &Run, counts: &Counts, failure: &Failure) {
-        if failure.code == FailureCode::SourceNotAllowed {
-            return self.give_up(job, run, counts, failure).await;
-        }
-        tracing::error!(%failure, "refused");
-        self.count(|summary| summary.failed += 1);
-        let attempts = counts.attempts.saturating_add(1);
-        let dead = Destination::Dead(dead_letter_reason(failure, attempts));
-        self.report(forward(run.end(), &dead, counts).await);
-    }
-
-    /// Releases a job that has not run to quarantine, where the suspicion is not forgotten.
-    async fn give_back(&self, run: &Run, counts: Counts) {
-        let counts = Counts { releases: counts.releases.saturating_add(1), ..counts };
-        self.count(|summary| summary.released += 1);
-        self.report(forward(run.end(), &Destination::Quarantine, &counts).await);
-    }
-
     /// Decides what the message calls for. Waits for a store that does not answer; returns `None` if
     /// the worker drains meanwhile, or the lease would become too old.
     async fn admission(
@@ -261,7 +230,7 @@ impl JobRunner {
             return Ok(Some(Admission::Run { alone: false, attempts: counts.attempts }));
         }
         let start = Instant::now();
-        let mut delays = ledger_delays();
+        let mut delays = delays(MIN_LEDGER_DELAY, MAX_LEDGER_DELAY);
         loop {
             match self.look_up(job, counts.generation).await {
                 Ok((outcome, running)) => {
@@ -339,11 +308,7 @@ impl JobRunner {
         if failure.code != FailureCode::OutputDenied || self.breaker.has_worked() {
             return failure;
         }
-        let asked = async {
-            let (store, key) = self.transcriber.stores().open(&job.source.parse()?)?;
-            store.head(&key).await
-        };
-        match asked.await {
+        match self.head(&job.source).await {
             Ok(_) | Err(store::Error { kind: ErrorKind::NotFound, .. }) => failure,
             Err(_) => Failure {
                 code: FailureCode::StoreMisconfigured,
@@ -351,6 +316,12 @@ impl JobRunner {
                 ..failure
             },
         }
+    }
+
+    /// Asks a store for the metadata of an object.
+    pub(super) async fn head(&self, uri: &str) -> Result<ObjectMeta, store::Error> {
+        let (store, key) = self.transcriber.stores().open(&uri.parse()?)?;
+        store.head(&key).await
     }
 
     /// Transcribes the job's recording and records that the job is done.
@@ -398,174 +369,6 @@ impl JobRunner {
             finished_at: now(),
         })
     }
-
-    /// Settles the lease of a run that ended.
-    async fn settle(&self, keeper: LeaseKeeper<'_>, result: Result<(), Failure>) {
-        let LeaseKeeper { job, run, counts, mut running, state, .. } = keeper;
-        let verdict = match &result {
-            Ok(()) => None,
-            Err(failure) => {
-                let answers = self.store_answers(job, failure).await;
-                Some(self.policy.judge(failure, counts.attempts, answers))
-            }
-        };
-        match (&result, verdict) {
-            (Err(failure), Some(Verdict::Postpone)) => self.breaker.trip(failure),
-            (_, Some(Verdict::Release)) => {}
-            (result, _) => self.breaker.reset(result.is_ok()),
-        }
-        let end = match verdict {
-            None => End::Done,
-            Some(Verdict::Retry(_)) => End::Retry,
-            Some(Verdict::GiveUp) => End::Failed,
-            Some(Verdict::Release | Verdict::Postpone) => End::Released,
-        };
-        let (_, action) = state.on(Event::Ended(end));
-        if let Err(failure) = &result {
-            match (end, action) {
-                (End::Released, _) if verdict == Some(Verdict::Postpone) => {
-                    tracing::warn!(%failure, "not the job's fault: postponed");
-                }
-                (End::Released, _) => tracing::info!("interrupted: back to the queue"),
-                (_, Action::GiveUp) => {} // `give_up` logs it.
-                (_, Action::Nothing) => {
-                    tracing::warn!(%failure, "failed without a lease: its next holder decides");
-                }
-                _ => tracing::warn!(%failure, ?verdict, "failed, to be retried"),
-            }
-        }
-        match (action, verdict, &result) {
-            (Action::Ack, ..) => {
-                self.count(|summary| summary.done += 1);
-                let acknowledged = acknowledge(run.end()).await;
-                if state == LeaseState::Held {
-                    self.report(acknowledged);
-                }
-            }
-            (Action::GiveUp, _, Err(failure)) => {
-                self.give_up(job, run, &counts, failure).await;
-            }
-            (Action::Retry, Some(Verdict::Retry(delay)), _) => {
-                self.retry(job, run, &counts, delay).await;
-            }
-            (Action::Release, ..) => {
-                self.requeue(job).await;
-                self.count(|summary| summary.released += 1);
-                let back = match verdict {
-                    _ if running.alone => Destination::Quarantine,
-                    Some(Verdict::Postpone) => Destination::Delayed(POSTPONED),
-                    _ => Destination::Returned,
-                };
-                let counts = Counts { releases: counts.releases.saturating_add(1), ..counts };
-                self.report(forward(run.end(), &back, &counts).await);
-            }
-            (Action::HandBack, ..) => {
-                let spent = u32::from(end == End::Retry);
-                running.handed_back = Some(counts.attempts.saturating_add(spent));
-                self.count(|summary| summary.released += 1);
-                if let Err(error) = self.ledger.start(job, &running).await {
-                    // The parked message comes back as if the worker had died.
-                    let error = Chain(&error).to_string();
-                    tracing::warn!(error, "cannot hand the job back");
-                }
-            }
-            _ => drop(run.end()),
-        }
-    }
-
-    /// Gives a job up: records its failure and moves its message, if it is held, to the dead letters.
-    async fn give_up(&self, job: &Job, run: &Run, counts: &Counts, failure: &Failure) {
-        let attempts = counts.attempts.saturating_add(1);
-        tracing::error!(%failure, attempts, "failed");
-        let failed = Failed {
-            version: RECORDS_VERSION,
-            job: job.id.clone(),
-            batch: job.batch.clone(),
-            generation: counts.generation,
-            failure: failure.clone(),
-            remedy: failure.code.remedy().to_owned(),
-            attempts,
-            worker: self.worker.clone(),
-            failed_at: now(),
-        };
-        self.bury(job, run, counts, &failed).await;
-    }
-
-    /// Writes the record of a failure, which may be written in part, and moves the message to the dead
-    /// letters.
-    async fn bury(&self, job: &Job, run: &Run, counts: &Counts, failed: &Failed) {
-        match self.ledger.fail(job, failed).await {
-            Ok(true) => {}
-            Ok(false) => {
-                tracing::info!("the job is done: another worker has completed it");
-                self.count(|summary| summary.done += 1);
-                return self.report(acknowledge(run.end()).await);
-            }
-            Err(error) => {
-                let text = Chain(&error).to_string();
-                tracing::warn!(error = text, "cannot write the record of the failure");
-                let unrecorded = unrecorded(&error, job);
-                match self.policy.judge(&unrecorded, counts.attempts, false) {
-                    Verdict::Retry(delay) => return self.retry(job, run, counts, delay).await,
-                    Verdict::Postpone | Verdict::Release => {
-                        self.breaker.trip(&unrecorded);
-                        self.count(|summary| summary.released += 1);
-                        let later = Destination::Delayed(POSTPONED);
-                        return self.report(forward(run.end(), &later, counts).await);
-                    }
-                    // Without a record.
-                    Verdict::GiveUp => {}
-                }
-            }
-        }
-        self.count(|summary| summary.failed += 1);
-        let dead = Destination::Dead(dead_letter_reason(&failed.failure, failed.attempts));
-        self.report(forward(run.end(), &dead, counts).await);
-    }
-
-    /// Returns whether the store that a failure names answers now, for any object.
-    async fn store_answers(&self, job: &Job, failure: &Failure) -> bool {
-        let uri = match failure.code {
-            FailureCode::SourceUnavailable => &job.source,
-            FailureCode::OutputUnavailable => &job.output,
-            _ => return true,
-        };
-        let asked = async {
-            let (store, key) = self.transcriber.stores().open(&uri.parse()?)?;
-            store.head(&key).await
-        };
-        let answer = tokio::time::timeout(ANSWER_TIMEOUT, asked).await;
-        !matches!(answer, Err(_) | Ok(Err(store::Error { kind: ErrorKind::Unavailable, .. })))
-    }
-
-    /// Schedules the next attempt.
-    async fn retry(&self, job: &Job, run: &Run, counts: &Counts, delay: Duration) {
-        self.requeue(job).await;
-        self.count(|summary| summary.retried += 1);
-        let counts = Counts { attempts: counts.attempts.saturating_add(1), ..counts.clone() };
-        self.report(forward(run.end(), &Destination::Delayed(delay), &counts).await);
-    }
-
-    /// Clears the record of the run. Before its message moves: afterwards, the record may be that of
-    /// the job's next run.
-    async fn requeue(&self, job: &Job) {
-        if let Err(error) = self.ledger.requeue(job).await {
-            let error = Chain(&error).to_string();
-            tracing::warn!(error, "cannot delete the record of the run");
-        }
-    }
-
-    /// Logs a lease that could not be settled. The broker delivers the job again, and whoever gets it
-    /// finds what became of it in the ledger.
-    fn report(&self, settled: Result<(), String>) {
-        if let Err(error) = settled {
-            tracing::warn!(error, "the lease was lost before it was settled");
-        }
-    }
-
-    fn count(&self, change: impl FnOnce(&mut Summary)) {
-        change(&mut self.summary.lock().unwrap_or_else(PoisonError::into_inner));
-    }
 }
 
 /// Ends when a run makes no progress for `limit`: a decoder or a store hangs in a way that no timeout
@@ -579,29 +382,4 @@ async fn watch(session: &Session, limit: Duration) {
             (last, since) = (progress, Instant::now());
         }
     }
-}
-
-/// Returns the failure for a record that could not be written.
-fn unrecorded(error: &ledger::Error, job: &Job) -> Failure {
-    match error {
-        ledger::Error::Store(error) => output_failure(error, &job.source),
-        error => caused(FailureCode::Internal, &job.source, error),
-    }
-}
-
-/// Delay before a job is tried again that failed without its fault.
-const POSTPONED: Duration = Duration::from_secs(10);
-/// A store that takes longer does not answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-const MAX_WATCH_INTERVAL: Duration = Duration::from_secs(60);
-const MAX_LEDGER_DELAY: Duration = Duration::from_secs(30);
-
-/// Delays between attempts to read the ledger, without end.
-fn ledger_delays() -> ExponentialBackoff {
-    ExponentialBuilder::new()
-        .with_min_delay(Duration::from_millis(250))
-        .with_max_delay(MAX_LEDGER_DELAY)
-        .with_jitter()
-        .without_max_times()
-        .build()
 }

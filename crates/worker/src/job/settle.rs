@@ -1,127 +1,233 @@
-//! Decides what becomes of a job that failed. Pure: knows neither queue nor store.
+//! Settles the lease of a job: acknowledges its message, or forwards it, after the records say so.
 
-use std::time::Duration;
+use std::{sync::PoisonError, time::Duration};
 
-use job::{Failure, FailureKind};
-use queue::DeadLetterReason;
+use errors::Chain;
+use job::{Failed, Failure, FailureCode, Job, RECORDS_VERSION};
+use queue::{Counts, Destination, Lane};
+use store::ErrorKind;
 
-use crate::WorkerConfig;
+use super::{
+    JobRunner,
+    keeper::{LeaseKeeper, acknowledge, forward},
+    policy::{Verdict, dead_letter_reason},
+    state::{Action, End, Event, LeaseState},
+};
+use crate::{
+    Summary,
+    failure::{caused, output_failure},
+    now,
+    registry::Run,
+};
 
-/// What becomes of a job that failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// Another attempt after a delay.
-    Retry(Duration),
-    GiveUp,
-    /// Another attempt at once; this one does not count.
-    Release,
-    /// Another attempt when the worker or the store may have recovered; this one does not count.
-    Postpone,
-}
+/// Delay before a job is tried again that failed without its fault.
+const POSTPONED: Duration = Duration::from_secs(10);
+/// A store that takes longer does not answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// When failed jobs are retried, and when they are given up.
-#[derive(Debug, Clone)]
-pub(crate) struct RetryPolicy {
-    /// Delay before each retry, by attempt.
-    delays: Vec<Duration>,
-    /// Number of workers that may die while they run a job alone.
-    pub(crate) max_crashes: u32,
-}
-
-impl RetryPolicy {
-    pub(crate) fn new(config: &WorkerConfig) -> Self {
-        let delays = config.retry_delays.iter().copied().map(Duration::from_secs).collect();
-        Self { delays, max_crashes: config.max_crashes }
-    }
-
-    /// Decides on a job that failed, after `attempts` earlier attempts. `store_answers` says whether
-    /// the store that the failure names answers now.
-    pub(crate) fn judge(&self, failure: &Failure, attempts: u32, store_answers: bool) -> Verdict {
-        match failure.code.kind() {
-            // It fails for this object only, so the job must not wait for ever.
-            FailureKind::Dependency if store_answers => self.retry_or_give_up(attempts),
-            FailureKind::Dependency | FailureKind::Worker => Verdict::Postpone,
-            FailureKind::Interrupted => Verdict::Release,
-            FailureKind::Transient => self.retry_or_give_up(attempts),
-            FailureKind::Permanent => Verdict::GiveUp,
+impl JobRunner {
+    /// Settles the lease of a run that ended.
+    pub(super) async fn settle(&self, keeper: LeaseKeeper<'_>, result: Result<(), Failure>) {
+        let LeaseKeeper { job, run, counts, mut running, state, .. } = keeper;
+        let verdict = match &result {
+            Ok(()) => None,
+            Err(failure) => {
+                let answers = self.store_answers(job, failure).await;
+                Some(self.policy.judge(failure, counts.attempts, answers))
+            }
+        };
+        match (&result, verdict) {
+            (Err(failure), Some(Verdict::Postpone)) => self.breaker.trip(failure),
+            (_, Some(Verdict::Release)) => {}
+            (result, _) => self.breaker.reset(result.is_ok()),
         }
-    }
-
-    fn retry_or_give_up(&self, attempts: u32) -> Verdict {
-        let delay = usize::try_from(attempts).ok().and_then(|attempt| self.delays.get(attempt));
-        delay.copied().map_or(Verdict::GiveUp, Verdict::Retry)
-    }
-}
-
-/// Returns the reason for the dead letter of a job that failed after `attempts` attempts in all.
-pub(crate) fn dead_letter_reason(failure: &Failure, attempts: u32) -> DeadLetterReason {
-    let detail = match failure.code.kind() {
-        FailureKind::Permanent | FailureKind::Interrupted => failure.to_string(),
-        FailureKind::Transient | FailureKind::Dependency | FailureKind::Worker => {
-            format!("{failure} (after {attempts} attempts)")
-        }
-    };
-    DeadLetterReason { code: failure.code.as_str().to_owned(), detail }
-}
-
-#[cfg(test)]
-mod tests {
-    use job::FailureCode;
-
-    use super::*;
-
-    fn policy() -> RetryPolicy {
-        RetryPolicy::new(&WorkerConfig { retry_delays: vec![10, 60], ..WorkerConfig::default() })
-    }
-
-    fn failure(code: FailureCode) -> Failure {
-        Failure { code, source: "s3://b/a.wav".to_owned(), message: "on purpose".to_owned() }
-    }
-
-    const TEN_SECONDS: Verdict = Verdict::Retry(Duration::from_secs(10));
-    const A_MINUTE: Verdict = Verdict::Retry(Duration::from_secs(60));
-
-    #[test]
-    fn transient_failures_are_retried_until_the_delays_are_used_up() {
-        let transient = failure(FailureCode::SourceChanged);
-        let verdicts =
-            [0, 1, 2, u32::MAX].map(|attempts| policy().judge(&transient, attempts, true));
-        assert_eq!(verdicts, [TEN_SECONDS, A_MINUTE, Verdict::GiveUp, Verdict::GiveUp]);
-        let reason = dead_letter_reason(&transient, 3);
-        assert_eq!(reason.code, "source_changed");
-        assert_eq!(reason.detail, "source_changed: on purpose (after 3 attempts)");
-    }
-
-    #[test]
-    fn permanent_failures_are_given_up_at_once() {
-        let permanent = failure(FailureCode::AudioEmpty);
-        assert_eq!(policy().judge(&permanent, 0, true), Verdict::GiveUp);
-        assert_eq!(dead_letter_reason(&permanent, 1).detail, "audio_empty: on purpose");
-    }
-
-    #[test]
-    fn faults_of_others_cost_no_attempt() {
-        for code in [FailureCode::SourceUnavailable, FailureCode::OutputUnavailable] {
-            let verdict = |attempts, answers| policy().judge(&failure(code), attempts, answers);
-            assert_eq!(
-                (verdict(0, false), verdict(99, false)),
-                (Verdict::Postpone, Verdict::Postpone)
-            );
-            // Only this object fails.
-            assert_eq!((verdict(0, true), verdict(2, true)), (TEN_SECONDS, Verdict::GiveUp));
-        }
-        for code in [FailureCode::StoreMisconfigured, FailureCode::OutputFull] {
-            for answers in [false, true] {
-                assert_eq!(policy().judge(&failure(code), 99, answers), Verdict::Postpone);
+        let end = match verdict {
+            None => End::Done,
+            Some(Verdict::Retry(_)) => End::Retry,
+            Some(Verdict::GiveUp) => End::Failed,
+            Some(Verdict::Release | Verdict::Postpone) => End::Released,
+        };
+        let (_, action) = state.on(Event::Ended(end));
+        if let Err(failure) = &result {
+            match (end, action) {
+                (End::Released, _) if verdict == Some(Verdict::Postpone) => {
+                    tracing::warn!(%failure, "not the job's fault: postponed");
+                }
+                (End::Released, _) => tracing::info!("interrupted: back to the queue"),
+                (_, Action::GiveUp) => {} // `give_up` logs it.
+                (_, Action::Nothing) => {
+                    tracing::warn!(%failure, "failed without a lease: its next holder decides");
+                }
+                _ => tracing::warn!(%failure, ?verdict, "failed, to be retried"),
             }
         }
+        match (action, verdict, &result) {
+            (Action::Ack, ..) => {
+                self.count(|summary| summary.done += 1);
+                let acknowledged = acknowledge(run.end()).await;
+                if state == LeaseState::Held {
+                    self.report(acknowledged);
+                }
+            }
+            (Action::GiveUp, _, Err(failure)) => {
+                self.give_up(job, run, &counts, failure).await;
+            }
+            (Action::Retry, Some(Verdict::Retry(delay)), _) => {
+                self.retry(job, run, &counts, delay).await;
+            }
+            (Action::Release, ..) => {
+                self.requeue(job).await;
+                self.count(|summary| summary.released += 1);
+                let back = match verdict {
+                    _ if running.alone => Destination::Quarantine,
+                    Some(Verdict::Postpone) => Destination::Delayed(POSTPONED),
+                    _ => Destination::Returned,
+                };
+                self.report(forward(run.end(), &back, &counts.released()).await);
+            }
+            (Action::HandBack, ..) => {
+                let spent = u32::from(end == End::Retry);
+                running.handed_back = Some(counts.attempts.saturating_add(spent));
+                self.count(|summary| summary.released += 1);
+                if let Err(error) = self.ledger.start(job, &running).await {
+                    // The parked message comes back as if the worker had died.
+                    let error = Chain(&error).to_string();
+                    tracing::warn!(error, "cannot hand the job back");
+                }
+            }
+            _ => drop(run.end()),
+        }
     }
 
-    #[test]
-    fn interrupted_jobs_are_released_on_every_attempt() {
-        for attempts in [0, 2, 9] {
-            let verdict = policy().judge(&failure(FailureCode::Interrupted), attempts, true);
-            assert_eq!(verdict, Verdict::Release);
+    /// Gives a job up: records its failure and moves its message, if it is held, to the dead letters.
+    pub(super) async fn give_up(&self, job: &Job, run: &Run, counts: &Counts, failure: &Failure) {
+        let attempts = counts.attempts.saturating_add(1);
+        tracing::error!(%failure, attempts, "failed");
+        let failed = Failed {
+            version: RECORDS_VERSION,
+            job: job.id.clone(),
+            batch: job.batch.clone(),
+            generation: counts.generation,
+            failure: failure.clone(),
+            remedy: failure.code.remedy().to_owned(),
+            attempts,
+            worker: self.worker.clone(),
+            failed_at: now(),
+        };
+        self.bury(job, run, counts, &failed).await;
+    }
+
+    /// Writes the record of a failure, which may be written in part, and moves the message to the dead
+    /// letters.
+    pub(super) async fn bury(&self, job: &Job, run: &Run, counts: &Counts, failed: &Failed) {
+        match self.ledger.fail(job, failed).await {
+            Ok(true) => {}
+            Ok(false) => {
+                tracing::info!("the job is done: another worker has completed it");
+                self.count(|summary| summary.done += 1);
+                return self.report(acknowledge(run.end()).await);
+            }
+            Err(error) => {
+                let text = Chain(&error).to_string();
+                tracing::warn!(error = text, "cannot write the record of the failure");
+                let unrecorded = unrecorded(&error, job);
+                match self.policy.judge(&unrecorded, counts.attempts, false) {
+                    Verdict::Retry(delay) => return self.retry(job, run, counts, delay).await,
+                    Verdict::Postpone | Verdict::Release => {
+                        self.breaker.trip(&unrecorded);
+                        self.count(|summary| summary.released += 1);
+                        let later = Destination::Delayed(POSTPONED);
+                        return self.report(forward(run.end(), &later, counts).await);
+                    }
+                    // Without a record.
+                    Verdict::GiveUp => {}
+                }
+            }
         }
+        self.count(|summary| summary.failed += 1);
+        let dead = Destination::Dead(dead_letter_reason(&failed.failure, failed.attempts));
+        self.report(forward(run.end(), &dead, counts).await);
+    }
+
+    /// Returns whether the store that a failure names answers now, for any object.
+    async fn store_answers(&self, job: &Job, failure: &Failure) -> bool {
+        let uri = match failure.code {
+            FailureCode::SourceUnavailable => &job.source,
+            FailureCode::OutputUnavailable => &job.output,
+            _ => return true,
+        };
+        let answer = tokio::time::timeout(ANSWER_TIMEOUT, self.head(uri)).await;
+        !matches!(answer, Err(_) | Ok(Err(store::Error { kind: ErrorKind::Unavailable, .. })))
+    }
+
+    /// Schedules the next attempt.
+    async fn retry(&self, job: &Job, run: &Run, counts: &Counts, delay: Duration) {
+        self.requeue(job).await;
+        self.count(|summary| summary.retried += 1);
+        let counts = counts.clone().attempted();
+        self.report(forward(run.end(), &Destination::Delayed(delay), &counts).await);
+    }
+
+    /// Clears the record of the run. Before its message moves: afterwards, the record may be that of
+    /// the job's next run.
+    async fn requeue(&self, job: &Job) {
+        if let Err(error) = self.ledger.requeue(job).await {
+            let error = Chain(&error).to_string();
+            tracing::warn!(error, "cannot delete the record of the run");
+        }
+    }
+
+    /// Logs a lease that could not be settled. The broker delivers the job again, and whoever gets it
+    /// finds what became of it in the ledger.
+    pub(super) fn report(&self, settled: Result<(), String>) {
+        if let Err(error) = settled {
+            tracing::warn!(error, "the lease was lost before it was settled");
+        }
+    }
+
+    pub(super) fn count(&self, change: impl FnOnce(&mut Summary)) {
+        change(&mut self.summary.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Gives up a job that names a location that is not allowed. Where its output is not, nothing is
+    /// recorded.
+    pub(super) async fn refuse(&self, job: &Job, run: &Run, counts: &Counts, failure: &Failure) {
+        if failure.code == FailureCode::SourceNotAllowed {
+            return self.give_up(job, run, counts, failure).await;
+        }
+        tracing::error!(%failure, "refused");
+        self.count(|summary| summary.failed += 1);
+        let attempts = counts.attempts.saturating_add(1);
+        let dead = Destination::Dead(dead_letter_reason(failure, attempts));
+        self.report(forward(run.end(), &dead, counts).await);
+    }
+
+    /// Releases a job that has not run to quarantine, where the suspicion is not forgotten.
+    pub(super) async fn give_back(&self, run: &Run, counts: Counts) {
+        self.count(|summary| summary.released += 1);
+        self.report(forward(run.end(), &Destination::Quarantine, &counts.released()).await);
+    }
+
+    /// Releases the jobs of all runs, which do not end: something stalls them.
+    pub(crate) async fn release_all(&self) {
+        let released = self.registry.end_all().into_iter().map(async |leases| {
+            let Some(lease) = leases.last() else { return };
+            let back = match lease.lane() {
+                Lane::Quarantine => Destination::Quarantine,
+                Lane::Jobs | Lane::Returned | Lane::Undelivered => Destination::Returned,
+            };
+            let counts = lease.message().counts.clone().released();
+            self.count(|summary| summary.released += 1);
+            self.report(forward(leases, &back, &counts).await);
+        });
+        futures::future::join_all(released).await;
+    }
+}
+
+/// Returns the failure for a record that could not be written.
+pub(super) fn unrecorded(error: &ledger::Error, job: &Job) -> Failure {
+    match error {
+        ledger::Error::Store(error) => output_failure(error, &job.source),
+        error => caused(FailureCode::Internal, &job.source, error),
     }
 }
