@@ -26,6 +26,7 @@ fn decode(path: &str) -> Result<String, Error> {
             max_bytes: u64::MAX,
             max_duration: Duration::from_secs(7 * 24 * 3600),
             max_channels: 64,
+            ..Limits::default()
         },
         channels: ChannelMode::Mix,
         allow_truncated: true,

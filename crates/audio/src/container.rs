@@ -12,8 +12,9 @@ use symphonia::core::io::{MediaSource as _, MediaSourceStream};
 use symphonia::core::meta::MetadataOptions;
 
 use crate::declared_end::apply_declared_end;
+use crate::decoder::Limits;
 use crate::mp4::Mp4;
-use crate::packets::Packets;
+use crate::packets::{PacketLimits, Packets};
 use crate::panics::catch_panic;
 use crate::source::Source;
 use crate::wav::WavReader;
@@ -34,6 +35,10 @@ pub struct Info {
     pub declared_duration: Option<f64>,
 }
 
+/// Headers may be as large as so many of the largest packets: they have tables of all packets, and
+/// pictures.
+const HEADER_PACKETS: u64 = 8;
+
 static PROBE: LazyLock<Probe> = LazyLock::new(|| {
     let mut probe = Probe::default();
     symphonia::default::register_enabled_formats(&mut probe);
@@ -42,7 +47,7 @@ static PROBE: LazyLock<Probe> = LazyLock::new(|| {
 });
 
 /// Detects the format of `source` and opens its audio track.
-pub(crate) fn open(mut source: Source, max_channels: usize) -> Result<(Packets, Info), Error> {
+pub(crate) fn open(mut source: Source, limits: &Limits) -> Result<(Packets, Info), Error> {
     if source.head().is_empty() {
         return Err(Error::Empty);
     }
@@ -61,6 +66,7 @@ pub(crate) fn open(mut source: Source, max_channels: usize) -> Result<(Packets, 
     apply_declared_end(&mut source, &mp4);
     let head = source.head().to_vec();
     let monitor = source.monitor();
+    monitor.limit_element(limits.max_packet_bytes.saturating_mul(HEADER_PACKETS));
     let reader = catch_panic(|| {
         let stream = MediaSourceStream::new(Box::new(source), Default::default());
         // Tags and pictures are not used.
@@ -72,7 +78,13 @@ pub(crate) fn open(mut source: Source, max_channels: usize) -> Result<(Packets, 
     .map_err(|e| probe_error(e, &head))?;
 
     let container = container_name(reader.format_info().format, &head);
-    let mut packets = Packets::open(reader, monitor, max_channels, container)?;
+    // The others have packets of limited size, and may be searched for the next packet for long.
+    let max_packet = match container {
+        "mp4" | "mkv" | "webm" | "caf" => limits.max_packet_bytes,
+        _ => u64::MAX,
+    };
+    let limits = PacketLimits { bytes: max_packet, channels: limits.max_channels };
+    let mut packets = Packets::open(reader, monitor, limits, container)?;
     if packets.track().is_some_and(|track| mp4.is_big_endian(track.id)) {
         let codec = "wide big-endian PCM in QuickTime".into();
         return Err(Error::UnsupportedCodec { codec });

@@ -27,6 +27,21 @@ pub struct Limits {
     pub max_bytes: u64,
     pub max_duration: Duration,
     pub max_channels: usize,
+    /// Limits the size of a packet or another element of a container that must be read whole. Headers
+    /// may be eight times as large.
+    pub max_packet_bytes: u64,
+}
+
+impl Default for Limits {
+    /// No real recording needs more.
+    fn default() -> Self {
+        Self {
+            max_bytes: 32 << 30,
+            max_duration: Duration::from_secs(24 * 3600),
+            max_channels: 32,
+            max_packet_bytes: 16 << 20,
+        }
+    }
 }
 
 /// Options for decoding one recording.
@@ -85,7 +100,7 @@ impl Decoder {
         let source = Source::open(source, options.limits.max_bytes)?;
         let monitor = source.monitor();
         let limits = options.limits.clone();
-        let opened = container::open(source, limits.max_channels);
+        let opened = container::open(source, &limits);
         // symphonia may report a failed read as the end of the file or as another error.
         if let Some(failure) = monitor.take_failure() {
             return Err(failure.into());

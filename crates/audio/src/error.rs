@@ -52,6 +52,9 @@ impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Read(e) => Error::Read(e),
+            Failure::ElementTooLong { limit } => Error::corrupt(format!(
+                "a packet or the header has more than {limit} bytes, the limit"
+            )),
             Failure::TooLong { actual, limit } => Error::LimitExceeded {
                 quantity: "the size",
                 actual: actual.map_or("more".into(), |len| format!("{len} bytes")),

@@ -12,6 +12,7 @@
 //!         max_bytes: 4 << 30,
 //!         max_duration: Duration::from_secs(12 * 3600),
 //!         max_channels: 8,
+//!         ..Limits::default()
 //!     },
 //!     channels: ChannelMode::Mix,
 //!     allow_truncated: false,

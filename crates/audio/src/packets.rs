@@ -87,11 +87,18 @@ impl PacketStats {
     }
 }
 
+/// Limits above which a packet is refused.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PacketLimits {
+    pub(crate) bytes: u64,
+    pub(crate) channels: usize,
+}
+
 /// The packets of an audio track, decoded one by one.
 pub(crate) struct Packets {
     reader: Box<dyn FormatReader>,
     monitor: ReadMonitor,
-    max_channels: usize,
+    limits: PacketLimits,
     track: u32,
     time_base: Option<TimeBase>,
     codec: Codec,
@@ -109,17 +116,17 @@ impl Packets {
     pub(crate) fn open(
         reader: Box<dyn FormatReader>,
         monitor: ReadMonitor,
-        max_channels: usize,
+        limits: PacketLimits,
         container: &str,
     ) -> Result<Self, Error> {
         let track = audio_track(&*reader)
             .ok_or_else(|| Error::NoAudioTrack { container: container.into() })?;
         let (id, time_base) = (track.id, track.time_base);
-        let codec = Codec::open(track, max_channels)?;
+        let codec = Codec::open(track, limits.channels)?;
         let mut packets = Packets {
             reader,
             monitor,
-            max_channels,
+            limits,
             track: id,
             time_base,
             codec,
@@ -208,6 +215,7 @@ impl Packets {
     /// Returns the next packet of the track, or sets `self.end` and returns `None`.
     fn next_packet(&mut self) -> Result<Option<Packet>, Error> {
         loop {
+            self.monitor.limit_element(self.limits.bytes);
             let end = match catch_panic(|| self.reader.next_packet()) {
                 Ok(Some(packet)) if packet.track_id == self.track => return Ok(Some(packet)),
                 Ok(Some(_)) => continue,
@@ -235,7 +243,7 @@ impl Packets {
     fn open_chained_stream(&mut self) -> Result<(), Error> {
         let track = audio_track(&*self.reader)
             .ok_or_else(|| Error::corrupt("a chained stream has no audio"))?;
-        self.codec = Codec::open(track, self.max_channels)?;
+        self.codec = Codec::open(track, self.limits.channels)?;
         (self.track, self.time_base) = (track.id, track.time_base);
         self.stats.chained = true;
         Ok(())
@@ -268,7 +276,7 @@ impl Packets {
         match decoded {
             Ok((sample_rate, channels)) => {
                 if pcm.frames() > 0 {
-                    check_channels(channels, self.max_channels)?;
+                    check_channels(channels, self.limits.channels)?;
                     check_sample_rate(sample_rate)?;
                     (self.codec.sample_rate, self.codec.channels) = (sample_rate, channels);
                 }
@@ -293,7 +301,7 @@ impl Packets {
         if let Some(track) = self.reader.tracks().iter().find(|track| track.id == self.track) {
             let Codec { encoder_delay, channels, .. } = self.codec;
             self.codec =
-                Codec { encoder_delay, channels, ..Codec::open(track, self.max_channels)? };
+                Codec { encoder_delay, channels, ..Codec::open(track, self.limits.channels)? };
         }
         Ok(())
     }

@@ -13,12 +13,15 @@ const HEAD_BYTES: usize = 16 * 1024;
 pub(crate) enum Failure {
     Read(io::Error),
     TooLong { actual: Option<u64>, limit: u64 },
+    ElementTooLong { limit: u64 },
 }
 
 /// Reading state of a [`Source`].
 #[derive(Debug, Default)]
 struct ReadState {
     bytes_read: u64,
+    /// Bytes that may be read of the element that is being read, and how many of them are left.
+    element: Option<(u64, u64)>,
     failed: bool,
     failure: Option<Failure>,
 }
@@ -38,6 +41,26 @@ impl ReadMonitor {
 
     pub(crate) fn bytes_read(&self) -> u64 {
         self.state().bytes_read
+    }
+
+    /// Fails if more than `limit` bytes are read before the next call. symphonia reads an element of a
+    /// container whole, however long it declares to be.
+    pub(crate) fn limit_element(&self, limit: u64) {
+        self.state().element = Some((limit, limit));
+    }
+
+    /// Counts `n` bytes read.
+    fn count(&self, n: u64) -> Result<(), Failure> {
+        let mut state = self.state();
+        state.bytes_read += n;
+        match &mut state.element {
+            Some((limit, left)) if n > *left => Err(Failure::ElementTooLong { limit: *limit }),
+            Some((_, left)) => {
+                *left -= n;
+                Ok(())
+            }
+            None => Ok(()),
+        }
     }
 
     /// Takes the first failure; later calls return `None`.
@@ -159,7 +182,7 @@ impl Read for Source {
         };
         self.inner_pos += n as u64;
         self.pos += n as u64;
-        self.monitor.state().bytes_read += n as u64;
+        self.monitor.count(n as u64).map_err(|failure| self.monitor.fail(failure))?;
         if n > 0 && self.pos > self.limit {
             return Err(self.monitor.fail(Failure::TooLong { actual: None, limit: self.limit }));
         }

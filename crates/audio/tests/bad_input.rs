@@ -5,7 +5,7 @@ mod common;
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use audio::{ChannelMode, DecodeOptions, Decoder, Error, MediaSource};
@@ -375,5 +375,82 @@ fn a_failing_source_is_a_read_error_with_its_cause() {
                 other => panic!("{} failing at {at}: {other:?}", path.display()),
             }
         }
+    }
+}
+
+/// A recording followed by zeros without end. Counts the bytes read.
+struct Endless {
+    start: io::Cursor<Vec<u8>>,
+    bytes_read: Arc<AtomicU64>,
+}
+
+impl Read for Endless {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = match self.start.read(buf)? {
+            0 => {
+                buf.fill(0);
+                self.start.set_position(self.start.position() + buf.len() as u64);
+                buf.len()
+            }
+            n => n,
+        };
+        self.bytes_read.fetch_add(n as u64, Ordering::Relaxed);
+        Ok(n)
+    }
+}
+
+impl Seek for Endless {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.start.seek(to)
+    }
+}
+
+impl MediaSource for Endless {
+    fn is_seekable(&self) -> bool {
+        true
+    }
+
+    fn byte_len(&self) -> Option<u64> {
+        Some(8 << 30)
+    }
+}
+
+#[test]
+fn a_packet_that_declares_gigabytes_is_not_read() {
+    const SIZE: u32 = 1_500_000_000;
+    let after = |bytes: &[u8], name: &[u8]| {
+        let at = bytes.windows(name.len()).position(|window| window == name);
+        at.unwrap() + name.len()
+    };
+    let mut mp4 = fixture("aac-faststart.m4a");
+    // Version and flags, a common size of 0, the number of samples, the size of the first.
+    let at = after(&mp4, b"stsz") + 12;
+    mp4[at..at + 4].copy_from_slice(&SIZE.to_be_bytes());
+    let mut mkv = fixture("opus.webm");
+    // The first block of the first cluster, with a size of eight bytes. The cluster has to be as long.
+    let at = after(&mkv, b"\x1f\x43\xb6\x75");
+    mkv.truncate(at);
+    mkv.extend_from_slice(b"\x01\xff\xff\xff\xff\xff\xff\xff\xe7\x81\x00\xa3\x01\0\0\0");
+    mkv.extend_from_slice(&SIZE.to_be_bytes());
+    mkv.extend_from_slice(b"\x81\0\0\x80");
+    let mut header = fixture("aac-faststart.m4a");
+    // A table of the index that declares to be long, and the atoms around it.
+    let names: [&[u8]; 6] = [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsz"];
+    for (depth, name) in (0..).zip(names) {
+        let at = after(&header, name) - 8;
+        header[at..at + 4].copy_from_slice(&(SIZE - 1000 * depth).to_be_bytes());
+    }
+    let at = after(&header, b"stsz") + 8;
+    header[at..at + 4].copy_from_slice(&(SIZE / 5).to_be_bytes());
+    for (name, bytes, limit) in
+        [("mp4", mp4, 16 << 20), ("mkv", mkv, 16 << 20), ("header", header, 8 * (16 << 20))]
+    {
+        let bytes_read = Arc::new(AtomicU64::new(0));
+        let source = Endless { start: io::Cursor::new(bytes), bytes_read: Arc::clone(&bytes_read) };
+        let error = decode_source(Box::new(source), &mix()).unwrap_err();
+        let message = Chain(&error).to_string();
+        assert!(message.contains("more than") && message.contains("the limit"), "{message}");
+        let read = bytes_read.load(Ordering::Relaxed);
+        assert!(read < 2 * limit, "{name}: {read}: {message}");
     }
 }

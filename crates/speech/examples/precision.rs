@@ -65,8 +65,7 @@ fn open(
 }
 
 fn recognize(model: &dyn Recognizer, file: &str) -> Result<Value, Box<dyn Error>> {
-    let limits =
-        Limits { max_bytes: 1 << 30, max_duration: Duration::from_secs(3600), max_channels: 1 };
+    let limits = Limits::default();
     let options =
         audio::DecodeOptions { limits, channels: ChannelMode::Mix, allow_truncated: false };
     let mut decoder = Decoder::open(Box::new(fs::File::open(file)?), &options)?;

@@ -24,6 +24,9 @@ pub struct WorkerConfig {
     pub max_crashes: u32,
     /// Seconds after which a job that makes no progress is given up, and tried again.
     pub stall_seconds: u64,
+    /// Seconds that a job may take per second of its audio, after the first `stall_seconds`; else it is
+    /// given up, and tried again.
+    pub max_seconds_per_audio_second: u64,
     /// Seconds that a finished transcript waits for its store before it is given up, and made again.
     pub write_patience_seconds: u64,
     /// Seconds that jobs in flight get to finish after SIGTERM, before they go back to the queue.
@@ -41,6 +44,7 @@ impl Default for WorkerConfig {
             retry_delays: vec![10, 60, 600, 3600, 3600],
             max_crashes: 3,
             stall_seconds: 1800,
+            max_seconds_per_audio_second: 100,
             write_patience_seconds: 900,
             drain_seconds: 25,
         }

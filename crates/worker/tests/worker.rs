@@ -134,11 +134,7 @@ impl Fleet {
         };
         let pipeline = Pipeline::new(models, pipeline::PipelineConfig::default(), pool);
         let decoding = audio::DecodeOptions {
-            limits: audio::Limits {
-                max_bytes: 1 << 30,
-                max_duration: Duration::from_secs(24 * 3600),
-                max_channels: 8,
-            },
+            limits: audio::Limits::default(),
             channels: audio::ChannelMode::Mix,
             allow_truncated: false,
         };

@@ -14,6 +14,8 @@ pub struct AudioConfig {
     pub max_seconds: u64,
     /// Largest number of channels accepted.
     pub max_channels: usize,
+    /// Largest packet of a container accepted, in bytes; its header may be eight times as large.
+    pub max_packet_bytes: u64,
     pub channels: job::ChannelMode,
     /// Transcribe the available part of a recording that ends before its header says.
     pub allow_truncated: bool,
@@ -21,10 +23,12 @@ pub struct AudioConfig {
 
 impl Default for AudioConfig {
     fn default() -> Self {
+        let limits = audio::Limits::default();
         Self {
-            max_bytes: 32 << 30,
-            max_seconds: 24 * 3600,
-            max_channels: 32,
+            max_bytes: limits.max_bytes,
+            max_seconds: limits.max_duration.as_secs(),
+            max_channels: limits.max_channels,
+            max_packet_bytes: limits.max_packet_bytes,
             channels: job::ChannelMode::Mix,
             allow_truncated: false,
         }
@@ -39,6 +43,7 @@ impl AudioConfig {
                 max_bytes: self.max_bytes,
                 max_duration: Duration::from_secs(self.max_seconds),
                 max_channels: self.max_channels,
+                max_packet_bytes: self.max_packet_bytes,
             },
             channels: convert::channel_mode(self.channels),
             allow_truncated: self.allow_truncated,

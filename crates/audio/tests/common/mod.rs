@@ -24,6 +24,7 @@ pub fn options(channels: ChannelMode) -> DecodeOptions {
             max_bytes: 1 << 40,
             max_duration: Duration::from_secs(100 * 3600),
             max_channels: 64,
+            ..Limits::default()
         },
         channels,
         allow_truncated: false,

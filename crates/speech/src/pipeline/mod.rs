@@ -57,7 +57,7 @@ pub struct PipelineConfig {
 /// Models and configuration that turn recordings into text, shared by all recordings in flight.
 ///
 /// ```no_run
-/// use std::{fs::File, path::Path, sync::Arc, time::Duration};
+/// use std::{fs::File, path::Path, sync::Arc};
 ///
 /// use audio::{ChannelMode, Decoder, Limits};
 /// use speech::{
@@ -96,11 +96,7 @@ pub struct PipelineConfig {
 /// let pipeline = Pipeline::new(models, PipelineConfig::default(), Arc::new(OneThread));
 ///
 /// let decoding = audio::DecodeOptions {
-///     limits: Limits {
-///         max_bytes: 1 << 30,
-///         max_duration: Duration::from_secs(3600),
-///         max_channels: 2,
-///     },
+///     limits: Limits::default(),
 ///     channels: ChannelMode::Mix,
 ///     allow_truncated: false,
 /// };

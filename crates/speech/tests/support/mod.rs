@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test file uses some of them")]
 #![allow(clippy::print_stderr)]
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc};
 
 use audio::{ChannelMode, Limits};
 use speech::{
@@ -68,9 +68,7 @@ pub(crate) fn detector() -> Arc<dyn VoiceActivityDetector> {
 }
 
 pub(crate) fn decoding(channels: ChannelMode) -> audio::DecodeOptions {
-    let limits =
-        Limits { max_bytes: 1 << 30, max_duration: Duration::from_secs(3600), max_channels: 2 };
-    audio::DecodeOptions { limits, channels, allow_truncated: false }
+    audio::DecodeOptions { limits: Limits::default(), channels, allow_truncated: false }
 }
 
 /// Checks that no difference is larger than `tolerance`, and that most are far smaller.

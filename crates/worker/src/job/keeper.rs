@@ -78,6 +78,7 @@ impl LeaseKeeper<'_> {
         match forward(self.run.take(), &Destination::Parked, &counts).await {
             Ok(()) => tracing::debug!("the job runs for long: its message is parked"),
             Err(error) => {
+                let error = errors::Chain(&error).to_string();
                 tracing::warn!(error, "cannot park the message; the lease is lost");
                 self.state = LeaseState::Lost;
             }
@@ -97,6 +98,15 @@ impl LeaseKeeper<'_> {
     }
 }
 
+/// Why no lease of a job could be settled.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SettleError {
+    #[error("no lease is held")]
+    NoLease,
+    #[error(transparent)]
+    Queue(#[from] queue::Error),
+}
+
 /// Moves the message of the leases, which are copies of one, and acknowledges the others.
 ///
 /// # Errors
@@ -105,8 +115,8 @@ pub(crate) async fn forward(
     leases: Vec<Box<dyn Lease>>,
     destination: &Destination,
     counts: &Counts,
-) -> Result<(), String> {
-    let mut moved = Err("no lease is held".to_owned());
+) -> Result<(), SettleError> {
+    let mut moved = Err(SettleError::NoLease);
     // The latest lease is the likeliest to be valid.
     for lease in leases.into_iter().rev() {
         let settled = if moved.is_ok() {
@@ -116,7 +126,7 @@ pub(crate) async fn forward(
         };
         match settled {
             Ok(()) => moved = Ok(()),
-            Err(error) if moved.is_err() => moved = Err(format!("{error:#}")),
+            Err(error) if moved.is_err() => moved = Err(error.into()),
             Err(_) => {}
         }
     }
@@ -127,12 +137,12 @@ pub(crate) async fn forward(
 ///
 /// # Errors
 /// The reason why no lease could be acknowledged.
-pub(crate) async fn acknowledge(leases: Vec<Box<dyn Lease>>) -> Result<(), String> {
-    let mut acknowledged = Err("no lease is held".to_owned());
+pub(crate) async fn acknowledge(leases: Vec<Box<dyn Lease>>) -> Result<(), SettleError> {
+    let mut acknowledged = Err(SettleError::NoLease);
     for lease in leases {
         match lease.ack().await {
             Ok(()) => acknowledged = Ok(()),
-            Err(error) if acknowledged.is_err() => acknowledged = Err(format!("{error:#}")),
+            Err(error) if acknowledged.is_err() => acknowledged = Err(error.into()),
             Err(_) => {}
         }
     }

@@ -3,9 +3,9 @@
 //! [`state`] decides what a message calls for and how its lease moves: a pure state machine. [`plan`]
 //! is cheap: it parses, looks at the recording and at an existing transcript. [`execute`] is expensive:
 //! it decodes and recognizes. [`output`] writes the transcript; [`policy`] decides what becomes of a
-//! job that failed, and [`settle`] does it. [`keeper`] keeps the lease meanwhile, and [`runner`] puts
-//! them together. Admission control by memory and checkpoints will attach between [`plan`] and
-//! [`execute`].
+//! job that failed, and [`settle`] does it. [`keeper`] keeps the lease meanwhile, [`time_budget`]
+//! watches for runs that hang, and [`runner`] puts them together. Admission control by memory and
+//! checkpoints will attach between [`plan`] and [`execute`].
 
 pub(crate) mod execute;
 mod keeper;
@@ -17,5 +17,6 @@ mod policy;
 mod runner;
 mod settle;
 mod state;
+mod time_budget;
 
 pub(crate) use self::{plan::Plan, runner::JobRunner};

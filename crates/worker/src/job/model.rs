@@ -558,6 +558,12 @@ impl Model for Protocol {
                 protocol.actions(world, &mut moves);
                 world.is_quiet() || !moves.is_empty()
             }),
+            Property::always("a suspect runs alone", |_, world: &World| {
+                world.workers.iter().all(|step| match step {
+                    Step::Start(run) | Step::Run(run) => run.alone || run.numbers.crashes == 0,
+                    _ => true,
+                })
+            }),
             // Two faults at once may leave the error record; the record of the success counts.
             Property::always("one fault leaves no failure beside a success", |_, world: &World| {
                 !(world.is_quiet() && world.done && world.error_record) || world.faults > 1

@@ -34,12 +34,14 @@ impl RetryPolicy {
         Self { delays, max_crashes: config.max_crashes }
     }
 
-    /// Decides on a job that failed, after `attempts` earlier attempts. `store_answers` says whether
-    /// the store that the failure names answers now.
-    pub(crate) fn judge(&self, failure: &Failure, attempts: u32, store_answers: bool) -> Verdict {
+    /// Decides on a job that failed, after `attempts` earlier attempts. `store_works` says whether the
+    /// store that the failure names works for this worker now, as a look at another object showed.
+    pub(crate) fn judge(&self, failure: &Failure, attempts: u32, store_works: bool) -> Verdict {
         match failure.code.kind() {
-            // It fails for this object only, so the job must not wait for ever.
-            FailureKind::Dependency if store_answers => self.retry_or_give_up(attempts),
+            // It fails for this job only, which must not wait for ever.
+            FailureKind::Dependency | FailureKind::Worker if store_works => {
+                self.retry_or_give_up(attempts)
+            }
             FailureKind::Dependency | FailureKind::Worker => Verdict::Postpone,
             FailureKind::Interrupted => Verdict::Release,
             FailureKind::Transient => self.retry_or_give_up(attempts),
@@ -101,19 +103,19 @@ mod tests {
 
     #[test]
     fn faults_of_others_cost_no_attempt() {
-        for code in [FailureCode::SourceUnavailable, FailureCode::OutputUnavailable] {
-            let verdict = |attempts, answers| policy().judge(&failure(code), attempts, answers);
+        for code in [
+            FailureCode::SourceUnavailable,
+            FailureCode::OutputUnavailable,
+            FailureCode::StoreMisconfigured,
+            FailureCode::OutputFull,
+        ] {
+            let verdict = |attempts, works| policy().judge(&failure(code), attempts, works);
             assert_eq!(
                 (verdict(0, false), verdict(99, false)),
                 (Verdict::Postpone, Verdict::Postpone)
             );
-            // Only this object fails.
+            // Only this job fails.
             assert_eq!((verdict(0, true), verdict(2, true)), (TEN_SECONDS, Verdict::GiveUp));
-        }
-        for code in [FailureCode::StoreMisconfigured, FailureCode::OutputFull] {
-            for answers in [false, true] {
-                assert_eq!(policy().judge(&failure(code), 99, answers), Verdict::Postpone);
-            }
         }
     }
 

@@ -22,6 +22,7 @@ use super::{
     policy::RetryPolicy,
     settle::unrecorded,
     state::{Admission, Evidence, LeaseState, admit, is_suspect},
+    time_budget::TimeBudget,
 };
 use crate::{
     Completed, Summary, Transcriber, Transcription, TranscriptionRequest, WorkerConfig,
@@ -34,7 +35,6 @@ use crate::{
     registry::{Registered, Registry, Run},
 };
 
-const MAX_WATCH_INTERVAL: Duration = Duration::from_secs(60);
 const MIN_LEDGER_DELAY: Duration = Duration::from_millis(250);
 const MAX_LEDGER_DELAY: Duration = Duration::from_secs(30);
 
@@ -51,8 +51,7 @@ pub(crate) struct JobRunner {
     pub(super) worker: String,
     /// How long a message is held before it is parked.
     lease_time: Duration,
-    /// After this time without progress, a run is given up.
-    stall_time: Duration,
+    budget: TimeBudget,
     /// Interrupts all jobs in flight.
     interrupt: CancellationToken,
     pub(super) summary: Mutex<Summary>,
@@ -84,7 +83,7 @@ impl JobRunner {
             policy: RetryPolicy::new(config),
             worker: config.name.clone(),
             lease_time,
-            stall_time: Duration::from_secs(config.stall_seconds),
+            budget: TimeBudget::new(config),
             interrupt,
             summary: Mutex::default(),
         })
@@ -332,10 +331,9 @@ impl JobRunner {
         let work = interruptible(work, &session, &self.interrupt);
         let transcription = tokio::select! {
             transcription = work => transcription?,
-            () = watch(&session, self.stall_time) => {
+            message = self.budget.watch(&session) => {
                 // Its thread may never look at this.
                 session.interrupt();
-                let message = format!("no progress for {} s", self.stall_time.as_secs());
                 return Err(failure(FailureCode::Internal, &job.source, message));
             }
         };
@@ -368,18 +366,5 @@ impl JobRunner {
             worker: self.worker.clone(),
             finished_at: now(),
         })
-    }
-}
-
-/// Ends when a run makes no progress for `limit`: a decoder or a store hangs in a way that no timeout
-/// notices.
-async fn watch(session: &Session, limit: Duration) {
-    let (mut last, mut since) = (session.progress(), Instant::now());
-    while since.elapsed() < limit {
-        tokio::time::sleep(limit.min(MAX_WATCH_INTERVAL) / 4).await;
-        let progress = session.progress();
-        if progress != last {
-            (last, since) = (progress, Instant::now());
-        }
     }
 }

@@ -3,13 +3,13 @@
 use std::{sync::PoisonError, time::Duration};
 
 use errors::Chain;
-use job::{Failed, Failure, FailureCode, Job, RECORDS_VERSION};
+use job::{Failed, Failure, FailureCode, FailureKind, Job, RECORDS_VERSION};
 use queue::{Counts, Destination, Lane};
 use store::ErrorKind;
 
 use super::{
     JobRunner,
-    keeper::{LeaseKeeper, acknowledge, forward},
+    keeper::{LeaseKeeper, SettleError, acknowledge, forward},
     policy::{Verdict, dead_letter_reason},
     state::{Action, End, Event, LeaseState},
 };
@@ -32,8 +32,8 @@ impl JobRunner {
         let verdict = match &result {
             Ok(()) => None,
             Err(failure) => {
-                let answers = self.store_answers(job, failure).await;
-                Some(self.policy.judge(failure, counts.attempts, answers))
+                let works = self.store_works(job, failure).await;
+                Some(self.policy.judge(failure, counts.attempts, works))
             }
         };
         match (&result, verdict) {
@@ -149,12 +149,23 @@ impl JobRunner {
         self.report(forward(run.end(), &dead, counts).await);
     }
 
-    /// Returns whether the store that a failure names answers now, for any object.
-    async fn store_answers(&self, job: &Job, failure: &Failure) -> bool {
+    /// Returns whether the store that a failure names works now: one that did not answer answers, and
+    /// one that refused this process serves it elsewhere.
+    async fn store_works(&self, job: &Job, failure: &Failure) -> bool {
         let uri = match failure.code {
             FailureCode::SourceUnavailable => &job.source,
             FailureCode::OutputUnavailable => &job.output,
-            _ => return true,
+            FailureCode::StoreMisconfigured => {
+                // The job's own records are in the output's store; that of the source is the same
+                // service, with the same account, if its URIs are of the same kind.
+                let scheme = |uri: &str| uri.split_once("://").map(|(scheme, _)| scheme.to_owned());
+                if scheme(&job.source) != scheme(&job.output) {
+                    return false;
+                }
+                let look = tokio::time::timeout(ANSWER_TIMEOUT, self.ledger.running(job)).await;
+                return matches!(look, Ok(Ok(_)));
+            }
+            _ => return failure.code.kind() != FailureKind::Worker,
         };
         let answer = tokio::time::timeout(ANSWER_TIMEOUT, self.head(uri)).await;
         !matches!(answer, Err(_) | Ok(Err(store::Error { kind: ErrorKind::Unavailable, .. })))
@@ -179,8 +190,9 @@ impl JobRunner {
 
     /// Logs a lease that could not be settled. The broker delivers the job again, and whoever gets it
     /// finds what became of it in the ledger.
-    pub(super) fn report(&self, settled: Result<(), String>) {
+    pub(super) fn report(&self, settled: Result<(), SettleError>) {
         if let Err(error) = settled {
+            let error = Chain(&error).to_string();
             tracing::warn!(error, "the lease was lost before it was settled");
         }
     }

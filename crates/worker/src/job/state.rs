@@ -39,7 +39,7 @@ pub(crate) enum Admission {
 /// Returns whether a leased message calls for a look into the ledger before its job is run. One that
 /// was never delivered before does not, which is nearly every one.
 pub(crate) fn is_suspect(lane: Lane, redelivered: bool, counts: &Counts) -> bool {
-    redelivered || lane == Lane::Quarantine || !counts.seen.is_empty()
+    redelivered || lane == Lane::Quarantine || !counts.seen.is_empty() || counts.crashes > 0
 }
 
 /// Decides what to do with a leased message. A job is given up after `max_crashes` deaths of workers
@@ -51,7 +51,17 @@ pub(crate) fn admit(evidence: Evidence, max_crashes: u32) -> Admission {
         Some(Outcome::Failed(failed)) => return Admission::Bury(failed),
         None => {}
     }
-    let run = |attempts| Admission::Run { alone: lane == Lane::Quarantine, attempts };
+    let suspect = |crashes| match crashes {
+        _ if crashes >= max_crashes => Admission::GiveUp { crashes },
+        crashes => Admission::Quarantine { crashes },
+    };
+    let run = |attempts| match lane {
+        // It was put off, or handed back: it is still to run alone.
+        Lane::Jobs | Lane::Returned | Lane::Undelivered if counts.crashes > 0 => {
+            suspect(counts.crashes)
+        }
+        _ => Admission::Run { alone: lane == Lane::Quarantine, attempts },
+    };
     let Some((running, version)) = running else {
         // It has never run, or its run was settled.
         return run(counts.attempts);
@@ -60,6 +70,10 @@ pub(crate) fn admit(evidence: Evidence, max_crashes: u32) -> Admission {
         return run(attempts);
     }
     let parked = !counts.seen.is_empty();
+    if !parked && !redelivered && lane != Lane::Quarantine {
+        // Nobody has leased it since its run was settled, whatever the record says.
+        return run(counts.attempts);
+    }
     if parked && version != counts.seen {
         // The record was refreshed since: the run is alive.
         return Admission::Park { seen: version };
@@ -69,12 +83,7 @@ pub(crate) fn admit(evidence: Evidence, max_crashes: u32) -> Admission {
     if lane == Lane::Quarantine && !parked && !(redelivered && died_alone) {
         return run(counts.attempts);
     }
-    let crashes = counts.crashes.saturating_add(died_alone.into());
-    if crashes >= max_crashes {
-        Admission::GiveUp { crashes }
-    } else {
-        Admission::Quarantine { crashes }
-    }
+    suspect(counts.crashes.saturating_add(died_alone.into()))
 }
 
 /// Where the message of a running job is.
@@ -263,6 +272,27 @@ mod tests {
             running.handed_back = Some(4);
         }
         assert_eq!(admitted(&parked), Admission::Run { alone: false, attempts: 4 });
+    }
+
+    #[test]
+    fn a_suspect_that_was_put_off_is_still_to_run_alone() {
+        let mut later = fresh(Lane::Returned);
+        for crashes in 1..=MAX_CRASHES {
+            later.counts.crashes = crashes;
+            let expected = match crashes {
+                MAX_CRASHES => Admission::GiveUp { crashes },
+                _ => Admission::Quarantine { crashes },
+            };
+            // The record of the run that was settled may not have been deleted.
+            for running in [None, running(true)] {
+                later.running = running;
+                if let Some((running, _)) = &mut later.running {
+                    running.crashes = crashes;
+                }
+                assert_eq!(admitted(&later), expected);
+            }
+            assert!(is_suspect(Lane::Returned, false, &later.counts));
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ mod directories;
 mod networks;
 mod words;
 
-use std::{fs, time::Duration};
+use std::fs;
 
 use audio::{Block, ChannelMode, DecodeOptions, Decoder, Limits};
 
@@ -20,9 +20,11 @@ fn model_file(model: &str, file: &str) -> Vec<u8> {
 fn clip(name: &str) -> Vec<f32> {
     let path = fixtures::path(&format!("words/audio/{name}.flac"));
     let source = Box::new(fs::File::open(path).unwrap());
-    let limits =
-        Limits { max_bytes: 1 << 30, max_duration: Duration::from_secs(60), max_channels: 1 };
-    let options = DecodeOptions { limits, channels: ChannelMode::Mix, allow_truncated: false };
+    let options = DecodeOptions {
+        limits: Limits::default(),
+        channels: ChannelMode::Mix,
+        allow_truncated: false,
+    };
     let mut decoder = Decoder::open(source, &options).unwrap();
     let (mut block, mut samples) = (Block::default(), Vec::new());
     while decoder.next_block(&mut block).unwrap() {
