@@ -91,6 +91,10 @@ pub(crate) struct RecordingArgs {
     #[arg(long)]
     pub(crate) no_punctuation: bool,
 
+    /// Leave the words and their times out of the transcript
+    #[arg(long)]
+    pub(crate) no_word_times: bool,
+
     /// Label segments with their speakers; optionally give the number of speakers, or a range
     /// [default: estimate the number]
     #[arg(long, value_name = "N|MIN-MAX", num_args = 0..=1, require_equals = true,
@@ -115,6 +119,7 @@ impl RecordingArgs {
             hotwords,
             punctuate: self.no_punctuation.then_some(false),
             normalize: self.normalize.then_some(true),
+            word_times: self.no_word_times.then_some(false),
             speakers: self.speakers,
             ..job::JobOptions::default()
         };

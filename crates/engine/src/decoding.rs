@@ -180,6 +180,41 @@ impl EncoderMemory {
         Ok(())
     }
 
+    /// Computes the weights with which queries attend to the first `positions` positions of one head
+    /// of a layer, row-major `[n, positions]`; each row adds up to 1. `queries`: those of all heads,
+    /// `[1, n, width]`, as [`GraphBuilder::cross_attention`](crate::GraphBuilder::cross_attention) takes
+    /// them.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if there is no such layer, head or position, or if the tensor has another type
+    /// or width.
+    pub fn weights(
+        &self,
+        (layer, head): (usize, usize),
+        queries: &Tensor,
+        positions: usize,
+    ) -> Result<Vec<f32>, Error> {
+        let heads = self.layers.get(layer).map_or(&[][..], Vec::as_slice);
+        let memory = heads.get(head).ok_or_else(|| {
+            Error::input(format!("there is no head {head} in layer {layer} of the memory"))
+        })?;
+        let stride = queries.shape().last().copied().unwrap_or(0);
+        if stride == 0 || stride != heads.len() * memory.width() {
+            return Err(Error::input(format!("queries of {stride} numbers do not fit the memory")));
+        }
+        if !(1..=self.length).contains(&positions) {
+            return Err(Error::input(format!("{positions} of {} positions", self.length)));
+        }
+        let numbers = values::<f32>(queries)?;
+        let count = numbers.len() / stride;
+        let mut weights = vec![0.0; count * positions];
+        if count > 0 {
+            let queries = Rows { values: &numbers[head * memory.width()..], stride, count };
+            memory.weights(queries, positions, &mut weights);
+        }
+        Ok(weights)
+    }
+
     pub(crate) fn compute_type(&self) -> ComputeType {
         self.compute_type
     }

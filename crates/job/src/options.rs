@@ -49,6 +49,9 @@ pub struct JobOptions {
     /// Whether numbers, dates and amounts are written as digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normalize: Option<bool>,
+    /// Whether the transcript has words with their times, where the model finds them; it has if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub word_times: Option<bool>,
     /// Whether to tell speakers apart, and how many there are. Not told apart if absent.
     #[serde(
         default,

@@ -42,6 +42,7 @@ fn example() -> Job {
             hotwords: vec!["Scriptorium".to_owned(), "北京".to_owned()],
             punctuate: Some(true),
             normalize: Some(false),
+            word_times: Some(true),
             speakers: Some(Speakers { min: Some(1), max: Some(4), ..Speakers::default() }),
         },
     )
@@ -199,23 +200,23 @@ fn options() -> impl Strategy<Value = JobOptions> {
         proptest::option::of("[a-z]{2,3}"),
         channels,
         proptest::collection::vec("[^\\p{Cc}]{0,63}[a-z北]", 0..20),
-        (flag(), flag()),
+        (flag(), flag(), flag()),
         proptest::option::of(speakers),
     )
-        .prop_map(
-            |(formats, model, language, channels, hotwords, (punctuate, normalize), speakers)| {
-                JobOptions {
-                    formats: formats.into_iter().collect(),
-                    model,
-                    language,
-                    channels,
-                    hotwords,
-                    punctuate,
-                    normalize,
-                    speakers,
-                }
-            },
-        )
+        .prop_map(|(formats, model, language, channels, hotwords, flags, speakers)| {
+            let (punctuate, normalize, word_times) = flags;
+            JobOptions {
+                formats: formats.into_iter().collect(),
+                model,
+                language,
+                channels,
+                hotwords,
+                punctuate,
+                normalize,
+                word_times,
+                speakers,
+            }
+        })
 }
 
 proptest! {

@@ -159,7 +159,66 @@ impl PackedKeyValues {
     }
 }
 
+impl PackedKeyValues {
+    /// Returns the length of a key.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Computes `softmax(q kᵀ / sqrt(width))` of every query over the first `keys` keys: rows of `keys`
+    /// weights, one after the other. Slower than [`PackedKeyValues::attend`], for analysis.
+    ///
+    /// # Panics
+    /// If there are fewer keys, none is asked for, or a slice is too short.
+    pub fn weights(&self, queries: Rows<'_>, keys: usize, out: &mut [f32]) {
+        self.weights_with(Isa::selected(), queries, keys, out);
+    }
+
+    pub(crate) fn weights_with(&self, isa: Isa, queries: Rows<'_>, keys: usize, out: &mut [f32]) {
+        assert!(queries.holds(self.width), "queries");
+        assert!((1..=self.length).contains(&keys), "number of keys");
+        assert!(out.len() >= queries.count * keys, "length of the weights");
+        match &self.packed {
+            Packed::F32(panels) => panels.weights(isa, self.width, queries, keys, out),
+            Packed::Bf16(panels) => panels.weights(isa, self.width, queries, keys, out),
+        }
+    }
+}
+
 impl<T: Element> Panels<T> {
+    fn weights(&self, isa: Isa, width: usize, queries: Rows<'_>, keys: usize, out: &mut [f32]) {
+        let padded = keys.next_multiple_of(PANEL);
+        let scale = 1.0 / (width as f32).sqrt();
+        let depth = T::depth(isa, width);
+        SCORES.with_borrow_mut(|scores| {
+            scores.grow(QUERY_BLOCK * padded);
+            T::with_buffer(QUERY_BLOCK * depth, |buffer| {
+                for first in (0..queries.count).step_by(QUERY_BLOCK) {
+                    let values = &queries.values[first * queries.stride..];
+                    let count = QUERY_BLOCK.min(queries.count - first);
+                    let queries = Rows { values, count, ..queries };
+                    let query_key = Gemm {
+                        a: T::convert(isa, queries, width, buffer),
+                        depth,
+                        panels: &self.keys,
+                        outputs: keys,
+                        epilogue: Epilogue::default(),
+                        out_stride: padded,
+                    };
+                    query_key.run(isa, scores);
+                    let rows = scores.chunks_exact_mut(padded).take(count);
+                    for (row, out) in rows.zip(out[first * keys..].chunks_exact_mut(keys)) {
+                        let row = &mut row[..keys];
+                        let factor = 1.0 / isa.exponentials(row, scale);
+                        for (out, weight) in out.iter_mut().zip(row) {
+                            *out = *weight * factor;
+                        }
+                    }
+                }
+            });
+        });
+    }
+
     fn refill(&mut self, isa: Isa, keys: Rows<'_>, values: Rows<'_>, width: usize) {
         T::pack_by_output(isa, keys, width, &mut self.keys);
         T::pack_by_input(isa, values, width, &mut self.values);

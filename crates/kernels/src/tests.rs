@@ -315,6 +315,26 @@ proptest! {
         }
     }
 
+    #[test]
+    fn attention_weights(
+        rows in 1usize..60, length in 1usize..200, width in 1usize..70, part in 0f64..1.0, seed: u64,
+    ) {
+        let scaled = |seed, count| numbers(seed, count).iter().map(|x| x * 6.0).collect::<Vec<_>>();
+        let (queries, keys) = (scaled(seed, rows * width), scaled(seed ^ 1, length * width));
+        let first = 1 + (part * (length - 1) as f64) as usize;
+        let expected: Vec<f64> =
+            queries.chunks(width).flat_map(|query| naive_weights(query, &keys, width, first)).collect();
+        let (keys, queries) = (rows_of(&keys, width, length), rows_of(&queries, width, rows));
+        for &isa in Isa::available() {
+            for (compute_type, tolerance) in [(ComputeType::F32, 2e-5), (ComputeType::Bf16, 0.2)] {
+                let packed = PackedKeyValues::pack_for(isa, keys, keys, width, compute_type);
+                let mut out = vec![f32::NAN; rows * first];
+                packed.weights_with(isa, queries, first, &mut out);
+                assert_close(&out, &expected, tolerance);
+            }
+        }
+    }
+
     /// Operands are bfloat16 already, so that the weights are the only values that are rounded.
     #[test]
     fn attention_in_bf16(length in 1usize..200, width in 1usize..70, seed: u64) {
@@ -446,9 +466,22 @@ fn rows_of(values: &[f32], stride: usize, count: usize) -> Rows<'_> {
 }
 
 fn naive_attention(query: &[f32], keys: &[f32], values: &[f32], stride: usize) -> Vec<f64> {
+    let weights = naive_weights(query, keys, stride, keys.len().div_ceil(stride));
+    let mut out = vec![0.0; query.len()];
+    for (weight, value) in weights.into_iter().zip(values.chunks(stride)) {
+        for (out, &value) in out.iter_mut().zip(value) {
+            *out += weight * f64::from(value);
+        }
+    }
+    out
+}
+
+/// Returns the weights of the first `count` keys, which start every `stride` numbers.
+fn naive_weights(query: &[f32], keys: &[f32], stride: usize, count: usize) -> Vec<f64> {
     let width = query.len();
     let scores: Vec<f64> = keys
         .chunks(stride)
+        .take(count)
         .map(|key| {
             let dot =
                 query.iter().zip(key).map(|(&q, &k)| f64::from(q) * f64::from(k)).sum::<f64>();
@@ -457,14 +490,7 @@ fn naive_attention(query: &[f32], keys: &[f32], values: &[f32], stride: usize) -
         .collect();
     let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let total: f64 = scores.iter().map(|score| (score - max).exp()).sum();
-    let weights = scores.iter().map(|score| (score - max).exp() / total);
-    let mut out = vec![0.0; width];
-    for (weight, value) in weights.zip(values.chunks(stride)) {
-        for (out, &value) in out.iter_mut().zip(value) {
-            *out += weight * f64::from(value);
-        }
-    }
-    out
+    scores.into_iter().map(|score| (score - max).exp() / total).collect()
 }
 
 /// Rounds to 8 significant bits, ties to even.

@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut networks = Vec::new();
     for precision in [Precision::F32, Precision::Int8] {
         let start = cpu_time()?;
-        let network = Network::open(Path::new(&directory), precision)?;
+        let network = Network::open(Path::new(&directory), precision, &[])?;
         println!("{precision:?} opened in {:?}", cpu_time()? - start);
         networks.push((precision, network, Vec::new()));
     }

@@ -71,6 +71,8 @@ pub struct RecognizeOptions {
     pub language: Option<String>,
     /// Words and names that the recognizer is biased towards. Families without support ignore them.
     pub hotwords: Arc<[String]>,
+    /// Find the times of words, where the family can leave them out (Whisper).
+    pub word_times: bool,
     /// Write numbers, dates and the like as digits, where the model itself can (SenseVoice).
     pub normalize: bool,
 }

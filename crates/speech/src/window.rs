@@ -9,6 +9,10 @@ use crate::segmenter::Segment;
 /// detect a pause. Longer pauses of the recording are shortened to it.
 const GAP: usize = (SAMPLE_RATE as usize) * 3 / 10;
 
+/// Pieces that lie further apart in the recording, in seconds, are different stretches of speech: no segment
+/// covers both, so that a subtitle does not show words that are said much later.
+pub(crate) const LONG_PAUSE: f64 = 2.0;
+
 /// Input of one recognizer call: one segment, or several packed together.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Window {
@@ -64,6 +68,47 @@ impl Window {
             length: segment.samples.len(),
         });
         self.samples.extend_from_slice(&segment.samples);
+    }
+
+    /// Returns whether the window packs pieces of speech with a long pause between them.
+    pub(crate) fn has_long_pause(&self) -> bool {
+        (1..self.pieces.len()).any(|piece| self.pause_before(piece) > LONG_PAUSE)
+    }
+
+    /// Returns the pause in the recording between a piece and the one before it, in seconds.
+    pub(crate) fn pause_before(&self, piece: usize) -> f64 {
+        let Some(before) = piece.checked_sub(1).and_then(|before| self.pieces.get(before)) else {
+            return 0.0;
+        };
+        let end = before.recording_start + before.length as u64;
+        self.pieces.get(piece).map_or(0.0, |piece| {
+            piece.recording_start.saturating_sub(end) as f64 / f64::from(SAMPLE_RATE)
+        })
+    }
+
+    /// Returns the piece that most of a span of the window lies in, or the next one to it.
+    pub(crate) fn piece_of(&self, start: f64, end: f64) -> usize {
+        let rate = f64::from(SAMPLE_RATE);
+        let (start, end) = (start * rate, end.max(start) * rate);
+        // Negative where they do not overlap: minus the distance.
+        let overlap = |piece: &Piece| {
+            end.min((piece.window_start + piece.length) as f64)
+                - start.max(piece.window_start as f64)
+        };
+        let overlaps = self.pieces.iter().map(overlap);
+        let best = overlaps.enumerate().max_by(|(i, a), (j, b)| a.total_cmp(b).then(j.cmp(i)));
+        best.map_or(0, |(piece, _)| piece)
+    }
+
+    /// Maps a span of the window to the recording, within one piece. All times are in seconds.
+    pub(crate) fn within(&self, piece: usize, start: f64, end: f64) -> (f64, f64) {
+        let rate = f64::from(SAMPLE_RATE);
+        let piece = self.pieces[piece.min(self.pieces.len() - 1)];
+        let map = |time: f64| {
+            let inside = (time * rate - piece.window_start as f64).clamp(0.0, piece.length as f64);
+            (piece.recording_start as f64 + inside) / rate
+        };
+        (map(start), map(end.max(start)))
     }
 
     /// Maps a span of the window, in seconds, to the recording. A start within a gap moves to the
@@ -168,6 +213,25 @@ mod tests {
         let mut packer = Packer::new(60.0, false);
         assert!(packer.push(segment(0.0, 1.0)).is_some());
         assert_eq!(packer.finish(), None);
+    }
+
+    #[test]
+    fn a_span_belongs_to_the_piece_that_most_of_it_lies_in() {
+        let mut packer = Packer::new(30.0, true);
+        packer.push(segment(100.0, 2.0));
+        packer.push(segment(100.5 + 2.0, 1.0));
+        packer.push(segment(200.0, 3.0));
+        let window = packer.finish().unwrap();
+        // The pieces begin at 0, 2.3 and 3.6 s in the window.
+        let pieces =
+            [(0.1, 0.3), (1.9, 2.5), (1.5, 2.35), (2.05, 2.1), (2.2, 2.25), (3.4, 4.0), (9.0, 9.5)]
+                .map(|(start, end)| window.piece_of(start, end));
+        assert_eq!(pieces, [0, 1, 0, 0, 1, 2, 2]);
+        assert_eq!(window.within(1, 2.2, 2.8), (102.5, 103.0));
+        assert_eq!(window.within(0, 1.5, 2.35), (101.5, 102.0));
+        assert_eq!((window.pause_before(0), window.pause_before(1)), (0.0, 0.5));
+        assert_eq!(window.pause_before(2), 200.0 - 103.5);
+        assert!(window.has_long_pause() && !Window::of(segment(1.0, 1.0)).has_long_pause());
     }
 
     #[test]

@@ -35,6 +35,7 @@ pub fn pipeline_options(options: &job::JobOptions) -> pipeline::TranscribeOption
         hotwords: options.hotwords.clone(),
         punctuate: options.punctuate,
         normalize: options.normalize,
+        word_times: options.word_times,
         speakers: options.speakers.map(speaker_options),
     }
 }

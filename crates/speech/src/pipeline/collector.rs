@@ -9,7 +9,8 @@ use std::{
 use transcript::Segment;
 
 use super::{
-    Error, Pipeline, Progress, Session, TranscribeOptions, sentences,
+    Error, Pipeline, Progress, Session, TranscribeOptions,
+    place::place,
     task::{CompletedWindow, WindowResult, WindowTask},
 };
 use crate::{recognizer::RecognizeOptions, speakers::Embedding, window::Window};
@@ -88,6 +89,8 @@ impl<'a> Collector<'a> {
             self.receive()?;
         }
         self.pending_ends.insert(self.windows, window.recording_end());
+        // A hypothesis over a pause is split between its words.
+        let word_times = self.options.has_word_times() || window.has_long_pause();
         let task = WindowTask {
             number: self.windows,
             channel,
@@ -95,6 +98,7 @@ impl<'a> Collector<'a> {
             options: RecognizeOptions {
                 language: self.channels[channel].language.clone(),
                 hotwords: Arc::clone(&self.hotwords),
+                word_times,
                 normalize: self.pipeline.normalizes(self.options),
             },
             recognizer: Arc::clone(&self.pipeline.models.recognizer),
@@ -137,9 +141,11 @@ impl<'a> Collector<'a> {
             channel.language.clone_from(&language);
         }
         channel.embeddings.extend(embeddings);
-        channel.segments.extend(hypotheses.into_iter().filter_map(|hypothesis| {
-            sentences::place(hypothesis, &completed.window, language.clone())
-        }));
+        channel.segments.extend(
+            hypotheses
+                .into_iter()
+                .flat_map(|hypothesis| place(hypothesis, &completed.window, language.as_ref())),
+        );
         Ok(())
     }
 

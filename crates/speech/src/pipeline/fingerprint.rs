@@ -20,7 +20,7 @@ use crate::{
 
 /// Revision of the code: raised whenever the same recording may give another text with the same
 /// models and options.
-const REVISION: u32 = 4;
+const REVISION: u32 = 5;
 
 /// Returns the fingerprint, hexadecimal.
 pub(super) fn fingerprint(
@@ -31,7 +31,7 @@ pub(super) fn fingerprint(
     let text = format!(
         "revision {REVISION}\nrecognizer {}\nvad {}\npunctuation {:?}\nspeakers {:?} {}\n\
          segmentation {}\nchannels {}\nallow_truncated {}\nlanguage {:?}\nhotwords {:?}\n\
-         normalize {} {:?}\n",
+         normalize {} {:?}\nword_times {}\n",
         pipeline.recognizer().digest,
         pipeline.models.vad.digest(),
         pipeline.punctuator(options).map(|punctuator| punctuator.digest()),
@@ -44,6 +44,7 @@ pub(super) fn fingerprint(
         pipeline.hotwords(options),
         pipeline.normalizes(options),
         pipeline.normalizer(options).map(|normalizer| normalizer.digest()),
+        options.has_word_times(),
     );
     hex::encode(Sha256::digest(text))
 }

@@ -60,6 +60,9 @@ pub(super) fn finish(
     }
     segments.sort_by(|a, b| a.start.total_cmp(&b.start).then_with(|| a.channel.cmp(&b.channel)));
     number_speakers(&mut segments);
+    if !options.has_word_times() {
+        segments.iter_mut().for_each(|segment| segment.words.clear());
+    }
     Ok(Finished { segments, punctuate_seconds, speakers_seconds })
 }
 

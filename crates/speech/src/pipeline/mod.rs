@@ -5,11 +5,13 @@
 //! bounded number at a time, so that memory use does not grow with the length of the recording.
 //!
 //! `run` has the steps in order: `reader` decodes and packs windows, `task` recognizes one window in
-//! the pool, `collector` gathers the results, `finish` and `sentences` make a transcript of them.
+//! the pool, `collector` gathers the results, which `place` maps to the recording, `finish` and
+//! `sentences` make a transcript of them.
 
 mod collector;
 mod fingerprint;
 mod finish;
+mod place;
 mod reader;
 mod run;
 mod sentences;
@@ -126,8 +128,17 @@ pub struct TranscribeOptions {
     /// Whether a punctuation model adds punctuation if the recognizer adds none. Defaults to `true`.
     pub punctuate: Option<bool>,
     pub normalize: Option<bool>,
+    /// Whether segments have words with times, where the recognizer finds them. Defaults to `true`.
+    pub word_times: Option<bool>,
     /// How speakers are identified. With `None`, they are not.
     pub speakers: Option<SpeakerOptions>,
+}
+
+impl TranscribeOptions {
+    /// Returns whether segments have words with times.
+    fn has_word_times(&self) -> bool {
+        self.word_times.unwrap_or(true)
+    }
 }
 
 /// Result of a transcription.

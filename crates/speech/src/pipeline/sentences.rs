@@ -9,53 +9,8 @@ use super::{Error, Session};
 use crate::{
     itn::Normalizer,
     punctuation::{self, PunctuationMark, PunctuationStyle, Punctuator},
-    recognizer::Hypothesis,
-    window::Window,
+    window::LONG_PAUSE,
 };
-
-/// A pause of this many seconds ends a segment even within a sentence, so that a subtitle does not
-/// show words that are spoken much later.
-const LONG_PAUSE: f64 = 2.0;
-
-/// Maps a hypothesis from its window to the recording. Returns `None` if it has neither text nor an
-/// event.
-pub(super) fn place(
-    hypothesis: Hypothesis,
-    window: &Window,
-    language: Option<String>,
-) -> Option<Segment> {
-    let text = hypothesis.text.trim();
-    if text.is_empty() && hypothesis.event.is_none() {
-        return None;
-    }
-    let (start, end) = window.to_recording(hypothesis.start, hypothesis.end);
-    let words = hypothesis.words.iter().map(|word| {
-        let (start, end) = window.to_recording(word.start, word.end);
-        Word {
-            start: milliseconds(start),
-            end: milliseconds(end),
-            text: word.text.clone(),
-            confidence: Some(word.log_probability.exp().clamp(0.0, 1.0)),
-            speaker: None,
-        }
-    });
-    Some(Segment {
-        start: milliseconds(start),
-        end: milliseconds(end),
-        language,
-        text: text.to_owned(),
-        confidence: hypothesis.log_probability.exp().clamp(0.0, 1.0),
-        words: words.collect(),
-        emotion: hypothesis.emotion,
-        event: hypothesis.event,
-        ..Segment::default()
-    })
-}
-
-/// Rounds seconds to milliseconds; times of recognizers are no more precise.
-fn milliseconds(seconds: f64) -> f64 {
-    (seconds * 1000.0).round() / 1000.0
-}
 
 /// Adds punctuation and digits to the words of a channel, once all of them are known.
 pub(super) struct SentenceBuilder<'a> {

@@ -17,6 +17,10 @@ pub(super) struct Config {
     /// Tokens that must not come first. If absent, the tokenizer provides them.
     #[serde(default)]
     pub(super) suppress_ids_begin: Option<Vec<u32>>,
+    /// Layer and head of the cross-attention heads that follow the words. If absent, they depend on the
+    /// size of the model.
+    #[serde(default)]
+    pub(super) alignment_heads: Vec<(usize, usize)>,
 }
 
 impl Config {

@@ -16,6 +16,7 @@ mod segments;
 mod tests;
 mod tokenizer;
 pub mod weights;
+mod words;
 
 use std::{path::Path, sync::Arc};
 
@@ -26,7 +27,7 @@ use self::{
     decode::{Decoder, Decoding, Rules, arg_max_of},
     mel::LogMel,
     network::{DecoderState, EncodedAudio, Network},
-    passes::{Model, Passes},
+    passes::{Header, Model, Passes},
     tokenizer::Tokenizer,
 };
 use crate::{
@@ -76,7 +77,7 @@ impl Whisper {
         let config = Config::read(&directory.join(CONFIG))?;
         let tokenizer_path = directory.join(TOKENIZER);
         let tokenizer = Tokenizer::open(&tokenizer_path)?;
-        let network = Network::open(directory, options.precision)?;
+        let network = Network::open(directory, options.precision, &config.alignment_heads)?;
         check_vocabulary(directory, &tokenizer, &network)?;
 
         let multilingual = network.dimensions().vocabulary >= MULTILINGUAL_VOCABULARY;
@@ -183,16 +184,18 @@ impl Recognizer for Whisper {
             decoding: self.decoding(&text),
             window: self.network.dimensions().frames(),
             start_of_previous: self.tokenizer.start_of_previous,
+            word_times: options.word_times,
         };
         let mut detected_language = None;
         let hypotheses = passes.run(&self.network, &features, |audio| {
             if !self.multilingual || given.is_some() {
-                return Ok(self.header(given));
+                let spaced = options.language.as_deref().is_none_or(words::is_spaced);
+                return Ok(Header { tokens: self.header(given), spaced });
             }
             let (index, probability) = self.detect_language(audio)?;
             let (language, token) = &self.tokenizer.languages[index];
             detected_language = Some(DetectedLanguage { language: language.clone(), probability });
-            Ok(self.header(Some(*token)))
+            Ok(Header { tokens: self.header(Some(*token)), spaced: words::is_spaced(language) })
         })?;
         Ok(Recognition { hypotheses, detected_language })
     }
@@ -208,6 +211,16 @@ impl Model for Network {
 
     fn decoder(&self, audio: &Self::Audio) -> NetworkDecoder<'_> {
         NetworkDecoder { network: self, state: self.start(audio.clone()) }
+    }
+
+    fn attention(
+        &self,
+        audio: &Self::Audio,
+        tokens: &[u32],
+        positions: usize,
+        each: impl FnMut(&mut [f32]),
+    ) -> Result<(), Error> {
+        Network::attention(self, audio, tokens, positions, each)
     }
 }
 

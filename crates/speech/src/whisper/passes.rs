@@ -4,6 +4,7 @@ use super::{
     decode::{Attempt, Decoder, Decoding},
     mel::Features,
     segments::split,
+    words::{self, AttentionMap, Span, WordRules},
 };
 use crate::recognizer::{Error, Hypothesis};
 
@@ -19,6 +20,25 @@ pub(super) trait Model {
 
     /// Creates a decoder with an empty cache.
     fn decoder(&self, audio: &Self::Audio) -> Self::Decoder<'_>;
+
+    /// Feeds `tokens` at once, and calls `each` for each alignment head with the weights with which they
+    /// attend to the first `positions` positions of the audio, row-major `[tokens, positions]`.
+    fn attention(
+        &self,
+        audio: &Self::Audio,
+        tokens: &[u32],
+        positions: usize,
+        each: impl FnMut(&mut [f32]),
+    ) -> Result<(), Error>;
+}
+
+/// The tokens that begin every pass, and what depends on the language that they name.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Header {
+    /// From `<|startoftranscript|>` on.
+    pub(super) tokens: Vec<u32>,
+    /// Whether spaces separate the words of the language.
+    pub(super) spaced: bool,
 }
 
 /// The parameters of all passes over one input.
@@ -28,9 +48,12 @@ pub(super) struct Passes<'a> {
     pub(super) window: usize,
     /// `<|startofprev|>`, for models that can be prompted with the text so far.
     pub(super) start_of_previous: Option<u32>,
+    /// Whether the times of words are wanted.
+    pub(super) word_times: bool,
 }
 
 const FRAMES_PER_SECOND: f64 = 100.0;
+const FRAMES_PER_POSITION: usize = 2;
 
 /// The text of a pass decoded above this temperature does not prompt the next pass.
 const PROMPT_RESET_TEMPERATURE: f32 = 0.5;
@@ -40,8 +63,8 @@ const PROMPT_RESET_TEMPERATURE: f32 = 0.5;
 const MIN_MEAN_PASS: usize = 200;
 
 impl Passes<'_> {
-    /// Recognizes all of `features`. `header` returns the prompt from `<|startoftranscript|>` on,
-    /// given the first encoded window.
+    /// Recognizes all of `features`. `header` returns the tokens that begin each pass, given the first
+    /// encoded window.
     ///
     /// Follows faster-whisper's `generate_segments`: a pass starts where the last finished span of
     /// text of the previous pass ends, and is prompted with the text so far, unless the previous
@@ -50,13 +73,13 @@ impl Passes<'_> {
         &self,
         model: &M,
         features: &Features,
-        header: impl FnOnce(&M::Audio) -> Result<Vec<u32>, Error>,
+        header: impl FnOnce(&M::Audio) -> Result<Header, Error>,
     ) -> Result<Vec<Hypothesis>, Error> {
         let total = features.frames();
         let mut hypotheses = Vec::new();
         let mut previous: Vec<u32> = Vec::new();
         let mut header = Some(header);
-        let mut start = Vec::new();
+        let mut start = Header::default();
         let mut mel = Vec::new();
         let mut seek = 0;
         // The timestamps of a broken model could advance by only 20 ms per pass.
@@ -69,11 +92,11 @@ impl Passes<'_> {
             if let Some(header) = header.take() {
                 start = header(&audio)?;
             }
-            let prompt = self.prompt(&previous, &start);
+            let prompt = self.prompt(&previous, &start.tokens);
             let attempt = self.decoding.decode(
                 || model.decoder(&audio),
                 &prompt,
-                start.len(),
+                start.tokens.len(),
                 seek as u64,
             )?;
             if self.decoding.is_silence(&attempt) {
@@ -81,7 +104,12 @@ impl Passes<'_> {
                 continue;
             }
             let begin = hypotheses.len();
-            let done = self.collect(&attempt, seek, frames, &mut hypotheses, &mut previous);
+            let (mut found, done) = self.collect(&attempt, seek, frames, &mut previous);
+            if self.word_times {
+                let last_end = hypotheses.last().map_or(0.0, |last: &Hypothesis| last.end);
+                self.time_words(model, &audio, &start, (seek, frames), &mut found, last_end)?;
+            }
+            hypotheses.extend(found.into_iter().map(|found| found.hypothesis));
             tracing::trace!(
                 seek,
                 done,
@@ -101,18 +129,18 @@ impl Passes<'_> {
         Ok(hypotheses)
     }
 
-    /// Appends the hypotheses of `attempt` to `hypotheses` and their tokens to `previous`. Returns
-    /// the number of frames that they complete.
+    /// Returns the hypotheses of `attempt` and the number of frames that they complete, and appends
+    /// their tokens to `previous`.
     fn collect(
         &self,
         attempt: &Attempt,
         seek: usize,
         frames: usize,
-        hypotheses: &mut Vec<Hypothesis>,
         previous: &mut Vec<u32>,
-    ) -> usize {
+    ) -> (Vec<Span>, usize) {
         let candidate = &attempt.candidate;
         let (spans, done) = split(&candidate.tokens, self.decoding.rules.timestamp_begin, frames);
+        let mut found = Vec::with_capacity(spans.len());
         for span in spans {
             // Whisper may recognize words in the padding after the audio.
             let end = span.end.min(frames);
@@ -128,22 +156,55 @@ impl Passes<'_> {
                 continue;
             }
             let is_text = |token: u32| token < self.decoding.rules.end_of_text;
-            let (sum, count) = tokens
+            let (text_tokens, log_probabilities): (Vec<u32>, Vec<f32>) = tokens
                 .iter()
                 .zip(&candidate.log_probabilities[span.tokens])
                 .filter(|&(&token, _)| is_text(token))
-                .fold((0.0, 0), |(sum, count), (_, &one)| (sum + one, count + 1));
-            hypotheses.push(Hypothesis {
+                .unzip();
+            let sum: f32 = log_probabilities.iter().sum();
+            let hypothesis = Hypothesis {
                 start: (seek + span.begin) as f64 / FRAMES_PER_SECOND,
                 end: (seek + end) as f64 / FRAMES_PER_SECOND,
                 text: text.to_owned(),
-                tokens: tokens.iter().copied().filter(|&token| is_text(token)).collect(),
-                log_probability: sum / count.max(1) as f32,
+                log_probability: sum / text_tokens.len().max(1) as f32,
+                tokens: text_tokens,
                 ..Hypothesis::default()
-            });
+            };
+            found.push(Span { hypothesis, log_probabilities });
             previous.extend(tokens);
         }
-        done
+        (found, done)
+    }
+
+    /// Finds the times of the words of a pass, which begins at frame `seek` and has `frames` frames.
+    fn time_words<M: Model>(
+        &self,
+        model: &M,
+        audio: &M::Audio,
+        header: &Header,
+        (seek, frames): (usize, usize),
+        spans: &mut [Span],
+        last_end: f64,
+    ) -> Result<(), Error> {
+        let rules = self.decoding.rules;
+        let mut tokens = header.tokens.clone();
+        // The token before each text token is the one that attends to its audio.
+        let first = tokens.len();
+        tokens.push(rules.no_timestamps);
+        tokens.extend(spans.iter().flat_map(|span| &span.hypothesis.tokens));
+        let rows = first..tokens.len();
+        tokens.push(rules.end_of_text);
+        let positions = frames / FRAMES_PER_POSITION;
+        // Words without times are better than none.
+        if rows.len() < 2 || positions == 0 || tokens.len() > self.decoding.text_context {
+            return Ok(());
+        }
+        let mut map = AttentionMap::new(tokens.len(), positions);
+        model.attention(audio, &tokens, positions, |weights| map.add(weights))?;
+        let starts = map.starts(rows);
+        let rules = WordRules { text: self.decoding.text, spaced: header.spaced };
+        words::time_words(spans, &starts, &rules, seek as f64 / FRAMES_PER_SECOND, last_end);
+        Ok(())
     }
 
     fn prompt(&self, previous: &[u32], start: &[u32]) -> Vec<u32> {
@@ -190,6 +251,16 @@ mod tests {
             Ok(self.encoded.get() - 1)
         }
 
+        fn attention(
+            &self,
+            _: &usize,
+            _: &[u32],
+            _: usize,
+            _: impl FnMut(&mut [f32]),
+        ) -> Result<(), Error> {
+            panic!("nobody asks for the times of words")
+        }
+
         fn decoder(&self, &pass: &usize) -> Self::Decoder<'_> {
             Script::new(Box::new(move |history: &[u32]| (self.choices)(pass, history)))
         }
@@ -232,10 +303,13 @@ mod tests {
             },
             window: WINDOW,
             start_of_previous: None,
+            word_times: false,
         };
         let model = ScriptedModel { choices, encoded: Cell::new(0) };
         let features = LogMel::new(80).compute(&vec![0.1; frames * 160]);
-        let hypotheses = passes.run(&model, &features, |_| Ok(vec![START])).unwrap();
+        let hypotheses = passes
+            .run(&model, &features, |_| Ok(Header { tokens: vec![START], spaced: true }))
+            .unwrap();
         (hypotheses, model.encoded.get())
     }
 
@@ -322,6 +396,7 @@ mod tests {
             },
             window: WINDOW,
             start_of_previous: Some(13),
+            word_times: false,
         };
         assert_eq!(passes.prompt(&[], &[11]), [11]);
         assert_eq!(passes.prompt(&[1, 2], &[11, 5]), [13, 1, 2, 11, 5]);

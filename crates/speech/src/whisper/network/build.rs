@@ -4,8 +4,9 @@ use std::{path::Path, sync::Arc};
 
 use engine::{ComputeType, GraphBuilder, Linear, Node, PostOp, Precision};
 
-use super::{Dimensions, Network};
+use super::{Dimensions, Network, alignment_heads::default_heads};
 use crate::{
+    files::broken,
     recognizer::Error,
     whisper::weights::{Matrix, Weights},
 };
@@ -37,15 +38,32 @@ pub(super) fn network(
     path: &Path,
     precision: Precision,
     attention: ComputeType,
+    alignment_heads: &[(usize, usize)],
 ) -> Result<Network, Error> {
     let weights = Weights::open(path)?;
     let dimensions = Dimensions::of(&weights)?;
     let model = Model { weights, precision, attention, dimensions };
     let layers = 0..model.dimensions.decoder_layers;
+    let Dimensions { decoder_layers, heads, .. } = model.dimensions;
+    if let Some((layer, head)) =
+        alignment_heads.iter().find(|&&(layer, head)| layer >= decoder_layers || head >= heads)
+    {
+        let message = format!("has no alignment head {head} in layer {layer}");
+        return Err(broken(path, message));
+    }
+    let alignment_heads = match alignment_heads {
+        [] => default_heads(&model.dimensions),
+        given => given.to_vec(),
+    };
+    let mut aligned_layers: Vec<usize> = alignment_heads.iter().map(|&(layer, _)| layer).collect();
+    aligned_layers.sort_unstable();
+    aligned_layers.dedup();
     Ok(Network {
         encoder: model.encoder()?,
         memories: layers.map(|layer| model.memory(layer)).collect::<Result<_, _>>()?,
-        decoder: model.decoder()?,
+        decoder: model.decoder(&aligned_layers)?,
+        alignment_heads,
+        aligned_layers,
         dimensions: model.dimensions,
         attention,
     })
@@ -90,7 +108,7 @@ impl Model {
         Ok(graph.build(&[keys_values])?)
     }
 
-    fn decoder(&self) -> Result<engine::Network, Error> {
+    fn decoder(&self, aligned_layers: &[usize]) -> Result<engine::Network, Error> {
         let Dimensions { text_context, vocabulary, width, heads, decoder_layers, .. } =
             self.dimensions;
         let mut graph = GraphBuilder::default();
@@ -103,6 +121,7 @@ impl Model {
             false => self.linear("decoder/embeddings", [vocabulary, width])?,
         };
         let mut x = graph.embedding("decoder/embeddings", tokens, &table, positions)?;
+        let mut aligned = Vec::new();
         for layer in 0..decoder_layers {
             let name = format!("decoder/layer_{layer}");
             let attention = format!("{name}/self_attention");
@@ -111,6 +130,9 @@ impl Model {
             x = self.residual(&mut graph, &format!("{attention}/linear_1"), attended, x, width)?;
             let attention = format!("{name}/attention");
             let queries = self.normed_linear(&mut graph, &attention, 0, x, [width, width])?;
+            if aligned_layers.contains(&layer) {
+                aligned.push(queries);
+            }
             let attended = graph.cross_attention(&attention, queries, layer, heads)?;
             x = self.residual(&mut graph, &format!("{attention}/linear_2"), attended, x, width)?;
             x = self.feed_forward(&mut graph, &name, x)?;
@@ -118,7 +140,7 @@ impl Model {
         let x = graph.last_position("last", x)?;
         let x = self.layer_norm(&mut graph, "decoder/layer_norm", x)?;
         let logits = graph.linear("decoder/projection", x, &projection, PostOp::None)?;
-        Ok(graph.build(&[logits])?)
+        Ok(graph.build(&[&[logits], &aligned[..]].concat())?)
     }
 
     /// Adds `x + W2 gelu(W1 norm(x))`.

@@ -5,6 +5,7 @@
 //! rule are CTranslate2's: with int8, weights are quantized per row when loaded (or in the file),
 //! and activations per row at run time, as with `compute_type="int8"`.
 
+mod alignment_heads;
 mod build;
 #[cfg(test)]
 mod tests;
@@ -41,8 +42,13 @@ pub struct Network {
     encoder: engine::Network,
     /// Map states to keys and values `[audio_context, 2 * width]`, one per decoder layer.
     memories: Vec<engine::Network>,
-    /// Maps tokens `[beams, n]` to logits `[beams, vocabulary]`.
+    /// Maps tokens `[beams, n]` to logits `[beams, vocabulary]`, and to the queries
+    /// `[beams, n, width]` of the cross-attention of each layer in `aligned_layers`.
     decoder: engine::Network,
+    /// Layer and head of the cross-attention heads that follow the words through the audio.
+    alignment_heads: Vec<(usize, usize)>,
+    /// The layers of these heads, in order.
+    aligned_layers: Vec<usize>,
 }
 
 /// Keys and values of the audio for every decoder layer, shared by the beams of one window.
@@ -76,17 +82,24 @@ impl DecoderState {
 }
 
 impl Network {
-    /// Opens `model.bin` in a CTranslate2 model directory.
+    /// Opens `model.bin` in a CTranslate2 model directory. `alignment_heads` are layer and head of the
+    /// cross-attention heads that follow the words through the audio; if there are none, those that
+    /// OpenAI found for models of this size.
     ///
     /// # Errors
-    /// [`Error::Model`] if the file is missing or broken, or is not a Whisper model.
-    pub fn open(directory: &Path, precision: Precision) -> Result<Self, Error> {
+    /// [`Error::Model`] if the file is missing or broken, or is not a Whisper model, or has no such
+    /// heads.
+    pub fn open(
+        directory: &Path,
+        precision: Precision,
+        alignment_heads: &[(usize, usize)],
+    ) -> Result<Self, Error> {
         // Attention need not be more exact than the linear layers around it.
         let attention = match precision {
             Precision::F32 => ComputeType::F32,
             Precision::Bf16 | Precision::Int8 => ComputeType::fastest(),
         };
-        build::network(&directory.join("model.bin"), precision, attention)
+        build::network(&directory.join("model.bin"), precision, attention, alignment_heads)
     }
 
     /// Returns the sizes of the network.
@@ -144,6 +157,31 @@ impl Network {
         let outputs = self.decoder.decode(&mut state.cache, &state.memories, vec![tokens])?;
         logits.clear();
         logits.extend_from_slice(engine::values(first(&outputs)?)?);
+        Ok(())
+    }
+
+    /// Feeds `tokens` at once and calls `each` with the weights with which they attend to the first
+    /// `positions` positions of `audio` in each alignment head, row-major `[tokens, positions]`.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] if there are more tokens or positions than the network has, or none, or if a
+    /// token is not in the vocabulary.
+    pub fn attention(
+        &self,
+        audio: &Arc<EncodedAudio>,
+        tokens: &[u32],
+        positions: usize,
+        mut each: impl FnMut(&mut [f32]),
+    ) -> Result<(), Error> {
+        let mut state = self.start(audio.clone());
+        let tokens: Vec<i64> = tokens.iter().map(|&token| token.into()).collect();
+        let tokens = engine::tensor(&[1, tokens.len()], &tokens)?;
+        let outputs = self.decoder.decode(&mut state.cache, &state.memories, vec![tokens])?;
+        for &(layer, head) in &self.alignment_heads {
+            let place = self.aligned_layers.iter().position(|&aligned| aligned == layer);
+            let queries = place.and_then(|place| outputs.get(1 + place)).ok_or_else(no_output)?;
+            each(&mut state.memories.weights((layer, head), queries, positions)?);
+        }
         Ok(())
     }
 

@@ -15,7 +15,7 @@ fn fixtures() -> PathBuf {
 /// Opens a model with attention in f32, as in CTranslate2.
 fn open(directory: &Path, precision: Precision) -> Network {
     let path = directory.join("model.bin");
-    build::network(&path, precision, ComputeType::F32).expect("the model opens")
+    build::network(&path, precision, ComputeType::F32, &[]).expect("the model opens")
 }
 
 fn miniature(weights: &str, precision: Precision) -> Network {
@@ -95,7 +95,7 @@ fn attention_in_bf16_stays_near() {
     {
         let path = fixtures().join("float/model.bin");
         let [near, exact] = [attention, ComputeType::F32].map(|attention| {
-            let network = build::network(&path, precision, attention).expect("opens");
+            let network = build::network(&path, precision, attention, &[]).expect("opens");
             let audio = network.encode(&mel(network.dimensions())).expect("audio");
             let mut logits = Vec::new();
             network.step(&mut network.start(audio), &[5, 6, 7], &mut logits).expect("step");
