@@ -373,6 +373,21 @@ impl Isa {
         dispatch!(self, loops::dot_rows(x, rows, dots));
     }
 
+    pub(crate) fn column_statistics(self, rows: &[f32], mean: &mut [f32], scale: &mut [f32]) {
+        dispatch!(self, loops::column_statistics(rows, mean, scale));
+    }
+
+    pub(crate) fn add_medians(
+        self,
+        row: &[f32],
+        mean: &[f32],
+        scale: &[f32],
+        padded: &mut [f32],
+        sum: &mut [f32],
+    ) {
+        dispatch!(self, loops::add_medians(row, mean, scale, padded, sum));
+    }
+
     pub(crate) fn mix_rows(self, weights: &[f32], rows: &[f32], out: &mut [f32]) {
         dispatch!(self, loops::mix_rows(weights, rows, out));
     }

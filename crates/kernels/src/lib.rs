@@ -41,6 +41,7 @@ pub mod scores;
 #[cfg(test)]
 mod tests;
 mod tile;
+pub mod token_attention;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 

@@ -4,6 +4,8 @@
 //! compiler vectorizes them for the registers it may use. The crate compiles them once for each
 //! x86-64 instruction set (`x86/macros.rs`); NEON is part of the aarch64 baseline.
 
+use crate::token_attention::MEDIAN_WIDTH;
+
 /// Lanes that reductions keep separate.
 const LANES: usize = 16;
 
@@ -109,6 +111,86 @@ pub(crate) fn mix_rows(weights: &[f32], rows: &[f32], out: &mut [f32]) {
         }
         out.copy_from_slice(&sums[..out.len()]);
     }
+}
+
+/// Computes mean and inverse standard deviation of each column of `rows`, 0 for one without deviation.
+#[inline(always)]
+pub(crate) fn column_statistics(rows: &[f32], mean: &mut [f32], scale: &mut [f32]) {
+    let width = mean.len();
+    let share = 1.0 / (rows.len() / width).max(1) as f32;
+    mean.fill(0.0);
+    scale.fill(0.0);
+    for row in rows.chunks_exact(width) {
+        mean.iter_mut().zip(row).for_each(|(mean, x)| *mean += x);
+    }
+    mean.iter_mut().for_each(|mean| *mean *= share);
+    for row in rows.chunks_exact(width) {
+        for ((sum, x), mean) in scale.iter_mut().zip(row).zip(&*mean) {
+            *sum += (x - mean) * (x - mean);
+        }
+    }
+    for scale in scale {
+        let deviation = (*scale * share).sqrt();
+        *scale = if deviation > 0.0 { 1.0 / deviation } else { 0.0 };
+    }
+}
+
+/// Adds to `sum` the medians of seven neighbours of `(row - mean) * scale`, whose ends are reflected;
+/// without medians if the row is shorter than the reflections. `padded` is scratch memory, six numbers
+/// longer than the row.
+#[inline(always)]
+pub(crate) fn add_medians(
+    row: &[f32],
+    mean: &[f32],
+    scale: &[f32],
+    padded: &mut [f32],
+    sum: &mut [f32],
+) {
+    const PAD: usize = MEDIAN_WIDTH / 2;
+    let length = row.len();
+    let inner = &mut padded[PAD..PAD + length];
+    for (((x, out), mean), scale) in row.iter().zip(&mut *inner).zip(mean).zip(scale) {
+        *out = (x - mean) * scale;
+    }
+    if length <= PAD {
+        sum.iter_mut().zip(inner).for_each(|(sum, x)| *sum += *x);
+        return;
+    }
+    for distance in 1..=PAD {
+        padded[PAD - distance] = padded[PAD + distance];
+        padded[PAD + length - 1 + distance] = padded[PAD + length - 1 - distance];
+    }
+    let [a, b, c, d, e, f, g]: [&[f32]; MEDIAN_WIDTH] =
+        core::array::from_fn(|shift| &padded[shift..shift + length]);
+    for (index, sum) in sum[..length].iter_mut().enumerate() {
+        *sum += median([a[index], b[index], c[index], d[index], e[index], f[index], g[index]]);
+    }
+}
+
+/// Returns the median of seven numbers, by a network of comparisons.
+#[inline(always)]
+fn median(mut x: [f32; MEDIAN_WIDTH]) -> f32 {
+    const EXCHANGES: [(usize, usize); 13] = [
+        (0, 5),
+        (0, 3),
+        (1, 6),
+        (2, 4),
+        (0, 1),
+        (3, 5),
+        (2, 6),
+        (2, 3),
+        (3, 6),
+        (4, 5),
+        (1, 4),
+        (1, 3),
+        (3, 4),
+    ];
+    for (low, high) in EXCHANGES {
+        let (a, b) = (x[low], x[high]);
+        x[low] = if a < b { a } else { b };
+        x[high] = if a < b { b } else { a };
+    }
+    x[3]
 }
 
 /// See [`crate::scores::maximum`].

@@ -12,7 +12,7 @@ use crate::{
     loops::{self, widened},
     pointwise,
     rows::Rows,
-    scores,
+    scores, token_attention,
 };
 
 /// Returns pseudorandom numbers in [-1, 1).
@@ -332,6 +332,40 @@ proptest! {
                 packed.weights_with(isa, queries, first, &mut out);
                 assert_close(&out, &expected, tolerance);
             }
+        }
+    }
+
+    #[test]
+    fn attention_of_tokens(tokens in 1usize..6, positions in 1usize..70, seed: u64) {
+        let weights = numbers(seed, tokens * positions);
+        let standardized = |token: usize, position: usize| {
+            let column: Vec<f64> =
+                (0..tokens).map(|token| weights[token * positions + position].into()).collect();
+            let mean = column.iter().sum::<f64>() / tokens as f64;
+            let variance = column.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / tokens as f64;
+            if tokens == 1 { 0.0 } else { (column[token] - mean) / variance.sqrt() }
+        };
+        let last = positions as isize - 1;
+        let expected: Vec<f64> = (0..tokens * positions)
+            .map(|index| {
+                let (token, position) = (index / positions, index % positions);
+                if positions < 4 {
+                    return 1.0 + standardized(token, position);
+                }
+                let mut window: Vec<f64> = (-3..=3)
+                    .map(|offset| {
+                        let place = (position as isize + offset).abs();
+                        standardized(token, (if place > last { 2 * last - place } else { place }) as usize)
+                    })
+                    .collect();
+                window.sort_by(f64::total_cmp);
+                1.0 + window[3]
+            })
+            .collect();
+        for &isa in Isa::available() {
+            let mut sum = vec![1.0; tokens * positions];
+            token_attention::add_head_with(isa, &weights, positions, &mut sum);
+            assert_close(&sum, &expected, 1e-3);
         }
     }
 

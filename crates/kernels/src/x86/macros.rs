@@ -27,6 +27,10 @@ macro_rules! compile_loops {
             fn exponentials(row: &mut [f32], scale: f32) -> f32;
             fn dot_rows(x: &[f32], rows: &[f32], dots: &mut [f32]);
             fn mix_rows(weights: &[f32], rows: &[f32], out: &mut [f32]);
+            fn column_statistics(rows: &[f32], mean: &mut [f32], scale: &mut [f32]);
+            fn add_medians(
+                row: &[f32], mean: &[f32], scale: &[f32], padded: &mut [f32], sum: &mut [f32]
+            );
             fn maximum(x: &[f32]) -> f32;
             fn sum_exp(x: &[f32], max: f32, scale: f32) -> f32;
             fn weigh_rows(x: &[f32], stride: usize, weights: &[f32], out: &mut [f32]);

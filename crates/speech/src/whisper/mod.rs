@@ -218,7 +218,7 @@ impl Model for Network {
         audio: &Self::Audio,
         tokens: &[u32],
         positions: usize,
-        each: impl FnMut(&mut [f32]),
+        each: impl FnMut(&[f32]),
     ) -> Result<(), Error> {
         Network::attention(self, audio, tokens, positions, each)
     }

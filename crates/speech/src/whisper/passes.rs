@@ -28,7 +28,7 @@ pub(super) trait Model {
         audio: &Self::Audio,
         tokens: &[u32],
         positions: usize,
-        each: impl FnMut(&mut [f32]),
+        each: impl FnMut(&[f32]),
     ) -> Result<(), Error>;
 }
 
@@ -256,7 +256,7 @@ mod tests {
             _: &usize,
             _: &[u32],
             _: usize,
-            _: impl FnMut(&mut [f32]),
+            _: impl FnMut(&[f32]),
         ) -> Result<(), Error> {
             panic!("nobody asks for the times of words")
         }

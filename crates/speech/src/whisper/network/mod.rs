@@ -171,7 +171,7 @@ impl Network {
         audio: &Arc<EncodedAudio>,
         tokens: &[u32],
         positions: usize,
-        mut each: impl FnMut(&mut [f32]),
+        mut each: impl FnMut(&[f32]),
     ) -> Result<(), Error> {
         let mut state = self.start(audio.clone());
         let tokens: Vec<i64> = tokens.iter().map(|&token| token.into()).collect();
@@ -180,7 +180,7 @@ impl Network {
         for &(layer, head) in &self.alignment_heads {
             let place = self.aligned_layers.iter().position(|&aligned| aligned == layer);
             let queries = place.and_then(|place| outputs.get(1 + place)).ok_or_else(no_output)?;
-            each(&mut state.memories.weights((layer, head), queries, positions)?);
+            each(&state.memories.weights((layer, head), queries, positions)?);
         }
         Ok(())
     }

@@ -140,6 +140,9 @@ mod tests {
         assert_eq!(found, [(" ab".to_owned(), 0..2), (" c,".to_owned(), 2..3)]);
         // Characters that are cut off, within and at the end.
         let found = words(&[b" a", b"\xc3", b" b", b"\xe6", b"\x88"], true);
-        assert_eq!(found, [(" a\u{fffd}".to_owned(), 0..2), (" b\u{fffd}\u{fffd}".to_owned(), 2..5)]);
+        assert_eq!(
+            found,
+            [(" a\u{fffd}".to_owned(), 0..2), (" b\u{fffd}\u{fffd}".to_owned(), 2..5)]
+        );
     }
 }
