@@ -1,7 +1,7 @@
 //! Reads and writes single records.
 
 use bytes::Bytes;
-use futures::TryStreamExt;
+use futures::StreamExt;
 use serde::{Serialize, de::DeserializeOwned};
 use store::{Condition, ErrorKind, PutOptions, Stores};
 
@@ -75,9 +75,16 @@ pub(crate) async fn list(
 ) -> Result<(), Error> {
     let (store, prefix) = stores.open(&uri.parse()?)?;
     let mut objects = store.list(&prefix);
-    while let Some(object) = objects.try_next().await? {
-        let (job, generation) = names::parse(&object.key);
-        found(job, generation);
+    while let Some(object) = objects.next().await {
+        match object {
+            Ok(object) => {
+                let (job, generation) = names::parse(&object.key);
+                found(job, generation);
+            }
+            // Not a record.
+            Err(store::Error { kind: ErrorKind::NotListed(_), .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     Ok(())
 }

@@ -24,6 +24,10 @@ pub struct Error {
 pub enum ErrorKind {
     NotFound,
     Denied,
+    /// The object is in an archive, from which it must be restored before it can be read.
+    Archived,
+    /// An entry that a listing leaves out.
+    NotListed(NotListed),
     /// The object is not the one that was opened.
     Changed,
     /// The condition of a write does not hold: the object exists, or has another ETag.
@@ -39,6 +43,17 @@ pub enum ErrorKind {
     /// The store cannot be reached, is overloaded, or closed the connection: a retry may succeed.
     Unavailable,
     Other,
+}
+
+/// Why a listing leaves an entry out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NotListed {
+    /// A link to a folder: following it could list files twice, or go in circles.
+    LinkedFolder,
+    /// A link that leads nowhere, or in circles.
+    BrokenLink,
+    /// A pipe, a socket or a device.
+    SpecialFile,
 }
 
 impl Error {
@@ -104,12 +119,13 @@ impl From<Error> for io::Error {
         // Never `Interrupted` or `UnexpectedEof`: decoders would retry, or take it for the end.
         let kind = match error.kind {
             ErrorKind::NotFound => io::ErrorKind::NotFound,
-            ErrorKind::Denied => io::ErrorKind::PermissionDenied,
+            ErrorKind::Denied | ErrorKind::Archived => io::ErrorKind::PermissionDenied,
             ErrorKind::Full => io::ErrorKind::StorageFull,
             ErrorKind::Invalid => io::ErrorKind::InvalidInput,
             ErrorKind::Misconfigured => io::ErrorKind::PermissionDenied,
             ErrorKind::Unavailable => io::ErrorKind::TimedOut,
             ErrorKind::Changed
+            | ErrorKind::NotListed(_)
             | ErrorKind::Precondition
             | ErrorKind::TooLarge
             | ErrorKind::Other => io::ErrorKind::Other,

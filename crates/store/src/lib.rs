@@ -33,7 +33,7 @@ mod s3;
 mod stores;
 
 pub use config::{Checksums, Encryption, S3Config, Secret, StoreConfig};
-pub use error::{Error, ErrorKind};
+pub use error::{Error, ErrorKind, NotListed};
 pub use local::LocalStore;
 pub use reader::{ReadAhead, Reader};
 pub use s3::MAX_PUT_BYTES;
@@ -80,9 +80,22 @@ pub trait Store: Debug + Send + Sync {
     /// Deletes an object. Succeeds if there is none.
     async fn delete(&self, key: &str) -> Result<(), Error>;
 
+    /// Finds out whether an object could be written, before the work that makes it. Leaves nothing
+    /// behind. Where only a write shows that ([`Store::probe`]), it succeeds.
+    async fn check_writable(&self, _key: &str) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Returns whether an object with the ETag `current` has the content of the one whose ETag was
+    /// `recorded`. Unlike [`Store::read`], which sees changes within minutes, this also holds for
+    /// copies and for ETags of earlier versions of this program.
+    fn same_content(&self, recorded: &str, current: &str) -> bool {
+        recorded == current
+    }
+
     /// Lists all objects whose key starts with `prefix`, in the byte order of the keys, page by
     /// page. An error that is not the last item concerns only one object or folder, and the listing
-    /// continues.
+    /// continues; [`ErrorKind::NotListed`] stands for an entry that is left out on purpose.
     fn list(&self, prefix: &str) -> BoxStream<'_, Result<ObjectMeta, Error>>;
 
     /// Tests, with an object under `prefix`, which conditions the store honours. Some stores accept

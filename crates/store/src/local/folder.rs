@@ -11,8 +11,13 @@ use std::{
 
 use bytes::Bytes;
 use location::check_file_key;
+use tempfile::NamedTempFile;
 
-use super::{error::from_io, uri};
+use super::{
+    error::from_io,
+    etag::{etag_of, make_different},
+    uri,
+};
 use crate::{Condition, Error, ErrorKind, ObjectMeta};
 
 /// Prefix of the names of temporary files, which are not listed.
@@ -102,20 +107,57 @@ impl Folder {
             .tempfile_in(parent))?;
         op.io(temporary.write_all(body))?;
         op.io(temporary.as_file().sync_all())?;
-        let etag = etag_of(&op.io(temporary.as_file().metadata())?);
 
-        match condition {
-            Condition::Always => op.io(temporary.persist(&op.path).map_err(|e| e.error))?,
+        let replace = |temporary: NamedTempFile| {
+            if let Ok(old) = fs::metadata(&op.path) {
+                make_different(temporary.as_file(), &old);
+            }
+            op.io(temporary.persist(&op.path).map_err(|e| e.error))
+        };
+        let written = match condition {
+            Condition::Always => replace(temporary)?,
             Condition::IfAbsent => {
                 op.io(temporary.persist_noclobber(&op.path).map_err(|e| e.error))?
             }
             Condition::IfMatch(expected) => {
                 let _lock = op.lock_if(expected)?;
-                op.io(temporary.persist(&op.path).map_err(|e| e.error))?
+                replace(temporary)?
             }
         };
         op.io(sync_folder(parent))?;
-        Ok(etag)
+        Ok(etag_of(&op.io(written.metadata())?))
+    }
+
+    /// Finds out whether `put` could write the file, without leaving anything behind.
+    pub(super) fn check_writable(&self, key: &str) -> Result<(), Error> {
+        let op = self.operation("put", key)?;
+        if op.path.is_dir() {
+            return Err(op.error(ErrorKind::Invalid, "this is a folder, not a file"));
+        }
+        let mut folder = op.path.parent().unwrap_or(&self.root);
+        loop {
+            match fs::metadata(folder) {
+                Ok(metadata) if metadata.is_dir() => break,
+                Ok(_) => {
+                    let message = format!("{} is a file, not a folder", folder.display());
+                    return Err(op.error(ErrorKind::Invalid, message));
+                }
+                // What is missing will be created. A link that leads nowhere cannot be.
+                Err(error)
+                    if is_missing(&error)
+                        && fs::symlink_metadata(folder).is_err_and(|error| is_missing(&error)) =>
+                {
+                    match folder.parent() {
+                        Some(parent) => folder = parent,
+                        None => return op.io(Err(error)),
+                    }
+                }
+                Err(error) => return op.io(Err(error)),
+            }
+        }
+        // Whatever permissions and flags say: only a write shows that it works.
+        let written = tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempfile_in(folder);
+        op.io(written.and_then(NamedTempFile::close))
     }
 
     pub(super) fn delete(&self, key: &str) -> Result<(), Error> {
@@ -219,12 +261,6 @@ pub(super) fn describe(key: &str, metadata: &Metadata) -> ObjectMeta {
     }
 }
 
-fn etag_of(metadata: &Metadata) -> String {
-    let nanoseconds =
-        i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
-    format!("{:x}-{nanoseconds:x}-{:x}", metadata.len(), metadata.ino())
-}
-
 /// Creates the folder and its missing parents, and syncs them so that they survive a power cut.
 fn create_folders(folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
@@ -233,6 +269,11 @@ fn create_folders(folder: &Path) -> io::Result<()> {
     let missing: Vec<_> = folder.ancestors().take_while(|folder| !folder.exists()).collect();
     fs::create_dir_all(folder)?;
     missing.iter().filter_map(|folder| folder.parent()).try_for_each(sync_folder)
+}
+
+/// Whether the error says that there is nothing of that name: also below a file.
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 fn sync_folder(folder: &Path) -> io::Result<()> {

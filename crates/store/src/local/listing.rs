@@ -17,7 +17,7 @@ use super::{
     error::from_io,
     folder::{Folder, TEMPORARY_PREFIX, describe, invalid_key},
 };
-use crate::{Error, ErrorKind, ObjectMeta};
+use crate::{Error, ErrorKind, NotListed, ObjectMeta};
 
 /// Limit for the names of one folder that are held in memory: about 25 MB. A larger folder is read
 /// several times, each time for the next names.
@@ -27,8 +27,9 @@ const MAX_NAMES: usize = 1 << 18;
 /// folder at a time.
 ///
 /// An entry that cannot be listed (a folder without permission, a name that is not UTF-8) is an
-/// error of its own, and the listing continues. Files that are deleted during the listing are left
-/// out.
+/// error of its own, and the listing continues. So is an entry that is left out: a link to a folder, a
+/// link that leads nowhere, a file that is not a regular one. Files that are deleted during the listing
+/// are left out without an error.
 pub(super) struct Listing {
     root: Arc<Folder>,
     /// From the outermost folder to the one being listed.
@@ -95,17 +96,39 @@ impl Listing {
         Ok(())
     }
 
-    /// Describes a file. Returns `None` if it was deleted meanwhile or is not a regular file.
+    /// Returns the error of an entry that is left out.
+    fn not_listed(&self, key: &[u8], reason: NotListed) -> Error {
+        let message = match reason {
+            NotListed::LinkedFolder => "a link to a folder, which is not followed",
+            NotListed::BrokenLink => "a link that leads nowhere",
+            NotListed::SpecialFile => "neither a file nor a folder",
+        };
+        let uri = Location::File(self.path(key)).to_string();
+        Error::new(ErrorKind::NotListed(reason), "list", uri, message)
+    }
+
+    /// Describes a file. Returns `None` if it was deleted meanwhile.
     fn describe(&self, key: Vec<u8>) -> Option<Result<ObjectMeta, Error>> {
-        let metadata = match fs::metadata(self.path(&key)) {
+        let path = self.path(&key);
+        let is_link = || path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink());
+        let metadata = match fs::metadata(&path) {
             Ok(metadata) => metadata,
             Err(error) => {
-                let error = self.error(&key, error);
-                return (error.kind != ErrorKind::NotFound).then_some(Err(error));
+                let error = match self.error(&key, error) {
+                    error if error.kind == ErrorKind::Denied => error,
+                    _ if is_link() => self.not_listed(&key, NotListed::BrokenLink),
+                    error if error.kind == ErrorKind::NotFound => return None,
+                    error => error,
+                };
+                return Some(Err(error));
             }
         };
+        if metadata.is_dir() {
+            // A folder of that name may have replaced a file since its folder was read.
+            return is_link().then(|| Err(self.not_listed(&key, NotListed::LinkedFolder)));
+        }
         if !metadata.is_file() {
-            return None;
+            return Some(Err(self.not_listed(&key, NotListed::SpecialFile)));
         }
         Some(String::from_utf8(key).map(|key| describe(&key, &metadata)).map_err(|error| {
             let uri = Location::File(self.path(error.as_bytes())).to_string();
@@ -141,19 +164,17 @@ impl Iterator for Listing {
     }
 }
 
-/// Returns the name of an entry that is to be listed, with a slash at its end for a folder. Links
-/// to folders are not followed, because they could form a cycle.
+/// Returns the name of an entry, with a slash at its end for a folder. A link to a folder is listed like
+/// a file, and then left out, because links could form a cycle. So are files of other kinds.
 fn listed_name(entry: &DirEntry) -> Option<Vec<u8>> {
     let mut name = entry.file_name().into_vec();
     if name.starts_with(TEMPORARY_PREFIX.as_bytes()) {
         return None;
     }
-    let kind = entry.file_type().ok()?;
-    if kind.is_dir() {
+    if entry.file_type().ok()?.is_dir() {
         name.push(b'/');
-        return Some(name);
     }
-    (kind.is_file() || kind.is_symlink() && entry.path().is_file()).then_some(name)
+    Some(name)
 }
 
 #[cfg(test)]
@@ -207,8 +228,27 @@ mod tests {
         link("d", "to-folder");
         link(".", "cycle");
         link("nowhere", "dangling");
+        link("loop", "loop");
         let _socket = std::os::unix::net::UnixListener::bind(dir.path().join("socket")).unwrap();
-        assert_eq!(list(&dir, "", 9), [".hidden", "d/a", "to-file"]);
+        let root = Arc::new(Folder::new(dir.path().into()));
+        let (listed, left_out): (Vec<_>, Vec<_>) =
+            Listing::new(root, "").unwrap().partition(Result::is_ok);
+        let keys: Vec<_> = listed.into_iter().map(|item| item.unwrap().key).collect();
+        assert_eq!(keys, [".hidden", "d/a", "to-file"]);
+        let left_out: Vec<_> = left_out
+            .into_iter()
+            .map(|item| item.unwrap_err())
+            .map(|error| (error.uri.rsplit('/').next().unwrap().to_owned(), error.kind))
+            .collect();
+        let expected = [
+            ("cycle", NotListed::LinkedFolder),
+            ("dangling", NotListed::BrokenLink),
+            ("loop", NotListed::BrokenLink),
+            ("socket", NotListed::SpecialFile),
+            ("to-folder", NotListed::LinkedFolder),
+        ];
+        let expected = expected.map(|(name, why)| (name.to_owned(), ErrorKind::NotListed(why)));
+        assert_eq!(left_out, expected);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Local files.
 
 mod error;
+mod etag;
 mod folder;
 mod listing;
 
@@ -31,11 +32,11 @@ const PAGE_SIZE: usize = 1000;
 ///
 /// A key is the path relative to the folder, in UTF-8, with single slashes between its parts. Parts
 /// that are empty, `.` or `..` are refused ([`ErrorKind::Invalid`]). A symbolic link to a file is a
-/// file. A link to a folder is followed if a key names it, but not in listings. Links may lead out
-/// of the folder. Only regular files are objects.
+/// file. A link to a folder is followed if a key names it, but not in listings, which report it. Links
+/// may lead out of the folder. Only regular files are objects.
 ///
-/// The ETag consists of size, time of modification and inode. A write goes to a temporary file in
-/// the same folder, which then replaces the file. The names of temporary files begin with
+/// The ETag consists of size and time of modification. A write goes to a temporary file in
+/// the same folder, which then replaces the file; its time differs from that of the file before. The names of temporary files begin with
 /// `.scriptorium-` and are never listed, so a file that a crash left behind does no harm. `IfMatch`
 /// is atomic among writers that use it; `IfAbsent` is atomic against every writer.
 pub struct LocalStore {
@@ -94,6 +95,14 @@ impl Store for LocalStore {
 
     async fn delete(&self, key: &str) -> Result<(), Error> {
         self.run("delete", key, |folder, key| folder.delete(key)).await
+    }
+
+    async fn check_writable(&self, key: &str) -> Result<(), Error> {
+        self.run("put", key, |folder, key| folder.check_writable(key)).await
+    }
+
+    fn same_content(&self, recorded: &str, current: &str) -> bool {
+        etag::same_content(recorded, current)
     }
 
     fn list(&self, prefix: &str) -> BoxStream<'_, Result<ObjectMeta, Error>> {

@@ -93,6 +93,10 @@ fn classify(status: u16, code: Option<&str>) -> (ErrorKind, &'static str) {
     match code.unwrap_or_default() {
         "NoSuchBucket" => (ErrorKind::NotFound, "there is no such bucket"),
         "NoSuchKey" | "NotFound" => (ErrorKind::NotFound, "there is no such object"),
+        "InvalidObjectState" => (
+            ErrorKind::Archived,
+            "the object is in an archive (such as Glacier): restore it from there first",
+        ),
         "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => {
             (ErrorKind::Misconfigured, "the credentials have expired: renew them")
         }
@@ -182,6 +186,7 @@ mod tests {
             (404, None, ErrorKind::NotFound),
             (403, Some("AccessDenied"), ErrorKind::Denied),
             (403, None, ErrorKind::Denied),
+            (403, Some("InvalidObjectState"), ErrorKind::Archived),
             (400, Some("ExpiredToken"), ErrorKind::Misconfigured),
             (403, Some("SignatureDoesNotMatch"), ErrorKind::Misconfigured),
             (403, Some("InvalidAccessKeyId"), ErrorKind::Misconfigured),

@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
-use store::{Condition, Error, ErrorKind, LocalStore, PutOptions, Store};
+use store::{Condition, Error, ErrorKind, LocalStore, NotListed, PutOptions, Store};
 
 async fn put(store: &LocalStore, key: &str, body: &[u8]) -> Result<String, Error> {
     store.put(key, Bytes::copy_from_slice(body), PutOptions::default()).await
@@ -50,6 +50,75 @@ async fn an_edit_in_place_is_a_change() {
 }
 
 #[tokio::test]
+async fn a_copy_that_keeps_its_time_is_the_same_recording() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = LocalStore::new(dir.path());
+    let (original, copy) = (dir.path().join("a"), dir.path().join("copy/a"));
+    fs::write(&original, "recording").unwrap();
+    fs::create_dir(dir.path().join("copy")).unwrap();
+    fs::copy(&original, &copy).unwrap();
+    let modified = fs::metadata(&original).unwrap().modified().unwrap();
+    let set_modified = |time| {
+        fs::File::options().write(true).open(&copy).unwrap().set_modified(time).unwrap();
+    };
+    set_modified(modified);
+    let etag = store.head("a").await.unwrap().etag;
+    assert_eq!(store.head("copy/a").await.unwrap().etag, etag);
+    assert_eq!(store.read("copy/a", 0..3, &etag).await.unwrap(), "rec");
+
+    // As an exFAT disk and SFTP keep the time.
+    let since = modified.duration_since(std::time::UNIX_EPOCH).unwrap();
+    for unit in [10_000_000, 1_000_000_000] {
+        let kept = since.as_nanos() / unit * unit;
+        set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_nanos(kept as u64));
+        let copied = store.head("copy/a").await.unwrap().etag;
+        assert!(store.same_content(&etag, &copied), "{etag} {copied}");
+    }
+    set_modified(modified + std::time::Duration::from_secs(3));
+    let edited = store.head("copy/a").await.unwrap().etag;
+    assert!(!store.same_content(&etag, &edited), "{etag} {edited}");
+}
+
+#[tokio::test]
+async fn every_write_changes_the_etag_however_fast_they_follow() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = LocalStore::new(dir.path());
+    let mut etag = put(&store, "a", b"0").await.unwrap();
+    for round in 1..50_u8 {
+        let condition =
+            if round % 2 == 0 { Condition::Always } else { Condition::IfMatch(etag.clone()) };
+        let options = PutOptions { condition, ..PutOptions::default() };
+        let new = store.put("a", Bytes::from(vec![round]), options).await.unwrap();
+        assert_ne!(new, etag);
+        assert_eq!(store.read("a", 0..1, &etag).await.unwrap_err().kind, ErrorKind::Changed);
+        assert_eq!(store.head("a").await.unwrap().etag, new);
+        etag = new;
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_is_known_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = LocalStore::new(dir.path());
+    fs::write(dir.path().join("file"), "x").unwrap();
+    fs::create_dir(dir.path().join("folder")).unwrap();
+    std::os::unix::fs::symlink("nowhere", dir.path().join("dangling")).unwrap();
+    for key in ["a.json", "folder/a.json", "new/folder/a.json", "file"] {
+        store.check_writable(key).await.unwrap();
+    }
+    let kind = async |key| store.check_writable(key).await.unwrap_err().kind;
+    assert_eq!(kind("folder").await, ErrorKind::Invalid);
+    assert_eq!(kind("file/a.json").await, ErrorKind::Invalid);
+    assert_eq!(kind("file/new/a.json").await, ErrorKind::Invalid);
+    assert_eq!(kind("dangling/a.json").await, ErrorKind::NotFound);
+    assert_eq!(kind("../a.json").await, ErrorKind::Invalid);
+    let mut left = entries(dir.path());
+    left.sort();
+    assert_eq!(left, ["dangling", "file", "folder"]);
+    assert_eq!(entries(&dir.path().join("folder")), [""; 0]);
+}
+
+#[tokio::test]
 async fn a_write_leaves_one_ordinary_file() {
     let dir = tempfile::tempdir().unwrap();
     let store = LocalStore::new(dir.path());
@@ -89,7 +158,9 @@ async fn a_pipe_does_not_block() {
     let store = LocalStore::new(dir.path());
     assert_eq!(store.head("pipe").await.unwrap_err().kind, ErrorKind::Invalid);
     assert_eq!(store.get("pipe", 9).await.unwrap_err().kind, ErrorKind::Invalid);
-    assert_eq!(store.list("").count().await, 0);
+    let listed: Vec<_> = store.list("").collect().await;
+    let [Err(error)] = &listed[..] else { panic!("{listed:?}") };
+    assert_eq!(error.kind, ErrorKind::NotListed(NotListed::SpecialFile));
 }
 
 #[tokio::test]
@@ -107,6 +178,8 @@ async fn a_name_too_long_is_refused() {
 async fn a_write_without_permission_is_denied() {
     let store = LocalStore::new("/sys/kernel");
     let error = put(&store, "scriptorium-test", b"x").await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Denied, "{error}");
+    let error = store.check_writable("new/scriptorium-test").await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Denied, "{error}");
 }
 

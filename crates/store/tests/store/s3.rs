@@ -159,6 +159,19 @@ async fn a_probe_without_permission_is_denied() {
 }
 
 #[tokio::test]
+async fn an_object_in_an_archive_says_that_it_must_be_restored() {
+    let server = Server::start().await;
+    let store = open(server.config(), BUCKET);
+    let etag = put(&*store, "key", Condition::Always).await.unwrap();
+    let archived = S3ErrorCode::InvalidObjectState;
+    server.state.lock().unwrap().failures = vec![archived; 2].into();
+    let error = store.read("key", 0..2, &etag).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Archived, "{error:#}");
+    assert!(error.to_string().contains("restore"), "{error}");
+    assert!(!error.is_transient());
+}
+
+#[tokio::test]
 async fn etags_are_compared_even_if_the_server_does_not() {
     let server = Server::start().await;
     let store = open(server.config(), BUCKET);
