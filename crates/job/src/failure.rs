@@ -43,6 +43,8 @@ pub enum FailureCode {
     SourceNotAllowed,
     SourceMissing,
     SourceDenied,
+    SourceInvalid,
+    SourceArchived,
     SourceChanged,
     SourceUnavailable,
     SourceTooLarge,
@@ -57,6 +59,7 @@ pub enum FailureCode {
     OutputNotAllowed,
     OutputOccupied,
     OutputDenied,
+    OutputInvalid,
     OutputUnavailable,
     OutputFull,
     StoreMisconfigured,
@@ -70,6 +73,8 @@ string_enum!(FailureCode, "failure code", {
     SourceNotAllowed => "source_not_allowed",
     SourceMissing => "source_missing",
     SourceDenied => "source_denied",
+    SourceInvalid => "source_invalid",
+    SourceArchived => "source_archived",
     SourceChanged => "source_changed",
     SourceUnavailable => "source_unavailable",
     SourceTooLarge => "source_too_large",
@@ -84,6 +89,7 @@ string_enum!(FailureCode, "failure code", {
     OutputNotAllowed => "output_not_allowed",
     OutputOccupied => "output_occupied",
     OutputDenied => "output_denied",
+    OutputInvalid => "output_invalid",
     OutputUnavailable => "output_unavailable",
     OutputFull => "output_full",
     StoreMisconfigured => "store_misconfigured",
@@ -109,6 +115,8 @@ impl FailureCode {
             | Self::SourceNotAllowed
             | Self::SourceMissing
             | Self::SourceDenied
+            | Self::SourceInvalid
+            | Self::SourceArchived
             | Self::SourceTooLarge
             | Self::AudioEmpty
             | Self::AudioUnrecognized
@@ -120,6 +128,7 @@ impl FailureCode {
             | Self::OutputNotAllowed
             | Self::OutputOccupied
             | Self::OutputDenied
+            | Self::OutputInvalid
             | Self::WorkerLost => FailureKind::Permanent,
         }
     }
@@ -131,6 +140,12 @@ impl FailureCode {
             Self::SourceNotAllowed => "The workers may not read recordings there.",
             Self::SourceMissing => "There is no object or file of that name.",
             Self::SourceDenied => "The worker has no permission to read the recording.",
+            Self::SourceInvalid => {
+                "The store cannot work with the name of the recording, or it is not a file."
+            }
+            Self::SourceArchived => {
+                "The recording is in an archive storage class (such as Glacier), where it cannot be read."
+            }
             Self::SourceChanged => "The recording was replaced while the worker read it.",
             Self::SourceUnavailable => "The store of the recordings does not answer.",
             Self::SourceTooLarge => "The recording has more bytes than the worker's limit.",
@@ -147,8 +162,13 @@ impl FailureCode {
             Self::AudioTooLong => "The recording is longer than the worker's limit.",
             Self::ModelUnavailable => "The worker has not loaded the model that the job names.",
             Self::OutputNotAllowed => "The workers may not write transcripts or records there.",
-            Self::OutputOccupied => "A file that is not a transcript has the transcript's name.",
+            Self::OutputOccupied => {
+                "Another recording's transcript, or a file that is no transcript, has the transcript's name."
+            }
             Self::OutputDenied => "The worker has no permission to write the transcript.",
+            Self::OutputInvalid => {
+                "The store cannot work with the name of the transcript, or a file is where its folder would be."
+            }
             Self::OutputUnavailable => "The store of the transcripts does not answer.",
             Self::OutputFull => "The disk is full, or the quota of the store is used up.",
             Self::StoreMisconfigured => {
@@ -171,6 +191,10 @@ impl FailureCode {
             Self::SourceDenied => {
                 "Allow the worker's account to read the recording and submit it again."
             }
+            Self::SourceInvalid => "Rename the recording, or name a file, and submit it again.",
+            Self::SourceArchived => {
+                "Restore the object from the archive first, wait until it is restored, and submit it again."
+            }
             Self::SourceChanged => "Submit recordings only after they are completely uploaded.",
             Self::SourceUnavailable => "Check the store and the worker's connection to it.",
             Self::SourceTooLarge => "Split the recording, or raise the limit for bytes.",
@@ -189,6 +213,9 @@ impl FailureCode {
             }
             Self::OutputOccupied => "Choose another output, or move the file away.",
             Self::OutputDenied => "Allow the worker's account to write under the output.",
+            Self::OutputInvalid => {
+                "Choose another output, or shorten or rename what the message names."
+            }
             Self::OutputUnavailable => "Check the store and the worker's connection to it.",
             Self::OutputFull => "Free some space or raise the quota.",
             Self::StoreMisconfigured => {

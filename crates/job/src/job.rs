@@ -5,15 +5,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{BatchId, JobOptions, OutputFormat, records, records_prefix, strict_json};
+use crate::{BatchId, JobOptions, OutputFormat, output_name, records, records_prefix, strict_json};
 
 /// Version of the job message.
 pub const SCHEMA_VERSION: u32 = 1;
 /// Limit in bytes for a job message. A larger message is refused without being parsed.
 pub const MAX_JOB_BYTES: usize = 64 * 1024;
-
-/// Limit for the bytes that a format's extension adds to the output: `.json`.
-const MAX_EXTENSION_BYTES: usize = ".json".len();
 
 /// One recording to transcribe: the message in the job queue.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -104,9 +101,10 @@ impl Job {
         Ok(job)
     }
 
-    /// Returns the URI of the [`crate::Failed`] next to the missing transcript.
+    /// Returns the URI of the [`crate::Failed`] next to the missing transcript:
+    /// `<output>.error.json`, shortened if that is too long.
     pub fn error_record(&self) -> String {
-        format!("{}.error.json", self.output)
+        output_name::error_record(&self.output)
     }
 
     /// Checks URIs, limits and identity, so that a submitter learns of errors before a worker does.
@@ -128,7 +126,7 @@ impl Job {
             Location::parse_object(uri, appended).map_err(|error| format!("{name} {error}"))
         };
         parse("source", &self.source, 0)?;
-        let output = parse("output", &self.output, MAX_EXTENSION_BYTES)?;
+        let output = parse("output", &self.output, output_name::TRANSCRIPT.len())?;
         let records = parse("records", &self.records, records::MAX_NAME_BYTES)?;
         if !records.same_store(&output) {
             return Err("records and output are not in the same store".to_owned());
@@ -140,7 +138,7 @@ impl Job {
             ));
         }
         for format in OutputFormat::ALL {
-            if self.source == self.output_in(*format) {
+            if self.source == self.output_in(*format) || self.is_subtitle_of_output(*format) {
                 return Err(format!("the transcript in {format} would replace the source"));
             }
         }
@@ -164,6 +162,14 @@ impl Job {
     /// Returns the URI of the transcript in `format`.
     pub fn output_in(&self, format: OutputFormat) -> String {
         format!("{}.{format}", self.output)
+    }
+
+    /// Whether the source has the name of a subtitle of the output with a language, which
+    /// [`JobOptions::language_suffix`] asks for.
+    fn is_subtitle_of_output(&self, format: OutputFormat) -> bool {
+        let rest = self.source.strip_prefix(&self.output).and_then(|rest| rest.strip_prefix('.'));
+        let language = rest.and_then(|rest| rest.strip_suffix(&format!(".{format}")));
+        language.is_some_and(|language| !language.contains(['/', '.']))
     }
 
     /// Returns the job as a message.

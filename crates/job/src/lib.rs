@@ -24,6 +24,7 @@ mod batch;
 mod failure;
 mod job;
 mod options;
+mod output_name;
 mod records;
 mod strict_json;
 mod string_enum;
@@ -35,4 +36,5 @@ pub use options::{
     ChannelMode, JobOptions, MAX_HOTWORD_CHARACTERS, MAX_HOTWORDS, MAX_SPEAKERS, OutputFormat,
     Speakers,
 };
+pub use output_name::{OutputName, output_below, shortened_for, stem};
 pub use records::{Done, Failed, InvalidRecord, RECORDS_VERSION, Running, records_prefix};

@@ -26,6 +26,10 @@ pub struct JobOptions {
         deserialize_with = "strict_json::set"
     )]
     pub formats: BTreeSet<OutputFormat>,
+    /// Whether the names of subtitles (`srt`, `vtt`) carry the language of the transcript:
+    /// `<output>.en.srt`. Without a known language, they do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language_suffix: Option<bool>,
     /// Name of the preset, or of the recognizer's model, which the worker must have loaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"))]

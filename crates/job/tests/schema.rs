@@ -36,6 +36,7 @@ fn example() -> Job {
         records_prefix("s3://transcripts/2026", &batch()),
         JobOptions {
             formats: [OutputFormat::Srt, OutputFormat::Vtt].into(),
+            language_suffix: Some(true),
             model: Some("whisper-tiny.en".to_owned()),
             language: Some("en".to_owned()),
             channels: Some(ChannelMode::Split),
@@ -117,6 +118,13 @@ fn an_invalid_field_is_refused_with_the_reason() -> Result<(), Box<dyn Error>> {
             false,
             "the transcript in srt would replace the source",
         ),
+        (
+            "/source",
+            json!("s3://transcripts/2026/calls/0042.wav.en.vtt"),
+            false,
+            "the transcript in vtt would replace the source",
+        ),
+        ("/options/language_suffix", json!("en"), true, "expected a boolean"),
         ("/output", json!(format!("s3://calls/{}", "k".repeat(1020))), false, "longer than 1019"),
         ("/records", json!("s3://elsewhere/r"), false, "not in the same store"),
         ("/records", json!(format!("s3://transcripts/{}", "k".repeat(1000))), false, "longer than"),
@@ -200,13 +208,14 @@ fn options() -> impl Strategy<Value = JobOptions> {
         proptest::option::of("[a-z]{2,3}"),
         channels,
         proptest::collection::vec("[^\\p{Cc}]{0,63}[a-z北]", 0..20),
-        (flag(), flag(), flag()),
+        (flag(), flag(), flag(), flag()),
         proptest::option::of(speakers),
     )
         .prop_map(|(formats, model, language, channels, hotwords, flags, speakers)| {
-            let (punctuate, normalize, word_times) = flags;
+            let (punctuate, normalize, word_times, language_suffix) = flags;
             JobOptions {
                 formats: formats.into_iter().collect(),
+                language_suffix,
                 model,
                 language,
                 channels,

@@ -24,6 +24,7 @@ pub use grammar::check_file_key;
 
 use std::{
     borrow::Cow,
+    ffi::OsStr,
     fmt,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
@@ -50,7 +51,7 @@ use grammar::{
 /// | --- | --- | --- |
 /// | [`str::parse`] | URIs of objects and prefixes | messages, records |
 /// | [`Location::parse_object`] | URIs of objects only | validation of jobs |
-/// | [`Location::from_argument`] | URIs and plain paths | command line, configuration |
+/// | [`Location::from_argument`], [`Location::from_os_argument`] | URIs and plain paths | command line, configuration |
 ///
 /// [RFC 8089]: https://www.rfc-editor.org/rfc/rfc8089
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -116,6 +117,15 @@ impl Location {
             return Err(ErrorKind::UnsupportedScheme(scheme.to_owned()).of(text));
         }
         Self::from_path(text)
+    }
+
+    /// Parses an argument of the command line, which may be a path that is not UTF-8.
+    ///
+    /// # Errors
+    ///
+    /// As [`Location::from_argument`].
+    pub fn from_os_argument(text: &OsStr) -> Result<Self, Error> {
+        text.to_str().map_or_else(|| Self::from_path(text), Self::from_argument)
     }
 
     /// Parses a URI that must name an object to whose key or path `appended` bytes can be added
