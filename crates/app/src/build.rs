@@ -67,7 +67,8 @@ pub async fn build(
         })
         .collect();
     let stores = services::stores(config)?;
-    let transcriber = Transcriber::new(stores, pipelines, config.audio.options());
+    let transcriber = Transcriber::new(stores, pipelines, config.audio.options())
+        .with_language_suffix(config.output.language_suffix);
     Ok(App { transcriber, cores })
 }
 

@@ -88,6 +88,7 @@ async fn transcribe(
         source: Location::from_path(path)?,
         output: None,
         formats: BTreeSet::new(),
+        language_suffix: None,
         preset: None,
         channels: None,
         options: TranscribeOptions::default(),

@@ -56,15 +56,16 @@ fn read_failure(error: &io::Error, source: &str) -> Failure {
     )
 }
 
-/// Returns the failure for an error of the store while the recording is read.
-pub(crate) fn source_failure(error: &store::Error, source: &str) -> Failure {
+/// Returns the failure for an error of the store while the recording is looked for or read.
+pub fn source_failure(error: &store::Error, source: &str) -> Failure {
     let code = match error.kind {
         store::ErrorKind::NotFound => FailureCode::SourceMissing,
         store::ErrorKind::Denied => FailureCode::SourceDenied,
         store::ErrorKind::Changed => FailureCode::SourceChanged,
         store::ErrorKind::TooLarge => FailureCode::SourceTooLarge,
         store::ErrorKind::Misconfigured => FailureCode::StoreMisconfigured,
-        store::ErrorKind::Invalid => FailureCode::JobInvalid,
+        store::ErrorKind::Archived => FailureCode::SourceArchived,
+        store::ErrorKind::Invalid => FailureCode::SourceInvalid,
         _ => FailureCode::SourceUnavailable,
     };
     store_failure(code, source, error)
@@ -72,13 +73,13 @@ pub(crate) fn source_failure(error: &store::Error, source: &str) -> Failure {
 
 /// Returns the failure for an error of the store while the transcript or a record is read or
 /// written.
-pub(crate) fn output_failure(error: &store::Error, source: &str) -> Failure {
+pub fn output_failure(error: &store::Error, source: &str) -> Failure {
     let code = match error.kind {
         // A missing bucket is as permanent as a denied one.
         store::ErrorKind::NotFound | store::ErrorKind::Denied => FailureCode::OutputDenied,
         store::ErrorKind::Full => FailureCode::OutputFull,
         store::ErrorKind::Misconfigured => FailureCode::StoreMisconfigured,
-        store::ErrorKind::Invalid | store::ErrorKind::TooLarge => FailureCode::JobInvalid,
+        store::ErrorKind::Invalid | store::ErrorKind::TooLarge => FailureCode::OutputInvalid,
         _ => FailureCode::OutputUnavailable,
     };
     store_failure(code, source, error)

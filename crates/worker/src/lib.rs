@@ -21,7 +21,7 @@ mod worker;
 
 pub use self::{
     config::WorkerConfig,
-    failure::failure_of,
+    failure::{failure_of, output_failure, source_failure},
     pool::ComputePool,
     transcriber::{Completed, Transcriber, Transcription, TranscriptionRequest, interruptible},
     worker::{Summary, Worker},

@@ -39,6 +39,7 @@ const INTERRUPTION_CHECK: Duration = Duration::from_millis(250);
 ///     source: "s3://archive/interview.mp3".parse()?,
 ///     output: Some("s3://transcripts/interview.mp3".parse()?),
 ///     formats: BTreeSet::new(),
+///     language_suffix: None,
 ///     preset: None,
 ///     channels: None,
 ///     options: speech::pipeline::TranscribeOptions::default(),
@@ -57,6 +58,8 @@ pub struct Transcriber {
     capabilities: CapabilityCache,
     /// How long a finished transcript waits for its store.
     write_patience: Duration,
+    /// Whether the names of subtitles carry the language, unless a request says otherwise.
+    pub(crate) language_suffix: bool,
 }
 
 /// A request to transcribe one recording.
@@ -68,6 +71,9 @@ pub struct TranscriptionRequest {
     pub output: Option<Location>,
     /// Formats to write in addition to the JSON, which is always written.
     pub formats: BTreeSet<Format>,
+    /// Whether the names of subtitles carry the language of the transcript; `None`: as set for the
+    /// transcriber.
+    pub language_suffix: Option<bool>,
     /// Name of a loaded preset, or of a recognizer that exactly one preset has; `None`: the default
     /// preset.
     pub preset: Option<String>,
@@ -101,13 +107,21 @@ impl Transcriber {
     ) -> Self {
         let presets = Presets::new(pipelines);
         let (capabilities, write_patience) = (CapabilityCache::default(), WRITE_PATIENCE);
-        Self { stores, presets, decoding, capabilities, write_patience }
+        let language_suffix = false;
+        Self { stores, presets, decoding, capabilities, write_patience, language_suffix }
     }
 
     /// Sets how long a finished transcript waits for its store: 15 minutes by default.
     #[must_use]
     pub fn with_write_patience(self, write_patience: Duration) -> Self {
         Self { write_patience, ..self }
+    }
+
+    /// Sets whether the names of subtitles carry the language of the transcript, unless a request says
+    /// otherwise: they do not by default.
+    #[must_use]
+    pub fn with_language_suffix(self, language_suffix: bool) -> Self {
+        Self { language_suffix, ..self }
     }
 
     pub fn stores(&self) -> &Arc<Stores> {
@@ -139,10 +153,16 @@ impl Transcriber {
             .get(&output.location, &*output.store, &output.probe_prefix())
             .await
             .map_err(|error| output_failure(&error, &plan.uri))?;
+        output.check_writable().await?;
         let condition = existing.condition(capabilities);
-        let transcript = execute::execute(&plan, session).await?;
-        let write = || output.write(&transcript, &request.formats, condition.clone());
-        let completed = self.persist(write, session).await?;
+        let (transcript, is_new) = match existing {
+            ExistingOutput::UnderOtherName(transcript) => (*transcript, false),
+            _ => (execute::execute(&plan, session).await?, true),
+        };
+        let write =
+            || output.write(&transcript, &request.formats, condition.clone(), &*plan.source);
+        let written = self.persist(write, session).await?;
+        let completed = if is_new { written } else { Completed::UpToDate };
         Ok(Transcription { transcript, completed })
     }
 

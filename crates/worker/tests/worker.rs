@@ -302,6 +302,42 @@ async fn a_job_asks_for_a_preset_by_its_name_or_by_its_recognizer() {
     assert!(letters[0].reason.detail.contains("loaded: preset"), "{:?}", letters[0].reason);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn subtitles_carry_the_language_where_the_job_asks_for_it() {
+    let fleet = Fleet::new(|_| {});
+    for (file, language_suffix) in [("a.wav", Some(true)), ("b.wav", None)] {
+        write_speech(&fleet.path(file), 3);
+        let formats = [job::OutputFormat::Srt, job::OutputFormat::Txt].into();
+        let options = JobOptions { formats, language_suffix, ..JobOptions::default() };
+        fleet.submit_with(file, options).await;
+    }
+    let (summary, _, root) = fleet.run().await;
+    assert_eq!((summary.done, summary.failed), (2, 0));
+    let mut names: Vec<_> = fs::read_dir(root.path().join("out"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| !name.starts_with('.'))
+        .collect();
+    names.sort();
+    let expected =
+        ["a.wav.en.srt", "a.wav.json", "a.wav.txt", "b.wav.json", "b.wav.srt", "b.wav.txt"];
+    assert_eq!(names, expected);
+}
+
+/// The transcript's name fits, and that of its error record would not.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_error_record_of_a_long_name_is_shortened() {
+    let fleet = Fleet::new(|_| panic!("on purpose"));
+    let name = format!("{}.wav", "x".repeat(244));
+    write_speech(&fleet.path(&name), 3);
+    let job = fleet.submit(&name).await;
+    let record = job.error_record().strip_prefix("file://").unwrap().to_owned();
+    let (summary, _, _root) = fleet.run().await;
+    assert_eq!((summary.done, summary.failed), (0, 1));
+    assert!(record.ends_with(".error.json") && record.contains('~'), "{record}");
+    assert!(Path::new(&record).is_file(), "{record}");
+}
+
 /// Waits until `condition` holds.
 async fn wait_until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let start = Instant::now();

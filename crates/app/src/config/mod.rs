@@ -5,6 +5,7 @@ mod compute;
 mod layers;
 mod log;
 mod models;
+mod output;
 mod precision;
 mod recognizer;
 mod redact;
@@ -17,6 +18,7 @@ pub use self::{
     layers::{FlagValue, LayeredConfig, load},
     log::{LogConfig, LogFormat},
     models::ModelsConfig,
+    output::OutputConfig,
     recognizer::RecognizerConfig,
 };
 
@@ -29,6 +31,7 @@ pub struct Config {
     pub models: ModelsConfig,
     pub recognizer: RecognizerConfig,
     pub audio: AudioConfig,
+    pub output: OutputConfig,
     pub segmentation: speech::segmenter::SegmentationConfig,
     pub queue: queue::AmqpConfig,
     pub store: store::StoreConfig,

@@ -11,6 +11,7 @@ use location::Location;
 use store::{Capabilities, Condition, ErrorKind, PutOptions, Store};
 use transcript::{Format, Transcript};
 
+use super::subtitle_name;
 use crate::{
     Completed,
     failure::{failure, output_failure, store_failure},
@@ -31,12 +32,34 @@ pub(crate) struct Output {
     pub(crate) base: String,
     /// URI of the recording, for failures.
     pub(crate) uri: String,
+    /// Whether the names of subtitles carry the language.
+    pub(crate) language_suffix: bool,
+}
+
+/// What a transcript must be of to be up to date.
+pub(crate) struct Wanted<'a> {
+    pub(crate) fingerprint: &'a str,
+    /// ETag of the recording, and the store that can compare it.
+    pub(crate) etag: &'a str,
+    pub(crate) source: &'a dyn Store,
+}
+
+impl Wanted<'_> {
+    fn is_fingerprint(&self, found: &str) -> bool {
+        found == self.fingerprint
+    }
+
+    fn is_recording(&self, found: &str) -> bool {
+        self.source.same_content(found, self.etag)
+    }
 }
 
 /// What exists at the location of the transcript.
 pub(crate) enum ExistingOutput {
     Nothing,
     UpToDate(Box<Transcript>),
+    /// Nothing, but the up-to-date transcript lies beside it under its other name.
+    UnderOtherName(Box<Transcript>),
     /// A transcript of another recording or by another pipeline; its ETag.
     Stale(String),
 }
@@ -46,7 +69,9 @@ impl ExistingOutput {
     /// conditions.
     pub(crate) fn condition(&self, capabilities: Capabilities) -> Condition {
         match self {
-            Self::Nothing if capabilities.if_absent => Condition::IfAbsent,
+            Self::Nothing | Self::UnderOtherName(_) if capabilities.if_absent => {
+                Condition::IfAbsent
+            }
             Self::Stale(etag) if capabilities.if_match => Condition::IfMatch(etag.clone()),
             _ => Condition::Always,
         }
@@ -54,8 +79,21 @@ impl ExistingOutput {
 }
 
 impl Output {
-    fn key(&self, format: Format) -> String {
-        format!("{}.{}", self.base, format.extension())
+    /// Returns the key of the transcript, the JSON.
+    fn key(&self) -> String {
+        format!("{}.{}", self.base, Format::Json.extension())
+    }
+
+    fn rendering_key(&self, format: Format, transcript: &Transcript) -> String {
+        let extension =
+            subtitle_name::extension(format, &transcript.segments, self.language_suffix);
+        format!("{}.{extension}", self.base)
+    }
+
+    /// Finds out whether the transcript could be written, before the work that makes it. For stores
+    /// whose conditions are probed, that shows it.
+    pub(crate) async fn check_writable(&self) -> Result<(), Failure> {
+        self.store.check_writable(&self.key()).await.map_err(|error| self.failed(&error))
     }
 
     /// Returns the prefix below which the store may be probed.
@@ -69,12 +107,8 @@ impl Output {
 
     /// Looks at the existing transcript. Its metadata mostly suffices to find it stale; the JSON is
     /// read if the store keeps no metadata, or to return the transcript.
-    pub(crate) async fn existing(
-        &self,
-        fingerprint: &str,
-        etag: &str,
-    ) -> Result<ExistingOutput, Failure> {
-        let key = self.key(Format::Json);
+    pub(crate) async fn existing(&self, wanted: &Wanted<'_>) -> Result<ExistingOutput, Failure> {
+        let key = self.key();
         let meta = match self.store.head(&key).await {
             Ok(meta) => meta,
             Err(error) if error.kind == ErrorKind::NotFound => return Ok(ExistingOutput::Nothing),
@@ -82,8 +116,9 @@ impl Output {
         };
         let ours = meta.metadata.contains_key(META_FINGERPRINT);
         let field = |name: &str| meta.metadata.get(name).map(String::as_str);
-        let differs = |name: &str, wanted: &str| field(name).is_some_and(|found| found != wanted);
-        if differs(META_FINGERPRINT, fingerprint) || differs(META_SOURCE_ETAG, etag) {
+        if field(META_FINGERPRINT).is_some_and(|found| !wanted.is_fingerprint(found))
+            || field(META_SOURCE_ETAG).is_some_and(|found| !wanted.is_recording(found))
+        {
             return Ok(ExistingOutput::Stale(meta.etag));
         }
         let (meta, body) = match self.store.get(&key, MAX_TRANSCRIPT_BYTES).await {
@@ -99,8 +134,8 @@ impl Output {
         };
         match Transcript::from_json(&body) {
             Ok(transcript)
-                if transcript.pipeline.fingerprint == fingerprint
-                    && transcript.source.etag == etag =>
+                if wanted.is_fingerprint(&transcript.pipeline.fingerprint)
+                    && wanted.is_recording(&transcript.source.etag) =>
             {
                 Ok(ExistingOutput::UpToDate(Box::new(transcript)))
             }
@@ -115,7 +150,7 @@ impl Output {
 
     /// The failure for a JSON file that is not a transcript: it is not ours to replace.
     fn occupied(&self) -> Failure {
-        let name = self.key(Format::Json);
+        let name = self.key();
         let message = format!("{name} exists and is not a transcript");
         failure(FailureCode::OutputOccupied, &self.uri, message)
     }
@@ -128,7 +163,8 @@ impl Output {
         formats: &BTreeSet<Format>,
     ) -> Result<(), Failure> {
         for &format in formats.iter().filter(|&&format| format != Format::Json) {
-            match self.store.get(&self.key(format), MAX_TRANSCRIPT_BYTES).await {
+            let key = self.rendering_key(format, transcript);
+            match self.store.get(&key, MAX_TRANSCRIPT_BYTES).await {
                 Ok((_, body)) if body == transcript.render(format).as_bytes() => continue,
                 Ok(_) => {}
                 Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::TooLarge) => {}
@@ -145,6 +181,7 @@ impl Output {
         transcript: &Transcript,
         formats: &BTreeSet<Format>,
         condition: Condition,
+        source: &dyn Store,
     ) -> Result<Completed, Failure> {
         for &format in formats.iter().filter(|&&format| format != Format::Json) {
             self.put(transcript, format, Condition::Always).await.map_err(|e| self.failed(&e))?;
@@ -153,9 +190,12 @@ impl Output {
             Ok(()) => Ok(Completed::Transcribed),
             Err(error) if error.kind == ErrorKind::Precondition => {
                 // Another worker wrote meanwhile; that is fine if the transcript is the same.
-                let (fingerprint, etag) =
-                    (&transcript.pipeline.fingerprint, &transcript.source.etag);
-                match self.existing(fingerprint, etag).await? {
+                let wanted = Wanted {
+                    fingerprint: &transcript.pipeline.fingerprint,
+                    etag: &transcript.source.etag,
+                    source,
+                };
+                match self.existing(&wanted).await? {
                     ExistingOutput::UpToDate(_) => Ok(Completed::UpToDate),
                     _ => Err(store_failure(FailureCode::OutputUnavailable, &self.uri, &error)),
                 }
@@ -176,6 +216,6 @@ impl Output {
         ]);
         let options = PutOptions { condition, content_type: Some(format.content_type()), metadata };
         let body = Bytes::from(transcript.render(format));
-        self.store.put(&self.key(format), body, options).await.map(drop)
+        self.store.put(&self.rendering_key(format, transcript), body, options).await.map(drop)
     }
 }

@@ -7,7 +7,10 @@ use location::Location;
 use speech::pipeline::{self, Pipeline};
 use store::{ObjectMeta, Store};
 
-use super::output::{ExistingOutput, Output};
+use super::{
+    other_name,
+    output::{ExistingOutput, Output, Wanted},
+};
 use crate::{
     Transcriber, TranscriptionRequest, convert,
     failure::{audio_failure, failure, failure_of, output_failure, source_failure},
@@ -38,6 +41,7 @@ impl TranscriptionRequest {
             output: Some(location(&job.output)?),
             source: location(&job.source)?,
             formats: job.options.formats.iter().copied().map(convert::format).collect(),
+            language_suffix: job.options.language_suffix,
             preset: job.options.model.clone(),
             channels: job.options.channels.map(convert::channel_mode),
             options: convert::pipeline_options(&job.options),
@@ -70,14 +74,50 @@ impl Transcriber {
         let output = match &request.output {
             None => None,
             Some(location) => {
-                let opened = self.stores.open(location);
-                let (store, base) = opened.map_err(|error| output_failure(&error, &uri))?;
-                let output = Output { location: location.clone(), store, base, uri: uri.clone() };
-                let existing = output.existing(&fingerprint, &meta.etag).await?;
-                Some((output, existing))
+                let wanted =
+                    Wanted { fingerprint: &fingerprint, etag: &meta.etag, source: &*source };
+                Some(self.look_up(location, request, &wanted).await?)
             }
         };
         Ok(Plan { pipeline, options, decoding, fingerprint, uri, source, meta, output })
+    }
+}
+
+impl Transcriber {
+    /// Looks for an existing transcript at `location`, and, if there is none, under its other name.
+    async fn look_up(
+        &self,
+        location: &Location,
+        request: &TranscriptionRequest,
+        wanted: &Wanted<'_>,
+    ) -> Result<(Output, ExistingOutput), Failure> {
+        let output = self.output(location, request)?;
+        let existing = output.existing(wanted).await?;
+        if !matches!(existing, ExistingOutput::Nothing) {
+            return Ok((output, existing));
+        }
+        let Some(other) = other_name::of(location, &request.source) else {
+            return Ok((output, existing));
+        };
+        // What else lies there, and whether it can be read, is not this recording's concern.
+        match self.output(&other, request)?.existing(wanted).await {
+            Ok(ExistingOutput::UpToDate(transcript)) => {
+                Ok((output, ExistingOutput::UnderOtherName(transcript)))
+            }
+            _ => Ok((output, existing)),
+        }
+    }
+
+    fn output(
+        &self,
+        location: &Location,
+        request: &TranscriptionRequest,
+    ) -> Result<Output, Failure> {
+        let uri = request.source.to_string();
+        let opened = self.stores.open(location);
+        let (store, base) = opened.map_err(|error| output_failure(&error, &uri))?;
+        let language_suffix = request.language_suffix.unwrap_or(self.language_suffix);
+        Ok(Output { location: location.clone(), store, base, uri, language_suffix })
     }
 }
 
