@@ -7,6 +7,7 @@ mod bad_input;
 mod bench;
 mod configuration;
 mod fleet;
+mod folders;
 mod funasr;
 mod life;
 mod long;

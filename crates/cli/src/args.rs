@@ -1,6 +1,6 @@
 //! The arguments of the command line.
 
-use std::{path::PathBuf, str::FromStr, time::Duration};
+use std::{ffi::OsString, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{
     Args, Parser, Subcommand,
@@ -58,14 +58,25 @@ pub(crate) enum Command {
 /// Recordings and their options, for `transcribe` and `submit`.
 #[derive(Debug, Args)]
 pub(crate) struct RecordingArgs {
-    /// Files, folders (searched recursively), and file:// or s3:// URIs of objects or prefixes (a
-    /// prefix ends with `/`)
+    /// Files, folders (searched recursively, without following links to folders), and file:// or
+    /// s3:// URIs of objects or prefixes (a prefix ends with `/`)
     #[arg(required = true, value_name = "PATH")]
-    pub(crate) paths: Vec<String>,
+    pub(crate) paths: Vec<OsString>,
 
-    /// Take all files in folders and prefixes, not only those with the extension of a recording
+    /// Take all files in folders and prefixes, not only those with the extension of a recording; never
+    /// AppleDouble files (`._name`) and those in trash, snapshot and system folders
     #[arg(long)]
     pub(crate) all_files: bool,
+
+    /// Name transcripts after the complete name of the recording (`talk.mp4.srt`), or after its stem
+    /// (`talk.srt`), where players look for subtitles; of two recordings with one stem, the second
+    /// keeps its extension [default: full]
+    #[arg(long, value_parser = one_of::<job::OutputName>(&["stem", "full"]))]
+    pub(crate) name: Option<job::OutputName>,
+
+    /// Add the language of the transcript to the names of subtitles: `talk.en.srt`
+    #[arg(long)]
+    pub(crate) language_suffix: bool,
 
     /// Language code, e.g. `en` [default: detect the language]
     #[arg(long, value_name = "CODE")]
@@ -159,6 +170,7 @@ fn speakers(text: &str) -> Result<job::Speakers, String> {
                         scriptorium transcribe interview.mp3\n  \
                         scriptorium transcribe talk.mp4 --format srt > talk.srt\n  \
                         scriptorium transcribe recordings/ --out transcripts/ --format json,srt,vtt,txt\n  \
+                        scriptorium transcribe videos/ --out videos/ --format srt --name stem --language-suffix\n  \
                         scriptorium transcribe s3://archive/calls/ --out s3://archive/text/ --channels split\n  \
                         scriptorium transcribe meeting.m4a --model paraformer-zh --speakers=2-5 --hotwords 阿里巴巴"
 )]
@@ -184,7 +196,8 @@ pub(crate) struct TranscribeArgs {
     #[arg(long)]
     pub(crate) allow_truncated: bool,
 
-    /// Print a summary as JSON on standard output (needs --out)
+    /// Print a summary as JSON on standard output, which also names the files that were ignored
+    /// (needs --out)
     #[arg(long, requires = "out")]
     pub(crate) json: bool,
 }

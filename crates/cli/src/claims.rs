@@ -25,9 +25,9 @@ pub(crate) enum Claim {
 }
 
 impl Claims {
-    /// Starts without claims, for the recordings below `paths`.
-    pub(crate) fn below(paths: &[String]) -> Self {
-        Self { outputs: (paths.len() > 1).then(Mutex::default) }
+    /// Starts without claims, for the recordings below this number of paths.
+    pub(crate) fn below(paths: usize) -> Self {
+        Self { outputs: (paths > 1).then(Mutex::default) }
     }
 
     /// Claims `output` for the recording `source`.
@@ -45,18 +45,13 @@ impl Claims {
     }
 }
 
-/// Returns the message for an output that the recording `by` has claimed.
-pub(crate) fn taken(by: &str) -> String {
-    format!("its transcript would replace that of {by}; give one of them another --out")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn an_output_belongs_to_one_recording() {
-        let claims = Claims::below(&["a/x.wav".to_owned(), "b/".to_owned()]);
+        let claims = Claims::below(2);
         assert_eq!(claims.claim("out/x.wav", "a/x.wav"), Claim::Granted);
         assert_eq!(claims.claim("out/x.wav", "a/x.wav"), Claim::Repeated);
         // A refused claim does not change the owner.

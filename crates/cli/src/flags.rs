@@ -2,7 +2,7 @@
 
 use app::config::FlagValue;
 
-use crate::args::{Command, ComputeArgs, ModelArgs};
+use crate::args::{Command, ComputeArgs, ModelArgs, RecordingArgs};
 
 /// Key and value; `None` if the flag is not given.
 type Flag = (&'static str, Option<FlagValue>);
@@ -13,7 +13,7 @@ pub(crate) fn flags(command: &Command) -> Vec<Flag> {
         Command::Transcribe(args) => {
             let allow_truncated = ("audio.allow_truncated", switch(args.allow_truncated));
             let flags = compute(&args.compute).into_iter().chain(models(&args.models));
-            flags.chain([allow_truncated]).collect()
+            flags.chain([allow_truncated]).chain(names(&args.recordings)).collect()
         }
         Command::Worker(args) => {
             compute(&args.compute).into_iter().chain(models(&args.models)).collect()
@@ -22,8 +22,8 @@ pub(crate) fn flags(command: &Command) -> Vec<Flag> {
         Command::Bench(args) => {
             models(&args.models).into_iter().chain([("compute.pin", switch(args.pin))]).collect()
         }
-        Command::Submit(_)
-        | Command::Status(_)
+        Command::Submit(args) => names(&args.recordings).into(),
+        Command::Status(_)
         | Command::Dead(_)
         | Command::Models(_)
         | Command::Config(_)
@@ -44,6 +44,11 @@ fn models(args: &ModelArgs) -> [Flag; 4] {
         ("models.speakers", text(&args.speaker_model)),
         ("recognizer.precision", text(&args.precision)),
     ]
+}
+
+fn names(args: &RecordingArgs) -> [Flag; 2] {
+    let name = args.name.map(|name| FlagValue::from(name.as_str()));
+    [("output.name", name), ("output.language_suffix", switch(args.language_suffix))]
 }
 
 /// A switch only ever turns a setting on.

@@ -3,14 +3,19 @@
 mod args;
 mod claims;
 mod commands;
+mod extensions;
 mod flags;
 mod history;
+mod ignored;
 mod logging;
 mod memory;
+mod naming;
 mod output;
 mod progress;
 mod sources;
+mod stems;
 mod termination;
+mod writable;
 
 use std::process::ExitCode;
 

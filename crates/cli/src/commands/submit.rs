@@ -5,23 +5,24 @@ use std::sync::Arc;
 use anyhow::Context;
 use app::Config;
 use futures::{StreamExt, TryStreamExt};
-use job::{Batch, Job, JobOptions};
+use job::{Batch, BatchId, Job, JobOptions};
 use ledger::{BatchLedger, Ledger, State};
 use location::Location;
 use queue::{AmqpQueue, Counts, Message, Queue};
-use serde_json::json;
+use serde::Serialize;
 use store::Stores;
 use tokio::sync::mpsc;
 use worker::convert;
 
 use crate::{
-    UsageError,
     args::{SubmitArgs, output_prefix},
-    claims::{self, Claim, Claims},
     commands::{print_json, print_line, status},
     exit, history,
+    ignored::Ignored,
+    naming::{AllRenamed, Named, Naming, Renamed},
     progress::Progress,
     sources::{self, Found, Item},
+    writable,
 };
 
 /// Jobs that are published concurrently: the broker confirms them in groups.
@@ -30,8 +31,13 @@ const CONCURRENT_PUBLISHES: usize = 512;
 pub(crate) async fn run(config: &Config, args: SubmitArgs) -> anyhow::Result<u8> {
     let output = output_prefix(&args.out)?;
     let stores = app::stores(config)?;
-    let queue = AmqpQueue::connect(app::queue_config(config)?).await?;
-    let mut submission = Submission::new(&args, output, &stores).await?;
+    let queue = app::queue_config(config)?;
+    // In S3, the record of the batch shows it, and with fewer permissions than a probe needs.
+    if matches!(output, Location::File(_)) {
+        writable::check(&stores, &output).await?;
+    }
+    let queue = AmqpQueue::connect(queue).await?;
+    let mut submission = Submission::new(config, &args, output, &stores).await?;
     submission.ledger.write_batch(&submission.batch).await.context(BATCH_RECORD)?;
     history::remember(&submission.batch.id, &submission.batch.output);
     let batch = submission.batch.id.clone();
@@ -43,7 +49,7 @@ pub(crate) async fn run(config: &Config, args: SubmitArgs) -> anyhow::Result<u8>
     }
 
     let published = submission
-        .publish(&stores, &queue, args.recordings.all_files)
+        .publish(&stores, &queue)
         .await
         .with_context(|| format!("submission interrupted; continue it with --batch {batch}"))?;
     if published.complete {
@@ -51,14 +57,11 @@ pub(crate) async fn run(config: &Config, args: SubmitArgs) -> anyhow::Result<u8>
         submission.ledger.write_batch(&submission.batch).await.context(BATCH_RECORD)?;
     }
     if args.json && !args.wait {
-        print_json(&json!({
-            "batch": batch,
-            "jobs": published.jobs,
-            "already_done": published.already_done,
-            "ignored": published.ignored,
-            "failed": published.failed,
-            "out": submission.batch.output,
-        }))?;
+        print_json(&Report {
+            batch: &batch,
+            out: &submission.batch.output,
+            published: &published,
+        })?;
     }
     // Nothing found is a failure, too: the prefix may be mistyped.
     let found = published.jobs + published.already_done > 0;
@@ -83,29 +86,43 @@ struct Submission {
     state: State,
     /// Number of jobs that were submitted before; `None`: this is the first submission.
     earlier_jobs: Option<u64>,
-    /// Paths of this submission.
-    paths: Vec<String>,
-    output: Location,
+    /// What this submission lists.
+    request: sources::Request,
+    naming: Naming,
     options: JobOptions,
-    claims: Claims,
+}
+
+/// A submission as JSON.
+#[derive(Serialize)]
+struct Report<'a> {
+    batch: &'a BatchId,
+    out: &'a str,
+    #[serde(flatten)]
+    published: &'a Published,
 }
 
 /// Counts of a submission.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 struct Published {
     jobs: u64,
     /// Recordings whose job is done, of an earlier submission.
     already_done: u64,
-    /// Files without the extension of a recording.
-    ignored: u64,
+    /// Files that are no recordings.
+    #[serde(flatten)]
+    ignored: Ignored,
+    /// Transcripts whose name is not the one that was asked for.
+    #[serde(flatten)]
+    renamed: AllRenamed,
     /// Recordings without a job.
     failed: u64,
     /// Whether all recordings were listed.
+    #[serde(skip)]
     complete: bool,
 }
 
 impl Submission {
     async fn new(
+        config: &Config,
         args: &SubmitArgs,
         output: Location,
         stores: &Arc<Stores>,
@@ -113,9 +130,11 @@ impl Submission {
         let options = JobOptions {
             formats: args.format.iter().copied().map(convert::output_format).collect(),
             model: args.model.clone(),
+            language_suffix: config.output.language_suffix.then_some(true),
             ..args.recordings.options()?
         };
-        let mut batch = Batch::new(args.recordings.paths.clone(), output.to_string());
+        let paths = args.recordings.paths.iter().map(|path| sources::text_of(path)).collect();
+        let mut batch = Batch::new(paths, output.to_string());
         if let Some(id) = &args.batch {
             batch.id = id.clone();
         }
@@ -132,10 +151,14 @@ impl Submission {
             earlier_jobs = Some(first.jobs.unwrap_or(0));
             state = ledger.state().await?;
         }
-        let paths = args.recordings.paths.clone();
-        let claims = Claims::below(&paths);
+        let request = sources::Request {
+            paths: args.recordings.paths.clone(),
+            all_files: args.recordings.all_files,
+            name: config.output.name,
+        };
+        let naming = Naming::new(output, config.output.name, request.paths.len());
         let jobs = Ledger::new(stores.clone());
-        Ok(Self { batch, ledger, jobs, state, earlier_jobs, paths, output, options, claims })
+        Ok(Self { batch, ledger, jobs, state, earlier_jobs, request, naming, options })
     }
 
     /// Returns the number of jobs of all submissions of the batch, of which this one has `jobs`.
@@ -146,24 +169,21 @@ impl Submission {
     }
 
     /// Publishes a job for every recording; returns once the broker has confirmed all of them.
-    async fn publish(
-        &self,
-        stores: &Arc<Stores>,
-        queue: &AmqpQueue,
-        all_files: bool,
-    ) -> anyhow::Result<Published> {
+    async fn publish(&self, stores: &Arc<Stores>, queue: &AmqpQueue) -> anyhow::Result<Published> {
         let progress = Progress::start();
         let (sender, mut found) = mpsc::channel(CONCURRENT_PUBLISHES);
         let listing = tokio::spawn({
-            let (stores, paths) = (stores.clone(), self.paths.clone());
-            async move { sources::list(&stores, &paths, all_files, &sender).await }
+            let (stores, request) = (stores.clone(), self.request.clone());
+            async move { sources::list(&stores, request, &sender).await }
         });
         let mut published = Published::default();
         let mut manifest = self.ledger.submission(uuid::Uuid::now_v7().to_string());
         let mut jobs = Vec::new();
         while let Some(found) = found.recv().await {
             match found {
-                Found::Recording(item) => match self.job(&item) {
+                Found::Recording(item) => match self.job(&item, |renamed| {
+                    progress.say(&published.renamed.add(renamed));
+                }) {
                     Ok(None) => {}
                     Ok(Some(job)) if self.state.is_done(&job.id) => published.already_done += 1,
                     Ok(Some(job)) => {
@@ -175,11 +195,14 @@ impl Submission {
                         }
                     }
                     Err(error) => {
-                        progress.say(&format!("not submitted: {}: {error}", item.source));
+                        progress.say(&format!("not submitted: {}: {error:#}", item.source));
                         published.failed += 1;
                     }
                 },
-                Found::Ignored => published.ignored += 1,
+                Found::Ignored(file) => {
+                    let line = published.ignored.add(file);
+                    line.into_iter().for_each(|line| progress.say(&line));
+                }
                 Found::Failed(failure) => {
                     progress.say(&format!("not submitted: {}: {failure}", failure.source));
                     published.failed += 1;
@@ -190,10 +213,9 @@ impl Submission {
         manifest.write().await?;
         published.jobs += self.publish_jobs(queue, &mut jobs).await?;
         published.complete = listing.await?;
-        let Published { jobs, already_done, ignored, failed, complete } = &published;
+        let Published { jobs, already_done, ignored, failed, complete, .. } = &published;
         progress.say(&format!(
-            "{jobs} jobs submitted, {already_done} done already, {ignored} files ignored, \
-             {failed} failed"
+            "{jobs} jobs submitted, {already_done} done already, {failed} failed{ignored}"
         ));
         if !complete {
             progress.say(&format!(
@@ -226,19 +248,21 @@ impl Submission {
     }
 
     /// Returns the job of a recording; `None` if the recording was listed before.
-    fn job(&self, item: &Item) -> Result<Option<Job>, UsageError> {
-        let output =
-            self.output.join(&item.relative).map_err(|error| UsageError(error.to_string()))?;
-        let (source, output) = (item.source.to_string(), output.to_string());
-        match self.claims.claim(&output, &source) {
-            Claim::Granted => {}
-            Claim::Repeated => return Ok(None),
-            Claim::Taken(by) => return Err(UsageError(claims::taken(&by))),
-        }
+    fn job(&self, item: &Item, on_rename: impl FnOnce(Renamed)) -> anyhow::Result<Option<Job>> {
+        let output = match self.naming.name(item)? {
+            Named::Repeated => return Ok(None),
+            Named::Output(output, renamed) => {
+                if let Some(renamed) = renamed {
+                    on_rename(renamed);
+                }
+                output.to_string()
+            }
+        };
         let records = self.ledger.prefix().to_owned();
+        let source = item.source.to_string();
         let job = Job::new(self.batch.id.clone(), source, output, records, self.options.clone());
         // An invalid job is refused here, so that no worker has to.
-        job.validate().map_err(|error| UsageError(error.to_string()))?;
+        job.validate()?;
         Ok(Some(job))
     }
 }

@@ -11,7 +11,7 @@ use std::{
 
 use app::{BuildOptions, Config};
 use futures::{StreamExt, TryStreamExt};
-use job::{Failure, FailureCode};
+use job::{Failure, FailureCode, OutputName};
 use location::Location;
 use speech::pipeline::Session;
 use tokio::sync::mpsc;
@@ -24,12 +24,14 @@ use self::summary::Summary;
 use crate::{
     UsageError,
     args::{TranscribeArgs, output_prefix},
-    claims::{self, Claim, Claims},
     commands::print_json,
     exit,
+    ignored::IgnoredFile,
+    naming::{Named, Naming},
     progress::{Progress, download_bar},
     sources::{self, Found, Item},
     termination::termination,
+    writable,
 };
 
 /// Recordings that the listing may be ahead of the work.
@@ -49,8 +51,15 @@ pub(crate) async fn run(config: &Config, args: TranscribeArgs) -> anyhow::Result
         normalization: options.normalize.unwrap_or(config.recognizer.normalize),
     };
     let on_pull = download_bar();
+    let ready = async {
+        // First of all: nobody should pull models for an output that cannot be written.
+        if let Some(output) = &output {
+            writable::check(&*app::stores(config)?, output).await?;
+        }
+        anyhow::Ok(app::build(config, build, &on_pull).await?)
+    };
     let app = tokio::select! {
-        app = app::build(config, build, &on_pull) => app?,
+        app = ready => app?,
         () = stop.cancelled() => return Ok(exit::INTERRUPTED),
     };
     let cores = app.cores;
@@ -62,30 +71,35 @@ pub(crate) async fn run(config: &Config, args: TranscribeArgs) -> anyhow::Result
     let batch = Arc::new(Batch {
         progress: Progress::start(),
         transcriber: app.transcriber.with_write_patience(patience),
-        ordered: output.is_none(),
-        output,
+        naming: output
+            .map(|output| Naming::new(output, config.output.name, args.recordings.paths.len())),
         formats,
         options: convert::pipeline_options(&options),
         channels: options.channels.map(convert::channel_mode),
         summary: Mutex::default(),
-        claims: Claims::below(&args.recordings.paths),
         labelled: sources::may_be_several(&args.recordings.paths),
         stop,
     });
 
+    let request = sources::Request {
+        all_files: args.recordings.all_files,
+        paths: args.recordings.paths,
+        // Without an output there is nothing to name.
+        name: if batch.naming.is_some() { config.output.name } else { OutputName::Full },
+    };
     let (sender, receiver) = mpsc::channel(LISTED_AHEAD);
     let listing = tokio::spawn({
         let batch = Arc::clone(&batch);
-        async move { batch.list(&args.recordings.paths, args.recordings.all_files, sender).await }
+        async move { batch.list(request, sender).await }
     });
     // One recording more than there are cores, so that no core idles while one is opened or
     // written.
-    let work = ReceiverStream::new(receiver).map(|found| {
+    let work = ReceiverStream::new(receiver).map(|task| {
         let batch = Arc::clone(&batch);
-        async move { batch.process(found).await }
+        async move { batch.process(task).await }
     });
-    if batch.ordered {
-        // Once standard output is closed, the remaining recordings are dropped.
+    if batch.naming.is_none() {
+        // Transcripts go to standard output, in the order of the recordings. Once standard output is closed, the remaining recordings are dropped.
         let texts = work.buffered(cores + 1).map(Ok);
         texts.try_for_each(async |text| batch.show(text)).await?;
     } else {
@@ -111,44 +125,40 @@ fn formats(args: &TranscribeArgs, has_output: bool) -> anyhow::Result<BTreeSet<F
 struct Batch {
     progress: Progress,
     transcriber: Transcriber,
-    output: Option<Location>,
-    /// Whether transcripts go to standard output, in the order of the recordings.
-    ordered: bool,
+    /// Names of the transcripts; `None`: they go to standard output.
+    naming: Option<Naming>,
     formats: BTreeSet<Format>,
     options: speech::pipeline::TranscribeOptions,
     channels: Option<audio::ChannelMode>,
     summary: Mutex<Summary>,
-    claims: Claims,
     /// Whether each transcript on standard output is preceded by the URI of its recording.
     labelled: bool,
     stop: CancellationToken,
 }
 
-/// Destination of the transcript of a recording.
-enum Claimed {
-    /// `None` stands for standard output.
-    Output(Option<Location>),
-    /// The recording was listed before.
-    Repeated,
+/// What to do with one result of the listing.
+enum Task {
+    /// Transcribe a recording, to this location or to standard output.
+    Transcribe(Item, Option<Location>),
+    Ignore(IgnoredFile),
+    Fail(Failure),
 }
 
 impl Batch {
-    /// Lists the recordings below `paths`, until the run is stopped.
-    async fn list(&self, paths: &[String], all_files: bool, sender: mpsc::Sender<Found>) {
+    /// Lists recordings and names their transcripts, one after the other, until the run is stopped.
+    async fn list(&self, request: sources::Request, sender: mpsc::Sender<Task>) {
         let (found, mut listed) = mpsc::channel(1);
         let forward = async {
             while let Some(found) = listed.recv().await {
-                if let Found::Recording(item) = &found {
-                    self.progress.found(item.size);
-                }
-                if sender.send(found).await.is_err() {
+                let Some(task) = self.task(found) else { continue };
+                if sender.send(task).await.is_err() {
                     return;
                 }
             }
         };
         let list = async {
             tokio::select! {
-                _ = sources::list(self.transcriber.stores(), paths, all_files, &found) => {}
+                _ = sources::list(self.transcriber.stores(), request, &found) => {}
                 () = self.stop.cancelled() => {}
             }
             drop(found);
@@ -157,15 +167,39 @@ impl Batch {
         self.progress.listed();
     }
 
-    /// Transcribes one recording; returns the text for standard output.
-    async fn process(&self, found: Found) -> Option<String> {
+    /// Returns what to do with a result of the listing; `None` if the recording was listed before.
+    fn task(&self, found: Found) -> Option<Task> {
         let item = match found {
             Found::Recording(item) => item,
-            Found::Ignored => {
-                self.summary().ignored += 1;
+            Found::Ignored(file) => return Some(Task::Ignore(file)),
+            Found::Failed(failure) => return Some(Task::Fail(failure)),
+        };
+        let output = match self.naming.as_ref().map(|naming| naming.name(&item)) {
+            None => None,
+            Some(Ok(Named::Repeated)) => return None,
+            Some(Ok(Named::Output(output, renamed))) => {
+                if let Some(renamed) = renamed {
+                    let line = self.summary().renamed.add(renamed);
+                    self.progress.say(&line);
+                }
+                Some(output)
+            }
+            Some(Err(failure)) => return Some(Task::Fail(failure)),
+        };
+        self.progress.found(item.size);
+        Some(Task::Transcribe(item, output))
+    }
+
+    /// Does one task; returns the text for standard output.
+    async fn process(&self, task: Task) -> Option<String> {
+        let (item, output) = match task {
+            Task::Transcribe(item, output) => (item, output),
+            Task::Ignore(file) => {
+                let line = self.summary().ignored.add(file);
+                line.into_iter().for_each(|line| self.progress.say(&line));
                 return None;
             }
-            Found::Failed(failure) => {
+            Task::Fail(failure) => {
                 self.fail(failure);
                 return None;
             }
@@ -175,14 +209,7 @@ impl Batch {
         }
         let session = Arc::new(Session::default());
         self.progress.begin(&session, item.size);
-        let result = match self.claim(&item) {
-            Ok(Claimed::Output(output)) => self.transcribe(&item, output, &session).await,
-            Ok(Claimed::Repeated) => {
-                self.progress.end(&session, item.size, None);
-                return None;
-            }
-            Err(failure) => Err(failure),
-        };
+        let result = self.transcribe(&item, output, &session).await;
         let seconds = match &result {
             Ok(Transcription { completed: Completed::Transcribed, transcript }) => {
                 Some(transcript.source.duration)
@@ -210,29 +237,13 @@ impl Batch {
             source: item.source.clone(),
             output,
             formats: self.formats.clone(),
+            language_suffix: None,
             preset: None,
             channels: self.channels,
             options: self.options.clone(),
         };
         let work = self.transcriber.transcribe(&request, session);
         interruptible(work, session, &self.stop).await
-    }
-
-    /// Claims the output of a recording, which no other recording of this run may have.
-    fn claim(&self, item: &Item) -> Result<Claimed, Failure> {
-        let Some(prefix) = &self.output else { return Ok(Claimed::Output(None)) };
-        let source = item.source.to_string();
-        let invalid = |message: String| Failure {
-            code: FailureCode::OutputDenied,
-            source: source.clone(),
-            message,
-        };
-        let output = prefix.join(&item.relative).map_err(|error| invalid(error.to_string()))?;
-        match self.claims.claim(&output.to_string(), &source) {
-            Claim::Granted => Ok(Claimed::Output(Some(output))),
-            Claim::Repeated => Ok(Claimed::Repeated),
-            Claim::Taken(by) => Err(invalid(claims::taken(&by))),
-        }
     }
 
     /// Counts a transcription; returns the text for standard output.
@@ -251,7 +262,7 @@ impl Batch {
             self.progress.say(&format!("warning: {}: {warning}", item.source));
         }
         let format = *self.formats.first()?;
-        self.output.is_none().then(|| {
+        self.naming.is_none().then(|| {
             let mut text = String::new();
             if self.labelled {
                 let _ = writeln!(text, "== {}", item.source);

@@ -5,6 +5,8 @@ use std::fmt;
 use job::Failure;
 use serde::Serialize;
 
+use crate::{ignored::Ignored, naming::AllRenamed};
+
 /// Maximum number of failures repeated at the end; each was printed when it happened.
 const MAX_LISTED_FAILURES: usize = 100;
 
@@ -14,7 +16,10 @@ pub(super) struct Summary {
     pub(super) done: u64,
     pub(super) skipped: u64,
     pub(super) failed: u64,
-    pub(super) ignored: u64,
+    #[serde(flatten)]
+    pub(super) renamed: AllRenamed,
+    #[serde(flatten)]
+    pub(super) ignored: Ignored,
     pub(super) audio_seconds: f64,
     pub(super) wall_seconds: f64,
     pub(super) cpu_seconds: f64,
@@ -49,15 +54,13 @@ impl fmt::Display for Summary {
         for (count, what) in [
             (self.skipped, "up to date"),
             (self.failed, "failed"),
-            (
-                self.ignored,
-                "ignored (without the extension of a recording; --all-files takes them)",
-            ),
+            (self.renamed.total(), "with another name than asked for, see above"),
         ] {
             if count > 0 {
                 write!(f, ", {count} {what}")?;
             }
         }
+        write!(f, "{}", self.ignored)?;
         write!(
             f,
             "; {:.2} h of audio in {:.1} s: {:.1}x real time, {:.1}x per core",

@@ -1,0 +1,204 @@
+//! Where the transcript of each recording goes: no two recordings of a run share one.
+
+use std::fmt;
+
+use job::{Failure, FailureCode, OutputName, output_below, stem};
+use location::Location;
+use serde::Serialize;
+
+use crate::{
+    claims::{Claim, Claims},
+    sources::Item,
+    stems::Stem,
+};
+
+/// Names the transcripts of one run.
+#[derive(Debug)]
+pub(crate) struct Naming {
+    prefix: Location,
+    name: OutputName,
+    claims: Claims,
+}
+
+/// Result of naming.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Named {
+    /// Location of the transcript without the extension of a format, and why its name is not the one
+    /// that was asked for.
+    Output(Location, Option<Renamed>),
+    /// The recording was listed before.
+    Repeated,
+}
+
+/// A transcript whose name is not the one that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Renamed {
+    /// URI of the recording.
+    pub(crate) source: String,
+    /// URI of the transcript, without the extension of a format.
+    pub(crate) output: String,
+    /// Why, in words.
+    pub(crate) reason: String,
+}
+
+impl fmt::Display for Renamed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "renamed: {}: its transcript is {}.*: {}", self.source, self.output, self.reason)
+    }
+}
+
+/// All transcripts of a run with another name than asked for.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct AllRenamed {
+    #[serde(rename = "renamed")]
+    total: u64,
+    #[serde(rename = "renamed_transcripts")]
+    listed: Vec<Renamed>,
+}
+
+impl AllRenamed {
+    /// Renamed transcripts that are kept for the JSON; each is also shown when it is named.
+    const MAX_LISTED: usize = 100_000;
+
+    /// Counts a transcript; returns the line to show.
+    pub(crate) fn add(&mut self, renamed: Renamed) -> String {
+        let line = renamed.to_string();
+        self.total += 1;
+        if self.listed.len() < Self::MAX_LISTED {
+            self.listed.push(renamed);
+        }
+        line
+    }
+
+    pub(crate) fn total(&self) -> u64 {
+        self.total
+    }
+}
+
+impl Naming {
+    /// Names transcripts below `prefix`, of the recordings below `paths` paths.
+    pub(crate) fn new(prefix: Location, name: OutputName, paths: usize) -> Self {
+        Self { prefix, name, claims: Claims::below(paths) }
+    }
+
+    /// Returns where the transcript of a recording goes, which no other recording of this run has. A
+    /// recording whose stem another one has keeps its extension.
+    pub(crate) fn name(&self, item: &Item) -> Result<Named, Failure> {
+        let source = item.source.to_string();
+        let (mut wanted, mut reason) = (item.relative.as_str(), None);
+        if self.name == OutputName::Stem {
+            match &item.stem {
+                Stem::Free => wanted = stem(&item.relative).unwrap_or(&item.relative),
+                Stem::None => {}
+                Stem::TakenBy(other) => reason = Some(has_stem(other)),
+                Stem::Unknown(error) => {
+                    reason = Some(format!(
+                        "it keeps its extension, because its folder cannot be searched for others \
+                         with its stem: {error}"
+                    ));
+                }
+            }
+        }
+        loop {
+            let output = output_below(&self.prefix, wanted).map_err(|error| Failure {
+                code: FailureCode::OutputInvalid,
+                source: source.clone(),
+                message: error.to_string(),
+            })?;
+            match self.claims.claim(&output.to_string(), &source) {
+                Claim::Granted => return Ok(self.granted(output, wanted, source, reason)),
+                Claim::Repeated => return Ok(Named::Repeated),
+                Claim::Taken(by) if wanted != item.relative => {
+                    reason = Some(has_stem(&by));
+                    wanted = &item.relative;
+                }
+                Claim::Taken(by) => {
+                    let message = format!(
+                        "its transcript would replace that of {by}; give one of them another --out"
+                    );
+                    return Err(Failure { code: FailureCode::OutputOccupied, source, message });
+                }
+            }
+        }
+    }
+
+    fn granted(
+        &self,
+        output: Location,
+        wanted: &str,
+        source: String,
+        reason: Option<String>,
+    ) -> Named {
+        let is_shortened = output.relative_to(&self.prefix) != Some(wanted);
+        let too_long = is_shortened.then(|| "its name was too long".to_owned());
+        let renamed = reason.or(too_long).map(|reason| {
+            let output = output.to_string();
+            Renamed { source, output, reason }
+        });
+        Named::Output(output, renamed)
+    }
+}
+
+fn has_stem(other: &str) -> String {
+    format!("it keeps its extension, because {other} has the same stem")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn naming(name: OutputName, paths: usize) -> Naming {
+        Naming::new("file:///out/".parse().unwrap(), name, paths)
+    }
+
+    fn item(source: &str, stem: Stem) -> Item {
+        let source: Location = source.parse().unwrap();
+        let relative = source.file_name().into_owned();
+        Item { source, relative, size: 1, stem }
+    }
+
+    fn output(naming: &Naming, item: &Item) -> (String, bool) {
+        match naming.name(item) {
+            Ok(Named::Output(output, renamed)) => (output.to_string(), renamed.is_some()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn stems_are_used_where_they_are_free_and_asked_for() {
+        let talk = item("file:///in/talk.mp4", Stem::Free);
+        let taken = item("file:///in/talk.wav", Stem::TakenBy("talk.mp4".to_owned()));
+        let full = naming(OutputName::Full, 1);
+        assert_eq!(output(&full, &talk), ("file:///out/talk.mp4".to_owned(), false));
+        assert_eq!(output(&full, &taken), ("file:///out/talk.wav".to_owned(), false));
+        let stem = naming(OutputName::Stem, 1);
+        assert_eq!(output(&stem, &talk), ("file:///out/talk".to_owned(), false));
+        assert_eq!(output(&stem, &taken), ("file:///out/talk.wav".to_owned(), true));
+        let unknown = item("file:///in/b.wav", Stem::Unknown("denied".to_owned()));
+        assert_eq!(output(&stem, &unknown), ("file:///out/b.wav".to_owned(), true));
+        let other = item("file:///in/notes.xyz", Stem::None);
+        assert_eq!(output(&stem, &other), ("file:///out/notes.xyz".to_owned(), false));
+    }
+
+    #[test]
+    fn the_second_of_two_folders_keeps_its_extension_and_a_third_is_refused() {
+        let naming = naming(OutputName::Stem, 2);
+        let in_folder = |folder: &str| item(&format!("file:///{folder}/talk.mp4"), Stem::Free);
+        assert_eq!(output(&naming, &in_folder("a")), ("file:///out/talk".to_owned(), false));
+        assert_eq!(output(&naming, &in_folder("b")), ("file:///out/talk.mp4".to_owned(), true));
+        for folder in ["a", "b"] {
+            assert_eq!(naming.name(&in_folder(folder)), Ok(Named::Repeated));
+        }
+        let refused = naming.name(&in_folder("c")).unwrap_err();
+        assert!(refused.message.contains("file:///b/talk.mp4"), "{refused}");
+    }
+
+    #[test]
+    fn a_shortened_name_is_reported() {
+        let long = item(&format!("file:///in/{}.mkv", "x".repeat(251)), Stem::Free);
+        for name in [OutputName::Full, OutputName::Stem] {
+            let (output, renamed) = output(&naming(name, 1), &long);
+            assert!(renamed && output.len() < 260, "{output}");
+        }
+    }
+}
