@@ -266,3 +266,27 @@ fn subtitles_are_where_players_look() {
         assert!(archive.out(name).is_file(), "{name}");
     }
 }
+
+#[test]
+fn a_subtitle_by_others_is_not_replaced() {
+    let Some(models) = models() else { return };
+    let archive = Archive::new(&models);
+    archive.add("talk.mp4");
+    fs::create_dir(archive.out("")).unwrap();
+    for (name, more) in [("talk.srt", &[][..]), ("talk.en.srt", &["--language-suffix"])] {
+        fs::write(archive.out(name), "by hand").unwrap();
+        let arguments = [&["--format", "srt", "--name", "stem"], more].concat();
+        let summary = archive.transcribe(1, &arguments);
+        assert_eq!(summary["failures"][0]["code"], "output_occupied", "{summary}");
+        assert_eq!(fs::read_to_string(archive.out(name)).unwrap(), "by hand");
+        assert!(!archive.out("talk.json").exists());
+        fs::remove_file(archive.out(name)).unwrap();
+    }
+    // Other formats are not concerned, and what belongs to a transcript is made again.
+    fs::write(archive.out("talk.srt"), "by hand").unwrap();
+    let vtt = ["--format", "vtt", "--name", "stem"];
+    assert_eq!(counts(&archive.transcribe(0, &vtt)), [1, 0, 0, 0]);
+    fs::write(archive.out("talk.vtt"), "of another model").unwrap();
+    assert_eq!(counts(&archive.transcribe(0, &vtt)), [0, 1, 0, 0]);
+    assert!(fs::read_to_string(archive.out("talk.vtt")).unwrap().starts_with("WEBVTT"));
+}

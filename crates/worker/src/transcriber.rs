@@ -154,6 +154,7 @@ impl Transcriber {
             .await
             .map_err(|error| output_failure(&error, &plan.uri))?;
         output.check_writable().await?;
+        output.check_renderings(&request.formats).await?;
         let condition = existing.condition(capabilities);
         let (transcript, is_new) = match existing {
             ExistingOutput::UnderOtherName(transcript) => (*transcript, false),

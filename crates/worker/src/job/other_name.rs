@@ -16,6 +16,11 @@ pub(super) fn of(output: &Location, source: &Location) -> Option<Location> {
     output.parent()?.join(other).ok()
 }
 
+/// Whether the output is named by the stem of the recording: where subtitles by others may lie.
+pub(super) fn is_stem(output: &Location, source: &Location) -> bool {
+    job::stem(&source.file_name()) == Some(&*output.file_name())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -28,6 +33,8 @@ mod tests {
         assert_eq!(other("s3://b/out/talk.mp4").as_deref(), Some("s3://b/out/talk"));
         assert_eq!(other("file:///out/talk").as_deref(), Some("file:///out/talk.mp4"));
         assert_eq!(other("s3://b/out/speech"), None);
+        assert!(is_stem(&location("file:///out/talk"), &source));
+        assert!(!is_stem(&location("file:///out/talk.mp4"), &source));
         assert_eq!(of(&location("s3://b/a"), &location("s3://b/a")), None);
     }
 }

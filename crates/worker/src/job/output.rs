@@ -34,6 +34,8 @@ pub(crate) struct Output {
     pub(crate) uri: String,
     /// Whether the names of subtitles carry the language.
     pub(crate) language_suffix: bool,
+    /// Whether a rendering that exists is somebody else's, unless it is known to be ours.
+    pub(crate) guarded: bool,
 }
 
 /// What a transcript must be of to be up to date.
@@ -155,6 +157,50 @@ impl Output {
         failure(FailureCode::OutputOccupied, &self.uri, message)
     }
 
+    /// Refuses, before the work, to replace renderings by others. Those whose names depend on the
+    /// language are looked at when they are written.
+    pub(crate) async fn check_renderings(&self, formats: &BTreeSet<Format>) -> Result<(), Failure> {
+        if !self.guarded {
+            return Ok(());
+        }
+        for &format in formats.iter().filter(|&&format| format != Format::Json) {
+            if self.language_suffix && subtitle_name::is_subtitle(format) {
+                continue;
+            }
+            let key = format!("{}.{}", self.base, format.extension());
+            match self.store.head(&key).await {
+                Ok(meta) if meta.metadata.contains_key(META_FINGERPRINT) => {}
+                Ok(_) => return Err(self.not_ours(&key)),
+                Err(error) if error.kind == ErrorKind::NotFound => {}
+                Err(error) => return Err(self.failed(&error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses to replace a rendering by others with this one.
+    async fn check_rendering(
+        &self,
+        transcript: &Transcript,
+        format: Format,
+    ) -> Result<(), Failure> {
+        let key = self.rendering_key(format, transcript);
+        match self.store.get(&key, MAX_TRANSCRIPT_BYTES).await {
+            Ok((meta, _)) if meta.metadata.contains_key(META_FINGERPRINT) => Ok(()),
+            // Left behind by a run that was ended before it wrote the JSON.
+            Ok((_, body)) if body == transcript.render(format).as_bytes() => Ok(()),
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
+            Ok(_) => Err(self.not_ours(&key)),
+            Err(error) if error.kind == ErrorKind::TooLarge => Err(self.not_ours(&key)),
+            Err(error) => Err(self.failed(&error)),
+        }
+    }
+
+    fn not_ours(&self, key: &str) -> Failure {
+        let message = format!("{key} exists without a transcript that it belongs to");
+        failure(FailureCode::OutputOccupied, &self.uri, message)
+    }
+
     /// Writes the renderings of an up-to-date transcript that are missing or differ. They may not
     /// have been requested when the transcript was written, or may belong to an earlier transcript.
     pub(crate) async fn update_renderings(
@@ -184,6 +230,9 @@ impl Output {
         source: &dyn Store,
     ) -> Result<Completed, Failure> {
         for &format in formats.iter().filter(|&&format| format != Format::Json) {
+            if self.guarded {
+                self.check_rendering(transcript, format).await?;
+            }
             self.put(transcript, format, Condition::Always).await.map_err(|e| self.failed(&e))?;
         }
         match self.put(transcript, Format::Json, condition).await {

@@ -91,11 +91,12 @@ impl Transcriber {
         request: &TranscriptionRequest,
         wanted: &Wanted<'_>,
     ) -> Result<(Output, ExistingOutput), Failure> {
-        let output = self.output(location, request)?;
+        let mut output = self.output(location, request)?;
         let existing = output.existing(wanted).await?;
         if !matches!(existing, ExistingOutput::Nothing) {
             return Ok((output, existing));
         }
+        output.guarded = other_name::is_stem(location, &request.source);
         let Some(other) = other_name::of(location, &request.source) else {
             return Ok((output, existing));
         };
@@ -117,7 +118,8 @@ impl Transcriber {
         let opened = self.stores.open(location);
         let (store, base) = opened.map_err(|error| output_failure(&error, &uri))?;
         let language_suffix = request.language_suffix.unwrap_or(self.language_suffix);
-        Ok(Output { location: location.clone(), store, base, uri, language_suffix })
+        let location = location.clone();
+        Ok(Output { location, store, base, uri, language_suffix, guarded: false })
     }
 }
 

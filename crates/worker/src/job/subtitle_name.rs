@@ -7,12 +7,15 @@ use transcript::{Format, Segment};
 /// Returns the extension of a rendering, with the language before it if `language_suffix` asks for it
 /// and there is one: `en.srt`. The JSON and the plain text have none: they are not subtitles.
 pub(super) fn extension(format: Format, segments: &[Segment], language_suffix: bool) -> String {
-    let is_subtitle = matches!(format, Format::Srt | Format::Vtt);
-    let language = main_language(segments).filter(|_| is_subtitle && language_suffix);
+    let language = main_language(segments).filter(|_| is_subtitle(format) && language_suffix);
     language.map_or_else(
         || format.extension().to_owned(),
         |language| format!("{language}.{}", format.extension()),
     )
+}
+
+pub(super) fn is_subtitle(format: Format) -> bool {
+    matches!(format, Format::Srt | Format::Vtt)
 }
 
 /// Returns the language in which there is speech for most of the time.

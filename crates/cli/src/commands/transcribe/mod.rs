@@ -99,7 +99,8 @@ pub(crate) async fn run(config: &Config, args: TranscribeArgs) -> anyhow::Result
         async move { batch.process(task).await }
     });
     if batch.naming.is_none() {
-        // Transcripts go to standard output, in the order of the recordings. Once standard output is closed, the remaining recordings are dropped.
+        // Transcripts go to standard output, in the order of the recordings. Once it is closed, the
+        // remaining recordings are dropped.
         let texts = work.buffered(cores + 1).map(Ok);
         texts.try_for_each(async |text| batch.show(text)).await?;
     } else {
