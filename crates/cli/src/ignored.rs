@@ -115,7 +115,12 @@ pub(crate) struct IgnoredFile {
 
 impl fmt::Display for IgnoredFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ignored: {}: {}", self.source, self.reason.describe())
+        let reason = match self.reason {
+            Reason::LinkedFolder => "a link to a folder, which is not followed unless it is named",
+            Reason::BrokenLink => "a link that leads nowhere",
+            reason => reason.describe(),
+        };
+        write!(f, "ignored: {}: {reason}", self.source)
     }
 }
 

@@ -295,7 +295,7 @@ impl Batch {
         if summary.cpu_seconds > 0.0 {
             summary.audio_seconds_per_core_second = summary.audio_seconds / summary.cpu_seconds;
         }
-        self.progress.say(&summary.to_string());
+        summary.to_string().lines().for_each(|line| self.progress.say(line));
         if json {
             print_json(&*summary)?;
         }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use errors::printable;
 use job::Failure;
 use serde::Serialize;
 
@@ -70,7 +71,9 @@ impl fmt::Display for Summary {
             self.audio_seconds_per_core_second,
         )?;
         for ListedFailure { failure, remedy } in &self.failures {
-            write!(f, "\n  {}\n    {failure}\n    {remedy}", failure.source)?;
+            // Names of others must not forge lines.
+            let (source, failure) = (printable(&failure.source), failure.to_string());
+            write!(f, "\n  {source}\n    {}\n    {remedy}", printable(&failure))?;
         }
         if self.failed > self.failures.len() as u64 {
             write!(f, "\n  and {} more, see above", self.failed - self.failures.len() as u64)?;
