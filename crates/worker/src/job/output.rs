@@ -89,7 +89,11 @@ impl Output {
     fn rendering_key(&self, format: Format, transcript: &Transcript) -> String {
         let extension =
             subtitle_name::extension(format, &transcript.segments, self.language_suffix);
-        format!("{}.{extension}", self.base)
+        let extension = format!(".{extension}");
+        // There is space for the extension of every format, but perhaps not for a language.
+        let shortened = job::shortened_for(&self.location, &extension);
+        let key = shortened.as_ref().and_then(|location| location.key().ok());
+        format!("{}{extension}", key.unwrap_or(&self.base))
     }
 
     /// Finds out whether the transcript could be written, before the work that makes it. For stores
