@@ -94,6 +94,14 @@ pub(crate) struct RecordingArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) hotwords_file: Option<PathBuf>,
 
+    /// Text that could precede the recording, with names and spellings in context
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) prompt: Option<String>,
+
+    /// Write the text in the language spoken, or in English (multilingual Whisper models)
+    #[arg(long, value_parser = one_of::<job::Task>(&["transcribe", "translate"]))]
+    pub(crate) task: Option<job::Task>,
+
     /// Write numbers, dates and amounts as digits
     #[arg(long)]
     pub(crate) normalize: bool,
@@ -128,6 +136,8 @@ impl RecordingArgs {
             language: self.language.clone(),
             channels: self.channels,
             hotwords,
+            prompt: self.prompt.clone(),
+            task: self.task,
             punctuate: self.no_punctuation.then_some(false),
             normalize: self.normalize.then_some(true),
             word_times: self.no_word_times.then_some(false),

@@ -33,8 +33,8 @@ pub use batch::{Batch, BatchId};
 pub use failure::{Failure, FailureCode, FailureKind};
 pub use job::{InvalidJob, Job, MAX_JOB_BYTES, SCHEMA_VERSION, json_schema};
 pub use options::{
-    ChannelMode, JobOptions, MAX_HOTWORD_CHARACTERS, MAX_HOTWORDS, MAX_SPEAKERS, OutputFormat,
-    Speakers,
+    ChannelMode, JobOptions, MAX_HOTWORD_CHARACTERS, MAX_HOTWORDS, MAX_PROMPT_CHARACTERS,
+    MAX_SPEAKERS, OutputFormat, Speakers, Task,
 };
 pub use output_name::{OutputName, output_below, shortened_for, stem};
 pub use records::{Done, Failed, InvalidRecord, RECORDS_VERSION, Running, records_prefix};

@@ -11,6 +11,8 @@ use crate::{strict_json, string_enum::string_enum};
 pub const MAX_HOTWORDS: usize = 1000;
 /// Limit for the characters of a hotword.
 pub const MAX_HOTWORD_CHARACTERS: usize = 64;
+/// Limit for the characters of a prompt.
+pub const MAX_PROMPT_CHARACTERS: usize = 1000;
 /// Limit for the number of speakers. Nobody can tell more of them apart.
 pub const MAX_SPEAKERS: u32 = 64;
 
@@ -47,6 +49,14 @@ pub struct JobOptions {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = MAX_HOTWORDS), inner(length(min = 1, max = MAX_HOTWORD_CHARACTERS)))]
     pub hotwords: Vec<String>,
+    /// Text that could precede the recording: names and spellings in context, and the style of the
+    /// transcript. Models that do not support prompts ignore it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_PROMPT_CHARACTERS))]
+    pub prompt: Option<String>,
+    /// Whether the text is in the language spoken, or in English; in the language spoken if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<Task>,
     /// Whether a punctuation model adds punctuation if the recognizer does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub punctuate: Option<bool>,
@@ -100,6 +110,19 @@ string_enum!(OutputFormat, "format", {
     Txt => "txt",
 });
 
+/// Whether speech is written down in its own language or in English.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+pub enum Task {
+    Transcribe,
+    Translate,
+}
+
+string_enum!(Task, "task", {
+    Transcribe => "transcribe",
+    Translate => "translate",
+});
+
 /// Whether channels are mixed into one or transcribed separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, JsonSchema)]
 #[schemars(rename_all = "lowercase")]
@@ -142,6 +165,16 @@ impl JobOptions {
             return Err(format!(
                 "hotword {word:?} is empty, is longer than {MAX_HOTWORD_CHARACTERS} characters, or \
                  contains control characters"
+            ));
+        }
+        if let Some(prompt) = &self.prompt
+            && (prompt.trim().is_empty()
+                || prompt.chars().count() > MAX_PROMPT_CHARACTERS
+                || prompt.contains(char::is_control))
+        {
+            return Err(format!(
+                "the prompt is empty, is longer than {MAX_PROMPT_CHARACTERS} characters, or contains \
+                 control characters"
             ));
         }
         self.speakers.map_or(Ok(()), Speakers::check)

@@ -3,7 +3,8 @@
 use std::{error::Error, fs};
 
 use job::{
-    BatchId, ChannelMode, Job, JobOptions, MAX_JOB_BYTES, OutputFormat, Speakers, records_prefix,
+    BatchId, ChannelMode, Job, JobOptions, MAX_JOB_BYTES, OutputFormat, Speakers, Task,
+    records_prefix,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -41,6 +42,8 @@ fn example() -> Job {
             language: Some("en".to_owned()),
             channels: Some(ChannelMode::Split),
             hotwords: vec!["Scriptorium".to_owned(), "北京".to_owned()],
+            prompt: Some("A call with Dr. Wójcik.".to_owned()),
+            task: Some(Task::Transcribe),
             punctuate: Some(true),
             normalize: Some(false),
             word_times: Some(true),
@@ -208,10 +211,15 @@ fn options() -> impl Strategy<Value = JobOptions> {
         proptest::option::of("[a-z]{2,3}"),
         channels,
         proptest::collection::vec("[^\\p{Cc}]{0,63}[a-z北]", 0..20),
+        (
+            proptest::option::of("[^\\p{Cc}]{0,99}[a-z北]"),
+            proptest::option::of(prop_oneof![Just(Task::Transcribe), Just(Task::Translate)]),
+        ),
         (flag(), flag(), flag(), flag()),
         proptest::option::of(speakers),
     )
-        .prop_map(|(formats, model, language, channels, hotwords, flags, speakers)| {
+        .prop_map(|(formats, model, language, channels, hotwords, texts, flags, speakers)| {
+            let (prompt, task) = texts;
             let (punctuate, normalize, word_times, language_suffix) = flags;
             JobOptions {
                 formats: formats.into_iter().collect(),
@@ -220,6 +228,8 @@ fn options() -> impl Strategy<Value = JobOptions> {
                 language,
                 channels,
                 hotwords,
+                prompt,
+                task,
                 punctuate,
                 normalize,
                 word_times,

@@ -34,6 +34,16 @@ pub trait Recognizer: Send + Sync {
         Ok(())
     }
 
+    /// Returns whether [`RecognizeOptions::prompt`] has an effect.
+    fn takes_prompt(&self) -> bool {
+        false
+    }
+
+    /// Returns whether [`RecognizeOptions::translate`] is supported.
+    fn translates(&self) -> bool {
+        false
+    }
+
     /// Returns whether the language detected in the first speech of a channel applies to the rest of
     /// the channel. That is better than detecting it for each window where detection costs time or
     /// is unreliable on short speech.
@@ -71,6 +81,10 @@ pub struct RecognizeOptions {
     pub language: Option<String>,
     /// Words and names that the recognizer is biased towards. Families without support ignore them.
     pub hotwords: Arc<[String]>,
+    /// Text that could precede the recording. Families without support ignore it.
+    pub prompt: Option<String>,
+    /// Write the text in English, where [`Recognizer::translates`].
+    pub translate: bool,
     /// Find the times of words, where the family can leave them out (Whisper).
     pub word_times: bool,
     /// Write numbers, dates and the like as digits, where the model itself can (SenseVoice).

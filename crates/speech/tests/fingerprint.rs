@@ -81,6 +81,8 @@ fn speakers_hotwords_language_and_channels() {
     let options = TranscribeOptions {
         language: Some("en".to_owned()),
         hotwords: vec!["naïve \"quoted\"".to_owned()],
+        prompt: Some("Hello.".to_owned()),
+        translate: true,
         punctuate: Some(true),
         normalize: Some(true),
         word_times: Some(false),

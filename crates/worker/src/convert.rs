@@ -33,6 +33,8 @@ pub fn pipeline_options(options: &job::JobOptions) -> pipeline::TranscribeOption
     pipeline::TranscribeOptions {
         language: options.language.clone(),
         hotwords: options.hotwords.clone(),
+        prompt: options.prompt.clone(),
+        translate: options.task == Some(job::Task::Translate),
         punctuate: options.punctuate,
         normalize: options.normalize,
         word_times: options.word_times,

@@ -10,7 +10,7 @@ use transcript::Segment;
 
 use super::{
     Error, Pipeline, Progress, Session, TranscribeOptions,
-    place::place,
+    place::place_all,
     task::{CompletedWindow, WindowResult, WindowTask},
 };
 use crate::{recognizer::RecognizeOptions, speakers::Embedding, window::Window};
@@ -98,6 +98,8 @@ impl<'a> Collector<'a> {
             options: RecognizeOptions {
                 language: self.channels[channel].language.clone(),
                 hotwords: Arc::clone(&self.hotwords),
+                prompt: self.options.prompt.clone(),
+                translate: self.options.translate,
                 word_times,
                 normalize: self.pipeline.normalizes(self.options),
             },
@@ -135,17 +137,13 @@ impl<'a> Collector<'a> {
         self.pending_ends.remove(&completed.number);
         self.recognize_seconds += completed.recognize_seconds;
         self.speakers_seconds += completed.speakers_seconds;
-        let WindowResult { hypotheses, language, embeddings } = completed.result?;
+        let WindowResult { hypotheses, language, text_language, embeddings } = completed.result?;
         let channel = &mut self.channels[completed.channel];
         if channel.language.is_none() && self.pipeline.models.recognizer.keeps_language() {
             channel.language.clone_from(&language);
         }
         channel.embeddings.extend(embeddings);
-        channel.segments.extend(
-            hypotheses
-                .into_iter()
-                .flat_map(|hypothesis| place(hypothesis, &completed.window, language.as_ref())),
-        );
+        channel.segments.extend(place_all(hypotheses, &completed.window, text_language.as_ref()));
         Ok(())
     }
 

@@ -31,7 +31,7 @@ pub(super) fn fingerprint(
     let text = format!(
         "revision {REVISION}\nrecognizer {}\nvad {}\npunctuation {:?}\nspeakers {:?} {}\n\
          segmentation {}\nchannels {}\nallow_truncated {}\nlanguage {:?}\nhotwords {:?}\n\
-         normalize {} {:?}\nword_times {}\n",
+         normalize {} {:?}\nword_times {}\nprompt {:?}\ntranslate {}\n",
         pipeline.recognizer().digest,
         pipeline.models.vad.digest(),
         pipeline.punctuator(options).map(|punctuator| punctuator.digest()),
@@ -45,6 +45,8 @@ pub(super) fn fingerprint(
         pipeline.normalizes(options),
         pipeline.normalizer(options).map(|normalizer| normalizer.digest()),
         options.has_word_times(),
+        options.prompt,
+        options.translate,
     );
     hex::encode(Sha256::digest(text))
 }

@@ -125,6 +125,10 @@ pub struct TranscribeOptions {
     pub language: Option<String>,
     /// Hotwords in addition to [`PipelineConfig::hotwords`].
     pub hotwords: Vec<String>,
+    /// Text that could precede the recording, where the recognizer supports it.
+    pub prompt: Option<String>,
+    /// Whether the text is in English, whatever is spoken.
+    pub translate: bool,
     /// Whether a punctuation model adds punctuation if the recognizer adds none. Defaults to `true`.
     pub punctuate: Option<bool>,
     pub normalize: Option<bool>,
@@ -273,6 +277,14 @@ impl Pipeline {
             return Err(recognizer::Error::UnknownLanguage(language.clone()).into());
         }
         self.models.recognizer.check_hotwords(&self.hotwords(options))?;
+        if options.translate && !self.models.recognizer.translates() {
+            let name = &self.recognizer().name;
+            let message = format!(
+                "the model `{name}` does not translate: take a multilingual Whisper model, such as \
+                 whisper-base"
+            );
+            return Err(Error::Unsupported(message));
+        }
         if let Some(speakers) = &options.speakers {
             speakers.check().map_err(Error::Unsupported)?;
             if self.models.diarizer.is_none() {
@@ -292,6 +304,9 @@ impl Pipeline {
         if !options.hotwords.is_empty() && self.hotwords(options).is_empty() {
             warnings
                 .push(format!("hotwords are ignored: the model `{name}` does not support them"));
+        }
+        if options.prompt.is_some() && !recognizer.takes_prompt() {
+            warnings.push(format!("the prompt is ignored: the model `{name}` takes none"));
         }
         if options.punctuate == Some(true)
             && !recognizer.punctuates(normalizes)

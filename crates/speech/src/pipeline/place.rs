@@ -9,12 +9,32 @@ use crate::{
     window::{LONG_PAUSE, Window},
 };
 
-/// Maps a hypothesis from its window to the recording: to one segment, or to several if it runs over a long
-/// pause that packing has shortened. Returns none if it has neither text nor an event.
-pub(super) fn place(
+/// How long before speech begins a piece begins, in seconds (FSMN-VAD looks back 200 ms).
+const LOOKBACK: f64 = 0.2;
+/// The first word of a piece may be found this many seconds late.
+const MAX_LATE: f64 = 1.0;
+
+/// Maps the hypotheses of a window to the recording: each to one segment, or to several if it runs over a
+/// long pause that packing has shortened.
+pub(super) fn place_all(
+    hypotheses: Vec<Hypothesis>,
+    window: &Window,
+    language: Option<&String>,
+) -> Vec<Segment> {
+    let mut latest = None;
+    hypotheses
+        .into_iter()
+        .flat_map(|hypothesis| place(hypothesis, window, language, &mut latest))
+        .collect()
+}
+
+/// Maps one hypothesis. Returns no segment if it has neither text nor an event. `latest`: the piece that the
+/// word before lies in.
+fn place(
     hypothesis: Hypothesis,
     window: &Window,
     language: Option<&String>,
+    latest: &mut Option<usize>,
 ) -> Vec<Segment> {
     let text = hypothesis.text.trim().to_owned();
     if text.is_empty() && hypothesis.event.is_none() {
@@ -28,7 +48,10 @@ pub(super) fn place(
         let words: Vec<Word> = hypothesis.words[part.clone()]
             .iter()
             .zip(&pieces[part.clone()])
-            .map(|(word, &piece)| placed(word, piece, window))
+            .map(|(word, &piece)| {
+                let is_first = latest.replace(piece) != Some(piece);
+                placed(word, piece, is_first, window)
+            })
             .collect();
         let (start, end) = match (words.first(), words.last()) {
             (Some(first), Some(last)) => (first.start, last.end),
@@ -110,8 +133,13 @@ fn texts_of<'a>(text: &'a str, words: &[recognizer::Word], parts: &[Range<usize>
     texts
 }
 
-fn placed(word: &recognizer::Word, piece: usize, window: &Window) -> Word {
-    let (start, end) = window.within(piece, word.start, word.end);
+fn placed(word: &recognizer::Word, piece: usize, is_first: bool, window: &Window) -> Word {
+    let (mut start, end) = window.within(piece, word.start, word.end);
+    // Attention turns to the first word late. The detector has heard its beginning.
+    let (begin, _) = window.within(piece, 0.0, 0.0);
+    if is_first && start - begin <= MAX_LATE {
+        start = start.min(begin + LOOKBACK);
+    }
     Word {
         start: milliseconds(start),
         end: milliseconds(end),
@@ -163,7 +191,7 @@ mod tests {
     }
 
     fn placed(hypothesis: Hypothesis, window: &Window) -> Vec<(f64, f64, String, usize)> {
-        let segments = place(hypothesis, window, None);
+        let segments = place_all(vec![hypothesis], window, None);
         segments.into_iter().map(|s| (s.start, s.end, s.text, s.words.len())).collect()
     }
 
@@ -173,7 +201,7 @@ mod tests {
         let words = [("a", 0.5, 1.0), ("b.", 1.0, 1.5), ("a", 2.2, 2.6), ("c", 2.6, 3.0)];
         assert_eq!(
             placed(hypothesis(" a b. a c ", &words), &window),
-            [(10.5, 11.5, "a b.".to_owned(), 2), (30.0, 30.7, "a c".to_owned(), 2)]
+            [(10.2, 11.5, "a b.".to_owned(), 2), (30.0, 30.7, "a c".to_owned(), 2)]
         );
     }
 
@@ -181,8 +209,22 @@ mod tests {
     fn a_short_pause_splits_nothing() {
         let window = window(&[(10.0, 2.0), (13.0, 2.0)]);
         let words = [("a", 0.5, 1.9), ("b", 2.0, 3.0)];
-        let expected = [(10.5, 13.7, "a b".to_owned(), 2)];
+        let expected = [(10.2, 13.7, "a b".to_owned(), 2)];
         assert_eq!(placed(hypothesis("a b", &words), &window), expected);
+    }
+
+    #[test]
+    fn the_first_word_of_a_piece_begins_with_its_speech() {
+        let window = window(&[(10.0, 2.0), (30.0, 3.0)]);
+        let of = |words: &[(&str, f64, f64)]| {
+            let segments =
+                place_all(vec![hypothesis("a", words), hypothesis("b", words)], &window, None);
+            segments.into_iter().map(|segment| segment.start).collect::<Vec<_>>()
+        };
+        // The second word of a piece is left where it is, and so is one that is far from its beginning.
+        assert_eq!(of(&[("a", 0.9, 1.0)]), [10.2, 10.9]);
+        assert_eq!(of(&[("a", 1.1, 1.5)]), [11.1, 11.1]);
+        assert_eq!(of(&[("a", 0.1, 1.5)]), [10.1, 10.1]);
     }
 
     #[test]
@@ -198,7 +240,7 @@ mod tests {
     fn text_is_cut_even_if_a_word_is_not_found_in_it() {
         let window = window(&[(10.0, 2.0), (30.0, 2.0)]);
         let words = [("a", 0.5, 1.0), ("?", 2.2, 2.6)];
-        let expected = [(10.5, 11.0, "a".to_owned(), 1), (30.0, 30.3, "b".to_owned(), 1)];
+        let expected = [(10.2, 11.0, "a".to_owned(), 1), (30.0, 30.3, "b".to_owned(), 1)];
         assert_eq!(placed(hypothesis("a b", &words), &window), expected);
     }
 }

@@ -41,8 +41,10 @@ pub(super) struct CompletedWindow {
 /// Result of one window.
 pub(super) struct WindowResult {
     pub(super) hypotheses: Vec<Hypothesis>,
-    /// Language from the options, or detected.
+    /// Language spoken, from the options, or detected.
     pub(super) language: Option<String>,
+    /// Language of the text.
+    pub(super) text_language: Option<String>,
     pub(super) embeddings: Vec<Embedding>,
 }
 
@@ -75,7 +77,16 @@ impl WindowTask {
         let only = || languages.first().filter(|_| languages.len() == 1).cloned();
         let detected = || recognition.detected_language.map(|detected| detected.language);
         let language = self.options.language.clone().or_else(detected).or_else(only);
-        Ok(WindowResult { hypotheses: recognition.hypotheses, language, embeddings: Vec::new() })
+        let text_language = match self.options.translate {
+            true => Some("en".to_owned()),
+            false => language.clone(),
+        };
+        Ok(WindowResult {
+            hypotheses: recognition.hypotheses,
+            language,
+            text_language,
+            embeddings: Vec::new(),
+        })
     }
 
     fn embed(&self) -> Result<Vec<Embedding>, Error> {

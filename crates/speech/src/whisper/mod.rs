@@ -130,13 +130,26 @@ impl Whisper {
 
     /// Returns the tokens that start a transcript: `<|startoftranscript|>`, and for multilingual
     /// models the language and the task.
-    fn header(&self, language: Option<u32>) -> Vec<u32> {
+    fn header(&self, language: Option<u32>, translate: bool) -> Vec<u32> {
         let mut header = vec![self.tokenizer.start_of_transcript];
         if self.multilingual {
             header.extend(language);
-            header.extend(self.tokenizer.transcribe);
+            header.extend(match translate {
+                true => self.tokenizer.translate,
+                false => self.tokenizer.transcribe,
+            });
         }
         header
+    }
+
+    /// Encodes text that precedes a transcript.
+    fn text_tokens(&self, text: &str) -> Result<Vec<u32>, Error> {
+        if text.trim().is_empty() {
+            return Ok(Vec::new());
+        }
+        self.tokenizer
+            .encode(&format!(" {}", text.trim()))
+            .map_err(|error| Error::Network(format!("the prompt cannot be encoded: {error}")))
     }
 
     /// Returns the token of a language, or an error if the model does not know the language.
@@ -164,6 +177,18 @@ impl Recognizer for Whisper {
         true
     }
 
+    fn takes_hotwords(&self) -> bool {
+        self.tokenizer.start_of_previous.is_some()
+    }
+
+    fn takes_prompt(&self) -> bool {
+        self.tokenizer.start_of_previous.is_some()
+    }
+
+    fn translates(&self) -> bool {
+        self.multilingual && self.tokenizer.translate.is_some()
+    }
+
     fn keeps_language(&self) -> bool {
         self.multilingual
     }
@@ -184,18 +209,24 @@ impl Recognizer for Whisper {
             decoding: self.decoding(&text),
             window: self.network.dimensions().frames(),
             start_of_previous: self.tokenizer.start_of_previous,
+            hotwords: self.text_tokens(&options.hotwords.join(", "))?,
+            initial_prompt: self.text_tokens(options.prompt.as_deref().unwrap_or_default())?,
             word_times: options.word_times,
         };
         let mut detected_language = None;
         let hypotheses = passes.run(&self.network, &features, |audio| {
             if !self.multilingual || given.is_some() {
-                let spaced = options.language.as_deref().is_none_or(words::is_spaced);
-                return Ok(Header { tokens: self.header(given), spaced });
+                let language = options.language.as_deref();
+                let spaced = options.translate || language.is_none_or(words::is_spaced);
+                return Ok(Header { tokens: self.header(given, options.translate), spaced });
             }
             let (index, probability) = self.detect_language(audio)?;
             let (language, token) = &self.tokenizer.languages[index];
             detected_language = Some(DetectedLanguage { language: language.clone(), probability });
-            Ok(Header { tokens: self.header(Some(*token)), spaced: words::is_spaced(language) })
+            Ok(Header {
+                tokens: self.header(Some(*token), options.translate),
+                spaced: options.translate || words::is_spaced(language),
+            })
         })?;
         Ok(Recognition { hypotheses, detected_language })
     }

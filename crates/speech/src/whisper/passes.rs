@@ -48,6 +48,10 @@ pub(super) struct Passes<'a> {
     pub(super) window: usize,
     /// `<|startofprev|>`, for models that can be prompted with the text so far.
     pub(super) start_of_previous: Option<u32>,
+    /// Tokens of the hotwords, which precede every pass.
+    pub(super) hotwords: Vec<u32>,
+    /// Tokens of the text that precedes the recording, for the first pass.
+    pub(super) initial_prompt: Vec<u32>,
     /// Whether the times of words are wanted.
     pub(super) word_times: bool,
 }
@@ -77,7 +81,7 @@ impl Passes<'_> {
     ) -> Result<Vec<Hypothesis>, Error> {
         let total = features.frames();
         let mut hypotheses = Vec::new();
-        let mut previous: Vec<u32> = Vec::new();
+        let mut previous = self.initial_prompt.clone();
         let mut header = Some(header);
         let mut start = Header::default();
         let mut mel = Vec::new();
@@ -109,7 +113,8 @@ impl Passes<'_> {
                 let last_end = hypotheses.last().map_or(0.0, |last: &Hypothesis| last.end);
                 self.time_words(model, &audio, &start, (seek, frames), &mut found, last_end)?;
             }
-            hypotheses.extend(found.into_iter().map(|found| found.hypothesis));
+            let found = found.into_iter().map(|found| found.hypothesis);
+            hypotheses.extend(found.filter(words::is_plausible));
             tracing::trace!(
                 seek,
                 done,
@@ -207,11 +212,18 @@ impl Passes<'_> {
         Ok(())
     }
 
+    /// Returns the hotwords, the end of the text so far, and `start`. The first two take at most half of
+    /// the decoder's context, and the hotwords at most half of that.
     fn prompt(&self, previous: &[u32], start: &[u32]) -> Vec<u32> {
         let mut prompt = Vec::new();
-        if let (Some(start_of_previous), false) = (self.start_of_previous, previous.is_empty()) {
+        if let Some(start_of_previous) = self.start_of_previous
+            && !(previous.is_empty() && self.hotwords.is_empty())
+        {
             let max = (self.decoding.text_context / 2).saturating_sub(1);
+            let hotwords = &self.hotwords[..self.hotwords.len().min(max / 2)];
+            let max = max - hotwords.len();
             prompt.push(start_of_previous);
+            prompt.extend(hotwords);
             prompt.extend(&previous[previous.len().saturating_sub(max)..]);
         }
         prompt.extend(start);
@@ -303,6 +315,8 @@ mod tests {
             },
             window: WINDOW,
             start_of_previous: None,
+            hotwords: Vec::new(),
+            initial_prompt: Vec::new(),
             word_times: false,
         };
         let model = ScriptedModel { choices, encoded: Cell::new(0) };
@@ -396,10 +410,15 @@ mod tests {
             },
             window: WINDOW,
             start_of_previous: Some(13),
+            hotwords: Vec::new(),
+            initial_prompt: Vec::new(),
             word_times: false,
         };
         assert_eq!(passes.prompt(&[], &[11]), [11]);
         assert_eq!(passes.prompt(&[1, 2], &[11, 5]), [13, 1, 2, 11, 5]);
         assert_eq!(passes.prompt(&[1, 2, 3, 4, 5, 6], &[11]), [13, 3, 4, 5, 6, 11]);
+        let passes = Passes { hotwords: vec![7, 8, 9], ..passes };
+        assert_eq!(passes.prompt(&[], &[11]), [13, 7, 8, 11]);
+        assert_eq!(passes.prompt(&[1, 2, 3, 4], &[11]), [13, 7, 8, 3, 4, 11]);
     }
 }

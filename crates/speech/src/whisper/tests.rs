@@ -94,7 +94,7 @@ fn probabilities_are_those_of_faster_whisper() {
     for (number, _, log_probability, no_speech) in EXPECTED {
         whisper.log_mel.compute(&clip(number)).window(0, 3000, &mut mel);
         let audio = whisper.network.encode(&mel).unwrap();
-        let header = whisper.header(None);
+        let header = whisper.header(None, false);
         let decoder = || Model::decoder(&whisper.network, &audio);
         let text = |tokens: &[u32]| whisper.tokenizer.text(tokens);
         let attempt = whisper.decoding(&text).decode(decoder, &header, header.len(), 0).unwrap();

@@ -15,7 +15,7 @@ pub(super) struct Tokenizer {
     pub(super) end_of_text: u32,
     pub(super) start_of_transcript: u32,
     pub(super) no_timestamps: u32,
-    /// Absent from tokenizers of English-only models, as are the next four.
+    /// The next five are absent from some tokenizers.
     pub(super) transcribe: Option<u32>,
     pub(super) translate: Option<u32>,
     pub(super) start_of_language_model: Option<u32>,
@@ -127,7 +127,8 @@ impl Tokenizer {
         Ok(found)
     }
 
-    fn encode(&self, text: &str) -> Result<Vec<u32>, tokenizers::Error> {
+    /// Encodes text, without special tokens.
+    pub(super) fn encode(&self, text: &str) -> Result<Vec<u32>, tokenizers::Error> {
         Ok(self.inner.encode_fast(text, false)?.get_ids().to_vec())
     }
 }

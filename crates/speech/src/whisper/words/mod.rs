@@ -3,11 +3,13 @@
 
 mod attention;
 mod durations;
+mod plausible;
 mod split;
 
 use std::ops::Range;
 
 pub(super) use self::attention::AttentionMap;
+pub(super) use self::plausible::is_plausible;
 use self::{durations::limit_durations, split::split};
 use crate::recognizer::{Hypothesis, Word};
 
