@@ -16,3 +16,4 @@ mod queue;
 mod services;
 mod support;
 mod transcribe;
+mod words;
