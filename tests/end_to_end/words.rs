@@ -4,9 +4,7 @@ use std::{fs, path::Path};
 
 use serde_json::Value;
 
-use crate::support::{
-    Scriptorium, fixture, models, read_json, speech, text_of, write_wav,
-};
+use crate::support::{Scriptorium, fixture, models, read_json, speech, text_of, write_wav};
 
 const RATE: usize = 16_000;
 
@@ -65,17 +63,17 @@ fn words_are_found_where_they_were_said() {
         let expected = truth[name]["words"].as_array().unwrap();
         let found = words(&transcript);
         assert_eq!(found.len(), expected.len(), "{found:?}");
+        let mut off = Vec::new();
         for ((text, start, end), expected) in found.iter().zip(expected) {
             let word = expected[0].as_str().unwrap();
             let digit = digits.iter().position(|digit| *digit == word).map(|n| (n + 1).to_string());
             assert!(text == word || Some(text) == digit.as_ref(), "{text}: {expected}");
-            let (truth_start, truth_end) = (expected[1].as_f64(), expected[2].as_f64());
-            let off = |found: f64, truth: Option<f64>| (found - truth.unwrap()).abs();
-            // The attention is known to be late by about 0.15 s in such speech.
-            let middle = (truth_start.unwrap() + truth_end.unwrap()) / 2.0;
-            assert!(off((start + end) / 2.0, Some(middle)) < 0.35, "{text} {start} {end}");
-            assert!(off(*start, truth_start) < 0.6 && off(*end, truth_end) < 0.6, "{text}");
+            let truth = [expected[1].as_f64().unwrap(), expected[2].as_f64().unwrap()];
+            off.extend([(start - truth[0]).abs(), (end - truth[1]).abs()]);
         }
+        // A small model is late by about 0.15 s in such speech, and further off where a word is short.
+        off.sort_by(f64::total_cmp);
+        assert!(off[off.len() / 2] < 0.2 && off[off.len() - 1] < 0.6, "{off:?}: {found:?}");
         for ((_, first, _), (_, second, _)) in found.iter().zip(&found[1..]) {
             assert!(first <= second, "{found:?}");
         }
@@ -99,7 +97,8 @@ fn no_segment_covers_a_long_pause() {
     let mut recordings = Vec::new();
     for number in 0..12 {
         // Two to four clips, each time others.
-        let chosen = (0..2 + number % 3).map(|index| &clips[(number * 2 + index * (1 + number % 4)) % 5]);
+        let chosen =
+            (0..2 + number % 3).map(|index| &clips[(number * 2 + index * (1 + number % 4)) % 5]);
         let (mut sequence, mut spans) = (Vec::new(), Vec::new());
         for clip in chosen {
             let start = sequence.len() as f64 / RATE as f64;
@@ -152,7 +151,10 @@ fn a_prompt_spells_names() {
         transcribe(&scriptorium, directory.path(), &[&path], options);
         let transcript = read_json(&json);
         let text = text_of(&transcript);
-        assert!(text.starts_with(&format!("He might even have been made {word} himself")), "{text}");
+        assert!(
+            text.starts_with(&format!("He might even have been made {word} himself")),
+            "{text}"
+        );
         fingerprints.push(transcript["pipeline"]["fingerprint"].clone());
     }
     fingerprints.dedup();
@@ -160,8 +162,7 @@ fn a_prompt_spells_names() {
     // An English-only model does not translate.
     let path = path.to_str().unwrap();
     let out = directory.path().to_str().unwrap();
-    let refused =
-        scriptorium.run(["transcribe", path, "--out", out, "--task", "translate"]);
+    let refused = scriptorium.run(["transcribe", path, "--out", out, "--task", "translate"]);
     assert_ne!(refused.code, Some(0));
     assert!(refused.stderr.contains("does not translate"), "{}", refused.stderr);
 }
