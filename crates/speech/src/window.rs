@@ -100,6 +100,21 @@ impl Window {
         best.map_or(0, |(piece, _)| piece)
     }
 
+    /// Returns where the sound of a piece begins, in seconds of the recording: the first frame that is not
+    /// much quieter than the loudest, because the detector looks back beyond the beginning of speech.
+    pub(crate) fn onset(&self, piece: usize) -> f64 {
+        const FRAME: usize = SAMPLE_RATE as usize / 100;
+        /// 30 dB below the loudest frame, as a ratio of energies.
+        const QUIET: f32 = 1e-3;
+        let piece = self.pieces[piece.min(self.pieces.len() - 1)];
+        let samples = &self.samples[piece.window_start..piece.window_start + piece.length];
+        let energy = |frame: &[f32]| frame.iter().map(|sample| sample * sample).sum::<f32>();
+        let loudest = samples.chunks(FRAME).map(energy).fold(0.0, f32::max);
+        let quiet =
+            samples.chunks(FRAME).position(|frame| energy(frame) > QUIET * loudest).unwrap_or(0);
+        (piece.recording_start + (quiet * FRAME) as u64) as f64 / f64::from(SAMPLE_RATE)
+    }
+
     /// Maps a span of the window to the recording, within one piece. All times are in seconds.
     pub(crate) fn within(&self, piece: usize, start: f64, end: f64) -> (f64, f64) {
         let rate = f64::from(SAMPLE_RATE);
@@ -232,6 +247,16 @@ mod tests {
         assert_eq!((window.pause_before(0), window.pause_before(1)), (0.0, 0.5));
         assert_eq!(window.pause_before(2), 200.0 - 103.5);
         assert!(window.has_long_pause() && !Window::of(segment(1.0, 1.0)).has_long_pause());
+    }
+
+    #[test]
+    fn a_piece_begins_to_sound_with_its_first_loud_frame() {
+        let mut quiet = segment(5.0, 1.0);
+        quiet.samples[..4000].fill(0.001);
+        assert_eq!(Window::of(quiet).onset(0), 5.25);
+        assert_eq!(Window::of(segment(5.0, 1.0)).onset(0), 5.0);
+        let silent = Segment { start: 16_000, samples: vec![0.0; 100] };
+        assert_eq!(Window::of(silent).onset(0), 1.0);
     }
 
     #[test]

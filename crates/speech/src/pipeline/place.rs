@@ -9,8 +9,6 @@ use crate::{
     window::{LONG_PAUSE, Window},
 };
 
-/// How long before speech begins a piece begins, in seconds (FSMN-VAD looks back 200 ms).
-const LOOKBACK: f64 = 0.2;
 /// The first word of a piece may be found this many seconds late.
 const MAX_LATE: f64 = 1.0;
 
@@ -135,10 +133,12 @@ fn texts_of<'a>(text: &'a str, words: &[recognizer::Word], parts: &[Range<usize>
 
 fn placed(word: &recognizer::Word, piece: usize, is_first: bool, window: &Window) -> Word {
     let (mut start, end) = window.within(piece, word.start, word.end);
-    // Attention turns to the first word late. The detector has heard its beginning.
-    let (begin, _) = window.within(piece, 0.0, 0.0);
-    if is_first && start - begin <= MAX_LATE {
-        start = start.min(begin + LOOKBACK);
+    // Attention turns to the first word late.
+    if is_first {
+        let onset = window.onset(piece);
+        if start - onset <= MAX_LATE {
+            start = start.min(onset);
+        }
     }
     Word {
         start: milliseconds(start),
@@ -201,7 +201,7 @@ mod tests {
         let words = [("a", 0.5, 1.0), ("b.", 1.0, 1.5), ("a", 2.2, 2.6), ("c", 2.6, 3.0)];
         assert_eq!(
             placed(hypothesis(" a b. a c ", &words), &window),
-            [(10.2, 11.5, "a b.".to_owned(), 2), (30.0, 30.7, "a c".to_owned(), 2)]
+            [(10.0, 11.5, "a b.".to_owned(), 2), (30.0, 30.7, "a c".to_owned(), 2)]
         );
     }
 
@@ -209,7 +209,7 @@ mod tests {
     fn a_short_pause_splits_nothing() {
         let window = window(&[(10.0, 2.0), (13.0, 2.0)]);
         let words = [("a", 0.5, 1.9), ("b", 2.0, 3.0)];
-        let expected = [(10.2, 13.7, "a b".to_owned(), 2)];
+        let expected = [(10.0, 13.7, "a b".to_owned(), 2)];
         assert_eq!(placed(hypothesis("a b", &words), &window), expected);
     }
 
@@ -222,9 +222,9 @@ mod tests {
             segments.into_iter().map(|segment| segment.start).collect::<Vec<_>>()
         };
         // The second word of a piece is left where it is, and so is one that is far from its beginning.
-        assert_eq!(of(&[("a", 0.9, 1.0)]), [10.2, 10.9]);
+        assert_eq!(of(&[("a", 0.9, 1.0)]), [10.0, 10.9]);
         assert_eq!(of(&[("a", 1.1, 1.5)]), [11.1, 11.1]);
-        assert_eq!(of(&[("a", 0.1, 1.5)]), [10.1, 10.1]);
+        assert_eq!(of(&[("a", 0.1, 1.5)]), [10.0, 10.1]);
     }
 
     #[test]
@@ -240,7 +240,7 @@ mod tests {
     fn text_is_cut_even_if_a_word_is_not_found_in_it() {
         let window = window(&[(10.0, 2.0), (30.0, 2.0)]);
         let words = [("a", 0.5, 1.0), ("?", 2.2, 2.6)];
-        let expected = [(10.2, 11.0, "a".to_owned(), 1), (30.0, 30.3, "b".to_owned(), 1)];
+        let expected = [(10.0, 11.0, "a".to_owned(), 1), (30.0, 30.3, "b".to_owned(), 1)];
         assert_eq!(placed(hypothesis("a b", &words), &window), expected);
     }
 }
