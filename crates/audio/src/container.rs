@@ -14,8 +14,10 @@ use symphonia::core::meta::MetadataOptions;
 
 use crate::clock::Times;
 use crate::declared_end::apply_declared_end;
+use crate::decode::Trims;
 use crate::decoder::Limits;
 use crate::mp4::{Movie, Mp4Reader};
+use crate::ogg::OggReader;
 use crate::packets::{Demuxer, PacketLimits, Packets, audio_track};
 use crate::panics::catch_panic;
 use crate::parts::Parts;
@@ -46,6 +48,7 @@ static PROBE: LazyLock<Probe> = LazyLock::new(|| {
     let mut probe = Probe::default();
     symphonia::default::register_enabled_formats(&mut probe);
     probe.register_format_at_tier::<WavReader<'_>>(Tier::Preferred);
+    probe.register_format_at_tier::<OggReader<'_>>(Tier::Preferred);
     probe
 });
 
@@ -79,11 +82,11 @@ fn open_part(parts: &Parts, monitor: &ReadMonitor, limits: &Limits) -> Result<De
     if let Some(description) = identify::identify_unsupported(source.head()) {
         return Err(Error::Unrecognized(description));
     }
+    monitor.limit_element(limits.max_packet_bytes.saturating_mul(HEADER_PACKETS));
+    skip_tags(&mut source).map_err(Error::Read)?;
     if is_mp4(source.head()) || index_may_be_at_the_end(source.head()) {
         source.allow_seeking();
     }
-    monitor.limit_element(limits.max_packet_bytes.saturating_mul(HEADER_PACKETS));
-    skip_tags(&mut source).map_err(Error::Read)?;
     let movie = if is_mp4(source.head()) && source.is_seekable() {
         Movie::read(&mut source)?
     } else {
@@ -111,14 +114,18 @@ fn open_part(parts: &Parts, monitor: &ReadMonitor, limits: &Limits) -> Result<De
         let codec = "wide big-endian PCM in QuickTime".into();
         return Err(Error::UnsupportedCodec { codec });
     }
-    let states_trims = movie.has_track(track);
-    if states_trims {
+    let has_movie = movie.has_track(track);
+    if has_movie {
         // symphonia has read the codecs; the packets are read with the edit lists.
         monitor.limit_element(limits.max_packet_bytes.saturating_mul(HEADER_PACKETS));
         let (tracks, stream) = (reader.tracks().to_vec(), reader.into_inner());
         let opened = catch_panic(|| Mp4Reader::open(stream, &tracks, &movie, track));
         let opened = opened.map_err(|e| Error::corrupt_by("the index cannot be read", e))?;
         reader = Box::new(opened);
+    } else if container == "mp4" {
+        // Without the edit lists, what the owner cut away would be heard.
+        let codec = "MP4 from a source in which it is impossible to seek".into();
+        return Err(Error::UnsupportedCodec { codec });
     }
     // The others have packets of limited size, and may be searched for the next packet for long.
     let max_packet = match container {
@@ -134,7 +141,11 @@ fn open_part(parts: &Parts, monitor: &ReadMonitor, limits: &Limits) -> Result<De
             "mkv" | "webm" | "ogg" | "flac" => Times::FromEarliestTrack,
             _ => Times::None,
         },
-        states_trims,
+        trims: match container {
+            "mp4" | "ogg" => Trims::Stated,
+            "mkv" | "webm" => Trims::BeforeZero,
+            _ => Trims::ByDecoder,
+        },
         limits: PacketLimits {
             bytes: max_packet,
             channels: limits.max_channels,
@@ -163,6 +174,7 @@ fn index_may_be_at_the_end(head: &[u8]) -> bool {
 /// recording unreadable and the pictures in tags need not be read.
 fn skip_tags(source: &mut Source) -> io::Result<()> {
     const MAX_TAGS: usize = 8;
+    let beginning = source.stream_position()?;
     for _ in 0..MAX_TAGS {
         let start = source.stream_position()?;
         let mut header = Vec::with_capacity(ID3_HEADER);
@@ -173,7 +185,10 @@ fn skip_tags(source: &mut Source) -> io::Result<()> {
             break;
         }
     }
-    Ok(())
+    match source.stream_position()? {
+        position if position == beginning => Ok(()),
+        position => source.begin_at(position),
+    }
 }
 
 const ID3_HEADER: usize = 10;

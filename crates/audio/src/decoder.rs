@@ -252,7 +252,9 @@ impl Decoder {
         let is_live =
             matches!(self.info.container.as_str(), "mkv" | "webm") && stats.declared.is_none();
         let short = expected.filter(|declared| declared - decoded > TOLERATED_SECONDS);
-        let truncated = short.filter(|declared| {
+        // If frames are missing in the middle, the file is as complete as it can be.
+        let has_lost = stats.lost_bytes.is_some();
+        let truncated = short.filter(|_| !has_lost).filter(|declared| {
             let missing = declared - decoded;
             decoded == 0.0 || missing > MISSING_SECONDS && missing > MISSING_SHARE * declared
         });
@@ -284,7 +286,13 @@ impl Decoder {
             return Err(Error::Empty);
         }
         let mut warnings = Vec::new();
-        if let Some(declared) = short {
+        if let Some(declared) = short.filter(|_| has_lost) {
+            let missing = declared - decoded;
+            warnings.push(format!(
+                "{missing:.1} s of {declared:.1} s are missing within the recording; times after \
+                 that are earlier than they were"
+            ));
+        } else if let Some(declared) = short {
             let error = Error::Truncated { declared, decoded };
             warnings.push(format!("{error}; the available audio was decoded"));
         } else if let Some((reason, error)) = unreadable {

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use symphonia::core::errors::Error as SymphoniaError;
 use symphonia::core::formats::{FormatReader, Track, TrackType};
 use symphonia::core::packet::Packet;
-use symphonia::core::units::{Duration, TimeBase};
+use symphonia::core::units::Duration;
 
 use crate::Error;
 use crate::clock::{self, Clock, Times};
-use crate::codec::{Codec, check_channels, check_sample_rate};
-use crate::panics::{PANICKED, catch_panic};
+use crate::codec::Codec;
+use crate::decode::{Decoded, Kept, TrackDecoder, Trims};
+use crate::frame_bytes::FrameBytes;
+use crate::panics::catch_panic;
 use crate::parts::Parts;
 use crate::pcm::Pcm;
 use crate::source::ReadMonitor;
@@ -34,8 +36,7 @@ pub(crate) struct Demuxer {
     pub(crate) track: u32,
     pub(crate) container: &'static str,
     pub(crate) times: Times,
-    /// Whether packets state what to trim from them; else decoders trim.
-    pub(crate) states_trims: bool,
+    pub(crate) trims: Trims,
     pub(crate) limits: PacketLimits,
     /// Seconds that the header declares.
     pub(crate) declared: Option<f64>,
@@ -50,33 +51,24 @@ enum Ready {
     Audio(Pcm),
 }
 
-/// What decoding a packet gave.
-enum Decoded {
-    Audio(Pcm),
-    Damaged,
-    /// The packet has another number of channels or sample rate than the decoder was opened for.
-    Changed,
-}
-
 /// The packets of an audio track, decoded one by one.
 pub(crate) struct Packets {
     demuxer: Demuxer,
     parts: Parts,
     open_part: OpenPart,
     monitor: ReadMonitor,
-    time_base: Option<TimeBase>,
-    codec: Codec,
-    /// Whether the codec itself says how much its encoder added at the beginning.
-    codec_delays: bool,
+    decoder: TrackDecoder,
     clock: Clock,
     stats: PacketStats,
     /// Consecutive packets without audio.
     packets_without_audio: u32,
     ready: VecDeque<Ready>,
+    /// Where the frames of MPEG audio are.
+    frame_bytes: FrameBytes,
     /// Packets after the declared end that may be padding.
     surplus: Vec<Packet>,
     /// A packet with another number of channels or sample rate, which is damage if it is alone.
-    changed: Option<Packet>,
+    changed: Option<(Packet, Kept)>,
     end: Option<StreamEnd>,
 }
 
@@ -89,28 +81,26 @@ impl Packets {
         monitor: ReadMonitor,
         open_part: OpenPart,
     ) -> Result<Self, Error> {
-        let track = track(&demuxer)?;
-        let time_base = track.time_base;
-        let codec = Codec::open(track, demuxer.limits.channels)?;
-        let clock = Clock::new(demuxer.times, codec.sample_rate, demuxer.limits.seconds);
+        let decoder = open_decoder(&demuxer)?;
+        let rate = decoder.codec.sample_rate;
+        let clock = Clock::new(demuxer.times, rate, demuxer.limits.seconds);
         let mut packets = Packets {
             stats: PacketStats { declared: demuxer.declared, ..PacketStats::default() },
             demuxer,
             parts,
             open_part,
             monitor,
-            time_base,
-            codec_delays: codec.encoder_delay > 0,
-            codec,
+            decoder,
             clock,
             packets_without_audio: 0,
             ready: VecDeque::new(),
+            frame_bytes: FrameBytes::default(),
             surplus: Vec::new(),
             changed: None,
             end: None,
         };
         // MP3 in MP4 declares its channels only in the first packet.
-        while packets.codec.channels == 0 {
+        while packets.codec().channels == 0 {
             if !packets.fill()? {
                 return Err(Error::corrupt("no packet can be decoded"));
             }
@@ -123,7 +113,7 @@ impl Packets {
     }
 
     pub(crate) fn codec(&self) -> &Codec {
-        &self.codec
+        &self.decoder.codec
     }
 
     pub(crate) fn stats(&self) -> &PacketStats {
@@ -153,7 +143,7 @@ impl Packets {
                 }
                 Some(Ready::Silence { frames, sample_rate }) => {
                     let now = frames.min(u64::from(sample_rate));
-                    pcm.silence(self.codec.channels, now as usize);
+                    pcm.silence(self.codec().channels, now as usize);
                     pcm.sample_rate = sample_rate;
                     if frames > now {
                         let rest = Ready::Silence { frames: frames - now, sample_rate };
@@ -196,6 +186,9 @@ impl Packets {
             self.monitor.limit_element(self.demuxer.limits.bytes);
             let end = match catch_panic(|| self.demuxer.reader.next_packet()) {
                 Ok(Some(packet)) if packet.track_id == self.demuxer.track => {
+                    if self.is_mpeg() {
+                        self.frame_bytes.add(&packet.data, &self.parts.source());
+                    }
                     return Ok(Some(packet));
                 }
                 Ok(Some(packet)) => {
@@ -218,10 +211,17 @@ impl Packets {
                 return Err(failure.into());
             }
             if !self.open_next_part()? {
+                if self.is_mpeg() {
+                    self.stats.lost_bytes = self.frame_bytes.lost(&self.parts.source());
+                }
                 self.end = Some(end);
                 return Ok(None);
             }
         }
+    }
+
+    fn is_mpeg(&self) -> bool {
+        matches!(self.demuxer.container, "mp1" | "mp2" | "mp3")
     }
 
     /// Lets the clock know when another track of sound or picture begins.
@@ -232,7 +232,7 @@ impl Packets {
             matches!(track.track_type(), Some(TrackType::Audio | TrackType::Video))
         };
         if let Some(track) = track.filter(counts)
-            && let Some(time) = clock::time(packet.pts, track.time_base, self.codec.sample_rate)
+            && let Some(time) = clock::time(packet.pts, track.time_base, self.codec().sample_rate)
         {
             self.clock.see_other(time);
         }
@@ -243,10 +243,10 @@ impl Packets {
         self.flush()?;
         let track = audio_track(&*self.demuxer.reader)
             .ok_or_else(|| Error::corrupt("a chained stream has no audio"))?;
-        let codec = Codec::open(track, self.demuxer.limits.channels)?;
-        (self.demuxer.track, self.time_base) = (track.id, track.time_base);
+        self.demuxer.track = track.id;
+        let decoder = open_decoder(&self.demuxer)?;
         self.stats.declared = None;
-        self.begin_recording(codec, self.demuxer.times);
+        self.begin_recording(decoder);
         Ok(())
     }
 
@@ -259,13 +259,13 @@ impl Packets {
         let Some(at) = next.map_err(Error::Read)? else { return Ok(false) };
         self.flush()?;
         let opened = (self.open_part)(&self.parts).and_then(|demuxer| {
-            let codec = Codec::open(track(&demuxer)?, demuxer.limits.channels)?;
-            Ok((demuxer, codec))
+            let decoder = open_decoder(&demuxer)?;
+            Ok((demuxer, decoder))
         });
         if let Some(failure) = self.monitor.take_failure() {
             return Err(failure.into());
         }
-        let (demuxer, codec) = match opened {
+        let (demuxer, decoder) = match opened {
             Ok(opened) => opened,
             Err(error @ (Error::Read(_) | Error::LimitExceeded { .. })) => return Err(error),
             Err(error) => {
@@ -277,19 +277,17 @@ impl Packets {
                 return Ok(false);
             }
         };
-        self.time_base = track(&demuxer)?.time_base;
         let declared = self.stats.declared.zip(demuxer.declared);
         self.stats.declared = declared.map(|(before, this)| before + this);
         self.demuxer = demuxer;
-        self.begin_recording(codec, self.demuxer.times);
+        self.begin_recording(decoder);
         Ok(true)
     }
 
-    fn begin_recording(&mut self, codec: Codec, times: Times) {
-        self.codec_delays = codec.encoder_delay > 0;
-        self.codec = codec;
-        self.clock.set_rate(self.codec.sample_rate);
-        self.clock.restart(times);
+    fn begin_recording(&mut self, decoder: TrackDecoder) {
+        self.decoder = decoder;
+        self.clock.set_rate(self.codec().sample_rate);
+        self.clock.restart(self.demuxer.times);
         self.stats.recordings += 1;
     }
 
@@ -297,7 +295,9 @@ impl Packets {
     fn take(&mut self, packet: Packet) -> Result<(), Error> {
         // MP3's demuxer trims packets after the declared end to nothing, which is right for an
         // encoder's padding. If more follow, the header is wrong (concatenated files).
-        if !self.demuxer.states_trims && !packet.trim_end.is_zero() && packet.trim_end >= packet.dur
+        if self.demuxer.trims == Trims::ByDecoder
+            && !packet.trim_end.is_zero()
+            && packet.trim_end >= packet.dur
         {
             self.stats.surplus += 1;
             self.surplus.push(packet);
@@ -317,9 +317,9 @@ impl Packets {
     fn flush(&mut self) -> Result<(), Error> {
         self.surplus.clear();
         match self.changed.take() {
-            Some(packet) => {
-                self.recreate_decoder()?;
-                self.decode_or_replace(packet)
+            Some((packet, kept)) => {
+                self.decoder.renew(track(&self.demuxer)?)?;
+                self.decode_again(&packet, kept)
             }
             None => Ok(()),
         }
@@ -327,159 +327,60 @@ impl Packets {
 
     /// Decodes `packet` after the one that is held, if one is.
     fn decode_next(&mut self, mut packet: Packet) -> Result<(), Error> {
-        let trims = self.take_trims(&mut packet);
-        let decoded = self.decode(&packet)?;
+        let kept = self.decoder.take_trims(&mut packet);
+        let decoded = self.decoder.decode(&packet, track(&self.demuxer)?)?;
         match (self.changed.take(), &decoded) {
-            (None, Decoded::Changed) => {
-                self.changed = Some(packet);
-                Ok(())
-            }
-            (Some(before), Decoded::Changed) => {
+            (None, Decoded::Changed) => self.changed = Some((packet, kept)),
+            (Some((before, kept_before)), Decoded::Changed) => {
                 // Two in a row: the recording goes on with other properties.
-                self.recreate_decoder()?;
-                self.decode_or_replace(before)?;
-                self.decode_or_replace(packet)
+                self.decoder.renew(track(&self.demuxer)?)?;
+                self.decode_again(&before, kept_before)?;
+                self.decode_again(&packet, kept)?;
             }
             (before, _) => {
-                if let Some(before) = before {
-                    self.replace(&before, (0, 0));
+                if let Some((before, kept)) = before {
+                    self.output(&before, Decoded::Damaged, kept);
                 }
-                self.finish(&packet, decoded, trims);
-                Ok(())
+                self.output(&packet, decoded, kept);
             }
         }
-    }
-
-    /// Decodes `packet`, or replaces it by silence.
-    fn decode_or_replace(&mut self, mut packet: Packet) -> Result<(), Error> {
-        let trims = self.take_trims(&mut packet);
-        let decoded = self.decode(&packet)?;
-        self.finish(&packet, decoded, trims);
         Ok(())
     }
 
-    fn finish(&mut self, packet: &Packet, decoded: Decoded, trims: (u64, u64)) {
-        match decoded {
-            Decoded::Audio(pcm) => {
-                self.stats.packets += 1;
-                self.place(packet, pcm, trims);
-            }
-            Decoded::Damaged | Decoded::Changed => self.replace(packet, trims),
-        }
-    }
-
-    /// Removes from a packet what is to be trimmed from its audio, and returns it as the first frame
-    /// and the one behind the last.
-    fn take_trims(&self, packet: &mut Packet) -> (u64, u64) {
-        if !self.demuxer.states_trims {
-            return (0, u64::MAX);
-        }
-        let whole = packet.block_dur();
-        let start = std::mem::replace(&mut packet.trim_start, Duration::ZERO);
-        let end = std::mem::replace(&mut packet.trim_end, Duration::ZERO);
-        packet.dur = whole;
-        let frames = |ticks: Duration| match self.time_base {
-            Some(base) => {
-                let ticks = i64::try_from(ticks.get()).unwrap_or(i64::MAX);
-                clock::frames(ticks, base, self.codec.sample_rate).max(0).unsigned_abs()
-            }
-            None => ticks.get(),
-        };
-        let until = if end.is_zero() { u64::MAX } else { frames(whole.saturating_sub(end)) };
-        (frames(start), until)
-    }
-
-    /// Decodes `packet`.
-    fn decode(&mut self, packet: &Packet) -> Result<Decoded, Error> {
-        let decoder = &mut self.codec.decoder;
-        let mut pcm = Pcm::default();
-        let decoded = catch_panic(|| {
-            let buffer = decoder.decode(packet)?;
-            buffer.copy_to_vecs_planar(&mut pcm.planes);
-            Ok((buffer.spec().rate(), buffer.spec().channels().count()))
-        });
-        match decoded {
-            Ok((sample_rate, channels)) => {
-                if pcm.frames() > 0 {
-                    check_channels(channels, self.demuxer.limits.channels)?;
-                    check_sample_rate(sample_rate)?;
-                    (self.codec.sample_rate, self.codec.channels) = (sample_rate, channels);
-                    self.clock.set_rate(sample_rate);
-                }
-                pcm.sample_rate = self.codec.sample_rate;
-                Ok(Decoded::Audio(pcm))
-            }
-            // Only the message tells that the decoder of MPEG audio has to be opened anew.
-            Err(SymphoniaError::DecodeError(why)) if why.contains("signal spec") => {
-                Ok(Decoded::Changed)
-            }
-            Err(e) => {
-                tracing::debug!(packet = self.stats.packets, error = %e, "damaged packet");
-                if matches!(
-                    e,
-                    SymphoniaError::ResetRequired | SymphoniaError::DecodeError(PANICKED)
-                ) {
-                    self.recreate_decoder()?;
-                }
-                Ok(Decoded::Damaged)
-            }
-        }
-    }
-
-    fn recreate_decoder(&mut self) -> Result<(), Error> {
-        let codec = Codec::open(track(&self.demuxer)?, self.demuxer.limits.channels)?;
-        self.codec.decoder = codec.decoder;
+    fn decode_again(&mut self, packet: &Packet, kept: Kept) -> Result<(), Error> {
+        let decoded = self.decoder.decode(packet, track(&self.demuxer)?)?;
+        self.output(packet, decoded, kept);
         Ok(())
     }
 
-    /// Puts silence in the place of a packet that cannot be decoded, so that the times of the audio
-    /// after it stay right.
-    fn replace(&mut self, packet: &Packet, trims: (u64, u64)) {
-        /// No codec has packets this long, so a longer duration is part of the damage.
-        const MAX_SECONDS: f64 = 1.0;
-        let seconds = self.time_base.and_then(|base| base.calc_duration(packet.dur));
-        let seconds = seconds.map_or(0.0, |time| time.as_secs_f64()).clamp(0.0, MAX_SECONDS);
-        let frames = (seconds * f64::from(self.codec.sample_rate)).round() as usize;
+    /// Outputs the audio of a packet at its time, or silence if it cannot be decoded.
+    fn output(&mut self, packet: &Packet, decoded: Decoded, kept: Kept) {
         self.stats.packets += 1;
-        self.stats.damaged += 1;
-        self.stats.damaged_seconds += seconds;
-        let mut pcm = Pcm { sample_rate: self.codec.sample_rate, ..Pcm::default() };
-        pcm.silence(self.codec.channels, frames);
-        self.place(packet, pcm, trims);
-    }
-
-    /// Removes from `pcm` what is not part of the recording, and outputs the rest at its time.
-    fn place(&mut self, packet: &Packet, mut pcm: Pcm, (start, end): (u64, u64)) {
-        /// An encoder adds less than this before the audio.
-        const MAX_DELAY_SECONDS: i64 = 1;
-        let frames = pcm.frames() as u64;
-        let delay = self.codec.encoder_delay.min(frames);
-        self.codec.encoder_delay -= delay;
-        let mut start = start.max(delay).min(frames);
-        let rate = self.codec.sample_rate;
-        let time = clock::time(packet.pts, self.time_base, rate);
-        let mut time = time.map(|time| time.saturating_add_unsigned(start));
-        if self.demuxer.times == Times::FromEarliestTrack
-            && !self.codec_delays
-            && let Some(early) =
-                time.filter(|time| (-i64::from(rate) * MAX_DELAY_SECONDS..0).contains(time))
-        {
-            // Matroska puts audio that its `CodecDelay` says not to play before zero.
-            let skip = early.unsigned_abs().min(frames - start);
-            start += skip;
-            time = Some(early.saturating_add_unsigned(skip));
-        }
-        pcm.crop(start as usize, usize::try_from(end).unwrap_or(usize::MAX));
-        let frames = pcm.frames() as u64;
+        let mut pcm = match decoded {
+            Decoded::Audio(pcm) => pcm,
+            Decoded::Damaged | Decoded::Changed => {
+                let pcm = self.decoder.silence(packet);
+                self.stats.damaged += 1;
+                self.stats.damaged_seconds += pcm.seconds();
+                pcm
+            }
+        };
+        let time = self.decoder.crop(packet, &mut pcm, kept);
+        let (frames, sample_rate) = (pcm.frames() as u64, self.codec().sample_rate);
         if frames == 0 {
             return;
         }
-        let silence = self.clock.place(time, frames, rate);
+        self.clock.set_rate(sample_rate);
+        let silence = self.clock.place(time, frames, sample_rate);
         if silence > 0 {
-            self.ready.push_back(Ready::Silence { frames: silence, sample_rate: rate });
+            self.ready.push_back(Ready::Silence { frames: silence, sample_rate });
         }
         self.ready.push_back(Ready::Audio(pcm));
     }
+}
+
+fn open_decoder(demuxer: &Demuxer) -> Result<TrackDecoder, Error> {
+    TrackDecoder::open(track(demuxer)?, demuxer.trims, demuxer.limits.channels)
 }
 
 fn track(demuxer: &Demuxer) -> Result<&Track, Error> {

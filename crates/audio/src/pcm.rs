@@ -12,6 +12,10 @@ impl Pcm {
         self.planes.first().map_or(0, Vec::len)
     }
 
+    pub(crate) fn seconds(&self) -> f64 {
+        self.frames() as f64 / f64::from(self.sample_rate.max(1))
+    }
+
     /// Makes it `frames` frames of silence.
     pub(crate) fn silence(&mut self, channels: usize, frames: usize) {
         self.planes.resize_with(channels, Vec::new);

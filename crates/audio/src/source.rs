@@ -95,6 +95,8 @@ pub(crate) struct Source {
     seekable: bool,
     /// Length that the container declares, if it is more than the actual length.
     declared_len: Option<u64>,
+    /// The last bytes read.
+    tail: Vec<u8>,
     monitor: ReadMonitor,
 }
 
@@ -110,6 +112,7 @@ impl Source {
             limit,
             seekable: false,
             declared_len: None,
+            tail: Vec::new(),
             monitor: ReadMonitor::default(),
         };
         if let Some(len) = source.inner.byte_len().filter(|&len| len > limit) {
@@ -176,6 +179,28 @@ impl Source {
         self.declared_len = Some(len);
     }
 
+    /// Returns the bytes in memory and the position of the first.
+    pub(crate) fn in_memory(&self) -> (u64, &[u8]) {
+        (self.head_at, &self.head)
+    }
+
+    /// Returns the last bytes read, before [`Source::position`].
+    pub(crate) fn tail(&self) -> &[u8] {
+        &self.tail
+    }
+
+    pub(crate) fn position(&self) -> u64 {
+        self.pos
+    }
+
+    /// Keeps the last of `bytes`, which were read at the position.
+    fn keep_tail(&mut self, bytes: &[u8]) {
+        let kept = HEAD_BYTES.saturating_sub(bytes.len()).min(self.tail.len());
+        self.tail.drain(..self.tail.len() - kept);
+        self.tail.extend_from_slice(&bytes[bytes.len().saturating_sub(HEAD_BYTES)..]);
+        self.pos += bytes.len() as u64;
+    }
+
     /// Returns the end of the recording that begins at the position, if its header declares one.
     pub(crate) fn declared_end_of_part(&self) -> Option<u64> {
         let end = segment_end(&self.head_at(self.pos))?;
@@ -210,7 +235,7 @@ impl Read for Source {
         if let Some(rest) = replay.filter(|rest| !rest.is_empty()) {
             let n = rest.len().min(buf.len());
             buf[..n].copy_from_slice(&rest[..n]);
-            self.pos += n as u64;
+            self.keep_tail(&buf[..n]);
             return Ok(n);
         }
         let n = match self.read_inner(buf) {
@@ -218,7 +243,7 @@ impl Read for Source {
             Err(e) => return Err(self.monitor.fail(Failure::Read(e))),
         };
         self.inner_pos += n as u64;
-        self.pos += n as u64;
+        self.keep_tail(&buf[..n]);
         self.monitor.count(n as u64).map_err(|failure| self.monitor.fail(failure))?;
         if n > 0 && self.pos > self.limit {
             return Err(self.monitor.fail(Failure::TooLong { actual: None, limit: self.limit }));
@@ -235,7 +260,11 @@ impl Seek for Source {
             SeekFrom::Current(offset) => (self.pos, offset),
             SeekFrom::End(offset) => (self.byte_len().ok_or(ErrorKind::Unsupported)?, offset),
         };
-        self.pos = base.checked_add_signed(offset).ok_or(ErrorKind::InvalidInput)?;
+        let pos = base.checked_add_signed(offset).ok_or(ErrorKind::InvalidInput)?;
+        if pos != self.pos {
+            self.tail.clear();
+        }
+        self.pos = pos;
         Ok(self.pos)
     }
 }

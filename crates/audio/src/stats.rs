@@ -29,6 +29,8 @@ pub(crate) struct PacketStats {
     pub(crate) declared: Option<f64>,
     /// Packets after the end that the header declares.
     pub(crate) surplus: u64,
+    /// Bytes between frames that are part of none, in a file that ends with a whole frame.
+    pub(crate) lost_bytes: Option<u64>,
     /// What became of a recording that follows and cannot be read.
     pub(crate) lost_part: Option<String>,
 }
@@ -65,6 +67,11 @@ impl PacketStats {
         warnings.extend(self.lost_part.clone());
         if self.has_surplus() {
             warnings.push("the recording continues after the end that its header declares".into());
+        }
+        if let Some(bytes) = self.lost_bytes.filter(|_| !self.has_surplus()) {
+            warnings.push(format!(
+                "{bytes} bytes between frames are no audio: others may have been lost there"
+            ));
         }
         if self.damaged > 0 {
             warnings.push(format!(

@@ -83,8 +83,9 @@ fn read_movie(source: &mut Source) -> io::Result<Result<Movie, Error>> {
                 if let Err(error) = read_index(source, atom, &mut movie)? {
                     return Ok(Err(error));
                 }
-                // Fragments may come before the index only in files that nobody writes.
-                movie.fragments = movie.fragments.map(|_| atom.end);
+                // The index may have been written last.
+                let is_last = found.iter().any(|a| &a.kind == b"moof" && a.end <= atom.start);
+                movie.fragments = movie.fragments.map(|_| if is_last { 0 } else { atom.end });
             }
             _ => {}
         }

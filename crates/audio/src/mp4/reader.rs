@@ -6,6 +6,7 @@
 
 use std::io::{Read, Seek, SeekFrom};
 
+use symphonia::core::codecs::CodecParameters;
 use symphonia::core::errors::{Result, SeekErrorKind, decode_error, seek_error};
 use symphonia::core::formats::prelude::*;
 use symphonia::core::formats::well_known::FORMAT_ID_ISOMP4;
@@ -24,6 +25,9 @@ const INFO: FormatInfo = FormatInfo {
     short_name: "isomp4",
     long_name: "ISO Base Media File Format",
 };
+
+/// Frames of PCM in a packet.
+const MAX_PCM_FRAMES: u32 = 2048;
 
 /// Reads the packets of one track.
 pub(crate) struct Mp4Reader<'s> {
@@ -87,6 +91,11 @@ impl<'s> Mp4Reader<'s> {
                 edits => edits::duration(edits, media),
             };
             track.duration = (duration > 0).then(|| Duration::new(duration));
+            if let Some(CodecParameters::Audio(params)) = &mut track.codec_params
+                && tables.is_pcm()
+            {
+                params.max_frames_per_packet = Some(u64::from(MAX_PCM_FRAMES));
+            }
         }
         let whole = vec![Edit::WHOLE];
         Ok(Mp4Reader {
@@ -230,16 +239,21 @@ impl<'s> Mp4Reader<'s> {
                 }
             }
         }
-        // Bytes are read before memory is taken for more: the length may be any number.
+        // Piece by piece: the length may be any number, and what is too long must not be read.
+        const PIECE: u64 = 64 * 1024;
         let mut bytes = Vec::new();
-        (&mut self.stream).take(len).read_to_end(&mut bytes)?;
+        while (bytes.len() as u64) < len {
+            let piece = (len - bytes.len() as u64).min(PIECE);
+            if (&mut self.stream).take(piece).read_to_end(&mut bytes)? < piece as usize {
+                break;
+            }
+        }
         Ok(bytes)
     }
 
     /// Adds the frames of PCM that follow a sample of one frame.
     fn gather(&mut self, sample: &mut Sample, until: i64) -> Result<()> {
-        const MAX_FRAMES: u32 = 2048;
-        while self.tables.is_pcm() && sample.duration < MAX_FRAMES {
+        while self.tables.is_pcm() && sample.duration < MAX_PCM_FRAMES {
             let Some(next) = self.peek()? else { break };
             let follows = next.pos == sample.pos.saturating_add(u64::from(sample.size));
             if !follows || next.time != sample.end() || next.time >= until {
