@@ -108,6 +108,7 @@ impl Mixer {
         self.held += seconds;
         if self.held >= HOLD_SECONDS {
             let loudest = (0..self.channels.len())
+                .rev()
                 .max_by(|&a, &b| self.channels[a].total_cmp(&self.channels[b]));
             self.loudest = loudest.filter(|_| is_cancelled);
             self.held = 0.0;

@@ -50,7 +50,8 @@ impl Parts {
             _ => at + 1,
         };
         drop(source);
-        Ok(Part { parts: self.clone(), at, kind, watch_from, buffer: Vec::new(), used: 0 })
+        let buffer = Vec::new();
+        Ok(Part { parts: self.clone(), start: at, at, kind, watch_from, buffer, used: 0 })
     }
 
     /// Moves the source to the next part, if the last one ended at one. Returns where it begins.
@@ -97,6 +98,7 @@ impl Kind {
 /// One part of the source. Only those of a [`Kind`] end before the file does.
 pub(crate) struct Part {
     parts: Parts,
+    start: u64,
     /// Position of the next byte that is read from the source.
     at: u64,
     kind: Option<Kind>,
@@ -168,7 +170,9 @@ impl MediaSource for Part {
     }
 
     fn byte_len(&self) -> Option<u64> {
-        self.parts.source().byte_len()
+        let len = self.parts.source().byte_len()?;
+        // A demuxer that cannot seek counts from its beginning.
+        Some(if self.kind.is_some() { len.saturating_sub(self.start) } else { len })
     }
 }
 

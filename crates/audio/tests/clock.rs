@@ -209,7 +209,7 @@ fn times_that_step_back_lose_no_audio() {
 #[test]
 fn the_silence_in_gaps_counts_for_the_limit_and_takes_no_memory() {
     let audio = samples(SECOND);
-    let gap = mkv::file(&[(1, 0, &audio), (1, 3_600_000, &audio), (1, 7_000_000, &audio)], true);
+    let gap = mkv::file(&[(1, 0, &audio), (1, 3_700_000, &audio), (1, 7_000_000, &audio)], true);
     let mut options = mix();
     options.limits.max_duration = Duration::from_secs(3600);
     let short = decode(gap.clone(), &options).unwrap();
@@ -287,17 +287,17 @@ fn lost_pages_of_an_ogg_file_leave_their_hole() {
 fn lost_frames_of_a_flac_file_leave_their_hole() {
     let bytes = fixture("flac.flac");
     let whole = decode(bytes.clone(), &mix()).unwrap().channels.remove(0);
+    let step = usize::from(u16::from_be_bytes([bytes[8], bytes[9]]));
     // The frames begin with their number in the fifth byte.
     let at = |n: u8| {
         let is_frame = |w: &[u8]| w[0] == 0xff && w[1] & 0xfe == 0xf8 && w[4] == n;
         bytes.windows(5).position(is_frame).unwrap()
     };
-    let lost = [&bytes[..at(1)], &bytes[at(2)..]].concat();
+    let lost = [&bytes[..at(2)], &bytes[at(6)..]].concat();
     let decoded = decode(lost, &mix()).unwrap();
     assert_eq!(decoded.channels[0].len(), whole.len());
-    let step = usize::from(u16::from_be_bytes([bytes[8], bytes[9]]));
-    assert!(decoded.channels[0][..step] == whole[..step]);
-    assert!(decoded.channels[0][2 * step..] == whole[2 * step..]);
+    assert!(decoded.channels[0][..2 * step] == whole[..2 * step]);
+    assert!(decoded.channels[0][6 * step..] == whole[6 * step..]);
     assert!(decoded.report.warnings.concat().contains("without audio"));
 }
 

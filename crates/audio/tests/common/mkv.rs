@@ -35,7 +35,11 @@ pub fn file(blocks: &[Block<'_>], is_live: bool) -> Vec<u8> {
         element(0xe0, &[number(0xb0, 32), number(0xba, 32)].concat()),
     ];
     let tracks = [element(0xae, &audio.concat()), element(0xae, &video.concat())].concat();
-    let mut segment = element(0x1549_a966, &number(0x2a_d7b1, 1_000_000));
+    let mut segment = element(
+        0x1549_a966,
+        &[number(0x2a_d7b1, 1_000_000), element(0x4d80, b"tests"), element(0x5741, b"tests")]
+            .concat(),
+    );
     segment.extend(element(0x1654_ae6b, &tracks));
     for &(track, ms, samples) in blocks {
         let block = [vec![0x80 | track as u8, 0, 0, 0x80], pcm(samples)].concat();
