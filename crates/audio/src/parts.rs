@@ -79,12 +79,14 @@ impl Kind {
     /// contains one by chance.
     fn of(bytes: &[u8]) -> Option<Self> {
         const EBML: &[u8] = &[0x1a, 0x45, 0xdf, 0xa3];
-        const DOC_TYPES: [&[u8]; 2] = [b"\x42\x82\x84webm", b"\x42\x82\x88matroska"];
+        const DOC_TYPE: &[u8] = &[0x42, 0x82];
+        let has = |wanted: &[u8], bytes: &[u8]| bytes.windows(wanted.len()).any(|w| w == wanted);
         let bytes = bytes.get(..HEADER_BYTES.min(bytes.len())).unwrap_or_default();
         // The marker, and a block of stream information of 34 bytes (RFC 9639, 8).
         let is_flac = matches!(bytes, [b'f', b'L', b'a', b'C', 0 | 0x80, 0, 0, 34, ..]);
         let is_matroska = bytes.starts_with(EBML)
-            && DOC_TYPES.iter().any(|doc| bytes.windows(doc.len()).any(|found| found == *doc));
+            && has(DOC_TYPE, bytes)
+            && (has(b"webm", bytes) || has(b"matroska", bytes));
         if is_flac {
             Some(Kind::Flac)
         } else if is_matroska {
