@@ -31,6 +31,8 @@ struct Logical {
     last_sequence: Option<u32>,
     /// Time at the end of the last page.
     end: Option<i64>,
+    /// Whether pages are missing before the next packets.
+    has_lost: bool,
 }
 
 /// Reads the packets of an Ogg file.
@@ -94,6 +96,7 @@ impl<'s> OggReader<'s> {
                 partial: Vec::new(),
                 last_sequence: Some(page.sequence),
                 end: None,
+                has_lost: false,
             });
         }
     }
@@ -104,7 +107,9 @@ impl<'s> OggReader<'s> {
         let Some(logical) = logical else { return Ok(()) };
         let expected =
             logical.last_sequence.replace(page.sequence).map(|last| last.wrapping_add(1));
-        if !page.is_continued || expected != Some(page.sequence) {
+        let follows = expected == Some(page.sequence);
+        logical.has_lost |= !follows;
+        if !page.is_continued || !follows {
             logical.partial.clear();
         }
         let mut skip = page.is_continued && logical.partial.is_empty();
@@ -147,9 +152,16 @@ impl Logical {
         let frames =
             packets.iter().fold(0_i64, |sum, (_, frames)| sum.saturating_add_unsigned(*frames));
         let (start, end) = self.span(page, frames);
-        self.end = Some(end);
+        // Without pages missing, nothing was sent for a while. A muxer ends the page with the first
+        // packet after that, because the page then has its preferred length.
+        let pause = end.saturating_sub(start).saturating_sub(frames).max(0);
+        (self.end, self.has_lost) = (Some(end), false);
         let mut time = start;
-        for (data, frames) in packets {
+        let last = packets.len() - 1;
+        for (n, (data, frames)) in packets.into_iter().enumerate() {
+            if n == last {
+                time = time.saturating_add(pause);
+            }
             let until = time.saturating_add_unsigned(frames);
             let trim_end = until.saturating_sub(end).max(0).unsigned_abs().min(frames);
             // Vorbis says with times before zero what is not to be heard; Opus in its header.
@@ -168,25 +180,26 @@ impl Logical {
         }
     }
 
-    /// Returns when the packets of a page, which last for `frames`, begin and when they end.
+    /// Returns when a page whose packets last for `frames` begins, and when it ends.
     fn span(&self, page: &Page, frames: i64) -> (i64, i64) {
-        let follows = self.end.unwrap_or(0);
-        match page.granule {
-            None => (follows, follows.saturating_add(frames)),
-            // The last page ends before its last packet: the rest is padding. If it ends later than it
-            // could, pages before it are missing; if it ends before it begins, its end is wrong.
-            Some(granule) if page.is_last => {
-                let start = follows.max(granule.saturating_sub(frames));
-                let end = start.saturating_add(frames);
-                (start, if granule < start { end } else { granule.min(end) })
-            }
-            Some(granule) => {
-                let start = granule.saturating_sub(frames);
-                let is_opus = matches!(self.stream.mapping, Mapping::Opus);
-                let start = if self.end.is_none() && is_opus { start.max(0) } else { start };
-                (start, start.saturating_add(frames))
-            }
-        }
+        let is_opus = matches!(self.stream.mapping, Mapping::Opus);
+        let Some(granule) = page.granule else {
+            let start = self.end.unwrap_or(0);
+            return (start, start.saturating_add(frames));
+        };
+        let before = granule.saturating_sub(frames);
+        let start = match self.end {
+            Some(end) if !self.has_lost => end,
+            // The last page may end before its last packet, and then `before` is too early.
+            Some(end) if page.is_last => end.max(before),
+            None if page.is_last || is_opus => before.max(0),
+            _ => before,
+        };
+        // The last packet of the last page may be longer than what is to be heard; all others are
+        // heard whole. An end before the beginning is wrong.
+        let whole = start.saturating_add(frames);
+        let is_padded = page.is_last && granule >= start;
+        (start, if is_padded { granule } else { granule.max(whole) })
     }
 }
 
