@@ -29,6 +29,7 @@
 //! # }
 //! ```
 
+mod adts;
 mod clock;
 mod codec;
 mod container;

@@ -42,6 +42,9 @@ pub(crate) struct Demuxer {
     pub(crate) declared: Option<f64>,
 }
 
+/// Recordings in one file, each of which takes the time to open a demuxer.
+const MAX_RECORDINGS: u64 = 10_000;
+
 /// Opens a demuxer where the source is.
 pub(crate) type OpenPart = Box<dyn FnMut(&Parts) -> Result<Demuxer, Error> + Send + Sync>;
 
@@ -257,6 +260,11 @@ impl Packets {
             return Err(failure.into());
         }
         let Some(at) = next.map_err(Error::Read)? else { return Ok(false) };
+        if self.stats.recordings == MAX_RECORDINGS {
+            return Err(Error::corrupt(format!(
+                "more than {MAX_RECORDINGS} recordings in one file"
+            )));
+        }
         self.flush()?;
         let opened = (self.open_part)(&self.parts).and_then(|demuxer| {
             let decoder = open_decoder(&demuxer)?;

@@ -1,5 +1,5 @@
 //! Recordings that were put one after the other in one file, each with a header of its own: FLAC
-//! files joined with `cat`, the pieces that a browser recorded.
+//! files joined with `cat`, the pieces that a browser recorded, AAC that goes on with other properties.
 //!
 //! symphonia reads on and takes the second header for a damaged part of the first recording. So a
 //! demuxer is shown the end of the file where the next header begins, and then another demuxer is
@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use symphonia::core::io::MediaSource;
 
+use crate::adts::{Frames, LOOKAHEAD};
 use crate::source::Source;
 
 /// Bytes after the first of a header in which it is recognized.
@@ -43,7 +44,8 @@ impl Parts {
     pub(crate) fn part(&self) -> io::Result<Part> {
         let mut source = self.source();
         let at = source.stream_position()?;
-        let kind = Kind::of(&source.head_at(at));
+        let head = source.head_at(at);
+        let (kind, frames) = (Kind::of(&head), Frames::open(at, &head));
         // A segment that declares its length may contain another file, as an attachment.
         let watch_from = match kind {
             Some(Kind::Matroska) => source.declared_end_of_part().unwrap_or(at + 1),
@@ -51,7 +53,7 @@ impl Parts {
         };
         drop(source);
         let buffer = Vec::new();
-        Ok(Part { parts: self.clone(), start: at, at, kind, watch_from, buffer, used: 0 })
+        Ok(Part { parts: self.clone(), start: at, at, kind, frames, watch_from, buffer, used: 0 })
     }
 
     /// Moves the source to the next part, if the last one ended at one. Returns where it begins.
@@ -97,13 +99,15 @@ impl Kind {
     }
 }
 
-/// One part of the source. Only those of a [`Kind`] end before the file does.
+/// One part of the source. Only those of a [`Kind`] and AAC frames end before the file does.
 pub(crate) struct Part {
     parts: Parts,
     start: u64,
     /// Position of the next byte that is read from the source.
     at: u64,
     kind: Option<Kind>,
+    /// The frames of AAC without a container.
+    frames: Option<Frames>,
     watch_from: u64,
     /// Bytes read ahead, to see whether a header begins, and how many of them were handed out.
     buffer: Vec<u8>,
@@ -117,7 +121,8 @@ impl Part {
         self.buffer.drain(..self.used);
         self.used = 0;
         let mut ended = self.parts.has_next();
-        while self.buffer.len() < HEADER_BYTES && !ended {
+        let needed = if self.frames.is_some() { LOOKAHEAD } else { HEADER_BYTES };
+        while self.buffer.len() < needed && !ended {
             let filled = self.buffer.len();
             self.buffer.resize(filled + CHUNK, 0);
             let mut source = self.parts.source();
@@ -129,25 +134,43 @@ impl Part {
             self.at += n as u64;
             ended = n == 0;
         }
-        let known = if ended { self.buffer.len() } else { self.buffer.len() - HEADER_BYTES + 1 };
         let start = self.at - self.buffer.len() as u64;
+        if let Some(frames) = &mut self.frames {
+            let (known, is_end) = frames.follow(start, &self.buffer, ended);
+            if is_end {
+                self.end_at(start, known);
+            }
+            return Ok(known);
+        }
+        let known = if ended { self.buffer.len() } else { self.buffer.len() - HEADER_BYTES + 1 };
         let skip = usize::try_from(self.watch_from.saturating_sub(start)).unwrap_or(known);
         for at in skip.min(known)..known {
             // Another format than this part's is an attachment, a picture, or chance.
             if Kind::of(&self.buffer[at..]) == self.kind {
-                *self.parts.next() = Some(start + at as u64);
-                // What was read beyond it is handed back: not every source can go back.
-                self.parts.source().replay(start + at as u64, self.buffer.split_off(at));
+                self.end_at(start, at);
                 return Ok(at);
             }
         }
         Ok(known)
     }
+
+    /// Ends the part after `len` bytes of the buffer, which begins at `start`.
+    fn end_at(&mut self, start: u64, len: usize) {
+        let end = start + len as u64;
+        *self.parts.next() = Some(end);
+        // What was read beyond it is handed back: not every source can go back.
+        self.parts.source().replay(end, self.buffer.split_off(len));
+    }
+
+    /// Returns whether the part may end before the file does.
+    fn is_watched(&self) -> bool {
+        self.kind.is_some() || self.frames.is_some()
+    }
 }
 
 impl Read for Part {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.kind.is_none() {
+        if !self.is_watched() {
             return self.parts.source().read(buf);
         }
         let ready = self.fill()?.min(buf.len());
@@ -159,7 +182,7 @@ impl Read for Part {
 
 impl Seek for Part {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        if self.kind.is_some() {
+        if self.is_watched() {
             return Err(ErrorKind::Unsupported.into());
         }
         self.parts.source().seek(to)
@@ -168,13 +191,13 @@ impl Seek for Part {
 
 impl MediaSource for Part {
     fn is_seekable(&self) -> bool {
-        self.kind.is_none() && self.parts.source().is_seekable()
+        !self.is_watched() && self.parts.source().is_seekable()
     }
 
     fn byte_len(&self) -> Option<u64> {
         let len = self.parts.source().byte_len()?;
         // A demuxer that cannot seek counts from its beginning.
-        Some(if self.kind.is_some() { len.saturating_sub(self.start) } else { len })
+        Some(if self.is_watched() { len.saturating_sub(self.start) } else { len })
     }
 }
 

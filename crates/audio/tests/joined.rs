@@ -203,6 +203,23 @@ fn mp3_that_changes_its_rate_and_channels() {
 }
 
 #[test]
+fn aac_that_changes_its_rate_and_channels() {
+    // The fixture as ADTS, with the packets of an MP4 of another rate and mono behind it.
+    let stereo = fixture("aac.aac");
+    let mono = mp4::to_adts(&fixture("aac-faststart.m4a"), 8, 1);
+    let decoded = decode([stereo.clone(), mono, stereo].concat(), &mix()).unwrap();
+    assert!((decoded.seconds() - 3.1).abs() < 0.15, "{}", decoded.seconds());
+    for second in 0..3 {
+        let heard = &decoded.channels[0][second * 16_000 + 1600..][..12_000];
+        assert!(rms(heard) > 0.2, "{second}: {}", rms(heard));
+    }
+    let warnings = decoded.report.warnings.join("\n");
+    assert!(warnings.contains("3 recordings"), "{warnings}");
+    assert!(warnings.contains("changes to 16000 Hz"), "{warnings}");
+    assert!(!warnings.contains("damaged"), "{warnings}");
+}
+
+#[test]
 fn one_frame_with_other_properties_is_damage() {
     let mut bytes = fixture("mp3-vbr-no-xing.mp3").repeat(5);
     let whole = decode(bytes.clone(), &mix()).unwrap();

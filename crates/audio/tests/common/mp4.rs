@@ -100,3 +100,26 @@ pub fn fragment(id: u32, time: u64, samples: &[f32]) -> Vec<u8> {
     let moof = build(0);
     [build(moof.len() as u32 + 8), atom(b"mdat", &pcm(samples))].concat()
 }
+
+/// Returns the packets of a file with one track of AAC in order of the file, each with a header of its
+/// own. `rate` is the index of the sample rate.
+pub fn to_adts(file: &[u8], rate: u8, channels: u8) -> Vec<u8> {
+    let at = |name: &[u8; 4]| file.windows(4).position(|window| window == name).unwrap() + 4;
+    let word = |at: usize| u32::from_be_bytes(file[at..at + 4].try_into().unwrap()) as usize;
+    let (sizes, mut data) = (at(b"stsz"), at(b"mdat"));
+    let mut adts = Vec::new();
+    for n in 0..word(sizes + 8) {
+        let size = word(sizes + 12 + 4 * n);
+        let len = (size + 7) as u16;
+        adts.extend([0xff, 0xf1, 0x40 | rate << 2 | channels >> 2]);
+        adts.extend([
+            channels << 6 | (len >> 11) as u8,
+            (len >> 3) as u8,
+            (len << 5) as u8 | 0x1f,
+            0xfc,
+        ]);
+        adts.extend_from_slice(&file[data..data + size]);
+        data += size;
+    }
+    adts
+}
