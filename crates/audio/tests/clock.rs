@@ -105,7 +105,7 @@ fn a_track_that_starts_late_starts_late() {
     let expected = [silence(SECOND / 100), audio.clone()];
     assert_eq!(check(file(&audio, &durations, &late, &later), &expected), Vec::<String>::new());
     // Alone, or beside a track of another kind.
-    check(file(&audio, &durations, &late, &[]), &[audio.clone()]);
+    check(file(&audio, &durations, &late, &[]), std::slice::from_ref(&audio));
     let data = track(2, b"tmcd", &[], &empty_tables());
     check(file(&audio, &durations, &late, &data), &[audio]);
 }
@@ -197,12 +197,12 @@ fn times_that_step_back_lose_no_audio() {
     let warnings = check(overlap, &expected);
     assert!(warnings[1].contains("step back by 0.5 s at 1.0 s"), "{warnings:?}");
     let anew = mkv::file(&[(1, 500_000, part(0)), (1, 0, part(1)), (1, 1000, part(2))], true);
-    let warnings = check(anew, &[audio.clone()]);
+    let warnings = check(anew, std::slice::from_ref(&audio));
     assert!(warnings[0].contains("jump by 501.0 s at 1.0 s"), "{warnings:?}");
     // A jump beyond the longest recording that is accepted is no silence either.
     let far =
         mkv::file(&[(1, 0, part(0)), (1, 1 << 40, part(1)), (1, (1 << 40) + 1000, part(2))], true);
-    let warnings = check(far, &[audio.clone()]);
+    let warnings = check(far, std::slice::from_ref(&audio));
     assert!(warnings[0].contains("the clock was set anew"), "{warnings:?}");
 }
 
@@ -267,11 +267,11 @@ fn lost_pages_of_an_ogg_file_leave_their_hole() {
         // that is the last one of its page.
         let mut later = pages.clone();
         for n in &data[2..] {
-            ogg::set_granule(&mut later[*n], ogg::granule(&pages[*n]) + 5 * i64::from(rate));
+            ogg::set_granule(&mut later[*n], ogg::granule(&pages[*n]) + 5 * rate);
         }
         let decoded = decode(later.concat(), &mix()).unwrap();
         assert!((decoded.seconds() - whole.seconds() - 5.0).abs() < 0.03, "{name}");
-        let at = ogg::granule(&pages[data[1]]) * 16_000 / i64::from(rate);
+        let at = ogg::granule(&pages[data[1]]) * 16_000 / rate;
         let gap = &decoded.channels[0][at as usize + 4000..at as usize + 78_000];
         assert!(rms(gap) < 1e-3, "{name}");
         // Without the mark of the last page, and without its time, nothing is missing.
