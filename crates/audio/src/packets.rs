@@ -199,10 +199,13 @@ impl Packets {
                     continue;
                 }
                 Ok(None) => StreamEnd::Complete,
-                Err(SymphoniaError::ResetRequired) => {
-                    self.open_chained_stream()?;
-                    continue;
-                }
+                Err(SymphoniaError::ResetRequired) => match self.open_chained_stream() {
+                    Ok(()) => continue,
+                    Err(error) => {
+                        self.lose_recording(error, "")?;
+                        StreamEnd::Complete
+                    }
+                },
                 Err(SymphoniaError::IoError(e))
                     if e.kind() == std::io::ErrorKind::UnexpectedEof =>
                 {
@@ -275,13 +278,8 @@ impl Packets {
         }
         let (demuxer, decoder) = match opened {
             Ok(opened) => opened,
-            Err(error @ (Error::Read(_) | Error::LimitExceeded { .. })) => return Err(error),
             Err(error) => {
-                self.stats.lost_part = Some(format!(
-                    "a second recording begins in the file after {:.1} s, at byte {at}; it was not \
-                     decoded: {error}",
-                    self.clock.seconds()
-                ));
+                self.lose_recording(error, &format!(", at byte {at}"))?;
                 return Ok(false);
             }
         };
@@ -290,6 +288,19 @@ impl Packets {
         self.demuxer = demuxer;
         self.begin_recording(decoder);
         Ok(true)
+    }
+
+    /// Takes note of a recording that cannot be read. Those before it can.
+    fn lose_recording(&mut self, error: Error, place: &str) -> Result<(), Error> {
+        if matches!(error, Error::Read(_) | Error::LimitExceeded { .. }) {
+            return Err(error);
+        }
+        let after = self.clock.seconds();
+        self.stats.lost_part = Some(format!(
+            "another recording begins in the file after {after:.1} s{place}; it was not decoded: \
+             {error}"
+        ));
+        Ok(())
     }
 
     fn begin_recording(&mut self, decoder: TrackDecoder) {

@@ -93,6 +93,14 @@ fn edits_of_packets_that_need_the_one_before() {
 }
 
 #[test]
+fn aac_ends_where_its_edit_list_says() {
+    // The last packet has 1024 frames, whatever is left of the second.
+    for name in ["aac.m4a", "aac-faststart.m4a", "mp3.mp4"] {
+        assert_eq!(decode(fixture(name), &mix()).unwrap().channels[0].len(), SECOND, "{name}");
+    }
+}
+
+#[test]
 fn a_track_that_starts_late_starts_late() {
     let audio = samples(SECOND);
     let (durations, late) = ([(SECOND as u32, 1)], edit_list(&[(4000, -1), (1000, 0)]));

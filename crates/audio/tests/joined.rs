@@ -160,6 +160,19 @@ fn flac_files_put_one_after_the_other() {
 }
 
 #[test]
+fn a_chained_stream_that_cannot_be_read() {
+    let mut pages = ogg::pages(&fixture("vorbis.ogg"));
+    let whole = decode(fixture("vorbis.ogg"), &mix()).unwrap().channels.remove(0);
+    pages[0][28] = 9; // No stream that anybody knows.
+    let granule = ogg::granule(&pages[0]);
+    ogg::set_granule(&mut pages[0], granule);
+    let decoded = decode([fixture("vorbis.ogg"), pages.concat()].concat(), &mix()).unwrap();
+    assert!(decoded.channels[0] == whole);
+    let warnings = decoded.report.warnings.concat();
+    assert!(warnings.contains("another recording begins in the file after 1.0 s"), "{warnings}");
+}
+
+#[test]
 fn webm_files_put_one_after_the_other() {
     let one = fixture("opus.webm");
     let whole = decode(one.clone(), &mix()).unwrap().channels.remove(0);

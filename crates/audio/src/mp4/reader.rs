@@ -319,9 +319,10 @@ impl FormatReader for Mp4Reader<'_> {
             let origin = self.origin(heard);
             let pts = self.edit_start.saturating_add(start.saturating_sub(from));
             let trim_start = from.saturating_sub(start).max(0).unsigned_abs();
-            let trim_end = end.saturating_sub(until).max(0).unsigned_abs();
-            let kept =
-                u64::from(sample.duration).saturating_sub(trim_start.saturating_add(trim_end));
+            let kept = end.min(until).saturating_sub(start.max(from)).max(0).unsigned_abs();
+            // The last packet of many files has more audio than its duration says.
+            let trim_end =
+                if end >= until { end.saturating_sub(until).max(1).unsigned_abs() } else { 0 };
             let data = self.read(&sample)?;
             let packet = PacketBuilder::new()
                 .track_id(self.trak.id)
