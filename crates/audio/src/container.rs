@@ -3,6 +3,7 @@
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::sync::LazyLock;
 
+use symphonia::core::codecs::CodecParameters;
 use symphonia::core::common::{Limit, Tier};
 use symphonia::core::errors::Error as SymphoniaError;
 use symphonia::core::formats::probe::{Hint, Probe};
@@ -11,12 +12,16 @@ use symphonia::core::formats::{FormatId, FormatOptions};
 use symphonia::core::io::{MediaSource as _, MediaSourceStream};
 use symphonia::core::meta::MetadataOptions;
 
+use crate::clock::Times;
 use crate::declared_end::apply_declared_end;
+use crate::decode::Trims;
 use crate::decoder::Limits;
-use crate::mp4::Mp4;
-use crate::packets::{PacketLimits, Packets};
+use crate::mp4::{Movie, Mp4Reader};
+use crate::ogg::OggReader;
+use crate::packets::{Demuxer, PacketLimits, Packets, audio_track};
 use crate::panics::catch_panic;
-use crate::source::Source;
+use crate::parts::Parts;
+use crate::source::{ReadMonitor, Source};
 use crate::wav::WavReader;
 use crate::{Error, identify};
 
@@ -43,32 +48,57 @@ static PROBE: LazyLock<Probe> = LazyLock::new(|| {
     let mut probe = Probe::default();
     symphonia::default::register_enabled_formats(&mut probe);
     probe.register_format_at_tier::<WavReader<'_>>(Tier::Preferred);
+    probe.register_format_at_tier::<OggReader<'_>>(Tier::Preferred);
     probe
 });
 
 /// Detects the format of `source` and opens its audio track.
-pub(crate) fn open(mut source: Source, limits: &Limits) -> Result<(Packets, Info), Error> {
+pub(crate) fn open(source: Source, limits: &Limits) -> Result<(Packets, Info), Error> {
+    let monitor = source.monitor();
+    let parts = Parts::new(source);
+    let open_part = {
+        let (limits, monitor) = (limits.clone(), monitor.clone());
+        move |parts: &Parts| open_part(parts, &monitor, &limits)
+    };
+    let demuxer = open_part(&parts)?;
+    let packets = Packets::open(demuxer, parts, monitor, Box::new(open_part))?;
+    let codec = packets.codec();
+    let info = Info {
+        container: packets.container().into(),
+        codec: codec.name.into(),
+        sample_rate: codec.sample_rate,
+        channels: codec.channels,
+        declared_duration: packets.stats().declared,
+    };
+    Ok((packets, info))
+}
+
+/// Opens the recording that begins where the source is.
+fn open_part(parts: &Parts, monitor: &ReadMonitor, limits: &Limits) -> Result<Demuxer, Error> {
+    let mut source = parts.source();
     if source.head().is_empty() {
         return Err(Error::Empty);
     }
     if let Some(description) = identify::identify_unsupported(source.head()) {
         return Err(Error::Unrecognized(description));
     }
+    monitor.limit_element(limits.max_packet_bytes.saturating_mul(HEADER_PACKETS));
+    skip_tags(&mut source).map_err(Error::Read)?;
     if is_mp4(source.head()) || index_may_be_at_the_end(source.head()) {
         source.allow_seeking();
     }
-    skip_tags(&mut source).map_err(Error::Read)?;
-    let mp4 = if is_mp4(source.head()) && source.is_seekable() {
-        Mp4::read(&mut source).map_err(Error::Read)?
+    let movie = if is_mp4(source.head()) && source.is_seekable() {
+        Movie::read(&mut source)?
     } else {
-        Mp4::default()
+        Movie::default()
     };
-    apply_declared_end(&mut source, &mp4);
+    apply_declared_end(&mut source, &movie);
     let head = source.head().to_vec();
-    let monitor = source.monitor();
+    drop(source);
+    let part = parts.part().map_err(Error::Read)?;
     monitor.limit_element(limits.max_packet_bytes.saturating_mul(HEADER_PACKETS));
-    let reader = catch_panic(|| {
-        let stream = MediaSourceStream::new(Box::new(source), Default::default());
+    let mut reader = catch_panic(|| {
+        let stream = MediaSourceStream::new(Box::new(part), Default::default());
         // Tags and pictures are not used.
         let metadata = MetadataOptions::default()
             .limit_tag_bytes(Limit::Maximum(64 * 1024))
@@ -78,27 +108,53 @@ pub(crate) fn open(mut source: Source, limits: &Limits) -> Result<(Packets, Info
     .map_err(|e| probe_error(e, &head))?;
 
     let container = container_name(reader.format_info().format, &head);
+    let track = audio_track(&*reader).map(|track| track.id);
+    let track = track.ok_or_else(|| Error::NoAudioTrack { container: container.into() })?;
+    if movie.is_big_endian(track) {
+        let codec = "wide big-endian PCM in QuickTime".into();
+        return Err(Error::UnsupportedCodec { codec });
+    }
+    let has_movie = movie.has_track(track);
+    if has_movie {
+        // symphonia has read the codecs; the packets are read with the edit lists.
+        monitor.limit_element(limits.max_packet_bytes.saturating_mul(HEADER_PACKETS));
+        let (tracks, stream) = (reader.tracks().to_vec(), reader.into_inner());
+        let opened = catch_panic(|| Mp4Reader::open(stream, &tracks, &movie, track));
+        let opened = opened.map_err(|e| Error::corrupt_by("the index cannot be read", e))?;
+        reader = Box::new(opened);
+    } else if container == "mp4" {
+        // Without the edit lists, what the owner cut away would be heard.
+        let codec = "MP4 from a source in which it is impossible to seek".into();
+        return Err(Error::UnsupportedCodec { codec });
+    }
     // The others have packets of limited size, and may be searched for the next packet for long.
     let max_packet = match container {
         "mp4" | "mkv" | "webm" | "caf" => limits.max_packet_bytes,
         _ => u64::MAX,
     };
-    let limits = PacketLimits { bytes: max_packet, channels: limits.max_channels };
-    let mut packets = Packets::open(reader, monitor, limits, container)?;
-    if packets.track().is_some_and(|track| mp4.is_big_endian(track.id)) {
-        let codec = "wide big-endian PCM in QuickTime".into();
-        return Err(Error::UnsupportedCodec { codec });
-    }
-    packets.skip_encoder_delay(|track| mp4.start(track));
-    let codec = packets.codec();
-    let info = Info {
-        container: container.into(),
-        codec: codec.name.into(),
-        sample_rate: codec.sample_rate,
-        channels: codec.channels,
-        declared_duration: declared_duration(&packets, container),
+    let mut demuxer = Demuxer {
+        reader,
+        track,
+        container,
+        times: match container {
+            "mp4" => Times::FromZero,
+            "mkv" | "webm" | "ogg" | "flac" => Times::FromEarliestTrack,
+            _ => Times::None,
+        },
+        trims: match container {
+            "mp4" | "ogg" => Trims::Stated,
+            "mkv" | "webm" => Trims::BeforeZero,
+            _ => Trims::ByDecoder,
+        },
+        limits: PacketLimits {
+            bytes: max_packet,
+            channels: limits.max_channels,
+            seconds: limits.max_duration.as_secs_f64(),
+        },
+        declared: None,
     };
-    Ok((packets, info))
+    demuxer.declared = declared_duration(&demuxer, &movie);
+    Ok(demuxer)
 }
 
 fn is_mp4(head: &[u8]) -> bool {
@@ -118,6 +174,7 @@ fn index_may_be_at_the_end(head: &[u8]) -> bool {
 /// recording unreadable and the pictures in tags need not be read.
 fn skip_tags(source: &mut Source) -> io::Result<()> {
     const MAX_TAGS: usize = 8;
+    let beginning = source.stream_position()?;
     for _ in 0..MAX_TAGS {
         let start = source.stream_position()?;
         let mut header = Vec::with_capacity(ID3_HEADER);
@@ -128,7 +185,10 @@ fn skip_tags(source: &mut Source) -> io::Result<()> {
             break;
         }
     }
-    Ok(())
+    match source.stream_position()? {
+        position if position == beginning => Ok(()),
+        position => source.begin_at(position),
+    }
 }
 
 const ID3_HEADER: usize = 10;
@@ -183,21 +243,25 @@ fn container_name(format: FormatId, head: &[u8]) -> &'static str {
 }
 
 /// Returns the duration in seconds that the header declares, if it does.
-fn declared_duration(packets: &Packets, container: &str) -> Option<f64> {
-    let track = packets.track()?;
-    let seconds = match container {
+fn declared_duration(demuxer: &Demuxer, movie: &Movie) -> Option<f64> {
+    let mut tracks = demuxer.reader.tracks().iter();
+    let track = tracks.find(|track| track.id == demuxer.track)?;
+    let seconds = match demuxer.container {
         "mp4" => {
-            let skipped =
-                packets.codec().encoder_delay as f64 / f64::from(packets.codec().sample_rate);
-            track.time_base?.calc_duration(track.duration?)?.as_secs_f64() - skipped
+            let seconds = track.time_base.zip(track.duration);
+            let seconds = seconds.and_then(|(base, duration)| base.calc_duration(duration));
+            movie.fragments_seconds.or(seconds.map(|time| time.as_secs_f64()))?
         }
         "mkv" | "webm" => {
-            let media = packets.reader().media_info();
+            let media = demuxer.reader.media_info();
             media.time_base?.calc_duration(media.duration?)?.as_secs_f64()
         }
         // The demuxer only estimates it from the first frames.
         "aac" => return None,
-        _ => track.num_frames? as f64 / f64::from(packets.codec().sample_rate),
+        _ => {
+            let Some(CodecParameters::Audio(params)) = &track.codec_params else { return None };
+            track.num_frames? as f64 / f64::from(params.sample_rate.filter(|&rate| rate > 0)?)
+        }
     };
     (seconds > 0.0).then_some(seconds)
 }

@@ -6,14 +6,14 @@
 
 use symphonia::core::io::MediaSource as _;
 
-use crate::mp4::Mp4;
+use crate::mp4::Movie;
 use crate::source::Source;
 
 /// Makes `source` report the length that its container declares, if that is longer than the file.
-pub(crate) fn apply_declared_end(source: &mut Source, mp4: &Mp4) {
+pub(crate) fn apply_declared_end(source: &mut Source, movie: &Movie) {
     /// Declared lengths of this many bytes (16 TiB) and more are ignored.
     const MAX_LEN: u64 = 1 << 44;
-    let declared = segment_end(source.head()).or(mp4.end_of_data);
+    let declared = source.declared_end_of_part().or(movie.end_of_data);
     if let (Some(len), Some(declared)) = (source.byte_len(), declared)
         && (len..MAX_LEN).contains(&declared)
     {
@@ -22,7 +22,7 @@ pub(crate) fn apply_declared_end(source: &mut Source, mp4: &Mp4) {
 }
 
 /// Returns the end of the segment of a Matroska file (RFC 9559, 4.5), if its header declares it.
-fn segment_end(head: &[u8]) -> Option<u64> {
+pub(crate) fn segment_end(head: &[u8]) -> Option<u64> {
     const EBML: &[u8] = &[0x1a, 0x45, 0xdf, 0xa3];
     const SEGMENT: &[u8] = &[0x18, 0x53, 0x80, 0x67];
     let mut rest = head.strip_prefix(EBML)?;

@@ -7,9 +7,13 @@ use symphonia::core::io::MediaSource;
 
 use crate::Error;
 use crate::container::{self, Info};
-use crate::packets::{Packets, Pcm, StreamEnd};
+use crate::mix::Mixer;
+use crate::packets::Packets;
+use crate::pcm::Pcm;
 use crate::resample::Resampler;
 use crate::source::{ReadMonitor, Source};
+use crate::stats::StreamEnd;
+use crate::warnings::Tally;
 
 /// How the channels of a recording are output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +92,10 @@ pub struct Decoder {
     seconds_before: f64,
     /// Frames decoded since then.
     frames: u64,
+    mixer: Mixer,
+    /// Channels of the PCM, and changes of their number and of the sample rate.
+    channels: usize,
+    changes: Tally,
     /// Samples that were NaN or infinite.
     not_finite: u64,
     finished: bool,
@@ -116,6 +124,9 @@ impl Decoder {
         Ok(Decoder {
             resampler: Resampler::new(info.sample_rate, channels)?,
             planes: vec![Vec::new(); channels],
+            channels: info.channels,
+            mixer: Mixer::default(),
+            changes: Tally::default(),
             report: Report { bytes_read: monitor.bytes_read(), ..Report::default() },
             info,
             limits,
@@ -176,16 +187,24 @@ impl Decoder {
 
     /// Mixes or splits the channels of the decoded PCM and resamples it into `block`.
     fn process_pcm(&mut self, block: &mut Block) -> Result<(), Error> {
-        let rate = self.pcm.sample_rate;
+        let (rate, at) = (self.pcm.sample_rate, self.report.duration);
         if rate != self.resampler.sample_rate() {
             self.resampler.finish(&mut block.channels)?;
             self.resampler = Resampler::new(rate, self.output_channels())?;
-            self.seconds_before = self.report.duration;
-            self.frames = 0;
-            self.report.warnings.push(format!(
-                "the sample rate changes to {rate} Hz after {:.1} s",
-                self.report.duration
-            ));
+            (self.seconds_before, self.frames) = (at, 0);
+            let sentence = || format!("the sample rate changes to {rate} Hz after {at:.1} s");
+            self.changes.add(0.0, sentence);
+        }
+        let channels = self.pcm.planes.len();
+        if channels != self.channels {
+            let before = std::mem::replace(&mut self.channels, channels);
+            let consequence = self.split_consequence();
+            let sentence = || {
+                format!(
+                    "the channels change from {before} to {channels} after {at:.1} s{consequence}"
+                )
+            };
+            self.changes.add(0.0, sentence);
         }
         self.frames += self.pcm.frames() as u64;
         self.report.duration = self.seconds_before + self.frames as f64 / f64::from(rate);
@@ -201,36 +220,41 @@ impl Decoder {
             *sample = sample.clamp(-16.0, 16.0);
         }
         match self.mode {
-            ChannelMode::Mix => mix(&self.pcm.planes, &mut self.planes[0]),
-            ChannelMode::Split if self.pcm.planes.len() == self.planes.len() => {
-                std::mem::swap(&mut self.planes, &mut self.pcm.planes);
-            }
-            ChannelMode::Split => {
-                return Err(Error::corrupt(format!(
-                    "the number of channels changes from {} to {} after {:.1} s, so they cannot \
-                     be separated",
-                    self.planes.len(),
-                    self.pcm.planes.len(),
-                    self.report.duration
-                )));
-            }
+            ChannelMode::Mix => self.mixer.mix(&self.pcm.planes, rate, at, &mut self.planes[0]),
+            ChannelMode::Split => split(&mut self.pcm, &mut self.planes, &mut self.mixer, at),
         }
         self.resampler.push(&self.planes, &mut block.channels)
+    }
+
+    /// Returns what a change of the number of channels means for channels that are kept apart.
+    fn split_consequence(&self) -> &'static str {
+        match self.mode {
+            ChannelMode::Split if self.channels < self.planes.len() => {
+                ": those that are missing are silent from there on"
+            }
+            ChannelMode::Split if self.channels > self.planes.len() => {
+                ": those added are mixed into the last one"
+            }
+            _ => "",
+        }
     }
 
     /// Checks at the end whether the recording was complete and readable; adds warnings.
     fn check_completeness(&mut self) -> Result<(), Error> {
         let (stats, end) = (self.packets.stats(), self.packets.end());
         let decoded = self.report.duration;
-        // A Matroska header declares the duration of the longest track, so an audio track that is
-        // shorter than the video is complete.
-        let may_be_shorter = matches!(self.info.container.as_str(), "mkv" | "webm");
+        // The headers of Matroska and of fragmented MP4 declare the duration of the longest track, so
+        // an audio track that is shorter than the video is complete.
+        let may_be_shorter = matches!(self.info.container.as_str(), "mkv" | "webm" | "mp4");
         let ended_regularly = matches!(end, Some(StreamEnd::Complete));
-        let expected = self.info.declared_duration.filter(|_| !(may_be_shorter && ended_regularly));
+        let expected = stats.declared.filter(|_| !(may_be_shorter && ended_regularly));
         // For example a browser's recording, which ends where the file ends.
-        let is_live = may_be_shorter && expected.is_none();
+        let is_live =
+            matches!(self.info.container.as_str(), "mkv" | "webm") && stats.declared.is_none();
         let short = expected.filter(|declared| declared - decoded > TOLERATED_SECONDS);
-        let truncated = short.filter(|declared| {
+        // If frames are missing in the middle, the file is as complete as it can be.
+        let has_lost = stats.lost_bytes.is_some();
+        let truncated = short.filter(|_| !has_lost).filter(|declared| {
             let missing = declared - decoded;
             decoded == 0.0 || missing > MISSING_SECONDS && missing > MISSING_SHARE * declared
         });
@@ -258,28 +282,65 @@ impl Decoder {
                 return Err(Error::corrupt_by(reason, Arc::clone(error)));
             }
         }
-        let warnings = &mut self.report.warnings;
-        if let Some(declared) = short {
+        if decoded == 0.0 && unreadable.is_none() {
+            return Err(Error::Empty);
+        }
+        let mut warnings = Vec::new();
+        if let Some(declared) = short.filter(|_| has_lost) {
+            let missing = declared - decoded;
+            warnings.push(format!(
+                "{missing:.1} s of {declared:.1} s are missing within the recording; times after \
+                 that are earlier than they were"
+            ));
+        } else if let Some(declared) = short {
             let error = Error::Truncated { declared, decoded };
             warnings.push(format!("{error}; the available audio was decoded"));
         } else if let Some((reason, error)) = unreadable {
             warnings.push(format!("{reason}: {error}; the audio before that was decoded"));
-        } else if matches!(end, Some(StreamEnd::CutOff)) && !stats.chained && !is_live {
-            warnings.push("truncated: the file ends in the middle of a packet".into());
-        }
-        if stats.has_surplus() {
-            warnings.push("the recording continues after the end that its header declares".into());
-        }
-        if stats.damaged > 0 {
+        } else if matches!(end, Some(StreamEnd::CutOff)) && !is_live {
+            let bytes = self.monitor.bytes_read();
             warnings.push(format!(
-                "{} of {} packets are damaged and were replaced by silence",
-                stats.damaged, stats.packets
+                "truncated: the file ends in the middle of a packet, after {decoded:.1} s and {bytes} \
+                 bytes"
+            ));
+        }
+        self.packets.append_warnings(&mut warnings);
+        self.changes.append_to(&mut warnings, "the sample rate or the channels change");
+        if let Some((since, frames)) = self.mixer.cancelled() {
+            let seconds = frames as f64 / f64::from(self.pcm.sample_rate.max(1));
+            warnings.push(format!(
+                "the channels cancel each other out from {since:.1} s on, for {seconds:.1} s: the \
+                 loudest one was taken instead of their average"
             ));
         }
         if self.not_finite > 0 {
             warnings.push(format!("{} samples were not finite and became zero", self.not_finite));
         }
+        self.report.warnings = warnings;
         Ok(())
+    }
+}
+
+/// Keeps the channels of `pcm` apart in `planes`. If there are fewer, the others are silent; if there
+/// are more, the last one is the mix of the rest.
+fn split(pcm: &mut Pcm, planes: &mut [Vec<f32>], mixer: &mut Mixer, at: f64) {
+    let frames = pcm.frames();
+    let rest = pcm.planes.len().saturating_sub(planes.len());
+    if rest > 0
+        && let Some((last, _)) = planes.split_last_mut()
+    {
+        let mixed = pcm.planes.split_off(pcm.planes.len() - rest - 1);
+        mixer.mix(&mixed, pcm.sample_rate, at, last);
+        pcm.planes.push(std::mem::take(last));
+    }
+    for (n, plane) in planes.iter_mut().enumerate() {
+        match pcm.planes.get_mut(n) {
+            Some(decoded) => std::mem::swap(plane, decoded),
+            None => {
+                plane.clear();
+                plane.resize(frames, 0.0);
+            }
+        }
     }
 }
 
@@ -299,20 +360,4 @@ fn check_duration(seconds: f64, limits: &Limits) -> Result<(), Error> {
     }
     let (actual, limit) = (format!("{seconds:.0} s or more"), format!("{limit:.0} s"));
     Err(Error::LimitExceeded { quantity: "the duration", actual, limit })
-}
-
-/// Writes the average of `planes` to `out`.
-fn mix(planes: &[Vec<f32>], out: &mut Vec<f32>) {
-    out.clear();
-    let Some((first, rest)) = planes.split_first() else { return };
-    out.extend_from_slice(first);
-    for plane in rest {
-        for (out, sample) in out.iter_mut().zip(plane) {
-            *out += sample;
-        }
-    }
-    if !rest.is_empty() {
-        let scale = 1.0 / planes.len() as f32;
-        out.iter_mut().for_each(|sample| *sample *= scale);
-    }
 }

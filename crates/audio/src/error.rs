@@ -9,7 +9,8 @@ use crate::source::Failure;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    #[error("the file is empty")]
+    /// Nothing, or a header and not one sample of audio that is to be heard.
+    #[error("no audio: the file is empty or contains no samples")]
     Empty,
     /// Not a recording, or one in a format that no demuxer knows; describes the content.
     #[error("not a recording in a known format: {0}")]

@@ -29,18 +29,31 @@
 //! # }
 //! ```
 
+mod adts;
+mod clock;
 mod codec;
 mod container;
 mod declared_end;
+mod decode;
 mod decoder;
 mod error;
+mod frame_bytes;
 mod identify;
+mod mix;
 mod mp4;
+mod notes;
+mod ogg;
 mod packets;
 mod panics;
+mod parts;
+mod pcm;
 mod resample;
 mod source;
+mod stats;
+mod timeline;
+mod warnings;
 mod wav;
+mod wav_data;
 
 pub use container::Info;
 pub use decoder::{Block, ChannelMode, DecodeOptions, Decoder, Limits, Report};

@@ -1,175 +1,122 @@
-//! Decodes a container's packets to PCM at the recording's sample rate; damaged packets become
-//! silence.
+//! The packets of an audio track, decoded one by one and placed on the recording's clock.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use symphonia::core::errors::Error as SymphoniaError;
 use symphonia::core::formats::{FormatReader, Track, TrackType};
 use symphonia::core::packet::Packet;
-use symphonia::core::units::{Duration, TimeBase};
+use symphonia::core::units::Duration;
 
 use crate::Error;
-use crate::codec::{Codec, check_channels, check_sample_rate};
-use crate::panics::{PANICKED, catch_panic};
+use crate::clock::{self, Clock, Times};
+use crate::codec::Codec;
+use crate::decode::{Decoded, Kept, TrackDecoder, Trims};
+use crate::frame_bytes::FrameBytes;
+use crate::panics::catch_panic;
+use crate::parts::Parts;
+use crate::pcm::Pcm;
 use crate::source::ReadMonitor;
+use crate::stats::{PacketStats, StreamEnd};
 
-/// Decoded PCM: one plane per channel, all of the same length.
-#[derive(Default)]
-pub(crate) struct Pcm {
-    pub(crate) planes: Vec<Vec<f32>>,
-    pub(crate) sample_rate: u32,
-}
-
-impl Pcm {
-    pub(crate) fn frames(&self) -> usize {
-        self.planes.first().map_or(0, Vec::len)
-    }
-
-    fn silence(&mut self, channels: usize, frames: usize) {
-        self.planes.resize_with(channels, Vec::new);
-        for plane in &mut self.planes {
-            plane.clear();
-            plane.resize(frames, 0.0);
-        }
-    }
-
-    fn skip(&mut self, frames: usize) {
-        for plane in &mut self.planes {
-            plane.drain(..frames);
-        }
-    }
-}
-
-/// How the sequence of packets ended.
-#[derive(Debug)]
-pub(crate) enum StreamEnd {
-    /// At the end of the container.
-    Complete,
-    /// In the middle of an element.
-    CutOff,
-    /// At data that the demuxer could not read, with its error.
-    Unreadable(Arc<SymphoniaError>),
-}
-
-/// Counts of packets and of problems with them.
-#[derive(Debug, Default)]
-pub(crate) struct PacketStats {
-    /// Packets decoded, damaged ones included.
-    pub(crate) packets: u64,
-    /// Packets that could not be decoded.
-    pub(crate) damaged: u64,
-    /// Whether another recording follows the first in the same file.
-    pub(crate) chained: bool,
-    /// Packets after the end that the header declares.
-    surplus: u64,
-}
-
-impl PacketStats {
-    /// Returns whether audio follows the declared end. An encoder may fill two packets with padding
-    /// alone, so those do not count.
-    pub(crate) fn has_surplus(&self) -> bool {
-        self.surplus > 2
-    }
-
-    /// Damaged packets that never make a recording corrupt: in a file that was cut out of a longer
-    /// one, the first packets do not decode.
-    const TOLERATED_DAMAGE: u64 = 2;
-
-    /// Returns whether more than a tenth of the packets are damaged, or all.
-    pub(crate) fn is_corrupt(&self) -> bool {
-        self.damaged > Self::TOLERATED_DAMAGE && self.damaged * 10 > self.packets
-            || self.packets > 0 && self.damaged == self.packets
-    }
-
-    /// Returns whether so much is damaged that decoding stops before the end.
-    fn is_mostly_damaged(&self) -> bool {
-        self.damaged > 500 && self.damaged * 2 > self.packets
-    }
-}
-
-/// Limits above which a packet is refused.
+/// Limits above which a recording is refused.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PacketLimits {
+    /// Bytes of a packet.
     pub(crate) bytes: u64,
     pub(crate) channels: usize,
+    /// Seconds beyond which no gap is filled.
+    pub(crate) seconds: f64,
+}
+
+/// A demuxer with what is known about its container.
+pub(crate) struct Demuxer {
+    pub(crate) reader: Box<dyn FormatReader>,
+    /// The track to decode.
+    pub(crate) track: u32,
+    pub(crate) container: &'static str,
+    pub(crate) times: Times,
+    pub(crate) trims: Trims,
+    pub(crate) limits: PacketLimits,
+    /// Seconds that the header declares.
+    pub(crate) declared: Option<f64>,
+}
+
+/// Recordings in one file, each of which takes the time to open a demuxer.
+const MAX_RECORDINGS: u64 = 10_000;
+
+/// Opens a demuxer where the source is.
+pub(crate) type OpenPart = Box<dyn FnMut(&Parts) -> Result<Demuxer, Error> + Send + Sync>;
+
+/// Audio that is ready to be output.
+enum Ready {
+    Silence { frames: u64, sample_rate: u32 },
+    Audio(Pcm),
 }
 
 /// The packets of an audio track, decoded one by one.
 pub(crate) struct Packets {
-    reader: Box<dyn FormatReader>,
+    demuxer: Demuxer,
+    parts: Parts,
+    open_part: OpenPart,
     monitor: ReadMonitor,
-    limits: PacketLimits,
-    track: u32,
-    time_base: Option<TimeBase>,
-    codec: Codec,
+    decoder: TrackDecoder,
+    clock: Clock,
     stats: PacketStats,
     /// Consecutive packets without audio.
     packets_without_audio: u32,
-    /// Audio decoded in advance to find out the number of channels.
-    lookahead: Option<Pcm>,
+    ready: VecDeque<Ready>,
+    /// Where the frames of MPEG audio are.
+    frame_bytes: FrameBytes,
+    /// Packets after the declared end that may be padding.
+    surplus: Vec<Packet>,
+    /// A packet with another number of channels or sample rate, which is damage if it is alone.
+    changed: Option<(Packet, Kept)>,
     end: Option<StreamEnd>,
 }
 
 impl Packets {
-    /// Opens the default audio track of `reader`. `container` names the container in the error if
-    /// there is no audio track.
+    /// Opens the decoder for the track of `demuxer`. `open_part` opens the next one if another
+    /// recording follows in `parts`.
     pub(crate) fn open(
-        reader: Box<dyn FormatReader>,
+        demuxer: Demuxer,
+        parts: Parts,
         monitor: ReadMonitor,
-        limits: PacketLimits,
-        container: &str,
+        open_part: OpenPart,
     ) -> Result<Self, Error> {
-        let track = audio_track(&*reader)
-            .ok_or_else(|| Error::NoAudioTrack { container: container.into() })?;
-        let (id, time_base) = (track.id, track.time_base);
-        let codec = Codec::open(track, limits.channels)?;
+        let decoder = open_decoder(&demuxer)?;
+        let rate = decoder.codec.sample_rate;
+        let clock = Clock::new(demuxer.times, rate, demuxer.limits.seconds);
         let mut packets = Packets {
-            reader,
+            stats: PacketStats { declared: demuxer.declared, ..PacketStats::default() },
+            demuxer,
+            parts,
+            open_part,
             monitor,
-            limits,
-            track: id,
-            time_base,
-            codec,
-            stats: PacketStats::default(),
+            decoder,
+            clock,
             packets_without_audio: 0,
-            lookahead: None,
+            ready: VecDeque::new(),
+            frame_bytes: FrameBytes::default(),
+            surplus: Vec::new(),
+            changed: None,
             end: None,
         };
-        if packets.codec.channels == 0 {
-            // MP3 in MP4 declares its channels only in the first packet.
-            let mut first = Pcm::default();
-            if !packets.next(&mut first)? {
+        // MP3 in MP4 declares its channels only in the first packet.
+        while packets.codec().channels == 0 {
+            if !packets.fill()? {
                 return Err(Error::corrupt("no packet can be decoded"));
             }
-            packets.lookahead = Some(first);
         }
         Ok(packets)
     }
 
-    /// Skips the audio before the time that `start` returns for the track id, in units of the track:
-    /// it is the encoder's delay. If it is longer than half a second, an editor cut it away, and it
-    /// is kept.
-    pub(crate) fn skip_encoder_delay(&mut self, start: impl Fn(u32) -> Option<u64>) {
-        const MAX_SECONDS: f64 = 0.5;
-        let start = start(self.track).map(Duration::new);
-        let time = start.and_then(|start| self.time_base?.calc_duration(start));
-        let seconds = time.map_or(0.0, |time| time.as_secs_f64());
-        if seconds <= MAX_SECONDS {
-            let frames = (seconds * f64::from(self.codec.sample_rate)).round() as u64;
-            self.codec.encoder_delay = self.codec.encoder_delay.max(frames);
-        }
-    }
-
-    pub(crate) fn reader(&self) -> &dyn FormatReader {
-        &*self.reader
-    }
-
-    pub(crate) fn track(&self) -> Option<&Track> {
-        self.reader.tracks().iter().find(|track| track.id == self.track)
+    pub(crate) fn container(&self) -> &'static str {
+        self.demuxer.container
     }
 
     pub(crate) fn codec(&self) -> &Codec {
-        &self.codec
+        &self.decoder.codec
     }
 
     pub(crate) fn stats(&self) -> &PacketStats {
@@ -181,49 +128,84 @@ impl Packets {
         self.end.as_ref()
     }
 
-    /// Fills `pcm` with the next audio. Returns `false` at the end, whose cause [`Packets::end`]
-    /// returns.
+    /// Appends what was found out about the recording to `warnings`.
+    pub(crate) fn append_warnings(&mut self, warnings: &mut Vec<String>) {
+        self.clock.append_warnings(warnings);
+        self.stats.append_warnings(warnings);
+        warnings.extend(crate::notes::take(&mut *self.demuxer.reader));
+    }
+
+    /// Fills `pcm` with the next audio, or with silence for at most a second of audio that is
+    /// missing. Returns `false` at the end, whose cause [`Packets::end`] returns.
     pub(crate) fn next(&mut self, pcm: &mut Pcm) -> Result<bool, Error> {
-        /// More than any codec or muxer puts before the first audio.
-        const MAX_WITHOUT_AUDIO: u32 = 10_000;
-        while self.end.is_none() {
-            if let Some(lookahead) = self.lookahead.take() {
-                *pcm = lookahead;
-            } else {
-                let Some(mut packet) = self.next_packet()? else { break };
-                self.keep_surplus(&mut packet);
-                self.decode(&packet, pcm)?;
-            }
-            let skip = self.codec.encoder_delay.min(pcm.frames() as u64);
-            pcm.skip(skip as usize);
-            self.codec.encoder_delay -= skip;
-            self.packets_without_audio =
-                if pcm.frames() > 0 { 0 } else { self.packets_without_audio + 1 };
-            if self.stats.is_mostly_damaged() || self.packets_without_audio > MAX_WITHOUT_AUDIO {
-                return Err(Error::corrupt(format!(
-                    "{} of the first {} packets cannot be decoded",
-                    self.stats.damaged, self.stats.packets
-                )));
-            }
-            if pcm.frames() > 0 {
-                return Ok(true);
+        loop {
+            match self.ready.pop_front() {
+                Some(Ready::Audio(audio)) => {
+                    *pcm = audio;
+                    return Ok(true);
+                }
+                Some(Ready::Silence { frames, sample_rate }) => {
+                    let now = frames.min(u64::from(sample_rate));
+                    pcm.silence(self.codec().channels, now as usize);
+                    pcm.sample_rate = sample_rate;
+                    if frames > now {
+                        let rest = Ready::Silence { frames: frames - now, sample_rate };
+                        self.ready.push_front(rest);
+                    }
+                    return Ok(true);
+                }
+                None if !self.fill()? => return Ok(false),
+                None => {}
             }
         }
-        Ok(false)
+    }
+
+    /// Decodes the next packet. Returns `false` at the end.
+    fn fill(&mut self) -> Result<bool, Error> {
+        /// More than any codec or muxer puts before the first audio.
+        const MAX_WITHOUT_AUDIO: u32 = 10_000;
+        if self.end.is_some() {
+            return Ok(false);
+        }
+        let before = self.ready.len();
+        match self.next_packet()? {
+            Some(packet) => self.take(packet)?,
+            None => self.flush()?,
+        }
+        let has_audio = self.ready.len() > before;
+        self.packets_without_audio = if has_audio { 0 } else { self.packets_without_audio + 1 };
+        if self.stats.is_mostly_damaged() || self.packets_without_audio > MAX_WITHOUT_AUDIO {
+            return Err(Error::corrupt(format!(
+                "{} of the first {} packets cannot be decoded",
+                self.stats.damaged, self.stats.packets
+            )));
+        }
+        Ok(true)
     }
 
     /// Returns the next packet of the track, or sets `self.end` and returns `None`.
     fn next_packet(&mut self) -> Result<Option<Packet>, Error> {
         loop {
-            self.monitor.limit_element(self.limits.bytes);
-            let end = match catch_panic(|| self.reader.next_packet()) {
-                Ok(Some(packet)) if packet.track_id == self.track => return Ok(Some(packet)),
-                Ok(Some(_)) => continue,
-                Ok(None) => StreamEnd::Complete,
-                Err(SymphoniaError::ResetRequired) => {
-                    self.open_chained_stream()?;
+            self.monitor.limit_element(self.demuxer.limits.bytes);
+            let end = match catch_panic(|| self.demuxer.reader.next_packet()) {
+                Ok(Some(packet)) if packet.track_id == self.demuxer.track => {
+                    if self.is_mpeg() {
+                        self.frame_bytes.add(&packet.data, &self.parts.source());
+                    }
+                    return Ok(Some(packet));
+                }
+                Ok(Some(packet)) => {
+                    self.see_other(&packet);
                     continue;
                 }
+                Ok(None) => StreamEnd::Complete,
+                Err(SymphoniaError::ResetRequired) => match self.open_chained_stream() {
+                    Ok(()) => continue,
+                    Err(error) => {
+                        self.lose_recording(error, "")?;
+                        StreamEnd::Complete
+                    }
+                },
                 Err(SymphoniaError::IoError(e))
                     if e.kind() == std::io::ErrorKind::UnexpectedEof =>
                 {
@@ -234,89 +216,201 @@ impl Packets {
             if let Some(failure) = self.monitor.take_failure() {
                 return Err(failure.into());
             }
-            self.end = Some(end);
-            return Ok(None);
+            if !self.open_next_part()? {
+                if self.is_mpeg() {
+                    self.stats.lost_bytes = self.frame_bytes.lost(&self.parts.source());
+                }
+                self.end = Some(end);
+                return Ok(None);
+            }
+        }
+    }
+
+    fn is_mpeg(&self) -> bool {
+        matches!(self.demuxer.container, "mp1" | "mp2" | "mp3")
+    }
+
+    /// Lets the clock know when another track of sound or picture begins.
+    fn see_other(&mut self, packet: &Packet) {
+        let tracks = self.demuxer.reader.tracks();
+        let track = tracks.iter().find(|track| track.id == packet.track_id);
+        let counts = |track: &&Track| {
+            matches!(track.track_type(), Some(TrackType::Audio | TrackType::Video))
+        };
+        if let Some(track) = track.filter(counts)
+            && let Some(time) = clock::time(packet.pts, track.time_base, self.codec().sample_rate)
+        {
+            self.clock.see_other(time);
         }
     }
 
     /// Opens a decoder for another logical stream that begins here (chained Ogg).
     fn open_chained_stream(&mut self) -> Result<(), Error> {
-        let track = audio_track(&*self.reader)
+        self.flush()?;
+        let track = audio_track(&*self.demuxer.reader)
             .ok_or_else(|| Error::corrupt("a chained stream has no audio"))?;
-        self.codec = Codec::open(track, self.limits.channels)?;
-        (self.track, self.time_base) = (track.id, track.time_base);
-        self.stats.chained = true;
+        self.demuxer.track = track.id;
+        let decoder = open_decoder(&self.demuxer)?;
+        self.stats.declared = None;
+        self.begin_recording(decoder);
         Ok(())
     }
 
-    /// Keeps the audio of a packet after the declared end if several follow.
-    ///
-    /// The demuxer trims such packets to nothing, which is right for an encoder's padding. If more
-    /// follow, the header is wrong (concatenated MP3 files) and they are part of the recording.
-    fn keep_surplus(&mut self, packet: &mut Packet) {
-        // MP3's demuxer includes the trimmed frames in the duration; the others do not.
-        if !packet.trim_end.is_zero() && packet.trim_end >= packet.dur {
-            self.stats.surplus += 1;
-            if self.stats.has_surplus() {
-                packet.dur = if packet.dur.is_zero() { packet.trim_end } else { packet.dur };
-                packet.trim_end = Duration::ZERO;
-            }
+    /// Opens a demuxer for the recording that follows in the file, if one does.
+    fn open_next_part(&mut self) -> Result<bool, Error> {
+        let next = self.parts.advance();
+        if let Some(failure) = self.monitor.take_failure() {
+            return Err(failure.into());
         }
-    }
-
-    /// Decodes `packet` into `pcm`, or replaces it by silence if it is damaged.
-    fn decode(&mut self, packet: &Packet, pcm: &mut Pcm) -> Result<(), Error> {
-        self.stats.packets += 1;
-        let decoder = &mut self.codec.decoder;
-        let decoded = catch_panic(|| {
-            let buffer = decoder.decode(packet)?;
-            buffer.copy_to_vecs_planar(&mut pcm.planes);
-            Ok((buffer.spec().rate(), buffer.spec().channels().count()))
+        let Some(at) = next.map_err(Error::Read)? else { return Ok(false) };
+        if self.stats.recordings == MAX_RECORDINGS {
+            return Err(Error::corrupt(format!(
+                "more than {MAX_RECORDINGS} recordings in one file"
+            )));
+        }
+        self.flush()?;
+        let opened = (self.open_part)(&self.parts).and_then(|demuxer| {
+            let decoder = open_decoder(&demuxer)?;
+            Ok((demuxer, decoder))
         });
-        match decoded {
-            Ok((sample_rate, channels)) => {
-                if pcm.frames() > 0 {
-                    check_channels(channels, self.limits.channels)?;
-                    check_sample_rate(sample_rate)?;
-                    (self.codec.sample_rate, self.codec.channels) = (sample_rate, channels);
+        if let Some(failure) = self.monitor.take_failure() {
+            return Err(failure.into());
+        }
+        let (demuxer, decoder) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                self.lose_recording(error, &format!(", at byte {at}"))?;
+                return Ok(false);
+            }
+        };
+        let declared = self.stats.declared.zip(demuxer.declared);
+        self.stats.declared = declared.map(|(before, this)| before + this);
+        self.demuxer = demuxer;
+        self.begin_recording(decoder);
+        Ok(true)
+    }
+
+    /// Takes note of a recording that cannot be read. Those before it can.
+    fn lose_recording(&mut self, error: Error, place: &str) -> Result<(), Error> {
+        if matches!(error, Error::Read(_) | Error::LimitExceeded { .. }) {
+            return Err(error);
+        }
+        let after = self.clock.seconds();
+        self.stats.lost_part = Some(format!(
+            "another recording begins in the file after {after:.1} s{place}; it was not decoded: \
+             {error}"
+        ));
+        Ok(())
+    }
+
+    fn begin_recording(&mut self, decoder: TrackDecoder) {
+        self.decoder = decoder;
+        self.clock.set_rate(self.codec().sample_rate);
+        self.clock.restart(self.demuxer.times);
+        self.stats.recordings += 1;
+    }
+
+    /// Decodes `packet`, or holds it until it is clear what it is.
+    fn take(&mut self, packet: Packet) -> Result<(), Error> {
+        // MP3's demuxer trims packets after the declared end to nothing, which is right for an
+        // encoder's padding. If more follow, the header is wrong (concatenated files).
+        if self.demuxer.trims == Trims::ByDecoder
+            && !packet.trim_end.is_zero()
+            && packet.trim_end >= packet.dur
+        {
+            self.stats.surplus += 1;
+            self.surplus.push(packet);
+            if self.stats.has_surplus() {
+                for mut packet in std::mem::take(&mut self.surplus) {
+                    packet.dur = if packet.dur.is_zero() { packet.trim_end } else { packet.dur };
+                    packet.trim_end = Duration::ZERO;
+                    self.decode_next(packet)?;
                 }
             }
-            Err(e) => {
-                tracing::debug!(packet = self.stats.packets, error = %e, "damaged packet");
+            return Ok(());
+        }
+        self.decode_next(packet)
+    }
+
+    /// Decodes what is held when no more packets follow.
+    fn flush(&mut self) -> Result<(), Error> {
+        self.surplus.clear();
+        match self.changed.take() {
+            Some((packet, kept)) => {
+                self.decoder.renew(track(&self.demuxer)?)?;
+                self.decode_again(&packet, kept)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Decodes `packet` after the one that is held, if one is.
+    fn decode_next(&mut self, mut packet: Packet) -> Result<(), Error> {
+        let kept = self.decoder.take_trims(&mut packet);
+        let decoded = self.decoder.decode(&packet, track(&self.demuxer)?)?;
+        match (self.changed.take(), &decoded) {
+            (None, Decoded::Changed) => self.changed = Some((packet, kept)),
+            (Some((before, kept_before)), Decoded::Changed) => {
+                // Two in a row: the recording goes on with other properties.
+                self.decoder.renew(track(&self.demuxer)?)?;
+                self.decode_again(&before, kept_before)?;
+                self.decode_again(&packet, kept)?;
+            }
+            (before, _) => {
+                if let Some((before, kept)) = before {
+                    self.output(&before, Decoded::Damaged, kept);
+                }
+                self.output(&packet, decoded, kept);
+            }
+        }
+        Ok(())
+    }
+
+    fn decode_again(&mut self, packet: &Packet, kept: Kept) -> Result<(), Error> {
+        let decoded = self.decoder.decode(packet, track(&self.demuxer)?)?;
+        self.output(packet, decoded, kept);
+        Ok(())
+    }
+
+    /// Outputs the audio of a packet at its time, or silence if it cannot be decoded.
+    fn output(&mut self, packet: &Packet, decoded: Decoded, kept: Kept) {
+        self.stats.packets += 1;
+        let mut pcm = match decoded {
+            Decoded::Audio(pcm) => pcm,
+            Decoded::Damaged | Decoded::Changed => {
+                let pcm = self.decoder.silence(packet);
                 self.stats.damaged += 1;
-                if matches!(
-                    e,
-                    SymphoniaError::ResetRequired | SymphoniaError::DecodeError(PANICKED)
-                ) {
-                    self.recreate_decoder()?;
-                }
-                pcm.silence(self.codec.channels, self.lost_frames(packet));
+                self.stats.damaged_seconds += pcm.seconds();
+                pcm
             }
+        };
+        let time = self.decoder.crop(packet, &mut pcm, kept);
+        let (frames, sample_rate) = (pcm.frames() as u64, self.codec().sample_rate);
+        if frames == 0 {
+            return;
         }
-        pcm.sample_rate = self.codec.sample_rate;
-        Ok(())
-    }
-
-    fn recreate_decoder(&mut self) -> Result<(), Error> {
-        if let Some(track) = self.reader.tracks().iter().find(|track| track.id == self.track) {
-            let Codec { encoder_delay, channels, .. } = self.codec;
-            self.codec =
-                Codec { encoder_delay, channels, ..Codec::open(track, self.limits.channels)? };
+        self.clock.set_rate(sample_rate);
+        let silence = self.clock.place(time, frames, sample_rate);
+        if silence > 0 {
+            self.ready.push_back(Ready::Silence { frames: silence, sample_rate });
         }
-        Ok(())
-    }
-
-    /// Returns the number of frames in a damaged packet. As many frames of silence keep the times of
-    /// the audio after it right.
-    fn lost_frames(&self, packet: &Packet) -> usize {
-        /// No codec has packets this long, so a longer duration is part of the damage.
-        const MAX_SECONDS: f64 = 1.0;
-        let seconds = self.time_base.and_then(|base| base.calc_duration(packet.dur));
-        let seconds = seconds.map_or(0.0, |time| time.as_secs_f64());
-        (seconds.clamp(0.0, MAX_SECONDS) * f64::from(self.codec.sample_rate)).round() as usize
+        self.ready.push_back(Ready::Audio(pcm));
     }
 }
 
-fn audio_track(reader: &dyn FormatReader) -> Option<&Track> {
+fn open_decoder(demuxer: &Demuxer) -> Result<TrackDecoder, Error> {
+    TrackDecoder::open(track(demuxer)?, demuxer.trims, demuxer.limits.channels)
+}
+
+fn track(demuxer: &Demuxer) -> Result<&Track, Error> {
+    let container = demuxer.container;
+    let mut tracks = demuxer.reader.tracks().iter();
+    tracks
+        .find(|track| track.id == demuxer.track)
+        .ok_or_else(|| Error::NoAudioTrack { container: container.into() })
+}
+
+/// Returns the audio track to decode.
+pub(crate) fn audio_track(reader: &dyn FormatReader) -> Option<&Track> {
     reader.default_track(TrackType::Audio).or_else(|| reader.first_track(TrackType::Audio))
 }

@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use symphonia::core::io::MediaSource;
 
+use crate::declared_end::segment_end;
+
 /// Bytes kept from the beginning, from which the format is detected.
 const HEAD_BYTES: usize = 16 * 1024;
 
@@ -85,12 +87,16 @@ fn failed_before() -> io::Error {
 pub(crate) struct Source {
     inner: Box<dyn MediaSource>,
     inner_pos: u64,
+    /// Bytes in memory, and the position of the first.
     head: Vec<u8>,
+    head_at: u64,
     pos: u64,
     limit: u64,
     seekable: bool,
     /// Length that the container declares, if it is more than the actual length.
     declared_len: Option<u64>,
+    /// The last bytes read.
+    tail: Vec<u8>,
     monitor: ReadMonitor,
 }
 
@@ -101,32 +107,59 @@ impl Source {
             inner,
             inner_pos: 0,
             head: Vec::new(),
+            head_at: 0,
             pos: 0,
             limit,
             seekable: false,
             declared_len: None,
+            tail: Vec::new(),
             monitor: ReadMonitor::default(),
         };
         if let Some(len) = source.inner.byte_len().filter(|&len| len > limit) {
             return Err(Failure::TooLong { actual: Some(len), limit });
         }
+        match source.begin_at(0) {
+            Ok(()) => Ok(source),
+            Err(e) => Err(source.monitor.take_failure().unwrap_or(Failure::Read(e))),
+        }
+    }
+
+    /// Moves to `pos`, where a recording begins, and reads its head.
+    pub(crate) fn begin_at(&mut self, pos: u64) -> io::Result<()> {
         let mut head = vec![0; HEAD_BYTES];
         let mut filled = 0;
+        self.pos = pos;
         while filled < head.len() {
-            match source.read(&mut head[filled..]) {
-                Ok(0) => break,
-                Ok(n) => filled += n,
-                Err(e) => return Err(source.monitor.take_failure().unwrap_or(Failure::Read(e))),
+            match self.read(&mut head[filled..])? {
+                0 => break,
+                n => filled += n,
             }
         }
         head.truncate(filled);
-        source.head = head;
-        source.pos = 0;
-        Ok(source)
+        // More may be in memory than a head: what was read beyond the end of the recording before.
+        let in_memory = self.head_at + self.head.len() as u64;
+        if self.head_at > pos || in_memory < pos + filled as u64 {
+            (self.head, self.head_at) = (head, pos);
+        }
+        (self.pos, self.declared_len, self.seekable) = (pos, None, false);
+        Ok(())
     }
 
+    /// Keeps `bytes` in memory, which begin at `at` and were read before.
+    pub(crate) fn replay(&mut self, at: u64, bytes: Vec<u8>) {
+        (self.head, self.head_at) = (bytes, at);
+    }
+
+    /// Returns the first bytes of the recording.
     pub(crate) fn head(&self) -> &[u8] {
-        &self.head
+        &self.head[..self.head.len().min(HEAD_BYTES)]
+    }
+
+    /// Returns the bytes at `pos` that are in memory.
+    pub(crate) fn head_at(&self, pos: u64) -> Vec<u8> {
+        let skip = pos.checked_sub(self.head_at).and_then(|skip| usize::try_from(skip).ok());
+        let bytes = skip.and_then(|skip| self.head.get(skip..)).unwrap_or_default();
+        bytes[..bytes.len().min(HEAD_BYTES)].to_vec()
     }
 
     pub(crate) fn monitor(&self) -> ReadMonitor {
@@ -144,6 +177,34 @@ impl Source {
     /// the file. Reading still stops at the actual end.
     pub(crate) fn declare_len(&mut self, len: u64) {
         self.declared_len = Some(len);
+    }
+
+    /// Returns the bytes in memory and the position of the first.
+    pub(crate) fn in_memory(&self) -> (u64, &[u8]) {
+        (self.head_at, &self.head)
+    }
+
+    /// Returns the last bytes read, before [`Source::position`].
+    pub(crate) fn tail(&self) -> &[u8] {
+        &self.tail
+    }
+
+    pub(crate) fn position(&self) -> u64 {
+        self.pos
+    }
+
+    /// Keeps the last of `bytes`, which were read at the position.
+    fn keep_tail(&mut self, bytes: &[u8]) {
+        let kept = HEAD_BYTES.saturating_sub(bytes.len()).min(self.tail.len());
+        self.tail.drain(..self.tail.len() - kept);
+        self.tail.extend_from_slice(&bytes[bytes.len().saturating_sub(HEAD_BYTES)..]);
+        self.pos += bytes.len() as u64;
+    }
+
+    /// Returns the end of the recording that begins at the position, if its header declares one.
+    pub(crate) fn declared_end_of_part(&self) -> Option<u64> {
+        let end = segment_end(&self.head_at(self.pos))?;
+        self.pos.checked_add(end)
     }
 
     fn read_inner(&mut self, buf: &mut [u8]) -> io::Result<usize> {
@@ -169,11 +230,12 @@ impl Read for Source {
         if self.monitor.state().failed {
             return Err(failed_before());
         }
-        let replay = usize::try_from(self.pos).ok().and_then(|pos| self.head.get(pos..));
+        let replay = self.pos.checked_sub(self.head_at).and_then(|pos| usize::try_from(pos).ok());
+        let replay = replay.and_then(|pos| self.head.get(pos..));
         if let Some(rest) = replay.filter(|rest| !rest.is_empty()) {
             let n = rest.len().min(buf.len());
             buf[..n].copy_from_slice(&rest[..n]);
-            self.pos += n as u64;
+            self.keep_tail(&buf[..n]);
             return Ok(n);
         }
         let n = match self.read_inner(buf) {
@@ -181,7 +243,7 @@ impl Read for Source {
             Err(e) => return Err(self.monitor.fail(Failure::Read(e))),
         };
         self.inner_pos += n as u64;
-        self.pos += n as u64;
+        self.keep_tail(&buf[..n]);
         self.monitor.count(n as u64).map_err(|failure| self.monitor.fail(failure))?;
         if n > 0 && self.pos > self.limit {
             return Err(self.monitor.fail(Failure::TooLong { actual: None, limit: self.limit }));
@@ -198,7 +260,11 @@ impl Seek for Source {
             SeekFrom::Current(offset) => (self.pos, offset),
             SeekFrom::End(offset) => (self.byte_len().ok_or(ErrorKind::Unsupported)?, offset),
         };
-        self.pos = base.checked_add_signed(offset).ok_or(ErrorKind::InvalidInput)?;
+        let pos = base.checked_add_signed(offset).ok_or(ErrorKind::InvalidInput)?;
+        if pos != self.pos {
+            self.tail.clear();
+        }
+        self.pos = pos;
         Ok(self.pos)
     }
 }

@@ -20,6 +20,9 @@ use symphonia::core::formats::well_known::FORMAT_ID_WAVE;
 use symphonia::core::io::{MediaSourceStream, ReadBytes, ScopedStream};
 use symphonia::core::meta::{Metadata, MetadataLog};
 
+use crate::notes;
+use crate::wav_data::{DataChunks, More};
+
 const INFO: FormatInfo = FormatInfo {
     format: FORMAT_ID_WAVE,
     short_name: "wav",
@@ -35,10 +38,12 @@ pub(crate) struct WavReader<'s> {
     info: MediaInfo,
     tracks: Vec<Track>,
     metadata: MetadataLog,
+    format: Format,
     blocks: Blocks,
     next_pts: u64,
     /// Bytes left in the `data` chunk; `None` if it extends to the end of the file.
     remaining: Option<u64>,
+    data: DataChunks,
 }
 
 /// Size of a coding unit: one frame of PCM, or one block of ADPCM.
@@ -49,6 +54,7 @@ struct Blocks {
 }
 
 /// The `fmt ` chunk: WAVEFORMATEX or WAVEFORMATEXTENSIBLE (Microsoft, mmreg.h).
+#[derive(PartialEq)]
 struct Format {
     tag: u16,
     channels: u16,
@@ -162,8 +168,9 @@ pub(crate) fn unknown_codec_name(codec: AudioCodecId) -> Option<String> {
 
 impl<'s> WavReader<'s> {
     fn try_new(mut reader: MediaSourceStream<'s>) -> Result<Self> {
+        let start = reader.pos();
         let form = reader.read_quad_bytes()?;
-        reader.read_u32()?; // The length of the file, which is too often wrong.
+        let mut data = DataChunks::new(form, start, reader.read_u32()?);
         if reader.read_quad_bytes()? != *b"WAVE" {
             return unsupported_error("riff: not a WAVE form");
         }
@@ -181,8 +188,10 @@ impl<'s> WavReader<'s> {
                     let Some(format) = format else {
                         return decode_error("the data chunk comes before the fmt chunk");
                     };
-                    let len = data_len(&form, len, long_data);
-                    return Self::with_format(reader, &format, len);
+                    let declared = data_len(&form, len, long_data);
+                    let len = declared.map(|len| data.beyond_4_gib(len, &reader));
+                    data.begin(len);
+                    return Self::with_format(reader, format, len, data);
                 }
                 b"fmt " => {
                     const MAX_FMT: u64 = 64 * 1024;
@@ -205,8 +214,9 @@ impl<'s> WavReader<'s> {
 
     fn with_format(
         reader: MediaSourceStream<'s>,
-        format: &Format,
+        format: Format,
         data_len: Option<u64>,
+        data: DataChunks,
     ) -> Result<Self> {
         let blocks = format.blocks()?;
         let mut params = AudioCodecParameters::new();
@@ -228,10 +238,54 @@ impl<'s> WavReader<'s> {
             info: MediaInfo::from_track(&track),
             tracks: vec![track],
             metadata: MetadataLog::default(),
+            format,
             blocks,
             next_pts: 0,
             remaining: data_len,
+            data,
         })
+    }
+
+    /// Looks for audio behind the `data` chunk. Returns whether there is some.
+    fn find_more(&mut self) -> Result<bool> {
+        let same = |chunk: &[u8]| Format::parse(chunk).is_ok_and(|format| format == self.format);
+        match self.data.find_more(&mut self.reader, same)? {
+            More::Chunk(len) => {
+                let len = data_len(b"RIFF", len, None);
+                self.data.begin(len);
+                self.remaining = len;
+                Ok(true)
+            }
+            More::Undeclared(len) => {
+                self.data.begin(Some(len));
+                self.remaining = Some(len);
+                let seconds = self.seconds(len);
+                let warning = format!(
+                    "the header declares too short a length: {len} bytes of audio behind it, \
+                     {seconds:.1} s, were decoded, too"
+                );
+                notes::add(&mut self.metadata, warning);
+                Ok(true)
+            }
+            More::Other(len) => {
+                let seconds = self.seconds(len);
+                if seconds >= 1.0 {
+                    let warning = format!(
+                        "{len} bytes behind the end that the header declares were not decoded; if \
+                         they are audio, {seconds:.1} s"
+                    );
+                    notes::add(&mut self.metadata, warning);
+                }
+                Ok(false)
+            }
+            More::Nothing => Ok(false),
+        }
+    }
+
+    /// Returns the seconds of audio in `len` bytes.
+    fn seconds(&self, len: u64) -> f64 {
+        let frames = len / self.blocks.bytes * self.blocks.frames;
+        frames as f64 / f64::from(self.format.sample_rate)
     }
 }
 
@@ -268,6 +322,9 @@ impl FormatReader for WavReader<'_> {
     }
 
     fn next_packet(&mut self) -> Result<Option<Packet>> {
+        if self.remaining.is_some_and(|left| left < self.blocks.bytes) && !self.find_more()? {
+            return Ok(None);
+        }
         let wanted = (PACKET_BYTES / self.blocks.bytes).max(1) * self.blocks.bytes;
         let wanted = self.remaining.map_or(wanted, |remaining| remaining.min(wanted));
         let mut data = match self.reader.read_boxed_slice(wanted as usize) {

@@ -210,7 +210,9 @@ fn chained_ogg_is_one_recording() {
     assert!((decoded.seconds() - 2.0).abs() < 0.05, "{}", decoded.seconds());
     let second = find(&sweep(16_000), &decoded.channels[0][16_000..], 850);
     assert!(second.lag.abs() < 100 && second.correlation > 0.97, "{second:?}");
-    assert!(decoded.report.warnings[0].contains("48000 Hz"), "{:?}", decoded.report.warnings);
+    let warnings = &decoded.report.warnings;
+    assert!(warnings[0].contains("2 recordings one after the other"), "{warnings:?}");
+    assert!(warnings[1].contains("48000 Hz"), "{warnings:?}");
 }
 
 #[test]

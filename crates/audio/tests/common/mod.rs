@@ -1,6 +1,10 @@
 //! Shared by the tests of this crate: fixtures, test signals, and comparison of signals.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+pub mod mkv;
+pub mod mp4;
+pub mod ogg;
+
 use std::f64::consts::TAU;
 use std::io::Cursor;
 use std::path::PathBuf;
