@@ -25,6 +25,7 @@ install_packages() {
     needs_build_tools
     needs /usr/share/pocketsphinx/test/data/librivox pocketsphinx-testdata
     needs ps procps
+    needs ffmpeg ffmpeg
     needs /usr/lib/rabbitmq/bin/rabbitmq-server rabbitmq-server
     needs ceph ceph-common
     needs ceph-mon ceph-mon

@@ -30,6 +30,7 @@ fn decode(path: &str) -> Result<String, Error> {
         },
         channels: ChannelMode::Mix,
         allow_truncated: true,
+        ..DecodeOptions::default()
     };
     let started = Instant::now();
     let file = File::open(path).map_err(Error::Read)?;

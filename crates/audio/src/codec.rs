@@ -45,9 +45,9 @@ impl Codec {
     /// `max_channels` channels.
     pub(crate) fn open(track: &Track, max_channels: usize) -> Result<Self, Error> {
         let Some(CodecParameters::Audio(params)) = &track.codec_params else {
-            return Err(Error::UnsupportedCodec { codec: "an unknown codec".into() });
+            return Err(Error::unsupported("an unknown codec"));
         };
-        let unsupported = || Error::UnsupportedCodec { codec: unsupported_codec_name(params) };
+        let unsupported = || Error::unsupported(unsupported_codec_name(params));
         let name = CODECS.get_audio_decoder(params.codec).ok_or_else(unsupported)?;
         let name = name.codec.info.short_name;
         // Checked before the decoder is created, whose buffers grow with the number of channels.
@@ -71,6 +71,12 @@ impl Codec {
         check_sample_rate(sample_rate)?;
         Ok(Codec { decoder, name, sample_rate, channels, encoder_delay })
     }
+}
+
+/// Returns the short name of the codec of an audio track, if there is a decoder for it.
+pub(crate) fn short_name(track: &Track) -> Option<&'static str> {
+    let Some(CodecParameters::Audio(params)) = &track.codec_params else { return None };
+    CODECS.get_audio_decoder(params.codec).map(|decoder| decoder.codec.info.short_name)
 }
 
 pub(crate) fn check_channels(channels: usize, max: usize) -> Result<(), Error> {
@@ -172,6 +178,32 @@ fn aac_core_config(config: &[u8]) -> Option<[u8; 2]> {
     Some(((core << 11 | rate << 7 | channels << 3 | ga_specific) as u16).to_be_bytes())
 }
 
+/// Returns a name for AAC that cannot be decoded, which says why, from its AudioSpecificConfig.
+fn aac_name(config: Option<&[u8]>, channels: usize) -> String {
+    let config = config.and_then(|config| config.first_chunk().copied());
+    let bits = u16::from_be_bytes(config.unwrap_or_default());
+    let (object, declared) = (bits >> 11, bits >> 3 & 15);
+    let profile = match object {
+        _ if config.is_none() && channels <= 2 => "AAC in a profile other than LC and HE",
+        1 => "AAC Main",
+        3 => "AAC SSR",
+        4 => "AAC LTP",
+        23 => "AAC LD",
+        39 => "AAC ELD",
+        42 => "xHE-AAC (USAC)",
+        0 | 2 | 5 | 29 => match (declared, channels) {
+            // The layout follows in the configuration or in the first packet.
+            (0, 0..=2) if config.is_some() => return "AAC with a channel layout of its own".into(),
+            (7, _) => return "AAC with 8 channels".into(),
+            (3.., _) => return format!("AAC with {declared} channels"),
+            (_, 3..) => return format!("AAC with {channels} channels"),
+            _ => "AAC with frames of another length",
+        },
+        _ => return format!("AAC with the object type {object}"),
+    };
+    profile.into()
+}
+
 /// Returns a name for a codec that cannot be decoded.
 fn unsupported_codec_name(params: &AudioCodecParameters) -> String {
     const NAMES: &[(AudioCodecId, &str)] = &[
@@ -189,11 +221,12 @@ fn unsupported_codec_name(params: &AudioCodecParameters) -> String {
         (CODEC_ID_TTA, "True Audio"),
         (CODEC_ID_SBC, "SBC"),
     ];
-    let channels = params.channels.as_ref().map_or(0, |c| c.count());
     if let Some(codec) = CODECS.get_audio_decoder(params.codec) {
+        let channels = params.channels.as_ref().map_or(0, |c| c.count());
         let name = codec.codec.info.long_name;
-        return match params.codec {
-            CODEC_ID_AAC if channels <= 2 => format!("{name} in a profile other than LC and HE"),
+        return match (params.codec, channels) {
+            (CODEC_ID_AAC, _) => aac_name(params.extra_data.as_deref(), channels),
+            (_, 0..=2) => format!("{name} in this variant"),
             _ => format!("{name} with {channels} channels"),
         };
     }
@@ -225,6 +258,18 @@ mod tests {
             packed | value << free
         });
         packed.to_be_bytes()
+    }
+
+    #[test]
+    fn says_what_is_not_supported_in_aac() {
+        // Object type, 48 kHz (3), channel configuration.
+        let config = |object: u32, channels: u32| bits(&[(object, 5), (3, 4), (channels, 4)]);
+        assert_eq!(aac_name(Some(&config(1, 2)), 2), "AAC Main");
+        assert_eq!(aac_name(Some(&config(2, 0)), 0), "AAC with a channel layout of its own");
+        assert_eq!(aac_name(Some(&config(2, 6)), 6), "AAC with 6 channels");
+        assert_eq!(aac_name(Some(&config(2, 7)), 8), "AAC with 8 channels");
+        assert_eq!(aac_name(None, 6), "AAC with 6 channels");
+        assert_eq!(aac_name(None, 2), "AAC in a profile other than LC and HE");
     }
 
     #[test]

@@ -12,18 +12,23 @@ use symphonia::core::formats::{FormatId, FormatOptions};
 use symphonia::core::io::{MediaSource as _, MediaSourceStream};
 use symphonia::core::meta::MetadataOptions;
 
+use crate::aiff::AiffReader;
 use crate::clock::Times;
 use crate::declared_end::apply_declared_end;
 use crate::decode::Trims;
-use crate::decoder::Limits;
-use crate::mp4::{Movie, Mp4Reader};
+use crate::decoder::DecodeOptions;
+use crate::header_stripping::HeaderStripping;
+use crate::identify::{self, Foreign, identify_foreign, is_mp4};
+use crate::listing::Listing;
+use crate::mp4::{self, Movie, Mp4Reader};
 use crate::ogg::OggReader;
-use crate::packets::{Demuxer, PacketLimits, Packets, audio_track};
+use crate::packets::{Demuxer, PacketLimits, Packets};
 use crate::panics::catch_panic;
 use crate::parts::Parts;
 use crate::source::{ReadMonitor, Source};
+use crate::tracks::{self, AudioTrack};
 use crate::wav::WavReader;
-use crate::{Error, identify};
+use crate::{Error, codec_names, mkv, mp2};
 
 /// Properties of a recording, from its headers.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +43,19 @@ pub struct Info {
     pub channels: usize,
     /// Duration in seconds, if the container declares one.
     pub declared_duration: Option<f64>,
+    /// Name and version of the program that decodes it instead of this crate.
+    pub decoder: Option<String>,
+}
+
+/// An opened container.
+pub(crate) struct Container {
+    pub(crate) packets: Packets,
+    pub(crate) info: Info,
+    /// All audio tracks.
+    pub(crate) tracks: Vec<AudioTrack>,
+    /// Number of the one that is decoded.
+    pub(crate) track: usize,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Headers may be as large as so many of the largest packets: they have tables of all packets, and
@@ -48,17 +66,18 @@ static PROBE: LazyLock<Probe> = LazyLock::new(|| {
     let mut probe = Probe::default();
     symphonia::default::register_enabled_formats(&mut probe);
     probe.register_format_at_tier::<WavReader<'_>>(Tier::Preferred);
+    probe.register_format_at_tier::<AiffReader<'_>>(Tier::Preferred);
     probe.register_format_at_tier::<OggReader<'_>>(Tier::Preferred);
     probe
 });
 
-/// Detects the format of `source` and opens its audio track.
-pub(crate) fn open(source: Source, limits: &Limits) -> Result<(Packets, Info), Error> {
+/// Detects the format of `source` and opens an audio track.
+pub(crate) fn open(source: Source, options: &DecodeOptions) -> Result<Container, Error> {
     let monitor = source.monitor();
     let parts = Parts::new(source);
     let open_part = {
-        let (limits, monitor) = (limits.clone(), monitor.clone());
-        move |parts: &Parts| open_part(parts, &monitor, &limits)
+        let (options, monitor) = (options.clone(), monitor.clone());
+        move |parts: &Parts| open_part(parts, &monitor, &options)
     };
     let demuxer = open_part(&parts)?;
     let packets = Packets::open(demuxer, parts, monitor, Box::new(open_part))?;
@@ -69,35 +88,50 @@ pub(crate) fn open(source: Source, limits: &Limits) -> Result<(Packets, Info), E
         sample_rate: codec.sample_rate,
         channels: codec.channels,
         declared_duration: packets.stats().declared,
+        decoder: None,
     };
-    Ok((packets, info))
+    let demuxer = packets.demuxer();
+    let (tracks, track) = (demuxer.tracks.clone(), demuxer.number);
+    let warnings = demuxer.warnings.clone();
+    Ok(Container { packets, info, tracks, track, warnings })
 }
 
 /// Opens the recording that begins where the source is.
-fn open_part(parts: &Parts, monitor: &ReadMonitor, limits: &Limits) -> Result<Demuxer, Error> {
+fn open_part(
+    parts: &Parts,
+    monitor: &ReadMonitor,
+    options: &DecodeOptions,
+) -> Result<Demuxer, Error> {
+    let limits = &options.limits;
     let mut source = parts.source();
     if source.head().is_empty() {
         return Err(Error::Empty);
     }
-    if let Some(description) = identify::identify_unsupported(source.head()) {
-        return Err(Error::Unrecognized(description));
+    match identify_foreign(source.head()) {
+        Some(Foreign::Other(description)) => return Err(Error::Unrecognized(description)),
+        Some(Foreign::Recording(format)) => return Err(Error::unsupported(format.name)),
+        None => {}
     }
     monitor.limit_element(limits.max_packet_bytes.saturating_mul(HEADER_PACKETS));
     skip_tags(&mut source).map_err(Error::Read)?;
     if is_mp4(source.head()) || index_may_be_at_the_end(source.head()) {
         source.allow_seeking();
     }
-    let movie = if is_mp4(source.head()) && source.is_seekable() {
-        Movie::read(&mut source)?
-    } else {
-        Movie::default()
-    };
+    if mp2::is_refused(source.head()) {
+        return Err(Error::unsupported("MPEG layer 2 at this bit rate"));
+    }
+    let (mut movie, mut listing) = (Movie::default(), Listing::default());
+    if is_mp4(source.head()) && source.is_seekable() {
+        movie = Movie::read(&mut source)?;
+        listing.mp4 = mp4::audio_tracks(&mut source).map_err(Error::Read)?;
+    }
+    listing.mkv = mkv::audio_tracks(&mut source).map_err(Error::Read)?;
     apply_declared_end(&mut source, &movie);
     let head = source.head().to_vec();
     drop(source);
     let part = parts.part().map_err(Error::Read)?;
     monitor.limit_element(limits.max_packet_bytes.saturating_mul(HEADER_PACKETS));
-    let mut reader = catch_panic(|| {
+    let reader = catch_panic(|| {
         let stream = MediaSourceStream::new(Box::new(part), Default::default());
         // Tags and pictures are not used.
         let metadata = MetadataOptions::default()
@@ -108,12 +142,18 @@ fn open_part(parts: &Parts, monitor: &ReadMonitor, limits: &Limits) -> Result<De
     .map_err(|e| probe_error(e, &head))?;
 
     let container = container_name(reader.format_info().format, &head);
-    let track = audio_track(&*reader).map(|track| track.id);
-    let track = track.ok_or_else(|| Error::NoAudioTrack { container: container.into() })?;
-    if movie.is_big_endian(track) {
-        let codec = "wide big-endian PCM in QuickTime".into();
-        return Err(Error::UnsupportedCodec { codec });
+    let mut reader = HeaderStripping::wrap(reader, listing.prefixes());
+    let tracks = listing.tracks(&*reader);
+    if tracks.is_empty() {
+        return Err(Error::NoAudioTrack { container: container.into() });
     }
+    let chosen = tracks::choose(&tracks, options.track.as_ref(), |track| {
+        if movie.is_big_endian(track.id) {
+            return Err(Error::unsupported("wide big-endian PCM in QuickTime"));
+        }
+        listing.check(&*reader, track, limits.max_channels)
+    })?;
+    let (track, number) = (tracks[chosen.index].id, tracks[chosen.index].number);
     let has_movie = movie.has_track(track);
     if has_movie {
         // symphonia has read the codecs; the packets are read with the edit lists.
@@ -124,8 +164,7 @@ fn open_part(parts: &Parts, monitor: &ReadMonitor, limits: &Limits) -> Result<De
         reader = Box::new(opened);
     } else if container == "mp4" {
         // Without the edit lists, what the owner cut away would be heard.
-        let codec = "MP4 from a source in which it is impossible to seek".into();
-        return Err(Error::UnsupportedCodec { codec });
+        return Err(Error::unsupported("MP4 from a source in which it is impossible to seek"));
     }
     // The others have packets of limited size, and may be searched for the next packet for long.
     let max_packet = match container {
@@ -135,6 +174,9 @@ fn open_part(parts: &Parts, monitor: &ReadMonitor, limits: &Limits) -> Result<De
     let mut demuxer = Demuxer {
         reader,
         track,
+        tracks,
+        number,
+        warnings: chosen.warnings,
         container,
         times: match container {
             "mp4" => Times::FromZero,
@@ -157,12 +199,6 @@ fn open_part(parts: &Parts, monitor: &ReadMonitor, limits: &Limits) -> Result<De
     Ok(demuxer)
 }
 
-fn is_mp4(head: &[u8]) -> bool {
-    const FIRST_ATOMS: [&[u8; 4]; 6] = [b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"];
-    let atom = head.get(4..8).unwrap_or_default();
-    FIRST_ATOMS.iter().any(|known| atom == *known)
-}
-
 /// Returns whether the container is CAF or AIFF, which like MP4 cannot be read forward only. All
 /// other containers are read forward, so that symphonia does not search the end for tags, scan the
 /// file to estimate its length, or refuse a file that was cut off.
@@ -172,7 +208,7 @@ fn index_may_be_at_the_end(head: &[u8]) -> bool {
 
 /// Moves `source` past the ID3v2 tags at its beginning, because a broken tag must not make the
 /// recording unreadable and the pictures in tags need not be read.
-fn skip_tags(source: &mut Source) -> io::Result<()> {
+pub(crate) fn skip_tags(source: &mut Source) -> io::Result<()> {
     const MAX_TAGS: usize = 8;
     let beginning = source.stream_position()?;
     for _ in 0..MAX_TAGS {
@@ -212,10 +248,11 @@ fn probe_error(error: SymphoniaError, head: &[u8]) -> Error {
         SymphoniaError::Unsupported(why) if why.starts_with("core (probe)") => {
             Error::Unrecognized(identify::describe_unrecognized(head))
         }
-        SymphoniaError::Unsupported(why) if why.contains("missing moov") => Error::corrupt(
-            "an MP4 file without its index (moov): the recording was not finished, or the file \
-             was cut off",
-        ),
+        SymphoniaError::Unsupported(why) if why.contains("missing moov") => Error::missing_index(),
+        // A feature or a codec, by which the file is not damaged.
+        SymphoniaError::Unsupported(why) => {
+            Error::unsupported(codec_names::of_file(head).unwrap_or_else(|| why.to_owned()))
+        }
         SymphoniaError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
             Error::corrupt("the file ends within its header")
         }
@@ -225,7 +262,9 @@ fn probe_error(error: SymphoniaError, head: &[u8]) -> Error {
 
 fn container_name(format: FormatId, head: &[u8]) -> &'static str {
     match format {
+        // MPEG audio in WAV is read by the demuxer of MPEG audio.
         FORMAT_ID_WAVE => "wav",
+        _ if head.get(8..12) == Some(b"WAVE") => "wav",
         FORMAT_ID_AIFF => "aiff",
         FORMAT_ID_CAF => "caf",
         FORMAT_ID_FLAC => "flac",

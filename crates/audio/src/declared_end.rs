@@ -34,7 +34,7 @@ pub(crate) fn segment_end(head: &[u8]) -> Option<u64> {
 
 /// Removes a variable-length integer (RFC 8794, 4) from the start of `bytes`. Returns `None` for
 /// invalid integers and for the value that means "unknown".
-fn take_vint(bytes: &mut &[u8]) -> Option<u64> {
+pub(crate) fn take_vint(bytes: &mut &[u8]) -> Option<u64> {
     const MAX_LEN: usize = 8;
     let len = bytes.first()?.leading_zeros() as usize + 1;
     let (vint, rest) = bytes.split_at_checked(len).filter(|_| len <= MAX_LEN)?;

@@ -6,19 +6,23 @@ use std::time::Duration;
 use symphonia::core::io::MediaSource;
 
 use crate::Error;
-use crate::container::{self, Info};
+use crate::container::Info;
+use crate::ffmpeg::{Fallback, SharedLog};
 use crate::mix::Mixer;
+use crate::open::{self, Opened};
 use crate::packets::Packets;
 use crate::pcm::Pcm;
 use crate::resample::Resampler;
-use crate::source::{ReadMonitor, Source};
+use crate::source::ReadMonitor;
 use crate::stats::StreamEnd;
+use crate::tracks::{self, AudioTrack, TrackChoice};
 use crate::warnings::Tally;
 
 /// How the channels of a recording are output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ChannelMode {
     /// All channels, averaged into one.
+    #[default]
     Mix,
     /// Each channel separately.
     Split,
@@ -49,12 +53,16 @@ impl Default for Limits {
 }
 
 /// Options for decoding one recording.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct DecodeOptions {
     pub limits: Limits,
     pub channels: ChannelMode,
     /// Accepts a recording that ends before its header says, with a warning, instead of refusing it.
     pub allow_truncated: bool,
+    /// The audio track to decode. With `None` the default track, else the first that can be decoded.
+    pub track: Option<TrackChoice>,
+    /// Who decodes what symphonia cannot.
+    pub fallback: Fallback,
 }
 
 /// A block of 16 kHz PCM in [-1, 1]: one vector per output channel, all of the same length.
@@ -83,6 +91,13 @@ pub struct Decoder {
     allow_truncated: bool,
     packets: Packets,
     monitor: ReadMonitor,
+    /// All audio tracks, and the number of the one that is decoded.
+    tracks: Vec<AudioTrack>,
+    track: usize,
+    /// What FFmpeg complains about, if it decodes.
+    log: Option<SharedLog>,
+    /// The largest sample.
+    peak: f32,
     resampler: Resampler,
     /// PCM as decoded.
     pcm: Pcm,
@@ -105,15 +120,9 @@ impl Decoder {
     /// Detects the format from the content and reads the headers. Reads forward only, unless the
     /// container is MP4, CAF or AIFF, whose index may be at the end of the file.
     pub fn open(source: Box<dyn MediaSource>, options: &DecodeOptions) -> Result<Self, Error> {
-        let source = Source::open(source, options.limits.max_bytes)?;
-        let monitor = source.monitor();
         let limits = options.limits.clone();
-        let opened = container::open(source, &limits);
-        // symphonia may report a failed read as the end of the file or as another error.
-        if let Some(failure) = monitor.take_failure() {
-            return Err(failure.into());
-        }
-        let (packets, info) = opened?;
+        let Opened { packets, info, monitor, tracks, track, warnings, log } =
+            open::open(source, options)?;
         if let Some(declared) = info.declared_duration {
             check_duration(declared, &limits)?;
         }
@@ -127,13 +136,17 @@ impl Decoder {
             channels: info.channels,
             mixer: Mixer::default(),
             changes: Tally::default(),
-            report: Report { bytes_read: monitor.bytes_read(), ..Report::default() },
+            report: Report { bytes_read: monitor.bytes_read(), warnings, ..Report::default() },
             info,
             limits,
             mode: options.channels,
             allow_truncated: options.allow_truncated,
             packets,
             monitor,
+            tracks,
+            track,
+            log,
+            peak: 0.0,
             pcm: Pcm::default(),
             seconds_before: 0.0,
             frames: 0,
@@ -218,6 +231,7 @@ impl Decoder {
             // Codecs may overshoot [-1, 1], but the Fourier transforms of the resampler must not
             // overflow.
             *sample = sample.clamp(-16.0, 16.0);
+            self.peak = self.peak.max(sample.abs());
         }
         match self.mode {
             ChannelMode::Mix => self.mixer.mix(&self.pcm.planes, rate, at, &mut self.planes[0]),
@@ -285,7 +299,7 @@ impl Decoder {
         if decoded == 0.0 && unreadable.is_none() {
             return Err(Error::Empty);
         }
-        let mut warnings = Vec::new();
+        let mut warnings = std::mem::take(&mut self.report.warnings);
         if let Some(declared) = short.filter(|_| has_lost) {
             let missing = declared - decoded;
             warnings.push(format!(
@@ -312,6 +326,10 @@ impl Decoder {
                 "the channels cancel each other out from {since:.1} s on, for {seconds:.1} s: the \
                  loudest one was taken instead of their average"
             ));
+        }
+        warnings.extend(self.log.as_ref().and_then(SharedLog::warning));
+        if self.peak < SILENT {
+            warnings.extend(tracks::silence_warning(&self.tracks, self.track));
         }
         if self.not_finite > 0 {
             warnings.push(format!("{} samples were not finite and became zero", self.not_finite));
@@ -343,6 +361,9 @@ fn split(pcm: &mut Pcm, planes: &mut [Vec<f32>], mixer: &mut Mixer, at: f64) {
         }
     }
 }
+
+/// A track without a sample of this size is silent: -60 dB of full scale.
+const SILENT: f32 = 0.001;
 
 /// A recording may be shorter than its header declares by this many seconds and still be complete,
 /// because headers include the frames that encoders add before and after the audio.

@@ -1,6 +1,6 @@
 //! Errors of decoding.
 
-use std::{error, io};
+use std::{error, fmt, io};
 
 use crate::source::Failure;
 
@@ -17,8 +17,14 @@ pub enum Error {
     Unrecognized(String),
     #[error("no audio track in this {container} file")]
     NoAudioTrack { container: String },
-    #[error("cannot decode {codec}")]
-    UnsupportedCodec { codec: String },
+    /// There is no audio track with this number or in this language.
+    #[error("no audio track `{wanted}`; the tracks are: {available}")]
+    NoSuchTrack { wanted: String, available: String },
+    /// A known format or codec that cannot be decoded here.
+    #[error("cannot decode {codec}{fallback}")]
+    UnsupportedCodec { codec: String, fallback: FallbackOutcome },
+    #[error("cannot decode encrypted audio ({scheme})")]
+    Encrypted { scheme: String },
     #[error("corrupt: {reason}")]
     Corrupt {
         reason: String,
@@ -34,9 +40,54 @@ pub enum Error {
     /// The source of the bytes failed. Its error may contain a typed cause (`io::Error::get_ref`).
     #[error("read failed")]
     Read(#[source] io::Error),
+    /// The program could not be run or talked to.
+    #[error("cannot run {program}")]
+    Program { program: String, source: io::Error },
+    /// The copy of the recording in which FFmpeg seeks could not be written.
+    #[error("cannot copy the recording for ffmpeg")]
+    Spool(#[source] io::Error),
 }
 
+/// Why FFmpeg did not help with a codec that is not supported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FallbackOutcome {
+    /// It was not tried.
+    NotTried,
+    Off,
+    NotInstalled,
+    /// It failed, too; what it said.
+    Failed(String),
+}
+
+impl fmt::Display for FallbackOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotTried => Ok(()),
+            Self::Off => f.write_str(" without ffmpeg, and audio.fallback is off"),
+            Self::NotInstalled => f.write_str(" without ffmpeg, which is not installed"),
+            Self::Failed(said) => write!(f, "; {said}"),
+        }
+    }
+}
+
+/// Reason of the error for an MP4 file that was cut off before its index.
+const MISSING_INDEX: &str = "an MP4 file without its index (moov): the recording was not finished, or \
+                             the file was cut off";
+
 impl Error {
+    pub(crate) fn unsupported(codec: impl Into<String>) -> Self {
+        Self::UnsupportedCodec { codec: codec.into(), fallback: FallbackOutcome::NotTried }
+    }
+
+    pub(crate) fn missing_index() -> Self {
+        Self::corrupt(MISSING_INDEX)
+    }
+
+    /// Returns whether nobody can read the recording, because its index is missing.
+    pub(crate) fn is_missing_index(&self) -> bool {
+        matches!(self, Self::Corrupt { reason, .. } if reason == MISSING_INDEX)
+    }
+
     pub(crate) fn corrupt(reason: impl Into<String>) -> Self {
         Self::Corrupt { reason: reason.into(), source: None }
     }
@@ -52,7 +103,8 @@ impl Error {
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Read(e) => Error::Read(e),
+            // The decoder behind a pipe reports its own error through the reader of the pipe.
+            Failure::Read(e) => e.downcast().unwrap_or_else(Error::Read),
             Failure::ElementTooLong { limit } => Error::corrupt(format!(
                 "a packet or the header has more than {limit} bytes, the limit"
             )),

@@ -15,7 +15,7 @@
 //!         ..Limits::default()
 //!     },
 //!     channels: ChannelMode::Mix,
-//!     allow_truncated: false,
+//!     ..DecodeOptions::default()
 //! };
 //! let file = File::open("recording.m4a").map_err(Error::Read)?;
 //! let mut decoder = Decoder::open(Box::new(file), &options)?;
@@ -30,19 +30,28 @@
 //! ```
 
 mod adts;
+mod aiff;
 mod clock;
 mod codec;
+mod codec_names;
 mod container;
 mod declared_end;
 mod decode;
 mod decoder;
 mod error;
+mod ffmpeg;
 mod frame_bytes;
+mod header_stripping;
 mod identify;
+mod language;
+mod listing;
 mod mix;
+mod mkv;
+mod mp2;
 mod mp4;
 mod notes;
 mod ogg;
+mod open;
 mod packets;
 mod panics;
 mod parts;
@@ -51,14 +60,17 @@ mod resample;
 mod source;
 mod stats;
 mod timeline;
+mod tracks;
 mod warnings;
 mod wav;
 mod wav_data;
 
 pub use container::Info;
 pub use decoder::{Block, ChannelMode, DecodeOptions, Decoder, Limits, Report};
-pub use error::Error;
+pub use error::{Error, FallbackOutcome};
+pub use ffmpeg::{Fallback, Ffmpeg, ProgramError};
 pub use symphonia::core::io::MediaSource;
+pub use tracks::TrackChoice;
 
 /// Sample rate of all decoded audio in Hz, the rate that the speech models were trained on.
 pub const SAMPLE_RATE: u32 = 16_000;

@@ -18,6 +18,7 @@ use crate::parts::Parts;
 use crate::pcm::Pcm;
 use crate::source::ReadMonitor;
 use crate::stats::{PacketStats, StreamEnd};
+use crate::tracks::AudioTrack;
 
 /// Limits above which a recording is refused.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +35,10 @@ pub(crate) struct Demuxer {
     pub(crate) reader: Box<dyn FormatReader>,
     /// The track to decode.
     pub(crate) track: u32,
+    /// All audio tracks, the number of the one to decode, and warnings about the choice.
+    pub(crate) tracks: Vec<AudioTrack>,
+    pub(crate) number: usize,
+    pub(crate) warnings: Vec<String>,
     pub(crate) container: &'static str,
     pub(crate) times: Times,
     pub(crate) trims: Trims,
@@ -117,6 +122,15 @@ impl Packets {
 
     pub(crate) fn codec(&self) -> &Codec {
         &self.decoder.codec
+    }
+
+    pub(crate) fn demuxer(&self) -> &Demuxer {
+        &self.demuxer
+    }
+
+    /// Sets the duration in seconds that the recording declares, for a demuxer that does not know it.
+    pub(crate) fn declare_duration(&mut self, seconds: f64) {
+        self.stats.declared = Some(seconds);
     }
 
     pub(crate) fn stats(&self) -> &PacketStats {
@@ -410,7 +424,7 @@ fn track(demuxer: &Demuxer) -> Result<&Track, Error> {
         .ok_or_else(|| Error::NoAudioTrack { container: container.into() })
 }
 
-/// Returns the audio track to decode.
-pub(crate) fn audio_track(reader: &dyn FormatReader) -> Option<&Track> {
+/// Returns the audio track of a chained stream.
+fn audio_track(reader: &dyn FormatReader) -> Option<&Track> {
     reader.default_track(TrackType::Audio).or_else(|| reader.first_track(TrackType::Audio))
 }

@@ -43,7 +43,7 @@ impl Resampler {
             let chunk = chunk_len(from);
             if chunk * channels > MAX_CHUNK_SIZE {
                 let codec = format!("{channels} channels at {sample_rate} Hz");
-                return Err(crate::Error::UnsupportedCodec { codec });
+                return Err(crate::Error::unsupported(codec));
             }
             let fft = Fft::new_custom(
                 from,

@@ -1,5 +1,6 @@
 //! The bytes of a recording, with counts of the bytes read and the first failure.
 
+use std::fmt;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -26,6 +27,16 @@ struct ReadState {
     element: Option<(u64, u64)>,
     failed: bool,
     failure: Option<Failure>,
+    returning: Returning,
+}
+
+/// Whether a [`Source`] comes back when symphonia drops it.
+#[derive(Debug, Default)]
+enum Returning {
+    #[default]
+    No,
+    Wanted,
+    Returned(Box<Source>),
 }
 
 /// A handle to the reading state of a [`Source`], for the decoder once symphonia owns the source.
@@ -68,6 +79,19 @@ impl ReadMonitor {
     /// Takes the first failure; later calls return `None`.
     pub(crate) fn take_failure(&self) -> Option<Failure> {
         self.state().failure.take()
+    }
+
+    /// Asks for the source back when it is dropped, for another decoder.
+    pub(crate) fn ask_for_return(&self) {
+        self.state().returning = Returning::Wanted;
+    }
+
+    /// Returns the dropped source, at its beginning.
+    pub(crate) fn take_source(&self) -> Option<Source> {
+        match std::mem::take(&mut self.state().returning) {
+            Returning::Returned(source) => Some(*source),
+            _ => None,
+        }
     }
 
     fn fail(&self, failure: Failure) -> io::Error {
@@ -173,6 +197,11 @@ impl Source {
         self.seekable = self.inner.is_seekable();
     }
 
+    /// Returns whether every byte can be read again.
+    pub(crate) fn rewinds(&self) -> bool {
+        self.inner.is_seekable()
+    }
+
     /// Reports `len` as the length, for demuxers that drop elements which extend beyond the end of
     /// the file. Reading still stops at the actual end.
     pub(crate) fn declare_len(&mut self, len: u64) {
@@ -222,6 +251,36 @@ impl Source {
                 other => return other,
             }
         }
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        let mut state = self.monitor.state();
+        if !matches!(state.returning, Returning::Wanted) {
+            return;
+        }
+        let source = Source {
+            inner: std::mem::replace(&mut self.inner, Box::new(io::Cursor::new([]))),
+            inner_pos: self.inner_pos,
+            head: std::mem::take(&mut self.head),
+            head_at: self.head_at,
+            pos: 0,
+            limit: self.limit,
+            seekable: false,
+            declared_len: None,
+            tail: Vec::new(),
+            monitor: ReadMonitor::default(),
+        };
+        // Its bytes count on; its monitor is its own, so that it does not hold itself.
+        source.monitor.state().bytes_read = state.bytes_read;
+        state.returning = Returning::Returned(Box::new(source));
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").field("pos", &self.pos).finish_non_exhaustive()
     }
 }
 

@@ -19,9 +19,10 @@ use symphonia::core::formats::probe::{
 use symphonia::core::formats::well_known::FORMAT_ID_WAVE;
 use symphonia::core::io::{MediaSourceStream, ReadBytes, ScopedStream};
 use symphonia::core::meta::{Metadata, MetadataLog};
+use symphonia::default::formats::{AdtsReader, MpaReader};
 
-use crate::notes;
 use crate::wav_data::{DataChunks, More};
+use crate::{codec_names, mp2, notes};
 
 const INFO: FormatInfo = FormatInfo {
     format: FORMAT_ID_WAVE,
@@ -59,6 +60,7 @@ struct Format {
     tag: u16,
     channels: u16,
     sample_rate: u32,
+    bytes_per_second: u32,
     block_align: u16,
     bits: u16,
 }
@@ -73,6 +75,7 @@ impl Format {
             tag: u16_at(0),
             channels: u16_at(2),
             sample_rate: u32::from(u16_at(4)) | u32::from(u16_at(6)) << 16,
+            bytes_per_second: u32::from(u16_at(8)) | u32::from(u16_at(10)) << 16,
             block_align: u16_at(12),
             bits: u16_at(14),
         };
@@ -88,6 +91,16 @@ impl Format {
             return decode_error("the header declares a sample rate of zero");
         }
         Ok(format)
+    }
+
+    /// Returns whether the data are a stream with headers of its own, for [`nested`].
+    fn is_nested(&self) -> bool {
+        let bits = self.bytes_per_second.saturating_mul(8);
+        match self.tag {
+            LAYER_2 => !mp2::is_refused_rate(self.channels, bits),
+            LAYER_3 | ADTS => true,
+            _ => false,
+        }
     }
 
     /// Returns the number of bits in which a sample is stored. Samples of 17 to 24 bits may be stored
@@ -140,6 +153,22 @@ impl Format {
     }
 }
 
+/// Returns the demuxer of data that are a stream with headers of its own: MPEG layers II and III, and
+/// AAC in ADTS. Chunks after the data are skipped as damage between frames is.
+fn nested<'s>(
+    reader: MediaSourceStream<'s>,
+    format: &Format,
+) -> Result<Box<dyn FormatReader + 's>> {
+    match format.tag {
+        ADTS => Ok(Box::new(AdtsReader::try_new(reader, FormatOptions::default())?)),
+        _ => Ok(Box::new(MpaReader::try_new(reader, FormatOptions::default())?)),
+    }
+}
+
+const LAYER_2: u16 = 0x50;
+const LAYER_3: u16 = 0x55;
+const ADTS: u16 = 0x1600;
+
 /// Returns a codec id that no decoder supports. [`unknown_codec_name`] recovers the tag from it.
 fn unknown_codec(tag: u16) -> AudioCodecId {
     let mut digits = [b'0'; 4];
@@ -151,30 +180,19 @@ fn unknown_codec(tag: u16) -> AudioCodecId {
 
 /// Returns the name of an unsupported WAV codec if `codec` comes from [`unknown_codec`].
 pub(crate) fn unknown_codec_name(codec: AudioCodecId) -> Option<String> {
-    (0..=u16::MAX).find(|&tag| unknown_codec(tag) == codec).map(|tag| {
-        let name = match tag {
-            0x0031 => "GSM 6.10",
-            0x0040 | 0x0045 | 0x0064 => "G.721/G.726 ADPCM",
-            0x0050 => "MPEG layer 2",
-            0x0055 => "MP3",
-            0x0083 => "G.729",
-            0x00ff | 0x1610 => "AAC",
-            0x0160..=0x0163 => "Windows Media Audio",
-            _ => return format!("WAV format tag {tag:#06x}"),
-        };
-        format!("{name} inside WAV (format tag {tag:#06x})")
-    })
+    let tag = (0..=u16::MAX).find(|&tag| unknown_codec(tag) == codec)?;
+    Some(codec_names::wav(tag))
 }
 
 impl<'s> WavReader<'s> {
-    fn try_new(mut reader: MediaSourceStream<'s>) -> Result<Self> {
+    fn open(mut reader: MediaSourceStream<'s>) -> Result<Box<dyn FormatReader + 's>> {
         let start = reader.pos();
         let form = reader.read_quad_bytes()?;
         let mut data = DataChunks::new(form, start, reader.read_u32()?);
         if reader.read_quad_bytes()? != *b"WAVE" {
             return unsupported_error("riff: not a WAVE form");
         }
-        let (mut format, mut long_data) = (None, None);
+        let (mut format, mut long_data): (Option<Format>, _) = (None, None);
         loop {
             let id = match reader.read_quad_bytes() {
                 Err(e) if e.kind() == ErrorKind::UnexpectedEof => {
@@ -188,10 +206,13 @@ impl<'s> WavReader<'s> {
                     let Some(format) = format else {
                         return decode_error("the data chunk comes before the fmt chunk");
                     };
+                    if format.is_nested() {
+                        return nested(reader, &format);
+                    }
                     let declared = data_len(&form, len, long_data);
                     let len = declared.map(|len| data.beyond_4_gib(len, &reader));
                     data.begin(len);
-                    return Self::with_format(reader, format, len, data);
+                    return Ok(Box::new(Self::with_format(reader, format, len, data)?));
                 }
                 b"fmt " => {
                     const MAX_FMT: u64 = 64 * 1024;
@@ -367,7 +388,7 @@ impl ProbeableFormat<'_> for WavReader<'_> {
         reader: MediaSourceStream<'_>,
         _: FormatOptions,
     ) -> Result<Box<dyn FormatReader + '_>> {
-        Ok(Box::new(WavReader::try_new(reader)?))
+        WavReader::open(reader)
     }
 
     fn probe_data() -> &'static [ProbeFormatData] {

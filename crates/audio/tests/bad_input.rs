@@ -23,21 +23,33 @@ fn files_that_are_not_recordings_are_described() {
     let page = "<!DOCTYPE html><html><body>Not found</body></html>";
     let mut zip = b"PK\x03\x04".to_vec();
     zip.resize(100_000, 0xff);
-    let mut speex = b"OggS\0\x02".to_vec();
-    speex.resize(28, 0);
-    speex.extend_from_slice(b"Speex   1.2");
-    let cases: [(&[u8], &str); 7] = [
-        (&speex, "Speex"),
+    let cases: [(&[u8], &str); 5] = [
         (b"This is a note.\nNot a recording.", "it looks like text"),
         (page.as_bytes(), "an HTML page"),
         (&zip, "ZIP"),
         (&[0; 5000], "zero bytes"),
-        (b"RIFF\x10\0\0\0AVI LIST", "AVI"),
         (b"\x01\x02\x03", "01 02 03"),
     ];
     for (bytes, expected) in cases {
         match decode(bytes, &mix()) {
             Err(Error::Unrecognized(why)) => assert!(why.contains(expected), "{why}"),
+            other => panic!("{expected}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn recordings_in_other_formats_are_named() {
+    let mut speex = b"OggS\0\x02".to_vec();
+    speex.resize(28, 0);
+    speex.extend_from_slice(b"Speex   1.2");
+    let cases: [(&[u8], &str); 3] =
+        [(&speex, "Speex"), (b"RIFF\x10\0\0\0AVI LIST", "AVI"), (b"#!AMR\n\x04", "AMR")];
+    for (bytes, expected) in cases {
+        match decode(bytes, &mix()) {
+            Err(Error::UnsupportedCodec { codec, .. }) => {
+                assert!(codec.contains(expected), "{codec}");
+            }
             other => panic!("{expected}: {other:?}"),
         }
     }

@@ -186,7 +186,7 @@ fn he_aac_decodes_to_its_core() {
 fn unsupported_codecs_are_named() {
     for (file, name) in [("ac3.mkv", "AC-3"), ("wav-gsm.wav", "GSM 6.10")] {
         match decode(fixture(file), &mix()) {
-            Err(Error::UnsupportedCodec { codec }) => assert!(codec.contains(name), "{codec}"),
+            Err(Error::UnsupportedCodec { codec, .. }) => assert!(codec.contains(name), "{codec}"),
             other => panic!("{file}: {other:?}"),
         }
     }

@@ -12,6 +12,9 @@ use proptest::prelude::*;
 fn all_fixtures() -> Vec<Vec<u8>> {
     let mut paths: Vec<_> =
         std::fs::read_dir(fixtures()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    // The demuxers of AIFF, of MPEG audio in WAV, and the lists of tracks.
+    let codecs = ["ima4.aifc", "mp3.wav", "mp3.mkv", "ac3-aac.mkv", "silent-first.m4a"];
+    paths.extend(codecs.map(|name| fixtures().join("../codecs").join(name)));
     paths.sort();
     paths.iter().map(|path| std::fs::read(path).unwrap()).collect()
 }

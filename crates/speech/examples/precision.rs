@@ -10,7 +10,7 @@
 
 use std::{env, error::Error, fs, path::Path, time::Duration};
 
-use audio::{Block, ChannelMode, Decoder, Limits};
+use audio::{Block, Decoder};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 use speech::{
@@ -65,9 +65,7 @@ fn open(
 }
 
 fn recognize(model: &dyn Recognizer, file: &str) -> Result<Value, Box<dyn Error>> {
-    let limits = Limits::default();
-    let options =
-        audio::DecodeOptions { limits, channels: ChannelMode::Mix, allow_truncated: false };
+    let options = audio::DecodeOptions::default();
     let mut decoder = Decoder::open(Box::new(fs::File::open(file)?), &options)?;
     let (mut block, mut samples) = (Block::default(), Vec::new());
     while decoder.next_block(&mut block)? {

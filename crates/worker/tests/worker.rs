@@ -133,11 +133,7 @@ impl Fleet {
             normalizer: None,
         };
         let pipeline = Pipeline::new(models, pipeline::PipelineConfig::default(), pool);
-        let decoding = audio::DecodeOptions {
-            limits: audio::Limits::default(),
-            channels: audio::ChannelMode::Mix,
-            allow_truncated: false,
-        };
+        let decoding = audio::DecodeOptions::default();
         let pipelines = vec![("preset".to_owned(), pipeline)];
         let transcriber = Transcriber::new(self.stores(), pipelines, decoding);
         Worker::new(Arc::new(self.queue.clone()), transcriber, config, 1).unwrap()

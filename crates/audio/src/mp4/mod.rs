@@ -10,6 +10,8 @@ mod fragments;
 mod movie;
 mod reader;
 mod samples;
+mod tracks;
 
 pub(crate) use movie::Movie;
 pub(crate) use reader::Mp4Reader;
+pub(crate) use tracks::{Mp4Track, audio_tracks};

@@ -31,7 +31,7 @@ pub fn options(channels: ChannelMode) -> DecodeOptions {
             ..Limits::default()
         },
         channels,
-        allow_truncated: false,
+        ..DecodeOptions::default()
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use audio::{ChannelMode, Limits};
+use audio::ChannelMode;
 use speech::{
     compute::{Compute, Task},
     vad::{EnergyVad, FsmnVad, VoiceActivityDetector},
@@ -68,7 +68,7 @@ pub(crate) fn detector() -> Arc<dyn VoiceActivityDetector> {
 }
 
 pub(crate) fn decoding(channels: ChannelMode) -> audio::DecodeOptions {
-    audio::DecodeOptions { limits: Limits::default(), channels, allow_truncated: false }
+    audio::DecodeOptions { channels, ..audio::DecodeOptions::default() }
 }
 
 /// Checks that no difference is larger than `tolerance`, and that most are far smaller.

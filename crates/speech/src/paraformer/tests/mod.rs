@@ -7,7 +7,7 @@ mod words;
 
 use std::fs;
 
-use audio::{Block, ChannelMode, DecodeOptions, Decoder, Limits};
+use audio::{Block, DecodeOptions, Decoder};
 
 use crate::fixtures;
 
@@ -20,11 +20,7 @@ fn model_file(model: &str, file: &str) -> Vec<u8> {
 fn clip(name: &str) -> Vec<f32> {
     let path = fixtures::path(&format!("words/audio/{name}.flac"));
     let source = Box::new(fs::File::open(path).unwrap());
-    let options = DecodeOptions {
-        limits: Limits::default(),
-        channels: ChannelMode::Mix,
-        allow_truncated: false,
-    };
+    let options = DecodeOptions::default();
     let mut decoder = Decoder::open(source, &options).unwrap();
     let (mut block, mut samples) = (Block::default(), Vec::new());
     while decoder.next_block(&mut block).unwrap() {
