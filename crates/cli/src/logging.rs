@@ -9,13 +9,18 @@ use crate::UsageError;
 
 /// Installs the global log subscriber.
 pub(crate) fn init(config: &LogConfig) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.level)
+    let mut filter = EnvFilter::try_new(&config.level)
         .map_err(|error| {
             let level = &config.level;
             UsageError(format!("log.level: not a level or a filter: `{level}`: {error}"))
         })?
         // lapin warns about events that `queue` logs itself, and quotes whole messages.
         .add_directive("lapin=off".parse()?);
+    // symphonia logs what it notices in a recording, and what it refuses as an error. The transcript's
+    // warnings, or the failure, say what a user needs; who looks for more names it in the level.
+    if !config.level.contains("symphonia") {
+        filter = filter.add_directive("symphonia=off".parse()?);
+    }
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
