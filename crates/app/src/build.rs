@@ -45,6 +45,7 @@ pub async fn build(
     on_pull: OnPull<'_>,
 ) -> Result<App, Error> {
     instruction_sets()?;
+    let decoding = config.audio.options()?;
     let library = services::library(config)?;
     let mut presets = Vec::new();
     for name in iter::once(&config.models.recognizer).chain(&config.models.also) {
@@ -67,7 +68,7 @@ pub async fn build(
         })
         .collect();
     let stores = services::stores(config)?;
-    let transcriber = Transcriber::new(stores, pipelines, config.audio.options())
+    let transcriber = Transcriber::new(stores, pipelines, decoding)
         .with_language_suffix(config.output.language_suffix);
     Ok(App { transcriber, cores })
 }

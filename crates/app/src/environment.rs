@@ -44,6 +44,21 @@ fn texts(
         .collect()
 }
 
+/// Returns the path of a program in `PATH`.
+pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
+    let directories = env::var_os("PATH")?;
+    env::split_paths(&directories)
+        // A relative directory would depend on where this program was started.
+        .filter(|directory| directory.is_absolute())
+        .map(|directory| directory.join(name))
+        .find(|path| path.is_file())
+}
+
+/// Returns the system's directory for temporary files.
+pub(crate) fn temporary_directory() -> PathBuf {
+    env::temp_dir()
+}
+
 /// Returns `$XDG_CONFIG_HOME/scriptorium`, by default `~/.config/scriptorium`.
 pub(crate) fn config_directory() -> PathBuf {
     directory("XDG_CONFIG_HOME", ".config")

@@ -91,6 +91,7 @@ async fn transcribe(
         language_suffix: None,
         preset: None,
         channels: None,
+        track: None,
         options: TranscribeOptions::default(),
     };
     let once = async || {
@@ -208,7 +209,7 @@ mod tests {
     fn wav_files_hold_the_sound_until_dropped() {
         let samples = Sound::generated(0.5).segment(0.5);
         let wav = Wav::write(&samples).unwrap();
-        let options = app::config::AudioConfig::default().options();
+        let options = audio::DecodeOptions::default();
         let read = Sound::read(&wav.path, 9.0, &options).unwrap();
         let close = |(a, b): (&f32, &f32)| (a - b).abs() <= 1.0 / 32768.0;
         assert!(read.segment(0.5).iter().zip(samples.iter()).all(close));
@@ -220,7 +221,7 @@ mod tests {
     #[test]
     fn errors_name_the_recording_without_audio() {
         let wav = Wav::write(&[]).unwrap();
-        let options = app::config::AudioConfig::default().options();
+        let options = audio::DecodeOptions::default();
         let error = Sound::read(&wav.path, 9.0, &options).err().unwrap();
         assert!(format!("{error:#}").contains("scriptorium-bench"), "{error:#}");
     }

@@ -102,7 +102,7 @@ pub async fn run(
     let threads = thread_counts(&options.threads, machine.cores);
     let longest = durations.iter().copied().fold(0.0, f64::max);
     let sound = match &options.audio {
-        Some(path) => Sound::read(path, longest, &config.audio.options())?,
+        Some(path) => Sound::read(path, longest, &config.audio.options()?)?,
         None => Sound::generated(longest),
     };
     let mut report = Report {

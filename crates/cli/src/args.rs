@@ -86,6 +86,11 @@ pub(crate) struct RecordingArgs {
     #[arg(long, value_parser = one_of::<job::ChannelMode>(&["mix", "split"]))]
     pub(crate) channels: Option<job::ChannelMode>,
 
+    /// Audio track by number (from 1) or language, e.g. `2` or `en` [default: the default track, else
+    /// the first that can be decoded]
+    #[arg(long, value_name = "N|LANG")]
+    pub(crate) audio_track: Option<String>,
+
     /// Words and names to bias the recognizer towards, separated by commas
     #[arg(long, value_delimiter = ',', value_name = "WORDS")]
     pub(crate) hotwords: Vec<String>,
@@ -135,6 +140,7 @@ impl RecordingArgs {
         let options = job::JobOptions {
             language: self.language.clone(),
             channels: self.channels,
+            audio_track: self.audio_track.clone(),
             hotwords,
             prompt: self.prompt.clone(),
             task: self.task,

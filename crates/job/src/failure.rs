@@ -153,7 +153,7 @@ impl FailureCode {
             Self::AudioUnrecognized => "The content is not in a known audio or video format.",
             Self::AudioNoTrack => "The file is a video or container without an audio track.",
             Self::AudioUnsupported => {
-                "The format is known, but its codec or layout is not supported."
+                "The format is known, but its codec or layout is not supported, or it is encrypted."
             }
             Self::AudioCorrupt => {
                 "The audio is damaged, and the decoder cannot skip the damaged part."
@@ -201,7 +201,10 @@ impl FailureCode {
             Self::AudioEmpty => "Check that the recorder or the upload wrote the file.",
             Self::AudioUnrecognized => "Check that it is a recording, or convert it to FLAC.",
             Self::AudioNoTrack => "Check the export of the video; there is nothing to transcribe.",
-            Self::AudioUnsupported => "Convert the recording to FLAC and submit it again.",
+            Self::AudioUnsupported => {
+                "Install ffmpeg beside the workers, or convert the recording to FLAC, and submit it \
+                 again."
+            }
             Self::AudioCorrupt => "Fetch the recording from its origin again, or repair it.",
             Self::AudioTruncated => "Upload the recording again, completely.",
             Self::AudioTooLong => "Split the recording, or raise the limit for the duration.",

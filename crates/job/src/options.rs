@@ -43,6 +43,11 @@ pub struct JobOptions {
     /// What to do with the channels of a recording that has several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<ChannelMode>,
+    /// Audio track of a recording that has several: its number, counted from 1, or the code of its
+    /// language, e.g. `2` or `en`. The default track if absent, else the first that can be decoded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^([1-9][0-9]{0,2}|[a-z]{2,3})$"))]
+    pub audio_track: Option<String>,
     /// Words and names to expect, in addition to the worker's own. Speech that sounds like a
     /// hotword is more likely to be transcribed as that hotword. Models that do not support
     /// hotwords ignore them.
@@ -157,6 +162,14 @@ impl JobOptions {
         {
             return Err(format!("language {language:?} is not a code such as \"en\" or \"yue\""));
         }
+        if let Some(track) = &self.audio_track
+            && !is_track(track)
+        {
+            return Err(format!(
+                "audio track {track:?} is neither a number from 1 to 999 nor the code of a language \
+                 such as \"en\""
+            ));
+        }
         if self.hotwords.len() > MAX_HOTWORDS {
             let count = self.hotwords.len();
             return Err(format!("{count} hotwords, the limit is {MAX_HOTWORDS}"));
@@ -178,6 +191,15 @@ impl JobOptions {
             ));
         }
         self.speakers.map_or(Ok(()), Speakers::check)
+    }
+}
+
+fn is_track(track: &str) -> bool {
+    let is_number = track.chars().all(|c| c.is_ascii_digit()) && !track.starts_with('0');
+    match track.len() {
+        1 => is_number,
+        2 | 3 => is_number || track.chars().all(|c| c.is_ascii_lowercase()),
+        _ => false,
     }
 }
 

@@ -41,6 +41,7 @@ fn example() -> Job {
             model: Some("whisper-tiny.en".to_owned()),
             language: Some("en".to_owned()),
             channels: Some(ChannelMode::Split),
+            audio_track: Some("2".to_owned()),
             hotwords: vec!["Scriptorium".to_owned(), "北京".to_owned()],
             prompt: Some("A call with Dr. Wójcik.".to_owned()),
             task: Some(Task::Transcribe),
@@ -209,7 +210,7 @@ fn options() -> impl Strategy<Value = JobOptions> {
         formats,
         proptest::option::of("[A-Za-z0-9][A-Za-z0-9._-]{0,20}"),
         proptest::option::of("[a-z]{2,3}"),
-        channels,
+        (channels, proptest::option::of("[1-9][0-9]{0,2}|[a-z]{2,3}")),
         proptest::collection::vec("[^\\p{Cc}]{0,63}[a-z北]", 0..20),
         (
             proptest::option::of("[^\\p{Cc}]{0,99}[a-z北]"),
@@ -219,6 +220,7 @@ fn options() -> impl Strategy<Value = JobOptions> {
         proptest::option::of(speakers),
     )
         .prop_map(|(formats, model, language, channels, hotwords, texts, flags, speakers)| {
+            let (channels, audio_track) = channels;
             let (prompt, task) = texts;
             let (punctuate, normalize, word_times, language_suffix) = flags;
             JobOptions {
@@ -227,6 +229,7 @@ fn options() -> impl Strategy<Value = JobOptions> {
                 model,
                 language,
                 channels,
+                audio_track,
                 hotwords,
                 prompt,
                 task,

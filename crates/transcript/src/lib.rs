@@ -17,6 +17,7 @@
 //!         sample_rate: 16_000,
 //!         container: "wav".into(),
 //!         codec: "pcm_s16le".into(),
+//!         decoder: None,
 //!         warnings: Vec::new(),
 //!     },
 //!     pipeline: Pipeline {

@@ -40,6 +40,9 @@ pub struct Source {
     pub sample_rate: u32,
     pub container: String,
     pub codec: String,
+    /// Name and version of the program that decoded the recording, if it was another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decoder: Option<String>,
     /// Problems with the recording that did not prevent the transcription.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,

@@ -97,6 +97,7 @@ fn transcript(segments: Vec<Segment>) -> Transcript {
             sample_rate: 8000,
             container: "wav".to_owned(),
             codec: "pcm_s16le".to_owned(),
+            decoder: None,
             warnings: Vec::new(),
         },
         pipeline: Pipeline {

@@ -28,6 +28,14 @@ pub fn channel_mode(mode: job::ChannelMode) -> audio::ChannelMode {
     }
 }
 
+/// Returns the audio track that a job asks for.
+///
+/// # Errors
+/// Says what is wrong with the option, as [`job::JobOptions::check`] does.
+pub fn track(options: &job::JobOptions) -> Result<Option<audio::TrackChoice>, String> {
+    options.audio_track.as_deref().map(str::parse).transpose()
+}
+
 /// Returns the part of a job's options that the pipeline takes.
 pub fn pipeline_options(options: &job::JobOptions) -> pipeline::TranscribeOptions {
     pipeline::TranscribeOptions {

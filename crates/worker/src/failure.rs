@@ -35,8 +35,15 @@ pub(crate) fn audio_failure(error: &audio::Error, source: &str) -> Failure {
     let code = match error {
         audio::Error::Empty => FailureCode::AudioEmpty,
         audio::Error::Unrecognized(_) => FailureCode::AudioUnrecognized,
-        audio::Error::NoAudioTrack { .. } => FailureCode::AudioNoTrack,
-        audio::Error::UnsupportedCodec { .. } => FailureCode::AudioUnsupported,
+        audio::Error::NoAudioTrack { .. } | audio::Error::NoSuchTrack { .. } => {
+            FailureCode::AudioNoTrack
+        }
+        audio::Error::UnsupportedCodec { .. } | audio::Error::Encrypted { .. } => {
+            FailureCode::AudioUnsupported
+        }
+        // The recording is not to blame; another worker may have a disk with space.
+        audio::Error::Spool(_) => FailureCode::OutputFull,
+        audio::Error::Program { .. } => FailureCode::Internal,
         audio::Error::Truncated { .. } => FailureCode::AudioTruncated,
         audio::Error::LimitExceeded { .. } => FailureCode::AudioTooLong,
         audio::Error::Read(error) => return read_failure(error, source),

@@ -42,6 +42,7 @@ const INTERRUPTION_CHECK: Duration = Duration::from_millis(250);
 ///     language_suffix: None,
 ///     preset: None,
 ///     channels: None,
+///     track: None,
 ///     options: speech::pipeline::TranscribeOptions::default(),
 /// };
 /// let session = Arc::new(speech::pipeline::Session::default());
@@ -79,6 +80,8 @@ pub struct TranscriptionRequest {
     pub preset: Option<String>,
     /// `None`: as the decoding options of the transcriber.
     pub channels: Option<audio::ChannelMode>,
+    /// `None`: as the decoding options of the transcriber.
+    pub track: Option<audio::TrackChoice>,
     pub options: pipeline::TranscribeOptions,
 }
 

@@ -13,7 +13,7 @@ mod redact;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    audio::AudioConfig,
+    audio::{AudioConfig, FallbackMode},
     compute::ComputeConfig,
     layers::{FlagValue, LayeredConfig, load},
     log::{LogConfig, LogFormat},

@@ -28,7 +28,7 @@ pub(super) fn fingerprint(
     decoding: &audio::DecodeOptions,
     options: &TranscribeOptions,
 ) -> String {
-    let text = format!(
+    let mut text = format!(
         "revision {REVISION}\nrecognizer {}\nvad {}\npunctuation {:?}\nspeakers {:?} {}\n\
          segmentation {}\nchannels {}\nallow_truncated {}\nlanguage {:?}\nhotwords {:?}\n\
          normalize {} {:?}\nword_times {}\nprompt {:?}\ntranslate {}\n",
@@ -48,7 +48,16 @@ pub(super) fn fingerprint(
         options.prompt,
         options.translate,
     );
+    // Only if it is set, so that the fingerprint of all other recordings stays.
+    if let Some(track) = &decoding.track {
+        text.push_str(&format!("track {track}\n"));
+    }
     hex::encode(Sha256::digest(text))
+}
+
+/// Returns the fingerprint for recordings that `program` decodes.
+pub(super) fn with_program(fingerprint: &str, program: &str) -> String {
+    hex::encode(Sha256::digest(format!("{fingerprint}\ndecoder {program}\n")))
 }
 
 /// An optional value, spelled as `Debug` spells `Option`.

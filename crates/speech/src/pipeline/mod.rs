@@ -100,7 +100,7 @@ pub struct PipelineConfig {
 /// let decoding = audio::DecodeOptions {
 ///     limits: Limits::default(),
 ///     channels: ChannelMode::Mix,
-///     allow_truncated: false,
+///     ..audio::DecodeOptions::default()
 /// };
 /// let decoder = Decoder::open(Box::new(File::open("interview.mp3")?), &decoding)?;
 /// let session = Arc::new(Session::default());
@@ -248,6 +248,16 @@ impl Pipeline {
         options: &TranscribeOptions,
     ) -> String {
         fingerprint::fingerprint(self, decoding, options)
+    }
+
+    /// Returns the fingerprint for recordings that another program decodes, with its version.
+    pub fn fingerprint_with(
+        &self,
+        program: &str,
+        decoding: &audio::DecodeOptions,
+        options: &TranscribeOptions,
+    ) -> String {
+        fingerprint::with_program(&self.fingerprint(decoding, options), program)
     }
 
     /// Transcribes one recording. This call blocks: do not make it from an async task.

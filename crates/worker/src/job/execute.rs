@@ -46,6 +46,8 @@ fn transcript(plan: &Plan, outcome: Outcome) -> Transcript {
     let recognizer = plan.pipeline.recognizer();
     let cpu_seconds = outcome.stages.iter().map(|stage| stage.seconds).sum::<f64>();
     let duration = outcome.report.duration;
+    let fallback = plan.fallback_fingerprint.as_ref().filter(|_| outcome.info.decoder.is_some());
+    let fingerprint = fallback.unwrap_or(&plan.fingerprint).clone();
     Transcript {
         version: SCHEMA_VERSION,
         source: Source {
@@ -57,6 +59,7 @@ fn transcript(plan: &Plan, outcome: Outcome) -> Transcript {
             sample_rate: outcome.info.sample_rate,
             container: outcome.info.container,
             codec: outcome.info.codec,
+            decoder: outcome.info.decoder,
             warnings: [outcome.report.warnings, outcome.warnings].concat(),
         },
         pipeline: transcript::Pipeline {
@@ -66,7 +69,7 @@ fn transcript(plan: &Plan, outcome: Outcome) -> Transcript {
             punctuation: outcome.punctuation,
             speakers: outcome.speakers,
             precision: recognizer.precision.to_owned(),
-            fingerprint: plan.fingerprint.clone(),
+            fingerprint,
         },
         segments: outcome.segments,
         processing: Processing {

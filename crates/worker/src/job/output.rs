@@ -41,6 +41,8 @@ pub(crate) struct Output {
 /// What a transcript must be of to be up to date.
 pub(crate) struct Wanted<'a> {
     pub(crate) fingerprint: &'a str,
+    /// The fingerprint if another program decodes the recording.
+    pub(crate) fallback_fingerprint: Option<&'a str>,
     /// ETag of the recording, and the store that can compare it.
     pub(crate) etag: &'a str,
     pub(crate) source: &'a dyn Store,
@@ -48,7 +50,7 @@ pub(crate) struct Wanted<'a> {
 
 impl Wanted<'_> {
     fn is_fingerprint(&self, found: &str) -> bool {
-        found == self.fingerprint
+        found == self.fingerprint || Some(found) == self.fallback_fingerprint
     }
 
     fn is_recording(&self, found: &str) -> bool {
@@ -245,6 +247,7 @@ impl Output {
                 // Another worker wrote meanwhile; that is fine if the transcript is the same.
                 let wanted = Wanted {
                     fingerprint: &transcript.pipeline.fingerprint,
+                    fallback_fingerprint: None,
                     etag: &transcript.source.etag,
                     source,
                 };

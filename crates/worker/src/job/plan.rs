@@ -22,6 +22,8 @@ pub(crate) struct Plan {
     pub(crate) options: pipeline::TranscribeOptions,
     pub(crate) decoding: audio::DecodeOptions,
     pub(crate) fingerprint: String,
+    /// The fingerprint if another program decodes the recording, which turns out when it is opened.
+    pub(crate) fallback_fingerprint: Option<String>,
     /// URI of the recording.
     pub(crate) uri: String,
     pub(crate) source: Arc<dyn Store>,
@@ -44,6 +46,8 @@ impl TranscriptionRequest {
             language_suffix: job.options.language_suffix,
             preset: job.options.model.clone(),
             channels: job.options.channels.map(convert::channel_mode),
+            track: convert::track(&job.options)
+                .map_err(|message| failure(FailureCode::JobInvalid, &job.source, message))?,
             options: convert::pipeline_options(&job.options),
         })
     }
@@ -62,9 +66,13 @@ impl Transcriber {
         pipeline.check(&options).map_err(|error| failure_of(&error, &uri))?;
         let decoding = audio::DecodeOptions {
             channels: request.channels.unwrap_or(self.decoding.channels),
+            track: request.track.clone().or_else(|| self.decoding.track.clone()),
             ..self.decoding.clone()
         };
         let fingerprint = pipeline.fingerprint(&decoding, &options);
+        let program = decoding.fallback.identity();
+        let fallback_fingerprint =
+            program.map(|program| pipeline.fingerprint_with(&program, &decoding, &options));
 
         let opened = self.stores.open(&request.source);
         let (source, key) = opened.map_err(|error| source_failure(&error, &uri))?;
@@ -74,12 +82,26 @@ impl Transcriber {
         let output = match &request.output {
             None => None,
             Some(location) => {
-                let wanted =
-                    Wanted { fingerprint: &fingerprint, etag: &meta.etag, source: &*source };
+                let wanted = Wanted {
+                    fingerprint: &fingerprint,
+                    fallback_fingerprint: fallback_fingerprint.as_deref(),
+                    etag: &meta.etag,
+                    source: &*source,
+                };
                 Some(self.look_up(location, request, &wanted).await?)
             }
         };
-        Ok(Plan { pipeline, options, decoding, fingerprint, uri, source, meta, output })
+        Ok(Plan {
+            pipeline,
+            options,
+            decoding,
+            fingerprint,
+            fallback_fingerprint,
+            uri,
+            source,
+            meta,
+            output,
+        })
     }
 }
 

@@ -76,6 +76,7 @@ pub(crate) async fn run(config: &Config, args: TranscribeArgs) -> anyhow::Result
         formats,
         options: convert::pipeline_options(&options),
         channels: options.channels.map(convert::channel_mode),
+        track: convert::track(&options).map_err(UsageError)?,
         summary: Mutex::default(),
         labelled: sources::may_be_several(&args.recordings.paths),
         stop,
@@ -131,6 +132,7 @@ struct Batch {
     formats: BTreeSet<Format>,
     options: speech::pipeline::TranscribeOptions,
     channels: Option<audio::ChannelMode>,
+    track: Option<audio::TrackChoice>,
     summary: Mutex<Summary>,
     /// Whether each transcript on standard output is preceded by the URI of its recording.
     labelled: bool,
@@ -241,6 +243,7 @@ impl Batch {
             language_suffix: None,
             preset: None,
             channels: self.channels,
+            track: self.track.clone(),
             options: self.options.clone(),
         };
         let work = self.transcriber.transcribe(&request, session);
