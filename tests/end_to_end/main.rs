@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod bench;
+mod channels;
 mod configuration;
 mod fleet;
 mod folders;

@@ -1,5 +1,6 @@
 //! The public decoder: from a source of bytes to blocks of 16 kHz PCM.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::resample::Resampler;
 use crate::source::ReadMonitor;
 use crate::stats::StreamEnd;
 use crate::tracks::{self, AudioTrack, TrackChoice};
+use crate::two_sided::TwoSided;
 use crate::warnings::Tally;
 
 /// How the channels of a recording are output.
@@ -26,6 +28,9 @@ pub enum ChannelMode {
     Mix,
     /// Each channel separately.
     Split,
+    /// The two sides of a call separately, and the channels of everything else mixed. The first three
+    /// minutes are decoded in advance to tell (23 MB).
+    Auto,
 }
 
 /// Limits above which a recording is refused.
@@ -82,6 +87,9 @@ pub struct Report {
     pub warnings: Vec<String>,
 }
 
+/// Blocks of about a second that are decoded in advance to tell calls from other recordings.
+const BLOCKS_AHEAD: usize = 180;
+
 /// Decodes a recording block by block, in memory that does not grow with its length.
 pub struct Decoder {
     info: Info,
@@ -108,6 +116,10 @@ pub struct Decoder {
     /// Frames decoded since then.
     frames: u64,
     mixer: Mixer,
+    /// Blocks decoded in advance, with the channels apart, and whether they and all others are mixed
+    /// afterwards.
+    ahead: VecDeque<Block>,
+    mixes_blocks: bool,
     /// Channels of the PCM, and changes of their number and of the sample rate.
     channels: usize,
     changes: Tally,
@@ -126,11 +138,17 @@ impl Decoder {
         if let Some(declared) = info.declared_duration {
             check_duration(declared, &limits)?;
         }
-        let channels = match options.channels {
-            ChannelMode::Mix => 1,
-            ChannelMode::Split => info.channels,
+        let mode = match options.channels {
+            ChannelMode::Auto if info.channels != 2 => ChannelMode::Mix,
+            mode => mode,
         };
-        Ok(Decoder {
+        let channels = match mode {
+            ChannelMode::Mix => 1,
+            ChannelMode::Split | ChannelMode::Auto => info.channels,
+        };
+        let mut decoder = Decoder {
+            ahead: VecDeque::new(),
+            mixes_blocks: false,
             resampler: Resampler::new(info.sample_rate, channels)?,
             planes: vec![Vec::new(); channels],
             channels: info.channels,
@@ -139,7 +157,7 @@ impl Decoder {
             report: Report { bytes_read: monitor.bytes_read(), warnings, ..Report::default() },
             info,
             limits,
-            mode: options.channels,
+            mode,
             allow_truncated: options.allow_truncated,
             packets,
             monitor,
@@ -152,7 +170,26 @@ impl Decoder {
             frames: 0,
             not_finite: 0,
             finished: false,
-        })
+        };
+        if mode == ChannelMode::Auto {
+            decoder.decide()?;
+        }
+        Ok(decoder)
+    }
+
+    /// Decodes the beginning to find out whether it is that of a call with two sides.
+    fn decide(&mut self) -> Result<(), Error> {
+        let mut measured = TwoSided::default();
+        while self.ahead.len() < BLOCKS_AHEAD && !measured.is_certain() {
+            let mut block = Block::default();
+            if !self.decode_block(&mut block)? {
+                break;
+            }
+            measured.push(&block.channels);
+            self.ahead.push_back(block);
+        }
+        self.mixes_blocks = !measured.is_call();
+        Ok(())
     }
 
     /// Returns the properties of the recording.
@@ -160,9 +197,9 @@ impl Decoder {
         &self.info
     }
 
-    /// Returns the number of vectors in each block: 1 for [`ChannelMode::Mix`].
+    /// Returns the number of vectors in each block: 1 if the channels are mixed.
     pub fn output_channels(&self) -> usize {
-        self.planes.len()
+        if self.mixes_blocks { 1 } else { self.planes.len() }
     }
 
     /// Fills `block`, whose buffers are reused, with about a second of PCM. Returns `false` at the end
@@ -173,7 +210,24 @@ impl Decoder {
     /// Errors that depend on the whole recording ([`Error::Truncated`] and [`Error::Corrupt`]) are
     /// returned in place of its last block.
     pub fn next_block(&mut self, block: &mut Block) -> Result<bool, Error> {
-        block.channels.resize_with(self.output_channels(), Vec::new);
+        let more = match self.ahead.pop_front() {
+            Some(ahead) => {
+                *block = ahead;
+                true
+            }
+            None => self.decode_block(block)?,
+        };
+        if self.mixes_blocks {
+            let mut mixed = Vec::new();
+            self.mixer.mix(&block.channels, crate::SAMPLE_RATE, self.report.duration, &mut mixed);
+            block.channels.truncate(1);
+            block.channels[0] = mixed;
+        }
+        Ok(more)
+    }
+
+    fn decode_block(&mut self, block: &mut Block) -> Result<bool, Error> {
+        block.channels.resize_with(self.planes.len(), Vec::new);
         for channel in &mut block.channels {
             channel.clear();
         }
@@ -203,7 +257,7 @@ impl Decoder {
         let (rate, at) = (self.pcm.sample_rate, self.report.duration);
         if rate != self.resampler.sample_rate() {
             self.resampler.finish(&mut block.channels)?;
-            self.resampler = Resampler::new(rate, self.output_channels())?;
+            self.resampler = Resampler::new(rate, self.planes.len())?;
             (self.seconds_before, self.frames) = (at, 0);
             let sentence = || format!("the sample rate changes to {rate} Hz after {at:.1} s");
             self.changes.add(0.0, sentence);
@@ -235,7 +289,9 @@ impl Decoder {
         }
         match self.mode {
             ChannelMode::Mix => self.mixer.mix(&self.pcm.planes, rate, at, &mut self.planes[0]),
-            ChannelMode::Split => split(&mut self.pcm, &mut self.planes, &mut self.mixer, at),
+            ChannelMode::Split | ChannelMode::Auto => {
+                split(&mut self.pcm, &mut self.planes, &mut self.mixer, at)
+            }
         }
         self.resampler.push(&self.planes, &mut block.channels)
     }
@@ -243,10 +299,10 @@ impl Decoder {
     /// Returns what a change of the number of channels means for channels that are kept apart.
     fn split_consequence(&self) -> &'static str {
         match self.mode {
-            ChannelMode::Split if self.channels < self.planes.len() => {
+            ChannelMode::Split | ChannelMode::Auto if self.channels < self.planes.len() => {
                 ": those that are missing are silent from there on"
             }
-            ChannelMode::Split if self.channels > self.planes.len() => {
+            ChannelMode::Split | ChannelMode::Auto if self.channels > self.planes.len() => {
                 ": those added are mixed into the last one"
             }
             _ => "",
@@ -321,7 +377,11 @@ impl Decoder {
         self.packets.append_warnings(&mut warnings);
         self.changes.append_to(&mut warnings, "the sample rate or the channels change");
         if let Some((since, frames)) = self.mixer.cancelled() {
-            let seconds = frames as f64 / f64::from(self.pcm.sample_rate.max(1));
+            let rate = match self.mode {
+                ChannelMode::Auto => crate::SAMPLE_RATE,
+                ChannelMode::Mix | ChannelMode::Split => self.pcm.sample_rate.max(1),
+            };
+            let seconds = frames as f64 / f64::from(rate);
             warnings.push(format!(
                 "the channels cancel each other out from {since:.1} s on, for {seconds:.1} s: the \
                  loudest one was taken instead of their average"

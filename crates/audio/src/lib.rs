@@ -61,6 +61,7 @@ mod source;
 mod stats;
 mod timeline;
 mod tracks;
+mod two_sided;
 mod warnings;
 mod wav;
 mod wav_data;

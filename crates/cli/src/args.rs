@@ -82,8 +82,9 @@ pub(crate) struct RecordingArgs {
     #[arg(long, value_name = "CODE")]
     pub(crate) language: Option<String>,
 
-    /// Transcribe the mix of all channels, or each channel separately
-    #[arg(long, value_parser = one_of::<job::ChannelMode>(&["mix", "split"]))]
+    /// Transcribe the mix of all channels, or each channel separately; `auto`: separately for the two
+    /// sides of a call
+    #[arg(long, value_parser = one_of::<job::ChannelMode>(&["mix", "split", "auto"]))]
     pub(crate) channels: Option<job::ChannelMode>,
 
     /// Audio track by number (from 1) or language, e.g. `2` or `en` [default: the default track, else

@@ -128,17 +128,20 @@ string_enum!(Task, "task", {
     Translate => "translate",
 });
 
-/// Whether channels are mixed into one or transcribed separately.
+/// Whether channels are mixed into one or transcribed separately: `auto` separates the two sides of a call, and
+/// mixes the channels of everything else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, JsonSchema)]
 #[schemars(rename_all = "lowercase")]
 pub enum ChannelMode {
     Mix,
     Split,
+    Auto,
 }
 
 string_enum!(ChannelMode, "channel mode", {
     Mix => "mix",
     Split => "split",
+    Auto => "auto",
 });
 
 impl JobOptions {

@@ -25,6 +25,7 @@ pub fn channel_mode(mode: job::ChannelMode) -> audio::ChannelMode {
     match mode {
         job::ChannelMode::Mix => audio::ChannelMode::Mix,
         job::ChannelMode::Split => audio::ChannelMode::Split,
+        job::ChannelMode::Auto => audio::ChannelMode::Auto,
     }
 }
 

@@ -133,5 +133,6 @@ fn channels(mode: ChannelMode) -> &'static str {
     match mode {
         ChannelMode::Mix => "Mix",
         ChannelMode::Split => "Split",
+        ChannelMode::Auto => "Auto",
     }
 }

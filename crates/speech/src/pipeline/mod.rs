@@ -8,6 +8,7 @@
 //! the pool, `collector` gathers the results, which `place` maps to the recording, `finish` and
 //! `sentences` make a transcript of them.
 
+mod bleed;
 mod collector;
 mod fingerprint;
 mod finish;

@@ -1,6 +1,6 @@
 //! First step: decodes a recording, detects speech in each channel, and packs it into windows.
 
-use super::{Error, Pipeline};
+use super::{Error, Pipeline, bleed::remove_bleed};
 use crate::{
     compute::thread_cpu_seconds,
     segmenter::Segmenter,
@@ -50,6 +50,10 @@ impl Reader {
     pub(super) fn advance(&mut self, windows: &mut Vec<(usize, Window)>) -> Result<bool, Error> {
         let start = thread_cpu_seconds();
         let more = self.decoder.next_block(&mut self.block)?;
+        // Of more than two channels, none is a side of a call.
+        if self.block.channels.len() == 2 {
+            remove_bleed(&mut self.block.channels);
+        }
         let decoded = thread_cpu_seconds();
         self.decode_seconds += decoded - start;
 
