@@ -1,6 +1,12 @@
 //! Long recordings: memory does not grow with their duration.
 
-use std::{fs, io::Write, path::Path, process::Stdio, time::Duration};
+use std::{
+    fs,
+    io::{Read, Write},
+    path::Path,
+    process::Stdio,
+    time::Duration,
+};
 
 use serde_json::Value;
 
@@ -15,6 +21,12 @@ fn transcribe(models: &Path, path: &Path) -> (Value, u64) {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
+    // A pipe holds less than the transcript.
+    let mut stdout = child.stdout.take().unwrap();
+    let reader = std::thread::spawn(move || {
+        let mut text = Vec::new();
+        stdout.read_to_end(&mut text).map(|_| text)
+    });
     let status = format!("/proc/{}/status", child.id());
     let mut peak = 0;
     while child.try_wait().unwrap().is_none() {
@@ -25,9 +37,9 @@ fn transcribe(models: &Path, path: &Path) -> (Value, u64) {
         peak = peak.max(kilobytes.unwrap_or(0));
         std::thread::sleep(Duration::from_millis(20));
     }
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success());
-    (serde_json::from_slice(&output.stdout).unwrap(), peak * 1024 / 1_000_000)
+    assert!(child.wait().unwrap().success());
+    let text = reader.join().unwrap().unwrap();
+    (serde_json::from_slice(&text).unwrap(), peak * 1024 / 1_000_000)
 }
 
 #[test]

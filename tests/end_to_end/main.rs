@@ -7,6 +7,7 @@ mod bad_input;
 mod bench;
 mod channels;
 mod configuration;
+mod encodings;
 mod fleet;
 mod folders;
 mod funasr;
