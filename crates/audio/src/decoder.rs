@@ -2,73 +2,24 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use symphonia::core::io::MediaSource;
 
 use crate::Error;
 use crate::container::Info;
-use crate::ffmpeg::{Fallback, SharedLog};
+use crate::ffmpeg::SharedLog;
+use crate::limits::Limits;
 use crate::mix::Mixer;
 use crate::open::{self, Opened};
+use crate::options::{ChannelMode, DecodeOptions};
 use crate::packets::Packets;
 use crate::pcm::Pcm;
 use crate::resample::Resampler;
 use crate::source::ReadMonitor;
 use crate::stats::StreamEnd;
-use crate::tracks::{self, AudioTrack, TrackChoice};
+use crate::tracks::{self, AudioTrack};
 use crate::two_sided::TwoSided;
 use crate::warnings::Tally;
-
-/// How the channels of a recording are output.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum ChannelMode {
-    /// All channels, averaged into one.
-    #[default]
-    Mix,
-    /// Each channel separately.
-    Split,
-    /// The two sides of a call separately, and the channels of everything else mixed. The first three
-    /// minutes are decoded in advance to tell (23 MB).
-    Auto,
-}
-
-/// Limits above which a recording is refused.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// Limits the size of the file, if it is known in advance, and the bytes read.
-    pub max_bytes: u64,
-    pub max_duration: Duration,
-    pub max_channels: usize,
-    /// Limits the size of a packet or another element of a container that must be read whole. Headers
-    /// may be eight times as large.
-    pub max_packet_bytes: u64,
-}
-
-impl Default for Limits {
-    /// No real recording needs more.
-    fn default() -> Self {
-        Self {
-            max_bytes: 32 << 30,
-            max_duration: Duration::from_secs(24 * 3600),
-            max_channels: 32,
-            max_packet_bytes: 16 << 20,
-        }
-    }
-}
-
-/// Options for decoding one recording.
-#[derive(Debug, Clone, Default)]
-pub struct DecodeOptions {
-    pub limits: Limits,
-    pub channels: ChannelMode,
-    /// Accepts a recording that ends before its header says, with a warning, instead of refusing it.
-    pub allow_truncated: bool,
-    /// The audio track to decode. With `None` the default track, else the first that can be decoded.
-    pub track: Option<TrackChoice>,
-    /// Who decodes what symphonia cannot.
-    pub fallback: Fallback,
-}
 
 /// A block of 16 kHz PCM in [-1, 1]: one vector per output channel, all of the same length.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -3,7 +3,7 @@
 
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 
-use crate::declared_end::take_vint;
+use crate::ebml::take_vint;
 use crate::source::Source;
 
 /// An audio track.

@@ -6,10 +6,10 @@ use symphonia::core::io::MediaSource;
 
 use crate::Error;
 use crate::container::{self, Container, Info, skip_tags};
-use crate::decoder::DecodeOptions;
 use crate::error::FallbackOutcome;
 use crate::ffmpeg::{self, Fallback, Ffmpeg, SharedLog};
 use crate::identify::{Format, format_of};
+use crate::options::DecodeOptions;
 use crate::packets::Packets;
 use crate::source::{ReadMonitor, Source};
 use crate::tracks::AudioTrack;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use symphonia::core::io::MediaSource;
 
-use crate::declared_end::segment_end;
+use crate::ebml::segment_end;
 
 /// Bytes kept from the beginning, from which the format is detected.
 const HEAD_BYTES: usize = 16 * 1024;

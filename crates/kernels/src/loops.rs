@@ -4,14 +4,15 @@
 //! compiler vectorizes them for the registers it may use. The crate compiles them once for each
 //! x86-64 instruction set (`x86/macros.rs`); NEON is part of the aarch64 baseline.
 
-use crate::token_attention::MEDIAN_WIDTH;
-
 /// Lanes that reductions keep separate.
 const LANES: usize = 16;
 
 /// Output rows that [`convolve_rows`] computes per call, so that a row of `x` is loaded once for
 /// several of them.
 pub(crate) const CONVOLVED_ROWS: usize = 6;
+
+/// Width of the median filter of [`add_medians`].
+pub(crate) const MEDIAN_WIDTH: usize = 7;
 
 /// 1.5 * 2^23. Floats of this size are whole numbers: adding it rounds to the nearest, ties to
 /// even, and leaves the result in the low bits.

@@ -1,9 +1,6 @@
 //! The attention of tokens to positions of the audio, prepared to be followed by dynamic time warping.
 
-use crate::isa::Isa;
-
-/// Width of the median filter over positions.
-pub(crate) const MEDIAN_WIDTH: usize = 7;
+use crate::{isa::Isa, loops::MEDIAN_WIDTH};
 
 /// Adds the weights of one head, row-major `[tokens, positions]`, to `sum`: less the mean of all tokens at
 /// each position, over their standard deviation (0 where all tokens are equal), and median-filtered over

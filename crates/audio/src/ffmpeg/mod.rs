@@ -21,8 +21,8 @@ pub(crate) use self::log::SharedLog;
 use self::process::{Limits as ProcessLimits, Process};
 pub use self::program::{Ffmpeg, ProgramError};
 use crate::Error;
-use crate::decoder::Limits;
 use crate::identify::Format;
+use crate::limits::Limits;
 use crate::source::Source;
 use crate::tracks::{self, AudioTrack, TrackChoice};
 
