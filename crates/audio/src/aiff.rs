@@ -9,14 +9,16 @@ use symphonia::core::audio::Channels;
 use symphonia::core::codecs::CodecParameters;
 use symphonia::core::codecs::audio::well_known::*;
 use symphonia::core::codecs::audio::{AudioCodecId, AudioCodecParameters};
-use symphonia::core::errors::{Result, SeekErrorKind, decode_error, seek_error, unsupported_error};
+use symphonia::core::errors::{Result, decode_error, unsupported_error};
 use symphonia::core::formats::prelude::*;
 use symphonia::core::formats::probe::{
     ProbeDataMatchSpec, ProbeFormatData, ProbeableFormat, Score, Scoreable,
 };
 use symphonia::core::formats::well_known::FORMAT_ID_AIFF;
 use symphonia::core::io::{MediaSourceStream, ReadBytes, ScopedStream};
-use symphonia::core::meta::{Metadata, MetadataLog};
+use symphonia::core::meta::MetadataLog;
+
+use crate::forward_only::forward_only;
 
 const INFO: FormatInfo = FormatInfo {
     format: FORMAT_ID_AIFF,
@@ -209,25 +211,7 @@ fn chunk_header(reader: &mut MediaSourceStream<'_>) -> Result<Option<([u8; 4], u
 }
 
 impl FormatReader for AiffReader<'_> {
-    fn format_info(&self) -> &FormatInfo {
-        &INFO
-    }
-
-    fn media_info(&self) -> &MediaInfo {
-        &self.info
-    }
-
-    fn metadata(&mut self) -> Metadata<'_> {
-        self.metadata.metadata()
-    }
-
-    fn seek(&mut self, _: SeekMode, _: SeekTo) -> Result<SeekedTo> {
-        seek_error(SeekErrorKind::Unseekable)
-    }
-
-    fn tracks(&self) -> &[Track] {
-        &self.tracks
-    }
+    forward_only!();
 
     fn next_packet(&mut self) -> Result<Option<Packet>> {
         let Common { block_bytes, block_frames, .. } = self.common;

@@ -41,6 +41,7 @@ mod decoder;
 mod ebml;
 mod error;
 mod ffmpeg;
+mod forward_only;
 mod frame_bytes;
 mod header_stripping;
 mod identify;

@@ -11,16 +11,17 @@ use symphonia::core::codecs::CodecParameters;
 use symphonia::core::codecs::audio::well_known::*;
 use symphonia::core::codecs::audio::{AudioCodecId, AudioCodecParameters};
 use symphonia::core::common::FourCc;
-use symphonia::core::errors::{Result, SeekErrorKind, decode_error, seek_error, unsupported_error};
+use symphonia::core::errors::{Result, decode_error, unsupported_error};
 use symphonia::core::formats::prelude::*;
 use symphonia::core::formats::probe::{
     ProbeDataMatchSpec, ProbeFormatData, ProbeableFormat, Score, Scoreable,
 };
 use symphonia::core::formats::well_known::FORMAT_ID_WAVE;
 use symphonia::core::io::{MediaSourceStream, ReadBytes, ScopedStream};
-use symphonia::core::meta::{Metadata, MetadataLog};
+use symphonia::core::meta::MetadataLog;
 use symphonia::default::formats::{AdtsReader, MpaReader};
 
+use crate::forward_only::forward_only;
 use crate::wav_data::{DataChunks, More};
 use crate::{codec_names, mp2, notes};
 
@@ -322,25 +323,7 @@ fn data_len(form: &[u8; 4], len: u64, long_data: Option<u64>) -> Option<u64> {
 }
 
 impl FormatReader for WavReader<'_> {
-    fn format_info(&self) -> &FormatInfo {
-        &INFO
-    }
-
-    fn media_info(&self) -> &MediaInfo {
-        &self.info
-    }
-
-    fn metadata(&mut self) -> Metadata<'_> {
-        self.metadata.metadata()
-    }
-
-    fn seek(&mut self, _: SeekMode, _: SeekTo) -> Result<SeekedTo> {
-        seek_error(SeekErrorKind::Unseekable)
-    }
-
-    fn tracks(&self) -> &[Track] {
-        &self.tracks
-    }
+    forward_only!();
 
     fn next_packet(&mut self) -> Result<Option<Packet>> {
         if self.remaining.is_some_and(|left| left < self.blocks.bytes) && !self.find_more()? {

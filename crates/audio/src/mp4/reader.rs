@@ -7,11 +7,11 @@
 use std::io::{Read, Seek, SeekFrom};
 
 use symphonia::core::codecs::CodecParameters;
-use symphonia::core::errors::{Result, SeekErrorKind, decode_error, seek_error};
+use symphonia::core::errors::{Result, decode_error};
 use symphonia::core::formats::prelude::*;
 use symphonia::core::formats::well_known::FORMAT_ID_ISOMP4;
 use symphonia::core::io::{MediaSource, MediaSourceStream, ReadBytes as _, SeekBuffered as _};
-use symphonia::core::meta::{Metadata, MetadataLog};
+use symphonia::core::meta::MetadataLog;
 use symphonia::core::packet::PacketBuilder;
 
 use super::atoms::Atom;
@@ -19,6 +19,7 @@ use super::edits::{self, Edit};
 use super::fragments::{self, Fragment};
 use super::movie::{Movie, Trak};
 use super::samples::{Cursor, Sample, Tables};
+use crate::forward_only::forward_only;
 
 const INFO: FormatInfo = FormatInfo {
     format: FORMAT_ID_ISOMP4,
@@ -272,25 +273,7 @@ fn cut_off() -> std::io::Error {
 }
 
 impl FormatReader for Mp4Reader<'_> {
-    fn format_info(&self) -> &FormatInfo {
-        &INFO
-    }
-
-    fn media_info(&self) -> &MediaInfo {
-        &self.info
-    }
-
-    fn metadata(&mut self) -> Metadata<'_> {
-        self.metadata.metadata()
-    }
-
-    fn seek(&mut self, _: SeekMode, _: SeekTo) -> Result<SeekedTo> {
-        seek_error(SeekErrorKind::Unseekable)
-    }
-
-    fn tracks(&self) -> &[Track] {
-        &self.tracks
-    }
+    forward_only!();
 
     fn next_packet(&mut self) -> Result<Option<Packet>> {
         loop {

@@ -3,20 +3,19 @@
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 
-use symphonia::core::errors::{
-    Error, Result, SeekErrorKind, decode_error, reset_error, seek_error,
-};
+use symphonia::core::errors::{Error, Result, decode_error, reset_error};
 use symphonia::core::formats::prelude::*;
 use symphonia::core::formats::probe::{
     ProbeDataMatchSpec, ProbeFormatData, ProbeableFormat, Score, Scoreable,
 };
 use symphonia::core::formats::well_known::FORMAT_ID_OGG;
 use symphonia::core::io::{MediaSourceStream, ScopedStream};
-use symphonia::core::meta::{Metadata, MetadataLog};
+use symphonia::core::meta::MetadataLog;
 use symphonia::core::packet::PacketBuilder;
 
 use super::mapping::{Mapping, Stream};
 use super::page::{self, Page};
+use crate::forward_only::forward_only;
 
 const INFO: FormatInfo =
     FormatInfo { format: FORMAT_ID_OGG, short_name: "ogg", long_name: "OGG Container Format" };
@@ -204,25 +203,7 @@ impl Logical {
 }
 
 impl FormatReader for OggReader<'_> {
-    fn format_info(&self) -> &FormatInfo {
-        &INFO
-    }
-
-    fn media_info(&self) -> &MediaInfo {
-        &self.info
-    }
-
-    fn metadata(&mut self) -> Metadata<'_> {
-        self.metadata.metadata()
-    }
-
-    fn seek(&mut self, _: SeekMode, _: SeekTo) -> Result<SeekedTo> {
-        seek_error(SeekErrorKind::Unseekable)
-    }
-
-    fn tracks(&self) -> &[Track] {
-        &self.tracks
-    }
+    forward_only!();
 
     fn next_packet(&mut self) -> Result<Option<Packet>> {
         loop {
