@@ -1,10 +1,12 @@
 //! Recordings with two channels: calls, one voice on both, and bleed from one side to the other.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
 
 use serde_json::Value;
 
-use crate::support::{Scriptorium, models, read_json, sentence_samples, text_of, write_wav};
+use crate::support::{
+    Scriptorium, models, read_json, sentence_samples, speech, text_of, write_wav,
+};
 
 /// A call in which each side says a sentence three times, in turn, and is heard on the other's channel by
 /// `bleed`.
@@ -89,4 +91,49 @@ fn one_voice_on_both_channels_is_transcribed_once() {
         assert_eq!(text_of(&transcript), crate::support::SENTENCE, "{mode}");
         assert!(channels(&transcript).iter().all(|(of, _)| *of == channel), "{mode}");
     }
+}
+
+/// As screen recorders write them: the game on one track, the microphone on another.
+#[test]
+fn all_tracks_are_transcribed_into_one_transcript() {
+    let Some(models) = models() else { return };
+    let clip = "/usr/share/pocketsphinx/test/data/librivox/\
+                sense_and_sensibility_01_austen_64kb-0880.wav";
+    let has_ffmpeg = Command::new("ffmpeg").arg("-version").output().is_ok();
+    if !has_ffmpeg || !Path::new(clip).is_file() {
+        eprintln!("skipped: pocketsphinx-testdata or ffmpeg is not installed; run `make test`");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("two.mkv");
+    let made = Command::new("ffmpeg")
+        .args(["-v", "error", "-i", speech("sentence.wav").to_str().unwrap(), "-i", clip])
+        .args(["-map", "0:a", "-map", "1:a", "-c:a", "flac"])
+        .arg(&path)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let out = directory.path().join("out");
+    let (path, out_) = (path.to_str().unwrap(), out.to_str().unwrap());
+    let scriptorium = Scriptorium::new(&models);
+    let run = |track: &str| {
+        let arguments =
+            ["transcribe", path, "--out", out_, "--audio-track", track, "--format", "vtt"];
+        scriptorium.run(arguments).expect_code(0);
+        read_json(&out.join("two.mkv.json"))
+    };
+    let transcript = run("all");
+    let segments = transcript["segments"].as_array().unwrap();
+    let of_track = |track: u64| {
+        let of_track = segments.iter().filter(|segment| segment["track"] == track);
+        of_track.map(|segment| segment["text"].as_str().unwrap()).collect::<String>()
+    };
+    assert_eq!(of_track(1), crate::support::SENTENCE);
+    assert!(of_track(2).contains("young man"), "{transcript}");
+    assert_eq!(segments.len(), 2, "{transcript}");
+    let vtt = fs::read_to_string(out.join("two.mkv.vtt")).unwrap();
+    assert!(vtt.contains("<v Track 1>") && vtt.contains("<v Track 2>"), "{vtt}");
+    let second = run("2");
+    assert!(text_of(&second).contains("young man") && !text_of(&second).contains("amiable"));
+    assert!(second["segments"][0].get("track").is_none());
 }

@@ -148,6 +148,11 @@ impl Decoder {
         &self.info
     }
 
+    /// Returns the number of audio tracks of the file.
+    pub fn audio_tracks(&self) -> usize {
+        self.tracks.len()
+    }
+
     /// Returns the number of vectors in each block: 1 if the channels are mixed.
     pub fn output_channels(&self) -> usize {
         if self.mixes_blocks { 1 } else { self.planes.len() }

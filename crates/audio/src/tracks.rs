@@ -13,6 +13,8 @@ pub enum TrackChoice {
     Number(usize),
     /// The first one in this language: a code of two or three letters.
     Language(String),
+    /// Every track, for callers that open one decoder for each; a decoder alone takes the default track.
+    All,
 }
 
 impl FromStr for TrackChoice {
@@ -23,10 +25,12 @@ impl FromStr for TrackChoice {
         let is_code = matches!(text.len(), 2 | 3) && text.bytes().all(|b| b.is_ascii_lowercase());
         match text.parse() {
             Ok(number @ 1..=MAX_NUMBER) => Ok(Self::Number(number)),
+            // Allar, whose code this is, is spoken by few.
+            _ if text == "all" => Ok(Self::All),
             _ if is_code => Ok(Self::Language(text.to_owned())),
             _ => Err(format!(
-                "{text:?} is neither the number of an audio track (from 1) nor the code of a \
-                 language (`en`, `deu`)"
+                "{text:?} is neither the number of an audio track (from 1), nor the code of a \
+                 language (`en`, `deu`), nor `all`"
             )),
         }
     }
@@ -37,6 +41,7 @@ impl fmt::Display for TrackChoice {
         match self {
             Self::Number(number) => write!(f, "{number}"),
             Self::Language(code) => f.write_str(code),
+            Self::All => f.write_str("all"),
         }
     }
 }
@@ -121,7 +126,7 @@ fn candidates(tracks: &[AudioTrack], choice: Option<&TrackChoice>) -> Vec<usize>
                 tracks[index].language.as_deref().is_some_and(|own| language::matches(own, code))
             })
             .collect(),
-        None => {
+        None | Some(TrackChoice::All) => {
             let default = all.clone().find(|&index| tracks[index].is_default);
             let others = all.filter(|&index| Some(index) != default);
             default.into_iter().chain(others).collect()

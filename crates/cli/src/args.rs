@@ -87,9 +87,9 @@ pub(crate) struct RecordingArgs {
     #[arg(long, value_parser = one_of::<job::ChannelMode>(&["mix", "split", "auto"]))]
     pub(crate) channels: Option<job::ChannelMode>,
 
-    /// Audio track by number (from 1) or language, e.g. `2` or `en` [default: the default track, else
-    /// the first that can be decoded]
-    #[arg(long, value_name = "N|LANG")]
+    /// Audio track by number (from 1) or language, e.g. `2` or `en`, or `all` of them [default: the
+    /// default track, else the first that can be decoded]
+    #[arg(long, value_name = "N|LANG|all")]
     pub(crate) audio_track: Option<String>,
 
     /// Words and names to bias the recognizer towards, separated by commas

@@ -44,7 +44,8 @@ pub struct JobOptions {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<ChannelMode>,
     /// Audio track of a recording that has several: its number, counted from 1, or the code of its
-    /// language, e.g. `2` or `en`. The default track if absent, else the first that can be decoded.
+    /// language, e.g. `2` or `en`, or `all`. The default track if absent, else the first that can be
+    /// decoded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^([1-9][0-9]{0,2}|[a-z]{2,3})$"))]
     pub audio_track: Option<String>,

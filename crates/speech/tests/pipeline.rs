@@ -88,9 +88,10 @@ fn recording(times: usize) -> Vec<u8> {
     let sentence = fs::read(fixtures.join("speech/sentence.wav")).unwrap()[44..].to_vec();
     let mut data = Vec::new();
     for turn in 1..=times {
-        for sample in sentence.chunks_exact(2) {
+        // Backwards on the other channel: one voice on both is transcribed once.
+        for (sample, backwards) in sentence.chunks_exact(2).zip(sentence.chunks_exact(2).rev()) {
             data.extend(sample);
-            data.extend(if turn == times { sample } else { &[0, 0] });
+            data.extend(if turn == times { backwards } else { &[0, 0] });
         }
         data.resize(data.len() + 4 * 16_000 * 5, 0);
     }

@@ -42,12 +42,13 @@ pub(crate) fn text_label(speaker: Option<&str>) -> String {
     speaker.map_or_else(String::new, |speaker| format!("{speaker}: "))
 }
 
-/// Returns all cues in order of start. The cues of one channel do not overlap, and each ends after its
+/// Returns all cues in order of start. The cues of one channel of one track do not overlap, and each ends after its
 /// start.
 pub(crate) fn cues(transcript: &Transcript, label: SpeakerLabel) -> Vec<Cue> {
-    let mut channels: BTreeMap<Option<u32>, Vec<Cue>> = BTreeMap::new();
+    let mut channels: BTreeMap<(Option<u32>, Option<u32>), Vec<Cue>> = BTreeMap::new();
     for segment in &transcript.segments {
-        channels.entry(segment.channel).or_default().extend(segment_cues(segment, label));
+        let channel = channels.entry((segment.track, segment.channel)).or_default();
+        channel.extend(segment_cues(segment, label));
     }
     for cues in channels.values_mut() {
         adjust_times(cues);

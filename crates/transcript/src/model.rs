@@ -83,6 +83,9 @@ pub struct Segment {
     #[serde(serialize_with = "number::three_decimals")]
     #[schemars(with = "f64", range(min = 0))]
     pub end: f64,
+    /// Audio track, counted from 1; absent unless all tracks were transcribed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub track: Option<u32>,
     /// Channel, counted from 0; absent if the channels were mixed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<u32>,
@@ -170,14 +173,13 @@ pub struct Stage {
 }
 
 impl Segment {
-    /// Returns the name of the speaker in renderings for people, counted from 1: the channel if the
-    /// channels were split, the speaker if speakers were distinguished.
+    /// Returns the name of the speaker in renderings for people, counted from 1: the track if all were
+    /// transcribed, the channel if the channels were split, the speaker if speakers were distinguished.
     pub(crate) fn speaker_label(&self) -> Option<String> {
         let channel = self.channel.map(|channel| format!("Channel {}", u64::from(channel) + 1));
         let speaker = self.speaker.map(|speaker| format!("Speaker {}", u64::from(speaker) + 1));
-        match (channel, speaker) {
-            (Some(channel), Some(speaker)) => Some(format!("{channel}, {speaker}")),
-            (channel, speaker) => channel.or(speaker),
-        }
+        let track = self.track.map(|track| format!("Track {track}"));
+        let names: Vec<String> = [track, channel, speaker].into_iter().flatten().collect();
+        (!names.is_empty()).then(|| names.join(", "))
     }
 }

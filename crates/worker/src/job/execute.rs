@@ -5,13 +5,14 @@ use std::{
     sync::Arc,
 };
 
+use audio::{DecodeOptions, TrackChoice};
 use job::{Failure, FailureCode};
 use speech::pipeline::{Outcome, Session};
 use store::{ReadAhead, Reader};
 use tokio::runtime::Handle;
 use transcript::{Processing, SCHEMA_VERSION, Source, Transcript};
 
-use super::Plan;
+use super::{Plan, all_tracks};
 use crate::{
     failure::{caused, failure_of},
     now,
@@ -26,13 +27,21 @@ pub(crate) async fn execute(plan: &Plan, session: &Arc<Session>) -> Result<Trans
     let (pipeline, session) = (Arc::clone(&plan.pipeline), Arc::clone(session));
     let (options, decoding) = (plan.options.clone(), plan.decoding.clone());
     let read_ahead = ReadAhead { max_bytes: READ_AHEAD, ..ReadAhead::default() };
-    let source = Arc::clone(&plan.source);
-    let reader = Reader::with_read_ahead(source, plan.meta.clone(), Handle::current(), read_ahead);
+    let (source, meta, runtime) = (Arc::clone(&plan.source), plan.meta.clone(), Handle::current());
     let span = tracing::Span::current();
     let work = tokio::task::spawn_blocking(move || {
         let _entered = span.enter();
-        let decoder = audio::Decoder::open(Box::new(SeekableObject(reader)), &decoding)?;
-        pipeline.transcribe(decoder, &options, &session)
+        let open = |track| {
+            let (source, meta, runtime) = (Arc::clone(&source), meta.clone(), runtime.clone());
+            let reader = Reader::with_read_ahead(source, meta, runtime, read_ahead);
+            let decoding = DecodeOptions { track, ..decoding.clone() };
+            audio::Decoder::open(Box::new(SeekableObject(reader)), &decoding)
+        };
+        let transcribe = |decoder| pipeline.transcribe(decoder, &options, &session);
+        match &decoding.track {
+            Some(TrackChoice::All) => all_tracks::transcribe(open, transcribe),
+            track => transcribe(open(track.clone())?),
+        }
     });
     match work.await {
         Ok(Ok(outcome)) => Ok(transcript(plan, outcome)),

@@ -31,13 +31,18 @@ impl TimeBudget {
     pub(super) async fn watch(&self, session: &Session) -> String {
         let start = Instant::now();
         let (mut last, mut since) = (session.progress(), start);
+        let mut most = last;
         loop {
             tokio::time::sleep(self.stall.min(MAX_WATCH_INTERVAL) / 4).await;
             let progress = session.progress();
             if progress != last {
                 (last, since) = (progress, Instant::now());
+                // Each audio track begins anew.
+                if progress.seconds > most.seconds {
+                    most = progress;
+                }
             }
-            if let Some(reason) = self.exceeded(start.elapsed(), since.elapsed(), progress) {
+            if let Some(reason) = self.exceeded(start.elapsed(), since.elapsed(), most) {
                 return reason;
             }
         }
