@@ -195,6 +195,9 @@ fn open_part(
         },
         declared: None,
     };
+    demuxer.warnings.extend(movie.appended.map(|(start, bytes)| {
+        format!("another MP4 file follows at byte {start} and was not decoded: {bytes} bytes")
+    }));
     demuxer.declared = declared_duration(&demuxer, &movie);
     Ok(demuxer)
 }

@@ -308,3 +308,20 @@ proptest! {
         prop_assert!(decoded.channels[0].len() <= 2000 + tail.len() / 2);
     }
 }
+
+#[test]
+fn an_mp4_file_after_another_is_named() {
+    for name in ["aac.m4a", "aac-faststart.m4a"] {
+        let one = fixture(name);
+        let alone = decode(one.clone(), &mix()).unwrap();
+        assert_eq!(alone.report.warnings, Vec::<String>::new(), "{name}");
+        let joined = decode([one.clone(), one.clone()].concat(), &mix()).unwrap();
+        assert_eq!(joined.channels, alone.channels, "{name}");
+        let expected = format!(
+            "another MP4 file follows at byte {} and was not decoded: {} bytes",
+            one.len(),
+            one.len()
+        );
+        assert_eq!(joined.report.warnings, [expected], "{name}");
+    }
+}

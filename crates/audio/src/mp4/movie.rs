@@ -2,6 +2,8 @@
 
 use std::io::{self, Seek as _, SeekFrom};
 
+use symphonia::core::io::MediaSource as _;
+
 use super::atoms::{Atom, atoms, child, read_body, u32_at, unsigned};
 use super::edits::{self, Edit};
 use super::fragments::Defaults;
@@ -19,6 +21,8 @@ pub(crate) struct Movie {
     /// Seconds that all fragments last, if the index says so.
     pub(crate) fragments_seconds: Option<f64>,
     pub(super) tracks: Vec<Trak>,
+    /// Start and length of another file put after this one, in bytes.
+    pub(crate) appended: Option<(u64, u64)>,
 }
 
 /// A track.
@@ -90,7 +94,24 @@ fn read_movie(source: &mut Source) -> io::Result<Result<Movie, Error>> {
             _ => {}
         }
     }
+    movie.appended = find_appended(source, &found, movie.end_of_data)?;
     Ok(Ok(movie))
+}
+
+/// Finds the beginning of a second file among the atoms that were read, or after the audio data.
+fn find_appended(
+    source: &mut Source,
+    found: &[Atom],
+    end_of_data: Option<u64>,
+) -> io::Result<Option<(u64, u64)>> {
+    let Some(length) = source.byte_len() else { return Ok(None) };
+    let is_file = |atom: &&Atom| &atom.kind == b"ftyp";
+    let mut start = found.iter().skip(1).find(is_file).map(|atom| atom.start);
+    if let (None, Some(end)) = (start, end_of_data.filter(|&end| end < length)) {
+        let next = atoms(source, end, length, |_, _| true)?;
+        start = next.first().filter(is_file).map(|atom| atom.start);
+    }
+    Ok(start.map(|start| (start, length.saturating_sub(start))))
 }
 
 fn read_index(
