@@ -5,10 +5,8 @@
 
 use std::io::{ErrorKind, Seek as _, SeekFrom};
 
-use symphonia::core::audio::Channels;
-use symphonia::core::codecs::CodecParameters;
+use symphonia::core::codecs::audio::AudioCodecId;
 use symphonia::core::codecs::audio::well_known::*;
-use symphonia::core::codecs::audio::{AudioCodecId, AudioCodecParameters};
 use symphonia::core::errors::{Result, decode_error, unsupported_error};
 use symphonia::core::formats::prelude::*;
 use symphonia::core::formats::probe::{
@@ -18,6 +16,7 @@ use symphonia::core::formats::well_known::FORMAT_ID_AIFF;
 use symphonia::core::io::{MediaSourceStream, ReadBytes, ScopedStream};
 use symphonia::core::meta::MetadataLog;
 
+use crate::blocks::{BlockReader, Blocks};
 use crate::forward_only::forward_only;
 
 const INFO: FormatInfo = FormatInfo {
@@ -26,19 +25,14 @@ const INFO: FormatInfo = FormatInfo {
     long_name: "Audio Interchange File Format",
 };
 
-/// Approximate length of a packet in bytes.
-const PACKET_BYTES: u64 = 16 * 1024;
-
 /// Reads the packets of an AIFF file.
 pub(crate) struct AiffReader<'s> {
     reader: MediaSourceStream<'s>,
     info: MediaInfo,
     tracks: Vec<Track>,
     metadata: MetadataLog,
-    common: Common,
-    next_pts: u64,
-    /// Bytes left in the `SSND` chunk; `None` if it extends to the end of the file.
-    remaining: Option<u64>,
+    /// Of the `SSND` chunk.
+    audio: BlockReader,
 }
 
 /// The `COMM` chunk.
@@ -47,9 +41,7 @@ struct Common {
     channels: u16,
     sample_rate: u32,
     codec: AudioCodecId,
-    /// Size of a coding unit: a frame of PCM, or a block of ADPCM.
-    block_bytes: u64,
-    block_frames: u64,
+    blocks: Blocks,
 }
 
 impl Common {
@@ -80,8 +72,10 @@ impl Common {
             channels,
             sample_rate: sample_rate as u32,
             codec,
-            block_bytes: per_sample * u64::from(channels),
-            block_frames: if codec == CODEC_ID_ADPCM_IMA_QT { 64 } else { 1 },
+            blocks: Blocks {
+                bytes: per_sample * u64::from(channels),
+                frames: if codec == CODEC_ID_ADPCM_IMA_QT { 64 } else { 1 },
+            },
         })
     }
 }
@@ -175,28 +169,14 @@ impl<'s> AiffReader<'s> {
     }
 
     fn with_sound(reader: MediaSourceStream<'s>, common: Common, len: Option<u64>) -> Self {
-        let mut params = AudioCodecParameters::new();
-        let per_packet = (PACKET_BYTES / common.block_bytes).max(1) * common.block_frames;
-        params
-            .for_codec(common.codec)
-            .with_sample_rate(common.sample_rate)
-            .with_channels(Channels::Discrete(common.channels))
-            .with_max_frames_per_packet(per_packet)
-            .with_frames_per_block(common.block_frames);
-        let mut track = Track::new(0);
-        track.with_codec_params(CodecParameters::Audio(params));
-        if let Some(len) = len {
-            let frames = len / common.block_bytes * common.block_frames;
-            track.with_num_frames(frames).with_duration(Duration::new(frames));
-        }
+        let Common { channels, sample_rate, codec, blocks } = common;
+        let track = blocks.track(codec, sample_rate, channels, len);
         AiffReader {
             reader,
             info: MediaInfo::from_track(&track),
             tracks: vec![track],
             metadata: MetadataLog::default(),
-            common,
-            next_pts: 0,
-            remaining: len,
+            audio: BlockReader::new(blocks, len),
         }
     }
 }
@@ -214,29 +194,7 @@ impl FormatReader for AiffReader<'_> {
     forward_only!();
 
     fn next_packet(&mut self) -> Result<Option<Packet>> {
-        let Common { block_bytes, block_frames, .. } = self.common;
-        let wanted = (PACKET_BYTES / block_bytes).max(1) * block_bytes;
-        let wanted = self.remaining.map_or(wanted, |remaining| remaining.min(wanted));
-        if wanted < block_bytes {
-            return Ok(None);
-        }
-        let mut data = match self.reader.read_boxed_slice(wanted as usize) {
-            Ok(data) => data.into_vec(),
-            // Without a declared length, the audio ends with the file.
-            Err(e) if e.kind() == ErrorKind::UnexpectedEof && self.remaining.is_none() => {
-                Vec::new()
-            }
-            Err(e) => return Err(e.into()),
-        };
-        let blocks = data.len() as u64 / block_bytes;
-        if blocks == 0 {
-            return Ok(None);
-        }
-        self.remaining = self.remaining.map(|remaining| remaining - data.len() as u64);
-        data.truncate((blocks * block_bytes) as usize);
-        let (pts, frames) = (self.next_pts, blocks * block_frames);
-        self.next_pts += frames;
-        Ok(Some(Packet::new(0, Timestamp::new(pts as i64), Duration::new(frames), data)))
+        self.audio.next_packet(&mut self.reader)
     }
 
     fn into_inner<'s>(self: Box<Self>) -> MediaSourceStream<'s>

@@ -31,6 +31,7 @@
 
 mod adts;
 mod aiff;
+mod blocks;
 mod clock;
 mod codec;
 mod codec_names;

@@ -6,10 +6,8 @@
 
 use std::io::ErrorKind;
 
-use symphonia::core::audio::Channels;
-use symphonia::core::codecs::CodecParameters;
+use symphonia::core::codecs::audio::AudioCodecId;
 use symphonia::core::codecs::audio::well_known::*;
-use symphonia::core::codecs::audio::{AudioCodecId, AudioCodecParameters};
 use symphonia::core::common::FourCc;
 use symphonia::core::errors::{Result, decode_error, unsupported_error};
 use symphonia::core::formats::prelude::*;
@@ -21,6 +19,7 @@ use symphonia::core::io::{MediaSourceStream, ReadBytes, ScopedStream};
 use symphonia::core::meta::MetadataLog;
 use symphonia::default::formats::{AdtsReader, MpaReader};
 
+use crate::blocks::{BlockReader, Blocks};
 use crate::forward_only::forward_only;
 use crate::wav_data::{DataChunks, More};
 use crate::{codec_names, mp2, notes};
@@ -31,9 +30,6 @@ const INFO: FormatInfo = FormatInfo {
     long_name: "Waveform Audio File Format",
 };
 
-/// Approximate length of a packet in bytes.
-const PACKET_BYTES: u64 = 16 * 1024;
-
 /// Reads the packets of a WAV file.
 pub(crate) struct WavReader<'s> {
     reader: MediaSourceStream<'s>,
@@ -42,17 +38,9 @@ pub(crate) struct WavReader<'s> {
     metadata: MetadataLog,
     format: Format,
     blocks: Blocks,
-    next_pts: u64,
-    /// Bytes left in the `data` chunk; `None` if it extends to the end of the file.
-    remaining: Option<u64>,
+    /// Of the `data` chunk that is being read.
+    audio: BlockReader,
     data: DataChunks,
-}
-
-/// Size of a coding unit: one frame of PCM, or one block of ADPCM.
-#[derive(Clone, Copy)]
-struct Blocks {
-    bytes: u64,
-    frames: u64,
 }
 
 /// The `fmt ` chunk: WAVEFORMATEX or WAVEFORMATEXTENSIBLE (Microsoft, mmreg.h).
@@ -241,20 +229,7 @@ impl<'s> WavReader<'s> {
         data: DataChunks,
     ) -> Result<Self> {
         let blocks = format.blocks()?;
-        let mut params = AudioCodecParameters::new();
-        let per_packet = (PACKET_BYTES / blocks.bytes).max(1) * blocks.frames;
-        params
-            .for_codec(format.codec())
-            .with_sample_rate(format.sample_rate)
-            .with_channels(Channels::Discrete(format.channels))
-            .with_max_frames_per_packet(per_packet)
-            .with_frames_per_block(blocks.frames);
-        let mut track = Track::new(0);
-        track.with_codec_params(CodecParameters::Audio(params));
-        if let Some(len) = data_len {
-            let frames = len / blocks.bytes * blocks.frames;
-            track.with_num_frames(frames).with_duration(Duration::new(frames));
-        }
+        let track = blocks.track(format.codec(), format.sample_rate, format.channels, data_len);
         Ok(WavReader {
             reader,
             info: MediaInfo::from_track(&track),
@@ -262,8 +237,7 @@ impl<'s> WavReader<'s> {
             metadata: MetadataLog::default(),
             format,
             blocks,
-            next_pts: 0,
-            remaining: data_len,
+            audio: BlockReader::new(blocks, data_len),
             data,
         })
     }
@@ -275,12 +249,12 @@ impl<'s> WavReader<'s> {
             More::Chunk(len) => {
                 let len = data_len(b"RIFF", len, None);
                 self.data.begin(len);
-                self.remaining = len;
+                self.audio.begin_chunk(len);
                 Ok(true)
             }
             More::Undeclared(len) => {
                 self.data.begin(Some(len));
-                self.remaining = Some(len);
+                self.audio.begin_chunk(Some(len));
                 let seconds = self.seconds(len);
                 let warning = format!(
                     "the header declares too short a length: {len} bytes of audio behind it, \
@@ -306,8 +280,7 @@ impl<'s> WavReader<'s> {
 
     /// Returns the seconds of audio in `len` bytes.
     fn seconds(&self, len: u64) -> f64 {
-        let frames = len / self.blocks.bytes * self.blocks.frames;
-        frames as f64 / f64::from(self.format.sample_rate)
+        self.blocks.frames_in(len) as f64 / f64::from(self.format.sample_rate)
     }
 }
 
@@ -326,28 +299,10 @@ impl FormatReader for WavReader<'_> {
     forward_only!();
 
     fn next_packet(&mut self) -> Result<Option<Packet>> {
-        if self.remaining.is_some_and(|left| left < self.blocks.bytes) && !self.find_more()? {
+        if self.audio.is_at_end() && !self.find_more()? {
             return Ok(None);
         }
-        let wanted = (PACKET_BYTES / self.blocks.bytes).max(1) * self.blocks.bytes;
-        let wanted = self.remaining.map_or(wanted, |remaining| remaining.min(wanted));
-        let mut data = match self.reader.read_boxed_slice(wanted as usize) {
-            Ok(data) => data.into_vec(),
-            // Without a declared length, the audio ends with the file.
-            Err(e) if e.kind() == ErrorKind::UnexpectedEof && self.remaining.is_none() => {
-                Vec::new()
-            }
-            Err(e) => return Err(e.into()),
-        };
-        let blocks = data.len() as u64 / self.blocks.bytes;
-        if blocks == 0 {
-            return Ok(None);
-        }
-        self.remaining = self.remaining.map(|remaining| remaining - data.len() as u64);
-        data.truncate((blocks * self.blocks.bytes) as usize);
-        let (pts, frames) = (self.next_pts, blocks * self.blocks.frames);
-        self.next_pts += frames;
-        Ok(Some(Packet::new(0, Timestamp::new(pts as i64), Duration::new(frames), data)))
+        self.audio.next_packet(&mut self.reader)
     }
 
     fn into_inner<'s>(self: Box<Self>) -> MediaSourceStream<'s>
