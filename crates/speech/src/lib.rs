@@ -23,4 +23,5 @@ mod funasr;
 #[cfg(test)]
 #[path = "../../../tests/support/npz.rs"]
 mod npz;
+mod speech_rate;
 mod window;

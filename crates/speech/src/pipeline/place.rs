@@ -6,14 +6,10 @@ use transcript::{Segment, Word};
 
 use crate::{
     recognizer::{self, Hypothesis},
+    speech_rate::is_speakable,
     window::{LONG_PAUSE, Window},
 };
 
-/// Nobody speaks as many characters a second: the fastest of 667 segments of real speech has 28. Text that
-/// was made up for sounds on both sides of a pause has hundreds where its words do not fit.
-const MAX_CHARACTERS_PER_SECOND: f64 = 60.0;
-/// Times are no more exact than this, in seconds.
-const MIN_SECONDS: f64 = 0.1;
 /// The first word of a piece may be found this many seconds late.
 const MAX_LATE: f64 = 1.0;
 
@@ -64,7 +60,8 @@ fn place(
             }
         };
         let is_part = parts.len() > 1;
-        if is_part && !speakable(text, end - start) {
+        // Made up for sounds on both sides of the pause: its words do not fit.
+        if is_part && !is_speakable(text, end - start) {
             continue;
         }
         let log_probability = if is_part {
@@ -156,11 +153,6 @@ fn placed(word: &recognizer::Word, piece: usize, is_first: bool, window: &Window
         confidence: Some(word.log_probability.exp().clamp(0.0, 1.0)),
         speaker: None,
     }
-}
-
-/// Returns whether text can be spoken in a time.
-fn speakable(text: &str, seconds: f64) -> bool {
-    text.chars().count() as f64 <= MAX_CHARACTERS_PER_SECOND * seconds.max(MIN_SECONDS)
 }
 
 fn mean(numbers: impl ExactSizeIterator<Item = f32>) -> f32 {

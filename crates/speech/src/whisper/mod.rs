@@ -50,9 +50,6 @@ pub struct Whisper {
     multilingual: bool,
 }
 
-/// Size of OpenAI's first multilingual vocabulary. The English-only vocabulary has one token less.
-const MULTILINGUAL_VOCABULARY: usize = 51_865;
-
 /// Encoder positions, and steps of timestamps, per second of audio.
 const POSITIONS_PER_SECOND: f64 = 50.0;
 
@@ -80,7 +77,7 @@ impl Whisper {
         let network = Network::open(directory, options.precision, &config.alignment_heads)?;
         check_vocabulary(directory, &tokenizer, &network)?;
 
-        let multilingual = network.dimensions().vocabulary >= MULTILINGUAL_VOCABULARY;
+        let multilingual = network.dimensions().is_multilingual();
         if multilingual && (tokenizer.languages.is_empty() || tokenizer.transcribe.is_none()) {
             return Err(broken(&tokenizer_path, "lacks the tokens of a multilingual model"));
         }

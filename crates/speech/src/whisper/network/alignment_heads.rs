@@ -6,10 +6,7 @@ use super::Dimensions;
 /// Layer and head of each alignment head.
 type Heads = &'static [(usize, usize)];
 
-/// Number of tokens of the multilingual vocabularies; the English-only one is smaller.
-const MULTILINGUAL: usize = 51_865;
-
-/// What OpenAI found (whisper/__init__.py, `_ALIGNMENT_HEADS`): number of decoder layers, whether the
+/// The heads that OpenAI found (whisper/__init__.py, `_ALIGNMENT_HEADS`): number of decoder layers, whether the
 /// model is multilingual, number of mel bands, heads.
 const KNOWN: [(usize, bool, usize, Heads); 10] = [
     (4, false, 80, &[(1, 0), (2, 0), (2, 5), (3, 0), (3, 1), (3, 2), (3, 3), (3, 4)]),
@@ -99,8 +96,8 @@ const KNOWN: [(usize, bool, usize, Heads); 10] = [
 /// Returns the alignment heads of a model of this size. For other models, those are all heads of the last
 /// half of the layers, as in OpenAI's code.
 pub(super) fn default_heads(dimensions: &Dimensions) -> Vec<(usize, usize)> {
-    let Dimensions { decoder_layers, heads, vocabulary, mels, .. } = *dimensions;
-    let multilingual = vocabulary >= MULTILINGUAL;
+    let Dimensions { decoder_layers, heads, mels, .. } = *dimensions;
+    let multilingual = dimensions.is_multilingual();
     let known = KNOWN.iter().find(|(layers, languages, bands, known)| {
         (*layers, *languages, *bands) == (decoder_layers, multilingual, mels)
             && known.iter().all(|&(_, head)| head < heads)

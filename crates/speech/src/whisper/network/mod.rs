@@ -62,7 +62,15 @@ pub struct DecoderState {
     memories: Arc<EncoderMemory>,
 }
 
+/// Number of tokens of OpenAI's first multilingual vocabulary. The English-only one has one token less.
+const MULTILINGUAL_VOCABULARY: usize = 51_865;
+
 impl Dimensions {
+    /// Returns whether the vocabulary is that of a multilingual model.
+    pub fn is_multilingual(&self) -> bool {
+        self.vocabulary >= MULTILINGUAL_VOCABULARY
+    }
+
     /// Returns the number of mel frames of one window: 3000.
     pub fn frames(&self) -> usize {
         2 * self.audio_context
