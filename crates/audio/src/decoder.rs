@@ -148,6 +148,11 @@ impl Decoder {
         &self.info
     }
 
+    /// Returns the number of the audio track that is decoded, counted from 1.
+    pub fn audio_track(&self) -> usize {
+        self.track
+    }
+
     /// Returns the number of audio tracks of the file.
     pub fn audio_tracks(&self) -> usize {
         self.tracks.len()

@@ -25,7 +25,7 @@ impl FromStr for TrackChoice {
         let is_code = matches!(text.len(), 2 | 3) && text.bytes().all(|b| b.is_ascii_lowercase());
         match text.parse() {
             Ok(number @ 1..=MAX_NUMBER) => Ok(Self::Number(number)),
-            // Allar, whose code this is, is spoken by few.
+            // So the language Allar cannot be chosen by its code.
             _ if text == "all" => Ok(Self::All),
             _ if is_code => Ok(Self::Language(text.to_owned())),
             _ => Err(format!(
@@ -90,7 +90,8 @@ pub(crate) fn choose(
         let track = &tracks[index];
         match check(track) {
             Ok(()) => {
-                let warnings = if refused.is_empty() {
+                let wants_all = choice == Some(&TrackChoice::All);
+                let warnings = if refused.is_empty() || wants_all {
                     Vec::new()
                 } else {
                     let refused = list(refused.into_iter());

@@ -279,6 +279,11 @@ impl Location {
         })
     }
 
+    /// Whether both are in S3, or both in the file system.
+    pub fn same_service(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+
     /// Whether both are in the same bucket, or both in the file system.
     pub fn same_store(&self, other: &Self) -> bool {
         match (self, other) {

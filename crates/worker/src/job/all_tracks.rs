@@ -6,24 +6,26 @@ use speech::pipeline::{Error, Outcome};
 /// A container may declare thousands of tracks.
 const MAX_TRACKS: usize = 32;
 
-/// Transcribes every track that can be decoded. `open` opens a decoder of a track, of the default one for
-/// `None`. Tracks that cannot be decoded, and those beyond the limit, become warnings.
+/// Transcribes every track that can be decoded. `open` opens a decoder of a track. Tracks that cannot be decoded, and those beyond the limit, become warnings.
 ///
 /// # Errors
 /// The first error of another kind; that of the first track if none can be decoded.
 pub(super) fn transcribe(
-    open: impl Fn(Option<TrackChoice>) -> Result<Decoder, audio::Error>,
+    open: impl Fn(TrackChoice) -> Result<Decoder, audio::Error>,
     transcribe: impl Fn(Decoder) -> Result<Outcome, Error>,
 ) -> Result<Outcome, Error> {
-    let default = open(None)?;
-    let count = default.audio_tracks();
+    // Opens the default track.
+    let opened = open(TrackChoice::All)?;
+    let count = opened.audio_tracks();
     if count < 2 {
-        return transcribe(default);
+        return transcribe(opened);
     }
-    drop(default);
+    let mut opened = Some(opened);
     let (mut merged, mut refused, mut warnings) = (None, None, Vec::new());
     for number in 1..=count.min(MAX_TRACKS) {
-        let decoder = match open(Some(TrackChoice::Number(number))) {
+        let of_track = opened.take_if(|decoder| decoder.audio_track() == number);
+        let decoder = of_track.map_or_else(|| open(TrackChoice::Number(number)), Ok);
+        let decoder = match decoder {
             Ok(decoder) => decoder,
             Err(
                 error @ (audio::Error::UnsupportedCodec { .. } | audio::Error::Encrypted { .. }),

@@ -39,7 +39,7 @@ pub(crate) async fn execute(plan: &Plan, session: &Arc<Session>) -> Result<Trans
         };
         let transcribe = |decoder| pipeline.transcribe(decoder, &options, &session);
         match &decoding.track {
-            Some(TrackChoice::All) => all_tracks::transcribe(open, transcribe),
+            Some(TrackChoice::All) => all_tracks::transcribe(|track| open(Some(track)), transcribe),
             track => transcribe(open(track.clone())?),
         }
     });

@@ -103,9 +103,7 @@ impl Transcriber {
             output,
         })
     }
-}
 
-impl Transcriber {
     /// Looks for an existing transcript at `location`, and, if there is none, under its other name.
     async fn look_up(
         &self,

@@ -4,6 +4,7 @@ use std::{sync::PoisonError, time::Duration};
 
 use errors::Chain;
 use job::{Failed, Failure, FailureCode, FailureKind, Job, RECORDS_VERSION};
+use location::Location;
 use queue::{Counts, Destination, Lane};
 use store::ErrorKind;
 
@@ -156,10 +157,14 @@ impl JobRunner {
             FailureCode::SourceUnavailable => &job.source,
             FailureCode::OutputUnavailable => &job.output,
             FailureCode::StoreMisconfigured => {
-                // The job's own records are in the output's store; that of the source is the same
-                // service, with the same account, if its URIs are of the same kind.
-                let scheme = |uri: &str| uri.split_once("://").map(|(scheme, _)| scheme.to_owned());
-                if scheme(&job.source) != scheme(&job.output) {
+                // The job's records are in the output's store, which this process reaches with the same
+                // account as that of the source if both are of one service.
+                let (Ok(source), Ok(output)) =
+                    (job.source.parse::<Location>(), job.output.parse::<Location>())
+                else {
+                    return false;
+                };
+                if !source.same_service(&output) {
                     return false;
                 }
                 let look = tokio::time::timeout(ANSWER_TIMEOUT, self.ledger.running(job)).await;
