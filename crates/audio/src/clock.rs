@@ -76,12 +76,12 @@ impl Clock {
         let at = self.timeline.seconds();
         let place = self.timeline.place(time, frames);
         if let Some((event, by)) = place.event {
-            self.take_note(event, at, by as f64 / f64::from(rate.max(1)));
+            self.record(event, at, by as f64 / f64::from(rate.max(1)));
         }
         place.silence
     }
 
-    fn take_note(&mut self, event: Event, at: f64, seconds: f64) {
+    fn record(&mut self, event: Event, at: f64, seconds: f64) {
         /// Sound and picture seldom begin at the same moment.
         const USUAL_DELAY: f64 = 0.5;
         match event {

@@ -58,7 +58,7 @@ pub(crate) struct Container {
     pub(crate) warnings: Vec<String>,
 }
 
-/// Headers may be as large as so many of the largest packets: they have tables of all packets, and
+/// Headers may be as large as this many of the largest packets: they have tables of all packets, and
 /// pictures.
 const HEADER_PACKETS: u64 = 8;
 

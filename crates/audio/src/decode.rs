@@ -58,7 +58,7 @@ impl TrackDecoder {
         Ok(TrackDecoder { codec, time_base: track.time_base, trims, max_channels })
     }
 
-    /// Opens the decoder anew.
+    /// Opens the decoder again.
     pub(crate) fn renew(&mut self, track: &Track) -> Result<(), Error> {
         self.codec.decoder = Codec::open(track, self.max_channels)?.decoder;
         Ok(())
@@ -83,7 +83,7 @@ impl TrackDecoder {
                 pcm.sample_rate = self.codec.sample_rate;
                 Ok(Decoded::Audio(pcm))
             }
-            // Only the message tells that the decoder of MPEG audio has to be opened anew.
+            // Only the message tells that the decoder of MPEG audio has to be opened again.
             Err(SymphoniaError::DecodeError(why)) if why.contains("signal spec") => {
                 Ok(Decoded::Changed)
             }

@@ -12,13 +12,13 @@ const CANCELLED: f64 = 0.1;
 /// ... until the average has this share again.
 const RECOVERED: f64 = 0.3;
 
-/// Frames over which power is measured before the choice is made anew.
+/// Frames over which power is measured before the channel is chosen again.
 const STEP: usize = 512;
 
 /// Seconds after which a sound has lost two thirds of its weight in the measurement.
 const MEMORY_SECONDS: f64 = 0.3;
 
-/// The choice changes after so many seconds of sound that call for it. In less, voices on two
+/// The choice changes after this many seconds of sound that call for it. In less, voices on two
 /// channels may have opposite signs by chance.
 const HOLD_SECONDS: f64 = 0.05;
 

@@ -32,7 +32,7 @@ pub(crate) struct Opened {
 pub(crate) fn open(source: Box<dyn MediaSource>, options: &DecodeOptions) -> Result<Opened, Error> {
     let source = Source::open(source, options.limits.max_bytes)?;
     let monitor = source.monitor();
-    monitor.ask_for_return();
+    monitor.return_when_dropped();
     let opened = container::open(source, options);
     // symphonia may report a failed read as the end of the file or as another error.
     if let Some(failure) = monitor.take_failure() {

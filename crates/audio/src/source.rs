@@ -81,8 +81,8 @@ impl ReadMonitor {
         self.state().failure.take()
     }
 
-    /// Asks for the source back when it is dropped, for another decoder.
-    pub(crate) fn ask_for_return(&self) {
+    /// Makes the source come back when it is dropped, for another decoder.
+    pub(crate) fn return_when_dropped(&self) {
         self.state().returning = Returning::Wanted;
     }
 

@@ -95,7 +95,7 @@ pub(crate) fn decode(
         return Err(if log.text().contains("Input #0") {
             Error::NoAudioTrack { container: format.container.into() }
         } else {
-            Error::Corrupt { reason: ffmpeg.says(&opened, &log), source: None }
+            Error::Corrupt { reason: ffmpeg.last_message(&opened, &log), source: None }
         });
     }
     let (track, warnings) = choose(&streams, choice)?;

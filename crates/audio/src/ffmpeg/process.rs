@@ -21,7 +21,7 @@ const CHUNK: usize = 64 * 1024;
 /// is slow, the process waits for us, and not we for it.
 const STALL: Timespec = Timespec { tv_sec: 30, tv_nsec: 0 };
 /// Time that a process has to end after it has closed its output.
-const EXIT_PATIENCE: Duration = Duration::from_secs(10);
+const EXIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Limits on a process, which the system enforces.
 #[derive(Debug, Clone, Copy)]
@@ -31,9 +31,9 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// Returns limits for a recording with so many bytes, if known, and of up to `max_duration`.
+    /// Returns limits for a recording of this many bytes, if known, and of up to `max_duration`.
     pub(super) fn new(bytes: Option<u64>, max_duration: Duration) -> Self {
-        /// Each KiB may take so many milliseconds: ten times what the slowest codec takes.
+        /// Milliseconds that each KiB may take: ten times what the slowest codec takes.
         const MILLISECONDS_PER_KIB: u64 = 20;
         let slowest = max_duration.as_secs() / 4;
         let scaled = bytes.map_or(slowest, |bytes| bytes / 1024 * MILLISECONDS_PER_KIB / 1000);
@@ -247,7 +247,7 @@ impl Process {
     /// Waits for the end of a process that has closed its output.
     fn wait(&mut self) -> Result<ExitStatus, Error> {
         self.input = None;
-        let deadline = Instant::now() + EXIT_PATIENCE;
+        let deadline = Instant::now() + EXIT_TIMEOUT;
         loop {
             self.read_errors();
             if let Some(status) = self.child.try_wait().map_err(|e| self.broken(e))? {

@@ -10,8 +10,8 @@ use std::{fmt, io};
 use super::log::SharedLog;
 use super::spool::Spool;
 
-/// Time that the program has to say its version.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Time in which the program must print its version.
+const VERSION_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// FFmpeg's program, installed and asked for its version.
 #[derive(Debug, Clone)]
@@ -44,7 +44,7 @@ impl Ffmpeg {
         let run = |source| ProgramError::Run { path: path.display().to_string(), source };
         // The list of protocols goes to the standard output, the banner with the version to the
         // standard error.
-        let (protocols, banner) = ask(path).map_err(run)?;
+        let (protocols, banner) = list_protocols(path).map_err(run)?;
         let version = banner
             .lines()
             .find_map(|line| line.strip_prefix("ffmpeg version ")?.split_whitespace().next())
@@ -68,8 +68,8 @@ impl Ffmpeg {
         command(&self.path)
     }
 
-    /// Returns a sentence with what the program said last.
-    pub(super) fn says(&self, what: &str, log: &SharedLog) -> String {
+    /// Returns a sentence with the program's last message.
+    pub(super) fn last_message(&self, what: &str, log: &SharedLog) -> String {
         let line = log.last_line().unwrap_or_else(|| "it does not say why".to_owned());
         format!("{} {what}: {line}", self.identity())
     }
@@ -84,7 +84,7 @@ fn command(path: &Path) -> Command {
 }
 
 /// Returns what `ffmpeg -protocols` writes to its standard output and error.
-fn ask(path: &Path) -> io::Result<(String, String)> {
+fn list_protocols(path: &Path) -> io::Result<(String, String)> {
     let mut child = command(path)
         .arg("-protocols")
         .stdin(Stdio::null())
@@ -101,7 +101,7 @@ fn ask(path: &Path) -> io::Result<(String, String)> {
     };
     let out = read(out.map(|pipe| Box::new(pipe) as _));
     let err = read(err.map(|pipe| Box::new(pipe) as _));
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + VERSION_TIMEOUT;
     loop {
         if child.try_wait()?.is_some() {
             break;

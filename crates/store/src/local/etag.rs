@@ -1,7 +1,7 @@
 //! The ETag of a local file: its size and its time of modification.
 //!
 //! The inode is no part of it: a copy that keeps the times (`cp -p`, `rsync -t`), an archive that was
-//! moved to another disk, and a file system that numbers its files anew with each mount (sshfs, exFAT)
+//! moved to another disk, and a file system that gives its files new numbers at each mount (sshfs, exFAT)
 //! have other inodes for the same files. So a change is seen from size and time, as `rsync` and `make`
 //! see it: a file that got other bytes of the same number, and its old time back, counts as the same.
 //!

@@ -110,7 +110,7 @@ struct World {
     left: Faults,
     /// Independent faults that happened: crashes, lost connections, and runs that seem dead.
     faults: u8,
-    /// The record of a run has been written so many times.
+    /// Number of times that the record of a run has been written.
     versions: u8,
     adopted: bool,
     handed_back: bool,

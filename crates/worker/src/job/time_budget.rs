@@ -37,7 +37,7 @@ impl TimeBudget {
             let progress = session.progress();
             if progress != last {
                 (last, since) = (progress, Instant::now());
-                // Each audio track begins anew.
+                // Each audio track begins again at 0.
                 if progress.seconds > most.seconds {
                     most = progress;
                 }
