@@ -4,14 +4,14 @@
 //! This crate does not interpret messages: a body is bytes.
 //!
 //! ```
-//! use queue::{Lane, MemoryQueue, Message, Queue, QueueDepth};
+//! use queue::{Lane, MemoryQueue, Message, Origin, Queue, QueueDepth};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), queue::Error> {
 //! let queue = MemoryQueue::new();
 //! queue.publish(Message::new("job-1", "transcribe")).await?;
 //!
-//! let mut consumer = queue.consume(Lane::Jobs, 1).await?;
+//! let mut consumer = queue.consume(Origin::Jobs(Lane::Normal), 1).await?;
 //! let lease = consumer.next().await.expect("the consumer has not been stopped");
 //! assert_eq!(lease.message().body, "transcribe");
 //! lease.ack().await?;
@@ -23,11 +23,13 @@
 
 mod amqp;
 mod error;
+mod lane;
 mod memory;
 mod message;
 
 pub use amqp::{AmqpConfig, AmqpQueue, AmqpUrl};
 pub use error::{Error, ErrorKind};
+pub use lane::{Lane, Origin};
 pub use memory::MemoryQueue;
 pub use message::{Counts, DeadLetter, DeadLetterReason, Message};
 
@@ -41,13 +43,13 @@ use async_trait::async_trait;
 /// (`tests/conformance.rs`).
 #[async_trait]
 pub trait Queue: Debug + Send + Sync {
-    /// Publishes a message to [`Lane::Jobs`]. Returns once the broker has routed and durably stored
-    /// it.
+    /// Publishes a message to [`Origin::Jobs`] of its lane. Returns once the broker has routed and
+    /// durably stored it.
     async fn publish(&self, message: Message) -> Result<(), Error>;
 
-    /// Starts leasing messages of one lane, at most `in_flight` (one or more) at a time. A lost
+    /// Starts leasing messages from one origin, at most `in_flight` (one or more) at a time. A lost
     /// lease counts as in flight until it is dropped.
-    async fn consume(&self, lane: Lane, in_flight: u16) -> Result<Box<dyn Consumer>, Error>;
+    async fn consume(&self, origin: Origin, in_flight: u16) -> Result<Box<dyn Consumer>, Error>;
 
     /// Returns how long a worker may hold a message before it parks it, and how long a parked message
     /// waits.
@@ -55,6 +57,10 @@ pub trait Queue: Debug + Send + Sync {
 
     /// Counts waiting messages and dead letters. Leased messages are not counted.
     async fn depth(&self) -> Result<QueueDepth, Error>;
+
+    /// Moves held messages that are `wanted` back to [`Origin::Jobs`] of their lanes, and returns their
+    /// number. Messages that are held meanwhile may stay. If this fails, some may be in both places.
+    async fn release_held(&self, wanted: Wanted<'_>) -> Result<u64, Error>;
 
     /// Opens the dead letters that there are for reading. Nobody else sees those that were read
     /// until they are closed.
@@ -75,6 +81,9 @@ pub trait Queue: Debug + Send + Sync {
     }
 }
 
+/// Decides on a message.
+pub type Wanted<'a> = &'a (dyn Fn(&Message) -> bool + Send + Sync);
+
 /// A reader of the dead letters, oldest first. A letter stays one unless it is removed or retried.
 #[async_trait]
 pub trait DeadLetters: Debug + Send {
@@ -84,51 +93,35 @@ pub trait DeadLetters: Debug + Send {
     /// Removes the letter that [`DeadLetters::next`] returned last.
     async fn remove(&mut self) -> Result<(), Error>;
 
-    /// Moves the letter that [`DeadLetters::next`] returned last to [`Lane::Returned`]. If this fails,
-    /// it may be in both places.
+    /// Moves the letter that [`DeadLetters::next`] returned last to [`Origin::Returned`] of its lane. If
+    /// this fails, it may be in both places.
     async fn retry(&mut self, counts: Counts) -> Result<(), Error>;
 
     /// Ends the reading. Without it, the letters are put back when the connection closes.
     async fn close(self: Box<Self>) -> Result<(), Error>;
 }
 
-/// Where messages wait for a lease. Each lane has its own limit of leases in flight.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Lane {
-    /// New jobs.
-    Jobs,
-    /// Jobs that came back: retries whose delay is over, released jobs, parked leases. They do not
-    /// wait behind new jobs.
-    Returned,
-    /// Jobs that may have killed a worker. They are run alone.
-    Quarantine,
-    /// Jobs that the queue itself has given up, because their leases ended unsettled too often. They
-    /// are not run, but their failure is recorded.
-    Undelivered,
-}
-
-impl Lane {
-    /// All lanes.
-    pub const ALL: [Self; 4] = [Self::Jobs, Self::Returned, Self::Quarantine, Self::Undelivered];
-}
-
 /// Where a leased message goes instead of being deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destination {
-    /// To [`Lane::Returned`], at once.
+    /// To [`Origin::Returned`], at once.
     Returned,
-    /// To [`Lane::Returned`] after at least this time, or after the longest delay that the queue
+    /// To [`Origin::Returned`] after at least this time, or after the longest delay that the queue
     /// offers, if that is shorter.
     Delayed(Duration),
-    /// To [`Lane::Returned`] after the queue's lease time, for a job that runs for longer than that.
+    /// To [`Origin::Returned`] after the queue's lease time, for a job that runs for longer than that.
     Parked,
-    /// To [`Lane::Quarantine`], at once.
+    /// To [`Origin::Long`], at once.
+    Long,
+    /// Nowhere, until [`Queue::release_held`].
+    Held,
+    /// To [`Origin::Quarantine`], at once.
     Quarantine,
     /// To the dead letters.
     Dead(DeadLetterReason),
 }
 
-/// A subscription to the messages of one lane.
+/// A subscription to the messages of one origin.
 #[async_trait]
 pub trait Consumer: Debug + Send {
     /// Waits for the next lease; returns `None` after [`Consumer::stop`]. Cancelling the call loses
@@ -140,29 +133,29 @@ pub trait Consumer: Debug + Send {
     async fn next(&mut self) -> Option<Box<dyn Lease>>;
 
     /// Interrupts leasing until the next call of [`Consumer::next`]. Messages that the broker has sent
-    /// ahead go back to their lane. Leases already returned stay valid.
+    /// ahead go back to where they came from. Leases already returned stay valid.
     async fn pause(&mut self);
 
     /// Stops leasing. Messages that the broker has sent ahead and `next` has not returned go back to
-    /// their lane. Leases already returned stay valid.
+    /// where they came from. Leases already returned stay valid.
     async fn stop(&mut self);
 }
 
-/// A message held by one consumer until it is settled. Dropping a lease returns the message to its lane
-/// and counts towards the delivery limit. Only a defect drops one: a shutdown forwards the message.
+/// A message held by one consumer until it is settled. Dropping a lease returns the message to its
+/// origin and counts towards the delivery limit. Only a defect drops one: a shutdown forwards the message.
 #[async_trait]
 pub trait Lease: Debug + Send + Sync {
     /// Returns the leased message.
     fn message(&self) -> &Message;
 
-    /// Returns the lane that the message came from.
-    fn lane(&self) -> Lane;
+    /// Returns where the message came from.
+    fn origin(&self) -> Origin;
 
     /// Returns whether this copy of the message may have been leased before: its worker died, lost
     /// its connection, or never took it out of its buffer.
     fn is_redelivered(&self) -> bool;
 
-    /// Returns why the queue has given the message up, if it is of [`Lane::Undelivered`].
+    /// Returns why the queue has given the message up, if it is from [`Origin::Undelivered`].
     fn given_up(&self) -> Option<DeadLetterReason>;
 
     /// Returns whether the lease is known to be lost: its connection or subscription ended, and the
@@ -172,7 +165,7 @@ pub trait Lease: Debug + Send + Sync {
     /// Acknowledges the message; the broker deletes it.
     async fn ack(self: Box<Self>) -> Result<(), Error>;
 
-    /// Moves the message to `destination` with other counters.
+    /// Moves the message to `destination`, of the same lane, with other counters.
     ///
     /// If this fails or the process dies meanwhile, the message comes back at once, perhaps in
     /// addition to the moved one: duplicates are possible, loss is not.
@@ -186,19 +179,21 @@ pub trait Lease: Debug + Send + Sync {
 /// Number of messages in each state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct QueueDepth {
-    /// Messages that can be leased now, of all lanes.
+    /// Messages that can be leased now.
     pub ready: u64,
     /// Messages that wait for their next attempt.
     pub delayed: u64,
     /// Messages of jobs that ran for longer than the lease time, and may still run.
     pub parked: u64,
+    /// Messages of batches that are paused.
+    pub held: u64,
     /// Dead letters.
     pub dead: u64,
 }
 
 impl QueueDepth {
-    /// Returns the number of messages that will be leased some time.
+    /// Returns the number of messages that are to be leased some time.
     pub fn waiting(&self) -> u64 {
-        self.ready + self.delayed + self.parked
+        self.ready + self.delayed + self.parked + self.held
     }
 }

@@ -1,7 +1,7 @@
 //! A queue in the memory of this process, for tests and as the reference for the trait.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
@@ -15,7 +15,7 @@ use tokio::{
 
 use crate::{
     Consumer, Counts, DeadLetter, DeadLetterReason, DeadLetters, Destination, Error, ErrorKind,
-    Lane, Lease, Message, Queue, QueueDepth,
+    Lease, Message, Origin, Queue, QueueDepth, Wanted,
 };
 
 const DEFAULT_DELIVERY_LIMIT: u32 = 20;
@@ -37,13 +37,11 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    jobs: VecDeque<Entry>,
-    returned: VecDeque<Entry>,
-    quarantine: VecDeque<Entry>,
-    undelivered: VecDeque<Entry>,
+    ready: HashMap<Origin, VecDeque<Entry>>,
     delayed: Vec<(Instant, Entry)>,
     parked: Vec<(Instant, Entry)>,
     leased: BTreeMap<u64, Entry>,
+    held: Vec<Message>,
     dead: VecDeque<DeadLetter>,
     next_lease: u64,
 }
@@ -51,14 +49,14 @@ struct State {
 #[derive(Debug, Clone)]
 struct Entry {
     message: Message,
-    lane: Lane,
+    origin: Origin,
     /// Number of times that this copy of the message came back unsettled.
     redeliveries: u32,
 }
 
 impl Entry {
-    fn new(message: Message, lane: Lane) -> Self {
-        Self { message, lane, redeliveries: 0 }
+    fn new(message: Message, origin: Origin) -> Self {
+        Self { message, origin, redeliveries: 0 }
     }
 }
 
@@ -100,10 +98,10 @@ impl Shared {
     fn requeue(&self, mut entry: Entry) {
         entry.redeliveries += 1;
         self.update(|state| {
-            if entry.redeliveries > self.delivery_limit && entry.lane != Lane::Undelivered {
-                state.undelivered.push_back(Entry::new(entry.message, Lane::Undelivered));
+            if entry.redeliveries > self.delivery_limit && entry.origin != Origin::Undelivered {
+                state.push(Entry::new(entry.message, Origin::Undelivered));
             } else {
-                state.lane(entry.lane).push_front(entry);
+                state.ready.entry(entry.origin).or_default().push_front(entry);
             }
         });
     }
@@ -115,24 +113,19 @@ impl Shared {
 }
 
 impl State {
-    fn lane(&mut self, lane: Lane) -> &mut VecDeque<Entry> {
-        match lane {
-            Lane::Jobs => &mut self.jobs,
-            Lane::Returned => &mut self.returned,
-            Lane::Quarantine => &mut self.quarantine,
-            Lane::Undelivered => &mut self.undelivered,
-        }
+    fn push(&mut self, entry: Entry) {
+        self.ready.entry(entry.origin).or_default().push_back(entry);
     }
 
-    /// Leases the next message of a lane. If there is none, returns when the next message that
+    /// Leases the next message from `origin`. If there is none, returns when the next message that
     /// waits is due.
-    fn lease(&mut self, lane: Lane) -> Result<(u64, Entry), Option<Instant>> {
+    fn lease(&mut self, origin: Origin) -> Result<(u64, Entry), Option<Instant>> {
         let now = Instant::now();
-        for waiting in [&mut self.delayed, &mut self.parked] {
-            let due = |(at, _): &mut (Instant, Entry)| *at <= now;
-            self.returned.extend(waiting.extract_if(.., due).map(|(_, entry)| entry));
-        }
-        let Some(entry) = self.lane(lane).pop_front() else {
+        let due = |(at, _): &mut (Instant, Entry)| *at <= now;
+        let delayed = self.delayed.extract_if(.., due);
+        let due: Vec<_> = delayed.chain(self.parked.extract_if(.., due)).collect();
+        due.into_iter().for_each(|(_, entry)| self.push(entry));
+        let Some(entry) = self.ready.entry(origin).or_default().pop_front() else {
             return Err(self.delayed.iter().chain(&self.parked).map(|(at, _)| *at).min());
         };
         let id = self.next_lease;
@@ -145,16 +138,17 @@ impl State {
 #[async_trait]
 impl Queue for MemoryQueue {
     async fn publish(&self, message: Message) -> Result<(), Error> {
-        self.shared.update(|state| state.jobs.push_back(Entry::new(message, Lane::Jobs)));
+        let origin = Origin::Jobs(message.lane);
+        self.shared.update(|state| state.push(Entry::new(message, origin)));
         Ok(())
     }
 
-    async fn consume(&self, lane: Lane, in_flight: u16) -> Result<Box<dyn Consumer>, Error> {
+    async fn consume(&self, origin: Origin, in_flight: u16) -> Result<Box<dyn Consumer>, Error> {
         if in_flight == 0 {
             return Err(Error::new(ErrorKind::Other, "in_flight must be at least 1"));
         }
         let slots = Arc::new(Semaphore::new(in_flight.into()));
-        Ok(Box::new(MemoryConsumer { shared: self.shared.clone(), lane, slots, stopped: false }))
+        Ok(Box::new(MemoryConsumer { shared: self.shared.clone(), origin, slots, stopped: false }))
     }
 
     fn lease_time(&self) -> Duration {
@@ -162,13 +156,27 @@ impl Queue for MemoryQueue {
     }
 
     async fn depth(&self) -> Result<QueueDepth, Error> {
-        let mut state = self.shared.lock();
+        let state = self.shared.lock();
         Ok(QueueDepth {
-            ready: Lane::ALL.iter().map(|lane| state.lane(*lane).len() as u64).sum(),
+            ready: state.ready.values().map(|entries| entries.len() as u64).sum(),
             delayed: state.delayed.len() as u64,
             parked: state.parked.len() as u64,
+            held: state.held.len() as u64,
             dead: state.dead.len() as u64,
         })
+    }
+
+    async fn release_held(&self, wanted: Wanted<'_>) -> Result<u64, Error> {
+        let mut released = 0;
+        self.shared.update(|state| {
+            let messages: Vec<_> = state.held.extract_if(.., |message| wanted(message)).collect();
+            released = messages.len() as u64;
+            for message in messages {
+                let origin = Origin::Jobs(message.lane);
+                state.push(Entry::new(message, origin));
+            }
+        });
+        Ok(released)
     }
 
     async fn dead_letters(&self) -> Result<Box<dyn DeadLetters>, Error> {
@@ -213,7 +221,8 @@ impl DeadLetters for MemoryDeadLetters {
 
     async fn retry(&mut self, counts: Counts) -> Result<(), Error> {
         let message = Message { counts, ..self.last()?.message };
-        self.shared.update(|state| state.returned.push_back(Entry::new(message, Lane::Returned)));
+        let origin = Origin::Returned(message.lane);
+        self.shared.update(|state| state.push(Entry::new(message, origin)));
         Ok(())
     }
 
@@ -235,7 +244,7 @@ impl Drop for MemoryDeadLetters {
 #[derive(Debug)]
 struct MemoryConsumer {
     shared: Arc<Shared>,
-    lane: Lane,
+    origin: Origin,
     slots: Arc<Semaphore>,
     stopped: bool,
 }
@@ -250,7 +259,7 @@ impl Consumer for MemoryConsumer {
         loop {
             // Registered before the state is read, so that no change in between is missed.
             let changed = self.shared.changed.notified();
-            let leased = self.shared.lock().lease(self.lane);
+            let leased = self.shared.lock().lease(self.origin);
             match leased {
                 Ok((id, entry)) => {
                     let shared = self.shared.clone();
@@ -299,8 +308,8 @@ impl Lease for MemoryLease {
         &self.entry.message
     }
 
-    fn lane(&self) -> Lane {
-        self.entry.lane
+    fn origin(&self) -> Origin {
+        self.entry.origin
     }
 
     fn is_redelivered(&self) -> bool {
@@ -309,7 +318,7 @@ impl Lease for MemoryLease {
 
     fn given_up(&self) -> Option<DeadLetterReason> {
         let limit = self.shared.delivery_limit.into();
-        (self.entry.lane == Lane::Undelivered).then(|| DeadLetterReason::delivery_limit(limit))
+        (self.entry.origin == Origin::Undelivered).then(|| DeadLetterReason::delivery_limit(limit))
     }
 
     fn is_lost(&self) -> bool {
@@ -326,19 +335,20 @@ impl Lease for MemoryLease {
         counts: Counts,
     ) -> Result<(), Error> {
         let message = Message { counts, ..self.settle()?.message };
-        let returned = |message| Entry::new(message, Lane::Returned);
+        let lane = message.lane;
+        let back = Origin::Returned(lane);
         self.shared.update(|state| match destination {
-            Destination::Returned => state.returned.push_back(returned(message)),
+            Destination::Returned => state.push(Entry::new(message, back)),
             Destination::Delayed(delay) => {
-                state.delayed.push((Instant::now() + delay, returned(message)));
+                state.delayed.push((Instant::now() + delay, Entry::new(message, back)));
             }
             Destination::Parked => {
                 let due = Instant::now() + self.shared.lease_time;
-                state.parked.push((due, returned(message)));
+                state.parked.push((due, Entry::new(message, back)));
             }
-            Destination::Quarantine => {
-                state.quarantine.push_back(Entry::new(message, Lane::Quarantine));
-            }
+            Destination::Long => state.push(Entry::new(message, Origin::Long(lane))),
+            Destination::Held => state.held.push(message),
+            Destination::Quarantine => state.push(Entry::new(message, Origin::Quarantine)),
             Destination::Dead(reason) => {
                 let since = Some(SystemTime::now());
                 state.dead.push_back(DeadLetter { message, reason, since });

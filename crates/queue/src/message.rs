@@ -4,6 +4,8 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
+use crate::Lane;
+
 /// A job as the queue transports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
@@ -11,13 +13,15 @@ pub struct Message {
     pub id: String,
     /// Content of the message, which the queue does not interpret.
     pub body: Bytes,
+    pub lane: Lane,
     pub counts: Counts,
 }
 
 impl Message {
-    /// Creates a message to which nothing has happened yet.
+    /// Creates a message of the normal lane to which nothing has happened yet.
     pub fn new(id: impl Into<String>, body: impl Into<Bytes>) -> Self {
-        Self { id: id.into(), body: body.into(), counts: Counts::default() }
+        let (lane, counts) = (Lane::default(), Counts::default());
+        Self { id: id.into(), body: body.into(), lane, counts }
     }
 }
 

@@ -14,10 +14,12 @@ use lapin::{
 };
 use queue::{
     AmqpConfig, AmqpQueue, Counts, DeadLetter, DeadLetterReason, Destination, ErrorKind, Lane,
-    Message, Queue, QueueDepth,
+    Message, Origin, Queue, QueueDepth,
 };
 use support::{PAUSE, Proxy, SOON, broker, config, delete_queues, expect_depth, lease, message};
 use tokio::time::{sleep, timeout};
+
+const JOBS: Origin = Origin::Jobs(Lane::Normal);
 
 /// Opens a channel of another client.
 async fn foreign_channel(broker: &str) -> Channel {
@@ -138,7 +140,7 @@ async fn a_dead_letter_that_cannot_be_published_stays_a_job() {
     let config = config(&broker);
     let queue = AmqpQueue::connect(config.clone()).await.unwrap();
     queue.publish(message("a")).await.unwrap();
-    let mut consumer = queue.consume(Lane::Jobs, 1).await.unwrap();
+    let mut consumer = queue.consume(JOBS, 1).await.unwrap();
     let leased = lease(&mut consumer).await;
     delete(&broker, format!("{}.dead", config.prefix)).await;
     let reason = DeadLetterReason { code: "x".into(), detail: String::new() };
@@ -177,7 +179,7 @@ async fn publishing_survives_an_outage() {
     publishing.await.unwrap().unwrap();
 
     // Delivery is at least once: messages in flight when the connection broke may come twice.
-    let mut consumer = queue.consume(Lane::Jobs, 200).await.unwrap();
+    let mut consumer = queue.consume(JOBS, 200).await.unwrap();
     let mut seen = std::collections::BTreeSet::new();
     while seen.len() < 2000 {
         let leased = lease(&mut consumer).await;
@@ -207,7 +209,7 @@ async fn consuming_continues_after_the_queue_was_deleted() {
     let Some(broker) = broker() else { return };
     let config = config(&broker);
     let queue = AmqpQueue::connect(config.clone()).await.unwrap();
-    let mut consumer = queue.consume(Lane::Jobs, 1).await.unwrap();
+    let mut consumer = queue.consume(JOBS, 1).await.unwrap();
     queue.publish(message("a")).await.unwrap();
     lease(&mut consumer).await.ack().await.unwrap();
     let waiting = tokio::spawn(async move { lease(&mut consumer).await.message().clone() });
@@ -230,7 +232,7 @@ async fn consuming_survives_an_outage() {
     let proxy = Proxy::start(&broker).await;
     let url = proxy.url(&broker).parse().unwrap();
     let queue = AmqpQueue::connect(AmqpConfig { url, ..config.clone() }).await.unwrap();
-    let mut consumer = queue.consume(Lane::Jobs, 1).await.unwrap();
+    let mut consumer = queue.consume(JOBS, 1).await.unwrap();
     queue.publish(message("a")).await.unwrap();
     lease(&mut consumer).await.ack().await.unwrap();
     let address = proxy.stop().await;
@@ -264,7 +266,7 @@ async fn messages_of_other_clients_are_accepted() {
     publish_from_another_client(&broker, format!("{}.jobs", config.prefix), b"hello").await;
     publish_from_another_client(&broker, format!("{}.dead", config.prefix), b"bye").await;
 
-    let mut consumer = queue.consume(Lane::Jobs, 1).await.unwrap();
+    let mut consumer = queue.consume(JOBS, 1).await.unwrap();
     let leased = lease(&mut consumer).await;
     let without_properties = |body| Message::new("", Bytes::from_static(body));
     assert_eq!(*leased.message(), without_properties(b"hello"));
@@ -286,7 +288,7 @@ async fn values_too_long_for_amqp_are_refused_or_truncated() {
         ErrorKind::Other
     );
     queue.publish(message(&"x".repeat(255))).await.unwrap();
-    let mut consumer = queue.consume(Lane::Jobs, 1).await.unwrap();
+    let mut consumer = queue.consume(JOBS, 1).await.unwrap();
     let reason = DeadLetterReason { code: "long".into(), detail: "é".repeat(200_000) };
     let leased = lease(&mut consumer).await;
     leased.forward(Destination::Dead(reason), Counts::default()).await.unwrap();
@@ -307,7 +309,7 @@ async fn a_lease_held_too_long_is_lost() {
     let config = config(&broker);
     let queue = AmqpQueue::connect(config.clone()).await.unwrap();
     queue.publish(message("slow")).await.unwrap();
-    let mut consumer = queue.consume(Lane::Jobs, 1).await.unwrap();
+    let mut consumer = queue.consume(JOBS, 1).await.unwrap();
     let held = lease(&mut consumer).await;
     sleep(Duration::from_secs(6)).await;
     assert_eq!(held.ack().await.unwrap_err().kind(), ErrorKind::LeaseLost);

@@ -10,10 +10,13 @@ use std::{collections::BTreeSet, time::Duration};
 use futures::{StreamExt, TryStreamExt, stream};
 use queue::{
     AmqpConfig, AmqpQueue, Consumer, Counts, DeadLetterReason, Destination, ErrorKind, Lane, Lease,
-    MemoryQueue, Message, Queue, QueueDepth,
+    MemoryQueue, Message, Origin, Queue, QueueDepth,
 };
 use support::{PAUSE, Proxy, expect_depth, lease, message, no_lease};
 use tokio::time::{Instant, sleep};
+
+const JOBS: Origin = Origin::Jobs(Lane::Normal);
+const RETURNED: Origin = Origin::Returned(Lane::Normal);
 
 /// A new queue with a delivery limit of 3 and a lease time of one second.
 struct Subject {
@@ -41,8 +44,8 @@ impl Subject {
         }
     }
 
-    async fn consume(&self, lane: Lane, in_flight: u16) -> Box<dyn Consumer> {
-        self.queue.consume(lane, in_flight).await.unwrap()
+    async fn consume(&self, origin: Origin, in_flight: u16) -> Box<dyn Consumer> {
+        self.queue.consume(origin, in_flight).await.unwrap()
     }
 }
 
@@ -59,10 +62,10 @@ async fn acknowledged_messages_are_deleted(subject: &Subject) {
     queue.publish(sent.clone()).await.unwrap();
     expect_depth(queue, QueueDepth { ready: 1, ..QueueDepth::default() }).await;
 
-    let mut consumer = subject.consume(Lane::Jobs, 4).await;
+    let mut consumer = subject.consume(JOBS, 4).await;
     let leased = lease(&mut consumer).await;
     assert_eq!(*leased.message(), sent);
-    assert_eq!((leased.lane(), leased.is_redelivered()), (Lane::Jobs, false));
+    assert_eq!((leased.origin(), leased.is_redelivered()), (JOBS, false));
     assert!(!leased.is_lost());
     leased.ack().await.unwrap();
     no_lease(&mut consumer).await;
@@ -73,32 +76,32 @@ async fn messages_may_have_empty_bodies(subject: &Subject) {
     let mut sent = message("empty");
     sent.body = Vec::new().into();
     subject.queue.publish(sent.clone()).await.unwrap();
-    let mut consumer = subject.consume(Lane::Jobs, 1).await;
+    let mut consumer = subject.consume(JOBS, 1).await;
     assert_eq!(*lease(&mut consumer).await.message(), sent);
 }
 
 async fn bounds_the_leases_in_flight(subject: &Subject) {
     subject.publish(&["a", "b", "c"]).await;
-    let mut consumer = subject.consume(Lane::Jobs, 2).await;
+    let mut consumer = subject.consume(JOBS, 2).await;
     let first = lease(&mut consumer).await;
     let _second = lease(&mut consumer).await;
     no_lease(&mut consumer).await;
     first.ack().await.unwrap();
     let _third = lease(&mut consumer).await;
-    assert_eq!(subject.queue.consume(Lane::Jobs, 0).await.unwrap_err().kind(), ErrorKind::Other);
+    assert_eq!(subject.queue.consume(JOBS, 0).await.unwrap_err().kind(), ErrorKind::Other);
 }
 
 async fn forwarded_messages_come_back_with_their_counters(subject: &Subject) {
     let queue = &*subject.queue;
     subject.publish(&["a"]).await;
-    let mut leased = lease(&mut subject.consume(Lane::Jobs, 1).await).await;
-    for (destination, lane) in
-        [(Destination::Returned, Lane::Returned), (Destination::Quarantine, Lane::Quarantine)]
+    let mut leased = lease(&mut subject.consume(JOBS, 1).await).await;
+    for (destination, origin) in
+        [(Destination::Returned, RETURNED), (Destination::Quarantine, Origin::Quarantine)]
     {
         leased.forward(destination, counts()).await.unwrap();
         expect_depth(queue, QueueDepth { ready: 1, ..QueueDepth::default() }).await;
-        leased = lease(&mut subject.consume(lane, 1).await).await;
-        assert_eq!((leased.lane(), leased.is_redelivered()), (lane, false));
+        leased = lease(&mut subject.consume(origin, 1).await).await;
+        assert_eq!((leased.origin(), leased.is_redelivered()), (origin, false));
         assert_eq!(leased.message().counts, counts());
         assert_eq!(leased.message().body, message("a").body);
     }
@@ -106,10 +109,10 @@ async fn forwarded_messages_come_back_with_their_counters(subject: &Subject) {
     expect_depth(queue, QueueDepth::default()).await;
 }
 
-async fn each_lane_has_its_own_limit(subject: &Subject) {
+async fn each_origin_has_its_own_limit(subject: &Subject) {
     subject.publish(&["a", "b", "c"]).await;
-    let mut jobs = subject.consume(Lane::Jobs, 2).await;
-    let mut returned = subject.consume(Lane::Returned, 1).await;
+    let mut jobs = subject.consume(JOBS, 2).await;
+    let mut returned = subject.consume(RETURNED, 1).await;
     let first = lease(&mut jobs).await;
     let _second = lease(&mut jobs).await;
     first.forward(Destination::Returned, Counts::default()).await.unwrap();
@@ -117,9 +120,59 @@ async fn each_lane_has_its_own_limit(subject: &Subject) {
     assert_eq!(lease(&mut returned).await.message().id, "a");
 }
 
+/// A message keeps its lane wherever it goes.
+async fn lanes_are_separate(subject: &Subject) {
+    let queue = &*subject.queue;
+    for lane in Lane::ALL {
+        let sent = Message { lane, ..message(lane.as_str()) };
+        queue.publish(sent.clone()).await.unwrap();
+        let mut jobs = subject.consume(Origin::Jobs(lane), 1).await;
+        let mut returned = subject.consume(Origin::Returned(lane), 1).await;
+        let leased = lease(&mut jobs).await;
+        assert_eq!(*leased.message(), sent);
+        let soon = Destination::Delayed(Duration::from_secs(1));
+        leased.forward(soon, Counts::default()).await.unwrap();
+        let leased = lease(&mut returned).await;
+        leased.forward(Destination::Long, Counts::default()).await.unwrap();
+        let leased = lease(&mut subject.consume(Origin::Long(lane), 1).await).await;
+        leased.forward(Destination::Quarantine, Counts::default()).await.unwrap();
+        let leased = lease(&mut subject.consume(Origin::Quarantine, 1).await).await;
+        assert_eq!(leased.message().lane, lane, "quarantine has no lanes");
+        leased.forward(Destination::Returned, Counts::default()).await.unwrap();
+        let leased = lease(&mut returned).await;
+        assert_eq!(*leased.message(), sent);
+        leased.ack().await.unwrap();
+    }
+    expect_depth(queue, QueueDepth::default()).await;
+}
+
+async fn held_messages_wait_until_they_are_released(subject: &Subject) {
+    let queue = &*subject.queue;
+    for (id, lane) in [("a", Lane::Bulk), ("b", Lane::Normal), ("c", Lane::Bulk)] {
+        queue.publish(Message { lane, ..message(id) }).await.unwrap();
+        let leased = lease(&mut subject.consume(Origin::Jobs(lane), 1).await).await;
+        leased.forward(Destination::Held, counts()).await.unwrap();
+    }
+    expect_depth(queue, QueueDepth { held: 3, ..QueueDepth::default() }).await;
+    assert_eq!(queue.release_held(&|_| false).await.unwrap(), 0);
+    expect_depth(queue, QueueDepth { held: 3, ..QueueDepth::default() }).await;
+    assert_eq!(queue.release_held(&|message| message.id != "a").await.unwrap(), 2);
+    expect_depth(queue, QueueDepth { held: 1, ready: 2, ..QueueDepth::default() }).await;
+    for (id, lane) in [("b", Lane::Normal), ("c", Lane::Bulk)] {
+        let leased = lease(&mut subject.consume(Origin::Jobs(lane), 1).await).await;
+        assert_eq!(*leased.message(), Message { lane, counts: counts(), ..message(id) });
+        assert!(!leased.is_redelivered());
+        leased.ack().await.unwrap();
+    }
+    assert_eq!(queue.release_held(&|_| true).await.unwrap(), 1);
+    assert_eq!(queue.release_held(&|_| true).await.unwrap(), 0);
+    lease(&mut subject.consume(Origin::Jobs(Lane::Bulk), 1).await).await.ack().await.unwrap();
+    expect_depth(queue, QueueDepth::default()).await;
+}
+
 async fn dropped_leases_come_back(subject: &Subject) {
     subject.publish(&["a"]).await;
-    let mut consumer = subject.consume(Lane::Jobs, 1).await;
+    let mut consumer = subject.consume(JOBS, 1).await;
     drop(lease(&mut consumer).await);
     let again = lease(&mut consumer).await;
     assert!(again.is_redelivered());
@@ -130,8 +183,8 @@ async fn dropped_leases_come_back(subject: &Subject) {
 async fn delayed_and_parked_messages_come_back_later(subject: &Subject) {
     let queue = &*subject.queue;
     subject.publish(&["a"]).await;
-    let mut leased = lease(&mut subject.consume(Lane::Jobs, 1).await).await;
-    let mut consumer = subject.consume(Lane::Returned, 1).await;
+    let mut leased = lease(&mut subject.consume(JOBS, 1).await).await;
+    let mut consumer = subject.consume(RETURNED, 1).await;
     let time = Duration::from_secs(1);
     let delayed = QueueDepth { delayed: 1, ..QueueDepth::default() };
     let parked = QueueDepth { parked: 1, ..QueueDepth::default() };
@@ -155,7 +208,7 @@ async fn delayed_and_parked_messages_come_back_later(subject: &Subject) {
 async fn dead_letters_keep_their_reason(subject: &Subject) {
     let queue = &*subject.queue;
     subject.publish(&["a", "b", "c"]).await;
-    let mut consumer = subject.consume(Lane::Jobs, 3).await;
+    let mut consumer = subject.consume(JOBS, 3).await;
     for id in ["a", "b", "c"] {
         let leased = lease(&mut consumer).await;
         assert_eq!(leased.message().id, id);
@@ -181,7 +234,7 @@ async fn dead_letters_keep_their_reason(subject: &Subject) {
 
 /// Leases the message that the queue itself gave up.
 async fn undelivered(subject: &Subject) -> Message {
-    let leased = lease(&mut subject.consume(Lane::Undelivered, 1).await).await;
+    let leased = lease(&mut subject.consume(Origin::Undelivered, 1).await).await;
     let reason = leased.given_up().unwrap();
     assert_eq!(reason.code, DeadLetterReason::DELIVERY_LIMIT);
     assert!(reason.detail.contains("more than 3 times"), "{}", reason.detail);
@@ -192,19 +245,19 @@ async fn undelivered(subject: &Subject) -> Message {
 
 async fn a_message_that_is_dropped_again_and_again_is_given_up(subject: &Subject) {
     let queue = &*subject.queue;
-    for (lane, destination) in [
-        (Lane::Jobs, None),
-        (Lane::Returned, Some(Destination::Returned)),
-        (Lane::Quarantine, Some(Destination::Quarantine)),
+    for (origin, destination) in [
+        (JOBS, None),
+        (RETURNED, Some(Destination::Returned)),
+        (Origin::Quarantine, Some(Destination::Quarantine)),
     ] {
         let dropped = Message { counts: counts(), ..message("dropped") };
         queue.publish(dropped.clone()).await.unwrap();
         if let Some(destination) = destination {
-            let leased = lease(&mut subject.consume(Lane::Jobs, 1).await).await;
+            let leased = lease(&mut subject.consume(JOBS, 1).await).await;
             leased.forward(destination, counts()).await.unwrap();
         }
         for _ in 0..4 {
-            let mut consumer = subject.consume(lane, 1).await;
+            let mut consumer = subject.consume(origin, 1).await;
             let leased = lease(&mut consumer).await;
             assert!(leased.given_up().is_none());
             // Before the drop, or the broker would deliver the message to this consumer again.
@@ -219,12 +272,12 @@ async fn a_message_that_is_dropped_again_and_again_is_given_up(subject: &Subject
 async fn forwarding_resets_the_delivery_count(subject: &Subject) {
     let queue = &*subject.queue;
     subject.publish(&["a"]).await;
-    let mut consumer = subject.consume(Lane::Jobs, 1).await;
+    let mut consumer = subject.consume(JOBS, 1).await;
     for _ in 0..3 {
         drop(lease(&mut consumer).await);
     }
     lease(&mut consumer).await.forward(Destination::Returned, counts()).await.unwrap();
-    let mut consumer = subject.consume(Lane::Returned, 1).await;
+    let mut consumer = subject.consume(RETURNED, 1).await;
     for _ in 0..4 {
         drop(lease(&mut consumer).await);
     }
@@ -235,8 +288,8 @@ async fn forwarding_resets_the_delivery_count(subject: &Subject) {
 /// Many clean shutdowns must not count: what nobody has looked at is published anew.
 async fn messages_returned_by_stopped_consumers_are_not_suspect(subject: &Subject) {
     subject.publish(&["a"]).await;
-    for lane in [Lane::Jobs, Lane::Returned, Lane::Returned, Lane::Returned, Lane::Returned] {
-        let mut consumer = subject.consume(lane, 1).await;
+    for origin in [JOBS, RETURNED, RETURNED, RETURNED, RETURNED] {
+        let mut consumer = subject.consume(origin, 1).await;
         // The subscription begins with the first wait, which is cancelled before it ends.
         let waiting = tokio::time::timeout(Duration::from_millis(1), consumer.next()).await;
         drop(waiting);
@@ -249,9 +302,9 @@ async fn messages_returned_by_stopped_consumers_are_not_suspect(subject: &Subjec
 
 /// Leases a message that a stopped consumer returned: in AMQP to the returned jobs, in memory
 /// messages are not sent ahead.
-async fn lease_of_any_lane(subject: &Subject) -> Box<dyn Lease> {
-    let mut jobs = subject.consume(Lane::Jobs, 1).await;
-    let mut returned = subject.consume(Lane::Returned, 1).await;
+async fn lease_from_either(subject: &Subject) -> Box<dyn Lease> {
+    let mut jobs = subject.consume(JOBS, 1).await;
+    let mut returned = subject.consume(RETURNED, 1).await;
     tokio::select! {
         leased = lease(&mut jobs) => leased,
         leased = lease(&mut returned) => leased,
@@ -261,7 +314,7 @@ async fn lease_of_any_lane(subject: &Subject) -> Box<dyn Lease> {
 async fn a_stopped_consumer_returns_messages_not_yet_leased(subject: &Subject) {
     let queue = &*subject.queue;
     subject.publish(&["a", "b", "c"]).await;
-    let mut consumer = subject.consume(Lane::Jobs, 3).await;
+    let mut consumer = subject.consume(JOBS, 3).await;
     let held = lease(&mut consumer).await;
     sleep(PAUSE).await; // until the broker has sent the others ahead
     consumer.stop().await;
@@ -270,7 +323,7 @@ async fn a_stopped_consumer_returns_messages_not_yet_leased(subject: &Subject) {
 
     let mut ids = BTreeSet::new();
     for _ in 0..2 {
-        let leased = lease_of_any_lane(subject).await;
+        let leased = lease_from_either(subject).await;
         ids.insert(leased.message().id.clone());
         leased.ack().await.unwrap();
     }
@@ -281,11 +334,11 @@ async fn a_stopped_consumer_returns_messages_not_yet_leased(subject: &Subject) {
 
 async fn a_dropped_consumer_returns_messages_not_yet_leased(subject: &Subject) {
     subject.publish(&["a", "b"]).await;
-    let mut consumer = subject.consume(Lane::Jobs, 2).await;
+    let mut consumer = subject.consume(JOBS, 2).await;
     let held = lease(&mut consumer).await;
     sleep(PAUSE).await;
     drop(consumer);
-    lease_of_any_lane(subject).await.ack().await.unwrap();
+    lease_from_either(subject).await.ack().await.unwrap();
     held.ack().await.unwrap();
     expect_depth(&*subject.queue, QueueDepth::default()).await;
 }
@@ -293,7 +346,7 @@ async fn a_dropped_consumer_returns_messages_not_yet_leased(subject: &Subject) {
 async fn dead_letters_are_read_removed_and_retried(subject: &Subject) {
     let queue = &*subject.queue;
     subject.publish(&["a", "b", "c", "d"]).await;
-    let mut consumer = subject.consume(Lane::Jobs, 4).await;
+    let mut consumer = subject.consume(JOBS, 4).await;
     for _ in 0..4 {
         let reason = DeadLetterReason { code: "x".into(), detail: String::new() };
         let leased = lease(&mut consumer).await;
@@ -323,7 +376,7 @@ async fn dead_letters_are_read_removed_and_retried(subject: &Subject) {
     letters.retry(counts()).await.unwrap();
     letters.close().await.unwrap();
     expect_depth(queue, QueueDepth { dead: 2, ready: 1, ..QueueDepth::default() }).await;
-    let leased = lease(&mut subject.consume(Lane::Returned, 1).await).await;
+    let leased = lease(&mut subject.consume(RETURNED, 1).await).await;
     assert_eq!(*leased.message(), Message { counts: counts(), ..message("c") });
     leased.ack().await.unwrap();
     let mut left = ids().await;
@@ -332,7 +385,7 @@ async fn dead_letters_are_read_removed_and_retried(subject: &Subject) {
 }
 
 async fn a_cancelled_wait_loses_no_message(subject: &Subject) {
-    let mut consumer = subject.consume(Lane::Jobs, 1).await;
+    let mut consumer = subject.consume(JOBS, 1).await;
     for _ in 0..200 {
         let _ = tokio::time::timeout(Duration::from_millis(1), consumer.next()).await;
     }
@@ -350,7 +403,7 @@ async fn many_tasks_may_publish_at_once(subject: &Subject) {
         .try_collect::<()>()
         .await
         .unwrap();
-    let mut consumer = subject.consume(Lane::Jobs, 50).await;
+    let mut consumer = subject.consume(JOBS, 50).await;
     let mut seen = BTreeSet::new();
     while seen.len() < ids.len() {
         let leased = lease(&mut consumer).await;
@@ -363,7 +416,7 @@ async fn many_tasks_may_publish_at_once(subject: &Subject) {
 async fn a_broken_connection_loses_leases_but_no_messages(subject: &Subject) {
     let queue = &*subject.queue;
     subject.publish(&["a", "b", "c", "d"]).await;
-    let mut consumer = subject.consume(Lane::Jobs, 4).await;
+    let mut consumer = subject.consume(JOBS, 4).await;
     let mut held = Vec::new();
     for _ in 0..4 {
         held.push(lease(&mut consumer).await);
@@ -395,7 +448,7 @@ async fn a_broken_connection_loses_leases_but_no_messages(subject: &Subject) {
 
 async fn lost_leases_count_as_in_flight_until_dropped(subject: &Subject) {
     subject.publish(&["a"]).await;
-    let mut consumer = subject.consume(Lane::Jobs, 1).await;
+    let mut consumer = subject.consume(JOBS, 1).await;
     let held = lease(&mut consumer).await;
     (subject.disconnect)();
     no_lease(&mut consumer).await;
@@ -432,7 +485,9 @@ conformance!(
     acknowledged_messages_are_deleted,
     messages_may_have_empty_bodies,
     bounds_the_leases_in_flight,
-    each_lane_has_its_own_limit,
+    each_origin_has_its_own_limit,
+    lanes_are_separate,
+    held_messages_wait_until_they_are_released,
     forwarded_messages_come_back_with_their_counters,
     dropped_leases_come_back,
     delayed_and_parked_messages_come_back_later,

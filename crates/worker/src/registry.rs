@@ -115,7 +115,7 @@ mod tests {
 
     async fn leases(count: u16) -> (MemoryQueue, Vec<Box<dyn Lease>>) {
         let queue = MemoryQueue::new();
-        let mut consumer = queue.consume(Lane::Jobs, count).await.unwrap();
+        let mut consumer = queue.consume(Origin::Jobs(Lane::Normal), count).await.unwrap();
         let mut leases = Vec::new();
         for _ in 0..count {
             queue.publish(Message::new("m", "")).await.unwrap();

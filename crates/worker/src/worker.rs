@@ -73,11 +73,11 @@ impl Worker {
     /// # Errors
     /// If the queue refuses to start leasing.
     pub async fn run(self, drain: CancellationToken) -> Result<Summary, queue::Error> {
-        let mut quarantine = self.queue.consume(Lane::Quarantine, 1).await?;
-        let mut undelivered = self.queue.consume(Lane::Undelivered, 1).await?;
+        let mut quarantine = self.queue.consume(Origin::Quarantine, 1).await?;
+        let mut undelivered = self.queue.consume(Origin::Undelivered, 1).await?;
         // In addition to the new jobs in flight, so that neither waits for the other.
-        let mut returned = self.queue.consume(Lane::Returned, 1).await?;
-        let mut new = self.queue.consume(Lane::Jobs, self.in_flight).await?;
+        let mut returned = self.queue.consume(Origin::Returned(Lane::Normal), 1).await?;
+        let mut new = self.queue.consume(Origin::Jobs(Lane::Normal), self.in_flight).await?;
         let unlimited = self.runner.unlimited();
         if !unlimited.is_empty() {
             tracing::warn!(

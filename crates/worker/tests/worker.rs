@@ -475,7 +475,7 @@ async fn a_job_whose_worker_died_runs_alone() {
     write_speech(&fleet.path("a.wav"), 3);
     write_speech(&fleet.path("b.wav"), 3);
     let suspect = fleet.submit("a.wav").await;
-    fleet.die_with(&suspect, Lane::Jobs, false).await;
+    fleet.die_with(&suspect, Origin::Jobs(Lane::Normal), false).await;
     fleet.submit("b.wav").await;
     let (summary, queue, _) = fleet.run().await;
     assert_eq!((summary.done, summary.quarantined, summary.failed), (2, 1, 0));
@@ -489,13 +489,13 @@ async fn a_job_that_kills_three_workers_alone_is_given_up() {
     write_speech(&fleet.path("a.wav"), 3);
     let job = fleet.submit("a.wav").await;
     // In company it counts for nobody, however often.
-    fleet.die_with(&job, Lane::Jobs, false).await;
-    fleet.die_with(&job, Lane::Jobs, false).await;
-    let mut jobs = fleet.queue.consume(Lane::Jobs, 1).await.unwrap();
+    fleet.die_with(&job, Origin::Jobs(Lane::Normal), false).await;
+    fleet.die_with(&job, Origin::Jobs(Lane::Normal), false).await;
+    let mut jobs = fleet.queue.consume(Origin::Jobs(Lane::Normal), 1).await.unwrap();
     let lease = jobs.next().await.unwrap();
     let counts = queue::Counts { crashes: 2, ..queue::Counts::default() };
     lease.forward(queue::Destination::Quarantine, counts).await.unwrap();
-    fleet.die_with(&job, Lane::Quarantine, true).await;
+    fleet.die_with(&job, Origin::Quarantine, true).await;
 
     let records = fleet.records(&job);
     let (summary, queue, root) = fleet.run().await;
@@ -532,7 +532,7 @@ async fn a_job_that_ended_is_not_run_again() {
     };
     // Its worker recorded the failure, and died before the message was among the dead letters.
     ledger.fail(&job, &failed).await.unwrap();
-    fleet.die_with(&job, Lane::Jobs, false).await;
+    fleet.die_with(&job, Origin::Jobs(Lane::Normal), false).await;
     let drain = CancellationToken::new();
     let running = tokio::spawn(fleet.worker().run(drain.clone()));
     let dead = async || fleet.queue.depth().await.unwrap().dead == 1;

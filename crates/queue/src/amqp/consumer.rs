@@ -32,7 +32,7 @@ use super::{
     topology::Topology,
     wire,
 };
-use crate::{Consumer, Destination, Error, Lane, Lease};
+use crate::{Consumer, Error, Lease, Origin};
 
 /// Limit on cancelling the subscription. After that, closing the connection has the same effect.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -62,7 +62,7 @@ struct Subscription {
 pub(super) struct Subscriber {
     connection: Arc<BrokerConnection>,
     topology: Arc<Topology>,
-    lane: Lane,
+    origin: Origin,
     in_flight: u16,
 }
 
@@ -93,11 +93,11 @@ impl Consumer for AmqpConsumer {
             };
             match subscription.deliveries.next().await {
                 Some(Ok(delivery)) => {
-                    let lane = self.subscriber.lane;
+                    let origin = self.subscriber.origin;
                     let handle = subscription.handle.clone();
                     let topology = self.subscriber.topology.clone();
                     let publisher = self.publisher.clone();
-                    let lease = AmqpLease::new(delivery, lane, handle, slot, publisher, topology);
+                    let lease = AmqpLease::new(delivery, origin, handle, slot, publisher, topology);
                     return Some(Box::new(lease));
                 }
                 Some(Err(error)) => {
@@ -135,10 +135,10 @@ impl Subscriber {
     pub(super) fn new(
         connection: Arc<BrokerConnection>,
         topology: Arc<Topology>,
-        lane: Lane,
+        origin: Origin,
         in_flight: u16,
     ) -> Self {
-        Self { connection, topology, lane, in_flight }
+        Self { connection, topology, origin, in_flight }
     }
 
     fn start(self: Arc<Self>) -> State {
@@ -161,7 +161,7 @@ impl Subscriber {
     }
 
     async fn try_subscribe(&self) -> Result<Subscription, Error> {
-        let queue = self.topology.lane(self.lane);
+        let queue = self.topology.origin(self.origin);
         let consuming = |error| broker_error(format!("consuming from {queue}"), error);
 
         let channel = self.connection.channel(Deadline::NEVER).await?;
@@ -208,15 +208,16 @@ async fn return_unused(
     subscriber: &Subscriber,
     publisher: &Publisher,
 ) -> lapin::Result<()> {
-    let message = wire::read_message(&delivery);
-    let queue = match subscriber.lane {
+    let message = wire::read_message(&delivery, subscriber.origin.lane());
+    let origin = match subscriber.origin {
         // At the head of the work instead of its end, where it was.
-        Lane::Jobs | Lane::Returned => subscriber.topology.destination(&Destination::Returned),
-        lane => subscriber.topology.lane(lane),
+        Origin::Jobs(lane) => Origin::Returned(lane),
+        origin => origin,
     };
+    let route = subscriber.topology.to_origin(origin);
     let properties = wire::unused(&message, wire::is_redelivered(&delivery));
     let moved = match properties {
-        Ok(properties) => publisher.publish(queue, properties, &message.body).await.is_ok(),
+        Ok(properties) => publisher.publish(route, properties, &message.body).await.is_ok(),
         Err(_) => false,
     };
     if moved {

@@ -74,9 +74,9 @@ impl DeadLetters for AmqpDeadLetters {
 
     async fn retry(&mut self, counts: Counts) -> Result<(), Error> {
         let (message, acker) = self.take_last()?;
-        let properties = wire::properties(&message.id, &counts, None)?;
-        let queue = self.topology.destination(&Destination::Returned);
-        self.publisher.publish(queue, properties, &message.body).await?;
+        let properties = wire::properties(&message.id, message.lane, &counts, None)?;
+        let route = self.topology.route(&Destination::Returned, message.lane);
+        self.publisher.publish(route, properties, &message.body).await?;
         acknowledge(&acker).await
     }
 

@@ -18,7 +18,7 @@ use lapin::{
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{error::BrokerError, publisher::Publisher, topology::Topology, wire};
-use crate::{Counts, DeadLetterReason, Destination, Error, ErrorKind, Lane, Lease, Message};
+use crate::{Counts, DeadLetterReason, Destination, Error, ErrorKind, Lease, Message, Origin};
 
 /// In every version of RabbitMQ, `basic.reject` counts towards the delivery limit; `basic.nack` does
 /// only before 4.3. Without the count, a message that is dropped again and again would loop.
@@ -26,7 +26,7 @@ pub(super) const REQUEUE: BasicRejectOptions = BasicRejectOptions { requeue: tru
 
 pub(super) struct AmqpLease {
     message: Message,
-    lane: Lane,
+    origin: Origin,
     redelivered: bool,
     given_up: Option<DeadLetterReason>,
     acker: Acker,
@@ -51,17 +51,17 @@ pub(super) struct SubscriptionHandle {
 impl AmqpLease {
     pub(super) fn new(
         delivery: Delivery,
-        lane: Lane,
+        origin: Origin,
         subscription: SubscriptionHandle,
         slot: OwnedSemaphorePermit,
         publisher: Arc<Publisher>,
         topology: Arc<Topology>,
     ) -> Self {
         Self {
-            message: wire::read_message(&delivery),
-            lane,
+            message: wire::read_message(&delivery, origin.lane()),
+            origin,
             redelivered: wire::is_redelivered(&delivery),
-            given_up: (lane == Lane::Undelivered)
+            given_up: (origin == Origin::Undelivered)
                 .then(|| wire::brokers_reason(&delivery, &topology)),
             acker: delivery.acker,
             publisher,
@@ -92,7 +92,7 @@ impl fmt::Debug for AmqpLease {
         f.debug_struct("AmqpLease")
             .field("id", &self.message.id)
             .field("counts", &self.message.counts)
-            .field("lane", &self.lane)
+            .field("origin", &self.origin)
             .field("redelivered", &self.redelivered)
             .finish_non_exhaustive()
     }
@@ -104,8 +104,8 @@ impl Lease for AmqpLease {
         &self.message
     }
 
-    fn lane(&self) -> Lane {
-        self.lane
+    fn origin(&self) -> Origin {
+        self.origin
     }
 
     fn is_redelivered(&self) -> bool {
@@ -140,9 +140,10 @@ impl Lease for AmqpLease {
             Destination::Dead(reason) => Some(reason),
             _ => None,
         };
-        let properties = wire::properties(&self.message.id, &counts, reason)?;
-        let queue = self.topology.destination(&destination);
-        self.publisher.publish(queue, properties, &self.message.body).await?;
+        let Message { id, lane, .. } = &self.message;
+        let properties = wire::properties(id, *lane, &counts, reason)?;
+        let route = self.topology.route(&destination, *lane);
+        self.publisher.publish(route, properties, &self.message.body).await?;
         self.acknowledge().await
     }
 }

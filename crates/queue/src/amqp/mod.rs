@@ -12,6 +12,7 @@ mod consumer;
 mod dead_letters;
 mod deadline;
 mod error;
+mod held;
 mod lease;
 mod publisher;
 mod tls;
@@ -30,7 +31,7 @@ use self::{
     publisher::Publisher,
     topology::Topology,
 };
-use crate::{Consumer, DeadLetters, Error, ErrorKind, Lane, Message, Queue, QueueDepth};
+use crate::{Consumer, DeadLetters, Error, ErrorKind, Message, Origin, Queue, QueueDepth, Wanted};
 use async_trait::async_trait;
 
 /// A queue on RabbitMQ: all queues of one prefix on one broker.
@@ -87,17 +88,19 @@ impl Queue for AmqpQueue {
     /// Publishes again after a broken connection, within `publish_timeout_seconds`, which may
     /// duplicate the message.
     async fn publish(&self, message: Message) -> Result<(), Error> {
-        let properties = wire::properties(&message.id, &message.counts, None)?;
-        self.publisher.publish(self.topology.lane(Lane::Jobs), properties, &message.body).await
+        let Message { id, body, lane, counts } = &message;
+        let properties = wire::properties(id, *lane, counts, None)?;
+        let route = self.topology.to_origin(Origin::Jobs(*lane));
+        self.publisher.publish(route, properties, body).await
     }
 
     /// Returns at once; [`Consumer::next`] connects and subscribes.
-    async fn consume(&self, lane: Lane, in_flight: u16) -> Result<Box<dyn Consumer>, Error> {
+    async fn consume(&self, origin: Origin, in_flight: u16) -> Result<Box<dyn Consumer>, Error> {
         if in_flight == 0 {
             return Err(Error::new(ErrorKind::Other, "in_flight must be at least 1"));
         }
         let (connection, topology) = (self.consumer_connection.clone(), self.topology.clone());
-        let subscriber = Subscriber::new(connection, topology, lane, in_flight);
+        let subscriber = Subscriber::new(connection, topology, origin, in_flight);
         Ok(Box::new(AmqpConsumer::new(subscriber, self.publisher.clone())))
     }
 
@@ -108,6 +111,10 @@ impl Queue for AmqpQueue {
     /// Returns the broker's counts, which may lag behind by a moment.
     async fn depth(&self) -> Result<QueueDepth, Error> {
         self.topology.depth(&self.channel().await?).await
+    }
+
+    async fn release_held(&self, wanted: Wanted<'_>) -> Result<u64, Error> {
+        held::release(self.channel().await?, &self.publisher, &self.topology, wanted).await
     }
 
     async fn dead_letters(&self) -> Result<Box<dyn DeadLetters>, Error> {

@@ -9,7 +9,10 @@ use lapin::{
 use tokio::sync::{Mutex, Semaphore};
 
 use super::{
-    connection::BrokerConnection, deadline::Deadline, error::broker_error, topology::Topology,
+    connection::BrokerConnection,
+    deadline::Deadline,
+    error::broker_error,
+    topology::{Route, Topology},
 };
 use crate::{Error, ErrorKind};
 
@@ -46,10 +49,11 @@ impl Publisher {
     /// leaves the outcome unknown, so the message is sent again: delivery is at least once.
     pub(super) async fn publish(
         &self,
-        queue: &str,
+        route: Route<'_>,
         properties: BasicProperties,
         body: &[u8],
     ) -> Result<(), Error> {
+        let queue = route.queue;
         // The semaphore is never closed, so this never fails.
         let _permit = self.unconfirmed.acquire().await;
         let deadline = Deadline::after(Some(self.timeout));
@@ -62,7 +66,7 @@ impl Publisher {
             Error::new(ErrorKind::Unavailable, context)
         };
         loop {
-            let attempt = self.attempt(queue, &properties, body, deadline);
+            let attempt = self.attempt(route, &properties, body, deadline);
             match deadline.bound(attempt).await {
                 None => return Err(unconfirmed()),
                 Some(Err(error)) if error.kind() == ErrorKind::Unavailable => {
@@ -75,14 +79,14 @@ impl Publisher {
 
     async fn attempt(
         &self,
-        queue: &str,
+        route: Route<'_>,
         properties: &BasicProperties,
         body: &[u8],
         deadline: Deadline,
     ) -> Result<(), Error> {
-        let publishing = format!("publishing to {queue}");
+        let publishing = format!("publishing to {}", route.queue);
         let confirmation = self
-            .send(queue, properties.clone(), body, deadline)
+            .send(route, properties.clone(), body, deadline)
             .await?
             .await
             .map_err(|error| broker_error(publishing.as_str(), error))?;
@@ -112,11 +116,12 @@ impl Publisher {
     /// queues it: two tasks doing so at once could receive each other's confirmation.
     async fn send(
         &self,
-        queue: &str,
+        route: Route<'_>,
         properties: BasicProperties,
         body: &[u8],
         deadline: Deadline,
     ) -> Result<lapin::PublisherConfirm, Error> {
+        let Route { queue, exchange, routing_key } = route;
         let slot = self.channels.get(queue).ok_or_else(|| {
             Error::new(ErrorKind::Other, format!("publishing to {queue}: unknown queue"))
         })?;
@@ -128,7 +133,7 @@ impl Publisher {
         let channel = slot.insert(channel);
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
         channel
-            .basic_publish("".into(), queue.into(), options, body, properties)
+            .basic_publish(exchange.into(), routing_key.into(), options, body, properties)
             .await
             .map_err(|error| broker_error(format!("publishing to {queue}"), error))
     }

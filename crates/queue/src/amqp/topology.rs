@@ -2,25 +2,32 @@
 //!
 //! ```text
 //!  publish ──> <prefix>.jobs ─────────┐
-//!              <prefix>.returned <──┐ ├──lease──> worker ──ack──> deleted
+//!              <prefix>.returned <──┐ │
+//!              <prefix>.long        │ ├──lease──> worker ──ack──> deleted
 //!              <prefix>.quarantine ─┼─┤             │
-//!                 │ too often       │ │             └──forward──> returned, quarantine,
-//!                 v                 │ │                           delay, parked, dead
+//!                 │ too often       │ │             └──forward──> returned, long, quarantine,
+//!                 v                 │ │                           delay, parked, held, dead
 //!              <prefix>.undelivered ┼─┘
 //!                                   ├── delay over ── <prefix>.delay.<seconds>
-//!              <prefix>.dead        └── time over ─── <prefix>.parked
+//!              <prefix>.held        └── time over ─── <prefix>.parked
+//!              <prefix>.dead
 //! ```
+//!
+//! `jobs`, `returned` and `long` exist once per lane: `<prefix>.jobs` is that of the normal lane,
+//! `<prefix>.jobs.urgent` and `<prefix>.jobs.bulk` are the others'.
 //!
 //! All are quorum queues. Messages that the broker itself moves (after a delay, past the delivery
 //! limit) are moved at least once, which in RabbitMQ requires `x-overflow: reject-publish`
 //! (rabbitmq.com/docs/quorum-queues, "dead lettering"). Each delay has its own queue, because
-//! messages leave a queue in order: a short delay would wait behind a long one.
+//! messages leave a queue in order: a short delay would wait behind a long one. A message keeps its
+//! routing key when the broker moves it, so the waiting queues serve all lanes: each has an exchange of
+//! the same name, to which a message is published with the name of the queue that it is to come back to.
 
 use std::time::Duration;
 
 use lapin::{
-    Channel,
-    options::QueueDeclareOptions,
+    Channel, ExchangeKind,
+    options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
     protocol::{AMQPErrorKind, AMQPSoftError},
     types::{AMQPValue, FieldTable},
 };
@@ -29,7 +36,7 @@ use super::{
     config::AmqpConfig,
     error::{BrokerError, broker_error},
 };
-use crate::{Destination, Error, ErrorKind, Lane, QueueDepth};
+use crate::{Destination, Error, ErrorKind, Lane, Origin, QueueDepth};
 
 /// Practically no limit; there is no value for that before RabbitMQ 4.0.
 const MAX_DELIVERY_LIMIT: u32 = 1_000_000_000;
@@ -37,10 +44,9 @@ const MAX_DELIVERY_LIMIT: u32 = 1_000_000_000;
 /// Names and arguments of all queues of one prefix.
 #[derive(Debug)]
 pub(super) struct Topology {
-    jobs: String,
-    returned: String,
-    quarantine: String,
-    undelivered: String,
+    /// The queues from which workers lease, by [`Origin`], in the order of [`Origin::all`].
+    origins: Vec<(Origin, String)>,
+    held: String,
     dead: String,
     parked: WaitingQueue,
     /// In ascending order of delay.
@@ -48,11 +54,28 @@ pub(super) struct Topology {
     delivery_limit: u32,
 }
 
-/// A queue whose messages go to [`Lane::Returned`] after a time.
+/// A queue whose messages go to [`Origin::Returned`] after a time.
 #[derive(Debug)]
 struct WaitingQueue {
+    /// Also that of its exchange.
     name: String,
     time: Duration,
+}
+
+/// How a message gets into a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Route<'a> {
+    /// The queue.
+    pub(super) queue: &'a str,
+    /// Empty: the default exchange.
+    pub(super) exchange: &'a str,
+    pub(super) routing_key: &'a str,
+}
+
+impl<'a> Route<'a> {
+    fn to(queue: &'a str) -> Self {
+        Self { queue, exchange: "", routing_key: queue }
+    }
 }
 
 impl Topology {
@@ -66,10 +89,8 @@ impl Topology {
             time: Duration::from_secs(seconds.into()),
         };
         Self {
-            jobs: format!("{prefix}.jobs"),
-            returned: format!("{prefix}.returned"),
-            quarantine: format!("{prefix}.quarantine"),
-            undelivered: format!("{prefix}.undelivered"),
+            origins: Origin::all().map(|origin| (origin, name_of(prefix, origin))).collect(),
+            held: format!("{prefix}.held"),
             dead: format!("{prefix}.dead"),
             parked: WaitingQueue { name: format!("{prefix}.parked"), time: config.lease_time() },
             delays: seconds.into_iter().map(delay).collect(),
@@ -77,44 +98,59 @@ impl Topology {
         }
     }
 
-    pub(super) fn lane(&self, lane: Lane) -> &str {
-        match lane {
-            Lane::Jobs => &self.jobs,
-            Lane::Returned => &self.returned,
-            Lane::Quarantine => &self.quarantine,
-            Lane::Undelivered => &self.undelivered,
-        }
+    pub(super) fn origin(&self, origin: Origin) -> &str {
+        let found = self.origins.iter().find(|(known, _)| *known == origin);
+        // All origins are in the list.
+        found.map_or("", |(_, name)| name)
     }
 
-    pub(super) fn is_lane(&self, queue: &str) -> bool {
-        Lane::ALL.iter().any(|lane| self.lane(*lane) == queue)
+    pub(super) fn is_origin(&self, queue: &str) -> bool {
+        self.origins.iter().any(|(_, name)| name == queue)
     }
 
     pub(super) fn dead(&self) -> &str {
         &self.dead
     }
 
+    pub(super) fn held(&self) -> &str {
+        &self.held
+    }
+
     pub(super) fn delivery_limit(&self) -> u32 {
         self.delivery_limit
     }
 
-    /// Returns the queue of a destination.
-    pub(super) fn destination(&self, destination: &Destination) -> &str {
+    /// Returns the route of messages to an origin.
+    pub(super) fn to_origin(&self, origin: Origin) -> Route<'_> {
+        Route::to(self.origin(origin))
+    }
+
+    /// Returns the route of messages of a lane to a destination.
+    pub(super) fn route<'a>(&'a self, destination: &Destination, lane: Lane) -> Route<'a> {
+        let returned = Origin::Returned(lane);
+        let wait = |queue: Option<&'a WaitingQueue>| match queue {
+            Some(WaitingQueue { name, .. }) => {
+                Route { queue: name, exchange: name, routing_key: self.origin(returned) }
+            }
+            None => self.to_origin(returned),
+        };
         match destination {
-            Destination::Returned => &self.returned,
-            Destination::Delayed(delay) => self.delay(*delay),
-            Destination::Parked => &self.parked.name,
-            Destination::Quarantine => &self.quarantine,
-            Destination::Dead(_) => &self.dead,
+            Destination::Returned => self.to_origin(returned),
+            Destination::Delayed(delay) => wait(self.delay(*delay)),
+            Destination::Parked => wait(Some(&self.parked)),
+            Destination::Long => self.to_origin(Origin::Long(lane)),
+            Destination::Held => Route::to(&self.held),
+            Destination::Quarantine => self.to_origin(Origin::Quarantine),
+            Destination::Dead(_) => Route::to(&self.dead),
         }
     }
 
-    /// Returns the queue with the shortest delay of at least `delay`, else the one with the longest.
-    fn delay(&self, delay: Duration) -> &str {
+    /// Returns the queue with the shortest delay of at least `delay`, else the one with the longest. A
+    /// valid configuration has at least one; without any, the job comes back at once instead of being
+    /// lost.
+    fn delay(&self, delay: Duration) -> Option<&WaitingQueue> {
         let enough = self.delays.iter().find(|queue| queue.time >= delay);
-        // A valid configuration has at least one delay. Without any, the job comes back at once
-        // instead of being lost.
-        enough.or(self.delays.last()).map_or(&self.returned, |queue| &queue.name)
+        enough.or(self.delays.last())
     }
 
     /// Returns the queues whose messages wait for a time.
@@ -122,44 +158,52 @@ impl Topology {
         std::iter::once(&self.parked).chain(&self.delays)
     }
 
-    /// Returns the names of all queues, in the order in which they must be declared.
+    /// Returns the names of all queues.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        // A queue comes after those that its messages are moved to.
-        let lanes = Lane::ALL.iter().rev().map(|lane| self.lane(*lane));
-        std::iter::once(self.dead())
-            .chain(lanes)
+        [self.dead(), self.held()]
+            .into_iter()
+            .chain(self.origins.iter().map(|(_, name)| name.as_str()))
             .chain(self.waiting().map(|queue| queue.name.as_str()))
     }
 
-    /// Declares all queues.
+    /// Declares all queues. A queue comes after those that its messages are moved to.
     pub(super) async fn declare(&self, channel: &Channel) -> Result<(), Error> {
         // Reading the dead letters counts as delivering them, from RabbitMQ 4.0 on up to a default
         // limit after which they would be dropped.
-        declare(channel, &self.dead, with_delivery_limit(quorum(), MAX_DELIVERY_LIMIT)).await?;
-        for lane in Lane::ALL.into_iter().rev() {
-            let given_up = if lane == Lane::Undelivered { &self.dead } else { &self.undelivered };
-            let arguments = with_delivery_limit(dead_lettering(given_up), self.delivery_limit);
-            declare(channel, self.lane(lane), arguments).await?;
+        for name in [&self.dead, &self.held] {
+            declare(channel, name, with_delivery_limit(quorum(), MAX_DELIVERY_LIMIT)).await?;
+        }
+        let undelivered = self.origin(Origin::Undelivered);
+        let arguments = with_delivery_limit(dead_lettering(Some(&self.dead)), self.delivery_limit);
+        declare(channel, undelivered, arguments).await?;
+        for (origin, name) in &self.origins {
+            if *origin != Origin::Undelivered {
+                let arguments = dead_lettering(Some(undelivered));
+                let arguments = with_delivery_limit(arguments, self.delivery_limit);
+                declare(channel, name, arguments).await?;
+            }
         }
         for WaitingQueue { name, time } in self.waiting() {
-            let mut arguments = dead_lettering(&self.returned);
+            let mut arguments = dead_lettering(None);
             let milliseconds = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
             arguments.insert("x-message-ttl".into(), AMQPValue::LongLongInt(milliseconds));
             declare(channel, name, arguments).await?;
+            declare_exchange(channel, name).await?;
         }
         Ok(())
     }
 
     pub(super) async fn depth(&self, channel: &Channel) -> Result<QueueDepth, Error> {
-        let mut depth = QueueDepth::default();
         // In the order in which messages move on, so that one that moves meanwhile is counted twice
         // rather than not at all.
+        let mut depth =
+            QueueDepth { held: count(channel, &self.held).await?, ..Default::default() };
         for queue in &self.delays {
             depth.delayed += count(channel, &queue.name).await?;
         }
         depth.parked = count(channel, &self.parked.name).await?;
-        for lane in Lane::ALL {
-            depth.ready += count(channel, self.lane(lane)).await?;
+        for (_, name) in &self.origins {
+            depth.ready += count(channel, name).await?;
         }
         depth.dead = self.count_dead(channel).await?;
         Ok(depth)
@@ -169,15 +213,37 @@ impl Topology {
         count(channel, &self.dead).await
     }
 
+    pub(super) async fn count_held(&self, channel: &Channel) -> Result<u64, Error> {
+        count(channel, &self.held).await
+    }
+
     #[cfg(feature = "test-util")]
     pub(super) async fn delete(&self, channel: &Channel) -> Result<(), Error> {
+        use lapin::options::{ExchangeDeleteOptions, QueueDeleteOptions};
         for name in self.names() {
-            channel
-                .queue_delete(name.into(), lapin::options::QueueDeleteOptions::default())
-                .await
-                .map_err(|error| broker_error(format!("deleting queue {name}"), error))?;
+            let deleted = channel.queue_delete(name.into(), QueueDeleteOptions::default()).await;
+            deleted.map_err(|error| broker_error(format!("deleting queue {name}"), error))?;
+        }
+        for WaitingQueue { name, .. } in self.waiting() {
+            let options = ExchangeDeleteOptions::default();
+            let deleted = channel.exchange_delete(name.as_str().into(), options).await;
+            deleted.map_err(|error| broker_error(format!("deleting exchange {name}"), error))?;
         }
         Ok(())
+    }
+}
+
+fn name_of(prefix: &str, origin: Origin) -> String {
+    let kind = match origin {
+        Origin::Jobs(_) => "jobs",
+        Origin::Returned(_) => "returned",
+        Origin::Long(_) => "long",
+        Origin::Quarantine => "quarantine",
+        Origin::Undelivered => "undelivered",
+    };
+    match origin.lane() {
+        None | Some(Lane::Normal) => format!("{prefix}.{kind}"),
+        Some(lane) => format!("{prefix}.{kind}.{lane}"),
     }
 }
 
@@ -192,17 +258,38 @@ fn with_delivery_limit(mut arguments: FieldTable, limit: u32) -> FieldTable {
     arguments
 }
 
-fn dead_lettering(target: &str) -> FieldTable {
+/// Returns the arguments of a queue whose messages the broker moves to `target`; `None`: to the queue
+/// that the routing key of the message names.
+fn dead_lettering(target: Option<&str>) -> FieldTable {
     let mut arguments = quorum();
     let mut set = |name: &str, value: &str| {
         arguments.insert(name.into(), AMQPValue::LongString(value.into()));
     };
     // The default exchange routes a message to the queue that the routing key names.
     set("x-dead-letter-exchange", "");
-    set("x-dead-letter-routing-key", target);
+    if let Some(target) = target {
+        set("x-dead-letter-routing-key", target);
+    }
     set("x-dead-letter-strategy", "at-least-once");
     set("x-overflow", "reject-publish");
     arguments
+}
+
+/// Declares an exchange that passes all messages to the queue of its name.
+async fn declare_exchange(channel: &Channel, name: &str) -> Result<(), Error> {
+    let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+    let declared =
+        channel.exchange_declare(name.into(), ExchangeKind::Fanout, options, FieldTable::default());
+    let declared = declared.await;
+    declared.map_err(|error| broker_error(format!("declaring exchange {name}"), error))?;
+    let bound = channel.queue_bind(
+        name.into(),
+        name.into(),
+        "".into(),
+        QueueBindOptions::default(),
+        FieldTable::default(),
+    );
+    bound.await.map_err(|error| broker_error(format!("binding queue {name}"), error))
 }
 
 async fn declare(channel: &Channel, name: &str, arguments: FieldTable) -> Result<(), Error> {
@@ -239,12 +326,21 @@ mod tests {
         let config =
             AmqpConfig { retry_delays_seconds: vec![600, 10, 60, 10], ..AmqpConfig::default() };
         let topology = Topology::new(&config);
-        let queue = |milliseconds| topology.delay(Duration::from_millis(milliseconds));
+        let queue = |milliseconds| {
+            let delayed = Destination::Delayed(Duration::from_millis(milliseconds));
+            let Route { queue, exchange, routing_key } = topology.route(&delayed, Lane::Bulk);
+            assert_eq!((exchange, routing_key), (queue, "scriptorium.returned.bulk"));
+            queue
+        };
         assert_eq!(queue(0), "scriptorium.delay.10");
         assert_eq!(queue(10_000), "scriptorium.delay.10");
         assert_eq!(queue(10_001), "scriptorium.delay.60");
         assert_eq!(queue(600_000), "scriptorium.delay.600");
         assert_eq!(queue(86_400_000), "scriptorium.delay.600");
-        assert_eq!(topology.names().count(), 9);
+        let names: Vec<_> = topology.names().collect();
+        assert_eq!(names.len(), 17, "{names:?}");
+        for name in ["jobs", "jobs.urgent", "returned", "long.bulk", "held", "quarantine"] {
+            assert!(names.contains(&&*format!("scriptorium.{name}")), "{name}: {names:?}");
+        }
     }
 }

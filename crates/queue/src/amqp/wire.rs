@@ -1,6 +1,7 @@
 //! Converts messages and dead letters to and from AMQP.
 //!
-//! The id is the `message-id` property. The headers `attempt`, `releases`, `crashes`, `generation` and
+//! The id is the `message-id` property. The header `lane` is the message's lane; without it, the lane is
+//! that of the queue. The headers `attempt`, `releases`, `crashes`, `generation` and
 //! `seen` are the message's [`Counts`]; dead letters that a worker published also have `code` and
 //! `detail`, and a redelivered message that nobody has looked at `redelivered`. Of the broker's own headers only `x-death` is read: why the broker moved a message to the
 //! dead letters.
@@ -15,7 +16,7 @@ use lapin::{
 };
 
 use super::topology::Topology;
-use crate::{Counts, DeadLetter, DeadLetterReason, Error, ErrorKind, Message};
+use crate::{Counts, DeadLetter, DeadLetterReason, Error, ErrorKind, Lane, Message};
 
 /// Delivery mode of messages that survive a restart of the broker.
 const PERSISTENT: u8 = 2;
@@ -28,6 +29,7 @@ const RELEASES: &str = "releases";
 const CRASHES: &str = "crashes";
 const GENERATION: &str = "generation";
 const SEEN: &str = "seen";
+const LANE: &str = "lane";
 const REDELIVERED: &str = "redelivered";
 const CODE: &str = "code";
 const DETAIL: &str = "detail";
@@ -35,6 +37,7 @@ const DETAIL: &str = "detail";
 /// Returns the properties of a message with the id `id`; of a dead letter, if there is a `reason`.
 pub(super) fn properties(
     id: &str,
+    lane: Lane,
     counts: &Counts,
     reason: Option<&DeadLetterReason>,
 ) -> Result<BasicProperties, Error> {
@@ -52,6 +55,7 @@ pub(super) fn properties(
     let mut set_text = |name: &str, text: &str| {
         headers.insert(name.into(), AMQPValue::LongString(truncated(text).into()));
     };
+    set_text(LANE, lane.as_str());
     if !counts.seen.is_empty() {
         set_text(SEEN, &counts.seen);
     }
@@ -70,7 +74,7 @@ pub(super) fn properties(
 /// Returns the properties of a message that goes back without having been looked at. A copy would
 /// not say that the message was redelivered, so a header does.
 pub(super) fn unused(message: &Message, redelivered: bool) -> Result<BasicProperties, Error> {
-    let properties = properties(&message.id, &message.counts, None)?;
+    let properties = properties(&message.id, message.lane, &message.counts, None)?;
     if !redelivered {
         return Ok(properties);
     }
@@ -89,13 +93,18 @@ fn truncated(text: &str) -> &str {
 }
 
 /// Reads a message. Any program may have published it, so missing or malformed properties read as
-/// empty or zero.
-pub(super) fn read_message(delivery: &Delivery) -> Message {
+/// empty or zero. `lane` is that of the queue, if it has one: the queue decides, because its consumers
+/// and limits are the lane's.
+pub(super) fn read_message(delivery: &Delivery, lane: Option<Lane>) -> Message {
     let id = delivery.properties.message_id().as_ref();
     let count = |name| header(delivery, name).and_then(integer).unwrap_or(0);
     Message {
         id: id.map(ToString::to_string).unwrap_or_default(),
         body: Bytes::copy_from_slice(&delivery.data),
+        lane: lane.unwrap_or_else(|| {
+            let lane = header(delivery, LANE).and_then(text).and_then(|lane| lane.parse().ok());
+            lane.unwrap_or_default()
+        }),
         counts: Counts {
             attempts: count(ATTEMPTS),
             releases: count(RELEASES),
@@ -116,10 +125,10 @@ pub(super) fn read_dead_letter(delivery: &Delivery, topology: &Topology) -> Dead
     let reason = workers_reason().unwrap_or_else(|| brokers_reason(delivery, topology));
     let since = delivery.properties.timestamp().as_ref();
     let since = since.map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(*seconds));
-    DeadLetter { message: read_message(delivery), reason, since }
+    DeadLetter { message: read_message(delivery, None), reason, since }
 }
 
-/// Returns why the broker moved the message out of its lane. Entries of `x-death` for other queues come
+/// Returns why the broker moved the message out of its queue. Entries of `x-death` for other queues come
 /// from earlier retries.
 pub(super) fn brokers_reason(delivery: &Delivery, topology: &Topology) -> DeadLetterReason {
     let deaths = header(delivery, "x-death").and_then(AMQPValue::as_array);
@@ -127,7 +136,7 @@ pub(super) fn brokers_reason(delivery: &Delivery, topology: &Topology) -> DeadLe
         let death = death.as_field_table()?.inner();
         let queue = text(death.get("queue")?)?;
         let reason = death.get("reason").and_then(text)?;
-        topology.is_lane(&queue).then_some((queue, reason))
+        topology.is_origin(&queue).then_some((queue, reason))
     });
     match cause {
         Some((_, code)) if code == DeadLetterReason::DELIVERY_LIMIT => {

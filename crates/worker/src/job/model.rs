@@ -592,9 +592,9 @@ impl Model for Protocol {
 
 fn lane(place: Place) -> Lane {
     match place {
-        Place::Jobs => Lane::Jobs,
-        Place::Quarantine => Lane::Quarantine,
-        Place::Returned | Place::Delayed | Place::Parked => Lane::Returned,
+        Place::Jobs => Origin::Jobs(Lane::Normal),
+        Place::Quarantine => Origin::Quarantine,
+        Place::Returned | Place::Delayed | Place::Parked => Origin::Returned(Lane::Normal),
     }
 }
 

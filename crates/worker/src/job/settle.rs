@@ -230,8 +230,8 @@ impl JobRunner {
         let released = self.registry.end_all().into_iter().map(async |leases| {
             let Some(lease) = leases.last() else { return };
             let back = match lease.lane() {
-                Lane::Quarantine => Destination::Quarantine,
-                Lane::Jobs | Lane::Returned | Lane::Undelivered => Destination::Returned,
+                Origin::Quarantine => Destination::Quarantine,
+                Origin::Jobs(Lane::Normal) | Origin::Returned(Lane::Normal) | Origin::Undelivered => Destination::Returned,
             };
             let counts = lease.message().counts.clone().released();
             self.count(|summary| summary.released += 1);

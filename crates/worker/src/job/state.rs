@@ -39,7 +39,7 @@ pub(crate) enum Admission {
 /// Returns whether a leased message calls for a look into the ledger before its job is run. One that
 /// was never delivered before does not, which is nearly every one.
 pub(crate) fn is_suspect(lane: Lane, redelivered: bool, counts: &Counts) -> bool {
-    redelivered || lane == Lane::Quarantine || !counts.seen.is_empty() || counts.crashes > 0
+    redelivered || lane == Origin::Quarantine || !counts.seen.is_empty() || counts.crashes > 0
 }
 
 /// Decides what to do with a leased message. A job is given up after `max_crashes` deaths of workers
@@ -57,10 +57,10 @@ pub(crate) fn admit(evidence: Evidence, max_crashes: u32) -> Admission {
     };
     let run = |attempts| match lane {
         // It was put off, or handed back: it is still to run alone.
-        Lane::Jobs | Lane::Returned | Lane::Undelivered if counts.crashes > 0 => {
+        Origin::Jobs(Lane::Normal) | Origin::Returned(Lane::Normal) | Origin::Undelivered if counts.crashes > 0 => {
             suspect(counts.crashes)
         }
-        _ => Admission::Run { alone: lane == Lane::Quarantine, attempts },
+        _ => Admission::Run { alone: lane == Origin::Quarantine, attempts },
     };
     let Some((running, version)) = running else {
         // It has never run, or its run was settled.
@@ -70,7 +70,7 @@ pub(crate) fn admit(evidence: Evidence, max_crashes: u32) -> Admission {
         return run(attempts);
     }
     let parked = !counts.seen.is_empty();
-    if !parked && !redelivered && lane != Lane::Quarantine {
+    if !parked && !redelivered && lane != Origin::Quarantine {
         // Nobody has leased it since its run was settled, whatever the record says.
         return run(counts.attempts);
     }
@@ -80,7 +80,7 @@ pub(crate) fn admit(evidence: Evidence, max_crashes: u32) -> Admission {
     }
     // A record with another count is of an earlier run: since then, the job has not run.
     let died_alone = running.alone && running.crashes == counts.crashes;
-    if lane == Lane::Quarantine && !parked && !(redelivered && died_alone) {
+    if lane == Origin::Quarantine && !parked && !(redelivered && died_alone) {
         return run(counts.attempts);
     }
     suspect(counts.crashes.saturating_add(died_alone.into()))
@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn a_message_that_never_ran_is_run() {
         for (lane, alone) in
-            [(Lane::Jobs, false), (Lane::Returned, false), (Lane::Quarantine, true)]
+            [(Origin::Jobs(Lane::Normal), false), (Origin::Returned(Lane::Normal), false), (Origin::Quarantine, true)]
         {
             let expected = Admission::Run { alone, attempts: 1 };
             for redelivered in [false, true] {
@@ -214,14 +214,14 @@ mod tests {
             redelivered: true,
             outcome: Some(Outcome::Done),
             running: running(true),
-            ..fresh(Lane::Quarantine)
+            ..fresh(Origin::Quarantine)
         };
         assert_eq!(admitted(&ended), Admission::Ack);
     }
 
     #[test]
     fn a_death_in_company_counts_for_nobody() {
-        for lane in [Lane::Jobs, Lane::Returned] {
+        for lane in [Origin::Jobs(Lane::Normal), Origin::Returned(Lane::Normal)] {
             let died = Evidence { redelivered: true, running: running(false), ..fresh(lane) };
             assert_eq!(admitted(&died), Admission::Quarantine { crashes: 0 });
         }
@@ -229,7 +229,7 @@ mod tests {
         // was lost that waited to run the job alone.
         for redelivered in [false, true] {
             let waited =
-                Evidence { redelivered, running: running(false), ..fresh(Lane::Quarantine) };
+                Evidence { redelivered, running: running(false), ..fresh(Origin::Quarantine) };
             assert_eq!(admitted(&waited), Admission::Run { alone: true, attempts: 1 });
         }
     }
@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn deaths_alone_are_counted_once_until_the_job_is_given_up() {
         let mut died =
-            Evidence { redelivered: true, running: running(true), ..fresh(Lane::Quarantine) };
+            Evidence { redelivered: true, running: running(true), ..fresh(Origin::Quarantine) };
         for crashes in 1..=MAX_CRASHES {
             let expected = match crashes {
                 MAX_CRASHES => Admission::GiveUp { crashes },
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_parked_message_is_parked_again_while_its_run_is_alive() {
-        let mut parked = Evidence { running: running(false), ..fresh(Lane::Returned) };
+        let mut parked = Evidence { running: running(false), ..fresh(Origin::Returned(Lane::Normal)) };
         parked.counts.seen = "v0".to_owned();
         assert_eq!(admitted(&parked), Admission::Park { seen: "v1".to_owned() });
         parked.counts.seen = "v1".to_owned();
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_run_that_was_handed_back_continues_with_its_attempts() {
-        let mut parked = Evidence { running: running(true), ..fresh(Lane::Returned) };
+        let mut parked = Evidence { running: running(true), ..fresh(Origin::Returned(Lane::Normal)) };
         parked.counts.seen = "v1".to_owned();
         if let Some((running, _)) = &mut parked.running {
             running.handed_back = Some(4);
@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn a_suspect_that_was_put_off_is_still_to_run_alone() {
-        let mut later = fresh(Lane::Returned);
+        let mut later = fresh(Origin::Returned(Lane::Normal));
         for crashes in 1..=MAX_CRASHES {
             later.counts.crashes = crashes;
             let expected = match crashes {
@@ -291,7 +291,7 @@ mod tests {
                 }
                 assert_eq!(admitted(&later), expected);
             }
-            assert!(is_suspect(Lane::Returned, false, &later.counts));
+            assert!(is_suspect(Origin::Returned(Lane::Normal), false, &later.counts));
         }
     }
 
@@ -300,12 +300,12 @@ mod tests {
         let fresh = Counts::default();
         let parked = Counts { seen: "v".to_owned(), ..Counts::default() };
         assert!(
-            !is_suspect(Lane::Jobs, false, &fresh) && !is_suspect(Lane::Returned, false, &fresh)
+            !is_suspect(Origin::Jobs(Lane::Normal), false, &fresh) && !is_suspect(Origin::Returned(Lane::Normal), false, &fresh)
         );
         assert!(
-            is_suspect(Lane::Jobs, true, &fresh) && is_suspect(Lane::Quarantine, false, &fresh)
+            is_suspect(Origin::Jobs(Lane::Normal), true, &fresh) && is_suspect(Origin::Quarantine, false, &fresh)
         );
-        assert!(is_suspect(Lane::Returned, false, &parked));
+        assert!(is_suspect(Origin::Returned(Lane::Normal), false, &parked));
     }
 
     /// Every pair of state and event, in one table.
