@@ -55,7 +55,8 @@ pub async fn build(
     let loaded = load(config, presets).await?;
 
     let cores = config.compute.cores();
-    let pool: Arc<dyn Compute> = Arc::new(start_pool(cores, config.compute.pin)?);
+    let shares = config.worker.shares.by_class();
+    let pool: Arc<dyn Compute> = Arc::new(start_pool(cores, config.compute.pin, &shares)?);
     let pipeline_config = pipeline::PipelineConfig {
         segmentation: config.segmentation.clone(),
         hotwords: config.recognizer.hotwords.clone(),

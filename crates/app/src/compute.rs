@@ -23,15 +23,16 @@ pub fn available_cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Starts `threads` compute threads, each bound to one CPU if `pin` is set.
+/// Starts `threads` compute threads, each bound to one CPU if `pin` is set, with these `shares` of the
+/// cores by class of work.
 ///
 /// # Errors
 /// [`Error::Threads`] if the system refuses to start or to bind a thread.
-pub fn start_pool(threads: usize, pin: bool) -> Result<ComputePool, Error> {
+pub fn start_pool(threads: usize, pin: bool, shares: &[f64]) -> Result<ComputePool, Error> {
     let (pool, context) = if pin {
-        (ComputePool::pinned(threads), "compute.pin: cannot bind threads to CPUs")
+        (ComputePool::pinned(threads, shares), "compute.pin: cannot bind threads to CPUs")
     } else {
-        (ComputePool::new(threads), "cannot start the compute threads")
+        (ComputePool::with_shares(threads, shares), "cannot start the compute threads")
     };
     pool.map_err(|source| Error::Threads { context, source })
 }

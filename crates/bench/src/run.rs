@@ -178,7 +178,7 @@ impl Subject<'_> {
     fn measure(&self, report: &mut Report, threads: &[usize]) -> anyhow::Result<()> {
         let steps = (self.durations.len() * threads.len()) as u64;
         for &count in threads {
-            let pool = app::start_pool(count, self.pin)?;
+            let pool = app::start_pool(count, self.pin, &[])?;
             let mut peak_bytes = None;
             for &seconds in self.durations {
                 let s = if count == 1 { "" } else { "s" };
@@ -206,7 +206,7 @@ impl Subject<'_> {
     fn profile(&self, threads: usize, report: &mut Report) -> anyhow::Result<Vec<ProfiledSegment>> {
         let seconds = self.durations[0];
         (self.on_step)(1, Some(1), "profiling");
-        let pool = app::start_pool(threads, self.pin)?;
+        let pool = app::start_pool(threads, self.pin, &[])?;
         let samples = self.sound.segment(seconds);
         let segments = profile::record(&self.recognizer, &pool, threads, samples, self.runs)?;
         let peak = &report.machine.peak;

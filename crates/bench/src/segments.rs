@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context;
 use serde::Serialize;
 use speech::{
-    compute::{Compute, thread_cpu_seconds},
+    compute::{Compute, Owner, thread_cpu_seconds},
     recognizer::{Error, Recognition, RecognizeOptions, Recognizer},
 };
 
@@ -129,7 +129,7 @@ pub(crate) fn run_on_pool<T: Send + 'static>(
     for _ in 0..count {
         let (work, sender) = (Arc::clone(&work), sender.clone());
         // Sending fails if another task failed and the receiver is gone.
-        pool.spawn(0.0, Box::new(move || drop(sender.send(work()))));
+        pool.spawn(Owner::new(0), Box::new(move || drop(sender.send(work()))));
     }
     drop(sender);
     let done = receiver.into_iter().collect::<Result<Vec<T>, Error>>()?;

@@ -3,12 +3,14 @@
 use std::{collections::HashSet, sync::Arc};
 
 use futures::{StreamExt, TryStreamExt};
-use job::{Batch, BatchId, Failed, Job};
+use job::{Batch, BatchId, Failed, Job, RECORDS_VERSION};
 use location::Location;
 use serde::{Deserialize, Serialize};
 use store::{Condition, Stores};
 
-use crate::{Error, names::Names, records, tally::State};
+use crate::{
+    BatchControl, Error, control::ControlRecord, control_of, names::Names, records, tally::State,
+};
 
 /// Jobs in one part of a manifest.
 const JOBS_PER_PART: usize = 10_000;
@@ -63,6 +65,29 @@ impl BatchLedger {
         let body = batch.to_vec().into();
         records::put_bytes(&self.stores, &self.names.batch(), body, Condition::Always).await?;
         Ok(())
+    }
+
+    /// Returns what workers do with the jobs of the batch.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`], and [`Error::Invalid`] if the record is damaged.
+    pub async fn control(&self) -> Result<BatchControl, Error> {
+        control_of(&self.stores, &self.names).await
+    }
+
+    /// Pauses, cancels or resumes the batch. Workers notice it within seconds.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`].
+    pub async fn set_control(&self, state: BatchControl) -> Result<(), Error> {
+        let uri = self.names.control();
+        if state == BatchControl::Active {
+            return records::delete(&self.stores, &uri).await;
+        }
+        let record = ControlRecord { version: RECORDS_VERSION, state };
+        records::put(&self.stores, &uri, &record, Condition::Always).await.map(drop)
     }
 
     /// Lists the records of all jobs.

@@ -15,6 +15,7 @@
 //! two equal records replaces the first.
 
 mod batch;
+mod control;
 mod error;
 mod names;
 mod records;
@@ -22,6 +23,7 @@ mod tally;
 
 pub use self::{
     batch::{BatchLedger, Submission},
+    control::BatchControl,
     error::Error,
     tally::{State, Tally},
 };
@@ -64,6 +66,15 @@ impl Ledger {
         let uri = names.failed(&job.id, generation);
         let Some((body, _)) = records::get(&self.stores, &uri).await? else { return Ok(None) };
         Ok(Some(Outcome::Failed(records::parse(&uri, &body)?)))
+    }
+
+    /// Returns what is to be done with the jobs of the job's batch.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`], and [`Error::Invalid`] if the record is damaged.
+    pub async fn control(&self, job: &Job) -> Result<BatchControl, Error> {
+        control_of(&self.stores, &Names::of(job)).await
     }
 
     /// Returns the record of the job's run with its version. There is one while the job runs, and
@@ -157,4 +168,12 @@ impl Ledger {
         records::delete(&self.stores, &names.running(&job.id)).await?;
         Ok(has_failed)
     }
+}
+
+async fn control_of(stores: &Stores, names: &Names) -> Result<BatchControl, Error> {
+    let uri = names.control();
+    let Some((body, _)) = records::get(stores, &uri).await? else {
+        return Ok(BatchControl::Active);
+    };
+    records::parse::<control::ControlRecord>(&uri, &body).map(|record| record.state)
 }

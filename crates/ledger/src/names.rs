@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <output>/.scriptorium/<batch>/batch.json
+//!                               control.json                       (if paused or cancelled)
 //!                               manifest/<submission>-<part>.jsonl
 //!                               running/<job>
 //!                               done/<job>
@@ -38,6 +39,10 @@ impl Names {
 
     pub(crate) fn batch(&self) -> String {
         format!("{}/batch.json", self.prefix)
+    }
+
+    pub(crate) fn control(&self) -> String {
+        format!("{}/control.json", self.prefix)
     }
 
     /// Returns the name of one part of the list of jobs of a submission.

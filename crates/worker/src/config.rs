@@ -1,5 +1,8 @@
 //! Section `worker` of the configuration.
 
+use std::num::NonZeroU32;
+
+use queue::Lane;
 use serde::{Deserialize, Serialize};
 
 /// How a worker leases and settles jobs.
@@ -15,8 +18,19 @@ pub struct WorkerConfig {
     pub outputs: Vec<String>,
     /// Prefixes whose stores are probed before the first lease; the worker waits for these stores.
     pub probe: Vec<String>,
-    /// Jobs in flight; 0: one more than the cores, so that no core idles while a job fetches.
+    /// Lanes that this worker serves.
+    pub lanes: Vec<Lane>,
+    /// Shares of the cores that the lanes get while all have work; what one does not use, the others
+    /// get.
+    pub shares: LaneShares,
+    /// Jobs in flight of each lane; 0: one more than the cores, so that no core idles while a job
+    /// fetches.
     pub jobs: u16,
+    /// Recordings of more than this many seconds are long. They wait in queues of their own, so that
+    /// others do not wait behind them.
+    pub long_seconds: u64,
+    /// Long recordings in flight of each lane; 0: as many as there are cores.
+    pub long_jobs: u16,
     /// Seconds until a transient failure is retried, by attempt; after the last one, the job is
     /// dead-lettered.
     pub retry_delays: Vec<u64>,
@@ -40,7 +54,11 @@ impl Default for WorkerConfig {
             sources: Vec::new(),
             outputs: Vec::new(),
             probe: Vec::new(),
+            lanes: Lane::ALL.to_vec(),
+            shares: LaneShares::default(),
             jobs: 0,
+            long_seconds: 1800,
+            long_jobs: 0,
             retry_delays: vec![10, 60, 600, 3600, 3600],
             max_crashes: 3,
             stall_seconds: 1800,
@@ -52,11 +70,51 @@ impl Default for WorkerConfig {
 }
 
 impl WorkerConfig {
-    /// Returns the number of jobs in flight for a compute pool of `cores` threads.
+    /// Returns the number of long recordings in flight of a lane, for a compute pool of `cores` threads.
+    pub(crate) fn long_in_flight(&self, cores: usize) -> u16 {
+        match self.long_jobs {
+            0 => u16::try_from(cores).unwrap_or(u16::MAX),
+            jobs => jobs,
+        }
+    }
+
+    /// Returns the number of jobs in flight of a lane, for a compute pool of `cores` threads.
     pub(crate) fn in_flight(&self, cores: usize) -> u16 {
         match self.jobs {
             0 => u16::try_from(cores + 1).unwrap_or(u16::MAX),
             jobs => jobs,
         }
+    }
+}
+
+/// Shares of the cores by lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LaneShares {
+    pub urgent: NonZeroU32,
+    pub normal: NonZeroU32,
+    pub bulk: NonZeroU32,
+}
+
+impl Default for LaneShares {
+    fn default() -> Self {
+        let share = |share| NonZeroU32::new(share).unwrap_or(NonZeroU32::MIN);
+        Self { urgent: share(8), normal: share(3), bulk: share(1) }
+    }
+}
+
+impl LaneShares {
+    /// Returns the shares by class of work in the compute pool, see [`class_of`].
+    pub fn by_class(&self) -> [f64; 3] {
+        [self.urgent, self.normal, self.bulk].map(|share| f64::from(share.get()))
+    }
+}
+
+/// Returns the class in the compute pool of the work of a lane.
+pub(crate) fn class_of(lane: Lane) -> usize {
+    match lane {
+        Lane::Urgent => 0,
+        Lane::Normal => 1,
+        Lane::Bulk => 2,
     }
 }

@@ -9,10 +9,12 @@ mod allowed;
 mod breaker;
 mod capabilities;
 mod config;
+mod controls;
 pub mod convert;
 mod failure;
 mod gate;
 mod job;
+mod leases;
 mod pool;
 mod presets;
 mod registry;
@@ -20,7 +22,7 @@ mod transcriber;
 mod worker;
 
 pub use self::{
-    config::WorkerConfig,
+    config::{LaneShares, WorkerConfig},
     failure::{failure_of, output_failure, source_failure},
     pool::ComputePool,
     transcriber::{Completed, Transcriber, Transcription, TranscriptionRequest, interruptible},

@@ -109,7 +109,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use queue::{Lane, MemoryQueue, Message, Queue};
+    use queue::{Lane, MemoryQueue, Message, Origin, Queue};
 
     use super::*;
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use job::{Failure, FailureKind};
+use job::{Failure, FailureCode, FailureKind};
 use location::Location;
 use speech::pipeline::{self, Pipeline, Session};
 use store::{Capabilities, Stores};
@@ -13,7 +13,7 @@ use transcript::{Format, Transcript};
 use crate::{
     capabilities::CapabilityCache,
     delays,
-    failure::output_failure,
+    failure::{failure, output_failure},
     job::{execute, output::ExistingOutput},
     presets::Presets,
 };
@@ -141,14 +141,32 @@ impl Transcriber {
         request: &TranscriptionRequest,
         session: &Arc<Session>,
     ) -> Result<Transcription, Failure> {
+        let transcription = self.transcribe_within(f64::INFINITY, request, session).await?;
+        let source = request.source.to_string();
+        transcription.ok_or_else(|| failure(FailureCode::Internal, &source, "it is endless"))
+    }
+
+    /// Completes one request as [`Self::transcribe`] does, if its recording has at most `max_seconds` or
+    /// the transcript exists; else returns `None`.
+    ///
+    /// # Errors
+    /// A [`Failure`] of this recording; other recordings are not affected.
+    pub async fn transcribe_within(
+        &self,
+        max_seconds: f64,
+        request: &TranscriptionRequest,
+        session: &Arc<Session>,
+    ) -> Result<Option<Transcription>, Failure> {
         let mut plan = self.plan(request).await?;
         let Some((output, existing)) = plan.output.take() else {
-            let transcript = execute::execute(&plan, session).await?;
-            return Ok(Transcription { transcript, completed: Completed::Transcribed });
+            let transcript = execute::execute(&plan, max_seconds, session).await?;
+            let completed = Completed::Transcribed;
+            return Ok(transcript.map(|transcript| Transcription { transcript, completed }));
         };
         if let ExistingOutput::UpToDate(transcript) = existing {
             output.update_renderings(&transcript, &request.formats).await?;
-            return Ok(Transcription { transcript: *transcript, completed: Completed::UpToDate });
+            let completed = Completed::UpToDate;
+            return Ok(Some(Transcription { transcript: *transcript, completed }));
         }
         // Before the work: whoever cannot write here need not begin.
         let capabilities = self
@@ -161,13 +179,16 @@ impl Transcriber {
         let condition = existing.condition(capabilities);
         let (transcript, is_new) = match existing {
             ExistingOutput::UnderOtherName(transcript) => (*transcript, false),
-            _ => (execute::execute(&plan, session).await?, true),
+            _ => match execute::execute(&plan, max_seconds, session).await? {
+                Some(transcript) => (transcript, true),
+                None => return Ok(None),
+            },
         };
         let write =
             || output.write(&transcript, &request.formats, condition.clone(), &*plan.source);
         let written = self.persist(write, session).await?;
         let completed = if is_new { written } else { Completed::UpToDate };
-        Ok(Transcription { transcript, completed })
+        Ok(Some(Transcription { transcript, completed }))
     }
 
     /// Writes a finished transcript, again and again while its store does not answer: it may have cost

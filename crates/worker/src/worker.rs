@@ -1,13 +1,13 @@
-//! The loop of a worker: leases jobs of each lane, spawns a task for each, drains.
+//! The loop of a worker: leases jobs, spawns a task for each, drains.
 
 use std::{sync::Arc, time::Duration};
 
-use queue::{Lane, Queue};
+use queue::Queue;
 use serde::Serialize;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Transcriber, WorkerConfig, job::JobRunner};
+use crate::{Transcriber, WorkerConfig, job::JobRunner, leases::Leases};
 
 /// Time that interrupted jobs have to end and settle. They do at once, unless a store, a broker or a
 /// decoder stalls.
@@ -24,6 +24,12 @@ pub struct Summary {
     pub released: u64,
     /// Jobs that may have killed a worker, moved to run alone.
     pub quarantined: u64,
+    /// Jobs with long recordings, moved to wait for a slot.
+    pub long: u64,
+    /// Jobs of paused batches.
+    pub held: u64,
+    /// Jobs of cancelled batches.
+    pub cancelled: u64,
 }
 
 /// Leases jobs and completes them until it drains.
@@ -46,12 +52,13 @@ pub struct Worker {
     queue: Arc<dyn Queue>,
     runner: Arc<JobRunner>,
     config: WorkerConfig,
-    in_flight: u16,
+    cores: usize,
     interrupt: CancellationToken,
 }
 
 impl Worker {
-    /// `cores` is the width of the transcriber's compute pool.
+    /// `cores` is the width of the transcriber's compute pool, whose shares are those of the
+    /// configuration.
     ///
     /// # Errors
     /// If `worker.sources` or `worker.outputs` names no location.
@@ -64,8 +71,7 @@ impl Worker {
         let interrupt = CancellationToken::new();
         let lease_time = queue.lease_time();
         let runner = Arc::new(JobRunner::new(transcriber, &config, lease_time, interrupt.clone())?);
-        let in_flight = config.in_flight(cores);
-        Ok(Self { queue, runner, config, in_flight, interrupt })
+        Ok(Self { queue, runner, config, cores, interrupt })
     }
 
     /// Runs until `drain` is cancelled and all jobs in flight are settled.
@@ -73,11 +79,7 @@ impl Worker {
     /// # Errors
     /// If the queue refuses to start leasing.
     pub async fn run(self, drain: CancellationToken) -> Result<Summary, queue::Error> {
-        let mut quarantine = self.queue.consume(Origin::Quarantine, 1).await?;
-        let mut undelivered = self.queue.consume(Origin::Undelivered, 1).await?;
-        // In addition to the new jobs in flight, so that neither waits for the other.
-        let mut returned = self.queue.consume(Origin::Returned(Lane::Normal), 1).await?;
-        let mut new = self.queue.consume(Origin::Jobs(Lane::Normal), self.in_flight).await?;
+        let mut leases = Leases::subscribe(&*self.queue, &self.config, self.cores).await?;
         let unlimited = self.runner.unlimited();
         if !unlimited.is_empty() {
             tracing::warn!(
@@ -85,7 +87,10 @@ impl Worker {
                 "not set: jobs may name every bucket that this worker's account reaches"
             );
         }
-        tracing::info!(worker = self.config.name, in_flight = self.in_flight, "leasing jobs");
+        let in_flight = self.config.in_flight(self.cores);
+        let lanes =
+            self.config.lanes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        tracing::info!(worker = self.config.name, lanes, in_flight, "leasing jobs");
         let mut alone = self.runner.gate().wanted();
         let mut jobs = JoinSet::new();
         loop {
@@ -93,12 +98,7 @@ impl Worker {
             let leasing = *alone.borrow_and_update() == 0 && breaker.permits(jobs.len());
             if !leasing {
                 // Messages that nobody runs meanwhile would keep other workers waiting.
-                futures::join!(
-                    quarantine.pause(),
-                    undelivered.pause(),
-                    returned.pause(),
-                    new.pause()
-                );
+                leases.pause().await;
             }
             let lease = tokio::select! {
                 biased;
@@ -109,17 +109,14 @@ impl Worker {
                 }
                 Ok(()) = alone.changed() => continue,
                 () = breaker.changed() => continue,
-                lease = quarantine.next(), if leasing => lease,
-                lease = undelivered.next(), if leasing => lease,
-                lease = returned.next(), if leasing => lease,
-                lease = new.next(), if leasing => lease,
+                lease = leases.next(), if leasing => lease,
             };
             let Some(lease) = lease else { break };
             let runner = Arc::clone(&self.runner);
             jobs.spawn(async move { runner.run(lease).await });
         }
         tracing::info!(in_flight = jobs.len(), "draining: no more leases");
-        futures::join!(quarantine.stop(), undelivered.stop(), returned.stop(), new.stop());
+        leases.stop().await;
         self.drain(jobs).await;
         let summary = self.runner.summary();
         tracing::info!(?summary, "drained");

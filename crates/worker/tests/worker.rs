@@ -1,7 +1,8 @@
 //! Tests of the worker with an in-memory queue, local files and a scripted recognizer.
-//! Speech is detected by its energy, so that no model files are needed.
 
 #![allow(clippy::unwrap_used)]
+
+mod support;
 
 use std::{
     fs,
@@ -11,196 +12,17 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use job::{BatchId, Failed, Job, JobOptions, RECORDS_VERSION, Running, records_prefix};
+use job::{BatchId, Failed, Job, JobOptions, RECORDS_VERSION, records_prefix};
 use ledger::Ledger;
 use location::Location;
-use queue::{Lane, MemoryQueue, Message, Queue};
-use speech::{
-    compute::Compute,
-    pipeline::{self, Pipeline},
-    recognizer::{self, Description, Hypothesis, Recognition, Recognizer},
-    vad::EnergyVad,
-};
-use store::{StoreConfig, Stores};
+use queue::{Lane, MemoryQueue, Message, Origin, Queue};
+use support::{Fleet, counted, read, wait_until, write_speech};
 use tokio_util::sync::CancellationToken;
-use transcript::Transcript;
-use worker::{ComputePool, Transcriber, Worker};
 
-/// Recognizes "word" in every window, after calling a closure with the number of the call.
-struct Scripted<F> {
-    description: Description,
-    calls: AtomicUsize,
-    script: F,
-}
-
-impl<F: Fn(usize) + Send + Sync> Scripted<F> {
-    fn new(script: F) -> Self {
-        let description = Description {
-            name: "scripted".to_owned(),
-            family: "test",
-            precision: "f32",
-            digest: "0".to_owned(),
-            languages: vec!["en".to_owned()],
-        };
-        Self { description, calls: AtomicUsize::new(0), script }
-    }
-}
-
-impl<F: Fn(usize) + Send + Sync> Recognizer for Scripted<F> {
-    fn description(&self) -> &Description {
-        &self.description
-    }
-
-    fn max_seconds(&self) -> f64 {
-        30.0
-    }
-
-    fn fixed_window(&self) -> bool {
-        true
-    }
-
-    fn punctuates(&self, _: bool) -> bool {
-        true
-    }
-
-    fn recognize(
-        &self,
-        samples: &[f32],
-        _: &recognizer::RecognizeOptions,
-    ) -> Result<Recognition, recognizer::Error> {
-        (self.script)(self.calls.fetch_add(1, Ordering::SeqCst));
-        let hypothesis = Hypothesis {
-            start: 0.0,
-            end: samples.len() as f64 / 16_000.0,
-            text: "word".to_owned(),
-            tokens: vec![1],
-            log_probability: -0.1,
-            ..Hypothesis::default()
-        };
-        Ok(Recognition { hypotheses: vec![hypothesis], detected_language: None })
-    }
-}
-
-struct Fleet {
-    root: tempfile::TempDir,
-    queue: MemoryQueue,
-    recognizer: Arc<dyn Recognizer>,
-    submitted: AtomicUsize,
-}
-
-impl Fleet {
-    /// Prepares workers whose recognizer calls `script`.
-    fn new(script: impl Fn(usize) + Send + Sync + 'static) -> Self {
-        Self::with_queue(MemoryQueue::new(), script)
-    }
-
-    fn with_queue(queue: MemoryQueue, script: impl Fn(usize) + Send + Sync + 'static) -> Self {
-        let root = tempfile::tempdir().unwrap();
-        let recognizer = Arc::new(Scripted::new(script));
-        Self { root, queue, recognizer, submitted: AtomicUsize::new(0) }
-    }
-
-    fn stores(&self) -> Arc<Stores> {
-        Arc::new(Stores::new(StoreConfig::default()).unwrap())
-    }
-
-    fn config(&self) -> worker::WorkerConfig {
-        let root = self.root.path().to_str().unwrap().to_owned();
-        worker::WorkerConfig {
-            name: "test".to_owned(),
-            sources: vec![root.clone()],
-            outputs: vec![root],
-            jobs: 1,
-            retry_delays: vec![0, 0],
-            ..worker::WorkerConfig::default()
-        }
-    }
-
-    fn worker(&self) -> Worker {
-        self.worker_with(self.config())
-    }
-
-    fn worker_with(&self, config: worker::WorkerConfig) -> Worker {
-        let pool: Arc<dyn Compute> = Arc::new(ComputePool::new(1).unwrap());
-        let models = pipeline::Models {
-            vad: Arc::new(EnergyVad),
-            recognizer: self.recognizer.clone(),
-            punctuator: None,
-            diarizer: None,
-            normalizer: None,
-        };
-        let pipeline = Pipeline::new(models, pipeline::PipelineConfig::default(), pool);
-        let decoding = audio::DecodeOptions::default();
-        let pipelines = vec![("preset".to_owned(), pipeline)];
-        let transcriber = Transcriber::new(self.stores(), pipelines, decoding);
-        Worker::new(Arc::new(self.queue.clone()), transcriber, config, 1).unwrap()
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.root.path().join(name)
-    }
-
-    fn uri(&self, name: &str) -> String {
-        Location::from_path(self.path(name)).unwrap().to_string()
-    }
-
-    async fn submit(&self, name: &str) -> Job {
-        self.submit_with(name, JobOptions::default()).await
-    }
-
-    async fn submit_with(&self, name: &str, options: JobOptions) -> Job {
-        let batch = BatchId::generate();
-        let records = records_prefix(&self.uri("out"), &batch);
-        let output = self.uri(&format!("out/{name}"));
-        let job = Job::new(batch, self.uri(name), output, records, options);
-        let message = Message::new(job.id.clone(), job.to_vec());
-        self.queue.publish(message).await.unwrap();
-        self.submitted.fetch_add(1, Ordering::SeqCst);
-        job
-    }
-
-    /// Runs until every submitted job has a record of its end.
-    async fn run(self) -> (worker::Summary, MemoryQueue, tempfile::TempDir) {
-        let drain = CancellationToken::new();
-        let running = tokio::spawn(self.worker().run(drain.clone()));
-        let submitted = self.submitted.into_inner();
-        let start = Instant::now();
-        while records(&self.root.path().join("out/.scriptorium")) < submitted {
-            assert!(start.elapsed() < Duration::from_secs(120), "jobs do not end");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        drain.cancel();
-        (running.await.unwrap().unwrap(), self.queue, self.root)
-    }
-}
-
-/// Counts the jobs that are done or failed, in all batches.
-fn records(batches: &Path) -> usize {
-    let entries = |path: PathBuf| fs::read_dir(path).into_iter().flatten().flatten();
-    let of = |batch: &Path, name: &str| entries(batch.join(name)).count();
-    entries(batches.to_owned()).map(|b| of(&b.path(), "done") + of(&b.path(), "failed")).sum()
-}
-
-/// Writes a recording of a sentence, repeated.
-fn write_speech(path: &Path, seconds: usize) {
-    let fixture =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/speech/sentence.wav");
-    let sentence = fs::read(fixture).unwrap()[44..].to_vec();
-    let bytes = seconds * 32_000;
-    let mut wav =
-        b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x80\x3e\0\0\0\x7d\0\0\x02\0\x10\0data"
-            .to_vec();
-    wav.extend(u32::try_from(bytes).unwrap().to_le_bytes());
-    wav.extend(sentence.into_iter().cycle().take(bytes));
-    fs::write(path, wav).unwrap();
-}
-
-fn read(path: &Path) -> Transcript {
-    Transcript::from_json(&fs::read(path).unwrap()).unwrap()
-}
+const JOBS: Origin = Origin::Jobs(Lane::Normal);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recording_that_changes_while_it_is_read_is_read_again() {
@@ -334,69 +156,6 @@ async fn the_error_record_of_a_long_name_is_shortened() {
     assert!(Path::new(&record).is_file(), "{record}");
 }
 
-/// Waits until `condition` holds.
-async fn wait_until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let start = Instant::now();
-    while !condition().await {
-        assert!(start.elapsed() < Duration::from_secs(60), "{what}: waited for a minute");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
-impl Fleet {
-    fn records(&self, job: &Job) -> PathBuf {
-        self.root.path().join("out/.scriptorium").join(job.batch.as_str())
-    }
-
-    fn is_running(&self, job: &Job) -> bool {
-        self.records(job).join("running").join(&job.id).exists()
-    }
-
-    fn is_done(&self, job: &Job) -> bool {
-        self.records(job).join("done").join(&job.id).exists()
-    }
-
-    async fn is_empty(&self) -> bool {
-        self.queue.depth().await.unwrap() == queue::QueueDepth::default()
-    }
-
-    fn record_of_a_run(&self, job: &Job, alone: bool, crashes: u32) -> Running {
-        Running {
-            version: RECORDS_VERSION,
-            source: job.source.clone(),
-            worker: "dead".to_owned(),
-            started_at: "2026-11-25T10:00:00Z".to_owned(),
-            alone,
-            crashes,
-            beat: 0,
-            handed_back: None,
-        }
-    }
-
-    /// Leases the next message of a lane as a worker that dies with it, after it recorded the run.
-    async fn die_with(&self, job: &Job, lane: Lane, alone: bool) {
-        let mut consumer = self.queue.consume(lane, 1).await.unwrap();
-        let lease = consumer.next().await.unwrap();
-        let crashes = lease.message().counts.crashes;
-        let running = self.record_of_a_run(job, alone, crashes);
-        Ledger::new(self.stores()).start(job, &running).await.unwrap();
-        drop(lease);
-    }
-}
-
-/// Counts the calls of the recognizer, each of which takes `time`.
-fn counted(time: Duration) -> (Arc<AtomicUsize>, impl Fn(usize) + Send + Sync + 'static) {
-    let calls = Arc::new(AtomicUsize::new(0));
-    let script = {
-        let calls = Arc::clone(&calls);
-        move |_| {
-            calls.fetch_add(1, Ordering::SeqCst);
-            std::thread::sleep(time);
-        }
-    };
-    (calls, script)
-}
-
 /// Windows of a recording of `seconds`, written by [`write_speech`].
 async fn windows(seconds: usize) -> usize {
     let (calls, script) = counted(Duration::ZERO);
@@ -475,7 +234,7 @@ async fn a_job_whose_worker_died_runs_alone() {
     write_speech(&fleet.path("a.wav"), 3);
     write_speech(&fleet.path("b.wav"), 3);
     let suspect = fleet.submit("a.wav").await;
-    fleet.die_with(&suspect, Origin::Jobs(Lane::Normal), false).await;
+    fleet.die_with(&suspect, JOBS, false).await;
     fleet.submit("b.wav").await;
     let (summary, queue, _) = fleet.run().await;
     assert_eq!((summary.done, summary.quarantined, summary.failed), (2, 1, 0));
@@ -489,9 +248,9 @@ async fn a_job_that_kills_three_workers_alone_is_given_up() {
     write_speech(&fleet.path("a.wav"), 3);
     let job = fleet.submit("a.wav").await;
     // In company it counts for nobody, however often.
-    fleet.die_with(&job, Origin::Jobs(Lane::Normal), false).await;
-    fleet.die_with(&job, Origin::Jobs(Lane::Normal), false).await;
-    let mut jobs = fleet.queue.consume(Origin::Jobs(Lane::Normal), 1).await.unwrap();
+    fleet.die_with(&job, JOBS, false).await;
+    fleet.die_with(&job, JOBS, false).await;
+    let mut jobs = fleet.queue.consume(JOBS, 1).await.unwrap();
     let lease = jobs.next().await.unwrap();
     let counts = queue::Counts { crashes: 2, ..queue::Counts::default() };
     lease.forward(queue::Destination::Quarantine, counts).await.unwrap();
@@ -532,7 +291,7 @@ async fn a_job_that_ended_is_not_run_again() {
     };
     // Its worker recorded the failure, and died before the message was among the dead letters.
     ledger.fail(&job, &failed).await.unwrap();
-    fleet.die_with(&job, Origin::Jobs(Lane::Normal), false).await;
+    fleet.die_with(&job, JOBS, false).await;
     let drain = CancellationToken::new();
     let running = tokio::spawn(fleet.worker().run(drain.clone()));
     let dead = async || fleet.queue.depth().await.unwrap().dead == 1;

@@ -24,8 +24,6 @@ pub(super) struct Collector<'a> {
     options: &'a TranscribeOptions,
     session: &'a Arc<Session>,
     hotwords: Arc<[String]>,
-    /// Priority of the windows in the pool: the declared duration of the recording, in seconds.
-    cost: f64,
     results: (mpsc::Sender<CompletedWindow>, mpsc::Receiver<CompletedWindow>),
     /// Number of windows in the pool.
     in_flight: usize,
@@ -67,7 +65,6 @@ impl<'a> Collector<'a> {
             options,
             session,
             hotwords: pipeline.hotwords(options),
-            cost: decoder.info().declared_duration.unwrap_or(0.0),
             results: mpsc::channel(),
             in_flight: 0,
             pending_ends: BTreeMap::new(),
@@ -110,7 +107,7 @@ impl<'a> Collector<'a> {
         };
         self.windows += 1;
         self.in_flight += 1;
-        self.pipeline.compute.spawn(self.cost, Box::new(move || task.run()));
+        self.pipeline.compute.spawn(self.session.owner(), Box::new(move || task.run()));
         if detects_language {
             while self.receive_next()? {}
         }

@@ -64,7 +64,7 @@ pub struct PipelineConfig {
 ///
 /// use audio::{ChannelMode, Decoder, Limits};
 /// use speech::{
-///     compute::{Compute, Task},
+///     compute::{Compute, Owner, Task},
 ///     pipeline::{Models, Pipeline, PipelineConfig, Session, TranscribeOptions},
 ///     vad::FsmnVad,
 ///     whisper::{Whisper, WhisperOptions},
@@ -78,11 +78,11 @@ pub struct PipelineConfig {
 ///         1
 ///     }
 ///
-///     fn spawn(&self, _cost: f64, task: Task) {
+///     fn spawn(&self, _owner: Owner, task: Task) {
 ///         task();
 ///     }
 ///
-///     fn run(&self, work: &mut dyn FnMut()) {
+///     fn run(&self, _owner: Owner, work: &mut dyn FnMut()) {
 ///         work();
 ///     }
 /// }

@@ -24,7 +24,7 @@ pub(super) fn transcribe(
     recognize(pipeline, &mut reader, &mut collector, session)?;
 
     let mut finished = Err(Error::Interrupted);
-    pipeline.compute.run(&mut || {
+    pipeline.compute.run(session.owner(), &mut || {
         finished =
             contained(|| finish::finish(pipeline, &mut collector.channels, options, session));
     });
@@ -69,7 +69,7 @@ fn recognize(
         session.check()?;
         let mut windows = Vec::new();
         let mut more = Ok(true);
-        pipeline.compute.run(&mut || more = reader.advance(&mut windows));
+        pipeline.compute.run(session.owner(), &mut || more = reader.advance(&mut windows));
         let more = more?;
         for (channel, window) in windows {
             collector.submit(channel, window)?;

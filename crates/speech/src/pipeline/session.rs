@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::Error;
+use crate::compute::Owner;
 
 /// Lets a caller watch and interrupt the transcription of one recording.
 ///
@@ -10,8 +11,9 @@ use super::Error;
 /// attempt exchanges with the outside while it runs: the interruption (and the reason for it, once
 /// there is more than one), the progress, and a journal that records the results of windows and
 /// recalls them in the next attempt, once there is one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Session {
+    owner: Owner,
     interrupted: AtomicBool,
     milliseconds: AtomicU64,
     bytes: AtomicU64,
@@ -27,7 +29,28 @@ pub struct Progress {
     pub bytes: u64,
 }
 
+impl Default for Session {
+    fn default() -> Self {
+        Self::new(0)
+    }
+}
+
 impl Session {
+    /// Creates a session whose work is of this class ([`Owner`]).
+    pub fn new(class: usize) -> Self {
+        Self {
+            owner: Owner::new(class),
+            interrupted: AtomicBool::new(false),
+            milliseconds: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+        }
+    }
+
+    /// Returns the owner of the transcription's work in the compute pool.
+    pub(super) fn owner(&self) -> Owner {
+        self.owner
+    }
+
     /// Makes the transcription end with [`Error::Interrupted`] soon.
     pub fn interrupt(&self) {
         self.interrupted.store(true, Ordering::Relaxed);

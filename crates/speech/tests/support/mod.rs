@@ -7,7 +7,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use audio::ChannelMode;
 use speech::{
-    compute::{Compute, Task},
+    compute::{Compute, Owner, Task},
     vad::{EnergyVad, FsmnVad, VoiceActivityDetector},
 };
 
@@ -19,11 +19,11 @@ impl Compute for InlineCompute {
         1
     }
 
-    fn spawn(&self, _: f64, task: Task) {
+    fn spawn(&self, _: Owner, task: Task) {
         task();
     }
 
-    fn run(&self, work: &mut dyn FnMut()) {
+    fn run(&self, _: Owner, work: &mut dyn FnMut()) {
         work();
     }
 }

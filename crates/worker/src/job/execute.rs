@@ -22,8 +22,16 @@ use crate::{
 /// flight.
 const READ_AHEAD: u64 = 2 << 20;
 
-/// Transcribes the recording of the plan, on a thread that may block.
-pub(crate) async fn execute(plan: &Plan, session: &Arc<Session>) -> Result<Transcript, Failure> {
+/// Bytes per second of recordings that do not declare their duration: that of speech in MP3 or AAC.
+const ASSUMED_BYTES_PER_SECOND: f64 = 8000.0;
+
+/// Transcribes the recording of the plan, on a thread that may block. Returns `None` if it has more than
+/// `max_seconds`, as far as its beginning says.
+pub(crate) async fn execute(
+    plan: &Plan,
+    max_seconds: f64,
+    session: &Arc<Session>,
+) -> Result<Option<Transcript>, Failure> {
     let (pipeline, session) = (Arc::clone(&plan.pipeline), Arc::clone(session));
     let (options, decoding) = (plan.options.clone(), plan.decoding.clone());
     let read_ahead = ReadAhead { max_bytes: READ_AHEAD, ..ReadAhead::default() };
@@ -38,13 +46,25 @@ pub(crate) async fn execute(plan: &Plan, session: &Arc<Session>) -> Result<Trans
             audio::Decoder::open(Box::new(SeekableObject(reader)), &decoding)
         };
         let transcribe = |decoder| pipeline.transcribe(decoder, &options, &session);
+        let is_too_long = |decoder: &audio::Decoder| {
+            let declared = decoder.info().declared_duration;
+            declared.unwrap_or(meta.size as f64 / ASSUMED_BYTES_PER_SECOND) > max_seconds
+        };
         match &decoding.track {
-            Some(TrackChoice::All) => all_tracks::transcribe(|track| open(Some(track)), transcribe),
-            track => transcribe(open(track.clone())?),
+            Some(TrackChoice::All) => {
+                if max_seconds.is_finite() && is_too_long(&open(None)?) {
+                    return Ok(None);
+                }
+                all_tracks::transcribe(|track| open(Some(track)), transcribe).map(Some)
+            }
+            track => match open(track.clone())? {
+                decoder if is_too_long(&decoder) => Ok(None),
+                decoder => transcribe(decoder).map(Some),
+            },
         }
     });
     match work.await {
-        Ok(Ok(outcome)) => Ok(transcript(plan, outcome)),
+        Ok(Ok(outcome)) => Ok(outcome.map(|outcome| transcript(plan, outcome))),
         Ok(Err(error)) => Err(failure_of(&error, &plan.uri)),
         Err(panic) => Err(caused(FailureCode::Internal, &plan.uri, &panic)),
     }

@@ -4,7 +4,7 @@
 
 use job::{Failed, Failure, FailureCode, RECORDS_VERSION, Running};
 use ledger::Outcome;
-use queue::{Counts, Lane};
+use queue::{Counts, Lane, Origin};
 use stateright::{Checker, Expectation, Model, Property};
 
 use super::state::{Action, Admission, End, Event, Evidence, LeaseState, admit, is_suspect};
@@ -232,7 +232,7 @@ impl World {
     }
 
     fn evidence(&self, letter: &Letter) -> Evidence {
-        let lane = lane(letter.place);
+        let origin = origin(letter.place);
         let outcome = if self.done {
             Some(Outcome::Done)
         } else {
@@ -252,14 +252,14 @@ impl World {
             (running, record.version.to_string())
         });
         let counts = counts(letter.numbers);
-        Evidence { lane, redelivered: letter.redelivered, counts, outcome, running }
+        Evidence { origin, redelivered: letter.redelivered, counts, outcome, running }
     }
 
     /// Looks at the ledger and decides what the message calls for.
     fn admit(&mut self, letter: &Letter) -> Step {
         let counts = counts(letter.numbers);
         let numbers = Numbers { seen: 0, ..letter.numbers };
-        let admission = if is_suspect(lane(letter.place), letter.redelivered, &counts) {
+        let admission = if is_suspect(origin(letter.place), letter.redelivered, &counts) {
             admit(self.evidence(letter), MAX_CRASHES.into())
         } else {
             Admission::Run { alone: false, attempts: counts.attempts }
@@ -481,7 +481,8 @@ impl Model for Protocol {
                 let Step::Run(attempt) = world.workers[worker] else { return None };
                 let mut end = end;
                 match end {
-                    End::Done => {}
+                    // The world has no cancelled batch.
+                    End::Done | End::Cancelled => {}
                     End::Retry | End::Failed => world.left.failures -= 1,
                     End::Released => world.left.releases -= 1,
                 }
@@ -590,7 +591,7 @@ impl Model for Protocol {
     }
 }
 
-fn lane(place: Place) -> Lane {
+fn origin(place: Place) -> Origin {
     match place {
         Place::Jobs => Origin::Jobs(Lane::Normal),
         Place::Quarantine => Origin::Quarantine,

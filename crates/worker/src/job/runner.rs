@@ -7,9 +7,9 @@ use std::{
 
 use errors::Chain;
 use job::{Done, Failure, FailureCode, Job, RECORDS_VERSION, Running};
-use ledger::{Ledger, Outcome};
+use ledger::{BatchControl, Ledger, Outcome};
 use location::Location;
-use queue::{Counts, DeadLetterReason, Destination, Lane, Lease};
+use queue::{Counts, DeadLetterReason, Destination, Lane, Lease, Origin};
 use speech::pipeline::Session;
 use store::{ErrorKind, ObjectMeta};
 use tokio::time::Instant;
@@ -28,6 +28,8 @@ use crate::{
     Completed, Summary, Transcriber, Transcription, TranscriptionRequest, WorkerConfig,
     allowed::Allowed,
     breaker::Breaker,
+    config::class_of,
+    controls::Controls,
     delays,
     failure::{failure, output_failure},
     gate::Gate,
@@ -43,12 +45,15 @@ pub(crate) struct JobRunner {
     transcriber: Transcriber,
     pub(super) ledger: Ledger,
     allowed: Allowed,
+    controls: Controls,
     pub(super) registry: Registry,
     gate: Gate,
     pub(super) breaker: Breaker,
     pub(super) policy: RetryPolicy,
     /// Name of this worker in records.
     pub(super) worker: String,
+    /// Longest recording that runs without a slot for long ones, in seconds.
+    max_seconds: f64,
     /// How long a message is held before it is parked.
     lease_time: Duration,
     budget: TimeBudget,
@@ -57,8 +62,34 @@ pub(crate) struct JobRunner {
     pub(super) summary: Mutex<Summary>,
 }
 
+/// Why a run ended before its job was done.
+#[derive(Debug)]
+pub(super) enum Stop {
+    Failed(Failure),
+    /// The recording is long, and this run has no slot for long ones.
+    Long,
+    /// Its batch is paused.
+    Paused,
+    /// Its batch is cancelled.
+    Cancelled,
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// The queue that a running job came from, and its lane.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    origin: Origin,
+    lane: Lane,
+}
+
 /// How the message of a job came to this worker.
 struct Delivery {
+    origin: Origin,
     lane: Lane,
     /// Why the queue itself gave the message up.
     given_up: Option<DeadLetterReason>,
@@ -73,15 +104,18 @@ impl JobRunner {
         lease_time: Duration,
         interrupt: CancellationToken,
     ) -> Result<Self, location::Error> {
+        let ledger = Ledger::new(Arc::clone(transcriber.stores()));
         Ok(Self {
             allowed: Allowed::new(config)?,
-            ledger: Ledger::new(Arc::clone(transcriber.stores())),
+            controls: Controls::new(ledger.clone()),
+            ledger,
             transcriber,
             registry: Registry::default(),
             gate: Gate::default(),
             breaker: Breaker::default(),
             policy: RetryPolicy::new(config),
             worker: config.name.clone(),
+            max_seconds: config.long_seconds as f64,
             lease_time,
             budget: TimeBudget::new(config),
             interrupt,
@@ -122,7 +156,8 @@ impl JobRunner {
 
     async fn process(&self, lease: Box<dyn Lease>) {
         let delivery = Delivery {
-            lane: lease.lane(),
+            origin: lease.origin(),
+            lane: lease.message().lane,
             given_up: lease.given_up(),
             redelivered: lease.is_redelivered(),
             counts: lease.message().counts.clone(),
@@ -150,7 +185,7 @@ impl JobRunner {
 
     /// Does what the job's message calls for.
     async fn handle(&self, job: &Job, run: &Registered<'_>, delivery: Delivery) {
-        let Delivery { lane, .. } = delivery;
+        let Delivery { origin, lane, .. } = delivery;
         if let Err(failure) = self.allowed.check(job) {
             return self.refuse(job, run, &delivery.counts, &failure).await;
         }
@@ -159,6 +194,21 @@ impl JobRunner {
             let failure = failure(FailureCode::WorkerLost, &job.source, reason.detail.clone());
             return self.give_up(job, run, &counts, &failure).await;
         }
+        match self.controls.of(job).await {
+            BatchControl::Active => {}
+            BatchControl::Paused => {
+                tracing::debug!("the batch is paused: its message is held");
+                self.count(|summary| summary.held += 1);
+                let held = forward(run.end(), &Destination::Held, &delivery.counts).await;
+                return self.report(held);
+            }
+            BatchControl::Cancelled => {
+                tracing::debug!("the batch is cancelled");
+                self.count(|summary| summary.cancelled += 1);
+                return self.report(acknowledge(run.end()).await);
+            }
+        }
+        let place = Place { origin, lane };
         let admission = match self.admission(job, delivery).await {
             Ok(Some(admission)) => admission,
             Ok(None) => return self.give_back(run, counts).await,
@@ -169,13 +219,13 @@ impl JobRunner {
         match admission {
             Admission::Run { alone: false, attempts } => {
                 let _together = self.gate.together().await;
-                self.execute(job, run, Counts { attempts, ..counts }, false).await;
+                self.execute(job, run, Counts { attempts, ..counts }, place, false).await;
             }
             Admission::Run { alone: true, attempts } => {
                 let counts = Counts { attempts, ..counts };
                 tokio::select! {
                     alone = self.gate.alone() => {
-                        self.execute(job, run, counts, true).await;
+                        self.execute(job, run, counts, place, true).await;
                         drop(alone);
                     }
                     () = self.interrupt.cancelled() => self.give_back(run, counts).await,
@@ -200,7 +250,7 @@ impl JobRunner {
             Admission::Quarantine { crashes } => {
                 tracing::warn!(
                     crashes,
-                    from = ?lane,
+                    from = ?origin,
                     "a worker was lost while it ran this job: it will be run alone"
                 );
                 let counts = Counts { crashes, ..counts };
@@ -224,8 +274,8 @@ impl JobRunner {
         job: &Job,
         delivery: Delivery,
     ) -> Result<Option<Admission>, ledger::Error> {
-        let Delivery { lane, redelivered, counts, .. } = delivery;
-        if !is_suspect(lane, redelivered, &counts) {
+        let Delivery { origin, redelivered, counts, .. } = delivery;
+        if !is_suspect(origin, redelivered, &counts) {
             return Ok(Some(Admission::Run { alone: false, attempts: counts.attempts }));
         }
         let start = Instant::now();
@@ -233,7 +283,7 @@ impl JobRunner {
         loop {
             match self.look_up(job, counts.generation).await {
                 Ok((outcome, running)) => {
-                    let evidence = Evidence { lane, redelivered, counts, outcome, running };
+                    let evidence = Evidence { origin, redelivered, counts, outcome, running };
                     return Ok(Some(admit(evidence, self.policy.max_crashes)));
                 }
                 Err(error) if error.is_transient() => {
@@ -263,7 +313,7 @@ impl JobRunner {
     }
 
     /// Transcribes the job's recording while its lease is kept, and settles the lease.
-    async fn execute(&self, job: &Job, run: &Run, counts: Counts, alone: bool) {
+    async fn execute(&self, job: &Job, run: &Run, counts: Counts, place: Place, alone: bool) {
         let running = Running {
             version: RECORDS_VERSION,
             source: job.source.clone(),
@@ -289,14 +339,14 @@ impl JobRunner {
                 keeper.version = version;
                 let over = CancellationToken::new();
                 let work = async {
-                    let result = self.complete(job).await;
+                    let result = self.complete(job, place).await;
                     over.cancel();
                     result
                 };
                 let (result, ()) = futures::join!(work, keeper.keep(&over));
                 result
             }
-            Err(error) => Err(self.whose_fault(job, unrecorded(&error, job)).await),
+            Err(error) => Err(self.whose_fault(job, unrecorded(&error, job)).await.into()),
         };
         self.settle(keeper, result).await;
     }
@@ -324,19 +374,39 @@ impl JobRunner {
     }
 
     /// Transcribes the job's recording and records that the job is done.
-    async fn complete(&self, job: &Job) -> Result<(), Failure> {
+    async fn complete(&self, job: &Job, place: Place) -> Result<(), Stop> {
         let request = TranscriptionRequest::from_job(job)?;
-        let session = Arc::new(Session::default());
-        let work = self.transcriber.transcribe(&request, &session);
+        let max_seconds = match place.origin {
+            Origin::Jobs(_) | Origin::Returned(_) => self.max_seconds,
+            // One that runs alone is in nobody's way.
+            Origin::Long(_) | Origin::Quarantine | Origin::Undelivered => f64::INFINITY,
+        };
+        let session = Arc::new(Session::new(class_of(place.lane)));
+        let work = self.transcriber.transcribe_within(max_seconds, &request, &session);
         let work = interruptible(work, &session, &self.interrupt);
+        tokio::pin!(work);
         let transcription = tokio::select! {
-            transcription = work => transcription?,
+            transcription = &mut work => transcription?,
             message = self.budget.watch(&session) => {
                 // Its thread may never look at this.
                 session.interrupt();
-                return Err(failure(FailureCode::Internal, &job.source, message));
+                return Err(failure(FailureCode::Internal, &job.source, message).into());
+            }
+            control = self.controls.stopped(job) => {
+                session.interrupt();
+                match work.await {
+                    Err(failure) if failure.code == FailureCode::Interrupted => {
+                        return Err(match control {
+                            BatchControl::Cancelled => Stop::Cancelled,
+                            BatchControl::Active | BatchControl::Paused => Stop::Paused,
+                        });
+                    }
+                    // It was done, or had failed, in the meantime.
+                    transcription => transcription?,
+                }
             }
         };
+        let Some(transcription) = transcription else { return Err(Stop::Long) };
         let done = self.done(job, &transcription)?;
         self.ledger.done(job, &done).await.map_err(|error| unrecorded(&error, job))?;
         let processing = &transcription.transcript.processing;

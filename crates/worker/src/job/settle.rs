@@ -5,13 +5,14 @@ use std::{sync::PoisonError, time::Duration};
 use errors::Chain;
 use job::{Failed, Failure, FailureCode, FailureKind, Job, RECORDS_VERSION};
 use location::Location;
-use queue::{Counts, Destination, Lane};
+use queue::{Counts, Destination, Origin};
 use store::ErrorKind;
 
 use super::{
     JobRunner,
     keeper::{LeaseKeeper, SettleError, acknowledge, forward},
     policy::{Verdict, dead_letter_reason},
+    runner::Stop,
     state::{Action, End, Event, LeaseState},
 };
 use crate::{
@@ -28,75 +29,126 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl JobRunner {
     /// Settles the lease of a run that ended.
-    pub(super) async fn settle(&self, keeper: LeaseKeeper<'_>, result: Result<(), Failure>) {
-        let LeaseKeeper { job, run, counts, mut running, state, .. } = keeper;
-        let verdict = match &result {
-            Ok(()) => None,
-            Err(failure) => {
-                let works = self.store_works(job, failure).await;
-                Some(self.policy.judge(failure, counts.attempts, works))
-            }
-        };
-        match (&result, verdict) {
-            (Err(failure), Some(Verdict::Postpone)) => self.breaker.trip(failure),
-            (_, Some(Verdict::Release)) => {}
-            (result, _) => self.breaker.reset(result.is_ok()),
-        }
-        let end = match verdict {
-            None => End::Done,
-            Some(Verdict::Retry(_)) => End::Retry,
-            Some(Verdict::GiveUp) => End::Failed,
-            Some(Verdict::Release | Verdict::Postpone) => End::Released,
-        };
-        let (_, action) = state.on(Event::Ended(end));
-        if let Err(failure) = &result {
-            match (end, action) {
-                (End::Released, _) if verdict == Some(Verdict::Postpone) => {
-                    tracing::warn!(%failure, "not the job's fault: postponed");
-                }
-                (End::Released, _) => tracing::info!("interrupted: back to the queue"),
-                (_, Action::GiveUp) => {} // `give_up` logs it.
-                (_, Action::Nothing) => {
-                    tracing::warn!(%failure, "failed without a lease: its next holder decides");
-                }
-                _ => tracing::warn!(%failure, ?verdict, "failed, to be retried"),
-            }
-        }
-        match (action, verdict, &result) {
-            (Action::Ack, ..) => {
+    pub(super) async fn settle(&self, keeper: LeaseKeeper<'_>, result: Result<(), Stop>) {
+        let failure = match &result {
+            Ok(()) => {
+                self.breaker.reset(true);
                 self.count(|summary| summary.done += 1);
-                let acknowledged = acknowledge(run.end()).await;
-                if state == LeaseState::Held {
-                    self.report(acknowledged);
-                }
+                return self.end_acknowledged(keeper, End::Done).await;
             }
-            (Action::GiveUp, _, Err(failure)) => {
-                self.give_up(job, run, &counts, failure).await;
+            Err(Stop::Cancelled) => {
+                tracing::info!("the batch is cancelled: its job is dropped");
+                self.count(|summary| summary.cancelled += 1);
+                self.requeue(keeper.job).await;
+                return self.end_acknowledged(keeper, End::Cancelled).await;
             }
-            (Action::Retry, Some(Verdict::Retry(delay)), _) => {
-                self.retry(job, run, &counts, delay).await;
+            Err(Stop::Long) => {
+                tracing::info!("the recording is long: its job waits for a slot");
+                self.count(|summary| summary.long += 1);
+                let counts = keeper.counts.clone();
+                return self.end_released(keeper, Destination::Long, counts).await;
             }
-            (Action::Release, ..) => {
-                self.requeue(job).await;
-                self.count(|summary| summary.released += 1);
-                let back = match verdict {
-                    _ if running.alone => Destination::Quarantine,
-                    Some(Verdict::Postpone) => Destination::Delayed(POSTPONED),
-                    _ => Destination::Returned,
+            Err(Stop::Paused) => {
+                tracing::info!("the batch is paused: its job is held");
+                self.count(|summary| summary.held += 1);
+                let counts = keeper.counts.clone();
+                return self.end_released(keeper, Destination::Held, counts).await;
+            }
+            Err(Stop::Failed(failure)) => failure,
+        };
+        let works = self.store_works(keeper.job, failure).await;
+        let verdict = self.policy.judge(failure, keeper.counts.attempts, works);
+        match verdict {
+            Verdict::Postpone => self.breaker.trip(failure),
+            Verdict::Release => {}
+            Verdict::Retry(_) | Verdict::GiveUp => self.breaker.reset(false),
+        }
+        match verdict {
+            Verdict::Retry(delay) => self.end_retry(keeper, failure, delay).await,
+            Verdict::GiveUp => self.end_failed(keeper, failure).await,
+            Verdict::Release | Verdict::Postpone => {
+                let destination = if verdict == Verdict::Postpone {
+                    tracing::warn!(%failure, "not the job's fault: postponed");
+                    Destination::Delayed(POSTPONED)
+                } else {
+                    tracing::info!("interrupted: back to the queue");
+                    Destination::Returned
                 };
-                self.report(forward(run.end(), &back, &counts.released()).await);
-            }
-            (Action::HandBack, ..) => {
-                let spent = u32::from(end == End::Retry);
-                running.handed_back = Some(counts.attempts.saturating_add(spent));
                 self.count(|summary| summary.released += 1);
-                if let Err(error) = self.ledger.start(job, &running).await {
-                    // The parked message comes back as if the worker had died.
-                    let error = Chain(&error).to_string();
-                    tracing::warn!(error, "cannot hand the job back");
-                }
+                let counts = keeper.counts.clone().released();
+                self.end_released(keeper, destination, counts).await;
             }
-            _ => drop(run.end()),
+        }
+    }
+
+    /// Acknowledges the message of a run whose job is done, or cancelled.
+    async fn end_acknowledged(&self, keeper: LeaseKeeper<'_>, end: End) {
+        let (_, action) = keeper.state.on(Event::Ended(end));
+        let leases = keeper.run.end();
+        if action == Action::Ack {
+            let acknowledged = acknowledge(leases).await;
+            if keeper.state == LeaseState::Held {
+                self.report(acknowledged);
+            }
+        }
+    }
+
+    async fn end_failed(&self, keeper: LeaseKeeper<'_>, failure: &Failure) {
+        let (_, action) = keeper.state.on(Event::Ended(End::Failed));
+        if action == Action::GiveUp {
+            return self.give_up(keeper.job, keeper.run, &keeper.counts, failure).await;
+        }
+        tracing::warn!(%failure, "failed without a lease: its next holder decides");
+        drop(keeper.run.end());
+    }
+
+    async fn end_retry(&self, keeper: LeaseKeeper<'_>, failure: &Failure, delay: Duration) {
+        let (_, action) = keeper.state.on(Event::Ended(End::Retry));
+        match action {
+            Action::Retry => {
+                tracing::warn!(%failure, ?delay, "failed, to be retried");
+                self.retry(keeper.job, keeper.run, &keeper.counts, delay).await;
+            }
+            Action::HandBack => {
+                tracing::warn!(%failure, "failed, to be retried when its message comes back");
+                self.count(|summary| summary.retried += 1);
+                self.hand_back(keeper, 1).await;
+            }
+            _ => {
+                tracing::warn!(%failure, "failed without a lease: its next holder decides");
+                drop(keeper.run.end());
+            }
+        }
+    }
+
+    /// Moves the message of a run that ended before its job was done, and without the job's fault.
+    async fn end_released(
+        &self,
+        keeper: LeaseKeeper<'_>,
+        destination: Destination,
+        counts: Counts,
+    ) {
+        let (_, action) = keeper.state.on(Event::Ended(End::Released));
+        match action {
+            Action::Release => {
+                self.requeue(keeper.job).await;
+                let alone = keeper.running.alone && destination != Destination::Held;
+                let back = if alone { Destination::Quarantine } else { destination };
+                self.report(forward(keeper.run.end(), &back, &counts).await);
+            }
+            Action::HandBack => self.hand_back(keeper, 0).await,
+            _ => drop(keeper.run.end()),
+        }
+    }
+
+    /// Leaves a record for whoever gets the parked message.
+    async fn hand_back(&self, keeper: LeaseKeeper<'_>, attempts_spent: u32) {
+        let LeaseKeeper { job, counts, mut running, .. } = keeper;
+        running.handed_back = Some(counts.attempts.saturating_add(attempts_spent));
+        if let Err(error) = self.ledger.start(job, &running).await {
+            // The parked message comes back as if the worker had died.
+            let error = Chain(&error).to_string();
+            tracing::warn!(error, "cannot hand the job back");
         }
     }
 
@@ -229,9 +281,12 @@ impl JobRunner {
     pub(crate) async fn release_all(&self) {
         let released = self.registry.end_all().into_iter().map(async |leases| {
             let Some(lease) = leases.last() else { return };
-            let back = match lease.lane() {
+            let back = match lease.origin() {
                 Origin::Quarantine => Destination::Quarantine,
-                Origin::Jobs(Lane::Normal) | Origin::Returned(Lane::Normal) | Origin::Undelivered => Destination::Returned,
+                Origin::Long(_) => Destination::Long,
+                Origin::Jobs(_) | Origin::Returned(_) | Origin::Undelivered => {
+                    Destination::Returned
+                }
             };
             let counts = lease.message().counts.clone().released();
             self.count(|summary| summary.released += 1);

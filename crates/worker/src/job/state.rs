@@ -3,12 +3,12 @@
 
 use job::{Failed, Running};
 use ledger::Outcome;
-use queue::{Counts, Lane};
+use queue::{Counts, Origin};
 
 /// What is known about a job whose message was leased.
 #[derive(Debug, Clone)]
 pub(crate) struct Evidence {
-    pub(crate) lane: Lane,
+    pub(crate) origin: Origin,
     /// Whether this copy of the message may have been leased before.
     pub(crate) redelivered: bool,
     pub(crate) counts: Counts,
@@ -38,14 +38,14 @@ pub(crate) enum Admission {
 
 /// Returns whether a leased message calls for a look into the ledger before its job is run. One that
 /// was never delivered before does not, which is nearly every one.
-pub(crate) fn is_suspect(lane: Lane, redelivered: bool, counts: &Counts) -> bool {
-    redelivered || lane == Origin::Quarantine || !counts.seen.is_empty() || counts.crashes > 0
+pub(crate) fn is_suspect(origin: Origin, redelivered: bool, counts: &Counts) -> bool {
+    redelivered || origin == Origin::Quarantine || !counts.seen.is_empty() || counts.crashes > 0
 }
 
 /// Decides what to do with a leased message. A job is given up after `max_crashes` deaths of workers
 /// that ran nothing else.
 pub(crate) fn admit(evidence: Evidence, max_crashes: u32) -> Admission {
-    let Evidence { lane, redelivered, counts, outcome, running } = evidence;
+    let Evidence { origin, redelivered, counts, outcome, running } = evidence;
     match outcome {
         Some(Outcome::Done) => return Admission::Ack,
         Some(Outcome::Failed(failed)) => return Admission::Bury(failed),
@@ -55,12 +55,14 @@ pub(crate) fn admit(evidence: Evidence, max_crashes: u32) -> Admission {
         _ if crashes >= max_crashes => Admission::GiveUp { crashes },
         crashes => Admission::Quarantine { crashes },
     };
-    let run = |attempts| match lane {
+    let run = |attempts| match origin {
         // It was put off, or handed back: it is still to run alone.
-        Origin::Jobs(Lane::Normal) | Origin::Returned(Lane::Normal) | Origin::Undelivered if counts.crashes > 0 => {
+        Origin::Jobs(_) | Origin::Returned(_) | Origin::Long(_) | Origin::Undelivered
+            if counts.crashes > 0 =>
+        {
             suspect(counts.crashes)
         }
-        _ => Admission::Run { alone: lane == Origin::Quarantine, attempts },
+        _ => Admission::Run { alone: origin == Origin::Quarantine, attempts },
     };
     let Some((running, version)) = running else {
         // It has never run, or its run was settled.
@@ -70,7 +72,7 @@ pub(crate) fn admit(evidence: Evidence, max_crashes: u32) -> Admission {
         return run(attempts);
     }
     let parked = !counts.seen.is_empty();
-    if !parked && !redelivered && lane != Origin::Quarantine {
+    if !parked && !redelivered && origin != Origin::Quarantine {
         // Nobody has leased it since its run was settled, whatever the record says.
         return run(counts.attempts);
     }
@@ -80,7 +82,7 @@ pub(crate) fn admit(evidence: Evidence, max_crashes: u32) -> Admission {
     }
     // A record with another count is of an earlier run: since then, the job has not run.
     let died_alone = running.alone && running.crashes == counts.crashes;
-    if lane == Origin::Quarantine && !parked && !(redelivered && died_alone) {
+    if origin == Origin::Quarantine && !parked && !(redelivered && died_alone) {
         return run(counts.attempts);
     }
     suspect(counts.crashes.saturating_add(died_alone.into()))
@@ -122,6 +124,8 @@ pub(crate) enum End {
     Failed,
     /// Without the job's fault, before it was done.
     Released,
+    /// Because its batch was cancelled.
+    Cancelled,
 }
 
 /// What the worker does about an event.
@@ -152,8 +156,9 @@ impl LeaseState {
             (Self::Held, V::LeaseTimeOver) => (Self::Parked, A::Park),
             (Self::Held, V::LeaseLost) => (Self::Lost, A::Nothing),
             (Self::Parked | Self::Lost, V::LeaseTimeOver | V::LeaseLost) => (self, A::Nothing),
-            // A success is a success, whoever else holds the job.
-            (_, V::Ended(E::Done)) => (Self::Settled, A::Ack),
+            // A success is a success, whoever else holds the job; and whoever else holds a job of a
+            // cancelled batch drops it as well.
+            (_, V::Ended(E::Done | E::Cancelled)) => (Self::Settled, A::Ack),
             (Self::Held | Self::Parked, V::Ended(E::Failed)) => (Self::Settled, A::GiveUp),
             (Self::Held, V::Ended(E::Retry)) => (Self::Settled, A::Retry),
             (Self::Held, V::Ended(E::Released)) => (Self::Settled, A::Release),
@@ -168,13 +173,18 @@ impl LeaseState {
 
 #[cfg(test)]
 mod tests {
+    use queue::Lane;
+
     use super::*;
+
+    const JOBS: Origin = Origin::Jobs(Lane::Normal);
+    const RETURNED: Origin = Origin::Returned(Lane::Normal);
 
     const MAX_CRASHES: u32 = 3;
 
-    fn fresh(lane: Lane) -> Evidence {
+    fn fresh(origin: Origin) -> Evidence {
         let counts = Counts { attempts: 1, ..Counts::default() };
-        Evidence { lane, redelivered: false, counts, outcome: None, running: None }
+        Evidence { origin, redelivered: false, counts, outcome: None, running: None }
     }
 
     fn running(alone: bool) -> Option<(Running, String)> {
@@ -197,12 +207,10 @@ mod tests {
 
     #[test]
     fn a_message_that_never_ran_is_run() {
-        for (lane, alone) in
-            [(Origin::Jobs(Lane::Normal), false), (Origin::Returned(Lane::Normal), false), (Origin::Quarantine, true)]
-        {
+        for (origin, alone) in [(JOBS, false), (RETURNED, false), (Origin::Quarantine, true)] {
             let expected = Admission::Run { alone, attempts: 1 };
             for redelivered in [false, true] {
-                let evidence = Evidence { redelivered, ..fresh(lane) };
+                let evidence = Evidence { redelivered, ..fresh(origin) };
                 assert_eq!(admitted(&evidence), expected, "{evidence:?}");
             }
         }
@@ -221,8 +229,8 @@ mod tests {
 
     #[test]
     fn a_death_in_company_counts_for_nobody() {
-        for lane in [Origin::Jobs(Lane::Normal), Origin::Returned(Lane::Normal)] {
-            let died = Evidence { redelivered: true, running: running(false), ..fresh(lane) };
+        for origin in [JOBS, RETURNED] {
+            let died = Evidence { redelivered: true, running: running(false), ..fresh(origin) };
             assert_eq!(admitted(&died), Admission::Quarantine { crashes: 0 });
         }
         // In quarantine, the record is of the run that brought the job here, whether or not a worker
@@ -255,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_parked_message_is_parked_again_while_its_run_is_alive() {
-        let mut parked = Evidence { running: running(false), ..fresh(Origin::Returned(Lane::Normal)) };
+        let mut parked = Evidence { running: running(false), ..fresh(RETURNED) };
         parked.counts.seen = "v0".to_owned();
         assert_eq!(admitted(&parked), Admission::Park { seen: "v1".to_owned() });
         parked.counts.seen = "v1".to_owned();
@@ -266,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_run_that_was_handed_back_continues_with_its_attempts() {
-        let mut parked = Evidence { running: running(true), ..fresh(Origin::Returned(Lane::Normal)) };
+        let mut parked = Evidence { running: running(true), ..fresh(RETURNED) };
         parked.counts.seen = "v1".to_owned();
         if let Some((running, _)) = &mut parked.running {
             running.handed_back = Some(4);
@@ -276,7 +284,7 @@ mod tests {
 
     #[test]
     fn a_suspect_that_was_put_off_is_still_to_run_alone() {
-        let mut later = fresh(Origin::Returned(Lane::Normal));
+        let mut later = fresh(RETURNED);
         for crashes in 1..=MAX_CRASHES {
             later.counts.crashes = crashes;
             let expected = match crashes {
@@ -291,7 +299,7 @@ mod tests {
                 }
                 assert_eq!(admitted(&later), expected);
             }
-            assert!(is_suspect(Origin::Returned(Lane::Normal), false, &later.counts));
+            assert!(is_suspect(RETURNED, false, &later.counts));
         }
     }
 
@@ -299,13 +307,9 @@ mod tests {
     fn only_fresh_messages_are_run_without_a_look_into_the_ledger() {
         let fresh = Counts::default();
         let parked = Counts { seen: "v".to_owned(), ..Counts::default() };
-        assert!(
-            !is_suspect(Origin::Jobs(Lane::Normal), false, &fresh) && !is_suspect(Origin::Returned(Lane::Normal), false, &fresh)
-        );
-        assert!(
-            is_suspect(Origin::Jobs(Lane::Normal), true, &fresh) && is_suspect(Origin::Quarantine, false, &fresh)
-        );
-        assert!(is_suspect(Origin::Returned(Lane::Normal), false, &parked));
+        assert!(!is_suspect(JOBS, false, &fresh) && !is_suspect(RETURNED, false, &fresh));
+        assert!(is_suspect(JOBS, true, &fresh) && is_suspect(Origin::Quarantine, false, &fresh));
+        assert!(is_suspect(RETURNED, false, &parked));
     }
 
     /// Every pair of state and event, in one table.
@@ -320,6 +324,7 @@ mod tests {
             Event::Ended(End::Retry),
             Event::Ended(End::Failed),
             Event::Ended(End::Released),
+            Event::Ended(End::Cancelled),
         ];
         let table = [
             (
@@ -332,6 +337,7 @@ mod tests {
                     (S::Settled, A::Retry),
                     (S::Settled, A::GiveUp),
                     (S::Settled, A::Release),
+                    (S::Settled, A::Ack),
                 ],
             ),
             (
@@ -344,6 +350,7 @@ mod tests {
                     (S::Settled, A::HandBack),
                     (S::Settled, A::GiveUp),
                     (S::Settled, A::HandBack),
+                    (S::Settled, A::Ack),
                 ],
             ),
             (
@@ -356,9 +363,10 @@ mod tests {
                     (S::Settled, A::Nothing),
                     (S::Settled, A::Nothing),
                     (S::Settled, A::Nothing),
+                    (S::Settled, A::Ack),
                 ],
             ),
-            (S::Settled, [(S::Settled, A::Nothing); 7]),
+            (S::Settled, [(S::Settled, A::Nothing); 8]),
         ];
         for (state, answers) in table {
             for (event, answer) in events.into_iter().zip(answers) {
