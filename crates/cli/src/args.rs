@@ -43,6 +43,12 @@ pub(crate) enum Command {
     Submit(SubmitArgs),
     /// Show the progress of a batch, and its failures
     Status(StatusArgs),
+    /// Hold the jobs of a batch that are not done until it is resumed
+    Pause(BatchArgs),
+    /// Let the jobs of a paused batch run
+    Resume(BatchArgs),
+    /// Drop the jobs of a batch that are not done
+    Cancel(BatchArgs),
     /// List, show, retry and drop the jobs that were given up
     Dead(DeadArgs),
     /// List, pull, check and inspect models
@@ -272,7 +278,8 @@ pub(crate) struct ModelArgs {
                         was interrupted, repeat it with --batch ID: jobs that are done are not done \
                         twice.\n\nExamples:\n  \
                         scriptorium submit s3://archive/2024/ --out s3://transcripts/2024/\n  \
-                        scriptorium submit s3://archive/a.wav --out s3://transcripts/ --format srt --wait"
+                        scriptorium submit s3://archive/a.wav --out s3://transcripts/ --format srt --wait\n  \
+                        scriptorium submit s3://archive/ --out s3://transcripts/ --lane bulk"
 )]
 pub(crate) struct SubmitArgs {
     #[command(flatten)]
@@ -289,6 +296,12 @@ pub(crate) struct SubmitArgs {
     /// Preset or model by name; the workers must have loaded it [default: the workers' default]
     #[arg(long, value_name = "NAME")]
     pub(crate) model: Option<String>,
+
+    /// Lane of the jobs: `urgent`, `normal` or `bulk`. Jobs of one lane do not wait behind those of
+    /// another
+    #[arg(long, value_parser = one_of::<queue::Lane>(&["urgent", "normal", "bulk"]),
+          default_value = "normal", value_name = "LANE")]
+    pub(crate) lane: queue::Lane,
 
     /// Continue this batch instead of starting a new one
     #[arg(long, value_name = "ID")]
@@ -318,7 +331,38 @@ pub(crate) struct StatusArgs {
     #[arg(long)]
     pub(crate) wait: bool,
 
+    /// The same as --wait
+    #[arg(long)]
+    pub(crate) watch: bool,
+
+    /// Count the records of all jobs, also of a batch of more than 10,000, whose numbers are otherwise
+    /// those that its workers counted
+    #[arg(long, conflicts_with_all = ["wait", "watch"])]
+    pub(crate) recount: bool,
+
     /// Print the status as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A batch, for `pause`, `resume` and `cancel`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Workers look once a second: queued jobs are no longer run after that, and running \
+                        ones are interrupted within seconds. Transcripts that are done stay.\n\n\
+                        Examples:\n  scriptorium pause 0199d2c8-3a5f-7c63-9d0e-8f1f3b0c2a11\n  \
+                        scriptorium resume 0199d2c8-3a5f-7c63-9d0e-8f1f3b0c2a11\n  \
+                        scriptorium cancel 0199d2c8-3a5f-7c63-9d0e-8f1f3b0c2a11 --out s3://transcripts/2024/"
+)]
+pub(crate) struct BatchArgs {
+    /// Id of the batch, as `submit` printed it
+    pub(crate) batch: job::BatchId,
+
+    /// The batch's --out; needed if it was submitted from another machine
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) out: Option<String>,
+
+    /// Print the result as JSON
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -24,6 +24,9 @@ pub(crate) fn flags(command: &Command) -> Vec<Flag> {
         }
         Command::Submit(args) => names(&args.recordings).into(),
         Command::Status(_)
+        | Command::Pause(_)
+        | Command::Resume(_)
+        | Command::Cancel(_)
         | Command::Dead(_)
         | Command::Models(_)
         | Command::Config(_)

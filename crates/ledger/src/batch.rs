@@ -6,7 +6,7 @@ use futures::{StreamExt, TryStreamExt};
 use job::{Batch, BatchId, Failed, Job, RECORDS_VERSION};
 use location::Location;
 use serde::{Deserialize, Serialize};
-use store::{Condition, Stores};
+use store::{Condition, ErrorKind, Stores};
 
 use crate::{
     BatchControl, Error, control::ControlRecord, control_of, names::Names, records, tally::State,
@@ -37,6 +37,14 @@ impl BatchLedger {
     /// Returns the ledger of the batch whose transcripts have the prefix `output`.
     pub fn new(stores: Arc<Stores>, output: &Location, batch: &BatchId) -> Self {
         Self { stores, names: Names::under(output, batch) }
+    }
+
+    pub(crate) fn stores(&self) -> &Stores {
+        &self.stores
+    }
+
+    pub(crate) fn names(&self) -> &Names {
+        &self.names
     }
 
     /// Returns the prefix of the records, for [`Job::records`].
@@ -137,6 +145,33 @@ impl BatchLedger {
         });
         read.buffered(CONCURRENT_READS)
             .try_filter_map(|found| async { Ok(found) })
+            .try_collect()
+            .await
+    }
+
+    /// Reads up to `limit` records of failures that still count, of a batch whose records are not listed
+    /// completely.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`] and [`Error::Invalid`].
+    pub async fn some_failures(&self, limit: usize) -> Result<Vec<Failed>, Error> {
+        let (store, prefix) = self.stores.open(&self.names.all_failed().parse()?)?;
+        let names =
+            store.list(&prefix).try_filter_map(|object| async move { Ok(Some(object.key)) });
+        let read = names.map_err(Error::from).map_ok(|key| async {
+            let (store, key) = (&store, key);
+            let record = match store.get(&key, records::MAX_RECORD_BYTES).await {
+                Ok((_, body)) => records::parse::<Failed>(&key, &body)?,
+                Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(error.into()),
+            };
+            let is_done = records::exists(&self.stores, &self.names.done(&record.job)).await?;
+            Ok((!is_done).then_some(record))
+        });
+        read.try_buffered(CONCURRENT_READS)
+            .try_filter_map(|found| async { Ok(found) })
+            .take(limit)
             .try_collect()
             .await
     }

@@ -18,14 +18,18 @@ mod batch;
 mod control;
 mod error;
 mod names;
+mod progress;
 mod records;
 mod tally;
+mod worker_tally;
 
 pub use self::{
     batch::{BatchLedger, Submission},
     control::BatchControl,
     error::Error,
+    progress::{Counted, Tallies},
     tally::{State, Tally},
+    worker_tally::WorkerTally,
 };
 
 use std::sync::Arc;
@@ -46,6 +50,15 @@ pub struct Ledger {
 pub enum Outcome {
     Done,
     Failed(Box<Failed>),
+}
+
+/// What became of the record of a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureRecord {
+    /// The job is done: its failure is not recorded.
+    Done,
+    /// The failure is how the job ended. `first`: it was not recorded before.
+    Failed { first: bool },
 }
 
 impl Ledger {
@@ -120,17 +133,20 @@ impl Ledger {
         records::delete(&self.stores, &Names::of(job).running(&job.id)).await
     }
 
-    /// Records that the job is done. The first record of a success stays.
+    /// Records that the job is done. The first record of a success stays. Returns whether it is this
+    /// one.
     ///
     /// # Errors
     ///
     /// [`Error::Store`]. The job may be done nevertheless; the call may be repeated.
-    pub async fn done(&self, job: &Job, done: &Done) -> Result<(), Error> {
+    pub async fn done(&self, job: &Job, done: &Done) -> Result<bool, Error> {
         let names = Names::of(job);
-        records::put(&self.stores, &names.done(&job.id), done, Condition::IfAbsent).await?;
+        let written =
+            records::put(&self.stores, &names.done(&job.id), done, Condition::IfAbsent).await?;
         // After the record, so that a failure that is being written meanwhile either sees it or is
         // removed here.
-        self.complete_done(job).await
+        self.complete_done(job).await?;
+        Ok(written.is_some())
     }
 
     /// Completes the records of a job that is done, in place of a worker that died between its writes.
@@ -143,30 +159,46 @@ impl Ledger {
         self.requeue(job).await
     }
 
-    /// Records that the job is given up, in the batch and next to the missing transcript. Returns
-    /// whether that is how the job ended: if it is done, the failure is not recorded.
+    /// Records that the job is given up, in the batch and next to the missing transcript, unless it is
+    /// done.
     ///
     /// # Errors
     ///
     /// [`Error::Store`]. The call may be repeated.
-    pub async fn fail(&self, job: &Job, failed: &Failed) -> Result<bool, Error> {
+    pub async fn fail(&self, job: &Job, failed: &Failed) -> Result<FailureRecord, Error> {
         let names = Names::of(job);
         let done = names.done(&job.id);
-        let mut has_failed = false;
+        let mut recorded = FailureRecord::Done;
         if !records::exists(&self.stores, &done).await? {
             let uri = names.failed(&job.id, failed.generation);
-            records::put(&self.stores, &uri, failed, Condition::IfAbsent).await?;
+            let written = records::put(&self.stores, &uri, failed, Condition::IfAbsent).await?;
             records::put(&self.stores, &job.error_record(), failed, Condition::Always).await?;
-            has_failed = true;
+            recorded = FailureRecord::Failed { first: written.is_some() };
             if records::exists(&self.stores, &done).await? {
                 // Another worker has completed the job meanwhile, perhaps before the error record
                 // was written.
                 records::delete(&self.stores, &job.error_record()).await?;
-                has_failed = false;
+                recorded = FailureRecord::Done;
             }
         }
         records::delete(&self.stores, &names.running(&job.id)).await?;
-        Ok(has_failed)
+        Ok(recorded)
+    }
+
+    /// Writes what a worker process, or a command, has counted of the batch with these records. `name` is
+    /// its own.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`].
+    pub async fn write_tally(
+        &self,
+        records: &str,
+        name: &str,
+        tally: &WorkerTally,
+    ) -> Result<(), Error> {
+        let uri = Names::at(records).tally(name);
+        records::put(&self.stores, &uri, tally, Condition::Always).await.map(drop)
     }
 }
 

@@ -4,6 +4,7 @@
 //! <output>/.scriptorium/<batch>/batch.json
 //!                               control.json                       (if paused or cancelled)
 //!                               manifest/<submission>-<part>.jsonl
+//!                               tally/<worker>.json
 //!                               running/<job>
 //!                               done/<job>
 //!                               failed/<job>.json                  (generation 0)
@@ -26,6 +27,11 @@ impl Names {
     /// Returns the names for the batch of a job.
     pub(crate) fn of(job: &Job) -> Self {
         Self { prefix: job.records.clone() }
+    }
+
+    /// Returns the names for the batch whose records have this prefix ([`Job::records`]).
+    pub(crate) fn at(records: &str) -> Self {
+        Self { prefix: records.to_owned() }
     }
 
     /// Returns the names for a batch whose transcripts have the prefix `output`.
@@ -53,6 +59,15 @@ impl Names {
     /// Returns the prefix of all manifests.
     pub(crate) fn manifests(&self) -> String {
         format!("{}/manifest/", self.prefix)
+    }
+
+    /// Returns the name of the tally of one worker process.
+    pub(crate) fn tally(&self, worker: &str) -> String {
+        format!("{}{worker}.json", self.all_tallies())
+    }
+
+    pub(crate) fn all_tallies(&self) -> String {
+        format!("{}/tally/", self.prefix)
     }
 
     pub(crate) fn running(&self, job: &str) -> String {

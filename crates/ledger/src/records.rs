@@ -8,7 +8,7 @@ use store::{Condition, ErrorKind, PutOptions, Stores};
 use crate::{Error, names};
 
 /// Largest record that is read. A larger one was not written by this program.
-const MAX_RECORD_BYTES: u64 = 1 << 20;
+pub(crate) const MAX_RECORD_BYTES: u64 = 1 << 20;
 
 /// Writes a record and returns its version (ETag); `None` if the condition does not hold.
 pub(crate) async fn put<R: Serialize + Sync>(

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -15,19 +15,22 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::delays;
+use crate::{
+    delays,
+    events::{Observer, WorkerEvent},
+};
 
 const MIN_DELAY: Duration = Duration::from_secs(1);
 const MAX_DELAY: Duration = Duration::from_secs(60);
 
 /// Whether jobs may be leased. While it is open, none are; when a delay is over, one job is leased to
 /// try: if it reaches its stores, the breaker closes, else it stays open for longer.
-#[derive(Debug)]
 pub(crate) struct Breaker {
     state: Mutex<State>,
     changed: Notify,
     /// Whether a job was ever done.
     has_worked: AtomicBool,
+    observers: Vec<Arc<dyn Observer>>,
 }
 
 #[derive(Debug)]
@@ -36,14 +39,19 @@ enum State {
     Open { reason: String, until: Instant, delays: ExponentialBackoff },
 }
 
-impl Default for Breaker {
-    fn default() -> Self {
-        let state = Mutex::new(State::Closed);
-        Self { state, changed: Notify::new(), has_worked: AtomicBool::new(false) }
-    }
-}
-
 impl Breaker {
+    /// Creates a closed breaker. It tells the observers when it opens and closes.
+    pub(crate) fn new(observers: Vec<Arc<dyn Observer>>) -> Self {
+        let state = Mutex::new(State::Closed);
+        let (changed, has_worked) = (Notify::new(), AtomicBool::new(false));
+        Self { state, changed, has_worked, observers }
+    }
+
+    fn emit(&self, event: &WorkerEvent) {
+        event.log();
+        self.observers.iter().for_each(|observer| observer.worker(event));
+    }
+
     /// Opens the breaker, or keeps it open for longer, because of a failure that is not the job's.
     pub(crate) fn trip(&self, failure: &Failure) {
         let mut state = self.lock();
@@ -51,7 +59,7 @@ impl Breaker {
         match &mut *state {
             State::Closed => {
                 let reason = failure.to_string();
-                tracing::error!(reason, "not ready: no jobs are leased until this is over");
+                self.emit(&WorkerEvent::NotReady { reason: reason.clone() });
                 let mut delays = delays(MIN_DELAY, MAX_DELAY);
                 let until = now + delays.next().unwrap_or(MAX_DELAY);
                 *state = State::Open { reason, until, delays };
@@ -82,7 +90,7 @@ impl Breaker {
         }
         let mut state = self.lock();
         if let State::Open { reason, .. } = &*state {
-            tracing::info!(was = reason, "ready again");
+            self.emit(&WorkerEvent::Ready { was: reason.clone() });
             *state = State::Closed;
             self.changed.notify_one();
         }
@@ -133,7 +141,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_job_tries_when_the_delay_is_over() {
-        let breaker = Breaker::default();
+        let breaker = Breaker::new(Vec::new());
         assert!(breaker.permits(0) && breaker.permits(9));
         let mut waited = Vec::new();
         for _ in 0..9 {

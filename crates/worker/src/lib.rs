@@ -11,6 +11,7 @@ mod capabilities;
 mod config;
 mod controls;
 pub mod convert;
+pub mod events;
 mod failure;
 mod gate;
 mod job;
@@ -18,6 +19,7 @@ mod leases;
 mod pool;
 mod presets;
 mod registry;
+mod tally;
 mod transcriber;
 mod worker;
 

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use queue::Lease;
+use queue::{Lane, Lease};
 use tokio::sync::Notify;
 
 /// The jobs that run in this process, by id.
@@ -17,6 +17,8 @@ pub(crate) struct Registry {
 
 /// The leases of one running job: one, unless the queue has delivered a copy of its message.
 pub(crate) struct Run {
+    /// The lane of the job.
+    pub(crate) lane: Lane,
     /// `None` once the run is settled.
     leases: Mutex<Option<Vec<Box<dyn Lease>>>>,
     adopted: Notify,
@@ -37,7 +39,9 @@ impl Registry {
             Some(run) => run.adopt(lease)?,
             None => lease,
         };
-        let run = Arc::new(Run { leases: Mutex::new(Some(vec![lease])), adopted: Notify::new() });
+        let lane = lease.message().lane;
+        let leases = Mutex::new(Some(vec![lease]));
+        let run = Arc::new(Run { lane, leases, adopted: Notify::new() });
         // A run that is settled but not removed yet is replaced.
         runs.insert(job.to_owned(), Arc::clone(&run));
         Some(Registered { registry: self, job: job.to_owned(), run })
@@ -109,7 +113,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use queue::{Lane, MemoryQueue, Message, Origin, Queue};
+    use queue::{MemoryQueue, Message, Origin, Queue};
 
     use super::*;
 

@@ -7,11 +7,18 @@ use serde::Serialize;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Transcriber, WorkerConfig, job::JobRunner, leases::Leases};
+use crate::{
+    Transcriber, WorkerConfig,
+    events::{Observer, WorkerEvent},
+    job::JobRunner,
+    leases::Leases,
+};
 
 /// Time that interrupted jobs have to end and settle. They do at once, unless a store, a broker or a
 /// decoder stalls.
 const INTERRUPTED: Duration = Duration::from_secs(1);
+/// Time to write the last counts of the batches.
+const LAST_WRITE: Duration = Duration::from_secs(1);
 /// Time to release jobs that do not end.
 const RELEASE: Duration = Duration::from_millis(500);
 
@@ -42,7 +49,7 @@ pub struct Summary {
 ///
 /// let (cores, drain) = (4, CancellationToken::new());
 /// let queue = Arc::new(queue::MemoryQueue::new());
-/// let worker = Worker::new(queue, transcriber, WorkerConfig::default(), cores)?;
+/// let worker = Worker::new(queue, transcriber, WorkerConfig::default(), cores, Vec::new())?;
 /// let summary = worker.run(drain).await?;
 /// println!("{} jobs done", summary.done);
 /// # Ok(())
@@ -54,11 +61,12 @@ pub struct Worker {
     config: WorkerConfig,
     cores: usize,
     interrupt: CancellationToken,
+    observers: Vec<Arc<dyn Observer>>,
 }
 
 impl Worker {
     /// `cores` is the width of the transcriber's compute pool, whose shares are those of the
-    /// configuration.
+    /// configuration. `observers` are told what happens.
     ///
     /// # Errors
     /// If `worker.sources` or `worker.outputs` names no location.
@@ -67,11 +75,13 @@ impl Worker {
         transcriber: Transcriber,
         config: WorkerConfig,
         cores: usize,
+        observers: Vec<Arc<dyn Observer>>,
     ) -> Result<Self, location::Error> {
         let interrupt = CancellationToken::new();
-        let lease_time = queue.lease_time();
-        let runner = Arc::new(JobRunner::new(transcriber, &config, lease_time, interrupt.clone())?);
-        Ok(Self { queue, runner, config, cores, interrupt })
+        let (lease_time, observed) = (queue.lease_time(), observers.clone());
+        let runner = JobRunner::new(transcriber, &config, lease_time, interrupt.clone(), observed)?;
+        let runner = Arc::new(runner);
+        Ok(Self { queue, runner, config, cores, interrupt, observers })
     }
 
     /// Runs until `drain` is cancelled and all jobs in flight are settled.
@@ -87,10 +97,15 @@ impl Worker {
                 "not set: jobs may name every bucket that this worker's account reaches"
             );
         }
-        let in_flight = self.config.in_flight(self.cores);
-        let lanes =
-            self.config.lanes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        tracing::info!(worker = self.config.name, lanes, in_flight, "leasing jobs");
+        self.emit(&WorkerEvent::Leasing {
+            worker: self.config.name.clone(),
+            lanes: self.config.lanes.clone(),
+            in_flight: self.config.in_flight(self.cores),
+        });
+        let counting = tokio::spawn({
+            let runner = Arc::clone(&self.runner);
+            async move { runner.tallies().keep_writing().await }
+        });
         let mut alone = self.runner.gate().wanted();
         let mut jobs = JoinSet::new();
         loop {
@@ -115,12 +130,21 @@ impl Worker {
             let runner = Arc::clone(&self.runner);
             jobs.spawn(async move { runner.run(lease).await });
         }
-        tracing::info!(in_flight = jobs.len(), "draining: no more leases");
+        self.emit(&WorkerEvent::Draining { in_flight: jobs.len() });
         leases.stop().await;
         self.drain(jobs).await;
+        counting.abort();
+        if tokio::time::timeout(LAST_WRITE, self.runner.tallies().write()).await.is_err() {
+            tracing::warn!("the last counts of the batches cannot be written");
+        }
         let summary = self.runner.summary();
         tracing::info!(?summary, "drained");
         Ok(summary)
+    }
+
+    fn emit(&self, event: &WorkerEvent) {
+        event.log();
+        self.observers.iter().for_each(|observer| observer.worker(event));
     }
 
     /// Lets jobs in flight finish within the drain time, then interrupts them.

@@ -8,7 +8,7 @@ use futures::{StreamExt, TryStreamExt};
 use job::{Batch, BatchId, Job, JobOptions};
 use ledger::{BatchLedger, Ledger, State};
 use location::Location;
-use queue::{AmqpQueue, Counts, Message, Queue};
+use queue::{AmqpQueue, Counts, Lane, Message, Queue};
 use serde::Serialize;
 use store::Stores;
 use tokio::sync::mpsc;
@@ -90,6 +90,7 @@ struct Submission {
     request: sources::Request,
     naming: Naming,
     options: JobOptions,
+    lane: Lane,
 }
 
 /// A submission as JSON.
@@ -158,7 +159,8 @@ impl Submission {
         };
         let naming = Naming::new(output, config.output.name, request.paths.len());
         let jobs = Ledger::new(stores.clone());
-        Ok(Self { batch, ledger, jobs, state, earlier_jobs, request, naming, options })
+        let lane = args.lane;
+        Ok(Self { batch, ledger, jobs, state, earlier_jobs, request, naming, options, lane })
     }
 
     /// Returns the number of jobs of all submissions of the batch, of which this one has `jobs`.
@@ -243,7 +245,8 @@ impl Submission {
             recorded.context("cannot record that the job is submitted again")?;
         }
         let counts = Counts { generation, ..Counts::default() };
-        let message = Message { counts, ..Message::new(job.id.clone(), job.to_vec()) };
+        let lane = self.lane;
+        let message = Message { lane, counts, ..Message::new(job.id.clone(), job.to_vec()) };
         Ok(queue.publish(message).await?)
     }
 

@@ -35,7 +35,7 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<u8> {
     }
     let patience = Duration::from_secs(config.write_patience_seconds);
     let transcriber = app.transcriber.with_write_patience(patience);
-    let worker = Worker::new(Arc::new(queue), transcriber, config, app.cores)
+    let worker = Worker::new(Arc::new(queue), transcriber, config, app.cores, Vec::new())
         .map_err(|error| UsageError(format!("worker.sources or worker.outputs: {error}")))?;
     worker.run(drain).await?;
     Ok(exit::SUCCESS)

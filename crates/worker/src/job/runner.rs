@@ -31,10 +31,12 @@ use crate::{
     config::class_of,
     controls::Controls,
     delays,
+    events::{DoneEvent, JobEvent, JobEventKind, Observer},
     failure::{failure, output_failure},
     gate::Gate,
     interruptible, now,
     registry::{Registered, Registry, Run},
+    tally::TallyWriter,
 };
 
 const MIN_LEDGER_DELAY: Duration = Duration::from_millis(250);
@@ -59,7 +61,9 @@ pub(crate) struct JobRunner {
     budget: TimeBudget,
     /// Interrupts all jobs in flight.
     interrupt: CancellationToken,
-    pub(super) summary: Mutex<Summary>,
+    summary: Mutex<Summary>,
+    tallies: TallyWriter,
+    observers: Vec<Arc<dyn Observer>>,
 }
 
 /// Why a run ended before its job was done.
@@ -103,16 +107,18 @@ impl JobRunner {
         config: &WorkerConfig,
         lease_time: Duration,
         interrupt: CancellationToken,
+        observers: Vec<Arc<dyn Observer>>,
     ) -> Result<Self, location::Error> {
         let ledger = Ledger::new(Arc::clone(transcriber.stores()));
         Ok(Self {
             allowed: Allowed::new(config)?,
             controls: Controls::new(ledger.clone()),
+            tallies: TallyWriter::new(ledger.clone(), config.name.clone()),
             ledger,
             transcriber,
             registry: Registry::default(),
             gate: Gate::default(),
-            breaker: Breaker::default(),
+            breaker: Breaker::new(observers.clone()),
             policy: RetryPolicy::new(config),
             worker: config.name.clone(),
             max_seconds: config.long_seconds as f64,
@@ -120,6 +126,7 @@ impl JobRunner {
             budget: TimeBudget::new(config),
             interrupt,
             summary: Mutex::default(),
+            observers,
         })
     }
 
@@ -154,6 +161,37 @@ impl JobRunner {
         *self.summary.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn tallies(&self) -> &TallyWriter {
+        &self.tallies
+    }
+
+    /// Tells everybody who counts what happened to a job.
+    pub(super) fn emit(&self, job: &Job, run: &Run, kind: JobEventKind) {
+        let event = JobEvent { job, lane: run.lane, kind: &kind };
+        event.log();
+        self.count(&kind);
+        self.tallies.count(&event);
+        self.observers.iter().for_each(|observer| observer.job(&event));
+    }
+
+    pub(super) fn count(&self, kind: &JobEventKind) {
+        let mut summary = self.summary.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = match kind {
+            JobEventKind::Done(_) | JobEventKind::DoneBefore => &mut summary.done,
+            JobEventKind::Failed { .. } => &mut summary.failed,
+            JobEventKind::Retried { .. } => &mut summary.retried,
+            JobEventKind::Postponed { .. } | JobEventKind::Released => &mut summary.released,
+            JobEventKind::Quarantined { .. } => &mut summary.quarantined,
+            JobEventKind::Long => &mut summary.long,
+            JobEventKind::Held => &mut summary.held,
+            JobEventKind::Cancelled => &mut summary.cancelled,
+            JobEventKind::Started { .. }
+            | JobEventKind::Stopped { .. }
+            | JobEventKind::Abandoned { .. } => return,
+        };
+        *count += 1;
+    }
+
     async fn process(&self, lease: Box<dyn Lease>) {
         let delivery = Delivery {
             origin: lease.origin(),
@@ -169,7 +207,7 @@ impl JobRunner {
                 tracing::error!(error = detail, "not a valid job");
                 let code = FailureCode::JobInvalid.as_str().to_owned();
                 let dead = Destination::Dead(DeadLetterReason { code, detail });
-                self.count(|summary| summary.failed += 1);
+                self.summary.lock().unwrap_or_else(PoisonError::into_inner).failed += 1;
                 self.report(forward(vec![lease], &dead, &delivery.counts).await);
                 return;
             }
@@ -197,21 +235,19 @@ impl JobRunner {
         match self.controls.of(job).await {
             BatchControl::Active => {}
             BatchControl::Paused => {
-                tracing::debug!("the batch is paused: its message is held");
-                self.count(|summary| summary.held += 1);
+                self.emit(job, run, JobEventKind::Held);
                 let held = forward(run.end(), &Destination::Held, &delivery.counts).await;
                 return self.report(held);
             }
             BatchControl::Cancelled => {
-                tracing::debug!("the batch is cancelled");
-                self.count(|summary| summary.cancelled += 1);
+                self.emit(job, run, JobEventKind::Cancelled);
                 return self.report(acknowledge(run.end()).await);
             }
         }
         let place = Place { origin, lane };
         let admission = match self.admission(job, delivery).await {
             Ok(Some(admission)) => admission,
-            Ok(None) => return self.give_back(run, counts).await,
+            Ok(None) => return self.give_back(job, run, counts).await,
             Err(error) => {
                 return self.give_up(job, run, &counts, &unrecorded(&error, job)).await;
             }
@@ -228,17 +264,16 @@ impl JobRunner {
                         self.execute(job, run, counts, place, true).await;
                         drop(alone);
                     }
-                    () = self.interrupt.cancelled() => self.give_back(run, counts).await,
-                    () = tokio::time::sleep(self.lease_time) => self.give_back(run, counts).await,
+                    () = self.interrupt.cancelled() => self.give_back(job, run, counts).await,
+                    () = tokio::time::sleep(self.lease_time) => self.give_back(job, run, counts).await,
                 }
             }
             Admission::Ack => {
-                tracing::info!("the job is done already");
                 if let Err(error) = self.ledger.complete_done(job).await {
                     let error = Chain(&error).to_string();
                     tracing::warn!(error, "cannot delete obsolete records of the job");
                 }
-                self.count(|summary| summary.done += 1);
+                self.emit(job, run, JobEventKind::DoneBefore);
                 self.report(acknowledge(run.end()).await);
             }
             Admission::Bury(failed) => self.bury(job, run, &counts, &failed).await,
@@ -248,13 +283,8 @@ impl JobRunner {
                 self.report(forward(run.end(), &Destination::Parked, &counts).await);
             }
             Admission::Quarantine { crashes } => {
-                tracing::warn!(
-                    crashes,
-                    from = ?origin,
-                    "a worker was lost while it ran this job: it will be run alone"
-                );
+                self.emit(job, run, JobEventKind::Quarantined { origin, crashes });
                 let counts = Counts { crashes, ..counts };
-                self.count(|summary| summary.quarantined += 1);
                 self.report(forward(run.end(), &Destination::Quarantine, &counts).await);
             }
             Admission::GiveUp { crashes } => {
@@ -314,6 +344,9 @@ impl JobRunner {
 
     /// Transcribes the job's recording while its lease is kept, and settles the lease.
     async fn execute(&self, job: &Job, run: &Run, counts: Counts, place: Place, alone: bool) {
+        let start = Instant::now();
+        let Counts { attempts, .. } = counts;
+        self.emit(job, run, JobEventKind::Started { origin: place.origin, alone, attempts });
         let running = Running {
             version: RECORDS_VERSION,
             source: job.source.clone(),
@@ -349,6 +382,8 @@ impl JobRunner {
             Err(error) => Err(self.whose_fault(job, unrecorded(&error, job)).await.into()),
         };
         self.settle(keeper, result).await;
+        let wall_seconds = start.elapsed().as_secs_f64();
+        self.emit(job, run, JobEventKind::Stopped { wall_seconds });
     }
 
     /// Returns the failure of a worker whose account may not write the first record of a job: it is the
@@ -373,8 +408,8 @@ impl JobRunner {
         store.head(&key).await
     }
 
-    /// Transcribes the job's recording and records that the job is done.
-    async fn complete(&self, job: &Job, place: Place) -> Result<(), Stop> {
+    /// Transcribes the job's recording and records that the job is done. Returns how.
+    async fn complete(&self, job: &Job, place: Place) -> Result<Box<DoneEvent>, Stop> {
         let request = TranscriptionRequest::from_job(job)?;
         let max_seconds = match place.origin {
             Origin::Jobs(_) | Origin::Returned(_) => self.max_seconds,
@@ -408,17 +443,19 @@ impl JobRunner {
         };
         let Some(transcription) = transcription else { return Err(Stop::Long) };
         let done = self.done(job, &transcription)?;
-        self.ledger.done(job, &done).await.map_err(|error| unrecorded(&error, job))?;
-        let processing = &transcription.transcript.processing;
-        tracing::info!(
-            up_to_date = done.up_to_date,
-            audio_seconds = done.audio_seconds,
-            cpu_seconds = done.cpu_seconds,
-            audio_seconds_per_core_second = processing.audio_seconds_per_core_second,
-            transcript = done.transcript,
-            "done"
-        );
-        Ok(())
+        let recorded = self.ledger.done(job, &done).await;
+        let first = recorded.map_err(|error| unrecorded(&error, job))?;
+        let transcript = transcription.transcript;
+        Ok(Box::new(DoneEvent {
+            first,
+            up_to_date: done.up_to_date,
+            audio_seconds: done.audio_seconds,
+            cpu_seconds: done.cpu_seconds,
+            audio_seconds_per_core_second: transcript.processing.audio_seconds_per_core_second,
+            model: transcript.pipeline.recognizer,
+            stages: if done.up_to_date { Vec::new() } else { transcript.processing.stages },
+            transcript: done.transcript,
+        }))
     }
 
     fn done(&self, job: &Job, transcription: &Transcription) -> Result<Done, Failure> {

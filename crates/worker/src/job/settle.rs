@@ -1,9 +1,10 @@
 //! Settles the lease of a job: acknowledges its message, or forwards it, after the records say so.
 
-use std::{sync::PoisonError, time::Duration};
+use std::time::Duration;
 
 use errors::Chain;
 use job::{Failed, Failure, FailureCode, FailureKind, Job, RECORDS_VERSION};
+use ledger::FailureRecord;
 use location::Location;
 use queue::{Counts, Destination, Origin};
 use store::ErrorKind;
@@ -16,7 +17,7 @@ use super::{
     state::{Action, End, Event, LeaseState},
 };
 use crate::{
-    Summary,
+    events::{DoneEvent, JobEventKind},
     failure::{caused, output_failure},
     now,
     registry::Run,
@@ -29,54 +30,52 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl JobRunner {
     /// Settles the lease of a run that ended.
-    pub(super) async fn settle(&self, keeper: LeaseKeeper<'_>, result: Result<(), Stop>) {
-        let failure = match &result {
-            Ok(()) => {
+    pub(super) async fn settle(
+        &self,
+        keeper: LeaseKeeper<'_>,
+        result: Result<Box<DoneEvent>, Stop>,
+    ) {
+        let LeaseKeeper { job, run, .. } = keeper;
+        let failure = match result {
+            Ok(done) => {
                 self.breaker.reset(true);
-                self.count(|summary| summary.done += 1);
+                self.emit(job, run, JobEventKind::Done(done));
                 return self.end_acknowledged(keeper, End::Done).await;
             }
             Err(Stop::Cancelled) => {
-                tracing::info!("the batch is cancelled: its job is dropped");
-                self.count(|summary| summary.cancelled += 1);
-                self.requeue(keeper.job).await;
+                self.requeue(job).await;
+                self.emit(job, run, JobEventKind::Cancelled);
                 return self.end_acknowledged(keeper, End::Cancelled).await;
             }
             Err(Stop::Long) => {
-                tracing::info!("the recording is long: its job waits for a slot");
-                self.count(|summary| summary.long += 1);
                 let counts = keeper.counts.clone();
-                return self.end_released(keeper, Destination::Long, counts).await;
+                return self.end_moved(keeper, Destination::Long, counts, JobEventKind::Long).await;
             }
             Err(Stop::Paused) => {
-                tracing::info!("the batch is paused: its job is held");
-                self.count(|summary| summary.held += 1);
                 let counts = keeper.counts.clone();
-                return self.end_released(keeper, Destination::Held, counts).await;
+                return self.end_moved(keeper, Destination::Held, counts, JobEventKind::Held).await;
             }
             Err(Stop::Failed(failure)) => failure,
         };
-        let works = self.store_works(keeper.job, failure).await;
-        let verdict = self.policy.judge(failure, keeper.counts.attempts, works);
+        let works = self.store_works(job, &failure).await;
+        let verdict = self.policy.judge(&failure, keeper.counts.attempts, works);
         match verdict {
-            Verdict::Postpone => self.breaker.trip(failure),
+            Verdict::Postpone => self.breaker.trip(&failure),
             Verdict::Release => {}
             Verdict::Retry(_) | Verdict::GiveUp => self.breaker.reset(false),
         }
+        let released = keeper.counts.clone().released();
         match verdict {
             Verdict::Retry(delay) => self.end_retry(keeper, failure, delay).await,
             Verdict::GiveUp => self.end_failed(keeper, failure).await,
-            Verdict::Release | Verdict::Postpone => {
-                let destination = if verdict == Verdict::Postpone {
-                    tracing::warn!(%failure, "not the job's fault: postponed");
-                    Destination::Delayed(POSTPONED)
-                } else {
-                    tracing::info!("interrupted: back to the queue");
-                    Destination::Returned
-                };
-                self.count(|summary| summary.released += 1);
-                let counts = keeper.counts.clone().released();
-                self.end_released(keeper, destination, counts).await;
+            Verdict::Release => {
+                let back = Destination::Returned;
+                self.end_moved(keeper, back, released, JobEventKind::Released).await;
+            }
+            Verdict::Postpone => {
+                let later = Destination::Delayed(POSTPONED);
+                let event = JobEventKind::Postponed { failure };
+                self.end_moved(keeper, later, released, event).await;
             }
         }
     }
@@ -93,51 +92,62 @@ impl JobRunner {
         }
     }
 
-    async fn end_failed(&self, keeper: LeaseKeeper<'_>, failure: &Failure) {
-        let (_, action) = keeper.state.on(Event::Ended(End::Failed));
+    async fn end_failed(&self, keeper: LeaseKeeper<'_>, failure: Failure) {
+        let LeaseKeeper { job, run, ref counts, state, .. } = keeper;
+        let (_, action) = state.on(Event::Ended(End::Failed));
         if action == Action::GiveUp {
-            return self.give_up(keeper.job, keeper.run, &keeper.counts, failure).await;
+            return self.give_up(job, run, counts, &failure).await;
         }
-        tracing::warn!(%failure, "failed without a lease: its next holder decides");
-        drop(keeper.run.end());
+        self.emit(job, run, JobEventKind::Abandoned { failure: Some(failure) });
+        drop(run.end());
     }
 
-    async fn end_retry(&self, keeper: LeaseKeeper<'_>, failure: &Failure, delay: Duration) {
-        let (_, action) = keeper.state.on(Event::Ended(End::Retry));
+    async fn end_retry(&self, keeper: LeaseKeeper<'_>, failure: Failure, delay: Duration) {
+        let LeaseKeeper { job, run, state, .. } = keeper;
+        let attempts = keeper.counts.attempts.saturating_add(1);
+        let (_, action) = state.on(Event::Ended(End::Retry));
+        let event = match action {
+            Action::Retry | Action::HandBack => JobEventKind::Retried { failure, attempts, delay },
+            _ => JobEventKind::Abandoned { failure: Some(failure) },
+        };
+        self.emit(job, run, event);
         match action {
             Action::Retry => {
-                tracing::warn!(%failure, ?delay, "failed, to be retried");
-                self.retry(keeper.job, keeper.run, &keeper.counts, delay).await;
+                self.requeue(job).await;
+                let counts = keeper.counts.clone().attempted();
+                self.report(forward(run.end(), &Destination::Delayed(delay), &counts).await);
             }
-            Action::HandBack => {
-                tracing::warn!(%failure, "failed, to be retried when its message comes back");
-                self.count(|summary| summary.retried += 1);
-                self.hand_back(keeper, 1).await;
-            }
-            _ => {
-                tracing::warn!(%failure, "failed without a lease: its next holder decides");
-                drop(keeper.run.end());
-            }
+            Action::HandBack => self.hand_back(keeper, 1).await,
+            _ => drop(run.end()),
         }
     }
 
     /// Moves the message of a run that ended before its job was done, and without the job's fault.
-    async fn end_released(
+    async fn end_moved(
         &self,
         keeper: LeaseKeeper<'_>,
         destination: Destination,
         counts: Counts,
+        event: JobEventKind,
     ) {
-        let (_, action) = keeper.state.on(Event::Ended(End::Released));
+        let LeaseKeeper { job, run, state, .. } = keeper;
+        let (_, action) = state.on(Event::Ended(End::Released));
         match action {
             Action::Release => {
-                self.requeue(keeper.job).await;
+                self.requeue(job).await;
                 let alone = keeper.running.alone && destination != Destination::Held;
                 let back = if alone { Destination::Quarantine } else { destination };
-                self.report(forward(keeper.run.end(), &back, &counts).await);
+                self.emit(job, run, event);
+                self.report(forward(run.end(), &back, &counts).await);
             }
-            Action::HandBack => self.hand_back(keeper, 0).await,
-            _ => drop(keeper.run.end()),
+            Action::HandBack => {
+                self.emit(job, run, event);
+                self.hand_back(keeper, 0).await;
+            }
+            _ => {
+                self.emit(job, run, JobEventKind::Abandoned { failure: None });
+                drop(run.end());
+            }
         }
     }
 
@@ -155,7 +165,6 @@ impl JobRunner {
     /// Gives a job up: records its failure and moves its message, if it is held, to the dead letters.
     pub(super) async fn give_up(&self, job: &Job, run: &Run, counts: &Counts, failure: &Failure) {
         let attempts = counts.attempts.saturating_add(1);
-        tracing::error!(%failure, attempts, "failed");
         let failed = Failed {
             version: RECORDS_VERSION,
             job: job.id.clone(),
@@ -173,11 +182,11 @@ impl JobRunner {
     /// Writes the record of a failure, which may be written in part, and moves the message to the dead
     /// letters.
     pub(super) async fn bury(&self, job: &Job, run: &Run, counts: &Counts, failed: &Failed) {
+        let mut first = false;
         match self.ledger.fail(job, failed).await {
-            Ok(true) => {}
-            Ok(false) => {
-                tracing::info!("the job is done: another worker has completed it");
-                self.count(|summary| summary.done += 1);
+            Ok(FailureRecord::Failed { first: is_first }) => first = is_first,
+            Ok(FailureRecord::Done) => {
+                self.emit(job, run, JobEventKind::DoneBefore);
                 return self.report(acknowledge(run.end()).await);
             }
             Err(error) => {
@@ -185,10 +194,17 @@ impl JobRunner {
                 tracing::warn!(error = text, "cannot write the record of the failure");
                 let unrecorded = unrecorded(&error, job);
                 match self.policy.judge(&unrecorded, counts.attempts, false) {
-                    Verdict::Retry(delay) => return self.retry(job, run, counts, delay).await,
+                    Verdict::Retry(delay) => {
+                        self.requeue(job).await;
+                        let counts = counts.clone().attempted();
+                        let (failure, attempts) = (unrecorded, counts.attempts);
+                        self.emit(job, run, JobEventKind::Retried { failure, attempts, delay });
+                        let later = Destination::Delayed(delay);
+                        return self.report(forward(run.end(), &later, &counts).await);
+                    }
                     Verdict::Postpone | Verdict::Release => {
                         self.breaker.trip(&unrecorded);
-                        self.count(|summary| summary.released += 1);
+                        self.emit(job, run, JobEventKind::Postponed { failure: unrecorded });
                         let later = Destination::Delayed(POSTPONED);
                         return self.report(forward(run.end(), &later, counts).await);
                     }
@@ -197,7 +213,9 @@ impl JobRunner {
                 }
             }
         }
-        self.count(|summary| summary.failed += 1);
+        let Failed { failure, attempts, .. } = failed;
+        let (failure, attempts) = (failure.clone(), *attempts);
+        self.emit(job, run, JobEventKind::Failed { failure, attempts, first });
         let dead = Destination::Dead(dead_letter_reason(&failed.failure, failed.attempts));
         self.report(forward(run.end(), &dead, counts).await);
     }
@@ -228,14 +246,6 @@ impl JobRunner {
         !matches!(answer, Err(_) | Ok(Err(store::Error { kind: ErrorKind::Unavailable, .. })))
     }
 
-    /// Schedules the next attempt.
-    async fn retry(&self, job: &Job, run: &Run, counts: &Counts, delay: Duration) {
-        self.requeue(job).await;
-        self.count(|summary| summary.retried += 1);
-        let counts = counts.clone().attempted();
-        self.report(forward(run.end(), &Destination::Delayed(delay), &counts).await);
-    }
-
     /// Clears the record of the run. Before its message moves: afterwards, the record may be that of
     /// the job's next run.
     async fn requeue(&self, job: &Job) {
@@ -254,26 +264,22 @@ impl JobRunner {
         }
     }
 
-    pub(super) fn count(&self, change: impl FnOnce(&mut Summary)) {
-        change(&mut self.summary.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-
     /// Gives up a job that names a location that is not allowed. Where its output is not, nothing is
     /// recorded.
     pub(super) async fn refuse(&self, job: &Job, run: &Run, counts: &Counts, failure: &Failure) {
         if failure.code == FailureCode::SourceNotAllowed {
             return self.give_up(job, run, counts, failure).await;
         }
-        tracing::error!(%failure, "refused");
-        self.count(|summary| summary.failed += 1);
         let attempts = counts.attempts.saturating_add(1);
         let dead = Destination::Dead(dead_letter_reason(failure, attempts));
+        let failure = failure.clone();
+        self.emit(job, run, JobEventKind::Failed { failure, attempts, first: false });
         self.report(forward(run.end(), &dead, counts).await);
     }
 
     /// Releases a job that has not run to quarantine, where the suspicion is not forgotten.
-    pub(super) async fn give_back(&self, run: &Run, counts: Counts) {
-        self.count(|summary| summary.released += 1);
+    pub(super) async fn give_back(&self, job: &Job, run: &Run, counts: Counts) {
+        self.emit(job, run, JobEventKind::Released);
         self.report(forward(run.end(), &Destination::Quarantine, &counts.released()).await);
     }
 
@@ -289,7 +295,7 @@ impl JobRunner {
                 }
             };
             let counts = lease.message().counts.clone().released();
-            self.count(|summary| summary.released += 1);
+            self.count(&JobEventKind::Released);
             self.report(forward(leases, &back, &counts).await);
         });
         futures::future::join_all(released).await;

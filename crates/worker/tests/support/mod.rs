@@ -138,7 +138,7 @@ impl Fleet {
         let decoding = audio::DecodeOptions::default();
         let pipelines = vec![("preset".to_owned(), pipeline)];
         let transcriber = Transcriber::new(self.stores(), pipelines, decoding);
-        Worker::new(Arc::new(self.queue.clone()), transcriber, config, 1).unwrap()
+        Worker::new(Arc::new(self.queue.clone()), transcriber, config, 1, Vec::new()).unwrap()
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

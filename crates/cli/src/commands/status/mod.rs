@@ -1,0 +1,236 @@
+//! `scriptorium status`: counts the jobs of a batch by state, and lists its failures.
+
+mod rate;
+mod stillness;
+
+use std::time::Duration;
+
+use anyhow::Context;
+use app::Config;
+use indicatif::HumanDuration;
+use job::{Batch, BatchId, Failed};
+use ledger::{BatchControl, BatchLedger, Counted, Tallies};
+use queue::{AmqpConfig, AmqpQueue, Queue};
+use serde::Serialize;
+use tokio::time::Instant;
+
+use self::{
+    rate::{Rate, Speed},
+    stillness::Stillness,
+};
+use crate::{
+    args::{StatusArgs, output_prefix},
+    commands::{print_json, print_line},
+    exit, history, output,
+    progress::Counter,
+    termination::termination,
+};
+
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
+const CONNECT_TIMEOUT_SECONDS: u64 = 5;
+/// Failures that are listed of a batch whose records are counted one by one, and of a larger one.
+const MAX_LISTED_FAILURES: usize = 1000;
+const MAX_SHOWN_FAILURES: usize = 20;
+/// How long nothing must happen before the records of a large batch are counted one by one: what killed
+/// workers had not counted is missing from its tallies.
+const RECOUNT_AFTER: Duration = Duration::from_secs(30);
+
+pub(crate) async fn run(config: &Config, args: StatusArgs) -> anyhow::Result<u8> {
+    let out = args.out.map_or_else(|| history::recall(&args.batch), Ok)?;
+    let output = output_prefix(&out)?;
+    let stores = app::stores(config)?;
+    let view = View {
+        ledger: BatchLedger::new(stores, &output, &args.batch),
+        batch: args.batch,
+        out: output.to_string(),
+    };
+    if args.wait || args.watch {
+        let queue = queue(config).await?;
+        return view.follow(queue.as_ref(), args.json).await;
+    }
+    let mut tallies = Tallies::default();
+    let counted = if args.recount {
+        view.recount(&mut tallies).await?
+    } else {
+        view.count(&mut tallies).await?
+    };
+    view.print(&counted, args.json).await
+}
+
+/// Connects to the queue, to see whether jobs are still in it. Without an answer the batch is followed
+/// all the same.
+async fn queue(config: &Config) -> anyhow::Result<Option<AmqpQueue>> {
+    let config = AmqpConfig {
+        connect_timeout_seconds: Some(CONNECT_TIMEOUT_SECONDS),
+        ..app::queue_config(config)?
+    };
+    match AmqpQueue::connect(config).await {
+        Ok(queue) => Ok(Some(queue)),
+        Err(error) => {
+            output::say(&format!("warning: cannot look into the queue: {error:#}"));
+            Ok(None)
+        }
+    }
+}
+
+/// What is shown of a batch.
+pub(crate) struct View {
+    pub(crate) ledger: BatchLedger,
+    pub(crate) batch: BatchId,
+    /// Prefix of the transcripts.
+    pub(crate) out: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Status<'a> {
+    batch: &'a BatchId,
+    out: &'a str,
+    #[serde(flatten)]
+    counted: &'a Counted,
+    failures: Vec<Failed>,
+}
+
+impl View {
+    /// Waits until every job of the batch is done or failed, showing progress, then prints the status.
+    /// Ends as well when jobs are neither, and nowhere in the queue.
+    pub(crate) async fn follow(&self, queue: Option<&AmqpQueue>, json: bool) -> anyhow::Result<u8> {
+        let counter = Counter::start();
+        let stop = termination()?;
+        let mut stillness = Stillness::new(queue.map(AmqpQueue::lease_time));
+        let (mut tallies, mut rate) = (Tallies::default(), Rate::default());
+        let (mut last, mut changed_at, mut recounted) = (None, Instant::now(), false);
+        let counted = loop {
+            let mut counted = self.count(&mut tallies).await?;
+            let now = Instant::now();
+            if last.replace(counted.tally) != Some(counted.tally) {
+                (changed_at, recounted) = (now, false);
+            } else if !counted.exact && !recounted && now - changed_at >= RECOUNT_AFTER {
+                recounted = true;
+                counted = self.recount(&mut tallies).await?;
+            }
+            let ended = counted.tally.done + counted.tally.failed;
+            let speed = rate.add(&counted, now);
+            counter.show(ended, counted.tally.jobs, &progress_line(&counted, speed));
+            if counted.is_over() {
+                break counted;
+            }
+            let waiting = match queue {
+                Some(queue) => queue.depth().await.ok().map(|depth| depth.waiting()),
+                None => None,
+            };
+            if stillness.is_over(counted.tally, waiting, now) {
+                drop(counter);
+                let lost = counted.tally.queued + counted.tally.running;
+                output::say(&format!(
+                    "error: {lost} jobs have vanished from the queue: submit the same recordings again \
+                     with --batch {}",
+                    self.batch
+                ));
+                self.print(&counted, json).await?;
+                return Ok(exit::FAILURE);
+            }
+            tokio::select! {
+                () = tokio::time::sleep(POLL_INTERVAL) => {}
+                () = stop.cancelled() => {
+                    drop(counter);
+                    output::say(&format!(
+                        "the jobs go on; wait for them with: scriptorium status {} --wait",
+                        self.batch
+                    ));
+                    return Ok(exit::INTERRUPTED);
+                }
+            }
+        };
+        drop(counter);
+        self.print(&counted, json).await
+    }
+
+    async fn count(&self, tallies: &mut Tallies) -> anyhow::Result<Counted> {
+        let batch = self.record().await?;
+        Ok(self.ledger.count(&batch, tallies).await?)
+    }
+
+    async fn recount(&self, tallies: &mut Tallies) -> anyhow::Result<Counted> {
+        let batch = self.record().await?;
+        Ok(self.ledger.recount(&batch, tallies).await?)
+    }
+
+    async fn record(&self) -> anyhow::Result<Batch> {
+        let batch = self.ledger.batch().await?;
+        batch.with_context(|| format!("there is no batch {} below {}", self.batch, self.out))
+    }
+
+    async fn print(&self, counted: &Counted, json: bool) -> anyhow::Result<u8> {
+        let limit = if counted.exact { MAX_LISTED_FAILURES } else { MAX_SHOWN_FAILURES };
+        let failures = match &counted.state {
+            Some(state) => self.ledger.failures(state, limit).await?,
+            None => self.ledger.some_failures(limit).await?,
+        };
+        let unlisted = counted.tally.failed.saturating_sub(failures.len() as u64);
+        if json {
+            print_json(&Status { batch: &self.batch, out: &self.out, counted, failures })?;
+        } else {
+            print_line(&state_line(counted))?;
+            if counted.audio_seconds > 0.0 {
+                print_line(&work_line(counted))?;
+            }
+            for record in &failures {
+                let Failed { failure, remedy, attempts, .. } = record;
+                print_line("")?;
+                print_line(&failure.source)?;
+                print_line(&format!("  {failure}"))?;
+                print_line(&format!("  {remedy} (attempts: {attempts})"))?;
+            }
+            if unlisted > 0 {
+                print_line("")?;
+                print_line(&format!("and {unlisted} more failures"))?;
+            }
+        }
+        let failed = counted.tally.failed > 0 || counted.control == BatchControl::Cancelled;
+        Ok(if failed { exit::FAILURE } else { exit::SUCCESS })
+    }
+}
+
+/// Returns the counts as a line.
+fn state_line(counted: &Counted) -> String {
+    let tally = counted.tally;
+    match counted.control {
+        BatchControl::Active => tally.to_string(),
+        BatchControl::Paused => format!("{tally} (paused)"),
+        BatchControl::Cancelled => format!("{tally}, {} cancelled", counted.cancelled),
+    }
+}
+
+/// Returns what was worked as a line.
+fn work_line(counted: &Counted) -> String {
+    let Counted { audio_seconds, cpu_seconds, up_to_date, retried, .. } = counted;
+    let mut line = format!("{:.1} audio-hours", audio_seconds / 3600.0);
+    if *cpu_seconds > 0.0 {
+        line += &format!(" in {:.1} core-hours", cpu_seconds / 3600.0);
+    }
+    if *up_to_date > 0 {
+        line += &format!(", {up_to_date} transcripts existed");
+    }
+    if *retried > 0 {
+        line += &format!(", {retried} retries");
+    }
+    line
+}
+
+/// Returns the progress as a line: counts, speed, time left, reasons of failures.
+fn progress_line(counted: &Counted, speed: Option<Speed>) -> String {
+    let mut line = state_line(counted);
+    if let Some(Speed { audio, left }) = speed {
+        line +=
+            &format!("; {:.1} h of audio, {audio:.0}x real time", counted.audio_seconds / 3600.0);
+        if let Some(left) = left {
+            line += &format!(", {} left", HumanDuration(left));
+        }
+    }
+    let reasons = counted.failed_by_code.iter().map(|(code, count)| format!("{count} {code}"));
+    let reasons = reasons.collect::<Vec<_>>().join(", ");
+    if !reasons.is_empty() {
+        line += &format!(" [{reasons}]");
+    }
+    line
+}

@@ -1,0 +1,216 @@
+//! The progress of a batch: what its workers have counted, or, exactly, what its records say.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::{Duration, SystemTime},
+};
+
+use futures::{StreamExt, TryStreamExt};
+use job::Batch;
+use serde::{Deserialize, Serialize};
+use store::Condition;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use crate::{BatchControl, BatchLedger, Error, State, Tally, WorkerTally, records};
+
+/// Tallies that are read concurrently.
+const CONCURRENT_READS: usize = 64;
+/// The records of batches with at most this many jobs are listed, for exact numbers at any time: that is
+/// at most ten requests for each state.
+const MAX_LISTED: u64 = 10_000;
+/// A worker whose tally is older is gone, or has no jobs of the batch: it is rewritten while jobs run.
+const STALE: Duration = Duration::from_secs(120);
+
+/// Name of the tally that makes up for what killed workers had not written.
+const CORRECTION: &str = "correction";
+
+/// The tallies of a batch that were read, to read again only what has changed.
+#[derive(Debug, Default)]
+pub struct Tallies {
+    /// By key, with the ETag.
+    read: HashMap<String, (String, WorkerTally)>,
+}
+
+/// The progress of a batch.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Counted {
+    #[serde(flatten)]
+    pub tally: Tally,
+    pub control: BatchControl,
+    /// Jobs of a cancelled batch that will not be run.
+    pub cancelled: u64,
+    /// Whether the numbers are those of the records, not of the workers' tallies, which may lag behind by
+    /// seconds and miss what a killed worker did last.
+    pub exact: bool,
+    /// Jobs whose transcript existed.
+    pub up_to_date: u64,
+    /// Retries so far.
+    pub retried: u64,
+    pub audio_seconds: f64,
+    pub cpu_seconds: f64,
+    /// Failures so far, by code.
+    pub failed_by_code: BTreeMap<String, u64>,
+    /// Processes that have worked on the batch.
+    pub workers: u64,
+    /// What the records say about each job, if they were listed.
+    #[serde(skip)]
+    pub state: Option<State>,
+}
+
+impl Counted {
+    /// Returns whether nothing more will happen to the batch.
+    pub fn is_over(&self) -> bool {
+        match self.control {
+            BatchControl::Cancelled => self.tally.running == 0 && self.tally.jobs.is_some(),
+            BatchControl::Active | BatchControl::Paused => self.tally.is_over(),
+        }
+    }
+}
+
+/// A count of all records, taken at one time, and what the tallies said then.
+#[derive(Debug, Serialize, Deserialize)]
+struct Difference {
+    done: i64,
+    failed: i64,
+}
+
+impl BatchLedger {
+    /// Counts the jobs of the batch by state: by listing the records of a small batch, from the workers'
+    /// tallies of a large one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`], and [`Error::Invalid`] if a tally is damaged.
+    pub async fn count(&self, batch: &Batch, tallies: &mut Tallies) -> Result<Counted, Error> {
+        let (control, summed) = futures::try_join!(self.control(), self.read_tallies(tallies))?;
+        let counted = summed.sum.done + summed.sum.failures();
+        if batch.jobs.unwrap_or(0).max(counted) <= MAX_LISTED {
+            let state = self.state().await?;
+            return Ok(summed.exactly(state, batch.jobs, control));
+        }
+        Ok(summed.roughly(batch.jobs, control))
+    }
+
+    /// Counts the jobs of the batch by listing all records, and makes up for what the tallies miss if
+    /// nothing has happened to the batch meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::count`].
+    pub async fn recount(&self, batch: &Batch, tallies: &mut Tallies) -> Result<Counted, Error> {
+        let before = self.read_tallies(tallies).await?;
+        let state = self.state().await?;
+        let (control, after) = futures::try_join!(self.control(), self.read_tallies(tallies))?;
+        let still = before.sum == after.sum && after.sum.running == 0;
+        let counted = after.exactly(state, batch.jobs, control);
+        if still {
+            let difference = |truth: u64, sum: u64| {
+                i64::try_from(truth).unwrap_or(i64::MAX) - i64::try_from(sum).unwrap_or(i64::MAX)
+            };
+            let correction = Difference {
+                done: difference(counted.tally.done, before.sum.done),
+                failed: difference(counted.tally.failed, before.sum.failures()),
+            };
+            let uri = self.names().tally(CORRECTION);
+            records::put(self.stores(), &uri, &correction, Condition::Always).await?;
+        }
+        Ok(counted)
+    }
+
+    async fn read_tallies(&self, tallies: &mut Tallies) -> Result<Summed, Error> {
+        let (store, prefix) = self.stores().open(&self.names().all_tallies().parse()?)?;
+        let listed = store.list(&prefix).try_filter_map(|object| async move {
+            Ok(object.key.ends_with(".json").then_some((object.key, object.etag)))
+        });
+        let listed: Vec<_> = listed.try_collect().await?;
+        let is_new = |(key, etag): &(String, String)| {
+            tallies.read.get(key).is_none_or(|(read, _)| read != etag)
+        };
+        let changed: Vec<_> = listed.into_iter().filter(is_new).collect();
+        let correction_key = format!("{prefix}{CORRECTION}.json");
+        let mut correction = None;
+        let store = &*store;
+        let mut read = futures::stream::iter(changed)
+            .map(|(key, etag)| async move {
+                match store.get(&key, records::MAX_RECORD_BYTES).await {
+                    Ok((_, body)) => Ok(Some((key, etag, body))),
+                    Err(error) if error.kind == store::ErrorKind::NotFound => Ok(None),
+                    Err(error) => Err(Error::from(error)),
+                }
+            })
+            .buffer_unordered(CONCURRENT_READS);
+        while let Some(found) = read.try_next().await? {
+            let Some((key, etag, body)) = found else { continue };
+            if key == correction_key {
+                correction = Some(records::parse::<Difference>(&key, &body)?);
+            } else {
+                let tally = records::parse(&key, &body)?;
+                tallies.read.insert(key, (etag, tally));
+            }
+        }
+        drop(read);
+        let mut summed = Summed { correction, ..Summed::default() };
+        let newest = tallies.read.values().filter_map(|(_, tally)| time_of(tally)).max();
+        let now = newest.unwrap_or_else(OffsetDateTime::now_utc);
+        let now = now.max(OffsetDateTime::from(SystemTime::now()));
+        for (_, tally) in tallies.read.values() {
+            let mut tally = tally.clone();
+            if time_of(&tally).is_none_or(|at| now - at > STALE) {
+                tally.running = 0;
+            }
+            summed.sum.add(&tally);
+        }
+        summed.workers = tallies.read.len() as u64;
+        Ok(summed)
+    }
+}
+
+fn time_of(tally: &WorkerTally) -> Option<OffsetDateTime> {
+    OffsetDateTime::parse(&tally.at, &Rfc3339).ok()
+}
+
+/// The sum of all tallies.
+#[derive(Debug, Default)]
+struct Summed {
+    sum: WorkerTally,
+    correction: Option<Difference>,
+    workers: u64,
+}
+
+impl Summed {
+    fn exactly(self, state: State, jobs: Option<u64>, control: BatchControl) -> Counted {
+        let tally = state.tally(jobs);
+        self.counted(tally, control, Some(state))
+    }
+
+    fn roughly(self, jobs: Option<u64>, control: BatchControl) -> Counted {
+        let correction = self.correction.as_ref();
+        let corrected = |sum: u64, by: Option<i64>| sum.saturating_add_signed(by.unwrap_or(0));
+        let done = corrected(self.sum.done, correction.map(|by| by.done));
+        let failed = corrected(self.sum.failures(), correction.map(|by| by.failed));
+        let running = self.sum.running;
+        let queued = jobs.unwrap_or(0).saturating_sub(done + failed + running);
+        self.counted(Tally { jobs, queued, running, done, failed }, control, None)
+    }
+
+    fn counted(self, mut tally: Tally, control: BatchControl, state: Option<State>) -> Counted {
+        let mut cancelled = 0;
+        if control == BatchControl::Cancelled {
+            cancelled = std::mem::take(&mut tally.queued);
+        }
+        let WorkerTally { up_to_date, retried, audio_seconds, cpu_seconds, failed, .. } = self.sum;
+        Counted {
+            tally,
+            control,
+            cancelled,
+            exact: state.is_some(),
+            up_to_date,
+            retried,
+            audio_seconds,
+            cpu_seconds,
+            failed_by_code: failed,
+            workers: self.workers,
+            state,
+        }
+    }
+}

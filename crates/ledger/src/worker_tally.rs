@@ -1,0 +1,54 @@
+//! What one worker counts of a batch, so that nobody has to list the records of a million jobs.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Counts of one worker process for one batch, since its start. The worker replaces its record every few
+/// seconds; the batch's counts are the sums over all workers.
+///
+/// A job counts where its outcome was recorded first, so none counts twice where the store honours
+/// conditional writes. What a worker that was killed had not written yet is missing from its record, not
+/// from the records of the jobs.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct WorkerTally {
+    pub version: u32,
+    pub worker: String,
+    /// Time of this record in RFC 3339.
+    pub at: String,
+    /// Jobs that run now.
+    pub running: u64,
+    pub done: u64,
+    /// Those of `done` whose transcript existed.
+    pub up_to_date: u64,
+    /// Jobs that were given up, by the code of the failure.
+    pub failed: BTreeMap<String, u64>,
+    /// Failures that count no more, because a command submitted their jobs again.
+    #[serde(default)]
+    pub resubmitted: u64,
+    /// Retries so far.
+    pub retried: u64,
+    pub audio_seconds: f64,
+    pub cpu_seconds: f64,
+}
+
+impl WorkerTally {
+    /// Adds the counts of another worker.
+    pub fn add(&mut self, other: &Self) {
+        self.running += other.running;
+        self.done += other.done;
+        self.up_to_date += other.up_to_date;
+        for (code, count) in &other.failed {
+            *self.failed.entry(code.clone()).or_default() += count;
+        }
+        self.resubmitted += other.resubmitted;
+        self.retried += other.retried;
+        self.audio_seconds += other.audio_seconds;
+        self.cpu_seconds += other.cpu_seconds;
+    }
+
+    /// Returns the number of jobs whose last submission failed.
+    pub fn failures(&self) -> u64 {
+        self.failed.values().sum::<u64>().saturating_sub(self.resubmitted)
+    }
+}

@@ -1,0 +1,148 @@
+//! What happens in a worker: one kind of event each, from which the log line, the worker's summary, the
+//! batch's tally and the metrics come.
+
+use std::time::Duration;
+
+use job::{Failure, Job};
+use queue::{Lane, Origin};
+use transcript::Stage;
+
+/// Receives all events of a worker, in the order in which they happen. Called on threads of the runtime,
+/// so it must not block.
+pub trait Observer: Send + Sync {
+    fn job(&self, event: &JobEvent<'_>);
+
+    fn worker(&self, event: &WorkerEvent);
+}
+
+/// Something that happened to a job.
+#[derive(Debug, Clone, Copy)]
+pub struct JobEvent<'a> {
+    pub job: &'a Job,
+    pub lane: Lane,
+    pub kind: &'a JobEventKind,
+}
+
+/// What happened to a job.
+#[derive(Debug, Clone)]
+pub enum JobEventKind {
+    /// A run begins. It ends with [`Self::Stopped`], after the event that says how.
+    Started { origin: Origin, alone: bool, attempts: u32 },
+    /// A run has ended.
+    Stopped { wall_seconds: f64 },
+    /// The transcript is written and recorded.
+    Done(Box<DoneEvent>),
+    /// The job was found done when its message came again.
+    DoneBefore,
+    /// The job is given up.
+    Failed { failure: Failure, attempts: u32, first: bool },
+    /// Another attempt follows after a delay.
+    Retried { failure: Failure, attempts: u32, delay: Duration },
+    /// The fault is not the job's; it comes back after a delay, and no attempt is spent.
+    Postponed { failure: Failure },
+    /// The worker drains; the job goes back to the queue.
+    Released,
+    /// The run has no lease any more, so whoever holds the message decides.
+    Abandoned { failure: Option<Failure> },
+    /// A worker was lost while it ran this job, which will be run alone.
+    Quarantined { origin: Origin, crashes: u32 },
+    /// The recording is long: the job waits for a slot.
+    Long,
+    /// The job's batch is paused.
+    Held,
+    /// The job's batch is cancelled.
+    Cancelled,
+}
+
+/// How a job was done.
+#[derive(Debug, Clone)]
+pub struct DoneEvent {
+    /// Whether this run wrote the record of the success, or found one.
+    pub first: bool,
+    /// Whether the transcript existed.
+    pub up_to_date: bool,
+    pub audio_seconds: f64,
+    pub cpu_seconds: f64,
+    pub audio_seconds_per_core_second: f64,
+    /// Name of the recognizer.
+    pub model: String,
+    pub stages: Vec<Stage>,
+    /// URI of the transcript.
+    pub transcript: String,
+}
+
+/// Something that happened to the worker.
+#[derive(Debug, Clone)]
+pub enum WorkerEvent {
+    /// Jobs are leased from now on.
+    Leasing { worker: String, lanes: Vec<Lane>, in_flight: u16 },
+    /// No jobs are leased until a store, or this worker, is well again.
+    NotReady { reason: String },
+    /// The breaker that [`Self::NotReady`] opened is closed.
+    Ready { was: String },
+    /// No more jobs are leased.
+    Draining { in_flight: usize },
+}
+
+impl JobEvent<'_> {
+    /// Writes the log line. Fields of the job itself are in the span around it.
+    pub(crate) fn log(&self) {
+        match self.kind {
+            JobEventKind::Started { origin, alone, attempts } => {
+                tracing::debug!(?origin, alone, attempts, "started");
+            }
+            JobEventKind::Stopped { wall_seconds } => tracing::debug!(wall_seconds, "stopped"),
+            JobEventKind::Done(done) => tracing::info!(
+                up_to_date = done.up_to_date,
+                audio_seconds = done.audio_seconds,
+                cpu_seconds = done.cpu_seconds,
+                audio_seconds_per_core_second = done.audio_seconds_per_core_second,
+                model = done.model,
+                transcript = done.transcript,
+                "done"
+            ),
+            JobEventKind::DoneBefore => tracing::info!("the job is done already"),
+            JobEventKind::Failed { failure, attempts, .. } => {
+                tracing::error!(%failure, attempts, "failed");
+            }
+            JobEventKind::Retried { failure, attempts, delay } => {
+                tracing::warn!(%failure, attempts, ?delay, "failed, to be retried");
+            }
+            JobEventKind::Postponed { failure } => {
+                tracing::warn!(%failure, "not the job's fault: postponed");
+            }
+            JobEventKind::Released => tracing::info!("interrupted: back to the queue"),
+            JobEventKind::Abandoned { failure: Some(failure) } => {
+                tracing::warn!(%failure, "failed without a lease: its next holder decides");
+            }
+            JobEventKind::Abandoned { failure: None } => {
+                tracing::info!("ended without a lease: its next holder decides");
+            }
+            JobEventKind::Quarantined { origin, crashes } => tracing::warn!(
+                crashes,
+                from = ?origin,
+                "a worker was lost while it ran this job: it will be run alone"
+            ),
+            JobEventKind::Long => tracing::info!("the recording is long: its job waits for a slot"),
+            JobEventKind::Held => tracing::info!("the batch is paused: its job is held"),
+            JobEventKind::Cancelled => tracing::info!("the batch is cancelled: its job is dropped"),
+        }
+    }
+}
+
+impl WorkerEvent {
+    /// Writes the log line.
+    pub(crate) fn log(&self) {
+        match self {
+            Self::Leasing { worker, lanes, in_flight } => {
+                let lanes = lanes.iter().map(Lane::to_string).collect::<Vec<_>>().join(", ");
+                tracing::info!(worker, lanes, in_flight, "leasing jobs");
+            }
+            Self::NotReady { reason } => {
+                tracing::error!(reason, "not ready: no jobs are leased until this is over");
+            }
+            Self::Ready { was } => tracing::info!(was, "ready again"),
+            Self::Draining { in_flight } => tracing::info!(in_flight, "draining: no more leases"),
+        }
+    }
+}
