@@ -5,7 +5,9 @@
 use std::{fs, path::PathBuf, sync::Arc};
 
 use job::{Batch, Done, Failed, Failure, FailureCode, Job, JobOptions, RECORDS_VERSION, Running};
-use ledger::{BatchLedger, Error, Ledger, Outcome, Tally};
+use ledger::{
+    BatchControl, BatchLedger, Error, FailureRecord, Ledger, Outcome, Tallies, Tally, WorkerTally,
+};
 use location::Location;
 use store::{StoreConfig, Stores};
 
@@ -123,7 +125,8 @@ async fn a_success_replaces_a_failure() {
     let fixture = Fixture::new();
     let (ledger, job) = (fixture.ledger(), fixture.job("a"));
     ledger.start(&job, &running(0)).await.unwrap();
-    assert!(ledger.fail(&job, &failed(&job, 0)).await.unwrap());
+    let recorded = ledger.fail(&job, &failed(&job, 0)).await.unwrap();
+    assert_eq!(recorded, FailureRecord::Failed { first: true });
     let outcome = Outcome::Failed(Box::new(failed(&job, 0)));
     assert_eq!(ledger.outcome(&job, 0).await.unwrap(), Some(outcome));
     assert_eq!(ledger.running(&job).await.unwrap(), None);
@@ -146,7 +149,8 @@ async fn a_failure_never_follows_a_success() {
     let (ledger, job) = (fixture.ledger(), fixture.job("a"));
     ledger.done(&job, &done()).await.unwrap();
     ledger.start(&job, &running(0)).await.unwrap();
-    assert!(!ledger.fail(&job, &failed(&job, 0)).await.unwrap());
+    let recorded = ledger.fail(&job, &failed(&job, 0)).await.unwrap();
+    assert_eq!(recorded, FailureRecord::Done);
     assert!(!fixture.error_record("a").exists());
     assert!(!fixture.records().join("failed").exists());
     assert_eq!(ledger.running(&job).await.unwrap(), None);
@@ -158,12 +162,13 @@ async fn the_first_record_of_an_outcome_stays() {
     let (ledger, job) = (fixture.ledger(), fixture.job("a"));
     let later = Failed { attempts: 9, ..failed(&job, 0) };
     ledger.fail(&job, &failed(&job, 0)).await.unwrap();
-    assert!(ledger.fail(&job, &later).await.unwrap());
+    let recorded = ledger.fail(&job, &later).await.unwrap();
+    assert_eq!(recorded, FailureRecord::Failed { first: false });
     let outcome = Outcome::Failed(Box::new(failed(&job, 0)));
     assert_eq!(ledger.outcome(&job, 0).await.unwrap(), Some(outcome));
-    ledger.done(&job, &done()).await.unwrap();
+    assert!(ledger.done(&job, &done()).await.unwrap());
     let again = Done { up_to_date: true, ..done() };
-    ledger.done(&job, &again).await.unwrap();
+    assert!(!ledger.done(&job, &again).await.unwrap(), "it is counted once");
     let record = fs::read(fixture.records().join("done").join(&job.id)).unwrap();
     assert_eq!(serde_json::from_slice::<Done>(&record).unwrap(), done());
 }
@@ -265,4 +270,99 @@ async fn a_batch_of_a_later_version_is_refused() {
     let error = fixture.batch_ledger().batch().await.unwrap_err();
     assert!(matches!(error, Error::Invalid { .. }) && !error.is_transient());
     assert!(error.to_string().contains("written by another version"), "{error}");
+}
+
+/// What a worker has counted of a large batch.
+fn counted(worker: &str, running: u64, done: u64, at: time::OffsetDateTime) -> WorkerTally {
+    WorkerTally {
+        version: RECORDS_VERSION,
+        worker: worker.to_owned(),
+        at: at.format(&time::format_description::well_known::Rfc3339).unwrap(),
+        running,
+        done,
+        failed: [("audio_empty".to_owned(), 3)].into(),
+        audio_seconds: 60.0 * done as f64,
+        ..WorkerTally::default()
+    }
+}
+
+#[tokio::test]
+async fn a_large_batch_is_counted_by_its_workers() {
+    let fixture = Fixture::new();
+    let (ledger, batch) = (fixture.ledger(), fixture.batch_ledger());
+    let large = Batch { jobs: Some(1_000_000), ..fixture.batch.clone() };
+    let now = time::OffsetDateTime::now_utc();
+    let write = async |name: &str, tally: WorkerTally| {
+        ledger.write_tally(batch.prefix(), name, &tally).await.unwrap();
+    };
+    write("a", counted("a", 2, 400_000, now)).await;
+    // It was killed an hour ago: nothing runs there.
+    write("b", counted("b", 3, 100_000, now - time::Duration::HOUR)).await;
+    write("c", WorkerTally { resubmitted: 1, ..WorkerTally::default() }).await;
+    let mut tallies = Tallies::default();
+    let counted_now = batch.count(&large, &mut tallies).await.unwrap();
+    let expected =
+        Tally { jobs: Some(1_000_000), queued: 499_993, running: 2, done: 500_000, failed: 5 };
+    assert_eq!((counted_now.tally, counted_now.exact), (expected, false));
+    assert_eq!(counted_now.failed_by_code["audio_empty"], 6);
+    assert_eq!((counted_now.workers, counted_now.audio_seconds), (3, 30_000_000.0));
+
+    write("a", counted("a", 0, 400_001, now)).await;
+    let tally = batch.count(&large, &mut tallies).await.unwrap().tally;
+    assert_eq!((tally.running, tally.done), (0, 500_001));
+
+    batch.set_control(BatchControl::Cancelled).await.unwrap();
+    let cancelled = batch.count(&large, &mut tallies).await.unwrap();
+    assert_eq!((cancelled.cancelled, cancelled.tally.queued), (499_994, 0));
+    assert!(cancelled.is_over() && !counted_now.is_over());
+    batch.set_control(BatchControl::Active).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_recount_makes_up_for_what_killed_workers_had_not_counted() {
+    let fixture = Fixture::new();
+    let (ledger, batch) = (fixture.ledger(), fixture.batch_ledger());
+    let large = Batch { jobs: Some(1_000_000), ..fixture.batch.clone() };
+    for name in ["a", "b", "c"] {
+        assert!(ledger.done(&fixture.job(name), &done()).await.unwrap());
+    }
+    let failing = fixture.job("d");
+    ledger.fail(&failing, &failed(&failing, 0)).await.unwrap();
+    let one = WorkerTally { done: 1, ..WorkerTally::default() };
+    ledger.write_tally(batch.prefix(), "w", &one).await.unwrap();
+    let mut tallies = Tallies::default();
+    let of = |tally: Tally| (tally.done, tally.failed);
+    assert_eq!(of(batch.count(&large, &mut tallies).await.unwrap().tally), (1, 0));
+    let exact = batch.recount(&large, &mut tallies).await.unwrap();
+    assert_eq!((of(exact.tally), exact.exact), ((3, 1), true));
+    assert_eq!(of(batch.count(&large, &mut tallies).await.unwrap().tally), (3, 1));
+    // What is counted after that adds up, also for a reader that has read nothing before.
+    let two = WorkerTally { done: 2, ..one };
+    ledger.write_tally(batch.prefix(), "w", &two).await.unwrap();
+    let tally = batch.count(&large, &mut Tallies::default()).await.unwrap().tally;
+    assert_eq!(of(tally), (4, 1));
+    let shown = batch.some_failures(10).await.unwrap();
+    assert_eq!(shown, [failed(&failing, 0)]);
+
+    // While workers run jobs, a count of the records is of no time in particular.
+    let running = counted("v", 1, 0, time::OffsetDateTime::now_utc());
+    ledger.write_tally(batch.prefix(), "v", &running).await.unwrap();
+    batch.recount(&large, &mut tallies).await.unwrap();
+    let tally = batch.count(&large, &mut tallies).await.unwrap().tally;
+    assert_eq!(of(tally), (4, 4), "the tallies count");
+}
+
+#[tokio::test]
+async fn a_batch_is_paused_and_resumed_by_a_record() {
+    let fixture = Fixture::new();
+    let (ledger, batch, job) = (fixture.ledger(), fixture.batch_ledger(), fixture.job("a"));
+    for control in [BatchControl::Active, BatchControl::Paused, BatchControl::Cancelled] {
+        batch.set_control(control).await.unwrap();
+        assert_eq!(ledger.control(&job).await.unwrap(), control);
+        assert_eq!(batch.control().await.unwrap(), control);
+    }
+    batch.set_control(BatchControl::Active).await.unwrap();
+    assert!(!fixture.records().join("control.json").exists());
+    fs::write(fixture.records().join("control.json"), "damaged").unwrap();
+    assert!(matches!(ledger.control(&job).await, Err(Error::Invalid { .. })));
 }
