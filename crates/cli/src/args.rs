@@ -16,7 +16,8 @@ use crate::UsageError;
 #[command(
     version,
     after_help = "Exit codes: 0 success; 1 something failed (each failure is listed); 2 wrong usage \
-                  or configuration; 130 interrupted.\n\nExamples:\n  \
+                  or configuration; 3 a worker had too much memory \
+                  and drained; 130 interrupted.\n\nExamples:\n  \
                   scriptorium transcribe interview.mp3\n  \
                   scriptorium transcribe recordings/ --out transcripts/ --format json,srt\n  \
                   scriptorium submit s3://archive/2024/ --out s3://transcripts/2024/ --wait\n  \

@@ -30,6 +30,8 @@ mod exit {
     pub(crate) const FAILURE: u8 = 1;
     /// The command line or the configuration is wrong.
     pub(crate) const USAGE: u8 = 2;
+    /// A worker has drained because it had too much memory, and is to be started anew.
+    pub(crate) const OVER_MEMORY: u8 = 3;
     /// The command was stopped by SIGINT or SIGTERM before it was done.
     pub(crate) const INTERRUPTED: u8 = 130;
 }

@@ -5,6 +5,8 @@ use std::num::NonZeroU32;
 use queue::Lane;
 use serde::{Deserialize, Serialize};
 
+use crate::memory;
+
 /// How a worker leases and settles jobs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -31,6 +33,15 @@ pub struct WorkerConfig {
     pub long_seconds: u64,
     /// Long recordings in flight of each lane; 0: as many as there are cores.
     pub long_jobs: u16,
+    /// Bytes of memory for this process; 0: the limit of its control group, or else the memory of the
+    /// machine.
+    pub memory_bytes: u64,
+    /// Part of the memory, in percent, above which no more jobs are leased and no more recordings are
+    /// admitted.
+    pub memory_high_percent: u8,
+    /// Part of the memory, in percent, above which the worker drains and exits with code 3, to be
+    /// started anew; 100 or more: never.
+    pub memory_max_percent: u8,
     /// Seconds until a transient failure is retried, by attempt; after the last one, the job is
     /// dead-lettered.
     pub retry_delays: Vec<u64>,
@@ -59,6 +70,9 @@ impl Default for WorkerConfig {
             jobs: 0,
             long_seconds: 1800,
             long_jobs: 0,
+            memory_bytes: 0,
+            memory_high_percent: 80,
+            memory_max_percent: 95,
             retry_delays: vec![10, 60, 600, 3600, 3600],
             max_crashes: 3,
             stall_seconds: 1800,
@@ -70,6 +84,15 @@ impl Default for WorkerConfig {
 }
 
 impl WorkerConfig {
+    /// Returns a part of the memory of this process; `None` if it is not known.
+    pub(crate) fn part_of_memory(&self, percent: u8) -> Option<u64> {
+        let limit = match self.memory_bytes {
+            0 => memory::limit()?,
+            bytes => bytes,
+        };
+        Some((u128::from(limit) * u128::from(percent) / 100) as u64)
+    }
+
     /// Returns the number of long recordings in flight of a lane, for a compute pool of `cores` threads.
     pub(crate) fn long_in_flight(&self, cores: usize) -> u16 {
         match self.long_jobs {

@@ -7,6 +7,8 @@ use job::{Failure, Job};
 use queue::{Lane, Origin};
 use transcript::Stage;
 
+use crate::MemoryState;
+
 /// Receives all events of a worker, in the order in which they happen. Called on threads of the runtime,
 /// so it must not block.
 pub trait Observer: Send + Sync {
@@ -80,6 +82,8 @@ pub enum WorkerEvent {
     NotReady { reason: String },
     /// The breaker that [`Self::NotReady`] opened is closed.
     Ready { was: String },
+    /// The memory of the process, once a second.
+    Memory(MemoryState),
     /// No more jobs are leased.
     Draining { in_flight: usize },
 }
@@ -141,6 +145,7 @@ impl WorkerEvent {
             Self::NotReady { reason } => {
                 tracing::error!(reason, "not ready: no jobs are leased until this is over");
             }
+            Self::Memory(_) => {}
             Self::Ready { was } => tracing::info!(was, "ready again"),
             Self::Draining { in_flight } => tracing::info!(in_flight, "draining: no more leases"),
         }

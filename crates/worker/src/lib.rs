@@ -5,6 +5,7 @@
 //! retries by kind of failure, drain on request. [`ComputePool`] is the set of cores that all
 //! recordings in flight share.
 
+mod admission;
 mod allowed;
 mod breaker;
 mod capabilities;
@@ -16,6 +17,7 @@ mod failure;
 mod gate;
 mod job;
 mod leases;
+mod memory;
 mod pool;
 mod presets;
 mod registry;
@@ -24,6 +26,7 @@ mod transcriber;
 mod worker;
 
 pub use self::{
+    admission::MemoryState,
     config::{LaneShares, WorkerConfig},
     failure::{failure_of, output_failure, source_failure},
     pool::ComputePool,

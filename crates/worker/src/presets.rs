@@ -19,6 +19,10 @@ impl Presets {
         Self { pipelines, default }
     }
 
+    pub(crate) fn pipelines(&self) -> impl Iterator<Item = &Pipeline> {
+        self.pipelines.values().map(|pipeline| &**pipeline)
+    }
+
     /// Returns the pipeline of the preset `name`, or the only one with the recognizer `name`;
     /// without a name, the default one. The error is a message that lists the choices.
     pub(crate) fn find(&self, name: Option<&str>) -> Result<Arc<Pipeline>, String> {

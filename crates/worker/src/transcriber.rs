@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use transcript::{Format, Transcript};
 
 use crate::{
+    admission::MemoryBudget,
     capabilities::CapabilityCache,
     delays,
     failure::{failure, output_failure},
@@ -61,6 +62,8 @@ pub struct Transcriber {
     write_patience: Duration,
     /// Whether the names of subtitles carry the language, unless a request says otherwise.
     pub(crate) language_suffix: bool,
+    /// Memory for the recordings in flight.
+    pub(crate) memory: Arc<MemoryBudget>,
 }
 
 /// A request to transcribe one recording.
@@ -110,8 +113,8 @@ impl Transcriber {
     ) -> Self {
         let presets = Presets::new(pipelines);
         let (capabilities, write_patience) = (CapabilityCache::default(), WRITE_PATIENCE);
-        let language_suffix = false;
-        Self { stores, presets, decoding, capabilities, write_patience, language_suffix }
+        let (language_suffix, memory) = (false, Arc::new(MemoryBudget::new(u64::MAX)));
+        Self { stores, presets, decoding, capabilities, write_patience, language_suffix, memory }
     }
 
     /// Sets how long a finished transcript waits for its store: 15 minutes by default.
@@ -125,6 +128,18 @@ impl Transcriber {
     #[must_use]
     pub fn with_language_suffix(self, language_suffix: bool) -> Self {
         Self { language_suffix, ..self }
+    }
+
+    /// Sets how many bytes the process may have for another recording to be begun: without limit by
+    /// default.
+    #[must_use]
+    pub(crate) fn with_high_water(self, bytes: u64) -> Self {
+        Self { memory: Arc::new(MemoryBudget::new(bytes)), ..self }
+    }
+
+    /// Recognizes noise on all cores with each model, so that the first recording finds them ready.
+    pub fn warm_up(&self) {
+        self.presets.pipelines().for_each(Pipeline::warm_up);
     }
 
     pub fn stores(&self) -> &Arc<Stores> {
@@ -159,7 +174,7 @@ impl Transcriber {
     ) -> Result<Option<Transcription>, Failure> {
         let mut plan = self.plan(request).await?;
         let Some((output, existing)) = plan.output.take() else {
-            let transcript = execute::execute(&plan, max_seconds, session).await?;
+            let transcript = execute::execute(&plan, max_seconds, &self.memory, session).await?;
             let completed = Completed::Transcribed;
             return Ok(transcript.map(|transcript| Transcription { transcript, completed }));
         };
@@ -179,7 +194,7 @@ impl Transcriber {
         let condition = existing.condition(capabilities);
         let (transcript, is_new) = match existing {
             ExistingOutput::UnderOtherName(transcript) => (*transcript, false),
-            _ => match execute::execute(&plan, max_seconds, session).await? {
+            _ => match execute::execute(&plan, max_seconds, &self.memory, session).await? {
                 Some(transcript) => (transcript, true),
                 None => return Ok(None),
             },

@@ -9,14 +9,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Transcriber, WorkerConfig,
+    admission::MemoryBudget,
     events::{Observer, WorkerEvent},
     job::JobRunner,
     leases::Leases,
+    memory,
 };
 
 /// Time that interrupted jobs have to end and settle. They do at once, unless a store, a broker or a
 /// decoder stalls.
 const INTERRUPTED: Duration = Duration::from_secs(1);
+/// How often the worker looks at its memory.
+const MEMORY_INTERVAL: Duration = Duration::from_secs(1);
 /// Time to write the last counts of the batches.
 const LAST_WRITE: Duration = Duration::from_secs(1);
 /// Time to release jobs that do not end.
@@ -37,6 +41,8 @@ pub struct Summary {
     pub held: u64,
     /// Jobs of cancelled batches.
     pub cancelled: u64,
+    /// Whether the worker drained because it had too much memory.
+    pub over_memory: bool,
 }
 
 /// Leases jobs and completes them until it drains.
@@ -62,6 +68,7 @@ pub struct Worker {
     cores: usize,
     interrupt: CancellationToken,
     observers: Vec<Arc<dyn Observer>>,
+    memory: Arc<MemoryBudget>,
 }
 
 impl Worker {
@@ -78,10 +85,15 @@ impl Worker {
         observers: Vec<Arc<dyn Observer>>,
     ) -> Result<Self, location::Error> {
         let interrupt = CancellationToken::new();
+        let transcriber = match config.part_of_memory(config.memory_high_percent) {
+            Some(bytes) => transcriber.with_high_water(bytes),
+            None => transcriber,
+        };
+        let memory = Arc::clone(&transcriber.memory);
         let (lease_time, observed) = (queue.lease_time(), observers.clone());
         let runner = JobRunner::new(transcriber, &config, lease_time, interrupt.clone(), observed)?;
         let runner = Arc::new(runner);
-        Ok(Self { queue, runner, config, cores, interrupt, observers })
+        Ok(Self { queue, runner, config, cores, interrupt, observers, memory })
     }
 
     /// Runs until `drain` is cancelled and all jobs in flight are settled.
@@ -108,9 +120,13 @@ impl Worker {
         });
         let mut alone = self.runner.gate().wanted();
         let mut jobs = JoinSet::new();
+        let mut memory_ticks = tokio::time::interval(MEMORY_INTERVAL);
+        let mut over_memory = false;
         loop {
             let breaker = self.runner.breaker();
-            let leasing = *alone.borrow_and_update() == 0 && breaker.permits(jobs.len());
+            let leasing = *alone.borrow_and_update() == 0
+                && breaker.permits(jobs.len())
+                && !self.memory.is_short();
             if !leasing {
                 // Messages that nobody runs meanwhile would keep other workers waiting.
                 leases.pause().await;
@@ -124,6 +140,14 @@ impl Worker {
                 }
                 Ok(()) = alone.changed() => continue,
                 () = breaker.changed() => continue,
+                () = self.memory.changed() => continue,
+                _ = memory_ticks.tick() => {
+                    if self.is_over_memory() {
+                        over_memory = true;
+                        break;
+                    }
+                    continue;
+                }
                 lease = leases.next(), if leasing => lease,
             };
             let Some(lease) = lease else { break };
@@ -137,9 +161,25 @@ impl Worker {
         if tokio::time::timeout(LAST_WRITE, self.runner.tallies().write()).await.is_err() {
             tracing::warn!("the last counts of the batches cannot be written");
         }
-        let summary = self.runner.summary();
+        let summary = Summary { over_memory, ..self.runner.summary() };
         tracing::info!(?summary, "drained");
         Ok(summary)
+    }
+
+    /// Looks at the memory of the process. Returns whether it is above the maximum.
+    fn is_over_memory(&self) -> bool {
+        let Some(resident) = memory::resident() else { return false };
+        self.memory.observe(resident);
+        self.emit(&WorkerEvent::Memory(self.memory.state()));
+        if self.config.memory_max_percent >= 100 {
+            return false;
+        }
+        let max = self.config.part_of_memory(self.config.memory_max_percent);
+        let is_over = max.is_some_and(|max| resident > max);
+        if is_over {
+            tracing::error!(resident, ?max, "too much memory: draining, to be started anew");
+        }
+        is_over
     }
 
     fn emit(&self, event: &WorkerEvent) {

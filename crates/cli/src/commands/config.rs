@@ -18,9 +18,15 @@ pub(crate) fn run(layered: &LayeredConfig, args: &ConfigArgs) -> anyhow::Result<
         print_json(&entries.collect::<serde_json::Map<_, _>>())?;
         return Ok(exit::SUCCESS);
     }
+    // A section within another comes after it, or its keys would be in two places.
+    let mut by_section: Vec<_> = layered
+        .values
+        .iter()
+        .map(|(key, value)| (key.rsplit_once('.').unwrap_or(("", key)), value))
+        .collect();
+    by_section.sort_by_key(|(key, _)| *key);
     let mut section = "";
-    for (key, (value, origin)) in &layered.values {
-        let (parent, name) = key.rsplit_once('.').unwrap_or(("", key));
+    for ((parent, name), (value, origin)) in by_section {
         if parent != section {
             section = parent;
             print_text(&format!("\n[{section}]"))?;

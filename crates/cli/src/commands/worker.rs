@@ -1,8 +1,11 @@
 //! `scriptorium worker`: leases jobs until SIGTERM, then drains.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use app::{BuildOptions, Config};
+use app::{App, BuildOptions, Config};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use location::Location;
 use queue::AmqpQueue;
@@ -33,12 +36,25 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<u8> {
     if config.name.is_empty() {
         config.name = process_name();
     }
+    let app = warm_up(app).await?;
     let patience = Duration::from_secs(config.write_patience_seconds);
     let transcriber = app.transcriber.with_write_patience(patience);
     let worker = Worker::new(Arc::new(queue), transcriber, config, app.cores, Vec::new())
         .map_err(|error| UsageError(format!("worker.sources or worker.outputs: {error}")))?;
-    worker.run(drain).await?;
-    Ok(exit::SUCCESS)
+    let summary = worker.run(drain).await?;
+    Ok(if summary.over_memory { exit::OVER_MEMORY } else { exit::SUCCESS })
+}
+
+/// Gets the models ready, so that neither the first job nor the measurement of memory is misled.
+async fn warm_up(app: App) -> anyhow::Result<App> {
+    let start = Instant::now();
+    let app = tokio::task::spawn_blocking(move || {
+        app.transcriber.warm_up();
+        app
+    })
+    .await?;
+    tracing::info!(seconds = start.elapsed().as_secs_f64(), "models are ready");
+    Ok(app)
 }
 
 /// Returns what jobs may ask for. A model that no job uses costs memory, so the speaker model is

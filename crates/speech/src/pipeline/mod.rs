@@ -12,12 +12,14 @@ mod bleed;
 mod collector;
 mod fingerprint;
 mod finish;
+mod memory;
 mod place;
 mod reader;
 mod run;
 mod sentences;
 mod session;
 mod task;
+mod warm_up;
 
 use std::sync::Arc;
 
@@ -259,6 +261,18 @@ impl Pipeline {
         options: &TranscribeOptions,
     ) -> String {
         fingerprint::with_program(&self.fingerprint(decoding, options), program)
+    }
+
+    /// Returns the bytes that the transcription of this recording holds at most, by estimate, besides
+    /// the models and their activations.
+    pub fn memory_estimate(&self, decoder: &audio::Decoder, options: &TranscribeOptions) -> u64 {
+        memory::estimate(self, decoder, options)
+    }
+
+    /// Recognizes noise on all cores, so that models are loaded and packed completely, and memory for
+    /// their activations is allocated, before the first recording.
+    pub fn warm_up(&self) {
+        warm_up::warm_up(self);
     }
 
     /// Transcribes one recording. This call blocks: do not make it from an async task.

@@ -15,6 +15,7 @@ use crate::compute::Owner;
 pub struct Session {
     owner: Owner,
     interrupted: AtomicBool,
+    waiting: AtomicBool,
     milliseconds: AtomicU64,
     bytes: AtomicU64,
 }
@@ -41,6 +42,7 @@ impl Session {
         Self {
             owner: Owner::new(class),
             interrupted: AtomicBool::new(false),
+            waiting: AtomicBool::new(false),
             milliseconds: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         }
@@ -59,6 +61,16 @@ impl Session {
     /// Returns whether the caller interrupted the transcription.
     pub fn is_interrupted(&self) -> bool {
         self.interrupted.load(Ordering::Relaxed)
+    }
+
+    /// Sets whether the transcription waits for something else than its own work, such as memory.
+    pub fn set_waiting(&self, waiting: bool) {
+        self.waiting.store(waiting, Ordering::Relaxed);
+    }
+
+    /// Returns whether the transcription waits for something else than its own work.
+    pub fn is_waiting(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// Returns the progress so far.

@@ -7,13 +7,14 @@ use std::{
 
 use audio::{DecodeOptions, TrackChoice};
 use job::{Failure, FailureCode};
-use speech::pipeline::{Outcome, Session};
+use speech::pipeline::{self, Outcome, Session};
 use store::{ReadAhead, Reader};
 use tokio::runtime::Handle;
 use transcript::{Processing, SCHEMA_VERSION, Source, Transcript};
 
 use super::{Plan, all_tracks};
 use crate::{
+    admission::MemoryBudget,
     failure::{caused, failure_of},
     now,
 };
@@ -30,13 +31,14 @@ const ASSUMED_BYTES_PER_SECOND: f64 = 8000.0;
 pub(crate) async fn execute(
     plan: &Plan,
     max_seconds: f64,
+    memory: &Arc<MemoryBudget>,
     session: &Arc<Session>,
 ) -> Result<Option<Transcript>, Failure> {
     let (pipeline, session) = (Arc::clone(&plan.pipeline), Arc::clone(session));
     let (options, decoding) = (plan.options.clone(), plan.decoding.clone());
     let read_ahead = ReadAhead { max_bytes: READ_AHEAD, ..ReadAhead::default() };
     let (source, meta, runtime) = (Arc::clone(&plan.source), plan.meta.clone(), Handle::current());
-    let span = tracing::Span::current();
+    let (memory, span) = (Arc::clone(memory), tracing::Span::current());
     let work = tokio::task::spawn_blocking(move || {
         let _entered = span.enter();
         let open = |track| {
@@ -45,7 +47,14 @@ pub(crate) async fn execute(
             let decoding = DecodeOptions { track, ..decoding.clone() };
             audio::Decoder::open(Box::new(SeekableObject(reader)), &decoding)
         };
-        let transcribe = |decoder| pipeline.transcribe(decoder, &options, &session);
+        let transcribe = |decoder| {
+            let bytes = 2 * READ_AHEAD + pipeline.memory_estimate(&decoder, &options);
+            session.set_waiting(true);
+            let reservation = memory.reserve(bytes, || session.is_interrupted());
+            session.set_waiting(false);
+            let _reservation = reservation.ok_or(pipeline::Error::Interrupted)?;
+            pipeline.transcribe(decoder, &options, &session)
+        };
         let is_too_long = |decoder: &audio::Decoder| {
             let declared = decoder.info().declared_duration;
             declared.unwrap_or(meta.size as f64 / ASSUMED_BYTES_PER_SECOND) > max_seconds

@@ -29,12 +29,16 @@ impl TimeBudget {
 
     /// Watches a run. Ends when its budget is spent, with the reason.
     pub(super) async fn watch(&self, session: &Session) -> String {
-        let start = Instant::now();
+        let mut start = Instant::now();
         let (mut last, mut since) = (session.progress(), start);
         let mut most = last;
         loop {
             tokio::time::sleep(self.stall.min(MAX_WATCH_INTERVAL) / 4).await;
             let progress = session.progress();
+            if session.is_waiting() {
+                // Time that it waits for memory is not its own.
+                (start, since) = (Instant::now(), Instant::now());
+            }
             if progress != last {
                 (last, since) = (progress, Instant::now());
                 // Each audio track begins again at 0.

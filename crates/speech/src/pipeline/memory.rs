@@ -1,0 +1,37 @@
+//! How much memory the transcription of one recording takes, besides models and their activations.
+
+use super::{Pipeline, TranscribeOptions};
+
+/// Bytes per second of samples.
+const SAMPLES: f64 = 16_000.0 * 4.0;
+/// Decoder, resampler, voice activity detection and their buffers of about a second, per channel of the
+/// file.
+const PER_CHANNEL: f64 = 3e6;
+/// What does not depend on the recording.
+const FIXED: f64 = 2e6;
+/// Text, words with their times, and segments, per second of speech: copied while the transcript is
+/// finished and rendered.
+const TEXT: f64 = 2000.0;
+/// Speaker embeddings, per second of speech: one of some hundred numbers every 0.75 s, and its copies.
+const EMBEDDINGS: f64 = 6000.0;
+/// Duration of recordings that do not declare theirs, in seconds.
+const ASSUMED_DURATION: f64 = 3600.0;
+
+/// Returns the bytes that a transcription holds at most, by estimate. `tests/memory.rs` compares it with
+/// what is allocated.
+pub(super) fn estimate(
+    pipeline: &Pipeline,
+    decoder: &audio::Decoder,
+    options: &TranscribeOptions,
+) -> u64 {
+    let info = decoder.info();
+    let outputs = decoder.output_channels().max(1) as f64;
+    let window = pipeline.models.recognizer.max_seconds() * SAMPLES;
+    // Each channel collects a segment and packs a window; windows wait for a core, and are recognized.
+    let collecting = 3.0 * window * outputs;
+    let in_flight = (pipeline.compute.width() + 2) as f64 * window;
+    let per_second = if options.speakers.is_some() { TEXT + EMBEDDINGS } else { TEXT };
+    let kept = info.declared_duration.unwrap_or(ASSUMED_DURATION) * per_second * outputs;
+    let bytes = FIXED + PER_CHANNEL * info.channels.max(1) as f64 + collecting + in_flight + kept;
+    bytes as u64
+}
