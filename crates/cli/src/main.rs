@@ -7,7 +7,6 @@ mod extensions;
 mod flags;
 mod history;
 mod ignored;
-mod logging;
 mod memory;
 mod naming;
 mod output;
@@ -20,6 +19,7 @@ mod writable;
 use std::process::ExitCode;
 
 use clap::Parser;
+use errors::Chain;
 
 use crate::args::{Arguments, Command};
 
@@ -71,7 +71,8 @@ fn run(arguments: Arguments) -> anyhow::Result<u8> {
     }
     let flags = flags::flags(&arguments.command);
     let layered = app::config::load(arguments.config.as_deref(), &flags)?;
-    logging::init(&layered.config.log)?;
+    let telemetry = telemetry::start(&layered.config.log, &layered.config.telemetry);
+    let _telemetry = telemetry.map_err(|error| UsageError(Chain(&error).to_string()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         // The compute pool has the cores; these threads only wait for services.
         .worker_threads(2)

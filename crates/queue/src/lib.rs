@@ -55,6 +55,9 @@ pub trait Queue: Debug + Send + Sync {
     /// waits.
     fn lease_time(&self) -> Duration;
 
+    /// Returns whether leases can arrive now, as far as that is known.
+    fn is_connected(&self) -> bool;
+
     /// Counts waiting messages and dead letters. Leased messages are not counted.
     async fn depth(&self) -> Result<QueueDepth, Error>;
 

@@ -155,6 +155,10 @@ impl Queue for MemoryQueue {
         self.shared.lease_time
     }
 
+    fn is_connected(&self) -> bool {
+        true
+    }
+
     async fn depth(&self) -> Result<QueueDepth, Error> {
         let state = self.shared.lock();
         Ok(QueueDepth {

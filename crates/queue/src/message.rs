@@ -15,13 +15,15 @@ pub struct Message {
     pub body: Bytes,
     pub lane: Lane,
     pub counts: Counts,
+    /// The trace that the job belongs to (`traceparent` of W3C Trace Context); empty: none.
+    pub trace: String,
 }
 
 impl Message {
     /// Creates a message of the normal lane to which nothing has happened yet.
     pub fn new(id: impl Into<String>, body: impl Into<Bytes>) -> Self {
-        let (lane, counts) = (Lane::default(), Counts::default());
-        Self { id: id.into(), body: body.into(), lane, counts }
+        let (lane, counts, trace) = (Lane::default(), Counts::default(), String::new());
+        Self { id: id.into(), body: body.into(), lane, counts, trace }
     }
 }
 

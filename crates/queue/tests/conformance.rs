@@ -59,6 +59,7 @@ async fn acknowledged_messages_are_deleted(subject: &Subject) {
     let mut sent = message("a \"job\" ✓");
     sent.body = (0..=255).collect::<Vec<u8>>().repeat(2000).into();
     sent.counts = counts();
+    sent.trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned();
     queue.publish(sent.clone()).await.unwrap();
     expect_depth(queue, QueueDepth { ready: 1, ..QueueDepth::default() }).await;
 
@@ -124,7 +125,8 @@ async fn each_origin_has_its_own_limit(subject: &Subject) {
 async fn lanes_are_separate(subject: &Subject) {
     let queue = &*subject.queue;
     for lane in Lane::ALL {
-        let sent = Message { lane, ..message(lane.as_str()) };
+        let trace = format!("00-0af7651916cd43dd8448eb211c80319c-{:016x}-01", lane as u8);
+        let sent = Message { lane, trace, ..message(lane.as_str()) };
         queue.publish(sent.clone()).await.unwrap();
         let mut jobs = subject.consume(Origin::Jobs(lane), 1).await;
         let mut returned = subject.consume(Origin::Returned(lane), 1).await;

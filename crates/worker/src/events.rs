@@ -15,6 +15,10 @@ pub trait Observer: Send + Sync {
     fn job(&self, event: &JobEvent<'_>);
 
     fn worker(&self, event: &WorkerEvent);
+
+    /// Called with the span of a job before anything happens in it, and with the trace that the job's
+    /// message belongs to.
+    fn span(&self, span: &tracing::Span, trace: &str);
 }
 
 /// Something that happened to a job.
@@ -82,8 +86,13 @@ pub enum WorkerEvent {
     NotReady { reason: String },
     /// The breaker that [`Self::NotReady`] opened is closed.
     Ready { was: String },
-    /// The memory of the process, once a second.
-    Memory(MemoryState),
+    /// The worker's loop is alive. Once a second, until it drains.
+    Heartbeat {
+        /// Unknown on some systems.
+        memory: Option<MemoryState>,
+        /// Whether leases can arrive.
+        is_connected: bool,
+    },
     /// No more jobs are leased.
     Draining { in_flight: usize },
 }
@@ -145,7 +154,7 @@ impl WorkerEvent {
             Self::NotReady { reason } => {
                 tracing::error!(reason, "not ready: no jobs are leased until this is over");
             }
-            Self::Memory(_) => {}
+            Self::Heartbeat { .. } => {}
             Self::Ready { was } => tracing::info!(was, "ready again"),
             Self::Draining { in_flight } => tracing::info!(in_flight, "draining: no more leases"),
         }

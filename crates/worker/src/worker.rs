@@ -19,8 +19,8 @@ use crate::{
 /// Time that interrupted jobs have to end and settle. They do at once, unless a store, a broker or a
 /// decoder stalls.
 const INTERRUPTED: Duration = Duration::from_secs(1);
-/// How often the worker looks at its memory.
-const MEMORY_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the worker shows that it is alive, and looks at its memory.
+const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Time to write the last counts of the batches.
 const LAST_WRITE: Duration = Duration::from_secs(1);
 /// Time to release jobs that do not end.
@@ -120,7 +120,7 @@ impl Worker {
         });
         let mut alone = self.runner.gate().wanted();
         let mut jobs = JoinSet::new();
-        let mut memory_ticks = tokio::time::interval(MEMORY_INTERVAL);
+        let mut beats = tokio::time::interval(HEARTBEAT);
         let mut over_memory = false;
         loop {
             let breaker = self.runner.breaker();
@@ -141,8 +141,8 @@ impl Worker {
                 Ok(()) = alone.changed() => continue,
                 () = breaker.changed() => continue,
                 () = self.memory.changed() => continue,
-                _ = memory_ticks.tick() => {
-                    if self.is_over_memory() {
+                _ = beats.tick() => {
+                    if self.beat() {
                         over_memory = true;
                         break;
                     }
@@ -166,20 +166,22 @@ impl Worker {
         Ok(summary)
     }
 
-    /// Looks at the memory of the process. Returns whether it is above the maximum.
-    fn is_over_memory(&self) -> bool {
-        let Some(resident) = memory::resident() else { return false };
-        self.memory.observe(resident);
-        self.emit(&WorkerEvent::Memory(self.memory.state()));
-        if self.config.memory_max_percent >= 100 {
-            return false;
+    /// Shows that the loop is alive, and looks at the memory of the process. Returns whether it is above
+    /// the maximum.
+    fn beat(&self) -> bool {
+        let resident = memory::resident();
+        let memory = resident.map(|resident| {
+            self.memory.observe(resident);
+            self.memory.state()
+        });
+        self.emit(&WorkerEvent::Heartbeat { memory, is_connected: self.queue.is_connected() });
+        let percent = self.config.memory_max_percent;
+        let max = if percent < 100 { self.config.part_of_memory(percent) } else { None };
+        let (Some(resident), Some(max)) = (resident, max) else { return false };
+        if resident > max {
+            tracing::error!(resident, max, "too much memory: draining, to be started anew");
         }
-        let max = self.config.part_of_memory(self.config.memory_max_percent);
-        let is_over = max.is_some_and(|max| resident > max);
-        if is_over {
-            tracing::error!(resident, ?max, "too much memory: draining, to be started anew");
-        }
-        is_over
+        resident > max
     }
 
     fn emit(&self, event: &WorkerEvent) {

@@ -9,6 +9,7 @@ mod output;
 mod precision;
 mod recognizer;
 mod redact;
+mod telemetry;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,7 @@ pub use self::{
     models::ModelsConfig,
     output::OutputConfig,
     recognizer::RecognizerConfig,
+    telemetry::TelemetryConfig,
 };
 
 /// The whole configuration, one field per section.
@@ -36,4 +38,5 @@ pub struct Config {
     pub queue: queue::AmqpConfig,
     pub store: store::StoreConfig,
     pub worker: worker::WorkerConfig,
+    pub telemetry: TelemetryConfig,
 }

@@ -10,8 +10,9 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use location::Location;
 use queue::AmqpQueue;
 use store::Capabilities;
+use telemetry::{Admin, TraceObserver};
 use tokio_util::sync::CancellationToken;
-use worker::{Transcriber, Worker};
+use worker::{Transcriber, Worker, events::Observer};
 
 use crate::{UsageError, exit, progress::download_bar, termination::termination};
 
@@ -19,6 +20,12 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<u8> {
     // Validated first, because loading the models takes a while.
     let queue = app::queue_config(config)?;
     let drain = termination()?;
+    let admin = Admin { metrics: Arc::default(), health: Arc::default() };
+    if !config.telemetry.listen.is_empty() {
+        // First of all, because loading models takes a while, and somebody asks meanwhile.
+        let address = telemetry::serve(&config.telemetry.listen, admin.clone()).await?;
+        tracing::info!(%address, "serving metrics and health");
+    }
     let app = app::build(config, build_options(config), &download_bar()).await?;
     for prefix in &config.worker.probe {
         let location = Location::from_argument(prefix)
@@ -39,7 +46,9 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<u8> {
     let app = warm_up(app).await?;
     let patience = Duration::from_secs(config.write_patience_seconds);
     let transcriber = app.transcriber.with_write_patience(patience);
-    let worker = Worker::new(Arc::new(queue), transcriber, config, app.cores, Vec::new())
+    let observers: Vec<Arc<dyn Observer>> =
+        vec![admin.metrics, admin.health, Arc::new(TraceObserver)];
+    let worker = Worker::new(Arc::new(queue), transcriber, config, app.cores, observers)
         .map_err(|error| UsageError(format!("worker.sources or worker.outputs: {error}")))?;
     let summary = worker.run(drain).await?;
     Ok(if summary.over_memory { exit::OVER_MEMORY } else { exit::SUCCESS })

@@ -65,6 +65,13 @@ impl BrokerConnection {
         }
     }
 
+    /// Returns whether there is a connection. While somebody connects, there is none.
+    pub(super) fn is_connected(&self) -> bool {
+        self.state.try_lock().is_ok_and(|state| {
+            state.current.as_ref().is_some_and(|current| current.connection.status().connected())
+        })
+    }
+
     /// Opens a channel, connecting first if necessary. While the broker cannot be reached, retries
     /// until the deadline and logs each failure. Returns permanent errors at once.
     pub(super) async fn channel(&self, deadline: Deadline) -> Result<Channel, Error> {

@@ -74,7 +74,8 @@ impl DeadLetters for AmqpDeadLetters {
 
     async fn retry(&mut self, counts: Counts) -> Result<(), Error> {
         let (message, acker) = self.take_last()?;
-        let properties = wire::properties(&message.id, message.lane, &counts, None)?;
+        let message = Message { counts, ..message };
+        let properties = wire::properties(&message, None)?;
         let route = self.topology.route(&Destination::Returned, message.lane);
         self.publisher.publish(route, properties, &message.body).await?;
         acknowledge(&acker).await

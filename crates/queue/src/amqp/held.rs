@@ -81,7 +81,7 @@ async fn back_to_lane(
     topology: &Topology,
 ) -> Result<(), Error> {
     let message = wire::read_message(&delivery, None);
-    let properties = wire::properties(&message.id, message.lane, &message.counts, None)?;
+    let properties = wire::properties(&message, None)?;
     let route = topology.to_origin(Origin::Jobs(message.lane));
     publisher.publish(route, properties, &message.body).await?;
     let acknowledged = delivery.acker.ack(BasicAckOptions::default()).await;

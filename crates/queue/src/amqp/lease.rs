@@ -140,10 +140,10 @@ impl Lease for AmqpLease {
             Destination::Dead(reason) => Some(reason),
             _ => None,
         };
-        let Message { id, lane, .. } = &self.message;
-        let properties = wire::properties(id, *lane, &counts, reason)?;
-        let route = self.topology.route(&destination, *lane);
-        self.publisher.publish(route, properties, &self.message.body).await?;
+        let message = Message { counts, ..self.message.clone() };
+        let properties = wire::properties(&message, reason)?;
+        let route = self.topology.route(&destination, message.lane);
+        self.publisher.publish(route, properties, &message.body).await?;
         self.acknowledge().await
     }
 }

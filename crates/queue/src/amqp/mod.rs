@@ -88,10 +88,9 @@ impl Queue for AmqpQueue {
     /// Publishes again after a broken connection, within `publish_timeout_seconds`, which may
     /// duplicate the message.
     async fn publish(&self, message: Message) -> Result<(), Error> {
-        let Message { id, body, lane, counts } = &message;
-        let properties = wire::properties(id, *lane, counts, None)?;
-        let route = self.topology.to_origin(Origin::Jobs(*lane));
-        self.publisher.publish(route, properties, body).await
+        let properties = wire::properties(&message, None)?;
+        let route = self.topology.to_origin(Origin::Jobs(message.lane));
+        self.publisher.publish(route, properties, &message.body).await
     }
 
     /// Returns at once; [`Consumer::next`] connects and subscribes.
@@ -106,6 +105,10 @@ impl Queue for AmqpQueue {
 
     fn lease_time(&self) -> Duration {
         self.config.lease_time()
+    }
+
+    fn is_connected(&self) -> bool {
+        self.consumer_connection.is_connected()
     }
 
     /// Returns the broker's counts, which may lag behind by a moment.

@@ -1,7 +1,7 @@
 //! Converts messages and dead letters to and from AMQP.
 //!
 //! The id is the `message-id` property. The header `lane` is the message's lane; without it, the lane is
-//! that of the queue. The headers `attempt`, `releases`, `crashes`, `generation` and
+//! that of the queue. `traceparent` is the trace that the job belongs to. The headers `attempt`, `releases`, `crashes`, `generation` and
 //! `seen` are the message's [`Counts`]; dead letters that a worker published also have `code` and
 //! `detail`, and a redelivered message that nobody has looked at `redelivered`. Of the broker's own headers only `x-death` is read: why the broker moved a message to the
 //! dead letters.
@@ -30,18 +30,19 @@ const CRASHES: &str = "crashes";
 const GENERATION: &str = "generation";
 const SEEN: &str = "seen";
 const LANE: &str = "lane";
+/// Its name in W3C Trace Context.
+const TRACE: &str = "traceparent";
 const REDELIVERED: &str = "redelivered";
 const CODE: &str = "code";
 const DETAIL: &str = "detail";
 
-/// Returns the properties of a message with the id `id`; of a dead letter, if there is a `reason`.
+/// Returns the properties of a message; of a dead letter, if there is a `reason`.
 pub(super) fn properties(
-    id: &str,
-    lane: Lane,
-    counts: &Counts,
+    message: &Message,
     reason: Option<&DeadLetterReason>,
 ) -> Result<BasicProperties, Error> {
-    let id = ShortString::try_new(id)
+    let Message { id, lane, counts, trace, .. } = message;
+    let id = ShortString::try_new(id.as_str())
         .map_err(|error| Error::new(ErrorKind::Other, "message id").with_source(error))?;
     let mut headers = FieldTable::default();
     for (name, count) in [
@@ -56,6 +57,9 @@ pub(super) fn properties(
         headers.insert(name.into(), AMQPValue::LongString(truncated(text).into()));
     };
     set_text(LANE, lane.as_str());
+    if !trace.is_empty() {
+        set_text(TRACE, trace);
+    }
     if !counts.seen.is_empty() {
         set_text(SEEN, &counts.seen);
     }
@@ -74,7 +78,7 @@ pub(super) fn properties(
 /// Returns the properties of a message that goes back without having been looked at. A copy would
 /// not say that the message was redelivered, so a header does.
 pub(super) fn unused(message: &Message, redelivered: bool) -> Result<BasicProperties, Error> {
-    let properties = properties(&message.id, message.lane, &message.counts, None)?;
+    let properties = properties(message, None)?;
     if !redelivered {
         return Ok(properties);
     }
@@ -112,6 +116,7 @@ pub(super) fn read_message(delivery: &Delivery, lane: Option<Lane>) -> Message {
             generation: count(GENERATION),
             seen: header(delivery, SEEN).and_then(text).unwrap_or_default(),
         },
+        trace: header(delivery, TRACE).and_then(text).unwrap_or_default(),
     }
 }
 

@@ -141,6 +141,7 @@ impl JobRunner {
             attempt = message.counts.attempts,
             redelivered = lease.is_redelivered(),
         );
+        self.observers.iter().for_each(|observer| observer.span(&span, &message.trace));
         self.process(lease).instrument(span).await;
     }
 

@@ -1,0 +1,124 @@
+//! Whether a worker has started, is alive, and is ready, as Kubernetes asks.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use worker::events::{JobEvent, Observer, WorkerEvent};
+
+/// A worker whose loop has shown no sign of life for this long is stuck.
+const STUCK: Duration = Duration::from_secs(60);
+
+/// The health of a worker, from its events.
+#[derive(Debug, Default)]
+pub struct Health {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    leasing: bool,
+    draining: bool,
+    is_connected: bool,
+    /// Why no jobs are leased.
+    fault: Option<String>,
+    last_beat: Option<Instant>,
+}
+
+/// An answer to a probe: `Err` with the reason if it fails.
+pub(crate) type Answer = Result<&'static str, String>;
+
+impl Health {
+    /// Returns whether models are loaded and jobs were leased once.
+    pub(crate) fn startup(&self) -> Answer {
+        if self.lock().leasing { Ok("started") } else { Err("models are being loaded".to_owned()) }
+    }
+
+    /// Returns whether the process does its work, or could. If not, it must be killed.
+    pub(crate) fn live(&self) -> Answer {
+        self.live_at(Instant::now())
+    }
+
+    fn live_at(&self, now: Instant) -> Answer {
+        let state = self.lock();
+        match state.last_beat {
+            Some(at) if !state.draining && now.saturating_duration_since(at) > STUCK => {
+                Err(format!("the worker's loop is stuck for {} s", (now - at).as_secs()))
+            }
+            _ => Ok("alive"),
+        }
+    }
+
+    /// Returns whether the worker takes jobs.
+    pub(crate) fn ready(&self) -> Answer {
+        let state = self.lock();
+        if state.draining {
+            Err("draining".to_owned())
+        } else if !state.leasing {
+            Err("models are being loaded".to_owned())
+        } else if !state.is_connected {
+            Err("there is no connection to the broker".to_owned())
+        } else if let Some(fault) = &state.fault {
+            Err(fault.clone())
+        } else {
+            Ok("ready")
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No code panics while it holds the lock, so a poisoned lock still guards a consistent state.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observer for Health {
+    fn job(&self, _: &JobEvent<'_>) {}
+
+    fn worker(&self, event: &WorkerEvent) {
+        let mut state = self.lock();
+        match event {
+            WorkerEvent::Leasing { .. } => state.leasing = true,
+            WorkerEvent::NotReady { reason } => state.fault = Some(reason.clone()),
+            WorkerEvent::Ready { .. } => state.fault = None,
+            WorkerEvent::Draining { .. } => state.draining = true,
+            WorkerEvent::Heartbeat { is_connected, .. } => {
+                state.is_connected = *is_connected;
+                state.last_beat = Some(Instant::now());
+            }
+        }
+    }
+
+    fn span(&self, _: &tracing::Span, _: &str) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_becomes_ready_and_unready() {
+        let health = Health::default();
+        let answers = || (health.startup().is_ok(), health.live().is_ok(), health.ready().is_ok());
+        assert_eq!(answers(), (false, true, false));
+        let (worker, lanes) = ("w".to_owned(), Vec::new());
+        health.worker(&WorkerEvent::Leasing { worker, lanes, in_flight: 1 });
+        assert_eq!(answers(), (true, true, false), "not connected yet");
+        let beat = |is_connected| {
+            health.worker(&WorkerEvent::Heartbeat { memory: None, is_connected });
+        };
+        beat(true);
+        assert_eq!(answers(), (true, true, true));
+        health.worker(&WorkerEvent::NotReady { reason: "the store is down".to_owned() });
+        assert_eq!(health.ready(), Err("the store is down".to_owned()));
+        health.worker(&WorkerEvent::Ready { was: "the store is down".to_owned() });
+        beat(false);
+        assert_eq!(answers(), (true, true, false));
+        beat(true);
+        let later = Instant::now() + STUCK + Duration::from_secs(1);
+        assert!(health.live_at(later).is_err(), "its loop is stuck");
+        health.worker(&WorkerEvent::Draining { in_flight: 1 });
+        assert_eq!(answers(), (true, true, false));
+        assert!(health.live_at(later).is_ok(), "it may drain for long");
+    }
+}

@@ -1,0 +1,243 @@
+//! The metrics of a worker, in Prometheus' text format. `docs/metrics.md` lists them.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::{
+    encoding::prometheus_text,
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+        info::Info,
+    },
+    registry::{Metric, Registry},
+};
+use queue::Lane;
+use worker::events::{JobEvent, JobEventKind, Observer, WorkerEvent};
+
+use crate::{
+    labels::{self, Build, ByCode, ByLane, ByModel, ByOutcome, ByStage, OUTCOMES},
+    process::ProcessCollector,
+};
+
+type Seconds = Counter<f64, AtomicU64>;
+
+/// The metrics of this process.
+pub struct Metrics {
+    registry: Registry,
+    in_flight: Family<ByLane, Gauge>,
+    jobs: Family<ByOutcome, Counter>,
+    failures: Family<ByCode, Counter>,
+    audio: Family<ByModel, Seconds>,
+    compute: Family<ByStage, Seconds>,
+    job_duration: Family<ByLane, Histogram>,
+    recording_duration: Histogram,
+    leasing: Gauge,
+    breaker_open: Gauge,
+    draining: Gauge,
+    queue_connected: Gauge,
+    memory_high_water: Gauge,
+    memory_reserved: Gauge,
+    memory_waiting: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    pub fn new() -> Self {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(ProcessCollector));
+        let ours = registry.sub_registry_with_prefix("scriptorium");
+        ours.register(
+            "build",
+            "The program",
+            Info::new(Build { version: env!("CARGO_PKG_VERSION") }),
+        );
+        // From 1 s to 18 h.
+        let histogram: fn() -> Histogram = || Histogram::new(exponential_buckets(1.0, 4.0, 9));
+        let metrics = Self {
+            in_flight: register(ours, "jobs_in_flight", "Jobs that run"),
+            jobs: register(ours, "jobs", "Leased jobs by what became of them"),
+            failures: register(ours, "failures", "Failures of runs by code"),
+            audio: register(
+                ours,
+                "audio_seconds",
+                "Duration of the recordings that were transcribed",
+            ),
+            compute: register(
+                ours,
+                "compute_seconds",
+                "CPU time of transcripts that were written, by stage",
+            ),
+            job_duration: registered(
+                ours,
+                "job_duration_seconds",
+                "Time from the start of a run to its end",
+                Family::new_with_constructor(histogram),
+            ),
+            recording_duration: registered(
+                ours,
+                "recording_duration_seconds",
+                "Duration of each recording that was transcribed",
+                histogram(),
+            ),
+            leasing: register(ours, "leasing", "1 while jobs may be leased: from start to drain"),
+            breaker_open: register(
+                ours,
+                "breaker_open",
+                "1 while no jobs are leased because a store, or this worker, is at fault",
+            ),
+            draining: register(ours, "draining", "1 once no more jobs are leased"),
+            queue_connected: register(
+                ours,
+                "queue_connected",
+                "1 while there is a connection to the broker",
+            ),
+            memory_high_water: register(
+                ours,
+                "memory_high_water_bytes",
+                "Resident memory above which no more jobs are leased",
+            ),
+            memory_reserved: register(
+                ours,
+                "memory_reserved_bytes",
+                "Memory that recordings in flight are estimated to take",
+            ),
+            memory_waiting: register(ours, "memory_waiting_jobs", "Jobs that wait for memory"),
+            registry,
+        };
+        // Series that exist from the start have a rate when the first event comes.
+        for lane in Lane::ALL {
+            metrics.in_flight.get_or_create(&labels::lane(lane)).set(0);
+            drop(metrics.job_duration.get_or_create(&labels::lane(lane)));
+            for outcome in OUTCOMES {
+                metrics.jobs.get_or_create(&ByOutcome { lane: lane.as_str(), outcome }).inc_by(0);
+            }
+        }
+        metrics
+    }
+
+    /// Returns all metrics as text.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = prometheus_text::encode(&mut text, &self.registry);
+        text
+    }
+}
+
+/// Registers a metric that begins empty.
+fn register<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    registered(registry, name, help, M::default())
+}
+
+fn registered<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+impl Observer for Metrics {
+    fn job(&self, event: &JobEvent<'_>) {
+        let lane = event.lane.as_str();
+        if let Some(outcome) = labels::outcome(event.kind) {
+            self.jobs.get_or_create(&ByOutcome { lane, outcome }).inc();
+            let failure = match event.kind {
+                JobEventKind::Failed { failure, .. }
+                | JobEventKind::Retried { failure, .. }
+                | JobEventKind::Postponed { failure } => Some(failure),
+                JobEventKind::Abandoned { failure } => failure.as_ref(),
+                _ => None,
+            };
+            if let Some(failure) = failure {
+                let code = failure.code.as_str();
+                self.failures.get_or_create(&ByCode { code, outcome }).inc();
+            }
+        }
+        match event.kind {
+            JobEventKind::Started { .. } => {
+                self.in_flight.get_or_create(&ByLane { lane }).inc();
+            }
+            JobEventKind::Stopped { wall_seconds } => {
+                self.in_flight.get_or_create(&ByLane { lane }).dec();
+                self.job_duration.get_or_create(&ByLane { lane }).observe(*wall_seconds);
+            }
+            JobEventKind::Done(done) if !done.up_to_date => {
+                let model = done.model.clone();
+                self.audio.get_or_create(&ByModel { lane, model }).inc_by(done.audio_seconds);
+                self.recording_duration.observe(done.audio_seconds);
+                for stage in &done.stages {
+                    let by_stage = ByStage { stage: stage.name.clone() };
+                    self.compute.get_or_create(&by_stage).inc_by(stage.seconds);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn worker(&self, event: &WorkerEvent) {
+        match event {
+            WorkerEvent::Leasing { .. } => drop(self.leasing.set(1)),
+            WorkerEvent::NotReady { .. } => drop(self.breaker_open.set(1)),
+            WorkerEvent::Ready { .. } => drop(self.breaker_open.set(0)),
+            WorkerEvent::Draining { .. } => {
+                self.leasing.set(0);
+                self.draining.set(1);
+            }
+            WorkerEvent::Heartbeat { memory, is_connected } => {
+                self.queue_connected.set(i64::from(*is_connected));
+                let Some(memory) = memory else { return };
+                let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+                self.memory_high_water.set(bytes(memory.high_water));
+                self.memory_reserved.set(bytes(memory.reserved));
+                self.memory_waiting.set(bytes(memory.waiting as u64));
+            }
+        }
+    }
+
+    fn span(&self, _: &tracing::Span, _: &str) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+
+    /// Returns name and type of every metric.
+    fn described(text: &str) -> BTreeMap<String, String> {
+        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        types
+            .filter_map(|line| line.split_once(' '))
+            .map(|(name, kind)| (name.to_owned(), kind.to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn the_documentation_lists_every_metric_with_its_type() {
+        let documentation = include_str!("../../../docs/metrics.md");
+        let rows = documentation.lines().filter_map(|line| {
+            let mut cells = line.strip_prefix("| `")?.split('|');
+            let name = cells.next()?.trim().trim_end_matches('`').to_owned();
+            Some((name, cells.next()?.trim().to_owned()))
+        });
+        let documented: BTreeMap<String, String> = rows.collect();
+        assert_eq!(described(&Metrics::new().text()), documented);
+    }
+
+    #[test]
+    fn every_outcome_has_a_series_from_the_start() {
+        let text = Metrics::new().text();
+        let series: BTreeSet<_> =
+            text.lines().filter(|line| line.starts_with("scriptorium_jobs_total{")).collect();
+        assert_eq!(series.len(), Lane::ALL.len() * OUTCOMES.len(), "{text}");
+        assert!(
+            series.contains("scriptorium_jobs_total{lane=\"bulk\",outcome=\"held\"} 0"),
+            "{text}"
+        );
+    }
+}
