@@ -13,7 +13,7 @@ const BUCKET: &str = "scriptorium-tests";
 
 /// Returns the value of an environment variable. Without it, tests are skipped; where `make test`
 /// has started the services, they fail.
-fn variable(name: &str) -> Option<String> {
+pub(crate) fn variable(name: &str) -> Option<String> {
     let value = std::env::var(name).ok();
     if value.is_none() {
         assert!(std::env::var_os("SCRIPTORIUM_TEST_SERVICES").is_none(), "{name} is not set");

@@ -28,6 +28,7 @@ mod output_name;
 mod records;
 mod strict_json;
 mod string_enum;
+mod upload;
 
 pub use batch::{Batch, BatchId};
 pub use failure::{Failure, FailureCode, FailureKind};
@@ -38,3 +39,4 @@ pub use options::{
 };
 pub use output_name::{OutputName, output_below, shortened_for, stem};
 pub use records::{Done, Failed, InvalidRecord, RECORDS_VERSION, Running, records_prefix};
+pub use upload::{InvalidNotification, MAX_NOTIFICATION_BYTES, Upload};

@@ -62,13 +62,15 @@ pub enum Origin {
     /// Jobs that the queue itself has given up, because their leases ended unsettled too often. They
     /// are not run, but their failure is recorded.
     Undelivered,
+    /// Notifications of uploads, from which jobs are made. They are not jobs.
+    Uploads,
 }
 
 impl Origin {
     /// Returns all origins.
     pub fn all() -> impl Iterator<Item = Self> {
         let of_lane = |lane| [Self::Returned(lane), Self::Jobs(lane), Self::Long(lane)];
-        [Self::Quarantine, Self::Undelivered]
+        [Self::Quarantine, Self::Undelivered, Self::Uploads]
             .into_iter()
             .chain(Lane::ALL.into_iter().flat_map(of_lane))
     }
@@ -77,7 +79,7 @@ impl Origin {
     pub fn lane(self) -> Option<Lane> {
         match self {
             Self::Jobs(lane) | Self::Returned(lane) | Self::Long(lane) => Some(lane),
-            Self::Quarantine | Self::Undelivered => None,
+            Self::Quarantine | Self::Undelivered | Self::Uploads => None,
         }
     }
 }

@@ -162,7 +162,12 @@ impl Queue for MemoryQueue {
     async fn depth(&self) -> Result<QueueDepth, Error> {
         let state = self.shared.lock();
         Ok(QueueDepth {
-            ready: state.ready.values().map(|entries| entries.len() as u64).sum(),
+            ready: state
+                .ready
+                .iter()
+                .filter(|(origin, _)| **origin != Origin::Uploads)
+                .map(|(_, entries)| entries.len() as u64)
+                .sum(),
             delayed: state.delayed.len() as u64,
             parked: state.parked.len() as u64,
             held: state.held.len() as u64,

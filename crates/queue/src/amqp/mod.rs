@@ -65,6 +65,16 @@ impl AmqpQueue {
         Ok(Self { consumer_connection, topology, publisher: Arc::new(publisher), config })
     }
 
+    /// Lets messages that others publish to `exchange` come to [`Origin::Uploads`]. The exchange is
+    /// declared, with the type `topic`, unless it exists.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::connect`].
+    pub async fn bind_uploads(&self, exchange: &str, routing_key: &str) -> Result<(), Error> {
+        self.topology.bind_uploads(self.publisher.connection(), exchange, routing_key).await
+    }
+
     /// Deletes the queues and all their messages.
     #[cfg(feature = "test-util")]
     pub async fn delete_queues(self) -> Result<(), Error> {

@@ -13,6 +13,9 @@
 //!              <prefix>.dead
 //! ```
 //!
+//! `<prefix>.uploads` has notifications of uploads, which are not jobs; an exchange of others is bound to it
+//! ([`Topology::bind_uploads`]).
+//!
 //! `jobs`, `returned` and `long` exist once per lane: `<prefix>.jobs` is that of the normal lane,
 //! `<prefix>.jobs.urgent` and `<prefix>.jobs.bulk` are the others'.
 //!
@@ -34,6 +37,8 @@ use lapin::{
 
 use super::{
     config::AmqpConfig,
+    connection::BrokerConnection,
+    deadline::Deadline,
     error::{BrokerError, broker_error},
 };
 use crate::{Destination, Error, ErrorKind, Lane, Origin, QueueDepth};
@@ -193,6 +198,51 @@ impl Topology {
         Ok(())
     }
 
+    /// Binds the queue of uploads to an exchange, which is declared if it does not exist.
+    pub(super) async fn bind_uploads(
+        &self,
+        connection: &BrokerConnection,
+        exchange: &str,
+        routing_key: &str,
+    ) -> Result<(), Error> {
+        let passive = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
+        // Its owner may have given it other properties.
+        let channel = connection.channel(Deadline::NEVER).await?;
+        let found = channel.exchange_declare(
+            exchange.into(),
+            ExchangeKind::Topic,
+            passive,
+            FieldTable::default(),
+        );
+        // A failure closes the channel.
+        let channel = if found.await.is_ok() {
+            channel
+        } else {
+            let channel = connection.channel(Deadline::NEVER).await?;
+            let options =
+                ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+            let declared = channel.exchange_declare(
+                exchange.into(),
+                ExchangeKind::Topic,
+                options,
+                FieldTable::default(),
+            );
+            let declared = declared.await;
+            declared
+                .map_err(|error| broker_error(format!("declaring exchange {exchange}"), error))?;
+            channel
+        };
+        let queue = self.origin(Origin::Uploads);
+        let bound = channel.queue_bind(
+            queue.into(),
+            exchange.into(),
+            routing_key.into(),
+            QueueBindOptions::default(),
+            FieldTable::default(),
+        );
+        bound.await.map_err(|error| broker_error(format!("binding {queue} to {exchange}"), error))
+    }
+
     pub(super) async fn depth(&self, channel: &Channel) -> Result<QueueDepth, Error> {
         // In the order in which messages move on, so that one that moves meanwhile is counted twice
         // rather than not at all.
@@ -202,7 +252,8 @@ impl Topology {
             depth.delayed += count(channel, &queue.name).await?;
         }
         depth.parked = count(channel, &self.parked.name).await?;
-        for (_, name) in &self.origins {
+        let jobs = self.origins.iter().filter(|(origin, _)| *origin != Origin::Uploads);
+        for (_, name) in jobs {
             depth.ready += count(channel, name).await?;
         }
         depth.dead = self.count_dead(channel).await?;
@@ -240,6 +291,7 @@ fn name_of(prefix: &str, origin: Origin) -> String {
         Origin::Long(_) => "long",
         Origin::Quarantine => "quarantine",
         Origin::Undelivered => "undelivered",
+        Origin::Uploads => "uploads",
     };
     match origin.lane() {
         None | Some(Lane::Normal) => format!("{prefix}.{kind}"),
@@ -338,7 +390,7 @@ mod tests {
         assert_eq!(queue(600_000), "scriptorium.delay.600");
         assert_eq!(queue(86_400_000), "scriptorium.delay.600");
         let names: Vec<_> = topology.names().collect();
-        assert_eq!(names.len(), 17, "{names:?}");
+        assert_eq!(names.len(), 18, "{names:?}");
         for name in ["jobs", "jobs.urgent", "returned", "long.bulk", "held", "quarantine"] {
             assert!(names.contains(&&*format!("scriptorium.{name}")), "{name}: {names:?}");
         }

@@ -415,7 +415,9 @@ impl JobRunner {
         let max_seconds = match place.origin {
             Origin::Jobs(_) | Origin::Returned(_) => self.max_seconds,
             // One that runs alone is in nobody's way.
-            Origin::Long(_) | Origin::Quarantine | Origin::Undelivered => f64::INFINITY,
+            Origin::Long(_) | Origin::Quarantine | Origin::Undelivered | Origin::Uploads => {
+                f64::INFINITY
+            }
         };
         let session = Arc::new(Session::new(class_of(place.lane)));
         let work = self.transcriber.transcribe_within(max_seconds, &request, &session);

@@ -290,7 +290,7 @@ impl JobRunner {
             let back = match lease.origin() {
                 Origin::Quarantine => Destination::Quarantine,
                 Origin::Long(_) => Destination::Long,
-                Origin::Jobs(_) | Origin::Returned(_) | Origin::Undelivered => {
+                Origin::Jobs(_) | Origin::Returned(_) | Origin::Undelivered | Origin::Uploads => {
                     Destination::Returned
                 }
             };

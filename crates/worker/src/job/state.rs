@@ -57,7 +57,11 @@ pub(crate) fn admit(evidence: Evidence, max_crashes: u32) -> Admission {
     };
     let run = |attempts| match origin {
         // It was put off, or handed back: it is still to run alone.
-        Origin::Jobs(_) | Origin::Returned(_) | Origin::Long(_) | Origin::Undelivered
+        Origin::Jobs(_)
+        | Origin::Returned(_)
+        | Origin::Long(_)
+        | Origin::Undelivered
+        | Origin::Uploads
             if counts.crashes > 0 =>
         {
             suspect(counts.crashes)
