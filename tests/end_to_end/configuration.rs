@@ -13,6 +13,8 @@ fn wrong_usage_exits_with_2_and_names_the_problem() {
     assert!(ran.stderr.contains("docx"), "{}", ran.stderr);
     let ran = scriptorium.run(["transcribe", "x.wav", "--format", "srt,vtt"]).expect_code(2);
     assert!(ran.stderr.contains("--out"), "{}", ran.stderr);
+    let ctm = ["transcribe", "x.wav", "--format", "ctm", "--no-word-times"];
+    assert!(scriptorium.run(ctm).expect_code(2).stderr.contains("ctm lists words"));
     let ran = scriptorium.run(["transcribe", "x.wav", "--out", "gs://b/k"]).expect_code(2);
     assert!(ran.stderr.contains("gs://"), "{}", ran.stderr);
 }

@@ -114,6 +114,21 @@ fn without_out_the_transcript_goes_to_standard_output() {
     let transcript = ran.json();
     assert_eq!(transcript["source"]["codec"], "opus");
     assert_eq!(text_of(&transcript), SENTENCE);
+    let printed = |format: &str| {
+        scriptorium.run(["transcribe", path.to_str().unwrap(), "--format", format]).expect_code(0)
+    };
+    let job = printed("aws").json();
+    assert_eq!(job["results"]["transcripts"][0]["transcript"], SENTENCE);
+    let first_word = SENTENCE.split(' ').next().unwrap();
+    assert_eq!(job["results"]["items"][0]["alternatives"][0]["content"], first_word);
+    let ctm = printed("ctm").stdout;
+    assert_eq!(ctm.lines().count(), SENTENCE.split(' ').count(), "{ctm}");
+    assert!(ctm.starts_with("sentence 1 ") && ctm.contains(&format!(" {first_word} ")), "{ctm}");
+    let rttm = printed("rttm").stdout;
+    assert!(rttm.starts_with("SPEAKER sentence 1 ") && rttm.contains(" unknown "), "{rttm}");
+    let tsv = printed("tsv").stdout;
+    assert!(tsv.starts_with("start\tend\ttext\n"), "{tsv}");
+    assert!(tsv.ends_with(&format!("\t{SENTENCE}\n")), "{tsv}");
 }
 
 /// As in `transcribe recordings/ | head -1`: no recording is transcribed after the reader has left.

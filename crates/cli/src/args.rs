@@ -171,6 +171,11 @@ where
     PossibleValuesParser::new(values).try_map(|value| value.parse::<T>())
 }
 
+/// Parses the name of a format, and lists all of them in the help and to shells.
+fn format() -> impl TypedValueParser<Value = Format> {
+    PossibleValuesParser::new(Format::ALL.map(Format::name)).try_map(|name| name.parse::<Format>())
+}
+
 /// Parses `any`, a number, or a range such as `2-5`.
 fn speakers(text: &str) -> Result<job::Speakers, String> {
     let number = |text: &str| {
@@ -206,8 +211,10 @@ pub(crate) struct TranscribeArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<String>,
 
-    /// Formats to write: json, srt, vtt, txt [default: json with --out, else txt]
-    #[arg(long, value_delimiter = ',', value_name = "FORMATS")]
+    /// Formats to write, separated by commas: subtitles (`srt`, `vtt`), text (`txt`), Amazon
+    /// Transcribe's JSON (`aws`), who speaks when (`rttm`, with --speakers), words with their times
+    /// (`ctm`), a table of the segments (`tsv`) [default: json with --out, else txt]
+    #[arg(long, value_delimiter = ',', value_name = "FORMATS", value_parser = format())]
     pub(crate) format: Vec<Format>,
 
     #[command(flatten)]
@@ -290,8 +297,10 @@ pub(crate) struct SubmitArgs {
     #[arg(long, value_name = "PREFIX")]
     pub(crate) out: String,
 
-    /// Formats to write in addition to the JSON: srt, vtt, txt
-    #[arg(long, value_delimiter = ',', value_name = "FORMATS")]
+    /// Formats to write in addition to the JSON, separated by commas: subtitles (`srt`, `vtt`), text
+    /// (`txt`), Amazon Transcribe's JSON (`aws`), who speaks when (`rttm`, with --speakers), words with
+    /// their times (`ctm`), a table of the segments (`tsv`)
+    #[arg(long, value_delimiter = ',', value_name = "FORMATS", value_parser = format())]
     pub(crate) format: Vec<Format>,
 
     /// Preset or model by name; the workers must have loaded it [default: the workers' default]

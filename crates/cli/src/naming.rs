@@ -130,7 +130,8 @@ impl Naming {
         reason: Option<String>,
     ) -> Named {
         let is_shortened = output.relative_to(&self.prefix) != Some(wanted);
-        let too_long = is_shortened.then(|| "its name was too long".to_owned());
+        let too_long =
+            is_shortened.then(|| "its name is too long, or has a reserved end".to_owned());
         let renamed = reason.or(too_long).map(|reason| {
             let output = output.to_string();
             Renamed { source, output, reason }

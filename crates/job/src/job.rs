@@ -104,7 +104,7 @@ impl Job {
     /// Returns the URI of the [`crate::Failed`] next to the missing transcript:
     /// `<output>.error.json`, shortened if that is too long.
     pub fn error_record(&self) -> String {
-        output_name::error_record(&self.output)
+        output_name::with_extension(&self.output, output_name::ERROR_RECORD)
     }
 
     /// Checks URIs, limits and identity, so that a submitter learns of errors before a worker does.
@@ -159,16 +159,18 @@ impl Job {
             && (self.output.starts_with(prefix) || prefix.strip_suffix('/') == Some(&self.output))
     }
 
-    /// Returns the URI of the transcript in `format`.
+    /// Returns the URI of the transcript in `format`, shortened if that is too long; without a language
+    /// in the names of subtitles.
     pub fn output_in(&self, format: OutputFormat) -> String {
-        format!("{}.{format}", self.output)
+        output_name::with_extension(&self.output, &format!(".{}", format.extension()))
     }
 
     /// Whether the source has the name of a subtitle of the output with a language, which
     /// [`JobOptions::language_suffix`] asks for.
     fn is_subtitle_of_output(&self, format: OutputFormat) -> bool {
         let rest = self.source.strip_prefix(&self.output).and_then(|rest| rest.strip_prefix('.'));
-        let language = rest.and_then(|rest| rest.strip_suffix(&format!(".{format}")));
+        let extension = format!(".{}", format.extension());
+        let language = rest.and_then(|rest| rest.strip_suffix(&extension));
         language.is_some_and(|language| !language.contains(['/', '.']))
     }
 

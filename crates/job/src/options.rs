@@ -107,6 +107,10 @@ pub enum OutputFormat {
     Srt,
     Vtt,
     Txt,
+    Aws,
+    Rttm,
+    Ctm,
+    Tsv,
 }
 
 string_enum!(OutputFormat, "format", {
@@ -114,7 +118,21 @@ string_enum!(OutputFormat, "format", {
     Srt => "srt",
     Vtt => "vtt",
     Txt => "txt",
+    Aws => "aws",
+    Rttm => "rttm",
+    Ctm => "ctm",
+    Tsv => "tsv",
 });
+
+impl OutputFormat {
+    /// Returns the extension of file names, without the first dot.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Aws => "aws.json",
+            _ => self.as_str(),
+        }
+    }
+}
 
 /// Whether speech is written down in its own language or in English.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, JsonSchema)]
@@ -165,6 +183,11 @@ impl JobOptions {
                 && language.chars().all(|c| c.is_ascii_lowercase()))
         {
             return Err(format!("language {language:?} is not a code such as \"en\" or \"yue\""));
+        }
+        if self.formats.contains(&OutputFormat::Ctm) && self.word_times == Some(false) {
+            return Err(
+                "the format ctm lists words with their times, and `word_times` is false".to_owned()
+            );
         }
         if let Some(track) = &self.audio_track
             && !is_track(track)

@@ -19,6 +19,9 @@ const MAX_KEY_BYTES: usize = 1024;
 pub(crate) const TRANSCRIPT: &str = ".json";
 /// Longest text that is appended to an output, which a shortened one has space for.
 pub(crate) const ERROR_RECORD: &str = ".error.json";
+/// Ends of names that would make the transcript another output's rendering or error record:
+/// `talk.aws` gives `talk.aws.json`, which is a rendering of `talk`.
+const RESERVED: [&str; 2] = [".aws", ".error"];
 /// Longest extension that a shortened name keeps.
 const MAX_KEPT_EXTENSION: usize = 16;
 const DIGEST_DIGITS: usize = 32;
@@ -40,12 +43,12 @@ string_enum!(OutputName, "way of naming", {
 });
 
 /// Returns the name of a file, or its path, without its extension; `None` if it must keep it: it has
-/// none, nothing else is left, or the rest would name the error record of another output.
+/// none, nothing else is left, or the rest would name a rendering or the error record of another output.
 pub fn stem(path: &str) -> Option<&str> {
     let name = &path[path.rfind('/').map_or(0, |slash| slash + 1)..];
     let (stem, extension) = name.rsplit_once('.')?;
     let is_ordinary =
-        !extension.is_empty() && !stem.trim_matches('.').is_empty() && !stem.ends_with(".error");
+        !extension.is_empty() && !stem.trim_matches('.').is_empty() && !is_reserved(stem);
     is_ordinary.then(|| &path[..path.len() - extension.len() - 1])
 }
 
@@ -79,12 +82,13 @@ pub fn output_below(prefix: &Location, relative: &str) -> Result<Location, locat
     }
 }
 
-/// Returns the URI of the error record of an output, shortened if only the record is too long.
-pub(crate) fn error_record(output: &str) -> String {
+/// Returns the URI of an output with an extension, which begins with a dot, shortened if the output has no
+/// space for it.
+pub(crate) fn with_extension(output: &str, extension: &str) -> String {
     let location = Location::parse_object(output, 0).ok();
-    match location.and_then(|location| shortened_for(&location, ERROR_RECORD)) {
-        Some(shortened) => format!("{shortened}{ERROR_RECORD}"),
-        None => format!("{output}{ERROR_RECORD}"),
+    match location.and_then(|location| shortened_for(&location, extension)) {
+        Some(shortened) => format!("{shortened}{extension}"),
+        None => format!("{output}{extension}"),
     }
 }
 
@@ -103,10 +107,11 @@ pub fn shortened_for(output: &Location, extension: &str) -> Option<Location> {
     parent.join(&shorten_if(true, &name, space)).ok()
 }
 
-/// Returns the name of an output, so that the extensions of all formats fit into `space` bytes.
+/// Returns the name of an output, so that the extension of the transcript fits into `space` bytes.
 fn fitting(name: &str, space: usize) -> String {
     // A name that looks as if it were shortened could be what another one is shortened to.
-    let shorten = name.len() + TRANSCRIPT.len() > space || looks_shortened(name);
+    let shorten =
+        name.len() + TRANSCRIPT.len() > space || looks_shortened(name) || is_reserved(name);
     shorten_if(shorten, name, space.saturating_sub(ERROR_RECORD.len()))
 }
 
@@ -123,6 +128,10 @@ fn shorten_if(condition: bool, name: &str, max: usize) -> String {
     // If there is space for nothing, the caller finds the result too long.
     let kept = stem.floor_char_boundary(max.saturating_sub(tail.len()));
     format!("{}{tail}", &stem[..kept])
+}
+
+fn is_reserved(name: &str) -> bool {
+    RESERVED.iter().any(|end| name.ends_with(end))
 }
 
 fn looks_shortened(name: &str) -> bool {
@@ -158,6 +167,9 @@ mod tests {
             // Its transcript would be the error record of `talk`.
             ("talk.error.mp4", None),
             ("error.mp4", Some("error")),
+            // Its transcript would be a rendering of `talk`.
+            ("talk.aws.mp4", None),
+            ("talk.aws", Some("talk")),
         ] {
             assert_eq!(stem(path), expected, "{path}");
         }
@@ -193,7 +205,7 @@ mod tests {
     fn an_error_record_fits_where_the_transcript_does() {
         for (name, shortened) in [("a b.wav".to_owned(), false), ("é".repeat(125), true)] {
             let output = output("file:///out/", &name);
-            let record = error_record(&output);
+            let record = with_extension(&output, ERROR_RECORD);
             assert_eq!(record == format!("{output}.error.json"), !shortened, "{record}");
             let record = Location::parse_object(&record, 0);
             let record = record.unwrap_or_else(|error| panic!("{error}"));
@@ -214,6 +226,14 @@ mod tests {
         let output: Location = key.parse().unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(shortened_for(&output, ".yue.srt"), None);
         assert_ne!(shortened_for(&output, ".much.longer.srt"), None);
+    }
+
+    #[test]
+    fn a_name_that_ends_like_a_rendering_is_not_kept() {
+        for (name, end) in [("a.wav.aws", ".aws"), ("a.wav.error", ".error")] {
+            let uri = output("file:///out/", name);
+            assert!(uri.starts_with("file:///out/a.wav~") && uri.ends_with(end), "{uri}");
+        }
     }
 
     proptest! {

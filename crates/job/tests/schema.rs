@@ -128,6 +128,19 @@ fn an_invalid_field_is_refused_with_the_reason() -> Result<(), Box<dyn Error>> {
             false,
             "the transcript in vtt would replace the source",
         ),
+        (
+            "/source",
+            json!("s3://transcripts/2026/calls/0042.wav.aws.json"),
+            false,
+            "the transcript in json would replace the source",
+        ),
+        (
+            "/source",
+            json!("s3://transcripts/2026/calls/0042.wav.rttm"),
+            false,
+            "the transcript in rttm would replace the source",
+        ),
+        ("/options/formats", json!(["aws", "ctm", "rttm", "tsv", "doc"]), true, "format \"doc\""),
         ("/options/language_suffix", json!("en"), true, "expected a boolean"),
         ("/output", json!(format!("s3://calls/{}", "k".repeat(1020))), false, "longer than 1019"),
         ("/records", json!("s3://elsewhere/r"), false, "not in the same store"),
@@ -138,6 +151,12 @@ fn an_invalid_field_is_refused_with_the_reason() -> Result<(), Box<dyn Error>> {
         ("/options/formats", json!(["srt", "srt"]), true, "srt is named twice"),
         ("/options/formats", json!(["doc"]), true, "unknown format \"doc\", known are json, srt"),
         ("/options/formats", json!([{ "srt": null }]), true, "expected a"),
+        (
+            "/options",
+            json!({ "formats": ["ctm"], "word_times": false }),
+            false,
+            "ctm lists words with their times",
+        ),
         ("/options/hotwords", json!(["a", ""]), true, "hotword \"\" is empty"),
         ("/options/hotwords", json!(["a\nb"]), false, "control characters"),
         ("/options/hotwords", json!(["a".repeat(65)]), true, "longer than 64 characters"),
@@ -197,7 +216,7 @@ fn uri() -> impl Strategy<Value = String> {
 }
 
 fn options() -> impl Strategy<Value = JobOptions> {
-    let formats = proptest::sample::subsequence(OutputFormat::ALL.to_vec(), 0..=4);
+    let formats = proptest::sample::subsequence(OutputFormat::ALL.to_vec(), 0..=8);
     let channels =
         proptest::sample::select(vec![None, Some(ChannelMode::Mix), Some(ChannelMode::Split)]);
     let flag = || proptest::option::of(any::<bool>());
@@ -223,6 +242,7 @@ fn options() -> impl Strategy<Value = JobOptions> {
             let (channels, audio_track) = channels;
             let (prompt, task) = texts;
             let (punctuate, normalize, word_times, language_suffix) = flags;
+            let word_times = word_times.filter(|_| !formats.contains(&OutputFormat::Ctm));
             JobOptions {
                 formats: formats.into_iter().collect(),
                 language_suffix,

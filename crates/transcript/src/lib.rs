@@ -1,6 +1,7 @@
-//! The transcript: its types, its JSON schema, and its renderings as SubRip, WebVTT and plain text.
+//! The transcript: its types, its JSON schema, and its renderings.
 //!
-//! The JSON is complete and authoritative; the other formats are rendered from it for people.
+//! The JSON is complete and authoritative. The other formats are rendered from it: SubRip, WebVTT and
+//! plain text for people, Amazon Transcribe's JSON, RTTM, CTM and Whisper's TSV for other programs.
 //!
 //! ```
 //! use transcript::{Format, Pipeline, Processing, SCHEMA_VERSION, Segment, Source, Transcript};
@@ -54,17 +55,27 @@
 //! # }
 //! ```
 
+mod aws;
+mod ctm;
 mod cue;
 mod format;
 mod json;
+mod labels;
 mod layout;
 mod model;
 mod number;
+mod punctuation;
+mod recording_name;
+mod rttm;
 mod srt;
 mod text;
 mod timeline;
+mod tokens;
+mod tsv;
+mod turns;
 mod txt;
 mod vtt;
+mod words;
 
 pub use format::{Format, UnknownFormat};
 pub use json::{InvalidTranscript, json_schema};
@@ -78,6 +89,10 @@ impl Transcript {
             Format::Srt => srt::render(self),
             Format::Vtt => vtt::render(self),
             Format::Txt => txt::render(self),
+            Format::Aws => aws::render(self),
+            Format::Rttm => rttm::render(self),
+            Format::Ctm => ctm::render(self),
+            Format::Tsv => tsv::render(self),
         }
     }
 }

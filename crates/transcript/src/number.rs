@@ -1,4 +1,4 @@
-//! Serializes numbers rounded to their precision. NaN and infinities become 0, because JSON has
+//! Writes numbers rounded to their precision. NaN and infinities become 0, because JSON has
 //! neither and serde would write `null`, which could not be read back.
 
 use serde::Serializer;
@@ -10,7 +10,22 @@ pub(crate) fn three_decimals<S: Serializer>(value: &f64, serializer: S) -> Resul
 
 /// Rounds a probability to four decimals; NaN becomes 0.
 pub(crate) fn probability<S: Serializer>(value: &f32, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(rounded(f64::from(*value).clamp(0.0, 1.0), 1e4))
+    serializer.serialize_f64(rounded_probability(*value))
+}
+
+/// Rounds a probability to four decimals; NaN becomes 0.
+pub(crate) fn rounded_probability(value: f32) -> f64 {
+    rounded(f64::from(value).clamp(0.0, 1.0), 1e4)
+}
+
+/// Writes milliseconds as seconds with three decimals.
+pub(crate) fn seconds(milliseconds: u64) -> String {
+    format!("{}.{:03}", milliseconds / 1000, milliseconds % 1000)
+}
+
+/// Writes a number with at least one decimal, and no more than it needs.
+pub(crate) fn shortest(value: f64) -> String {
+    format!("{value:?}")
 }
 
 pub(crate) fn optional_probability<S: Serializer>(

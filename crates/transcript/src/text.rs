@@ -52,6 +52,18 @@ pub(crate) fn width(text: &str) -> usize {
     text.chars().map(columns).sum()
 }
 
+/// Joins texts with spaces, but not between full-width characters: Chinese and Japanese have none.
+pub(crate) fn join(texts: impl IntoIterator<Item = String>) -> String {
+    texts
+        .into_iter()
+        .reduce(|joined, next| {
+            let is_wide = |c: Option<char>| c.is_some_and(|c| columns(c) == 2);
+            let full_width = is_wide(joined.chars().next_back()) && is_wide(next.chars().next());
+            joined + if full_width { "" } else { " " } + &next
+        })
+        .unwrap_or_default()
+}
+
 /// A text with precomputed widths, so that any range is measured in constant time.
 #[derive(Debug)]
 pub(crate) struct MeasuredText<'a> {
@@ -113,5 +125,12 @@ mod tests {
         assert_eq!(measured.width(3..9), 4);
         assert_eq!(measured.trimmed(0..3), 0..2);
         assert_eq!(width("ab 你好e\u{301}"), 8);
+    }
+
+    #[test]
+    fn full_width_texts_are_joined_without_a_space() {
+        let joined = |texts: &[&str]| join(texts.iter().map(|&text| text.to_owned()));
+        assert_eq!(joined(&["你好。", "再见。", "OK.", "Bye."]), "你好。再见。 OK. Bye.");
+        assert_eq!(joined(&[]), "");
     }
 }

@@ -1,6 +1,10 @@
 //! The times at which each part of a segment's text is spoken.
 
-use crate::{Segment, Word, text::MeasuredText};
+use crate::{
+    Segment, Word,
+    text::MeasuredText,
+    words::{self, PlacedWord},
+};
 
 /// Maximum time in milliseconds, ten thousand hours. No recording is that long.
 const MAX_MS: f64 = 36_000_000_000.0;
@@ -71,29 +75,17 @@ impl<'a> Timeline<'a> {
     }
 }
 
-/// Finds the words in the text in order, with punctuation allowed between them. Returns `None` if
-/// there are no words or the text differs from them.
+/// Returns the times of the words, kept in order and inside the segment. Returns `None` if there are no
+/// words or the text differs from them.
 fn word_spans(words: &[Word], text: &str, whole: Span) -> Option<Vec<Span>> {
-    let mut spans: Vec<Span> = Vec::with_capacity(words.len());
-    let mut byte = 0;
     let mut time = whole.start;
-    for word in words {
-        let wanted = crate::text::clean(&word.text);
-        if wanted.is_empty() {
-            continue;
-        }
-        while !text[byte..].starts_with(&wanted) {
-            let between = text[byte..].chars().next().filter(|c| !c.is_alphanumeric())?;
-            byte += between.len_utf8();
-        }
+    let spans = words::place(words, text)?.into_iter().map(|PlacedWord { range, word }| {
         let start = milliseconds(word.start).clamp(time, whole.end);
         let end = milliseconds(word.end).clamp(start, whole.end);
-        spans.push(Span { from: byte, to: byte + wanted.len(), start, end });
-        byte += wanted.len();
         time = end;
-    }
-    let all_found = !spans.is_empty() && !text[byte..].contains(char::is_alphanumeric);
-    all_found.then_some(spans)
+        Span { from: range.start, to: range.end, start, end }
+    });
+    Some(spans.collect())
 }
 
 #[cfg(test)]

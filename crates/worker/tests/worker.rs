@@ -142,6 +142,37 @@ async fn subtitles_carry_the_language_where_the_job_asks_for_it() {
     assert_eq!(names, expected);
 }
 
+/// Where the name has no space for the extension of a rendering, only that rendering's is shortened.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_gets_every_format_that_it_asks_for() {
+    let fleet = Fleet::new(|_| {});
+    let long = format!("{}.wav", "x".repeat(245));
+    for file in ["a.wav", &long] {
+        write_speech(&fleet.path(file), 3);
+        let formats = job::OutputFormat::ALL.iter().copied().collect();
+        let job = fleet.submit_with(file, JobOptions { formats, ..JobOptions::default() }).await;
+        for &format in job::OutputFormat::ALL {
+            let uri = job.output_in(format);
+            assert_eq!(uri.contains('~'), file == long && format.extension().len() > 5, "{uri}");
+        }
+    }
+    let (summary, _, root) = fleet.run().await;
+    assert_eq!((summary.done, summary.failed), (2, 0));
+    let out = root.path().join("out");
+    for &format in job::OutputFormat::ALL {
+        assert!(out.join(format!("a.wav.{}", format.extension())).is_file(), "{format}");
+        if format != job::OutputFormat::Aws {
+            assert!(out.join(format!("{long}.{}", format.extension())).is_file(), "{format}");
+        }
+    }
+    let names = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name());
+    let shortened = names.filter(|name| name.to_string_lossy().contains("~"));
+    assert_eq!(shortened.count(), 1);
+    assert_eq!(read(&out.join("a.wav.json")).segments[0].text, "word");
+    let ctm = fs::read_to_string(out.join("a.wav.ctm")).unwrap();
+    assert!(ctm.starts_with("a 1 ") && ctm.contains(" word "), "{ctm}");
+}
+
 /// The transcript's name fits, and that of its error record would not.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_error_record_of_a_long_name_is_shortened() {

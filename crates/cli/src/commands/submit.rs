@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use worker::convert;
 
 use crate::{
+    UsageError,
     args::{SubmitArgs, output_prefix},
     commands::{print_json, print_line, status},
     exit, history,
@@ -134,6 +135,7 @@ impl Submission {
             language_suffix: config.output.language_suffix.then_some(true),
             ..args.recordings.options()?
         };
+        options.check().map_err(UsageError)?;
         let paths = args.recordings.paths.iter().map(|path| sources::text_of(path)).collect();
         let mut batch = Batch::new(paths, output.to_string());
         if let Some(id) = &args.batch {

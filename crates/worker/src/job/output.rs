@@ -91,8 +91,13 @@ impl Output {
     fn rendering_key(&self, format: Format, transcript: &Transcript) -> String {
         let extension =
             subtitle_name::extension(format, &transcript.segments, self.language_suffix);
+        self.key_with(&extension)
+    }
+
+    /// Returns the key with an extension. There is space for that of the transcript, but perhaps not for
+    /// a longer one.
+    fn key_with(&self, extension: &str) -> String {
         let extension = format!(".{extension}");
-        // There is space for the extension of every format, but perhaps not for a language.
         let shortened = job::shortened_for(&self.location, &extension);
         let key = shortened.as_ref().and_then(|location| location.key().ok());
         format!("{}{extension}", key.unwrap_or(&self.base))
@@ -173,7 +178,7 @@ impl Output {
             if self.language_suffix && subtitle_name::is_subtitle(format) {
                 continue;
             }
-            let key = format!("{}.{}", self.base, format.extension());
+            let key = self.key_with(format.extension());
             match self.store.head(&key).await {
                 Ok(meta) if meta.metadata.contains_key(META_FINGERPRINT) => {}
                 Ok(_) => return Err(self.not_ours(&key)),

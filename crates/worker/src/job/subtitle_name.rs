@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use transcript::{Format, Segment};
 
 /// Returns the extension of a rendering, with the language before it if `language_suffix` asks for it
-/// and there is one: `en.srt`. The JSON and the plain text have none: they are not subtitles.
+/// and there is one: `en.srt`. Only subtitles have one.
 pub(super) fn extension(format: Format, segments: &[Segment], language_suffix: bool) -> String {
     let language = main_language(segments).filter(|_| is_subtitle(format) && language_suffix);
     language.map_or_else(
@@ -59,6 +59,7 @@ mod tests {
         assert_eq!(extension(Format::Srt, &english, false), "srt");
         assert_eq!(extension(Format::Json, &english, true), "json");
         assert_eq!(extension(Format::Txt, &english, true), "txt");
+        assert_eq!(extension(Format::Aws, &english, true), "aws.json");
     }
 
     #[test]

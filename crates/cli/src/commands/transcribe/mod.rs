@@ -42,7 +42,11 @@ const WRITE_PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) async fn run(config: &Config, args: TranscribeArgs) -> anyhow::Result<u8> {
     let output = args.out.as_deref().map(output_prefix).transpose()?;
     let formats = formats(&args, output.is_some())?;
-    let options = args.recordings.options()?;
+    let options = job::JobOptions {
+        formats: formats.iter().copied().map(convert::output_format).collect(),
+        ..args.recordings.options()?
+    };
+    options.check().map_err(UsageError)?;
     let stop = termination()?;
     let build = BuildOptions {
         pull: true,

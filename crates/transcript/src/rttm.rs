@@ -1,0 +1,32 @@
+//! Renders RTTM (NIST, Rich Transcription 2009, appendix A): who speaks when.
+
+use std::fmt::Write;
+
+use crate::{Transcript, labels::Labels, number, recording_name, turns::turns};
+
+/// The speaker where none is known.
+const UNKNOWN: &str = "unknown";
+
+pub(crate) fn render(transcript: &Transcript) -> String {
+    let labels = Labels::new(transcript);
+    let mut turns: Vec<_> = turns(&transcript.segments).collect();
+    turns.sort_by_key(|turn| turn.start);
+    let file = recording_name::file_id(&transcript.source.uri);
+    let mut rttm = String::new();
+    for turn in turns {
+        let channel = labels.nist_channel(turn.segment);
+        let speaker = match turn.speaker {
+            Some(speaker) => labels.speaker_label(turn.segment, speaker),
+            // Each channel is a person, as far as is known.
+            None => labels.channel_label(turn.segment).unwrap_or_else(|| UNKNOWN.to_owned()),
+        };
+        let start = number::seconds(turn.start);
+        // Readers refuse turns without a duration.
+        let duration = number::seconds((turn.end - turn.start).max(1));
+        let _infallible = writeln!(
+            rttm,
+            "SPEAKER {file} {channel} {start} {duration} <NA> <NA> {speaker} <NA> <NA>"
+        );
+    }
+    rttm
+}

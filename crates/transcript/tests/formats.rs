@@ -1,0 +1,416 @@
+//! The formats for other programs, read back as such programs read them.
+
+mod common;
+
+use std::collections::BTreeSet;
+
+use common::{hostile_segment, segment, transcript};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use transcript::{Format, Segment, Transcript, Word};
+
+fn word(start: f64, end: f64, text: &str, confidence: f32) -> Word {
+    Word { start, end, text: text.to_owned(), confidence: Some(confidence), ..Word::default() }
+}
+
+/// Two people, of whom the second interrupts the first, and a segment without words.
+fn conversation() -> Transcript {
+    let mut first = segment(0.5, 4.0, "I've been on hold. Sorry? Yes.");
+    first.speaker = Some(0);
+    first.language = Some("en".to_owned());
+    first.words = vec![
+        word(0.5, 0.8, "I've", 0.99),
+        word(0.8, 1.0, "been", 1.0),
+        word(1.0, 1.123, "on", 0.875),
+        word(1.2, 2.0, "hold.", 0.5),
+        Word { speaker: Some(1), ..word(2.5, 3.0, "Sorry?", 0.75) },
+        word(3.5, 4.0, "Yes.", 0.25),
+    ];
+    let mut second = segment(6.0, 8.0, "I am sorry about that.");
+    (second.speaker, second.confidence) = (Some(1), 0.625);
+    second.language = Some("en".to_owned());
+    let mut transcript = transcript(vec![first, second]);
+    transcript.source.uri = "s3://calls/2026/on hold.wav".to_owned();
+    transcript.source.channels = 1;
+    transcript
+}
+
+fn aws(transcript: &Transcript) -> Value {
+    serde_json::from_str(&transcript.render(Format::Aws)).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn aws_has_the_structure_of_amazons_example_with_speakers() {
+    let said = |id: u64, start: &str, end: &str, confidence: &str, content: &str, speaker: &str| {
+        json!({
+            "id": id, "type": "pronunciation", "start_time": start, "end_time": end,
+            "alternatives": [{ "confidence": confidence, "content": content }],
+            "speaker_label": speaker,
+        })
+    };
+    let mark = |id: u64, content: &str, speaker: &str| {
+        json!({
+            "id": id, "type": "punctuation", "speaker_label": speaker,
+            "alternatives": [{ "confidence": "0.0", "content": content }],
+        })
+    };
+    let at = |start: &str, end: &str, speaker: &str| json!({ "start_time": start, "end_time": end, "speaker_label": speaker });
+    let turn = |start: &str, end: &str, speaker: &str, items: &[Value]| {
+        let mut turn = at(start, end, speaker);
+        turn["items"] = items.into();
+        turn
+    };
+    let part = |id: u64, text: &str, times: (&str, &str), speaker: &str, items: &[u64]| {
+        let mut part = at(times.0, times.1, speaker);
+        (part["id"], part["transcript"], part["items"]) = (id.into(), text.into(), items.into());
+        part
+    };
+    let expected = json!({
+        "jobName": "on-hold",
+        "accountId": "",
+        "status": "COMPLETED",
+        "results": {
+            "language_code": "en",
+            "transcripts": [
+                { "transcript": "I've been on hold. Sorry? Yes. I am sorry about that." }
+            ],
+            "speaker_labels": {
+                "channel_label": "ch_0",
+                "speakers": 2,
+                "segments": [
+                    turn("0.5", "2.0", "spk_0", &[
+                        at("0.5", "0.8", "spk_0"),
+                        at("0.8", "1.0", "spk_0"),
+                        at("1.0", "1.123", "spk_0"),
+                        at("1.2", "2.0", "spk_0"),
+                    ]),
+                    turn("2.5", "3.0", "spk_1", &[at("2.5", "3.0", "spk_1")]),
+                    turn("3.5", "4.0", "spk_0", &[at("3.5", "4.0", "spk_0")]),
+                    turn("6.0", "8.0", "spk_1", &[at("6.0", "8.0", "spk_1")]),
+                ]
+            },
+            "items": [
+                said(0, "0.5", "0.8", "0.99", "I've", "spk_0"),
+                said(1, "0.8", "1.0", "1.0", "been", "spk_0"),
+                said(2, "1.0", "1.123", "0.875", "on", "spk_0"),
+                said(3, "1.2", "2.0", "0.5", "hold", "spk_0"),
+                mark(4, ".", "spk_0"),
+                said(5, "2.5", "3.0", "0.75", "Sorry", "spk_1"),
+                mark(6, "?", "spk_1"),
+                said(7, "3.5", "4.0", "0.25", "Yes", "spk_0"),
+                mark(8, ".", "spk_0"),
+                // Without the times of words, a segment is one item.
+                said(9, "6.0", "8.0", "0.625", "I am sorry about that", "spk_1"),
+                mark(10, ".", "spk_1"),
+            ],
+            "audio_segments": [
+                part(0, "I've been on hold.", ("0.5", "2.0"), "spk_0", &[0, 1, 2, 3, 4]),
+                part(1, "Sorry?", ("2.5", "3.0"), "spk_1", &[5, 6]),
+                part(2, "Yes.", ("3.5", "4.0"), "spk_0", &[7, 8]),
+                part(3, "I am sorry about that.", ("6.0", "8.0"), "spk_1", &[9, 10]),
+            ],
+        }
+    });
+    assert_eq!(aws(&conversation()), expected);
+}
+
+#[test]
+fn aws_lists_the_items_of_each_channel() {
+    let mut left = segment(0.0, 2.0, "Hello?");
+    left.words = vec![word(0.0, 2.0, "Hello?", 1.0)];
+    left.channel = Some(0);
+    let mut transcript = transcript(vec![left]);
+    transcript.source.channels = 2;
+    let job = aws(&transcript);
+    let labels = &job["results"]["channel_labels"];
+    assert_eq!(labels["number_of_channels"], 2);
+    assert_eq!(labels["channels"][0]["channel_label"], "ch_0");
+    // The very items of the results: readers look for them there.
+    assert_eq!(labels["channels"][0]["items"], job["results"]["items"]);
+    assert_eq!(labels["channels"][0]["items"][0]["channel_label"], "ch_0");
+    // Nobody speaks on the other channel.
+    assert_eq!(labels["channels"][1], json!({ "channel_label": "ch_1", "items": [] }));
+    assert_eq!(job["results"].get("speaker_labels"), None);
+    assert_eq!(job["results"]["audio_segments"][0]["channel_label"], "ch_0");
+}
+
+#[test]
+fn aws_gives_the_time_of_each_of_several_languages() {
+    let spoken = |start: f64, end: f64, language: Option<&str>| {
+        let language = language.map(str::to_owned);
+        Segment { language, ..segment(start, end, "Hi") }
+    };
+    let of = |segments: Vec<Segment>| aws(&transcript(segments))["results"].clone();
+    let none = of(vec![spoken(0.0, 1.0, None)]);
+    assert_eq!((none.get("language_code"), none.get("language_codes")), (None, None));
+    let one = of(vec![spoken(0.0, 1.0, Some("yue")), spoken(1.0, 2.0, None)]);
+    assert_eq!((&one["language_code"], one.get("language_codes")), (&json!("yue"), None));
+    let en = Some("en");
+    let two = of(vec![spoken(0.0, 1.5, en), spoken(2.0, 3.0, Some("de")), spoken(3.0, 4.0, en)]);
+    assert_eq!(two.get("language_code"), None);
+    let durations = json!([
+        { "language_code": "de", "duration_in_seconds": 1.0 },
+        { "language_code": "en", "duration_in_seconds": 2.5 },
+    ]);
+    assert_eq!(two["language_codes"], durations);
+}
+
+#[test]
+fn rttm_has_a_line_per_turn() {
+    assert_eq!(
+        conversation().render(Format::Rttm),
+        "SPEAKER on_hold 1 0.500 1.500 <NA> <NA> spk_0 <NA> <NA>\n\
+         SPEAKER on_hold 1 2.500 0.500 <NA> <NA> spk_1 <NA> <NA>\n\
+         SPEAKER on_hold 1 3.500 0.500 <NA> <NA> spk_0 <NA> <NA>\n\
+         SPEAKER on_hold 1 6.000 2.000 <NA> <NA> spk_1 <NA> <NA>\n"
+    );
+}
+
+#[test]
+fn rttm_takes_channels_for_speakers_if_none_are_known() {
+    let right = Segment { channel: Some(1), ..segment(1.0, 1.0, "Yes.") };
+    assert_eq!(
+        transcript(vec![segment(0.0, 2.0, "Well."), right, segment(3.0, 4.0, "\n")])
+            .render(Format::Rttm),
+        "SPEAKER a 1 0.000 2.000 <NA> <NA> unknown <NA> <NA>\n\
+         SPEAKER a 2 1.000 0.001 <NA> <NA> ch_1 <NA> <NA>\n"
+    );
+}
+
+#[test]
+fn ctm_has_a_line_per_word() {
+    assert_eq!(
+        conversation().render(Format::Ctm),
+        "on_hold 1 0.500 0.300 I've 0.9900\n\
+         on_hold 1 0.800 0.200 been 1.0000\n\
+         on_hold 1 1.000 0.123 on 0.8750\n\
+         on_hold 1 1.200 0.800 hold 0.5000\n\
+         on_hold 1 2.500 0.500 Sorry 0.7500\n\
+         on_hold 1 3.500 0.500 Yes 0.2500\n\
+         on_hold 1 6.000 2.000 I_am_sorry_about_that 0.6250\n"
+    );
+}
+
+#[test]
+fn tsv_has_milliseconds_and_no_tabs_in_the_text() {
+    let mut transcript = conversation();
+    transcript.segments[1].text = " I am\tsorry\r\nabout that. ".to_owned();
+    assert_eq!(
+        transcript.render(Format::Tsv),
+        "start\tend\ttext\n\
+         500\t4000\tI've been on hold. Sorry? Yes.\n\
+         6000\t8000\tI am sorry about that.\n"
+    );
+}
+
+#[test]
+fn channels_and_speakers_of_all_tracks_are_numbered_together() {
+    let on = |track, speaker, channel, start: f64| Segment {
+        track: Some(track),
+        speaker: Some(speaker),
+        channel,
+        ..segment(start, start + 0.5, "Hi")
+    };
+    let segments = vec![
+        on(1, 0, None, 0.0),
+        on(2, 0, Some(0), 1.0),
+        on(2, 1, Some(1), 2.0),
+        on(1, 0, None, 3.0),
+    ];
+    let rttm = transcript(segments).render(Format::Rttm);
+    let found: Vec<_> = rttm
+        .lines()
+        .map(|line| line.split(' ').collect::<Vec<_>>())
+        .map(|fields| (fields[2], fields[7]))
+        .collect();
+    assert_eq!(found, [("1", "spk_0"), ("2", "spk_1"), ("3", "spk_2"), ("1", "spk_0")]);
+}
+
+#[test]
+fn a_recording_in_which_nobody_speaks_gives_empty_files() {
+    for transcript in [transcript(vec![]), transcript(vec![segment(0.0, 1.0, " \n\u{200b}")])] {
+        assert_eq!(transcript.render(Format::Rttm), "");
+        assert_eq!(transcript.render(Format::Ctm), "");
+        assert_eq!(transcript.render(Format::Tsv), "start\tend\ttext\n");
+        let results =
+            json!({ "transcripts": [{ "transcript": "" }], "items": [], "audio_segments": [] });
+        assert_eq!(aws(&transcript)["results"], results);
+    }
+}
+
+/// Adds speakers, tracks and languages to hostile segments.
+fn spoken_segment() -> impl Strategy<Value = Segment> {
+    let speaker = || proptest::option::of(prop_oneof![0..3_u32, Just(u32::MAX)]);
+    let track = proptest::option::weighted(0.2, 1..3_u32);
+    let language = proptest::option::of(proptest::sample::select(vec!["en", "de", "\"\n"]));
+    let confidence = prop_oneof![0.0..1.0_f32, Just(f32::NAN), Just(f32::INFINITY)];
+    let speakers = proptest::collection::vec(speaker(), 40);
+    (hostile_segment(), speaker(), speakers, track, language, confidence).prop_map(
+        |(mut segment, speaker, speakers, track, language, confidence)| {
+            for (word, speaker) in segment.words.iter_mut().zip(speakers) {
+                (word.speaker, word.confidence) = (speaker, speaker.map(|_| confidence));
+            }
+            let language = language.map(str::to_owned);
+            Segment { speaker, track, language, confidence, ..segment }
+        },
+    )
+}
+
+fn hostile_uri() -> impl Strategy<Value = String> {
+    prop_oneof![
+        any::<String>(),
+        "s3://b/[a-z ;;\u{a0}\u{2028}.%\t]{0,20}\\.wav",
+        "file:///(%[0-9A-F]{2}|[a-z;/]){0,20}"
+    ]
+}
+
+fn number(field: &str) -> f64 {
+    let number: f64 = field.parse().unwrap_or_else(|error| panic!("{field:?}: {error}"));
+    assert!(number.is_finite() && number >= 0.0, "{field}");
+    number
+}
+
+/// Returns the fields of lines as readers split them, in Rust or in Python, at white space.
+fn fields(text: &str, count: usize) -> Vec<Vec<&str>> {
+    let separator = |c: char| c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c);
+    let lines: Vec<Vec<&str>> = text
+        .split_terminator('\n')
+        .map(|line| line.split(separator).collect::<Vec<_>>())
+        .inspect(|fields| {
+            assert_eq!(fields.len(), count, "{fields:?}");
+            assert!(fields.iter().all(|field| !field.is_empty()), "{fields:?}");
+            assert!(!fields.iter().any(|field| field.contains(";;")), "{fields:?}");
+        })
+        .collect();
+    assert!(text.is_empty() || text.ends_with('\n'));
+    lines
+}
+
+fn check_rttm(rttm: &str) {
+    let lines = fields(rttm, 10);
+    for line in &lines {
+        assert_eq!((line[0], number(line[2]) >= 1.0), ("SPEAKER", true));
+        assert!(number(line[4]) > 0.0, "{line:?}");
+        assert_eq!((&line[5..7], &line[8..]), (&["<NA>"; 2][..], &["<NA>"; 2][..]));
+    }
+    assert!(lines.is_sorted_by(|a, b| number(a[3]) <= number(b[3])), "{rttm}");
+}
+
+fn check_ctm(ctm: &str) {
+    let lines = fields(ctm, 6);
+    for line in &lines {
+        number(line[3]);
+        assert!(number(line[5]) <= 1.0);
+        assert!(!line[4].starts_with("<ALT"), "{line:?}");
+    }
+    let order = |line: &[&str]| (line[1].to_owned(), number(line[2]));
+    assert!(lines.is_sorted_by(|a, b| order(a) <= order(b)), "{ctm}");
+}
+
+fn check_tsv(tsv: &str) {
+    let mut lines = tsv.split_terminator('\n');
+    assert_eq!(lines.next(), Some("start\tend\ttext"));
+    for line in lines {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let [start, end, text] = fields[..] else { panic!("{line:?}") };
+        assert!(start.parse::<u64>().unwrap_or(u64::MAX) <= end.parse().unwrap_or(0), "{line}");
+        assert!(!text.trim().is_empty() && !text.contains(char::is_control), "{line:?}");
+    }
+}
+
+fn check_aws(results: &Value) {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("{value}")).to_owned();
+    let items = list(&results["items"]);
+    for (id, item) in items.iter().enumerate() {
+        assert_eq!(item["id"], id);
+        let alternative = &item["alternatives"][0];
+        assert!(number(&text(&alternative["confidence"])) <= 1.0, "{item}");
+        assert!(!text(&alternative["content"]).trim().is_empty(), "{item}");
+        if item["type"] == "pronunciation" {
+            assert!(number(&text(&item["start_time"])) <= number(&text(&item["end_time"])));
+        } else {
+            assert_eq!(item["type"], "punctuation");
+            assert_eq!((item.get("start_time"), item.get("end_time")), (None, None));
+        }
+    }
+    // Each item is in one audio segment, in order.
+    let segments = list(&results["audio_segments"]);
+    let ids: Vec<_> = segments.iter().flat_map(|segment| list(&segment["items"])).collect();
+    assert_eq!(ids, (0..items.len()).map(Value::from).collect::<Vec<_>>());
+    for segment in &segments {
+        assert!(number(&text(&segment["start_time"])) <= number(&text(&segment["end_time"])));
+        for id in list(&segment["items"]) {
+            let item = &results["items"][usize::try_from(id.as_u64().unwrap_or(0)).unwrap_or(0)];
+            assert_eq!(item.get("speaker_label"), segment.get("speaker_label"));
+            assert_eq!(item.get("channel_label"), segment.get("channel_label"));
+        }
+    }
+    if let Some(labels) = results.get("speaker_labels") {
+        let names: BTreeSet<_> = list(&labels["segments"])
+            .iter()
+            .map(|segment| text(&segment["speaker_label"]))
+            .collect();
+        assert_eq!(labels["speakers"], names.len());
+        let spoken = list(&labels["segments"]).iter().flat_map(|s| list(&s["items"])).count();
+        let labelled = items
+            .iter()
+            .filter(|item| item["type"] == "pronunciation" && item.get("speaker_label").is_some());
+        assert_eq!(spoken, labelled.count());
+    }
+    let channels = list(&results["channel_labels"]["channels"]);
+    let of_channels: usize = channels.iter().map(|channel| list(&channel["items"]).len()).sum();
+    let labelled = items.iter().filter(|item| item.get("channel_label").is_some()).count();
+    assert_eq!(of_channels, labelled);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn hostile_transcripts_give_valid_files(
+        segments in proptest::collection::vec(spoken_segment(), 0..6),
+        uri in hostile_uri(),
+    ) {
+        let mut transcript = transcript(segments);
+        transcript.source.uri = uri;
+        check_rttm(&transcript.render(Format::Rttm));
+        check_ctm(&transcript.render(Format::Ctm));
+        check_tsv(&transcript.render(Format::Tsv));
+        let job = aws(&transcript);
+        let name = job["jobName"].as_str().unwrap_or_default();
+        prop_assert!((1..=200).contains(&name.len()));
+        let is_allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        prop_assert!(name.chars().all(is_allowed), "{name}");
+        check_aws(&job["results"]);
+    }
+
+    /// Nothing is lost: the items of each segment are its text, without white space.
+    #[test]
+    fn the_items_of_aws_are_the_whole_text(segment in spoken_segment()) {
+        let without_space = |text: &str| text.split_whitespace().collect::<String>();
+        let mut segment = segment;
+        // Words that are not those of the text replace it.
+        let words = segment.text.split_whitespace().map(str::to_owned);
+        for (word, text) in segment.words.iter_mut().zip(words.collect::<Vec<_>>()) {
+            word.text = text;
+        }
+        let expected = without_space(transcript(vec![segment.clone()])
+            .render(Format::Tsv)
+            .lines()
+            .nth(1)
+            .and_then(|line| line.rsplit('\t').next())
+            .unwrap_or_default());
+        let job = aws(&transcript(vec![segment.clone()]));
+        let items = job["results"]["items"].as_array().cloned().unwrap_or_default();
+        let said: String = items
+            .iter()
+            .filter_map(|item| item["alternatives"][0]["content"].as_str())
+            .map(without_space)
+            .collect();
+        let words: String = segment.words.iter().map(|word| word.text.as_str()).collect();
+        let is_complete = segment.words.is_empty() || words == without_space(&segment.text);
+        prop_assume!(is_complete);
+        prop_assert_eq!(said, expected);
+    }
+}

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Reads transcripts in all formats with the libraries of others, and compares what they find with the
+# JSON. Renders real recordings with the debug build; SCRIPTORIUM_TEST_MODELS is the directory of the models.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=scripts/packages.sh
+source scripts/packages.sh
+
+venv=.cache/formats/venv
+binary="${CARGO_TARGET_DIR:-target}/debug/scriptorium"
+
+needs python3 python3
+needs_build_tools
+needs_python ensurepip python3-venv
+install_missing
+[ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+    -r scripts/requirements/formats.txt
+cargo build --locked -p cli
+export SCRIPTORIUM__MODELS__DIRECTORY="${SCRIPTORIUM_TEST_MODELS:-$PWD/.cache/models}"
+exec "$venv/bin/python" scripts/check_formats.py --binary "$binary" "$@"
