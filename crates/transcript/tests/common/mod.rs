@@ -1,4 +1,5 @@
 //! Transcripts for the tests of renderings, also hostile ones.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use proptest::prelude::*;
 use transcript::{Pipeline, Processing, Segment, Source, Transcript, Word};

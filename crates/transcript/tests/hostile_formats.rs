@@ -1,0 +1,191 @@
+//! The formats for other programs are well formed, whatever the transcript.
+
+mod common;
+
+use std::collections::BTreeSet;
+
+use common::{hostile_segment, transcript};
+use proptest::prelude::*;
+use serde_json::Value;
+use transcript::{Format, Segment, Transcript};
+
+fn aws(transcript: &Transcript) -> Value {
+    serde_json::from_str(&transcript.render(Format::Aws)).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Adds speakers, tracks and languages to hostile segments.
+fn spoken_segment() -> impl Strategy<Value = Segment> {
+    let speaker = || proptest::option::of(prop_oneof![0..3_u32, Just(u32::MAX)]);
+    let track = proptest::option::weighted(0.2, 1..3_u32);
+    let language = proptest::option::of(proptest::sample::select(vec!["en", "de", "\"\n"]));
+    let confidence = prop_oneof![0.0..1.0_f32, Just(f32::NAN), Just(f32::INFINITY)];
+    let speakers = proptest::collection::vec(speaker(), 40);
+    (hostile_segment(), speaker(), speakers, track, language, confidence).prop_map(
+        |(mut segment, speaker, speakers, track, language, confidence)| {
+            for (word, speaker) in segment.words.iter_mut().zip(speakers) {
+                (word.speaker, word.confidence) = (speaker, speaker.map(|_| confidence));
+            }
+            let language = language.map(str::to_owned);
+            Segment { speaker, track, language, confidence, ..segment }
+        },
+    )
+}
+
+fn hostile_uri() -> impl Strategy<Value = String> {
+    prop_oneof![
+        any::<String>(),
+        "s3://b/[a-z ;;\u{a0}\u{2028}.%\t]{0,20}\\.wav",
+        "file:///(%[0-9A-F]{2}|[a-z;/]){0,20}"
+    ]
+}
+
+fn number(field: &str) -> f64 {
+    let number: f64 = field.parse().unwrap_or_else(|error| panic!("{field:?}: {error}"));
+    assert!(number.is_finite() && number >= 0.0, "{field}");
+    number
+}
+
+/// Returns the fields of lines as readers split them, in Rust or in Python, at white space.
+fn fields(text: &str, count: usize) -> Vec<Vec<&str>> {
+    let separator = |c: char| c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c);
+    let lines: Vec<Vec<&str>> = text
+        .split_terminator('\n')
+        .map(|line| line.split(separator).collect::<Vec<_>>())
+        .inspect(|fields| {
+            assert_eq!(fields.len(), count, "{fields:?}");
+            assert!(fields.iter().all(|field| !field.is_empty()), "{fields:?}");
+            assert!(!fields.iter().any(|field| field.contains(";;")), "{fields:?}");
+        })
+        .collect();
+    assert!(text.is_empty() || text.ends_with('\n'));
+    lines
+}
+
+fn check_rttm(rttm: &str) {
+    let lines = fields(rttm, 10);
+    for line in &lines {
+        assert_eq!((line[0], number(line[2]) >= 1.0), ("SPEAKER", true));
+        assert!(number(line[4]) > 0.0, "{line:?}");
+        assert_eq!((&line[5..7], &line[8..]), (&["<NA>"; 2][..], &["<NA>"; 2][..]));
+    }
+    assert!(lines.is_sorted_by(|a, b| number(a[3]) <= number(b[3])), "{rttm}");
+}
+
+fn check_ctm(ctm: &str) {
+    let lines = fields(ctm, 6);
+    for line in &lines {
+        number(line[3]);
+        assert!(number(line[5]) <= 1.0);
+        assert!(!line[4].starts_with("<ALT"), "{line:?}");
+    }
+    let order = |line: &[&str]| (line[1].to_owned(), number(line[2]));
+    assert!(lines.is_sorted_by(|a, b| order(a) <= order(b)), "{ctm}");
+}
+
+fn check_tsv(tsv: &str) {
+    let mut lines = tsv.split_terminator('\n');
+    assert_eq!(lines.next(), Some("start\tend\ttext"));
+    for line in lines {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let [start, end, text] = fields[..] else { panic!("{line:?}") };
+        assert!(start.parse::<u64>().unwrap_or(u64::MAX) <= end.parse().unwrap_or(0), "{line}");
+        assert!(!text.trim().is_empty() && !text.contains(char::is_control), "{line:?}");
+    }
+}
+
+fn check_aws(results: &Value) {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("{value}")).to_owned();
+    let items = list(&results["items"]);
+    for (id, item) in items.iter().enumerate() {
+        assert_eq!(item["id"], id);
+        let alternative = &item["alternatives"][0];
+        assert!(number(&text(&alternative["confidence"])) <= 1.0, "{item}");
+        assert!(!text(&alternative["content"]).trim().is_empty(), "{item}");
+        if item["type"] == "pronunciation" {
+            assert!(number(&text(&item["start_time"])) <= number(&text(&item["end_time"])));
+        } else {
+            assert_eq!(item["type"], "punctuation");
+            assert_eq!((item.get("start_time"), item.get("end_time")), (None, None));
+        }
+    }
+    // Each item is in one audio segment, in order.
+    let segments = list(&results["audio_segments"]);
+    let ids: Vec<_> = segments.iter().flat_map(|segment| list(&segment["items"])).collect();
+    assert_eq!(ids, (0..items.len()).map(Value::from).collect::<Vec<_>>());
+    for segment in &segments {
+        assert!(number(&text(&segment["start_time"])) <= number(&text(&segment["end_time"])));
+        for id in list(&segment["items"]) {
+            let item = &results["items"][usize::try_from(id.as_u64().unwrap_or(0)).unwrap_or(0)];
+            assert_eq!(item.get("speaker_label"), segment.get("speaker_label"));
+            assert_eq!(item.get("channel_label"), segment.get("channel_label"));
+        }
+    }
+    if let Some(labels) = results.get("speaker_labels") {
+        let names: BTreeSet<_> = list(&labels["segments"])
+            .iter()
+            .map(|segment| text(&segment["speaker_label"]))
+            .collect();
+        assert_eq!(labels["speakers"], names.len());
+        let spoken = list(&labels["segments"]).iter().flat_map(|s| list(&s["items"])).count();
+        let labelled = items
+            .iter()
+            .filter(|item| item["type"] == "pronunciation" && item.get("speaker_label").is_some());
+        assert_eq!(spoken, labelled.count());
+    }
+    let channels = list(&results["channel_labels"]["channels"]);
+    let of_channels: usize = channels.iter().map(|channel| list(&channel["items"]).len()).sum();
+    let labelled = items.iter().filter(|item| item.get("channel_label").is_some()).count();
+    assert_eq!(of_channels, labelled);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn hostile_transcripts_give_valid_files(
+        segments in proptest::collection::vec(spoken_segment(), 0..6),
+        uri in hostile_uri(),
+    ) {
+        let mut transcript = transcript(segments);
+        transcript.source.uri = uri;
+        check_rttm(&transcript.render(Format::Rttm));
+        check_ctm(&transcript.render(Format::Ctm));
+        check_tsv(&transcript.render(Format::Tsv));
+        let job = aws(&transcript);
+        let name = job["jobName"].as_str().unwrap_or_default();
+        prop_assert!((1..=200).contains(&name.len()));
+        let is_allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        prop_assert!(name.chars().all(is_allowed), "{name}");
+        check_aws(&job["results"]);
+    }
+
+    /// Nothing is lost: the items of each segment are its text, without white space.
+    #[test]
+    fn the_items_of_aws_are_the_whole_text(segment in spoken_segment()) {
+        let without_space = |text: &str| text.split_whitespace().collect::<String>();
+        let mut segment = segment;
+        // Words that are not those of the text replace it.
+        let words = segment.text.split_whitespace().map(str::to_owned);
+        for (word, text) in segment.words.iter_mut().zip(words.collect::<Vec<_>>()) {
+            word.text = text;
+        }
+        let expected = without_space(transcript(vec![segment.clone()])
+            .render(Format::Tsv)
+            .lines()
+            .nth(1)
+            .and_then(|line| line.rsplit('\t').next())
+            .unwrap_or_default());
+        let job = aws(&transcript(vec![segment.clone()]));
+        let items = job["results"]["items"].as_array().cloned().unwrap_or_default();
+        let said: String = items
+            .iter()
+            .filter_map(|item| item["alternatives"][0]["content"].as_str())
+            .map(without_space)
+            .collect();
+        let words: String = segment.words.iter().map(|word| word.text.as_str()).collect();
+        let is_complete = segment.words.is_empty() || words == without_space(&segment.text);
+        prop_assume!(is_complete);
+        prop_assert_eq!(said, expected);
+    }
+}
