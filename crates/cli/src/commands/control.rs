@@ -96,15 +96,18 @@ async fn release(queue: &AmqpQueue, batch: &BatchId) -> anyhow::Result<u64> {
     let is_of_batch = |message: &queue::Message| {
         Job::from_slice(&message.body).is_ok_and(|job| job.batch == *batch)
     };
-    let mut released = queue.release_held(&is_of_batch).await?;
+    let mut released = 0;
     loop {
+        // Before, workers would hold them again.
         tokio::time::sleep(NOTICED).await;
         let more = queue.release_held(&is_of_batch).await?;
         if more == 0 {
             return Ok(released);
         }
         released += more;
-        output::say(&format!("{released} jobs released"));
+        if released > more {
+            output::say(&format!("{released} jobs released"));
+        }
     }
 }
 
