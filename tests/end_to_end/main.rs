@@ -6,6 +6,7 @@
 mod bad_input;
 mod bench;
 mod channels;
+mod checkpoints;
 mod configuration;
 mod encodings;
 mod fleet;

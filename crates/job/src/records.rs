@@ -8,8 +8,8 @@ use crate::{BatchId, Failure, strict_json::Object};
 pub const RECORDS_VERSION: u32 = 2;
 
 /// Limit for the bytes that the name of a record adds to the prefix:
-/// `/failed/<job>.<generation>.json`.
-pub(crate) const MAX_NAME_BYTES: usize = "/failed/.4294967295.json".len() + 32;
+/// `/checkpoint/<job>.<writer>-<sequence>.jsonl`.
+pub(crate) const MAX_NAME_BYTES: usize = "/checkpoint/.-4294967295.jsonl".len() + 32 + 32;
 
 /// Returns the prefix of the records of a batch whose transcripts have the prefix `output`, for
 /// [`crate::Job::records`]. The records are stored next to the transcripts, so no database is

@@ -13,8 +13,14 @@
 //! writes a success removes the error record afterwards. So a failure never follows a success, in
 //! whatever order the two write, and also where the store honours no conditions: there, the second of
 //! two equal records replaces the first.
+//!
+//! # Checkpoints
+//!
+//! While a job runs for long, its worker writes what it has computed so far ([`Checkpoints`]). They are
+//! a cache: nothing depends on them, and they are deleted when the job ends.
 
 mod batch;
+mod checkpoint;
 mod control;
 mod error;
 mod names;
@@ -25,6 +31,7 @@ mod worker_tally;
 
 pub use self::{
     batch::{BatchLedger, Submission},
+    checkpoint::{Checkpoints, Loaded, MAX_SEGMENT_BYTES, Origin},
     control::BatchControl,
     error::Error,
     progress::{Counted, Tallies},
@@ -72,11 +79,10 @@ impl Ledger {
     ///
     /// [`Error::Store`], and [`Error::Invalid`] if the record of the failure is damaged.
     pub async fn outcome(&self, job: &Job, generation: u32) -> Result<Option<Outcome>, Error> {
-        let names = Names::of(job);
-        if records::exists(&self.stores, &names.done(&job.id)).await? {
+        if self.is_done(job).await? {
             return Ok(Some(Outcome::Done));
         }
-        let uri = names.failed(&job.id, generation);
+        let uri = Names::of(job).failed(&job.id, generation);
         let Some((body, _)) = records::get(&self.stores, &uri).await? else { return Ok(None) };
         Ok(Some(Outcome::Failed(records::parse(&uri, &body)?)))
     }
@@ -88,6 +94,15 @@ impl Ledger {
     /// [`Error::Store`], and [`Error::Invalid`] if the record is damaged.
     pub async fn control(&self, job: &Job) -> Result<BatchControl, Error> {
         control_of(&self.stores, &Names::of(job)).await
+    }
+
+    /// Returns whether the job is done.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`].
+    pub async fn is_done(&self, job: &Job) -> Result<bool, Error> {
+        records::exists(&self.stores, &Names::of(job).done(&job.id)).await
     }
 
     /// Returns the record of the job's run with its version. There is one while the job runs, and
@@ -167,14 +182,13 @@ impl Ledger {
     /// [`Error::Store`]. The call may be repeated.
     pub async fn fail(&self, job: &Job, failed: &Failed) -> Result<FailureRecord, Error> {
         let names = Names::of(job);
-        let done = names.done(&job.id);
         let mut recorded = FailureRecord::Done;
-        if !records::exists(&self.stores, &done).await? {
+        if !self.is_done(job).await? {
             let uri = names.failed(&job.id, failed.generation);
             let written = records::put(&self.stores, &uri, failed, Condition::IfAbsent).await?;
             records::put(&self.stores, &job.error_record(), failed, Condition::Always).await?;
             recorded = FailureRecord::Failed { first: written.is_some() };
-            if records::exists(&self.stores, &done).await? {
+            if self.is_done(job).await? {
                 // Another worker has completed the job meanwhile, perhaps before the error record
                 // was written.
                 records::delete(&self.stores, &job.error_record()).await?;

@@ -10,6 +10,7 @@
 //!                               failed/<job>.json                  (generation 0)
 //!                               failed/<job>.<generation>.json
 //!                               resubmitted/<job>.<generation>
+//!                               checkpoint/<job>.<writer>-<sequence>.jsonl
 //! ```
 //!
 //! A listing of names says how many jobs are in which state, without reading any record.
@@ -100,6 +101,17 @@ impl Names {
 
     pub(crate) fn resubmitted(&self, job: &str, generation: u32) -> String {
         format!("{}{job}.{generation}", self.all_resubmitted())
+    }
+
+    /// Returns the name of a segment of checkpoints. All of a batch lie in one folder, so that a file
+    /// system is not left with an empty one for each job.
+    pub(crate) fn checkpoint(&self, job: &str, writer: &str, sequence: u32) -> String {
+        format!("{}{writer}-{sequence:06}.jsonl", self.checkpoints(job))
+    }
+
+    /// Returns the prefix of the segments of a job.
+    pub(crate) fn checkpoints(&self, job: &str) -> String {
+        format!("{}/checkpoint/{job}.", self.prefix)
     }
 
     pub(crate) fn all_resubmitted(&self) -> String {

@@ -16,6 +16,7 @@ pub mod speakers;
 pub mod vad;
 pub mod whisper;
 
+mod bits;
 mod files;
 #[cfg(test)]
 mod fixtures;

@@ -3,6 +3,9 @@
 use std::{path::PathBuf, sync::Arc};
 
 pub use engine::Precision;
+use serde::{Deserialize, Serialize};
+
+use crate::bits;
 
 /// A model that turns speech into words. One instance serves all threads: it holds the weights and
 /// lends each call the buffers it needs.
@@ -108,13 +111,16 @@ pub struct DetectedLanguage {
 }
 
 /// A span of recognized text. Times are in seconds from the start of the samples.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Hypothesis {
+    #[serde(with = "bits::of_f64")]
     pub start: f64,
+    #[serde(with = "bits::of_f64")]
     pub end: f64,
     pub text: String,
     pub tokens: Vec<u32>,
     /// Mean natural log-probability of the tokens.
+    #[serde(with = "bits::of_f32")]
     pub log_probability: f32,
     /// Empty if the family gives no word times. A word is what spaces separate in the text, or one
     /// character in scripts without spaces.
@@ -126,12 +132,15 @@ pub struct Hypothesis {
 }
 
 /// A word with its times, in seconds from the start of the samples.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Word {
+    #[serde(with = "bits::of_f64")]
     pub start: f64,
+    #[serde(with = "bits::of_f64")]
     pub end: f64,
     pub text: String,
     /// Natural log-probability.
+    #[serde(with = "bits::of_f32")]
     pub log_probability: f32,
 }
 

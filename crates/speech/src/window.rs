@@ -46,6 +46,12 @@ impl Window {
         })
     }
 
+    /// Returns the samples of the recording that the pieces consist of.
+    pub(crate) fn ranges(&self) -> Vec<(u64, u64)> {
+        let range = |p: &Piece| (p.recording_start, p.recording_start + p.length as u64);
+        self.pieces.iter().map(range).collect()
+    }
+
     /// Returns the pieces: start in seconds of the recording, and samples.
     pub(crate) fn pieces(&self) -> impl Iterator<Item = (f64, &[f32])> {
         self.pieces.iter().map(|piece| {

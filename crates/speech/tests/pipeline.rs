@@ -5,15 +5,22 @@
 mod support;
 
 use std::{
+    collections::HashMap,
     fs,
     io::Cursor,
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use audio::{ChannelMode, Decoder};
 use speech::{
-    pipeline::{Error, Models, Outcome, Pipeline, PipelineConfig, Session, TranscribeOptions},
+    pipeline::{
+        Error, Journal, Models, Outcome, Pipeline, PipelineConfig, Session, TranscribeOptions,
+        WindowKey, WindowResult,
+    },
     recognizer::{self, Description, DetectedLanguage, Hypothesis, Recognition, Recognizer},
 };
 use support::{InlineCompute, decoding, detector};
@@ -177,4 +184,138 @@ fn an_unknown_language_and_an_interruption_are_errors() {
     let result = run(&recognizer, ChannelMode::Mix, &TranscribeOptions::default(), &session);
     assert!(matches!(result, Err(Error::Interrupted)));
     assert!(recognizer.calls.lock().unwrap().is_empty());
+}
+
+/// Keeps results as text, as a store does, and interrupts the session after a number of windows.
+#[derive(Debug, Default)]
+struct Notes {
+    results: Mutex<HashMap<WindowKey, String>>,
+    recalled: AtomicUsize,
+    last: Option<(usize, Arc<Session>)>,
+}
+
+impl Journal for Notes {
+    fn recall(&self, key: &WindowKey) -> Option<WindowResult> {
+        let text = self.results.lock().unwrap().get(key).cloned()?;
+        self.recalled.fetch_add(1, Ordering::SeqCst);
+        Some(serde_json::from_str(&text).unwrap())
+    }
+
+    fn record(&self, key: WindowKey, result: &WindowResult) {
+        let mut results = self.results.lock().unwrap();
+        let before = results.insert(key, serde_json::to_string(result).unwrap());
+        assert!(before.is_none(), "no window is computed twice");
+        if let Some((limit, session)) = &self.last
+            && results.len() == *limit
+        {
+            session.interrupt();
+        }
+    }
+}
+
+/// Transcribes with a journal that interrupts after `limit` windows. Returns what it has recorded.
+fn interrupted(
+    recognizer: &Arc<OneWord>,
+    channels: ChannelMode,
+    options: &TranscribeOptions,
+    limit: usize,
+) -> HashMap<WindowKey, String> {
+    let session = Arc::new(Session::default());
+    let last = Some((limit, Arc::clone(&session)));
+    let notes = Arc::new(Notes { last, ..Notes::default() });
+    session.set_journal(Arc::clone(&notes) as Arc<dyn Journal>);
+    let result = run(recognizer, channels, options, &session);
+    assert!(matches!(result, Err(Error::Interrupted)));
+    let results = notes.results.lock().unwrap().clone();
+    assert_eq!(results.len(), limit);
+    results
+}
+
+/// Transcribes with what an earlier attempt has recorded.
+fn resumed(
+    recognizer: &Arc<OneWord>,
+    channels: ChannelMode,
+    options: &TranscribeOptions,
+    results: HashMap<WindowKey, String>,
+) -> (Outcome, Arc<Notes>, Arc<Session>) {
+    let notes = Arc::new(Notes { results: Mutex::new(results), ..Notes::default() });
+    let session = Arc::new(Session::default());
+    session.set_journal(Arc::clone(&notes) as Arc<dyn Journal>);
+    (run(recognizer, channels, options, &session).unwrap(), notes, session)
+}
+
+/// Everything of an outcome that a transcript shows, besides the time it took.
+fn shown(outcome: &Outcome) -> String {
+    let Outcome { segments, info, report, warnings, .. } = outcome;
+    format!("{segments:?} {info:?} {report:?} {warnings:?}")
+}
+
+#[test]
+fn a_transcription_that_was_interrupted_anywhere_ends_with_the_same_transcript() {
+    // With the language detected in the first window of each channel, and with one that is given.
+    let german =
+        TranscribeOptions { language: Some("de".to_owned()), ..TranscribeOptions::default() };
+    for (fixed_window, channels, options) in [
+        (true, ChannelMode::Split, TranscribeOptions::default()),
+        (false, ChannelMode::Split, TranscribeOptions::default()),
+        (false, ChannelMode::Mix, german),
+    ] {
+        let recognizer = OneWord::new(fixed_window);
+        let whole = run(&recognizer, channels, &options, &Arc::default()).unwrap();
+        let windows = recognizer.calls.lock().unwrap().len();
+        assert!(windows >= 3, "{windows}");
+        for limit in 1..windows {
+            let results = interrupted(&recognizer, channels, &options, limit);
+            recognizer.calls.lock().unwrap().clear();
+            let (outcome, notes, _) = resumed(&recognizer, channels, &options, results);
+            assert_eq!(shown(&outcome), shown(&whole), "after {limit} of {windows} windows");
+            assert_eq!(notes.recalled.load(Ordering::SeqCst), limit);
+            assert_eq!(recognizer.calls.lock().unwrap().len(), windows - limit);
+        }
+    }
+}
+
+#[test]
+fn a_journal_that_recalls_every_window_computes_none() {
+    let recognizer = OneWord::new(true);
+    let options = TranscribeOptions::default();
+    let (whole, notes, _) = resumed(&recognizer, ChannelMode::Mix, &options, HashMap::new());
+    let results = notes.results.lock().unwrap().clone();
+    recognizer.calls.lock().unwrap().clear();
+    let (outcome, _, session) = resumed(&recognizer, ChannelMode::Mix, &options, results);
+    assert!(recognizer.calls.lock().unwrap().is_empty());
+    assert_eq!(shown(&outcome), shown(&whole));
+    // What is recalled counts as progress, and costs what it cost when it was computed.
+    assert_eq!(session.progress().bytes, outcome.report.bytes_read);
+    assert!((session.progress().seconds - outcome.report.duration).abs() < 1e-2);
+    let recognize =
+        |outcome: &Outcome| outcome.stages.iter().find(|stage| stage.name == "recognize").cloned();
+    assert_eq!(recognize(&outcome), recognize(&whole));
+}
+
+#[test]
+fn a_window_is_recalled_only_if_it_would_be_computed_in_the_same_way() {
+    let recognizer = OneWord::new(true);
+    let options = TranscribeOptions::default();
+    let (_, notes, _) = resumed(&recognizer, ChannelMode::Mix, &options, HashMap::new());
+    let results = notes.results.lock().unwrap().clone();
+    let recalled = |recognizer: &Arc<OneWord>, channels, options: &TranscribeOptions| {
+        let (_, notes, _) = resumed(recognizer, channels, options, results.clone());
+        notes.recalled.load(Ordering::SeqCst)
+    };
+    assert_eq!(recalled(&recognizer, ChannelMode::Mix, &options), results.len());
+    // Another language, channels one by one, and windows with other pieces.
+    let english =
+        TranscribeOptions { language: Some("en".to_owned()), ..TranscribeOptions::default() };
+    assert_eq!(recalled(&recognizer, ChannelMode::Mix, &english), 0);
+    assert_eq!(recalled(&recognizer, ChannelMode::Split, &options), 0);
+    assert_eq!(recalled(&OneWord::new(false), ChannelMode::Mix, &options), 0);
+
+    // Of windows with one piece each, for whose words nobody asked.
+    let single = OneWord::new(false);
+    let (_, notes, _) = resumed(&single, ChannelMode::Mix, &options, HashMap::new());
+    let results = notes.results.lock().unwrap().clone();
+    let without_words = TranscribeOptions { word_times: Some(false), ..options };
+    let (_, notes, _) = resumed(&single, ChannelMode::Mix, &without_words, results);
+    assert_eq!(notes.recalled.load(Ordering::SeqCst), 0);
 }

@@ -1,6 +1,6 @@
 //! Section `worker` of the configuration.
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, time::Duration};
 
 use queue::Lane;
 use serde::{Deserialize, Serialize};
@@ -54,6 +54,10 @@ pub struct WorkerConfig {
     pub max_seconds_per_audio_second: u64,
     /// Seconds that a finished transcript waits for its store before it is given up, and made again.
     pub write_patience_seconds: u64,
+    /// Seconds between two checkpoints of a job: what it has computed is written beside its records, for
+    /// whoever gets the job next if this worker dies. Jobs that take less time write none; 0: no
+    /// checkpoints.
+    pub checkpoint_seconds: u64,
     /// Seconds that jobs in flight get to finish after SIGTERM, before they go back to the queue.
     pub drain_seconds: u64,
 }
@@ -78,6 +82,7 @@ impl Default for WorkerConfig {
             stall_seconds: 1800,
             max_seconds_per_audio_second: 100,
             write_patience_seconds: 900,
+            checkpoint_seconds: 30,
             drain_seconds: 25,
         }
     }
@@ -91,6 +96,11 @@ impl WorkerConfig {
             bytes => bytes,
         };
         Some((u128::from(limit) * u128::from(percent) / 100) as u64)
+    }
+
+    /// Returns the time between two checkpoints; `None`: there are none.
+    pub(crate) fn checkpoint_interval(&self) -> Option<Duration> {
+        (self.checkpoint_seconds > 0).then(|| Duration::from_secs(self.checkpoint_seconds))
     }
 
     /// Returns the number of long recordings in flight of a lane, for a compute pool of `cores` threads.

@@ -70,6 +70,9 @@ pub struct DoneEvent {
     pub audio_seconds: f64,
     pub cpu_seconds: f64,
     pub audio_seconds_per_core_second: f64,
+    /// What was recalled from checkpoints and not computed: windows, and the seconds of audio in them.
+    pub recalled_windows: usize,
+    pub recalled_audio_seconds: f64,
     /// Name of the recognizer.
     pub model: String,
     pub stages: Vec<Stage>,
@@ -110,6 +113,8 @@ impl JobEvent<'_> {
                 audio_seconds = done.audio_seconds,
                 cpu_seconds = done.cpu_seconds,
                 audio_seconds_per_core_second = done.audio_seconds_per_core_second,
+                recalled_windows = done.recalled_windows,
+                recalled_audio_seconds = done.recalled_audio_seconds,
                 model = done.model,
                 transcript = done.transcript,
                 "done"

@@ -3,7 +3,10 @@
 use std::{
     collections::HashMap,
     mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use queue::{Lane, Lease};
@@ -22,6 +25,8 @@ pub(crate) struct Run {
     /// `None` once the run is settled.
     leases: Mutex<Option<Vec<Box<dyn Lease>>>>,
     adopted: Notify,
+    /// Whether there may be checkpoints of the job in the store.
+    has_checkpoints: AtomicBool,
 }
 
 /// A place in the registry, given up when it is dropped.
@@ -40,8 +45,12 @@ impl Registry {
             None => lease,
         };
         let lane = lease.message().lane;
-        let leases = Mutex::new(Some(vec![lease]));
-        let run = Arc::new(Run { lane, leases, adopted: Notify::new() });
+        let run = Arc::new(Run {
+            lane,
+            leases: Mutex::new(Some(vec![lease])),
+            adopted: Notify::new(),
+            has_checkpoints: AtomicBool::new(false),
+        });
         // A run that is settled but not removed yet is replaced.
         runs.insert(job.to_owned(), Arc::clone(&run));
         Some(Registered { registry: self, job: job.to_owned(), run })
@@ -64,6 +73,16 @@ impl Run {
         leases.push(lease);
         self.adopted.notify_one();
         None
+    }
+
+    /// Notes that there may be checkpoints of the job in the store.
+    pub(crate) fn expect_checkpoints(&self) {
+        self.has_checkpoints.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether there may be checkpoints of the job in the store, of this run or of others.
+    pub(crate) fn may_have_checkpoints(&self) -> bool {
+        self.has_checkpoints.load(Ordering::Relaxed)
     }
 
     /// Waits until the run has adopted a lease.

@@ -15,7 +15,7 @@ use crate::{
     capabilities::CapabilityCache,
     delays,
     failure::{failure, output_failure},
-    job::{execute, output::ExistingOutput},
+    job::{Plan, RunCheckpoints, execute, output::ExistingOutput},
     presets::Presets,
 };
 
@@ -172,11 +172,38 @@ impl Transcriber {
         request: &TranscriptionRequest,
         session: &Arc<Session>,
     ) -> Result<Option<Transcription>, Failure> {
+        self.complete(max_seconds, request, session, None).await
+    }
+
+    /// Completes the request of a job, with what its earlier runs have computed.
+    pub(crate) async fn transcribe_job(
+        &self,
+        max_seconds: f64,
+        request: &TranscriptionRequest,
+        session: &Arc<Session>,
+        checkpoints: &RunCheckpoints<'_>,
+    ) -> Result<Option<Transcription>, Failure> {
+        self.complete(max_seconds, request, session, Some(checkpoints)).await
+    }
+
+    /// Returns whether the transcript of a request exists, as far as the stores answer.
+    pub(crate) async fn is_up_to_date(&self, request: &TranscriptionRequest) -> bool {
+        let plan = self.plan(request).await;
+        matches!(plan, Ok(Plan { output: Some((_, ExistingOutput::UpToDate(_))), .. }))
+    }
+
+    async fn complete(
+        &self,
+        max_seconds: f64,
+        request: &TranscriptionRequest,
+        session: &Arc<Session>,
+        checkpoints: Option<&RunCheckpoints<'_>>,
+    ) -> Result<Option<Transcription>, Failure> {
         let mut plan = self.plan(request).await?;
         let Some((output, existing)) = plan.output.take() else {
-            let transcript = execute::execute(&plan, max_seconds, &self.memory, session).await?;
-            let completed = Completed::Transcribed;
-            return Ok(transcript.map(|transcript| Transcription { transcript, completed }));
+            let Some(opened) = execute::open(&plan, max_seconds).await? else { return Ok(None) };
+            let transcript = execute::execute(&plan, opened, 0, &self.memory, session).await?;
+            return Ok(Some(Transcription { transcript, completed: Completed::Transcribed }));
         };
         if let ExistingOutput::UpToDate(transcript) = existing {
             output.update_renderings(&transcript, &request.formats).await?;
@@ -194,10 +221,18 @@ impl Transcriber {
         let condition = existing.condition(capabilities);
         let (transcript, is_new) = match existing {
             ExistingOutput::UnderOtherName(transcript) => (*transcript, false),
-            _ => match execute::execute(&plan, max_seconds, &self.memory, session).await? {
-                Some(transcript) => (transcript, true),
-                None => return Ok(None),
-            },
+            _ => {
+                let Some(opened) = execute::open(&plan, max_seconds).await? else {
+                    return Ok(None);
+                };
+                let checkpoint_bytes = match checkpoints {
+                    Some(checkpoints) => checkpoints.begin(&plan, session).await,
+                    None => 0,
+                };
+                let memory = &self.memory;
+                let work = execute::execute(&plan, opened, checkpoint_bytes, memory, session);
+                (work.await?, true)
+            }
         };
         let write =
             || output.write(&transcript, &request.formats, condition.clone(), &*plan.source);

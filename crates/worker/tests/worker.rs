@@ -19,7 +19,7 @@ use job::{BatchId, Failed, Job, JobOptions, RECORDS_VERSION, records_prefix};
 use ledger::Ledger;
 use location::Location;
 use queue::{Lane, MemoryQueue, Message, Origin, Queue};
-use support::{Fleet, counted, read, wait_until, write_speech};
+use support::{Fleet, counted, read, wait_until, windows, write_speech};
 use tokio_util::sync::CancellationToken;
 
 const JOBS: Origin = Origin::Jobs(Lane::Normal);
@@ -185,16 +185,6 @@ async fn the_error_record_of_a_long_name_is_shortened() {
     assert_eq!((summary.done, summary.failed), (0, 1));
     assert!(record.ends_with(".error.json") && record.contains('~'), "{record}");
     assert!(Path::new(&record).is_file(), "{record}");
-}
-
-/// Windows of a recording of `seconds`, written by [`write_speech`].
-async fn windows(seconds: usize) -> usize {
-    let (calls, script) = counted(Duration::ZERO);
-    let fleet = Fleet::new(script);
-    write_speech(&fleet.path("a.wav"), seconds);
-    fleet.submit("a.wav").await;
-    fleet.run().await;
-    calls.load(Ordering::SeqCst)
 }
 
 #[tokio::test(flavor = "multi_thread")]

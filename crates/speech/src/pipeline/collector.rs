@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    mem,
     sync::{Arc, mpsc},
     time::Duration,
 };
@@ -9,9 +10,9 @@ use std::{
 use transcript::Segment;
 
 use super::{
-    Error, Pipeline, Progress, Session, TranscribeOptions,
+    Error, Pipeline, Progress, Session, TranscribeOptions, WindowKey, WindowResult,
     place::place_all,
-    task::{CompletedWindow, WindowResult, WindowTask},
+    task::{CompletedWindow, WindowTask},
 };
 use crate::{recognizer::RecognizeOptions, speakers::Embedding, window::Window};
 
@@ -23,6 +24,8 @@ pub(super) struct Collector<'a> {
     pipeline: &'a Pipeline,
     options: &'a TranscribeOptions,
     session: &'a Arc<Session>,
+    /// Number of the audio track, and the program that decodes it instead of this one.
+    source: (usize, Option<String>),
     hotwords: Arc<[String]>,
     results: (mpsc::Sender<CompletedWindow>, mpsc::Receiver<CompletedWindow>),
     /// Number of windows in the pool.
@@ -32,7 +35,8 @@ pub(super) struct Collector<'a> {
     /// Number of windows submitted.
     windows: usize,
     pub(super) channels: Vec<ChannelResult>,
-    /// CPU seconds so far.
+    /// CPU seconds of all windows so far, including those that were recalled: what they took when they
+    /// were computed.
     pub(super) recognize_seconds: f64,
     pub(super) speakers_seconds: f64,
 }
@@ -42,9 +46,21 @@ pub(super) struct Collector<'a> {
 pub(super) struct ChannelResult {
     /// Language of the channel, once it is known.
     language: Option<String>,
-    /// As recognized, in the order in which they came from the pool.
-    pub(super) segments: Vec<Segment>,
-    pub(super) embeddings: Vec<Embedding>,
+    /// What was recognized in each window, by its number: the transcript must not depend on the order in
+    /// which windows come from the pool.
+    windows: BTreeMap<usize, (Vec<Segment>, Vec<Embedding>)>,
+}
+
+impl ChannelResult {
+    /// Takes the segments and the speaker embeddings, in the order of the windows.
+    pub(super) fn take(&mut self) -> (Vec<Segment>, Vec<Embedding>) {
+        let (mut segments, mut embeddings) = (Vec::new(), Vec::new());
+        for (of_segments, of_embeddings) in mem::take(&mut self.windows).into_values() {
+            segments.extend(of_segments);
+            embeddings.extend(of_embeddings);
+        }
+        (segments, embeddings)
+    }
 }
 
 impl<'a> Collector<'a> {
@@ -64,6 +80,7 @@ impl<'a> Collector<'a> {
             pipeline,
             options,
             session,
+            source: (decoder.audio_track(), decoder.info().decoder.clone()),
             hotwords: pipeline.hotwords(options),
             results: mpsc::channel(),
             in_flight: 0,
@@ -75,9 +92,22 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// Sends a window to the pool. Waits first while the pool holds one window more than it has
-    /// cores: the extra window keeps the next free core busy.
+    /// Sends a window to the pool, unless the journal recalls its result. Waits first while the pool
+    /// holds one window more than it has cores: the extra window keeps the next free core busy.
     pub(super) fn submit(&mut self, channel: usize, window: Window) -> Result<(), Error> {
+        // A hypothesis over a pause is split between its words.
+        let word_times = self.options.has_word_times() || window.has_long_pause();
+        let number = self.windows;
+        self.windows += 1;
+        let mut key = None;
+        if let Some(journal) = self.session.journal() {
+            let asked = self.key(channel, &window, word_times);
+            if let Some(result) = journal.recall(&asked) {
+                self.accept(number, channel, &window, result);
+                return Ok(());
+            }
+            key = Some(asked);
+        }
         // Windows go one by one until the language of the channel is known: it must not depend on
         // the window that happens to be recognized first.
         let detects_language = self.pipeline.models.recognizer.keeps_language()
@@ -85,13 +115,12 @@ impl<'a> Collector<'a> {
         while self.in_flight > self.pipeline.compute.width() {
             self.receive()?;
         }
-        self.pending_ends.insert(self.windows, window.recording_end());
-        // A hypothesis over a pause is split between its words.
-        let word_times = self.options.has_word_times() || window.has_long_pause();
+        self.pending_ends.insert(number, window.recording_end());
         let task = WindowTask {
-            number: self.windows,
+            number,
             channel,
             window,
+            key,
             options: RecognizeOptions {
                 language: self.channels[channel].language.clone(),
                 hotwords: Arc::clone(&self.hotwords),
@@ -105,7 +134,6 @@ impl<'a> Collector<'a> {
             session: Arc::clone(self.session),
             results: self.results.0.clone(),
         };
-        self.windows += 1;
         self.in_flight += 1;
         self.pipeline.compute.spawn(self.session.owner(), Box::new(move || task.run()));
         if detects_language {
@@ -132,16 +160,35 @@ impl<'a> Collector<'a> {
         };
         self.in_flight -= 1;
         self.pending_ends.remove(&completed.number);
-        self.recognize_seconds += completed.recognize_seconds;
-        self.speakers_seconds += completed.speakers_seconds;
-        let WindowResult { hypotheses, language, text_language, embeddings } = completed.result?;
-        let channel = &mut self.channels[completed.channel];
-        if channel.language.is_none() && self.pipeline.models.recognizer.keeps_language() {
-            channel.language.clone_from(&language);
-        }
-        channel.embeddings.extend(embeddings);
-        channel.segments.extend(place_all(hypotheses, &completed.window, text_language.as_ref()));
+        let CompletedWindow { number, channel, window, result } = completed;
+        self.accept(number, channel, &window, result?);
         Ok(())
+    }
+
+    /// Adds the result of a window to those of its channel.
+    fn accept(&mut self, number: usize, channel: usize, window: &Window, result: WindowResult) {
+        self.recognize_seconds += result.recognize_seconds;
+        self.speakers_seconds += result.speakers_seconds;
+        let channel = &mut self.channels[channel];
+        if channel.language.is_none() && self.pipeline.models.recognizer.keeps_language() {
+            channel.language.clone_from(&result.language);
+        }
+        let segments = place_all(result.hypotheses, window, result.text_language.as_ref());
+        channel.windows.insert(number, (segments, result.embeddings));
+    }
+
+    /// Returns what the result of a window depends on, besides the recording and the fingerprint.
+    fn key(&self, channel: usize, window: &Window, word_times: bool) -> WindowKey {
+        let (track, decoder) = self.source.clone();
+        WindowKey {
+            track,
+            decoder,
+            channels: self.channels.len(),
+            channel,
+            pieces: window.ranges(),
+            language: self.channels[channel].language.clone(),
+            word_times,
+        }
     }
 
     /// Returns the progress, given the decoder's report so far.

@@ -1,6 +1,6 @@
 //! Last step, once all words of a recording are known: punctuation, digits and speakers.
 
-use std::{collections::HashMap, mem};
+use std::collections::HashMap;
 
 use transcript::Segment;
 
@@ -40,7 +40,7 @@ pub(super) fn finish(
     let mut segments = Vec::new();
     let mut speakers = 0;
     for (index, channel) in channels.iter_mut().enumerate() {
-        let mut of_channel = mem::take(&mut channel.segments);
+        let (mut of_channel, embeddings) = channel.take();
         of_channel.sort_by(|a, b| a.start.total_cmp(&b.start));
         let start = thread_cpu_seconds();
         of_channel = builder.build(of_channel)?;
@@ -51,7 +51,7 @@ pub(super) fn finish(
             of_channel.iter_mut().for_each(|segment| segment.channel = Some(number));
         }
         if let (Some(diarizer), Some(options)) = (pipeline.diarizer(options), &options.speakers) {
-            let turns = diarizer.diarize(mem::take(&mut channel.embeddings), options);
+            let turns = diarizer.diarize(embeddings, options);
             // Speakers of different channels are different people.
             speakers += label_speakers(&mut of_channel, &turns, speakers);
         }

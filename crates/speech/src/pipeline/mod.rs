@@ -6,12 +6,13 @@
 //!
 //! `run` has the steps in order: `reader` decodes and packs windows, `task` recognizes one window in
 //! the pool, `collector` gathers the results, which `place` maps to the recording, `finish` and
-//! `sentences` make a transcript of them.
+//! `sentences` make a transcript of them. `journal` keeps the results of windows between attempts.
 
 mod bleed;
 mod collector;
 mod fingerprint;
 mod finish;
+mod journal;
 mod memory;
 mod place;
 mod reader;
@@ -25,7 +26,10 @@ use std::sync::Arc;
 
 use transcript::{Segment, Stage};
 
-pub use self::session::{Progress, Session};
+pub use self::{
+    journal::{Journal, WindowKey, WindowResult},
+    session::{Progress, Session},
+};
 use crate::{
     compute::Compute,
     itn::Normalizer,

@@ -1,8 +1,11 @@
 //! The state that one transcription shares with its caller.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
 
-use super::Error;
+use super::{Error, Journal};
 use crate::compute::Owner;
 
 /// Lets a caller watch and interrupt the transcription of one recording.
@@ -10,7 +13,7 @@ use crate::compute::Owner;
 /// One session belongs to one attempt at one recording. It is the place for everything that such an
 /// attempt exchanges with the outside while it runs: the interruption (and the reason for it, once
 /// there is more than one), the progress, and a journal that records the results of windows and
-/// recalls them in the next attempt, once there is one.
+/// recalls them in the next attempt.
 #[derive(Debug)]
 pub struct Session {
     owner: Owner,
@@ -18,6 +21,7 @@ pub struct Session {
     waiting: AtomicBool,
     milliseconds: AtomicU64,
     bytes: AtomicU64,
+    journal: OnceLock<Arc<dyn Journal>>,
 }
 
 /// Progress of a transcription.
@@ -45,6 +49,7 @@ impl Session {
             waiting: AtomicBool::new(false),
             milliseconds: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            journal: OnceLock::new(),
         }
     }
 
@@ -71,6 +76,15 @@ impl Session {
     /// Returns whether the transcription waits for something else than its own work.
     pub fn is_waiting(&self) -> bool {
         self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Sets the journal of the transcription, before it begins. Only the first call has an effect.
+    pub fn set_journal(&self, journal: Arc<dyn Journal>) {
+        let _ = self.journal.set(journal);
+    }
+
+    pub(super) fn journal(&self) -> Option<&dyn Journal> {
+        self.journal.get().map(|journal| &**journal)
     }
 
     /// Returns the progress so far.

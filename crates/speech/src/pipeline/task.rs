@@ -6,10 +6,10 @@ use std::{
     sync::{Arc, mpsc},
 };
 
-use super::{Error, Session};
+use super::{Error, Session, WindowKey, WindowResult};
 use crate::{
     compute::thread_cpu_seconds,
-    recognizer::{Hypothesis, RecognizeOptions, Recognizer},
+    recognizer::{Recognition, RecognizeOptions, Recognizer},
     speakers::{Diarizer, Embedding},
     window::Window,
 };
@@ -19,6 +19,8 @@ pub(super) struct WindowTask {
     pub(super) number: usize,
     pub(super) channel: usize,
     pub(super) window: Window,
+    /// Set if a journal records the result.
+    pub(super) key: Option<WindowKey>,
     pub(super) options: RecognizeOptions,
     pub(super) recognizer: Arc<dyn Recognizer>,
     /// Set if the job asks for speakers.
@@ -33,46 +35,48 @@ pub(super) struct CompletedWindow {
     pub(super) channel: usize,
     pub(super) window: Window,
     pub(super) result: Result<WindowResult, Error>,
-    /// CPU seconds.
-    pub(super) recognize_seconds: f64,
-    pub(super) speakers_seconds: f64,
-}
-
-/// Result of one window.
-pub(super) struct WindowResult {
-    pub(super) hypotheses: Vec<Hypothesis>,
-    /// Language spoken, from the options, or detected.
-    pub(super) language: Option<String>,
-    /// Language of the text.
-    pub(super) text_language: Option<String>,
-    pub(super) embeddings: Vec<Embedding>,
 }
 
 impl WindowTask {
-    /// Recognizes the window, embeds its speakers, and sends the result.
-    pub(super) fn run(self) {
-        let start = thread_cpu_seconds();
-        let recognition = contained(|| self.recognize());
-        let recognized = thread_cpu_seconds();
-        let result = recognition.and_then(|result| {
-            let embeddings = contained(|| self.embed())?;
-            Ok(WindowResult { embeddings, ..result })
+    /// Recognizes the window, embeds its speakers, and sends the result. Records it here, so that it
+    /// is not lost if the transcription was interrupted meanwhile.
+    pub(super) fn run(mut self) {
+        let key = self.key.take();
+        let result = contained(|| {
+            let result = self.compute()?;
+            if let (Some(journal), Some(key)) = (self.session.journal(), key) {
+                journal.record(key, &result);
+            }
+            Ok(result)
         });
+        let end = self.window.recording_end();
+        tracing::trace!(channel = self.channel, end, ok = result.is_ok(), "window computed");
         let completed = CompletedWindow {
             number: self.number,
             channel: self.channel,
             window: self.window,
             result,
-            recognize_seconds: recognized - start,
-            speakers_seconds: thread_cpu_seconds() - recognized,
         };
         // This fails if the recording has failed meanwhile: its receiver is gone.
         let _ = self.results.send(completed);
     }
 
-    fn recognize(&self) -> Result<WindowResult, Error> {
+    fn compute(&self) -> Result<WindowResult, Error> {
         self.session.check()?;
+        let start = thread_cpu_seconds();
         let recognition = self.recognizer.recognize(&self.window.samples, &self.options)?;
+        let recognized = thread_cpu_seconds();
+        let embeddings = self.embed()?;
+        Ok(WindowResult {
+            embeddings,
+            recognize_seconds: recognized - start,
+            speakers_seconds: thread_cpu_seconds() - recognized,
+            ..self.result(recognition)
+        })
+    }
+
+    /// Adds the languages to what was recognized.
+    fn result(&self, recognition: Recognition) -> WindowResult {
         let languages = &self.recognizer.description().languages;
         let only = || languages.first().filter(|_| languages.len() == 1).cloned();
         let detected = || recognition.detected_language.map(|detected| detected.language);
@@ -81,12 +85,14 @@ impl WindowTask {
             true => Some("en".to_owned()),
             false => language.clone(),
         };
-        Ok(WindowResult {
+        WindowResult {
             hypotheses: recognition.hypotheses,
             language,
             text_language,
             embeddings: Vec::new(),
-        })
+            recognize_seconds: 0.0,
+            speakers_seconds: 0.0,
+        }
     }
 
     fn embed(&self) -> Result<Vec<Embedding>, Error> {

@@ -21,19 +21,23 @@ use std::sync::Arc;
 pub use chunks::WINDOW_SAMPLES;
 pub use encoder::SpeakerEncoder;
 pub use options::{ClusteringMethod, MAX_SPEAKERS, SpeakerOptions};
+use serde::{Deserialize, Serialize};
 pub use turns::{Turn, dominant_speaker};
 
-use crate::recognizer::Error;
+use crate::{bits, recognizer::Error};
 
 const SAMPLE_RATE: f64 = 16_000.0;
 
 /// Speaker embedding of a window of a recording.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Embedding {
     /// Seconds from the start of the recording, like `end`.
+    #[serde(with = "bits::of_f64")]
     pub start: f64,
+    #[serde(with = "bits::of_f64")]
     pub end: f64,
     /// Vector whose direction identifies the speaker.
+    #[serde(with = "bits::of_vector")]
     pub vector: Vec<f32>,
 }
 

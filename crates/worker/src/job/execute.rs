@@ -26,56 +26,90 @@ const READ_AHEAD: u64 = 2 << 20;
 /// Bytes per second of recordings that do not declare their duration: that of speech in MP3 or AAC.
 const ASSUMED_BYTES_PER_SECOND: f64 = 8000.0;
 
-/// Transcribes the recording of the plan, on a thread that may block. Returns `None` if it has more than
-/// `max_seconds`, as far as its beginning says.
+/// A recording that was opened.
+pub(crate) enum Opened {
+    Track(Box<audio::Decoder>),
+    /// All tracks, which are opened one by one.
+    AllTracks,
+}
+
+/// Opens the recording of the plan. Returns `None` if it has more than `max_seconds`, as far as its
+/// beginning says.
+pub(crate) async fn open(plan: &Plan, max_seconds: f64) -> Result<Option<Opened>, Failure> {
+    let (open, track, size) = (opener(plan), plan.decoding.track.clone(), plan.meta.size);
+    let is_too_long = move |decoder: &audio::Decoder| {
+        let declared = decoder.info().declared_duration;
+        declared.unwrap_or(size as f64 / ASSUMED_BYTES_PER_SECOND) > max_seconds
+    };
+    blocking(plan, move || match track {
+        Some(TrackChoice::All) => {
+            let is_too_long = max_seconds.is_finite() && is_too_long(&open(None)?);
+            Ok((!is_too_long).then_some(Opened::AllTracks))
+        }
+        track => {
+            let decoder = open(track)?;
+            Ok((!is_too_long(&decoder)).then(|| Opened::Track(Box::new(decoder))))
+        }
+    })
+    .await
+}
+
+/// Transcribes the recording of the plan. `checkpoint_bytes`: what its journal holds.
 pub(crate) async fn execute(
     plan: &Plan,
-    max_seconds: f64,
+    opened: Opened,
+    checkpoint_bytes: u64,
     memory: &Arc<MemoryBudget>,
     session: &Arc<Session>,
-) -> Result<Option<Transcript>, Failure> {
+) -> Result<Transcript, Failure> {
     let (pipeline, session) = (Arc::clone(&plan.pipeline), Arc::clone(session));
-    let (options, decoding) = (plan.options.clone(), plan.decoding.clone());
-    let read_ahead = ReadAhead { max_bytes: READ_AHEAD, ..ReadAhead::default() };
-    let (source, meta, runtime) = (Arc::clone(&plan.source), plan.meta.clone(), Handle::current());
-    let (memory, span) = (Arc::clone(memory), tracing::Span::current());
-    let work = tokio::task::spawn_blocking(move || {
-        let _entered = span.enter();
-        let open = |track| {
-            let (source, meta, runtime) = (Arc::clone(&source), meta.clone(), runtime.clone());
-            let reader = Reader::with_read_ahead(source, meta, runtime, read_ahead);
-            let decoding = DecodeOptions { track, ..decoding.clone() };
-            audio::Decoder::open(Box::new(SeekableObject(reader)), &decoding)
-        };
+    let (open, options) = (opener(plan), plan.options.clone());
+    let memory = Arc::clone(memory);
+    let outcome = blocking(plan, move || {
         let transcribe = |decoder| {
-            let bytes = 2 * READ_AHEAD + pipeline.memory_estimate(&decoder, &options);
+            let estimate = pipeline.memory_estimate(&decoder, &options);
+            let bytes = 2 * READ_AHEAD + checkpoint_bytes + estimate;
             session.set_waiting(true);
             let reservation = memory.reserve(bytes, || session.is_interrupted());
             session.set_waiting(false);
             let _reservation = reservation.ok_or(pipeline::Error::Interrupted)?;
             pipeline.transcribe(decoder, &options, &session)
         };
-        let is_too_long = |decoder: &audio::Decoder| {
-            let declared = decoder.info().declared_duration;
-            declared.unwrap_or(meta.size as f64 / ASSUMED_BYTES_PER_SECOND) > max_seconds
-        };
-        match &decoding.track {
-            Some(TrackChoice::All) => {
-                if max_seconds.is_finite() && is_too_long(&open(None)?) {
-                    return Ok(None);
-                }
-                all_tracks::transcribe(|track| open(Some(track)), transcribe).map(Some)
-            }
-            track => match open(track.clone())? {
-                decoder if is_too_long(&decoder) => Ok(None),
-                decoder => transcribe(decoder).map(Some),
-            },
+        match opened {
+            Opened::Track(decoder) => transcribe(*decoder),
+            Opened::AllTracks => all_tracks::transcribe(|track| open(Some(track)), transcribe),
         }
     });
+    Ok(transcript(plan, outcome.await?))
+}
+
+/// Runs `work` on a thread that may block.
+async fn blocking<T: Send + 'static>(
+    plan: &Plan,
+    work: impl FnOnce() -> Result<T, pipeline::Error> + Send + 'static,
+) -> Result<T, Failure> {
+    let span = tracing::Span::current();
+    let work = tokio::task::spawn_blocking(move || {
+        let _entered = span.enter();
+        work()
+    });
     match work.await {
-        Ok(Ok(outcome)) => Ok(outcome.map(|outcome| transcript(plan, outcome))),
+        Ok(Ok(result)) => Ok(result),
         Ok(Err(error)) => Err(failure_of(&error, &plan.uri)),
         Err(panic) => Err(caused(FailureCode::Internal, &plan.uri, &panic)),
+    }
+}
+
+/// Returns what opens a track of the recording.
+fn opener(plan: &Plan) -> impl Fn(Option<TrackChoice>) -> Result<audio::Decoder, audio::Error> {
+    let decoding = plan.decoding.clone();
+    let read_ahead = ReadAhead { max_bytes: READ_AHEAD, ..ReadAhead::default() };
+    let (source, meta, runtime) = (Arc::clone(&plan.source), plan.meta.clone(), Handle::current());
+    move |track| {
+        let (source, meta, runtime) = (Arc::clone(&source), meta.clone(), runtime.clone());
+        let reader = Reader::with_read_ahead(source, meta, runtime, read_ahead);
+        let decoding = DecodeOptions { track, ..decoding.clone() };
+        audio::Decoder::open(Box::new(SeekableObject(reader)), &decoding)
     }
 }
 

@@ -5,11 +5,16 @@
 //! it decodes and recognizes, [`all_tracks`] track by track if the job asks for them. [`output`] writes the
 //! transcript, under the names of [`subtitle_name`]; [`policy`] decides what becomes of a job that
 //! failed, and [`settle`] does it. [`keeper`] keeps the lease meanwhile, [`time_budget`] watches for runs
-//! that hang, and [`runner`] puts them together. Admission control by memory and checkpoints will
-//! attach between [`plan`] and [`execute`].
+//! that hang, [`complete`] does all of this for one job, and [`runner`] chooses what to do. [`checkpoint`]
+//! attaches between [`plan`] and [`execute`]: it brings what earlier runs have computed into the
+//! [`journal`] of the pipeline, and what this run computes into the store. Admission control by memory
+//! will attach there, too.
 
 mod all_tracks;
+mod checkpoint;
+mod complete;
 pub(crate) mod execute;
+mod journal;
 mod keeper;
 #[cfg(test)]
 mod model;
@@ -23,4 +28,4 @@ mod state;
 mod subtitle_name;
 mod time_budget;
 
-pub(crate) use self::{plan::Plan, runner::JobRunner};
+pub(crate) use self::{checkpoint::RunCheckpoints, plan::Plan, runner::JobRunner};

@@ -6,35 +6,31 @@ use std::{
 };
 
 use errors::Chain;
-use job::{Done, Failure, FailureCode, Job, RECORDS_VERSION, Running};
+use job::{Failure, FailureCode, Job, RECORDS_VERSION, Running};
 use ledger::{BatchControl, Ledger, Outcome};
-use location::Location;
 use queue::{Counts, DeadLetterReason, Destination, Lane, Lease, Origin};
-use speech::pipeline::Session;
 use store::{ErrorKind, ObjectMeta};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
-use transcript::Format;
 
 use super::{
     keeper::{LeaseKeeper, acknowledge, forward},
     policy::RetryPolicy,
     settle::unrecorded,
-    state::{Admission, Evidence, LeaseState, admit, is_suspect},
+    state::{Admission, Evidence, LeaseState, admit, is_suspect, may_have_run},
     time_budget::TimeBudget,
 };
 use crate::{
-    Completed, Summary, Transcriber, Transcription, TranscriptionRequest, WorkerConfig,
+    Summary, Transcriber, WorkerConfig,
     allowed::Allowed,
     breaker::Breaker,
-    config::class_of,
     controls::Controls,
     delays,
-    events::{DoneEvent, JobEvent, JobEventKind, Observer},
-    failure::{failure, output_failure},
+    events::{JobEvent, JobEventKind, Observer},
+    failure::failure,
     gate::Gate,
-    interruptible, now,
+    now,
     registry::{Registered, Registry, Run},
     tally::TallyWriter,
 };
@@ -44,10 +40,10 @@ const MAX_LEDGER_DELAY: Duration = Duration::from_secs(30);
 
 /// Runs jobs. All jobs in flight share it.
 pub(crate) struct JobRunner {
-    transcriber: Transcriber,
+    pub(super) transcriber: Transcriber,
     pub(super) ledger: Ledger,
     allowed: Allowed,
-    controls: Controls,
+    pub(super) controls: Controls,
     pub(super) registry: Registry,
     gate: Gate,
     pub(super) breaker: Breaker,
@@ -55,12 +51,14 @@ pub(crate) struct JobRunner {
     /// Name of this worker in records.
     pub(super) worker: String,
     /// Longest recording that runs without a slot for long ones, in seconds.
-    max_seconds: f64,
+    pub(super) max_seconds: f64,
     /// How long a message is held before it is parked.
     lease_time: Duration,
-    budget: TimeBudget,
+    pub(super) budget: TimeBudget,
+    /// Time between two checkpoints of a job; `None`: there are none.
+    pub(super) checkpoint_interval: Option<Duration>,
     /// Interrupts all jobs in flight.
-    interrupt: CancellationToken,
+    pub(super) interrupt: CancellationToken,
     summary: Mutex<Summary>,
     tallies: TallyWriter,
     observers: Vec<Arc<dyn Observer>>,
@@ -86,9 +84,9 @@ impl From<Failure> for Stop {
 
 /// The queue that a running job came from, and its lane.
 #[derive(Debug, Clone, Copy)]
-struct Place {
-    origin: Origin,
-    lane: Lane,
+pub(super) struct Place {
+    pub(super) origin: Origin,
+    pub(super) lane: Lane,
 }
 
 /// How the message of a job came to this worker.
@@ -124,6 +122,7 @@ impl JobRunner {
             max_seconds: config.long_seconds as f64,
             lease_time,
             budget: TimeBudget::new(config),
+            checkpoint_interval: config.checkpoint_interval(),
             interrupt,
             summary: Mutex::default(),
             observers,
@@ -224,7 +223,10 @@ impl JobRunner {
 
     /// Does what the job's message calls for.
     async fn handle(&self, job: &Job, run: &Registered<'_>, delivery: Delivery) {
-        let Delivery { origin, lane, .. } = delivery;
+        let Delivery { origin, lane, redelivered, ref counts, .. } = delivery;
+        if may_have_run(origin, redelivered, counts) {
+            run.expect_checkpoints();
+        }
         if let Err(failure) = self.allowed.check(job) {
             return self.refuse(job, run, &delivery.counts, &failure).await;
         }
@@ -241,6 +243,7 @@ impl JobRunner {
                 return self.report(held);
             }
             BatchControl::Cancelled => {
+                self.clear_checkpoints(job, run).await;
                 self.emit(job, run, JobEventKind::Cancelled);
                 return self.report(acknowledge(run.end()).await);
             }
@@ -274,6 +277,7 @@ impl JobRunner {
                     let error = Chain(&error).to_string();
                     tracing::warn!(error, "cannot delete obsolete records of the job");
                 }
+                self.clear_checkpoints(job, run).await;
                 self.emit(job, run, JobEventKind::DoneBefore);
                 self.report(acknowledge(run.end()).await);
             }
@@ -373,7 +377,7 @@ impl JobRunner {
                 keeper.version = version;
                 let over = CancellationToken::new();
                 let work = async {
-                    let result = self.complete(job, place).await;
+                    let result = self.complete(job, run, place).await;
                     over.cancel();
                     result
                 };
@@ -407,74 +411,5 @@ impl JobRunner {
     pub(super) async fn head(&self, uri: &str) -> Result<ObjectMeta, store::Error> {
         let (store, key) = self.transcriber.stores().open(&uri.parse()?)?;
         store.head(&key).await
-    }
-
-    /// Transcribes the job's recording and records that the job is done. Returns how.
-    async fn complete(&self, job: &Job, place: Place) -> Result<Box<DoneEvent>, Stop> {
-        let request = TranscriptionRequest::from_job(job)?;
-        let max_seconds = match place.origin {
-            Origin::Jobs(_) | Origin::Returned(_) => self.max_seconds,
-            // One that runs alone is in nobody's way.
-            Origin::Long(_) | Origin::Quarantine | Origin::Undelivered | Origin::Uploads => {
-                f64::INFINITY
-            }
-        };
-        let session = Arc::new(Session::new(class_of(place.lane)));
-        let work = self.transcriber.transcribe_within(max_seconds, &request, &session);
-        let work = interruptible(work, &session, &self.interrupt);
-        tokio::pin!(work);
-        let transcription = tokio::select! {
-            transcription = &mut work => transcription?,
-            message = self.budget.watch(&session) => {
-                // Its thread may never look at this.
-                session.interrupt();
-                return Err(failure(FailureCode::Internal, &job.source, message).into());
-            }
-            control = self.controls.stopped(job) => {
-                session.interrupt();
-                match work.await {
-                    Err(failure) if failure.code == FailureCode::Interrupted => {
-                        return Err(match control {
-                            BatchControl::Cancelled => Stop::Cancelled,
-                            BatchControl::Active | BatchControl::Paused => Stop::Paused,
-                        });
-                    }
-                    // It was done, or had failed, in the meantime.
-                    transcription => transcription?,
-                }
-            }
-        };
-        let Some(transcription) = transcription else { return Err(Stop::Long) };
-        let done = self.done(job, &transcription)?;
-        let recorded = self.ledger.done(job, &done).await;
-        let first = recorded.map_err(|error| unrecorded(&error, job))?;
-        let transcript = transcription.transcript;
-        Ok(Box::new(DoneEvent {
-            first,
-            up_to_date: done.up_to_date,
-            audio_seconds: done.audio_seconds,
-            cpu_seconds: done.cpu_seconds,
-            audio_seconds_per_core_second: transcript.processing.audio_seconds_per_core_second,
-            model: transcript.pipeline.recognizer,
-            stages: if done.up_to_date { Vec::new() } else { transcript.processing.stages },
-            transcript: done.transcript,
-        }))
-    }
-
-    fn done(&self, job: &Job, transcription: &Transcription) -> Result<Done, Failure> {
-        let parsed = job.output.parse::<Location>();
-        let output = parsed.map_err(|error| output_failure(&error.into(), &job.source))?;
-        let up_to_date = transcription.completed == Completed::UpToDate;
-        let transcript = &transcription.transcript;
-        Ok(Done {
-            version: RECORDS_VERSION,
-            source: job.source.clone(),
-            transcript: format!("{output}.{}", Format::Json.extension()),
-            up_to_date,
-            audio_seconds: transcript.source.duration,
-            cpu_seconds: if up_to_date { 0.0 } else { transcript.processing.cpu_seconds },
-            worker: self.worker.clone(),
-            finished_at: now(),
-        })
     }
 }

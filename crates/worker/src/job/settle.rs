@@ -43,6 +43,7 @@ impl JobRunner {
                 return self.end_acknowledged(keeper, End::Done).await;
             }
             Err(Stop::Cancelled) => {
+                self.clear_checkpoints(job, run).await;
                 self.requeue(job).await;
                 self.emit(job, run, JobEventKind::Cancelled);
                 return self.end_acknowledged(keeper, End::Cancelled).await;
@@ -52,7 +53,8 @@ impl JobRunner {
                 return self.end_moved(keeper, Destination::Long, counts, JobEventKind::Long).await;
             }
             Err(Stop::Paused) => {
-                let counts = keeper.counts.clone();
+                // Whoever gets it later sees that it has run.
+                let counts = keeper.counts.clone().released();
                 return self.end_moved(keeper, Destination::Held, counts, JobEventKind::Held).await;
             }
             Err(Stop::Failed(failure)) => failure,
@@ -184,8 +186,12 @@ impl JobRunner {
     pub(super) async fn bury(&self, job: &Job, run: &Run, counts: &Counts, failed: &Failed) {
         let mut first = false;
         match self.ledger.fail(job, failed).await {
-            Ok(FailureRecord::Failed { first: is_first }) => first = is_first,
+            Ok(FailureRecord::Failed { first: is_first }) => {
+                first = is_first;
+                self.clear_checkpoints(job, run).await;
+            }
             Ok(FailureRecord::Done) => {
+                self.clear_checkpoints(job, run).await;
                 self.emit(job, run, JobEventKind::DoneBefore);
                 return self.report(acknowledge(run.end()).await);
             }

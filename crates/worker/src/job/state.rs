@@ -42,6 +42,14 @@ pub(crate) fn is_suspect(origin: Origin, redelivered: bool, counts: &Counts) -> 
     redelivered || origin == Origin::Quarantine || !counts.seen.is_empty() || counts.crashes > 0
 }
 
+/// Returns whether a job may have run before its message was leased, and so may have left checkpoints.
+pub(crate) fn may_have_run(origin: Origin, redelivered: bool, counts: &Counts) -> bool {
+    let Counts { attempts, releases, crashes, generation, seen } = counts;
+    let counted = [attempts, releases, crashes, generation].into_iter().any(|count| *count > 0);
+    let is_new = matches!(origin, Origin::Jobs(_));
+    redelivered || !is_new || counted || !seen.is_empty()
+}
+
 /// Decides what to do with a leased message. A job is given up after `max_crashes` deaths of workers
 /// that ran nothing else.
 pub(crate) fn admit(evidence: Evidence, max_crashes: u32) -> Admission {
@@ -314,6 +322,26 @@ mod tests {
         assert!(!is_suspect(JOBS, false, &fresh) && !is_suspect(RETURNED, false, &fresh));
         assert!(is_suspect(JOBS, true, &fresh) && is_suspect(Origin::Quarantine, false, &fresh));
         assert!(is_suspect(RETURNED, false, &parked));
+    }
+
+    #[test]
+    fn only_a_fresh_message_has_never_run() {
+        let fresh = Counts::default();
+        assert!(!may_have_run(JOBS, false, &fresh));
+        assert!(may_have_run(JOBS, true, &fresh));
+        let others = [RETURNED, Origin::Long(Lane::Bulk), Origin::Quarantine, Origin::Undelivered];
+        for origin in others {
+            assert!(may_have_run(origin, false, &fresh));
+        }
+        for counts in [
+            Counts { attempts: 1, ..Counts::default() },
+            Counts { releases: 1, ..Counts::default() },
+            Counts { crashes: 1, ..Counts::default() },
+            Counts { generation: 1, ..Counts::default() },
+            Counts { seen: "v".to_owned(), ..Counts::default() },
+        ] {
+            assert!(may_have_run(JOBS, false, &counts), "{counts:?}");
+        }
     }
 
     /// Every pair of state and event, in one table.

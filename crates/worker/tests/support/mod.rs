@@ -36,7 +36,7 @@ pub(crate) struct Scripted<F> {
 }
 
 impl<F: Fn(usize) + Send + Sync> Scripted<F> {
-    fn new(script: F) -> Self {
+    pub(crate) fn new(script: F) -> Self {
         let description = Description {
             name: "scripted".to_owned(),
             family: "test",
@@ -86,7 +86,7 @@ impl<F: Fn(usize) + Send + Sync> Recognizer for Scripted<F> {
 pub(crate) struct Fleet {
     pub(crate) root: tempfile::TempDir,
     pub(crate) queue: MemoryQueue,
-    recognizer: Arc<dyn Recognizer>,
+    pub(crate) recognizer: Arc<dyn Recognizer>,
     pub(crate) submitted: AtomicUsize,
 }
 
@@ -272,4 +272,14 @@ pub(crate) fn counted(
         }
     };
     (calls, script)
+}
+
+/// Windows of a recording of `seconds`, written by [`write_speech`].
+pub(crate) async fn windows(seconds: usize) -> usize {
+    let (calls, script) = counted(Duration::ZERO);
+    let fleet = Fleet::new(script);
+    write_speech(&fleet.path("a.wav"), seconds);
+    fleet.submit("a.wav").await;
+    fleet.run().await;
+    calls.load(Ordering::SeqCst)
 }

@@ -1,0 +1,243 @@
+//! The journal of one run of a job, in memory: what earlier runs have computed, and what this one has
+//! computed and not written yet. `checkpoint` moves it from and to the store.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    mem,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use speech::pipeline::{Journal, WindowKey, WindowResult};
+use tokio::sync::Notify;
+
+/// A segment that grows beyond this is written at once.
+const SEGMENT_BYTES: usize = 4 << 20;
+/// What may wait for a store that does not answer. Results beyond that are not kept: whoever needs
+/// them computes them again.
+const MAX_PENDING_BYTES: usize = 32 << 20;
+
+/// Windows and the seconds of audio in them.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Amount {
+    pub(crate) windows: usize,
+    pub(crate) audio_seconds: f64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct WindowJournal {
+    /// Lines of earlier runs that have not been recalled. They are read when they are needed, so that
+    /// their memory is bounded by what was loaded.
+    earlier: Mutex<HashMap<WindowKey, Bytes>>,
+    recalled: Mutex<Amount>,
+    pending: Mutex<Pending>,
+    full: Notify,
+}
+
+/// Lines of this run that have not been written.
+#[derive(Debug, Default)]
+struct Pending {
+    lines: VecDeque<Bytes>,
+    bytes: usize,
+    /// Whether lines were left out because there were too many.
+    overflowed: bool,
+}
+
+/// One line of a segment.
+#[derive(Serialize)]
+struct Line<'a> {
+    key: &'a WindowKey,
+    result: &'a WindowResult,
+}
+
+/// The key of a line, without its result.
+#[derive(Deserialize)]
+struct KeyOfLine {
+    key: WindowKey,
+}
+
+#[derive(Deserialize)]
+struct ResultOfLine {
+    result: WindowResult,
+}
+
+impl Amount {
+    fn add(&mut self, key: &WindowKey) {
+        self.windows += 1;
+        self.audio_seconds += key.audio_seconds();
+    }
+}
+
+impl WindowJournal {
+    /// Adds lines that earlier runs have written. Returns how much they stand for, and the number of
+    /// lines that cannot be read.
+    pub(super) fn add(&self, lines: Vec<Bytes>) -> (Amount, usize) {
+        let mut earlier = lock(&self.earlier);
+        let (mut added, mut unreadable) = (Amount::default(), 0);
+        for line in lines {
+            match serde_json::from_slice::<KeyOfLine>(&line) {
+                Ok(KeyOfLine { key }) => {
+                    // Two holders of the job may have computed the same window.
+                    if !earlier.contains_key(&key) {
+                        added.add(&key);
+                        earlier.insert(key, line);
+                    }
+                }
+                Err(_) => unreadable += 1,
+            }
+        }
+        (added, unreadable)
+    }
+
+    /// Returns how much has been recalled so far.
+    pub(super) fn recalled(&self) -> Amount {
+        *lock(&self.recalled)
+    }
+
+    /// Takes the oldest lines that have not been written, enough for one segment.
+    pub(super) fn take(&self) -> Vec<Bytes> {
+        let mut pending = lock(&self.pending);
+        let (mut taken, mut bytes) = (Vec::new(), 0);
+        while bytes < SEGMENT_BYTES
+            && let Some(line) = pending.lines.pop_front()
+        {
+            bytes += line.len();
+            taken.push(line);
+        }
+        pending.bytes -= bytes;
+        taken
+    }
+
+    /// Puts lines back that could not be written.
+    pub(super) fn put_back(&self, lines: Vec<Bytes>) {
+        let mut pending = lock(&self.pending);
+        for line in lines.into_iter().rev() {
+            pending.bytes += line.len();
+            pending.lines.push_front(line);
+        }
+    }
+
+    /// Waits until there is enough for a segment.
+    pub(super) async fn full(&self) {
+        self.full.notified().await;
+    }
+}
+
+impl Journal for WindowJournal {
+    fn recall(&self, key: &WindowKey) -> Option<WindowResult> {
+        let line = lock(&self.earlier).remove(key)?;
+        let Ok(ResultOfLine { result }) = serde_json::from_slice(&line) else {
+            tracing::warn!("a window of a checkpoint cannot be read: it is computed again");
+            return None;
+        };
+        lock(&self.recalled).add(key);
+        Some(result)
+    }
+
+    fn record(&self, key: WindowKey, result: &WindowResult) {
+        let line = match serde_json::to_vec(&Line { key: &key, result }) {
+            Ok(line) => Bytes::from(line),
+            Err(error) => return tracing::warn!(%error, "a window cannot be recorded"),
+        };
+        let mut pending = lock(&self.pending);
+        if pending.bytes + line.len() > MAX_PENDING_BYTES {
+            if !mem::replace(&mut pending.overflowed, true) {
+                tracing::warn!(
+                    "too many windows wait for the store of the checkpoints: further ones are not kept"
+                );
+            }
+            return;
+        }
+        pending.overflowed = false;
+        let before = pending.bytes;
+        pending.bytes += line.len();
+        pending.lines.push_back(line);
+        if before < SEGMENT_BYTES && pending.bytes >= SEGMENT_BYTES {
+            self.full.notify_one();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // No code panics while it holds the lock, so a poisoned lock still guards a consistent state.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn key(number: u64) -> WindowKey {
+        let key = json!({
+            "track": 1, "decoder": null, "channels": 1, "channel": 0,
+            "pieces": [[number * 16_000, (number + 1) * 16_000]], "language": null,
+            "word_times": false,
+        });
+        serde_json::from_value(key).unwrap()
+    }
+
+    fn result(text: &str) -> WindowResult {
+        let result = json!({
+            "hypotheses": [{"start": 0, "end": 0, "text": text, "tokens": [], "log_probability": 0,
+                "words": [], "emotion": null, "event": null}],
+            "language": null, "text_language": null, "embeddings": [],
+            "recognize_seconds": 0, "speakers_seconds": 0,
+        });
+        serde_json::from_value(result).unwrap()
+    }
+
+    #[test]
+    fn what_one_run_records_the_next_one_recalls_once() {
+        let (first, second) = (WindowJournal::default(), WindowJournal::default());
+        first.record(key(0), &result("a"));
+        first.record(key(1), &result("b"));
+        assert_eq!(first.recall(&key(0)), None, "a run computes no window twice");
+        let mut lines = first.take();
+        assert_eq!((lines.len(), first.take().len()), (2, 0));
+        lines.extend(lines.clone());
+        lines.push(Bytes::from_static(b"{\"key\": {}}"));
+        let added = second.add(lines);
+        assert_eq!(added, (Amount { windows: 2, audio_seconds: 2.0 }, 1));
+        assert_eq!(second.recall(&key(1)), Some(result("b")));
+        assert_eq!(second.recall(&key(1)), None);
+        assert_eq!(second.recall(&key(2)), None);
+        assert_eq!(second.recalled(), Amount { windows: 1, audio_seconds: 1.0 });
+        assert!(second.take().is_empty(), "what was recalled is in the store already");
+    }
+
+    #[test]
+    fn a_result_that_cannot_be_read_is_computed_again() {
+        let journal = WindowJournal::default();
+        let line = json!({"key": serde_json::to_value(key(0)).unwrap(), "result": {"text": "a"}});
+        let (added, unreadable) = journal.add(vec![line.to_string().into()]);
+        assert_eq!((added.windows, unreadable), (1, 0));
+        assert_eq!(journal.recall(&key(0)), None);
+        assert_eq!(journal.recalled(), Amount::default());
+    }
+
+    #[tokio::test]
+    async fn lines_are_kept_in_order_and_within_limits() {
+        let journal = WindowJournal::default();
+        let large = "x".repeat(SEGMENT_BYTES / 2);
+        for number in 0..20 {
+            journal.record(key(number), &result(&large));
+        }
+        journal.full().await;
+        let first = journal.take();
+        assert_eq!(first.len(), 2, "each is more than a half");
+        let again = first.clone();
+        journal.put_back(first);
+        assert_eq!(journal.take(), again);
+        let mut rest = 0;
+        while !journal.take().is_empty() {
+            rest += 1;
+        }
+        // 15 windows of 2 MB and a little fit into 32 MB.
+        assert_eq!(rest, 7);
+        journal.record(key(30), &result("b"));
+        assert_eq!(journal.take().len(), 1);
+    }
+}
