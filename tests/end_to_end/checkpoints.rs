@@ -46,14 +46,14 @@ impl Long {
         self.scriptorium.start(["worker", "--threads", "1"], &self.log(log))
     }
 
-    async fn segments(&self) -> Vec<String> {
+    async fn checkpoints(&self) -> Vec<String> {
         self.bucket.names(&format!("out/.scriptorium/{}/checkpoint/", self.batch)).await
     }
 
     /// Waits until a worker has written some checkpoints.
-    async fn wait_for_segments(&self, count: usize) {
+    async fn wait_for_checkpoints(&self, count: usize) {
         let begin = Instant::now();
-        while self.segments().await.len() < count {
+        while self.checkpoints().await.len() < count {
             assert!(begin.elapsed() < TIMEOUT, "no checkpoints");
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
@@ -81,7 +81,7 @@ impl Long {
 
     /// Checks that nothing is left over.
     async fn check_rest(&self) {
-        assert_eq!(self.segments().await, [""; 0]);
+        assert_eq!(self.checkpoints().await, [""; 0]);
         let names = self.bucket.names(&format!("out/.scriptorium/{}/", self.batch)).await;
         assert!(names.iter().all(|name| !name.starts_with("running/")), "{names:?}");
         assert_eq!(names.iter().filter(|name| name.starts_with("done/")).count(), 1);
@@ -114,8 +114,7 @@ fn transcript(json: &[u8]) -> Value {
 fn events(log: &Path, message: &str) -> Vec<Value> {
     let log = fs::read_to_string(log).unwrap();
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let fields = lines.map(|mut line| line["fields"].take());
-    fields.filter(|fields| fields["message"] == message).collect()
+    lines.filter(|line| line["message"] == message).collect()
 }
 
 fn windows_computed(log: &Path) -> u64 {
@@ -134,9 +133,9 @@ fn windows_recalled(log: &Path) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_killed_worker_has_computed_is_not_computed_again() {
-    let Some(long) = Long::submitted("kill-checkpoint", 150, &[]).await else { return };
+    let Some(long) = Long::submitted("kill-checkpoint", 80, &[]).await else { return };
     let mut victim = long.worker("victim");
-    long.wait_for_segments(2).await;
+    long.wait_for_checkpoints(2).await;
     victim.signal("KILL");
     victim.wait();
     let mut heir = long.worker("heir");
@@ -156,7 +155,7 @@ async fn what_a_killed_worker_has_computed_is_not_computed_again() {
 async fn a_worker_that_is_told_to_stop_loses_nothing_that_was_finished() {
     for drain in ["0", "1"] {
         let variables = [("SCRIPTORIUM__WORKER__DRAIN_SECONDS", drain)];
-        let Some(long) = Long::submitted("term-checkpoint", 150, &variables).await else { return };
+        let Some(long) = Long::submitted("term-checkpoint", 45, &variables).await else { return };
         let mut first = long.worker("first");
         wait_for_log(&long.log("first"), "window computed").await;
         stop(&mut first);
@@ -176,9 +175,9 @@ async fn a_worker_that_is_told_to_stop_loses_nothing_that_was_finished() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_holders_of_a_job_end_with_one_transcript() {
     let variables = [("SCRIPTORIUM__QUEUE__HEARTBEAT_SECONDS", "2")];
-    let Some(long) = Long::submitted("two-holders", 250, &variables).await else { return };
+    let Some(long) = Long::submitted("two-holders", 90, &variables).await else { return };
     let mut first = long.worker("first");
-    long.wait_for_segments(2).await;
+    long.wait_for_checkpoints(2).await;
     first.signal("STOP");
     let mut second = long.worker("second");
     wait_for_log(&long.log("second"), "resuming from checkpoints").await;

@@ -1,9 +1,9 @@
 //! Checkpoints of a job: what its runs have computed so far, for whoever gets the job next.
 //!
-//! Runs write segments, which never change. A segment is JSON lines: a header, then one line per
-//! window, whose contents the writer defines. Each run has a name of its own, so that two holders of
-//! the same job never replace each other's segments; whoever resumes the job reads those of all. When
-//! the job ends, all are deleted.
+//! A checkpoint is an object with the windows that a run has computed since the one before; it never
+//! changes. It is JSON lines: a header, then one line per window, whose contents the writer defines.
+//! Each run has a name of its own, so that two holders of the same job never replace each other's
+//! checkpoints; whoever resumes the job reads those of all. When the job ends, all are deleted.
 
 use std::sync::Arc;
 
@@ -16,18 +16,18 @@ use store::{Condition, ErrorKind, ObjectMeta, Stores};
 
 use crate::{Error, Ledger, names::Names, records};
 
-/// Version of the segments that this program writes, and the only one that it reads: an older one is
+/// Version of the checkpoints that this program writes, and the only one that it reads: an older one is
 /// computed again.
 const VERSION: u32 = 1;
-/// Largest segment that is read.
-pub const MAX_SEGMENT_BYTES: u64 = 16 << 20;
-/// Limits for all segments of a job that are read: the results for ten hours of speech with speaker
+/// Largest checkpoint that is read.
+pub const MAX_CHECKPOINT_BYTES: u64 = 16 << 20;
+/// Limits for all checkpoints of a job that are read: the results for ten hours of speech with speaker
 /// embeddings have 75 MB.
 const MAX_BYTES: u64 = 128 << 20;
-const MAX_SEGMENTS: usize = 10_000;
+const MAX_CHECKPOINTS: usize = 10_000;
 const CONCURRENT_REQUESTS: usize = 8;
 
-/// What all windows of a segment depend on.
+/// What all windows of a checkpoint depend on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// ETag of the recording.
@@ -36,7 +36,7 @@ pub struct Origin {
     pub fingerprint: String,
 }
 
-/// First line of a segment.
+/// First line of a checkpoint.
 #[derive(Debug, Serialize, Deserialize)]
 struct Header {
     version: u32,
@@ -55,7 +55,7 @@ pub struct Checkpoints {
     job: String,
     /// Name of the run.
     writer: String,
-    /// Number of the next segment.
+    /// Number of the next checkpoint.
     sequence: u32,
 }
 
@@ -64,9 +64,9 @@ pub struct Checkpoints {
 pub struct Loaded {
     /// One line for each window, without the line break.
     pub windows: Vec<Bytes>,
-    /// Number of segments that they are from.
-    pub segments: usize,
-    /// Segments that were not used, and why.
+    /// Number of checkpoints that they are from.
+    pub checkpoints: usize,
+    /// Checkpoints that were not used, and why.
     pub ignored: Vec<(String, String)>,
 }
 
@@ -84,7 +84,7 @@ impl Ledger {
 }
 
 impl Checkpoints {
-    /// Writes a segment. Each line has no line break.
+    /// Writes a checkpoint. Each line has no line break.
     ///
     /// # Errors
     ///
@@ -99,12 +99,12 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// Reads the segments that all runs of the job have written for the same recording and the same
+    /// Reads the checkpoints that all runs of the job have written for the same recording and the same
     /// pipeline, within limits. What is left out is computed again.
     ///
     /// # Errors
     ///
-    /// [`Error::Store`]. A damaged segment is no error.
+    /// [`Error::Store`]. A damaged checkpoint is no error.
     pub async fn load(&self, origin: &Origin) -> Result<Loaded, Error> {
         let (store, prefix) = self.stores.open(&self.names.checkpoints(&self.job).parse()?)?;
         let mut loaded = Loaded::default();
@@ -116,22 +116,22 @@ impl Checkpoints {
                 object => object?,
             };
             let reason = match size {
-                _ if wanted.len() >= MAX_SEGMENTS => "there are too many segments",
-                MAX_SEGMENT_BYTES.. => "it is too large",
-                _ if bytes + size > MAX_BYTES => "all segments together are too large",
+                _ if wanted.len() >= MAX_CHECKPOINTS => "there are too many",
+                MAX_CHECKPOINT_BYTES.. => "it is too large",
+                _ if bytes + size > MAX_BYTES => "all together are too large",
                 _ => {
                     bytes += size;
                     wanted.push(key);
                     continue;
                 }
             };
-            if loaded.ignored.len() < MAX_SEGMENTS {
+            if loaded.ignored.len() < MAX_CHECKPOINTS {
                 loaded.ignored.push((key, reason.to_owned()));
             }
         }
         let store = &store;
         let read = futures::stream::iter(wanted).map(|key| async move {
-            match store.get(&key, MAX_SEGMENT_BYTES).await {
+            match store.get(&key, MAX_CHECKPOINT_BYTES).await {
                 Ok((_, body)) => Ok(Some((key, body))),
                 // Another run has ended the job, or somebody has replaced the object.
                 Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::TooLarge) => {
@@ -141,11 +141,11 @@ impl Checkpoints {
             }
         });
         let mut read = read.buffered(CONCURRENT_REQUESTS);
-        while let Some(segment) = read.try_next().await? {
-            let Some((key, body)) = segment else { continue };
+        while let Some(found) = read.try_next().await? {
+            let Some((key, body)) = found else { continue };
             match decode(origin, &body) {
                 Ok(windows) => {
-                    loaded.segments += 1;
+                    loaded.checkpoints += 1;
                     loaded.windows.extend(windows);
                 }
                 Err(reason) => loaded.ignored.push((key, reason)),
@@ -154,7 +154,7 @@ impl Checkpoints {
         Ok(loaded)
     }
 
-    /// Deletes the segments of all runs of the job, which has ended. Returns their number.
+    /// Deletes the checkpoints of all runs of the job, which has ended. Returns their number.
     ///
     /// # Errors
     ///
@@ -176,7 +176,7 @@ impl Checkpoints {
     }
 }
 
-/// Returns the bytes of a segment.
+/// Returns the bytes of a checkpoint.
 fn encode(origin: &Origin, windows: &[Bytes]) -> Result<Vec<u8>, serde_json::Error> {
     let mut digest = Sha256::new();
     for window in windows {
@@ -198,7 +198,7 @@ fn encode(origin: &Origin, windows: &[Bytes]) -> Result<Vec<u8>, serde_json::Err
     Ok(body)
 }
 
-/// Returns the windows of a segment, or why it is of no use.
+/// Returns the windows of a checkpoint, or why it is of no use.
 fn decode(origin: &Origin, body: &Bytes) -> Result<Vec<Bytes>, String> {
     let end = body.iter().position(|&byte| byte == b'\n').ok_or("it is damaged: no header")?;
     let header: Header = serde_json::from_slice(&body[..end])
@@ -237,7 +237,7 @@ mod tests {
         Origin { etag: "1-2".to_owned(), fingerprint: "f".repeat(64) }
     }
 
-    fn segment(windows: &[&str]) -> (Vec<Bytes>, Vec<u8>) {
+    fn checkpoint(windows: &[&str]) -> (Vec<Bytes>, Vec<u8>) {
         let windows: Vec<_> = windows.iter().map(|w| Bytes::from((*w).to_owned())).collect();
         let body = encode(&origin(), &windows).unwrap();
         (windows, body)
@@ -246,14 +246,14 @@ mod tests {
     #[test]
     fn windows_come_back_in_order() {
         for windows in [vec![], vec!["{}"], vec![r#"{"a":1}"#, r#"{"b":"\n"}"#, "{}"]] {
-            let (windows, body) = segment(&windows);
+            let (windows, body) = checkpoint(&windows);
             assert_eq!(decode(&origin(), &body.into()), Ok(windows));
         }
     }
 
     #[test]
     fn what_is_of_another_recording_or_pipeline_is_ignored() {
-        let (_, body) = segment(&["{}"]);
+        let (_, body) = checkpoint(&["{}"]);
         let body = Bytes::from(body);
         let other = Origin { etag: "1-3".to_owned(), ..origin() };
         assert!(decode(&other, &body).unwrap_err().contains("recording"));
@@ -266,8 +266,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_damaged_segment_is_never_used(at in any::<prop::sample::Index>(), flip in 1..=255_u8) {
-            let (windows, whole) = segment(&[r#"{"a":1}"#, r#"{"b":[2,3]}"#]);
+        fn a_damaged_checkpoint_is_never_used(at in any::<prop::sample::Index>(), flip in 1..=255_u8) {
+            let (windows, whole) = checkpoint(&[r#"{"a":1}"#, r#"{"b":[2,3]}"#]);
             let mut changed = whole.clone();
             let at = at.index(whole.len());
             changed[at] ^= flip;

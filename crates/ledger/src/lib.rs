@@ -31,7 +31,7 @@ mod worker_tally;
 
 pub use self::{
     batch::{BatchLedger, Submission},
-    checkpoint::{Checkpoints, Loaded, MAX_SEGMENT_BYTES, Origin},
+    checkpoint::{Checkpoints, Loaded, MAX_CHECKPOINT_BYTES, Origin},
     control::BatchControl,
     error::Error,
     progress::{Counted, Tallies},

@@ -103,13 +103,13 @@ impl Names {
         format!("{}{job}.{generation}", self.all_resubmitted())
     }
 
-    /// Returns the name of a segment of checkpoints. All of a batch lie in one folder, so that a file
+    /// Returns the name of a checkpoint. All of a batch lie in one folder, so that a file
     /// system is not left with an empty one for each job.
     pub(crate) fn checkpoint(&self, job: &str, writer: &str, sequence: u32) -> String {
         format!("{}{writer}-{sequence:06}.jsonl", self.checkpoints(job))
     }
 
-    /// Returns the prefix of the segments of a job.
+    /// Returns the prefix of the checkpoints of a job.
     pub(crate) fn checkpoints(&self, job: &str) -> String {
         format!("{}/checkpoint/{job}.", self.prefix)
     }

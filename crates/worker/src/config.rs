@@ -100,7 +100,10 @@ impl WorkerConfig {
 
     /// Returns the time between two checkpoints; `None`: there are none.
     pub(crate) fn checkpoint_interval(&self) -> Option<Duration> {
-        (self.checkpoint_seconds > 0).then(|| Duration::from_secs(self.checkpoint_seconds))
+        // So that a time can be computed, however large the number is.
+        const YEAR: u64 = 365 * 24 * 3600;
+        let seconds = self.checkpoint_seconds;
+        (seconds > 0).then(|| Duration::from_secs(seconds.min(YEAR)))
     }
 
     /// Returns the number of long recordings in flight of a lane, for a compute pool of `cores` threads.

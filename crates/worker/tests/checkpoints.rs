@@ -21,8 +21,8 @@ use serde_json::Value;
 use support::{Fleet, counted, wait_until, windows, write_speech};
 use tokio_util::sync::CancellationToken;
 
-/// Returns the names of the segments of all jobs of the batch.
-fn segments(fleet: &Fleet, job: &Job) -> Vec<String> {
+/// Returns the names of the checkpoints of all jobs of the batch.
+fn checkpoints(fleet: &Fleet, job: &Job) -> Vec<String> {
     let folder = fleet.records(job).join("checkpoint");
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.map(|entry| entry.file_name().into_string().unwrap()).collect()
@@ -62,7 +62,7 @@ async fn a_worker_that_stops_loses_no_window_that_was_finished() {
         wait_until("some windows are computed", some).await;
         drain.cancel();
         assert_eq!(running.await.unwrap().unwrap().released, 1);
-        assert!(segments(&fleet, &job).len() >= stop, "at least one for each run");
+        assert!(checkpoints(&fleet, &job).len() >= stop, "at least one for each run");
     }
     let (out, records) = (fleet.path("out/a.wav.json"), fleet.records(&job));
     let (summary, _, _root) = fleet.run().await;
@@ -117,7 +117,7 @@ async fn without_checkpoints_every_attempt_begins_again() {
     wait_until("some windows are computed", some).await;
     drain.cancel();
     running.await.unwrap().unwrap();
-    assert!(segments(&fleet, &job).is_empty());
+    assert!(checkpoints(&fleet, &job).is_empty());
     fleet.run().await;
     assert!(calls.load(Ordering::SeqCst) >= windows(600).await + 4);
 }
@@ -174,7 +174,7 @@ async fn of_two_holders_the_second_one_stops_when_the_first_is_done() {
     assert_eq!(fast_calls.load(Ordering::SeqCst), all);
     assert!(slow_calls.load(Ordering::SeqCst) < all, "the second holder has stopped");
     assert_eq!(fs::read(fleet.path("out/a.wav.json")).unwrap(), written);
-    assert_eq!(segments(&fleet, &job), [""; 0]);
+    assert_eq!(checkpoints(&fleet, &job), [""; 0]);
     assert!(!fleet.is_running(&job));
 }
 
@@ -205,5 +205,5 @@ async fn a_record_of_an_earlier_success_stops_no_run_that_has_work() {
     drain.cancel();
     running.await.unwrap().unwrap();
     assert_eq!(calls.load(Ordering::SeqCst), windows(600).await);
-    assert!(segments(&fleet, &job).is_empty());
+    assert!(checkpoints(&fleet, &job).is_empty());
 }

@@ -49,8 +49,9 @@ impl WindowTask {
             }
             Ok(result)
         });
-        let end = self.window.recording_end();
-        tracing::trace!(channel = self.channel, end, ok = result.is_ok(), "window computed");
+        let (end, ok) = (self.window.recording_end(), result.is_ok());
+        let audio_seconds = self.window.samples.len() as f64 / f64::from(audio::SAMPLE_RATE);
+        tracing::trace!(channel = self.channel, end, audio_seconds, ok, "window computed");
         let completed = CompletedWindow {
             number: self.number,
             channel: self.channel,

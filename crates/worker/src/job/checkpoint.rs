@@ -68,16 +68,16 @@ impl RunCheckpoints<'_> {
     }
 
     fn add(&self, loaded: Loaded) {
-        let Loaded { windows, segments, ignored } = loaded;
-        for (segment, reason) in &ignored {
-            tracing::info!(segment, reason, "a segment of a checkpoint is not used");
+        let Loaded { windows, checkpoints, ignored } = loaded;
+        for (checkpoint, reason) in &ignored {
+            tracing::info!(checkpoint, reason, "a checkpoint is not used");
         }
         let (Amount { windows, audio_seconds }, unreadable) = self.journal.add(windows);
         if unreadable > 0 {
             tracing::warn!(unreadable, "windows of a checkpoint cannot be read");
         }
         if windows > 0 {
-            tracing::info!(segments, windows, audio_seconds, "resuming from checkpoints");
+            tracing::info!(checkpoints, windows, audio_seconds, "resuming from checkpoints");
         }
     }
 
@@ -177,7 +177,7 @@ impl JobRunner {
 async fn clear(ledger: &Ledger, job: &Job) {
     match ledger.checkpoints(job).delete().await {
         Ok(0) => {}
-        Ok(segments) => tracing::debug!(segments, "deleted the checkpoints of the job"),
+        Ok(checkpoints) => tracing::debug!(checkpoints, "deleted the checkpoints of the job"),
         Err(error) => {
             let error = Chain(&error).to_string();
             tracing::warn!(error, "cannot delete the checkpoints of a job that has ended");

@@ -2,7 +2,7 @@
 //! computed and not written yet. `checkpoint` moves it from and to the store.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, VecDeque, hash_map::Entry},
     mem,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use speech::pipeline::{Journal, WindowKey, WindowResult};
 use tokio::sync::Notify;
 
-/// A segment that grows beyond this is written at once.
-const SEGMENT_BYTES: usize = 4 << 20;
+/// A checkpoint that grows beyond this is written at once.
+const CHECKPOINT_BYTES: usize = 4 << 20;
 /// What may wait for a store that does not answer. Results beyond that are not kept: whoever needs
 /// them computes them again.
 const MAX_PENDING_BYTES: usize = 32 << 20;
@@ -44,7 +44,7 @@ struct Pending {
     overflowed: bool,
 }
 
-/// One line of a segment.
+/// One line of a checkpoint.
 #[derive(Serialize)]
 struct Line<'a> {
     key: &'a WindowKey,
@@ -79,9 +79,9 @@ impl WindowJournal {
             match serde_json::from_slice::<KeyOfLine>(&line) {
                 Ok(KeyOfLine { key }) => {
                     // Two holders of the job may have computed the same window.
-                    if !earlier.contains_key(&key) {
-                        added.add(&key);
-                        earlier.insert(key, line);
+                    if let Entry::Vacant(place) = earlier.entry(key) {
+                        added.add(place.key());
+                        place.insert(line);
                     }
                 }
                 Err(_) => unreadable += 1,
@@ -95,11 +95,11 @@ impl WindowJournal {
         *lock(&self.recalled)
     }
 
-    /// Takes the oldest lines that have not been written, enough for one segment.
+    /// Takes the oldest lines that have not been written, enough for one checkpoint.
     pub(super) fn take(&self) -> Vec<Bytes> {
         let mut pending = lock(&self.pending);
         let (mut taken, mut bytes) = (Vec::new(), 0);
-        while bytes < SEGMENT_BYTES
+        while bytes < CHECKPOINT_BYTES
             && let Some(line) = pending.lines.pop_front()
         {
             bytes += line.len();
@@ -118,7 +118,7 @@ impl WindowJournal {
         }
     }
 
-    /// Waits until there is enough for a segment.
+    /// Waits until there is enough for a checkpoint.
     pub(super) async fn full(&self) {
         self.full.notified().await;
     }
@@ -153,7 +153,7 @@ impl Journal for WindowJournal {
         let before = pending.bytes;
         pending.bytes += line.len();
         pending.lines.push_back(line);
-        if before < SEGMENT_BYTES && pending.bytes >= SEGMENT_BYTES {
+        if before < CHECKPOINT_BYTES && pending.bytes >= CHECKPOINT_BYTES {
             self.full.notify_one();
         }
     }
@@ -221,7 +221,7 @@ mod tests {
     #[tokio::test]
     async fn lines_are_kept_in_order_and_within_limits() {
         let journal = WindowJournal::default();
-        let large = "x".repeat(SEGMENT_BYTES / 2);
+        let large = "x".repeat(CHECKPOINT_BYTES / 2);
         for number in 0..20 {
             journal.record(key(number), &result(&large));
         }

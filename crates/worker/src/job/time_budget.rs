@@ -27,7 +27,8 @@ impl TimeBudget {
         }
     }
 
-    /// Watches a run. Ends when its budget is spent, with the reason.
+    /// Watches a run. Ends when its budget is spent, with the reason. Audio whose windows were recalled
+    /// from checkpoints counts as progress like any other.
     pub(super) async fn watch(&self, session: &Session) -> String {
         let mut start = Instant::now();
         let (mut last, mut since) = (session.progress(), start);

@@ -1,0 +1,195 @@
+#!/usr/bin/env python3
+"""Measures what checkpoints cost, and what a killed worker loses with and without them.
+
+    eval "$(tests/services/start.sh DIR)"
+    cargo build --release
+    scripts/bench_checkpoints.py --binary target/release/scriptorium --models DIR
+
+Overhead: one worker with one thread transcribes a long recording from S3 to S3 with each value of
+`worker.checkpoint_seconds`, one after the other, in several rounds. CPU time is that of the worker's
+process, wall time from the transcript. Loss: a worker is killed some time after its first window;
+another one completes the job. A window is lost if both have computed it.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import statistics
+import subprocess
+import tempfile
+import time
+import uuid
+import wave
+
+BUCKET = "scriptorium-bench"
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--binary", default=ROOT / "target/release/scriptorium")
+    parser.add_argument("--models", required=True, help="directory of the pulled models")
+    parser.add_argument("--model", default="whisper-tiny.en")
+    parser.add_argument("--minutes", type=float, default=20, help="length of the recording")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", default="0,30,5,1", help="values of worker.checkpoint_seconds")
+    parser.add_argument("--kill-after", type=float, default=40, help="seconds after the first window")
+    parser.add_argument("--kill-seconds", default="0,30,5", help="as --seconds, for the loss")
+    return parser.parse_args()
+
+
+def numbers(text):
+    return [int(number) for number in text.split(",") if number]
+
+
+class Bench:
+    """Runs jobs, each with queues and a prefix of its own."""
+
+    def __init__(self, arguments, directory):
+        self.arguments, self.directory = arguments, directory
+        self.endpoint = os.environ["SCRIPTORIUM_TEST_S3_ENDPOINT"]
+        self.key = os.environ["SCRIPTORIUM_TEST_S3_ACCESS_KEY"]
+        self.secret = os.environ["SCRIPTORIUM_TEST_S3_SECRET_KEY"]
+        self.s3("PUT", BUCKET)
+        self.name = f"checkpoints-{uuid.uuid4().hex[:8]}"
+        recording = directory / "long.wav"
+        write_recording(recording, arguments.minutes * 60)
+        self.source = f"{self.name}/long.wav"
+        self.s3("PUT", f"{BUCKET}/{self.source}", "--upload-file", str(recording))
+
+    def s3(self, method, path, *more):
+        command = ["curl", "--silent", "--fail", "--aws-sigv4", "aws:amz:us-east-1:s3"]
+        command += ["--user", f"{self.key}:{self.secret}", "--request", method, *more]
+        url = f"{self.endpoint}/{path}"
+        return subprocess.run([*command, url], check=True, capture_output=True).stdout
+
+    def environment(self, seconds, prefix):
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.directory),
+            "SCRIPTORIUM__MODELS__DIRECTORY": str(self.arguments.models),
+            "SCRIPTORIUM__MODELS__RECOGNIZER": self.arguments.model,
+            "SCRIPTORIUM__QUEUE__URL": os.environ["SCRIPTORIUM_TEST_AMQP_URL"],
+            "SCRIPTORIUM__QUEUE__PREFIX": prefix,
+            "SCRIPTORIUM__STORE__S3__ENDPOINT": self.endpoint,
+            "SCRIPTORIUM__STORE__S3__FORCE_PATH_STYLE": "true",
+            "SCRIPTORIUM__STORE__S3__ACCESS_KEY": self.key,
+            "SCRIPTORIUM__STORE__S3__SECRET_KEY": self.secret,
+            "SCRIPTORIUM__WORKER__CHECKPOINT_SECONDS": str(seconds),
+            "SCRIPTORIUM__LOG__LEVEL": "info,worker=debug,speech::pipeline=trace",
+        }
+
+    def submit(self, environment, prefix):
+        command = [self.arguments.binary, "submit", f"s3://{BUCKET}/{self.source}"]
+        command += ["--out", f"s3://{BUCKET}/{prefix}/", "--json"]
+        ran = subprocess.run(command, env=environment, check=True, capture_output=True)
+        return json.loads(ran.stdout)["batch"]
+
+    def worker(self, environment, log):
+        command = [self.arguments.binary, "worker", "--threads", "1"]
+        with open(log, "ab") as stderr:
+            return subprocess.Popen(command, env=environment, stderr=stderr)
+
+    def transcript(self, prefix):
+        return json.loads(self.s3("GET", f"{BUCKET}/{prefix}/long.wav.json"))
+
+    def overhead(self, seconds):
+        """Transcribes the recording once. Returns CPU and wall seconds, and the checkpoints."""
+        prefix = f"{self.name}-{uuid.uuid4().hex[:8]}"
+        log = self.directory / prefix
+        environment = self.environment(seconds, prefix)
+        batch = self.submit(environment, prefix)
+        worker = self.worker(environment, log)
+        wait = [self.arguments.binary, "status", batch, "--wait", "--json"]
+        subprocess.run(wait, env=environment, check=True, capture_output=True)
+        worker.send_signal(signal.SIGTERM)
+        _, _, usage = os.wait4(worker.pid, 0)
+        wall = self.transcript(prefix)["processing"]["wall_seconds"]
+        return usage.ru_utime + usage.ru_stime, wall, len(events(log, "wrote a checkpoint"))
+
+    def loss(self, seconds):
+        """Kills a worker. Returns the windows and seconds of audio that it had computed, and those of
+        them that were computed again."""
+        prefix = f"{self.name}-{uuid.uuid4().hex[:8]}"
+        logs = [self.directory / f"{prefix}-{number}" for number in range(2)]
+        environment = self.environment(seconds, prefix)
+        batch = self.submit(environment, prefix)
+        victim = self.worker(environment, logs[0])
+        while not events(logs[0], "window computed"):
+            time.sleep(0.1)
+        time.sleep(self.arguments.kill_after)
+        victim.kill()
+        victim.wait()
+        heir = self.worker(environment, logs[1])
+        wait = [self.arguments.binary, "status", batch, "--wait", "--json"]
+        subprocess.run(wait, env=environment, check=True, capture_output=True)
+        heir.send_signal(signal.SIGTERM)
+        heir.wait()
+        computed, again = (
+            {window["end"]: window["audio_seconds"] for window in events(log, "window computed")}
+            for log in logs
+        )
+        lost = {end: audio for end, audio in computed.items() if end in again}
+        return len(computed), sum(computed.values()), len(lost), sum(lost.values())
+
+
+def write_recording(path, seconds):
+    """Writes the sentence of the tests, repeated."""
+    with wave.open(str(ROOT / "tests/fixtures/speech/sentence.wav")) as sentence:
+        parameters, frames = sentence.getparams(), sentence.readframes(sentence.getnframes())
+    repeats = round(seconds * parameters.framerate / parameters.nframes)
+    with wave.open(str(path), "wb") as recording:
+        recording.setparams(parameters)
+        for _ in range(repeats):
+            recording.writeframes(frames)
+
+
+def events(log, message):
+    with contextlib.suppress(FileNotFoundError), open(log, encoding="utf-8") as lines:
+        parsed = [json.loads(line) for line in lines if line.endswith("}\n")]
+        return [event for event in parsed if event.get("message") == message]
+    return []
+
+
+def report_overhead(bench, rounds, values):
+    rows = {seconds: [] for seconds in values}
+    for number in range(rounds):
+        for seconds in values:
+            row = bench.overhead(seconds)
+            rows[seconds].append(row)
+            print(f"round {number + 1}, checkpoint_seconds {seconds}: CPU {row[0]:.2f} s, "
+                  f"wall {row[1]:.2f} s, {row[2]} checkpoints", flush=True)
+    base = rows[values[0]]
+    print(f"\n| checkpoint_seconds | checkpoints | CPU s | wall s | CPU against {values[0]}, by round |")
+    print("| ---: | ---: | ---: | ---: | --- |")
+    for seconds, of_value in rows.items():
+        cpu, wall, written = (statistics.median(column) for column in zip(*of_value, strict=True))
+        pairs = zip(of_value, base, strict=True)
+        ratios = ", ".join(f"{100 * (row[0] / other[0] - 1):+.2f} %" for row, other in pairs)
+        print(f"| {seconds} | {written:.0f} | {cpu:.2f} | {wall:.2f} | {ratios} |")
+
+
+def report_loss(bench, values):
+    print("\n| checkpoint_seconds | windows computed at the kill | their audio, s "
+          "| windows computed again | their audio, s |")
+    print("| ---: | ---: | ---: | ---: | ---: |")
+    for seconds in values:
+        computed, audio, again, lost = bench.loss(seconds)
+        print(f"| {seconds} | {computed} | {audio:.0f} | {again} | {lost:.0f} |", flush=True)
+
+
+def main():
+    arguments = parse_arguments()
+    with tempfile.TemporaryDirectory() as directory:
+        bench = Bench(arguments, pathlib.Path(directory))
+        if arguments.rounds:
+            report_overhead(bench, arguments.rounds, numbers(arguments.seconds))
+        if numbers(arguments.kill_seconds):
+            report_loss(bench, numbers(arguments.kill_seconds))
+
+
+if __name__ == "__main__":
+    main()
