@@ -129,7 +129,7 @@ class Bench:
         worker.send_signal(signal.SIGTERM)
         _, _, usage = os.wait4(worker.pid, 0)
         wall = self.transcript(prefix)["processing"]["wall_seconds"]
-        return usage.ru_utime + usage.ru_stime, wall, len(events(log, "wrote a checkpoint"))
+        return usage.ru_utime + usage.ru_stime, wall, events(log, "wrote a checkpoint")
 
     def loss(self, seconds):
         """Kills a worker. Returns the windows and seconds of audio that it had computed, and those of
@@ -182,15 +182,22 @@ def report_overhead(bench, rounds, values):
             row = bench.overhead(seconds)
             rows[seconds].append(row)
             print(f"round {number + 1}, checkpoint_seconds {seconds}: CPU {row[0]:.2f} s, "
-                  f"wall {row[1]:.2f} s, {row[2]} checkpoints", flush=True)
+                  f"wall {row[1]:.2f} s, {len(row[2])} checkpoints", flush=True)
     base = rows[values[0]]
-    print(f"\n| checkpoint_seconds | checkpoints | CPU s | wall s | CPU against {values[0]}, by round |")
-    print("| ---: | ---: | ---: | ---: | --- |")
+    print(f"\n| checkpoint_seconds | checkpoints | kB per window | ms per checkpoint | CPU s | wall s "
+          f"| CPU against {values[0]}, by round |")
+    print("| ---: | ---: | ---: | ---: | ---: | ---: | --- |")
     for seconds, of_value in rows.items():
-        cpu, wall, written = (statistics.median(column) for column in zip(*of_value, strict=True))
-        pairs = zip(of_value, base, strict=True)
-        ratios = ", ".join(f"{100 * (row[0] / other[0] - 1):+.2f} %" for row, other in pairs)
-        print(f"| {seconds} | {written:.0f} | {cpu:.2f} | {wall:.2f} | {ratios} |")
+        cpu, wall, written = zip(*of_value, strict=True)
+        count = statistics.median(len(of_run) for of_run in written)
+        every = [event for of_run in written for event in of_run]
+        windows = sum(event["windows"] for event in every)
+        size = sum(event["bytes"] for event in every) / windows / 1000 if windows else 0
+        time_of_one = statistics.median([event["milliseconds"] for event in every] or [0])
+        pairs = zip(cpu, base, strict=True)
+        ratios = ", ".join(f"{100 * (one / other[0] - 1):+.1f} %" for one, other in pairs)
+        print(f"| {seconds} | {count:.0f} | {size:.1f} | {time_of_one:.0f} "
+              f"| {statistics.median(cpu):.2f} | {statistics.median(wall):.2f} | {ratios} |")
 
 
 def report_loss(bench, values):

@@ -14,8 +14,8 @@ use std::{
     time::Duration,
 };
 
-use job::{Done, Job, RECORDS_VERSION};
-use ledger::Ledger;
+use job::{Done, Job, JobOptions, RECORDS_VERSION};
+use ledger::{BatchControl, BatchLedger, Ledger};
 use queue::{Counts, Destination, Lane, Message, Origin, Queue};
 use serde_json::Value;
 use support::{Fleet, counted, wait_until, windows, write_speech};
@@ -206,4 +206,55 @@ async fn a_record_of_an_earlier_success_stops_no_run_that_has_work() {
     running.await.unwrap().unwrap();
     assert_eq!(calls.load(Ordering::SeqCst), windows(600).await);
     assert!(checkpoints(&fleet, &job).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_job_goes_on_where_it_was_and_a_cancelled_one_leaves_nothing() {
+    let (calls, script) = counted(Duration::from_millis(60));
+    let fleet = Fleet::new(script);
+    write_speech(&fleet.path("a.wav"), 1200);
+    let job = fleet.submit("a.wav").await;
+    let drain = CancellationToken::new();
+    let running = tokio::spawn(fleet.worker().run(drain.clone()));
+    let output = fleet.uri("out").parse().unwrap();
+    let batch = BatchLedger::new(fleet.stores(), &output, &job.batch);
+    let pause = async |batch: &BatchLedger, job: &Job, calls_before: usize| {
+        let some = async || calls.load(Ordering::SeqCst) >= calls_before + 4;
+        wait_until("some windows are computed", some).await;
+        batch.set_control(BatchControl::Paused).await.unwrap();
+        let held = async || fleet.queue.depth().await.unwrap().held == 1;
+        wait_until("the job is held", held).await;
+        assert!(!checkpoints(&fleet, job).is_empty());
+    };
+    pause(&batch, &job, 0).await;
+    let before = calls.load(Ordering::SeqCst);
+    batch.set_control(BatchControl::Active).await.unwrap();
+    // The worker's knowledge of the batch is at most a second old.
+    let resumed = async || {
+        fleet.queue.release_held(&|_| true).await.unwrap();
+        calls.load(Ordering::SeqCst) > before
+    };
+    wait_until("the job runs again", resumed).await;
+    wait_until("the job is done", async || fleet.is_done(&job)).await;
+    wait_until("the message is gone", async || fleet.is_empty().await).await;
+    let all = windows(1200).await;
+    let computed = calls.load(Ordering::SeqCst);
+    assert!((all..=all + 1).contains(&computed), "{computed} of {all}");
+    assert!(checkpoints(&fleet, &job).is_empty());
+
+    write_speech(&fleet.path("b.wav"), 1200);
+    let job = fleet.job("b.wav", JobOptions::default());
+    let batch = BatchLedger::new(fleet.stores(), &output, &job.batch);
+    fleet.queue.publish(Message::new(job.id.clone(), job.to_vec())).await.unwrap();
+    pause(&batch, &job, computed).await;
+    batch.set_control(BatchControl::Cancelled).await.unwrap();
+    let cancelled = async || {
+        fleet.queue.release_held(&|_| true).await.unwrap();
+        fleet.is_empty().await
+    };
+    wait_until("the job is cancelled", cancelled).await;
+    assert!(checkpoints(&fleet, &job).is_empty());
+    drain.cancel();
+    let summary = running.await.unwrap().unwrap();
+    assert_eq!((summary.done, summary.failed), (1, 0), "{summary:?}");
 }

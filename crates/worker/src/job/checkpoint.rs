@@ -6,6 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use errors::Chain;
 use job::Job;
 use ledger::{Ledger, Loaded, Origin};
@@ -146,13 +147,16 @@ impl RunCheckpoints<'_> {
             }
             self.run.expect_checkpoints();
             wrote = true;
+            let start = Instant::now();
             if let Err(error) = checkpoints.write(origin, &windows).await {
                 let error = Chain(&error).to_string();
                 tracing::warn!(error, "cannot write a checkpoint, trying again later");
                 self.journal.put_back(windows);
                 return wrote;
             }
-            tracing::debug!(windows = windows.len(), "wrote a checkpoint");
+            let bytes = windows.iter().map(Bytes::len).sum::<usize>();
+            let milliseconds = start.elapsed().as_secs_f64() * 1000.0;
+            tracing::debug!(windows = windows.len(), bytes, milliseconds, "wrote a checkpoint");
         }
     }
 

@@ -101,7 +101,9 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// Returns what opens a track of the recording.
-fn opener(plan: &Plan) -> impl Fn(Option<TrackChoice>) -> Result<audio::Decoder, audio::Error> {
+fn opener(
+    plan: &Plan,
+) -> impl Fn(Option<TrackChoice>) -> Result<audio::Decoder, audio::Error> + use<> {
     let decoding = plan.decoding.clone();
     let read_ahead = ReadAhead { max_bytes: READ_AHEAD, ..ReadAhead::default() };
     let (source, meta, runtime) = (Arc::clone(&plan.source), plan.meta.clone(), Handle::current());
