@@ -167,6 +167,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use speech::compute::thread_cpu_seconds;
 
     use super::*;
 
@@ -239,5 +240,36 @@ mod tests {
         assert_eq!(rest, 7);
         journal.record(key(30), &result("b"));
         assert_eq!(journal.take().len(), 1);
+    }
+
+    /// Windows take at least 300 ms of CPU time, those with speaker embeddings about 800 ms.
+    #[test]
+    fn a_window_is_recorded_in_less_than_a_hundredth_of_its_cost() {
+        let words: Vec<_> = (0..80_u64)
+            .map(|n| {
+                let bits = (n as f64 / 7.0).to_bits();
+                json!({"start": bits, "end": bits, "text": "amiable", "log_probability": 3_200_000_000_u32})
+            })
+            .collect();
+        let embedding = json!({"start": 0, "end": 0, "vector": "0123456789abcdef".repeat(96)});
+        for (embeddings, most) in [(0, 0.003), (40, 0.008)] {
+            let result: WindowResult = serde_json::from_value(json!({
+                "hypotheses": [{"start": 0, "end": 0, "text": "amiable ".repeat(80),
+                    "tokens": vec![50_000; 150], "log_probability": 0, "words": words,
+                    "emotion": null, "event": null}],
+                "language": "en", "text_language": "en", "embeddings": vec![&embedding; embeddings],
+                "recognize_seconds": 0, "speakers_seconds": 0,
+            }))
+            .unwrap();
+            let journal = WindowJournal::default();
+            let start = thread_cpu_seconds();
+            for number in 0..50 {
+                journal.record(key(number), &result);
+            }
+            let seconds = (thread_cpu_seconds() - start) / 50.0;
+            let bytes = journal.take()[0].len();
+            println!("{embeddings} embeddings: {bytes} bytes, {:.3} ms", seconds * 1000.0);
+            assert!(seconds < most, "{seconds} s");
+        }
     }
 }
