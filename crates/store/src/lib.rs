@@ -39,11 +39,11 @@ pub use reader::{ReadAhead, Reader};
 pub use s3::MAX_PUT_BYTES;
 pub use stores::Stores;
 
-use std::{collections::BTreeMap, fmt::Debug, ops::Range};
+use std::{collections::BTreeMap, fmt::Debug, ops::Range, time::SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::stream::BoxStream;
+use futures::{StreamExt, stream::BoxStream};
 
 /// One bucket, or one file system. Keys are relative to it and literal: they are neither escaped
 /// nor normalized.
@@ -98,6 +98,18 @@ pub trait Store: Debug + Send + Sync {
     /// continues; [`ErrorKind::NotListed`] stands for an entry that is left out on purpose.
     fn list(&self, prefix: &str) -> BoxStream<'_, Result<ObjectMeta, Error>>;
 
+    /// Lists, as [`Store::list`] does, the objects whose key follows `after` in byte order, so that a
+    /// listing that was interrupted goes on where it was. No object needs to have the key `after`.
+    fn list_after(&self, prefix: &str, after: &str) -> BoxStream<'_, Result<ObjectMeta, Error>> {
+        let after = after.to_owned();
+        let objects = self.list(prefix);
+        let follows = move |object: &Result<ObjectMeta, Error>| {
+            let follows = object.as_ref().map_or(true, |object| object.key > after);
+            async move { follows }
+        };
+        objects.filter(follows).boxed()
+    }
+
     /// Tests, with an object under `prefix`, which conditions the store honours. Some stores accept
     /// conditions and ignore them.
     async fn probe(&self, prefix: &str) -> Result<Capabilities, Error> {
@@ -113,6 +125,9 @@ pub struct ObjectMeta {
     pub size: u64,
     /// Opaque value that changes whenever the content does. Without the quotes around it.
     pub etag: String,
+    /// When it was written, by the clock of the store, to the second or finer; `None` if the store does
+    /// not say.
+    pub modified: Option<SystemTime>,
     /// User metadata. Empty in listings, and if the store keeps none.
     pub metadata: BTreeMap<String, String>,
 }

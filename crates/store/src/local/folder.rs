@@ -257,6 +257,7 @@ pub(super) fn describe(key: &str, metadata: &Metadata) -> ObjectMeta {
         key: key.to_owned(),
         size: metadata.len(),
         etag: etag_of(metadata),
+        modified: metadata.modified().ok(),
         metadata: BTreeMap::new(),
     }
 }

@@ -51,20 +51,45 @@ struct Level {
 }
 
 impl Level {
-    fn new(folder: Vec<u8>, name_prefix: Vec<u8>) -> Self {
-        Self { folder, name_prefix, names: Vec::new().into_iter(), after: Some(Vec::new()) }
+    /// Returns a folder of whose names those that follow `after` are listed.
+    fn new(folder: &[u8], name_prefix: &[u8], after: &[u8]) -> Self {
+        Self {
+            folder: folder.into(),
+            name_prefix: name_prefix.into(),
+            names: Vec::new().into_iter(),
+            after: Some(after.into()),
+        }
     }
 }
 
 impl Listing {
-    pub(super) fn new(root: Arc<Folder>, prefix: &str) -> Result<Self, Error> {
+    /// Lists the keys that start with `prefix` and follow `after`; all that start with it if `after` is
+    /// empty.
+    pub(super) fn new(root: Arc<Folder>, prefix: &str, after: &str) -> Result<Self, Error> {
         let (folder, name_prefix) = prefix.split_at(prefix.rfind('/').map_or(0, |slash| slash + 1));
         if let Some(folder) = folder.strip_suffix('/') {
             check_file_key(folder)
                 .map_err(|reason| invalid_key("list", root.uri(prefix), reason))?;
         }
-        let first = Level::new(folder.into(), name_prefix.into());
-        Ok(Self { root, open: vec![first], max_names: MAX_NAMES })
+        let mut listing = Self { root, open: Vec::new(), max_names: MAX_NAMES };
+        let (folder, name_prefix) = (folder.as_bytes(), name_prefix.as_bytes());
+        match after.as_bytes().strip_prefix(folder) {
+            Some(after) => listing.open_after(folder, name_prefix, after),
+            None if after < prefix => listing.open.push(Level::new(folder, name_prefix, b"")),
+            // All keys with the prefix precede `after`.
+            None => {}
+        }
+        Ok(listing)
+    }
+
+    /// Opens a folder, and within it the folders that the key `after`, relative to it, lies in.
+    fn open_after(&mut self, folder: &[u8], name_prefix: &[u8], after: &[u8]) {
+        let slash = after.iter().position(|byte| *byte == b'/');
+        let (name, rest) = after.split_at(slash.map_or(after.len(), |slash| slash + 1));
+        self.open.push(Level::new(folder, name_prefix, name));
+        if slash.is_some() && name.starts_with(name_prefix) {
+            self.open_after(&[folder, name].concat(), b"", rest);
+        }
     }
 
     fn path(&self, key: &[u8]) -> PathBuf {
@@ -147,7 +172,7 @@ impl Iterator for Listing {
                 let key = [level.folder.as_slice(), &name].concat();
                 self.open.push(level);
                 if key.ends_with(b"/") {
-                    self.open.push(Level::new(key, Vec::new()));
+                    self.open.push(Level::new(&key, b"", b""));
                 } else if let Some(item) = self.describe(key) {
                     return Some(item);
                 }
@@ -192,9 +217,38 @@ mod tests {
     }
 
     fn list(dir: &tempfile::TempDir, prefix: &str, max_names: usize) -> Vec<String> {
+        list_after(dir, prefix, "", max_names)
+    }
+
+    fn list_after(
+        dir: &tempfile::TempDir,
+        prefix: &str,
+        after: &str,
+        max_names: usize,
+    ) -> Vec<String> {
         let root = Arc::new(Folder::new(dir.path().into()));
-        let listing = Listing { max_names, ..Listing::new(root, prefix).unwrap() };
+        let listing = Listing { max_names, ..Listing::new(root, prefix, after).unwrap() };
         listing.map(|item| item.unwrap().key).collect()
+    }
+
+    #[test]
+    fn a_listing_goes_on_behind_any_key() {
+        let mut files =
+            ["B/z", "a-b", "a.b", "a/b.d", "a/b/c", "a/b/d/e", "a/x", "a0", "b", "ab/c", "é"];
+        let dir = tree(&files);
+        files.sort_unstable();
+        let between =
+            ["", "A", "a", "a/", "a/b", "a/b/", "a/b/c/d", "a/b/d", "a/zz/y", "c/d", "zz", "ê"];
+        for prefix in ["", "a", "a/", "a/b", "a/b/", "b", "none/"] {
+            for after in files.iter().copied().chain(between) {
+                let expected: Vec<_> =
+                    files.iter().filter(|f| f.starts_with(prefix) && **f > after).collect();
+                for max_names in [1, 3, 100] {
+                    let listed = list_after(&dir, prefix, after, max_names);
+                    assert_eq!(listed.iter().collect::<Vec<_>>(), expected, "{prefix:?} {after:?}");
+                }
+            }
+        }
     }
 
     #[test]
@@ -232,7 +286,7 @@ mod tests {
         let _socket = std::os::unix::net::UnixListener::bind(dir.path().join("socket")).unwrap();
         let root = Arc::new(Folder::new(dir.path().into()));
         let (listed, left_out): (Vec<_>, Vec<_>) =
-            Listing::new(root, "").unwrap().partition(Result::is_ok);
+            Listing::new(root, "", "").unwrap().partition(Result::is_ok);
         let keys: Vec<_> = listed.into_iter().map(|item| item.unwrap().key).collect();
         assert_eq!(keys, [".hidden", "d/a", "to-file"]);
         let left_out: Vec<_> = left_out
@@ -256,7 +310,7 @@ mod tests {
         let dir = tree(&["a", "z"]);
         fs::write(dir.path().join(OsString::from_vec(b"m\xff".to_vec())), "").unwrap();
         let root = Arc::new(Folder::new(dir.path().into()));
-        let items: Vec<_> = Listing::new(root, "").unwrap().collect();
+        let items: Vec<_> = Listing::new(root, "", "").unwrap().collect();
         assert_eq!(items.len(), 3);
         let error = items[1].as_ref().unwrap_err();
         assert_eq!(error.kind, ErrorKind::Invalid);
@@ -268,7 +322,7 @@ mod tests {
         let dir = tree(&["a"]);
         for prefix in ["/", "../", "a/../", "a//", "./a"] {
             let root = Arc::new(Folder::new(dir.path().into()));
-            let error = Listing::new(root, prefix).map(|_| ()).unwrap_err();
+            let error = Listing::new(root, prefix, "").map(|_| ()).unwrap_err();
             assert_eq!(error.kind, ErrorKind::Invalid, "{prefix}");
         }
     }

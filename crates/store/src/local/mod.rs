@@ -106,7 +106,11 @@ impl Store for LocalStore {
     }
 
     fn list(&self, prefix: &str) -> BoxStream<'_, Result<ObjectMeta, Error>> {
-        let listing = match Listing::new(self.folder.clone(), prefix) {
+        self.list_after(prefix, "")
+    }
+
+    fn list_after(&self, prefix: &str, after: &str) -> BoxStream<'_, Result<ObjectMeta, Error>> {
+        let listing = match Listing::new(self.folder.clone(), prefix, after) {
             Ok(listing) => listing,
             Err(error) => return stream::iter([Err(error)]).boxed(),
         };

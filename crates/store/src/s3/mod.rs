@@ -4,14 +4,19 @@ mod error;
 mod metadata;
 mod service;
 
-use std::{fmt, ops::Range, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    ops::Range,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use async_trait::async_trait;
 use aws_sdk_s3::{
     config::http::HttpResponse,
     error::{ProvideErrorMetadata, SdkError},
     operation::{get_object::GetObjectOutput, list_objects_v2::ListObjectsV2Output},
-    primitives::ByteStream,
+    primitives::{ByteStream, DateTime},
     types::{EncodingType, ServerSideEncryption},
 };
 use backon::{ExponentialBuilder, Retryable};
@@ -122,6 +127,7 @@ impl Store for S3Store {
             key: key.into(),
             size: op.size(response.content_length())?,
             etag: op.etag(response.e_tag())?,
+            modified: modified(response.last_modified()),
             metadata: metadata::decode(response.metadata()),
         })
     }
@@ -171,6 +177,7 @@ impl Store for S3Store {
             key: key.into(),
             size: op.size(response.content_length())?,
             etag: op.etag(response.e_tag())?,
+            modified: modified(response.last_modified()),
             metadata: metadata::decode(response.metadata()),
         };
         if meta.size > limit {
@@ -240,8 +247,13 @@ impl Store for S3Store {
     }
 
     fn list(&self, prefix: &str) -> BoxStream<'_, Result<ObjectMeta, Error>> {
+        self.list_after(prefix, "")
+    }
+
+    fn list_after(&self, prefix: &str, after: &str) -> BoxStream<'_, Result<ObjectMeta, Error>> {
         let op = self.operation_on_prefix("list", prefix);
         let prefix = prefix.to_owned();
+        let after = (!after.is_empty()).then(|| after.to_owned());
         let pages = async move {
             let client = match self.service.client().await {
                 Ok(client) => client,
@@ -249,6 +261,7 @@ impl Store for S3Store {
             };
             // URL-encoded, because keys may contain characters that XML cannot represent.
             let request = client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
+            let request = request.set_start_after(after);
             let request = request.set_expected_bucket_owner(self.owner());
             let pages = request.encoding_type(EncodingType::Url).into_paginator().send();
             stream::unfold((pages, op), |(mut pages, op)| async move {
@@ -360,6 +373,7 @@ impl Operation {
                 key: if encoded { self.decoded(&key)? } else { key },
                 size: self.size(object.size)?,
                 etag: object.e_tag.as_deref().map(unquoted).unwrap_or_default(),
+                modified: modified(object.last_modified.as_ref()),
                 metadata: Default::default(),
             })
         };
@@ -379,6 +393,11 @@ impl Operation {
 
 fn status<E>(error: &SdkError<E, HttpResponse>) -> Option<u16> {
     error.raw_response().map(|response| response.status().as_u16())
+}
+
+/// Returns a time of the server; `None` if there is none, or none that this machine can represent.
+fn modified(time: Option<&DateTime>) -> Option<SystemTime> {
+    time.and_then(|time| SystemTime::try_from(*time).ok())
 }
 
 fn unquoted(etag: &str) -> String {

@@ -2,7 +2,11 @@
 //! server in this process, and against the server named by `SCRIPTORIUM_TEST_S3_ENDPOINT` if it is
 //! set.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, future::join_all};
@@ -310,7 +314,22 @@ async fn listings_have_more_than_one_page(s: Subject) {
     sorted.sort_unstable();
     assert!(listed.iter().map(|meta| &meta.key).eq(&sorted), "{} of 1234", listed.len());
     let head = s.store.head(&sorted[777]).await.unwrap();
-    assert_eq!(listed[777], ObjectMeta { metadata: BTreeMap::new(), ..head });
+    // Responses to HEAD have the time in whole seconds.
+    let times = [listed[777].modified.unwrap(), head.modified.unwrap()];
+    let difference = times[0].duration_since(times[1]).unwrap_or_else(|earlier| earlier.duration());
+    assert!(difference < Duration::from_secs(1), "{times:?}");
+    let age = SystemTime::now().duration_since(times[0]).unwrap_or_default();
+    assert!(age < Duration::from_secs(600), "{age:?}");
+    let modified = listed[777].modified;
+    assert_eq!(listed[777], ObjectMeta { metadata: BTreeMap::new(), modified, ..head });
+    let after = async |after: &str| -> Vec<String> {
+        let listed = s.store.list_after(&s.prefix, after).try_collect::<Vec<_>>().await.unwrap();
+        listed.into_iter().map(|meta| meta.key).collect()
+    };
+    assert_eq!(after("").await, sorted);
+    assert_eq!(after(&sorted[1099]).await, sorted[1100..], "in the second page");
+    assert_eq!(after(&format!("{}!", sorted[9])).await, sorted[10..], "after no object");
+    assert_eq!(after(&sorted[1233]).await, [""; 0]);
     // A listing may be dropped before its end.
     assert_eq!(s.store.list(&s.prefix).take(3).count().await, 3);
 }

@@ -42,6 +42,7 @@ impl Fake {
 
     fn meta(&self) -> ObjectMeta {
         ObjectMeta {
+            modified: None,
             key: "k".into(),
             size: self.body.len() as u64,
             etag: "v1".into(),

@@ -52,6 +52,7 @@ struct Object {
     body: Bytes,
     metadata: Option<Metadata>,
     content_type: Option<String>,
+    modified: Timestamp,
 }
 
 impl Object {
@@ -126,6 +127,7 @@ impl S3 for Server {
             content_length: Some(object.body.len() as i64),
             e_tag: Some(object.etag()),
             metadata: object.metadata,
+            last_modified: Some(object.modified),
             ..Default::default()
         }))
     }
@@ -157,6 +159,7 @@ impl S3 for Server {
             content_range: range.map(|r| format!("bytes {}-{}/{size}", r.start, r.end - 1)),
             e_tag: Some(object.etag()),
             metadata: object.metadata,
+            last_modified: Some(object.modified),
             body: Some(Body::from(body).into()),
             ..Default::default()
         }))
@@ -175,6 +178,7 @@ impl S3 for Server {
             body: body.concat().into(),
             metadata: input.metadata,
             content_type: input.content_type,
+            modified: std::time::SystemTime::now().into(),
         };
         let mut state = self.admit(&input.bucket)?;
         let current = state.objects.get(&input.key).map(Object::etag);
@@ -212,7 +216,7 @@ impl S3 for Server {
         let input = request.input;
         let state = self.admit(&input.bucket)?;
         let prefix = input.prefix.unwrap_or_default();
-        let after = input.continuation_token.unwrap_or_default();
+        let after = input.continuation_token.or(input.start_after).unwrap_or_default();
         let encode = |key: &str| match &input.encoding_type {
             Some(_) => url_encoded(key),
             None => key.to_owned(),
@@ -230,6 +234,7 @@ impl S3 for Server {
                 key: Some(encode(key)),
                 size: Some(object.body.len() as i64),
                 e_tag: Some(object.etag()),
+                last_modified: Some(object.modified.clone()),
                 ..Default::default()
             });
         }
