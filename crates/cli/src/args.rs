@@ -130,7 +130,7 @@ pub(crate) struct RecordingArgs {
     /// Label segments with their speakers; optionally give the number of speakers, or a range
     /// [default: estimate the number]
     #[arg(long, value_name = "N|MIN-MAX", num_args = 0..=1, require_equals = true,
-          default_missing_value = "any", value_parser = speakers)]
+          default_missing_value = "any")]
     pub(crate) speakers: Option<job::Speakers>,
 }
 
@@ -174,21 +174,6 @@ where
 /// Parses the name of a format, and lists all of them in the help and to shells.
 fn format() -> impl TypedValueParser<Value = Format> {
     PossibleValuesParser::new(Format::ALL.map(Format::name)).try_map(|name| name.parse::<Format>())
-}
-
-/// Parses `any`, a number, or a range such as `2-5`.
-fn speakers(text: &str) -> Result<job::Speakers, String> {
-    let number = |text: &str| {
-        text.parse::<u32>().map_err(|_| format!("`{text}` is not a number of speakers"))
-    };
-    let none = job::Speakers::default();
-    Ok(match (text, text.split_once('-')) {
-        ("any", _) => none,
-        (_, Some((min, max))) => {
-            job::Speakers { min: Some(number(min)?), max: Some(number(max)?), ..none }
-        }
-        (count, None) => job::Speakers { count: Some(number(count)?), ..none },
-    })
 }
 
 #[derive(Debug, Args)]

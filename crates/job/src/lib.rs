@@ -23,20 +23,26 @@
 mod batch;
 mod failure;
 mod job;
+mod manifest;
 mod options;
 mod output_name;
 mod records;
 mod strict_json;
 mod string_enum;
+mod submission;
 mod upload;
 
 pub use batch::{Batch, BatchId};
 pub use failure::{Failure, FailureCode, FailureKind};
 pub use job::{InvalidJob, Job, MAX_JOB_BYTES, SCHEMA_VERSION, json_schema};
+pub use manifest::{
+    Entry, InvalidRow, MAX_ROW_BYTES, ManifestError, ManifestFormat, ManifestReader, Row,
+};
 pub use options::{
     ChannelMode, JobOptions, MAX_HOTWORD_CHARACTERS, MAX_HOTWORDS, MAX_PROMPT_CHARACTERS,
     MAX_SPEAKERS, OutputFormat, Speakers, Task,
 };
 pub use output_name::{OutputName, output_below, shortened_for, stem};
 pub use records::{Done, Failed, InvalidRecord, RECORDS_VERSION, Running, records_prefix};
+pub use submission::{Input, Selected, Submission};
 pub use upload::{InvalidNotification, MAX_NOTIFICATION_BYTES, Upload};

@@ -1,6 +1,6 @@
 //! Options of a job.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, str::FromStr};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -234,6 +234,25 @@ fn is_hotword(word: &str) -> bool {
     !word.trim().is_empty()
         && word.chars().count() <= MAX_HOTWORD_CHARACTERS
         && !word.contains(char::is_control)
+}
+
+impl FromStr for Speakers {
+    type Err = String;
+
+    /// Parses `any`, a number, or a range such as `2-5`, as people write them.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |text: &str| {
+            text.parse::<u32>().map_err(|_| format!("`{text}` is not a number of speakers"))
+        };
+        let speakers = match (text, text.split_once('-')) {
+            ("any", _) => Self::default(),
+            (_, Some((min, max))) => {
+                Self { min: Some(number(min)?), max: Some(number(max)?), ..Self::default() }
+            }
+            (count, None) => Self { count: Some(number(count)?), ..Self::default() },
+        };
+        Ok(speakers)
+    }
 }
 
 impl Speakers {

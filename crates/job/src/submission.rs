@@ -1,0 +1,134 @@
+//! Records of submissions: all that is needed to go on with one that was interrupted.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    BatchId, InvalidRecord, JobOptions, ManifestFormat, OutputName, records, strict_json::Object,
+};
+
+/// Version of the record that this program writes and reads.
+const VERSION: u32 = 1;
+
+/// Record of one call of `submit`, stored as `submission/<id>.json` before anything is published.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Submission {
+    pub version: u32,
+    /// A UUID of version 7, so that the submissions of a batch sort by time.
+    pub id: String,
+    pub batch: BatchId,
+    /// Prefix of the transcripts.
+    pub output: String,
+    pub input: Input,
+    pub selected: Selected,
+    /// How transcripts are named.
+    pub name: OutputName,
+    /// Options of the jobs; a row of a manifest may have its own.
+    pub options: JobOptions,
+    /// Whether the batch had jobs before: what became of them decides what is submitted again.
+    pub continues: bool,
+    /// Time in RFC 3339.
+    pub submitted_at: String,
+}
+
+/// Where the recordings of a submission are named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Input {
+    /// Files, folders, objects and prefixes, as URIs, in the order in which they are listed.
+    Paths(Vec<String>),
+    Manifest {
+        /// `None`: standard input, or a pipe, which cannot be read again.
+        location: Option<String>,
+        format: ManifestFormat,
+        /// ETag of the manifest when the submission began.
+        etag: Option<String>,
+    },
+}
+
+/// Which of the listed files are taken.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Selected {
+    /// Also files without the extension of a recording.
+    pub all_files: bool,
+    /// Patterns of paths, one of which must match.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub include: Vec<String>,
+    /// Patterns of paths, none of which must match.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
+    /// Only files modified at this time or later, in RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub newer_than: Option<String>,
+    /// Only files modified at this time or earlier, in RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub older_than: Option<String>,
+    /// Only recordings without an up-to-date transcript.
+    pub skip_existing: bool,
+}
+
+impl Submission {
+    /// Creates the record of a submission that begins now.
+    pub fn new(batch: BatchId, output: String, input: Input) -> Self {
+        let now = time::OffsetDateTime::now_utc();
+        Self {
+            version: VERSION,
+            id: uuid::Uuid::now_v7().hyphenated().to_string(),
+            batch,
+            output,
+            input,
+            selected: Selected::default(),
+            name: OutputName::default(),
+            options: JobOptions::default(),
+            continues: false,
+            submitted_at: now
+                .format(&time::format_description::well_known::Rfc3339)
+                .expect("the year has four digits"),
+        }
+    }
+
+    /// Parses a record.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidRecord`], with the reason.
+    pub fn from_slice(bytes: &[u8]) -> Result<Self, InvalidRecord> {
+        let Object(record) = serde_json::from_slice::<Object<Self>>(bytes)
+            .map_err(|error| InvalidRecord(error.to_string()))?;
+        if record.version == VERSION {
+            Ok(record)
+        } else {
+            Err(InvalidRecord(format!("not a submission of version {VERSION}")))
+        }
+    }
+
+    /// Returns the content of the record.
+    pub fn to_vec(&self) -> Vec<u8> {
+        records::write(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_submission_is_read_back() -> Result<(), InvalidRecord> {
+        let manifest = Input::Manifest {
+            location: Some("s3://calls/list.csv".to_owned()),
+            format: ManifestFormat::Csv,
+            etag: Some("v1".to_owned()),
+        };
+        for input in [Input::Paths(vec!["s3://calls/2026/".to_owned()]), manifest] {
+            let mut submission =
+                Submission::new(BatchId::generate(), "s3://texts/".to_owned(), input);
+            submission.selected.exclude = vec!["*.tmp".to_owned()];
+            submission.options.language = Some("en".to_owned());
+            assert_eq!(Submission::from_slice(&submission.to_vec())?, submission);
+            submission.version = 2;
+            assert!(Submission::from_slice(&submission.to_vec()).is_err());
+        }
+        Ok(())
+    }
+}
