@@ -9,7 +9,8 @@ use clap::{
 use location::Location;
 use transcript::Format;
 
-use crate::UsageError;
+pub(crate) use crate::commands::submit::SubmitArgs;
+use crate::{UsageError, filter::FilterArgs};
 
 /// Transcribes recordings, on one machine or with a fleet of workers.
 #[derive(Debug, Parser)]
@@ -65,15 +66,13 @@ pub(crate) enum Command {
 /// Recordings and their options, for `transcribe` and `submit`.
 #[derive(Debug, Args)]
 pub(crate) struct RecordingArgs {
-    /// Files, folders (searched recursively, without following links to folders), and file:// or
-    /// s3:// URIs of objects or prefixes (a prefix ends with `/`)
-    #[arg(required = true, value_name = "PATH")]
-    pub(crate) paths: Vec<OsString>,
-
     /// Take all files in folders and prefixes, not only those with the extension of a recording; never
     /// AppleDouble files (`._name`) and those in trash, snapshot and system folders
     #[arg(long)]
     pub(crate) all_files: bool,
+
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
 
     /// Name transcripts after the complete name of the recording (`talk.mp4.srt`), or after its stem
     /// (`talk.srt`), where players look for subtitles; of two recordings with one stem, the second
@@ -164,7 +163,7 @@ impl RecordingArgs {
 }
 
 /// Parses one of the values of a type of the job protocol.
-fn one_of<T>(values: &'static [&'static str]) -> impl TypedValueParser<Value = T>
+pub(crate) fn one_of<T>(values: &'static [&'static str]) -> impl TypedValueParser<Value = T>
 where
     T: FromStr<Err = String> + Clone + Send + Sync + 'static,
 {
@@ -189,6 +188,11 @@ fn format() -> impl TypedValueParser<Value = Format> {
                         scriptorium transcribe meeting.m4a --model paraformer-zh --speakers=2-5 --hotwords 阿里巴巴"
 )]
 pub(crate) struct TranscribeArgs {
+    /// Files, folders (searched recursively, without following links to folders), and file:// or
+    /// s3:// URIs of objects or prefixes (a prefix ends with `/`)
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<OsString>,
+
     #[command(flatten)]
     pub(crate) recordings: RecordingArgs,
 
@@ -263,52 +267,6 @@ pub(crate) struct ModelArgs {
     /// Speaker model by name or directory, or `none` [default: the preset's]
     #[arg(long, value_name = "NAME|DIR")]
     pub(crate) speaker_model: Option<String>,
-}
-
-#[derive(Debug, Args)]
-#[command(
-    after_help = "The batch's id is printed on standard output. To continue a submission that \
-                        was interrupted, repeat it with --batch ID: jobs that are done are not done \
-                        twice.\n\nExamples:\n  \
-                        scriptorium submit s3://archive/2024/ --out s3://transcripts/2024/\n  \
-                        scriptorium submit s3://archive/a.wav --out s3://transcripts/ --format srt --wait\n  \
-                        scriptorium submit s3://archive/ --out s3://transcripts/ --lane bulk"
-)]
-pub(crate) struct SubmitArgs {
-    #[command(flatten)]
-    pub(crate) recordings: RecordingArgs,
-
-    /// Destination of the transcripts: an s3:// prefix, or a folder that all workers share
-    #[arg(long, value_name = "PREFIX")]
-    pub(crate) out: String,
-
-    /// Formats to write in addition to the JSON, separated by commas: subtitles (`srt`, `vtt`), text
-    /// (`txt`), Amazon Transcribe's JSON (`aws`), who speaks when (`rttm`, with --speakers), words with
-    /// their times (`ctm`), a table of the segments (`tsv`)
-    #[arg(long, value_delimiter = ',', value_name = "FORMATS", value_parser = format())]
-    pub(crate) format: Vec<Format>,
-
-    /// Preset or model by name; the workers must have loaded it [default: the workers' default]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) model: Option<String>,
-
-    /// Lane of the jobs: `urgent`, `normal` or `bulk`. Jobs of one lane do not wait behind those of
-    /// another
-    #[arg(long, value_parser = one_of::<queue::Lane>(&["urgent", "normal", "bulk"]),
-          default_value = "normal", value_name = "LANE")]
-    pub(crate) lane: queue::Lane,
-
-    /// Continue this batch instead of starting a new one
-    #[arg(long, value_name = "ID")]
-    pub(crate) batch: Option<job::BatchId>,
-
-    /// Wait until the batch is done, showing progress
-    #[arg(long)]
-    pub(crate) wait: bool,
-
-    /// Print the batch (with --wait: its status) as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -444,7 +402,7 @@ pub(crate) struct DeadFilter {
 }
 
 /// Parses a number with a unit: `90s`, `15m`, `12h`, `7d`.
-fn age(text: &str) -> Result<Duration, String> {
+pub(crate) fn age(text: &str) -> Result<Duration, String> {
     let unit = |unit| match unit {
         's' => Some(1),
         'm' => Some(60),

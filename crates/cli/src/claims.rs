@@ -3,15 +3,31 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
+    hash::{BuildHasher, RandomState},
     sync::{Mutex, PoisonError},
 };
 
-/// Outputs and the recordings that claimed them first.
+/// Recordings whose names are kept, for messages.
+const MAX_NAMES: usize = 10_000;
+/// A table that grows holds its entries twice; one of many small ones does so at a time.
+const SHARDS: usize = 16;
+
+/// Outputs and the recordings that claimed them first. Millions of them take 16 bytes each: of both
+/// only hashes are kept. Two outputs out of a million share one with a probability of 3e-8, and the
+/// second of them is then refused; no recording is dropped in silence.
 #[derive(Debug)]
 pub(crate) struct Claims {
-    /// Recording by output. `None` if a single path is listed: its names are unique, and millions
-    /// of them need not be kept in memory.
-    outputs: Option<Mutex<HashMap<String, String>>>,
+    /// `None` if a single path is listed: its names are unique.
+    table: Option<Mutex<Table>>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    hashes: RandomState,
+    /// Recording by output.
+    shards: [HashMap<u64, u64>; SHARDS],
+    /// Names of the first recordings by output.
+    names: HashMap<u64, String>,
 }
 
 /// Result of a claim.
@@ -20,27 +36,38 @@ pub(crate) enum Claim {
     Granted,
     /// The same recording claimed the output before: it is listed twice.
     Repeated,
-    /// This other recording claimed the output before.
-    Taken(String),
+    /// Another recording claimed the output before: this one, or one of many.
+    Taken(Option<String>),
 }
 
 impl Claims {
     /// Starts without claims, for the recordings below this number of paths.
     pub(crate) fn below(paths: usize) -> Self {
-        Self { outputs: (paths > 1).then(Mutex::default) }
+        Self { table: (paths > 1).then(Mutex::default) }
+    }
+
+    /// Returns whether claims are remembered.
+    pub(crate) fn are_kept(&self) -> bool {
+        self.table.is_some()
     }
 
     /// Claims `output` for the recording `source`.
     pub(crate) fn claim(&self, output: &str, source: &str) -> Claim {
-        let Some(outputs) = &self.outputs else { return Claim::Granted };
-        let mut outputs = outputs.lock().unwrap_or_else(PoisonError::into_inner);
-        match outputs.entry(output.to_owned()) {
+        let Some(table) = &self.table else { return Claim::Granted };
+        let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
+        let Table { hashes, shards, names } = &mut *table;
+        let (output, recording) = (hashes.hash_one(output), hashes.hash_one(source));
+        // The index is less than the number of shards.
+        match shards[(output % SHARDS as u64) as usize].entry(output) {
             Entry::Vacant(vacant) => {
-                vacant.insert(source.to_owned());
+                vacant.insert(recording);
+                if names.len() < MAX_NAMES {
+                    names.insert(output, source.to_owned());
+                }
                 Claim::Granted
             }
-            Entry::Occupied(taken) if taken.get() == source => Claim::Repeated,
-            Entry::Occupied(taken) => Claim::Taken(taken.get().clone()),
+            Entry::Occupied(taken) if *taken.get() == recording => Claim::Repeated,
+            Entry::Occupied(_) => Claim::Taken(names.get(&output).cloned()),
         }
     }
 }
@@ -56,9 +83,21 @@ mod tests {
         assert_eq!(claims.claim("out/x.wav", "a/x.wav"), Claim::Repeated);
         // A refused claim does not change the owner.
         for _ in 0..2 {
-            let taken = Claim::Taken("a/x.wav".to_owned());
+            let taken = Claim::Taken(Some("a/x.wav".to_owned()));
             assert_eq!(claims.claim("out/x.wav", "b/x.wav"), taken);
         }
         assert_eq!(claims.claim("out/y.wav", "b/y.wav"), Claim::Granted);
+    }
+
+    #[test]
+    fn many_claims_are_kept_without_names() {
+        let claims = Claims::below(usize::MAX);
+        for number in 0..2 * MAX_NAMES {
+            let (output, source) = (format!("out/{number}"), format!("in/{number}"));
+            assert_eq!(claims.claim(&output, &source), Claim::Granted);
+        }
+        let last = format!("out/{}", 2 * MAX_NAMES - 1);
+        assert_eq!(claims.claim(&last, "other"), Claim::Taken(None));
+        assert_eq!(claims.claim(&last, &last.replace("out", "in")), Claim::Repeated);
     }
 }

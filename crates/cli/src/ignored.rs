@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use store::NotListed;
 
 use crate::extensions::is_name_of_recording;
@@ -46,7 +46,7 @@ const SYSTEM_FOLDERS: &[&str] = &[
 ];
 
 /// Why a file is not taken for a recording.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Reason {
     /// The name has no extension of a recording.
@@ -57,6 +57,12 @@ pub(crate) enum Reason {
     LinkedFolder,
     BrokenLink,
     SpecialFile,
+    /// `--include` and `--exclude`.
+    NotIncluded,
+    Excluded,
+    /// `--newer-than` and `--older-than`.
+    TooOld,
+    TooNew,
 }
 
 impl Reason {
@@ -83,6 +89,10 @@ impl Reason {
             Self::LinkedFolder => "linked folders (name them to follow the links)",
             Self::BrokenLink => "links that lead nowhere",
             Self::SpecialFile => "pipes, sockets and devices",
+            Self::NotIncluded => "not matched by --include",
+            Self::Excluded => "matched by --exclude",
+            Self::TooOld => "older than --newer-than",
+            Self::TooNew => "newer than --older-than",
         }
     }
 }
@@ -145,6 +155,29 @@ fn is_zero(count: &u64) -> bool {
 impl Ignored {
     /// Links that are named on the screen when they are met; further ones are only counted.
     const MAX_SHOWN: u64 = 20;
+
+    /// Returns the counts by reason, as a record keeps them.
+    pub(crate) fn counts(&self) -> BTreeMap<String, u64> {
+        let name = |reason: &Reason| match serde_json::to_value(reason) {
+            Ok(serde_json::Value::String(name)) => name,
+            _ => String::new(),
+        };
+        self.by_reason.iter().map(|(reason, count)| (name(reason), *count)).collect()
+    }
+
+    /// Begins with counts of an earlier part of the listing, whose files are not named again.
+    pub(crate) fn restore(counts: &BTreeMap<String, u64>) -> Self {
+        let mut ignored = Self::default();
+        for (name, count) in counts {
+            // A reason of a later version is only part of the total.
+            if let Ok(reason) = serde_json::from_value(name.as_str().into()) {
+                ignored.by_reason.insert(reason, *count);
+            }
+            ignored.total += count;
+            ignored.unnamed += count;
+        }
+        ignored
+    }
 
     /// Counts a file. Returns the line to show if people would expect it to be a recording: a link.
     pub(crate) fn add(&mut self, file: IgnoredFile) -> Option<String> {

@@ -3,10 +3,13 @@
 mod args;
 mod claims;
 mod commands;
+mod existing;
 mod extensions;
+mod filter;
 mod flags;
 mod history;
 mod ignored;
+mod manifest;
 mod memory;
 mod naming;
 mod output;

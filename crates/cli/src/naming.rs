@@ -70,6 +70,11 @@ impl AllRenamed {
         line
     }
 
+    /// Begins with the number of those that were named before.
+    pub(crate) fn restore(total: u64) -> Self {
+        Self { total, listed: Vec::new() }
+    }
+
     pub(crate) fn total(&self) -> u64 {
         self.total
     }
@@ -81,10 +86,23 @@ impl Naming {
         Self { prefix, name, claims: Claims::below(paths) }
     }
 
+    /// Remembers the output of a recording that was named before.
+    pub(crate) fn restore(&self, output: &str, source: &str) {
+        self.claims.claim(output, source);
+    }
+
+    /// Returns whether the outputs of recordings that were named before matter.
+    pub(crate) fn needs_restore(&self) -> bool {
+        self.claims.are_kept()
+    }
+
     /// Returns where the transcript of a recording goes, which no other recording of this run has. A
     /// recording whose stem another one has keeps its extension.
     pub(crate) fn name(&self, item: &Item) -> Result<Named, Failure> {
         let source = item.source.to_string();
+        if let Some(output) = item.row.as_ref().and_then(|row| row.row.output.as_deref()) {
+            return self.name_as_asked(output, source);
+        }
         let (mut wanted, mut reason) = (item.relative.as_str(), None);
         if self.name == OutputName::Stem {
             match &item.stem {
@@ -109,16 +127,41 @@ impl Naming {
                 Claim::Granted => return Ok(self.granted(output, wanted, source, reason)),
                 Claim::Repeated => return Ok(Named::Repeated),
                 Claim::Taken(by) if wanted != item.relative => {
-                    reason = Some(has_stem(&by));
+                    reason = Some(has_stem(by.as_deref().unwrap_or("another recording")));
                     wanted = &item.relative;
                 }
-                Claim::Taken(by) => {
-                    let message = format!(
-                        "its transcript would replace that of {by}; give one of them another --out"
-                    );
-                    return Err(Failure { code: FailureCode::OutputOccupied, source, message });
-                }
+                Claim::Taken(by) => return Err(occupied(source, by)),
             }
+        }
+    }
+
+    /// Returns the output that the row of a manifest asks for: a path below the prefix, or a URI.
+    fn name_as_asked(&self, output: &str, source: String) -> Result<Named, Failure> {
+        let invalid = |source: &str, message: String| Failure {
+            code: FailureCode::OutputInvalid,
+            source: source.to_owned(),
+            message,
+        };
+        let (location, renamed) = if output.contains("://") {
+            let location = Location::parse_object(output, 0)
+                .map_err(|error| invalid(&source, format!("output {error}")))?;
+            if location.relative_to(&self.prefix).is_none() {
+                let message = format!("output {output} is not below {}", self.prefix);
+                return Err(invalid(&source, message));
+            }
+            (location, None)
+        } else {
+            let location = output_below(&self.prefix, output)
+                .map_err(|error| invalid(&source, format!("output {error}")))?;
+            match self.granted(location, output, source.clone(), None) {
+                Named::Output(location, renamed) => (location, renamed),
+                Named::Repeated => return Ok(Named::Repeated),
+            }
+        };
+        match self.claims.claim(&location.to_string(), &source) {
+            Claim::Granted => Ok(Named::Output(location, renamed)),
+            Claim::Repeated => Ok(Named::Repeated),
+            Claim::Taken(by) => Err(occupied(source, by)),
         }
     }
 
@@ -140,6 +183,13 @@ impl Naming {
     }
 }
 
+fn occupied(source: String, by: Option<String>) -> Failure {
+    let by = by.as_deref().unwrap_or("another recording");
+    let message =
+        format!("its transcript would replace that of {by}; give one of them another output");
+    Failure { code: FailureCode::OutputOccupied, source, message }
+}
+
 fn has_stem(other: &str) -> String {
     format!("it keeps its extension, because {other} has the same stem")
 }
@@ -147,6 +197,7 @@ fn has_stem(other: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sources::ManifestRow;
 
     fn naming(name: OutputName, paths: usize) -> Naming {
         Naming::new("file:///out/".parse().unwrap(), name, paths)
@@ -155,7 +206,7 @@ mod tests {
     fn item(source: &str, stem: Stem) -> Item {
         let source: Location = source.parse().unwrap();
         let relative = source.file_name().into_owned();
-        Item { source, relative, size: 1, stem }
+        Item { source, relative, size: 1, modified: None, stem, row: None }
     }
 
     fn output(naming: &Naming, item: &Item) -> (String, bool) {
@@ -192,6 +243,34 @@ mod tests {
         }
         let refused = naming.name(&in_folder("c")).unwrap_err();
         assert!(refused.message.contains("file:///b/talk.mp4"), "{refused}");
+    }
+
+    #[test]
+    fn a_row_may_name_its_output() {
+        let naming = naming(OutputName::Stem, usize::MAX);
+        let asked = |source: &str, output: &str| {
+            let row = job::Row { output: Some(output.to_owned()), ..job::Row::default() };
+            let row = Some(Box::new(ManifestRow { line: 1, row }));
+            naming.name(&Item { row, ..item(source, Stem::Free) })
+        };
+        let named = |output: &str| {
+            Ok(Named::Output(format!("file:///out/{output}").parse().unwrap(), None))
+        };
+        assert_eq!(asked("s3://b/a.wav", "x/a"), named("x/a"));
+        assert_eq!(asked("s3://b/a.wav", "x/a"), Ok(Named::Repeated));
+        assert_eq!(asked("s3://b/b.wav", "file:///out/b"), named("b"));
+        for (output, mention) in [
+            ("x/a", "replace that of s3://b/a.wav"),
+            ("file:///elsewhere/b", "not below file:///out/"),
+            ("s3://b/b", "not below"),
+            ("../b", "output"),
+            ("x/", "output"),
+            ("ftp://x", "output"),
+        ] {
+            let refused = asked("s3://b/c.wav", output).unwrap_err();
+            assert!(refused.message.contains(mention), "{output}: {refused}");
+        }
+        assert_eq!(output(&naming, &item("s3://b/x.wav", Stem::Free)).0, "file:///out/x");
     }
 
     #[test]

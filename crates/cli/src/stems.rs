@@ -28,6 +28,16 @@ pub(crate) struct Stems {
 }
 
 impl Stems {
+    /// Goes on where [`Stems::taken`] was.
+    pub(crate) fn restore(taken: Vec<(String, String)>) -> Self {
+        Self { taken }
+    }
+
+    /// Returns the stems that may come again, with the keys of the files that took them.
+    pub(crate) fn taken(&self) -> &[(String, String)] {
+        &self.taken
+    }
+
     /// Takes note of the next file, and returns whether its stem is free for it.
     pub(crate) fn next(&mut self, key: &str) -> Stem {
         // '/' follows '.' in byte order: a stem may come again until then.

@@ -44,5 +44,7 @@ pub use options::{
 };
 pub use output_name::{OutputName, output_below, shortened_for, stem};
 pub use records::{Done, Failed, InvalidRecord, RECORDS_VERSION, Running, records_prefix};
-pub use submission::{Input, Selected, Submission};
+pub use submission::{
+    Cursor, Input, ManifestJob, PartEnd, Place, Published, Selected, Submission, SubmissionCounts,
+};
 pub use upload::{InvalidNotification, MAX_NOTIFICATION_BYTES, Upload};

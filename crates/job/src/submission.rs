@@ -1,5 +1,7 @@
 //! Records of submissions: all that is needed to go on with one that was interrupted.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -25,8 +27,10 @@ pub struct Submission {
     pub name: OutputName,
     /// Options of the jobs; a row of a manifest may have its own.
     pub options: JobOptions,
-    /// Whether the batch had jobs before: what became of them decides what is submitted again.
-    pub continues: bool,
+    /// Number of jobs that the batch had before; absent if it had none. What became of them decides what
+    /// is submitted again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier_jobs: Option<u64>,
     /// Time in RFC 3339.
     pub submitted_at: String,
 }
@@ -68,6 +72,103 @@ pub struct Selected {
     pub skip_existing: bool,
 }
 
+/// How far a submission has listed its input. It is written with the jobs that were listed, in one object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Cursor {
+    /// Of [`Input::Paths`].
+    Listed {
+        at: Place,
+        /// Where the listing of a path broke off, because its store did not answer.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        broken: Vec<Place>,
+    },
+    /// Rows of [`Input::Manifest`] that were read, good and bad ones.
+    Rows(u64),
+}
+
+impl Default for Cursor {
+    /// The beginning of the first path.
+    fn default() -> Self {
+        Self::Listed { at: Place::default(), broken: Vec::new() }
+    }
+}
+
+/// A place in the listing of several paths.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Place {
+    /// Number of the path, counted from 0; those before it are listed.
+    pub path: usize,
+    /// The key up to which the path is listed; empty if nothing of it is.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub after: String,
+    /// Stems that may come again behind that key, each with the key that has it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stems: Vec<(String, String)>,
+}
+
+/// Numbers of recordings of a submission.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubmissionCounts {
+    /// Jobs in the manifest.
+    pub jobs: u64,
+    /// Recordings whose job of an earlier submission is done.
+    pub already_done: u64,
+    /// Recordings that have a transcript, with `--skip-existing`.
+    pub up_to_date: u64,
+    /// Files that were ignored, by reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ignored: BTreeMap<String, u64>,
+    pub renamed: u64,
+    /// Recordings without a job.
+    pub failed: u64,
+}
+
+/// One job in the manifest of a submission.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ManifestJob {
+    pub id: String,
+    pub source: String,
+    /// Absent in manifests of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+    /// Absent if they are those of the submission.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub options: Option<JobOptions>,
+    /// Number of earlier submissions of the job.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub generation: u32,
+}
+
+fn is_zero(generation: &u32) -> bool {
+    *generation == 0
+}
+
+/// The last line of a part of a manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartEnd {
+    /// First, so that the line is told from a job.
+    pub cursor: Cursor,
+    /// Whether the whole input is listed.
+    pub end: bool,
+    /// Of the submission up to here.
+    pub counts: SubmissionCounts,
+}
+
+/// How many jobs of a submission the broker has confirmed, in the order of the manifest. Those behind
+/// may have been published, too.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Published {
+    /// Number of the part, counted from 0; all jobs of those before it are confirmed.
+    pub part: u32,
+    /// Confirmed jobs of that part.
+    pub jobs: usize,
+    /// Whether the submission is complete.
+    #[serde(default)]
+    pub complete: bool,
+}
+
 impl Submission {
     /// Creates the record of a submission that begins now.
     pub fn new(batch: BatchId, output: String, input: Input) -> Self {
@@ -81,7 +182,7 @@ impl Submission {
             selected: Selected::default(),
             name: OutputName::default(),
             options: JobOptions::default(),
-            continues: false,
+            earlier_jobs: None,
             submitted_at: now
                 .format(&time::format_description::well_known::Rfc3339)
                 .expect("the year has four digits"),

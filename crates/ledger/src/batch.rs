@@ -1,21 +1,23 @@
 //! What submitters write about a batch, and what `status` reads.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
-use job::{Batch, BatchId, Failed, Job, RECORDS_VERSION};
+use job::{Batch, BatchId, Failed, RECORDS_VERSION, Submission};
 use location::Location;
-use serde::{Deserialize, Serialize};
 use store::{Condition, ErrorKind, Stores};
 
 use crate::{
-    BatchControl, Error, control::ControlRecord, control_of, names::Names, records, tally::State,
+    BatchControl, Error, SubmissionLedger,
+    control::ControlRecord,
+    control_of,
+    earlier::{self, Earlier},
+    manifest::{self, MAX_PART_BYTES},
+    names::Names,
+    records,
+    tally::State,
 };
 
-/// Jobs in one part of a manifest.
-const JOBS_PER_PART: usize = 10_000;
-/// Largest part of a manifest that is read: every line has an id and a URI of up to 1024 bytes.
-const MAX_PART_BYTES: u64 = 64 << 20;
 /// Failure records that are read concurrently.
 const CONCURRENT_READS: usize = 16;
 
@@ -24,13 +26,6 @@ const CONCURRENT_READS: usize = 16;
 pub struct BatchLedger {
     stores: Arc<Stores>,
     names: Names,
-}
-
-/// One line of a manifest.
-#[derive(Debug, Serialize, Deserialize)]
-struct ManifestLine {
-    id: String,
-    source: String,
 }
 
 impl BatchLedger {
@@ -47,7 +42,7 @@ impl BatchLedger {
         &self.names
     }
 
-    /// Returns the prefix of the records, for [`Job::records`].
+    /// Returns the prefix of the records, for [`job::Job::records`].
     pub fn prefix(&self) -> &str {
         self.names.prefix()
     }
@@ -176,69 +171,64 @@ impl BatchLedger {
             .await
     }
 
-    /// Returns the ids of all jobs that were submitted, as far as a manifest names them: batches of
-    /// the first version have none.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Store`] and [`Error::Invalid`].
-    pub async fn submitted(&self) -> Result<HashSet<String>, Error> {
-        let (store, prefix) = self.stores.open(&self.names.manifests().parse()?)?;
-        let mut ids = HashSet::new();
-        let mut parts = store.list(&prefix);
-        while let Some(part) = parts.try_next().await? {
-            let (_, body) = store.get(&part.key, MAX_PART_BYTES).await?;
-            for line in body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-                ids.insert(records::parse::<ManifestLine>(&part.key, line)?.id);
-            }
-        }
-        Ok(ids)
-    }
-
-    /// Begins a submission named `name`, which no other submission of the batch has.
-    pub fn submission(&self, name: impl Into<String>) -> Submission {
-        Submission { ledger: self.clone(), name: name.into(), part: 0, lines: Vec::new(), jobs: 0 }
-    }
-}
-
-/// The list of jobs of one submission. A part of it is written before its jobs are published, so
-/// that a submission that breaks off leaves no job that nobody knows.
-#[derive(Debug)]
-pub struct Submission {
-    ledger: BatchLedger,
-    name: String,
-    part: u32,
-    lines: Vec<u8>,
-    /// Jobs in `lines`.
-    jobs: usize,
-}
-
-impl Submission {
-    /// Adds a job to the list. Returns whether a part is full and must be written
-    /// ([`Submission::write`]).
-    pub fn add(&mut self, job: &Job) -> bool {
-        let line = ManifestLine { id: job.id.clone(), source: job.source.clone() };
-        // Two strings can always be represented in JSON.
-        self.lines.extend(serde_json::to_vec(&line).unwrap_or_default());
-        self.lines.push(b'\n');
-        self.jobs += 1;
-        self.jobs >= JOBS_PER_PART
-    }
-
-    /// Writes the part of the list that has not been written.
+    /// Returns what became of the jobs of earlier submissions.
     ///
     /// # Errors
     ///
     /// [`Error::Store`].
-    pub async fn write(&mut self) -> Result<(), Error> {
-        if self.jobs == 0 {
-            return Ok(());
+    pub async fn earlier(&self) -> Result<Earlier, Error> {
+        Earlier::read(&self.stores, &self.names).await
+    }
+
+    /// Counts the jobs of all submissions, each once, as far as a manifest names them: batches of the
+    /// first version have none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`] and [`Error::Invalid`].
+    pub async fn count_submitted(&self) -> Result<u64, Error> {
+        let (store, prefix) = self.stores.open(&self.names.manifests().parse()?)?;
+        // 16 bytes for a job: a batch may have millions.
+        let mut ids = Vec::new();
+        let mut parts = store.list(&prefix);
+        while let Some(part) = parts.try_next().await? {
+            let (_, body) = store.get(&part.key, MAX_PART_BYTES).await?;
+            let (jobs, _) = manifest::parse(&part.key, &body)?;
+            ids.extend(jobs.iter().filter_map(|job| earlier::number_of(&job.id)));
         }
-        let uri = self.ledger.names.manifest(&self.name, self.part);
-        let body = std::mem::take(&mut self.lines).into();
-        records::put_bytes(&self.ledger.stores, &uri, body, Condition::Always).await?;
-        self.part += 1;
-        self.jobs = 0;
-        Ok(())
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(ids.len() as u64)
+    }
+
+    /// Returns the submissions of the batch that are not complete, in the order in which they began.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`], and [`Error::Invalid`] if another version has written a record.
+    pub async fn unfinished(&self) -> Result<Vec<Submission>, Error> {
+        let (store, prefix) = self.stores.open(&self.names.submissions().parse()?)?;
+        let mut ids = Vec::new();
+        let mut records = store.list(&prefix);
+        while let Some(record) = records.try_next().await? {
+            let id = record.key.strip_prefix(&prefix).and_then(|name| name.strip_suffix(".json"));
+            ids.extend(id.map(str::to_owned));
+        }
+        let mut unfinished = Vec::new();
+        for id in ids {
+            let uri = self.names.submission(&id);
+            let Some((body, _)) = records::get(&self.stores, &uri).await? else { continue };
+            let submission = Submission::from_slice(&body)
+                .map_err(|error| Error::Invalid { uri, source: error.into() })?;
+            if !self.submission(&id).published().await?.complete {
+                unfinished.push(submission);
+            }
+        }
+        Ok(unfinished)
+    }
+
+    /// Returns the records of the submission named `id`.
+    pub fn submission(&self, id: &str) -> SubmissionLedger {
+        SubmissionLedger::new(self.stores.clone(), self.names.clone(), id)
     }
 }

@@ -10,6 +10,9 @@ pub enum Error {
     /// The record was written by another version of this program, or is damaged.
     #[error("{uri} was written by another version of scriptorium, or is damaged")]
     Invalid { uri: String, source: Box<dyn std::error::Error + Send + Sync> },
+    /// Another process writes the same records.
+    #[error("{uri} exists with another content: another process continues the same submission")]
+    Concurrent { uri: String },
 }
 
 impl Error {
@@ -17,7 +20,7 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Store(error) => error.is_transient(),
-            Self::Invalid { .. } => false,
+            Self::Invalid { .. } | Self::Concurrent { .. } => false,
         }
     }
 }

@@ -22,19 +22,25 @@
 mod batch;
 mod checkpoint;
 mod control;
+mod earlier;
 mod error;
+mod manifest;
 mod names;
 mod progress;
 mod records;
+mod submission;
 mod tally;
 mod worker_tally;
 
 pub use self::{
-    batch::{BatchLedger, Submission},
+    batch::BatchLedger,
     checkpoint::{Checkpoints, Loaded, MAX_CHECKPOINT_BYTES, Origin},
     control::BatchControl,
+    earlier::Earlier,
     error::Error,
+    manifest::Part,
     progress::{Counted, Tallies},
+    submission::SubmissionLedger,
     tally::{State, Tally},
     worker_tally::WorkerTally,
 };

@@ -3,6 +3,8 @@
 //! ```text
 //! <output>/.scriptorium/<batch>/batch.json
 //!                               control.json                       (if paused or cancelled)
+//!                               submission/<submission>.json
+//!                               submission/<submission>.progress
 //!                               manifest/<submission>-<part>.jsonl
 //!                               tally/<worker>.json
 //!                               running/<job>
@@ -52,9 +54,29 @@ impl Names {
         format!("{}/control.json", self.prefix)
     }
 
+    /// Returns the name of the record of a submission.
+    pub(crate) fn submission(&self, submission: &str) -> String {
+        format!("{}{submission}.json", self.submissions())
+    }
+
+    /// Returns the name of the record of how far a submission has published.
+    pub(crate) fn progress(&self, submission: &str) -> String {
+        format!("{}{submission}.progress", self.submissions())
+    }
+
+    /// Returns the prefix of the records of all submissions.
+    pub(crate) fn submissions(&self) -> String {
+        format!("{}/submission/", self.prefix)
+    }
+
     /// Returns the name of one part of the list of jobs of a submission.
     pub(crate) fn manifest(&self, submission: &str, part: u32) -> String {
-        format!("{}{submission}-{part:06}.jsonl", self.manifests())
+        format!("{}{part:06}.jsonl", self.manifest_prefix(submission))
+    }
+
+    /// Returns what the names of all parts of a submission begin with.
+    pub(crate) fn manifest_prefix(&self, submission: &str) -> String {
+        format!("{}{submission}-", self.manifests())
     }
 
     /// Returns the prefix of all manifests.

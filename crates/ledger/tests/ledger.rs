@@ -4,10 +4,13 @@
 
 use std::{fs, path::PathBuf, sync::Arc};
 
-use job::{Batch, Done, Failed, Failure, FailureCode, Job, JobOptions, RECORDS_VERSION, Running};
+use job::{
+    Batch, Cursor, Done, Failed, Failure, FailureCode, Input, Job, JobOptions, ManifestJob,
+    PartEnd, Published, RECORDS_VERSION, Running, Submission, SubmissionCounts,
+};
 use ledger::{
     BatchControl, BatchLedger, Error, FailureRecord, Ledger, MAX_CHECKPOINT_BYTES, Origin, Outcome,
-    Tallies, Tally, WorkerTally,
+    Part, Tallies, Tally, WorkerTally,
 };
 use location::Location;
 use store::{StoreConfig, Stores};
@@ -199,27 +202,96 @@ async fn a_batch_lists_its_jobs() {
     assert_eq!(batch.batch().await.unwrap(), None);
     batch.write_batch(&fixture.batch).await.unwrap();
     assert_eq!(batch.batch().await.unwrap(), Some(fixture.batch.clone()));
-    assert!(batch.submitted().await.unwrap().is_empty());
+    assert_eq!(batch.count_submitted().await.unwrap(), 0);
 
-    // Two submissions, which share a job; the first has more than one part.
-    let mut first = batch.submission("1");
-    let mut parts = 1;
-    for number in 0..10_001 {
-        if first.add(&fixture.job(&number.to_string())) {
-            first.write().await.unwrap();
-            parts += 1;
-        }
+    // Two submissions, which share a job, and one of an earlier version.
+    let first = batch.submission("1");
+    first.write_part(0, part(&fixture, &["0", "1"]), &end(2)).await.unwrap();
+    first.write_part(1, part(&fixture, &["2"]), &end(3)).await.unwrap();
+    batch
+        .submission("10")
+        .write_part(0, part(&fixture, &["0", "a\n\"b\""]), &end(2))
+        .await
+        .unwrap();
+    let line = format!("{{\"id\":\"{}\",\"source\":\"c\"}}\n", fixture.job("c").id);
+    fs::write(fixture.records().join("manifest/0-000000.jsonl"), line).unwrap();
+    assert_eq!(batch.count_submitted().await.unwrap(), 5);
+    assert_eq!(first.parts().await.unwrap(), 2);
+
+    let (jobs, last) = first.read_part(1).await.unwrap();
+    assert_eq!((jobs, last), (vec![line_of(&fixture.job("2"))], end(3)));
+    // The same content is what a repeated request writes; another comes from another process.
+    first.write_part(1, part(&fixture, &["2"]), &end(3)).await.unwrap();
+    let other = first.write_part(1, part(&fixture, &["3"]), &end(3)).await.unwrap_err();
+    assert!(matches!(other, Error::Concurrent { .. }) && !other.is_transient(), "{other}");
+    assert!(batch.submission("0").read_part(0).await.is_err(), "without a cursor");
+}
+
+fn line_of(job: &Job) -> ManifestJob {
+    ManifestJob {
+        id: job.id.clone(),
+        source: job.source.clone(),
+        output: Some(job.output.clone()),
+        options: None,
+        generation: 0,
     }
-    first.write().await.unwrap();
-    let mut second = batch.submission("2");
-    second.add(&fixture.job("0"));
-    second.add(&fixture.job("a\n\"b\""));
-    second.write().await.unwrap();
-    second.write().await.unwrap();
-    assert_eq!((parts, fs::read_dir(fixture.records().join("manifest")).unwrap().count()), (2, 3));
-    let submitted = batch.submitted().await.unwrap();
-    assert_eq!(submitted.len(), 10_002);
-    assert!(submitted.contains(&fixture.job("a\n\"b\"").id));
+}
+
+fn part(fixture: &Fixture, jobs: &[&str]) -> Part {
+    let mut part = Part::default();
+    jobs.iter().for_each(|job| part.add(&line_of(&fixture.job(job))));
+    part
+}
+
+fn end(rows: u64) -> PartEnd {
+    let counts = SubmissionCounts { jobs: rows, ..SubmissionCounts::default() };
+    PartEnd { cursor: Cursor::Rows(rows), end: false, counts }
+}
+
+#[tokio::test]
+async fn submissions_that_are_not_complete_are_found() {
+    let fixture = Fixture::new();
+    let batch = fixture.batch_ledger();
+    assert!(batch.unfinished().await.unwrap().is_empty());
+    let new = || {
+        let input = Input::Paths(vec!["file:///in/".to_owned()]);
+        Submission::new(fixture.batch.id.clone(), fixture.batch.output.clone(), input)
+    };
+    let (first, second) = (new(), new());
+    for submission in [&second, &first] {
+        batch.submission(&submission.id).begin(submission).await.unwrap();
+    }
+    assert_eq!(batch.unfinished().await.unwrap(), [first.clone(), second.clone()]);
+    let ledger = batch.submission(&first.id);
+    assert_eq!(ledger.published().await.unwrap(), Published::default());
+    for complete in [false, true] {
+        let published = Published { part: 1, jobs: 7, complete };
+        ledger.write_published(published).await.unwrap();
+        assert_eq!(ledger.published().await.unwrap(), published);
+        let unfinished = batch.unfinished().await.unwrap();
+        assert_eq!(unfinished.len(), if complete { 1 } else { 2 });
+        assert_eq!(unfinished.last(), Some(&second));
+    }
+}
+
+#[tokio::test]
+async fn jobs_of_earlier_submissions_are_done_or_have_a_next_generation() {
+    let fixture = Fixture::new();
+    let (batch, ledger) = (fixture.batch_ledger(), fixture.ledger());
+    let jobs = ["a", "b", "c", "d"].map(|name| fixture.job(name));
+    ledger.done(&jobs[0], &done()).await.unwrap();
+    ledger.fail(&jobs[1], &failed(&jobs[1], 0)).await.unwrap();
+    ledger.resubmit(&jobs[2], 2).await.unwrap();
+    ledger.fail(&jobs[2], &failed(&jobs[2], 1)).await.unwrap();
+    fs::write(fixture.records().join("done/notes.txt"), "").unwrap();
+    let earlier = batch.earlier().await.unwrap();
+    let state = batch.state().await.unwrap();
+    for job in &jobs {
+        assert_eq!(earlier.is_done(&job.id), state.is_done(&job.id));
+        assert_eq!(earlier.next_generation(&job.id), state.next_generation(&job.id));
+    }
+    assert!(earlier.is_done(&jobs[0].id));
+    assert_eq!(jobs.each_ref().map(|job| earlier.next_generation(&job.id)), [0, 1, 2, 0]);
 }
 
 /// Records of the first version, as version 0.1.0 wrote them.

@@ -3,6 +3,7 @@
 
 mod counter;
 mod download;
+mod submission;
 
 use std::{
     io::{self, IsTerminal},
@@ -14,7 +15,7 @@ use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use speech::pipeline::Session;
 use tokio_util::task::AbortOnDropHandle;
 
-pub(crate) use self::{counter::Counter, download::download_bar};
+pub(crate) use self::{counter::Counter, download::download_bar, submission::SubmissionProgress};
 use crate::output;
 
 const REDRAW_INTERVAL: Duration = Duration::from_millis(200);
@@ -179,9 +180,13 @@ impl Tally {
     }
 }
 
+fn is_terminal() -> bool {
+    io::stderr().is_terminal()
+}
+
 /// Returns a bar if standard error is a terminal.
 fn terminal_bar() -> Option<ProgressBar> {
-    io::stderr().is_terminal().then(|| {
+    is_terminal().then(|| {
         let style = ProgressStyle::with_template("{bar:30} {msg}");
         ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr())
             .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))

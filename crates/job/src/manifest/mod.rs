@@ -49,7 +49,7 @@ impl ManifestFormat {
 }
 
 /// A row of a manifest. Nothing but its form has been checked.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Row {
     pub source: String,
     /// The transcript: below the prefix of the transcripts, or a URI. Named after the source if absent.

@@ -11,7 +11,7 @@ use std::{
 
 use app::{BuildOptions, Config};
 use futures::{StreamExt, TryStreamExt};
-use job::{Failure, FailureCode, OutputName};
+use job::{Cursor, Failure, FailureCode, OutputName};
 use location::Location;
 use speech::pipeline::Session;
 use tokio::sync::mpsc;
@@ -26,6 +26,7 @@ use crate::{
     args::{TranscribeArgs, output_prefix},
     commands::print_json,
     exit,
+    filter::Filter,
     ignored::IgnoredFile,
     naming::{Named, Naming},
     progress::{Progress, download_bar},
@@ -47,6 +48,8 @@ pub(crate) async fn run(config: &Config, args: TranscribeArgs) -> anyhow::Result
         ..args.recordings.options()?
     };
     options.check().map_err(UsageError)?;
+    let recordings = &args.recordings;
+    let filter = Filter::new(&recordings.filter.selected(recordings.all_files)?)?;
     let stop = termination()?;
     let build = BuildOptions {
         pull: true,
@@ -75,23 +78,23 @@ pub(crate) async fn run(config: &Config, args: TranscribeArgs) -> anyhow::Result
     let batch = Arc::new(Batch {
         progress: Progress::start(),
         transcriber: app.transcriber.with_write_patience(patience),
-        naming: output
-            .map(|output| Naming::new(output, config.output.name, args.recordings.paths.len())),
+        naming: output.map(|output| Naming::new(output, config.output.name, args.paths.len())),
         formats,
         options: convert::pipeline_options(&options),
         channels: options.channels.map(convert::channel_mode),
         track: convert::track(&options).map_err(UsageError)?,
         summary: Mutex::default(),
-        labelled: sources::may_be_several(&args.recordings.paths),
+        labelled: sources::may_be_several(&args.paths),
         stop,
     });
 
-    let request = sources::Request {
-        all_files: args.recordings.all_files,
-        paths: args.recordings.paths,
+    let mut request = sources::Request {
+        filter,
+        paths: args.paths,
         // Without an output there is nothing to name.
         name: if batch.naming.is_some() { config.output.name } else { OutputName::Full },
     };
+    request.sort();
     let (sender, receiver) = mpsc::channel(LISTED_AHEAD);
     let listing = tokio::spawn({
         let batch = Arc::clone(&batch);
@@ -165,7 +168,7 @@ impl Batch {
         };
         let list = async {
             tokio::select! {
-                _ = sources::list(self.transcriber.stores(), request, &found) => {}
+                _ = sources::list(self.transcriber.stores(), &request, Cursor::default(), &found) => {}
                 () = self.stop.cancelled() => {}
             }
             drop(found);
@@ -179,7 +182,9 @@ impl Batch {
         let item = match found {
             Found::Recording(item) => item,
             Found::Ignored(file) => return Some(Task::Ignore(file)),
-            Found::Failed(failure) => return Some(Task::Fail(failure)),
+            Found::Failed(failure) | Found::Broken(failure) => return Some(Task::Fail(failure)),
+            // Nothing is kept of where a listing is: what is done is skipped.
+            Found::Reached(_) => return None,
         };
         let output = match self.naming.as_ref().map(|naming| naming.name(&item)) {
             None => None,

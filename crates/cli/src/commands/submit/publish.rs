@@ -1,0 +1,108 @@
+//! Publishes the jobs of the parts that are written, with many confirms in flight, and records how far
+//! it has come.
+
+use anyhow::Context;
+use futures::{StreamExt, TryStreamExt};
+use job::{Job, Published};
+use ledger::{Ledger, SubmissionLedger};
+use queue::{AmqpQueue, Counts, Message, Queue};
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::progress::SubmissionProgress;
+
+/// Jobs that are published concurrently: the broker confirms them in groups.
+const CONCURRENT_PUBLISHES: usize = 512;
+/// Confirmed jobs after which the progress is recorded. So many messages, and those in flight, are
+/// published twice after a crash.
+const JOBS_PER_RECORD: usize = 1000;
+
+/// The jobs of one part that are not known to be published.
+pub(super) struct PartJobs {
+    pub(super) number: u32,
+    /// Jobs of the part that precede these.
+    pub(super) first: usize,
+    /// With their generation.
+    pub(super) jobs: Vec<(Job, u32)>,
+}
+
+pub(super) struct Publisher<'a> {
+    pub(super) queue: &'a AmqpQueue,
+    pub(super) jobs: &'a Ledger,
+    pub(super) progress: &'a SubmissionProgress,
+    pub(super) stop: &'a CancellationToken,
+}
+
+impl Publisher<'_> {
+    /// Publishes the jobs of all parts in their order, and reports to `published` how many the broker
+    /// has confirmed. When it is told to stop, it waits for the confirms in flight.
+    ///
+    /// # Errors
+    ///
+    /// A job could not be published; what was confirmed before is reported.
+    pub(super) async fn publish(
+        &self,
+        parts: mpsc::Receiver<PartJobs>,
+        published: watch::Sender<Published>,
+    ) -> anyhow::Result<()> {
+        let jobs = ReceiverStream::new(parts).flat_map(|PartJobs { number, first, jobs }| {
+            futures::stream::iter(jobs.into_iter().enumerate().map(move |(index, job)| {
+                let after = Published { part: number, jobs: first + index + 1, complete: false };
+                (after, job)
+            }))
+        });
+        let confirmed = jobs
+            .take_until(self.stop.cancelled())
+            .map(|(after, (job, generation))| async move {
+                self.publish_job(job, generation).await?;
+                anyhow::Ok(after)
+            })
+            // In order, so that one number says what is confirmed.
+            .buffered(CONCURRENT_PUBLISHES);
+        let mut confirmed = std::pin::pin!(confirmed);
+        let mut last = *published.borrow();
+        let result = loop {
+            match confirmed.try_next().await {
+                Ok(Some(after)) => {
+                    last = after;
+                    self.progress.published();
+                    if after.jobs % JOBS_PER_RECORD == 0 {
+                        published.send_replace(after);
+                    }
+                }
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        published.send_replace(last);
+        result
+    }
+
+    async fn publish_job(&self, job: Job, generation: u32) -> anyhow::Result<()> {
+        if generation > 0 {
+            let recorded = self.jobs.resubmit(&job, generation).await;
+            recorded.context("cannot record that the job is submitted again")?;
+        }
+        let counts = Counts { generation, ..Counts::default() };
+        let body = job.to_vec();
+        let message = Message { counts, ..Message::new(job.id, body) };
+        Ok(self.queue.publish(message).await?)
+    }
+}
+
+/// Records how far the submission has published whenever that changes, and at the end.
+pub(super) async fn record(
+    ledger: SubmissionLedger,
+    mut published: watch::Receiver<Published>,
+) -> Result<(), ledger::Error> {
+    let mut last = Ok(());
+    while published.changed().await.is_ok() {
+        let now = *published.borrow_and_update();
+        last = ledger.write_published(now).await;
+        if let Err(error) = &last {
+            tracing::warn!(%error, "cannot record how many jobs are published");
+        }
+    }
+    last
+}

@@ -1,0 +1,155 @@
+//! `submit --resume`: goes on with the submissions of a batch that were interrupted.
+
+use std::ffi::OsString;
+
+use anyhow::Context;
+use app::Config;
+use job::{Batch, BatchId, Cursor, Input, Submission};
+use ledger::BatchLedger;
+use queue::AmqpQueue;
+use store::Stores;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Call, Report, SubmitArgs,
+    run::{Run, Start},
+    selector::Totals,
+};
+use crate::{
+    UsageError,
+    args::output_prefix,
+    commands::{print_json, status},
+    exit, history,
+    manifest::Manifest,
+    output,
+    progress::SubmissionProgress,
+};
+
+pub(super) async fn run(
+    config: &Config,
+    args: SubmitArgs,
+    id: BatchId,
+    stop: &CancellationToken,
+) -> anyhow::Result<u8> {
+    let out = args.out.clone().map_or_else(|| history::recall(&id), Ok)?;
+    let output = output_prefix(&out)?;
+    let stores = app::stores(config)?;
+    let ledger = BatchLedger::new(stores.clone(), &output, &id);
+    let batch = ledger.batch().await?;
+    let batch = batch.with_context(|| format!("there is no batch {id} below {output}"))?;
+    let unfinished = ledger.unfinished().await?;
+    history::remember(&batch.id, &batch.output);
+    if unfinished.is_empty() {
+        return nothing_to_resume(config, &args, batch, ledger).await;
+    }
+    let from_pipes = unfinished
+        .iter()
+        .filter(|submission| matches!(submission.input, Input::Manifest { location: None, .. }));
+    if args.manifest.is_some() && from_pipes.count() != 1 {
+        let message = "--manifest continues a submission whose manifest came from standard input, and \
+                       there is not exactly one";
+        return Err(UsageError(message.to_owned()).into());
+    }
+    let queue = app::queue_config(config)?;
+    let queue = tokio::select! {
+        queue = AmqpQueue::connect(queue) => queue?,
+        () = stop.cancelled() => return Ok(exit::INTERRUPTED),
+    };
+    let call = Call { batch, stores, queue, wait: args.wait, json: args.json, stop: stop.clone() };
+    call.announce()?;
+    let progress = SubmissionProgress::start();
+    let mut ran = Vec::new();
+    for submission in unfinished {
+        let start = Start::read(&ledger.submission(&submission.id)).await?;
+        let manifest = reopen(&call.stores, &args, &submission, &start).await?;
+        let is_missing = manifest.is_none()
+            && !start.is_listed()
+            && matches!(submission.input, Input::Manifest { .. });
+        let rows = if let Some(Cursor::Rows(rows)) = start.cursor() { *rows } else { 0 };
+        let run = Run {
+            stores: &call.stores,
+            ledger: &ledger,
+            submission: &submission,
+            stop,
+            progress: &progress,
+        };
+        let submitted = run.submit(&call.queue, start, manifest).await;
+        let submitted = submitted.with_context(|| call.interrupted())?;
+        if is_missing {
+            progress.say(&format!(
+                "the manifest came from standard input, and {rows} of its rows are submitted. Give \
+                 it again from its beginning, for the rest: scriptorium submit --resume {id} \
+                 --manifest -"
+            ));
+        }
+        let goes_on = submitted.complete && submitted.result.is_ok() || is_missing;
+        ran.push((submission, submitted));
+        if !goes_on {
+            break;
+        }
+    }
+    call.finish(&progress, ran).await
+}
+
+/// Opens the manifest of a submission if there is something left to be read in it.
+async fn reopen(
+    stores: &Stores,
+    args: &SubmitArgs,
+    submission: &Submission,
+    start: &Start,
+) -> anyhow::Result<Option<Manifest>> {
+    let Input::Manifest { location, format, etag } = &submission.input else { return Ok(None) };
+    if start.is_listed() {
+        return Ok(None);
+    }
+    let Some(location) = location else {
+        return match &args.manifest {
+            Some(path) => {
+                let format = args.manifest_format.unwrap_or(*format);
+                Manifest::open(stores, path, Some(format)).await.map(Some)
+            }
+            None => Ok(None),
+        };
+    };
+    let manifest = Manifest::open(stores, &OsString::from(location), Some(*format)).await?;
+    let now = match &manifest.input {
+        Input::Manifest { etag, .. } => etag,
+        Input::Paths(_) => &None,
+    };
+    if now == etag {
+        return Ok(Some(manifest));
+    }
+    let message = format!(
+        "{location} has changed since the submission began: submit it again with --batch {}",
+        submission.batch
+    );
+    Err(UsageError(message).into())
+}
+
+async fn nothing_to_resume(
+    config: &Config,
+    args: &SubmitArgs,
+    batch: Batch,
+    ledger: BatchLedger,
+) -> anyhow::Result<u8> {
+    let id = &batch.id;
+    match batch.jobs {
+        Some(jobs) => {
+            output::say(&format!("nothing to resume: all {jobs} jobs of batch {id} are submitted"));
+        }
+        None => output::say(&format!(
+            "nothing to resume: the submission of batch {id} left no record. Repeat it with --batch {id}"
+        )),
+    }
+    let complete = batch.jobs.is_some();
+    if args.wait && complete {
+        let queue = AmqpQueue::connect(app::queue_config(config)?).await?;
+        let view = status::View { ledger, batch: batch.id, out: batch.output };
+        return view.follow(Some(&queue), args.json).await;
+    }
+    if args.json {
+        let totals = &Totals::default();
+        print_json(&Report { batch: id, out: &batch.output, complete, totals })?;
+    }
+    Ok(if complete { exit::SUCCESS } else { exit::FAILURE })
+}
