@@ -3,6 +3,7 @@
 
 #![allow(clippy::print_stderr, clippy::print_stdout, clippy::unwrap_used)]
 
+mod archive;
 mod bad_input;
 mod bench;
 mod channels;

@@ -71,9 +71,6 @@ pub(crate) struct RecordingArgs {
     #[arg(long)]
     pub(crate) all_files: bool,
 
-    #[command(flatten)]
-    pub(crate) filter: FilterArgs,
-
     /// Name transcripts after the complete name of the recording (`talk.mp4.srt`), or after its stem
     /// (`talk.srt`), where players look for subtitles; of two recordings with one stem, the second
     /// keeps its extension [default: full]
@@ -195,6 +192,9 @@ pub(crate) struct TranscribeArgs {
 
     #[command(flatten)]
     pub(crate) recordings: RecordingArgs,
+
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
 
     /// Destination of the transcripts: a folder, or a file:// or s3:// prefix
     #[arg(long, value_name = "DIR")]

@@ -153,6 +153,10 @@ impl Naming {
         } else {
             let location = output_below(&self.prefix, output)
                 .map_err(|error| invalid(&source, format!("output {error}")))?;
+            if location.is_prefix() {
+                let message = format!("output {output} is a folder: name the transcript");
+                return Err(invalid(&source, message));
+            }
             match self.granted(location, output, source.clone(), None) {
                 Named::Output(location, renamed) => (location, renamed),
                 Named::Repeated => return Ok(Named::Repeated),

@@ -6,7 +6,10 @@ use clap::Args;
 use job::ManifestFormat;
 use transcript::Format;
 
-use crate::args::{RecordingArgs, one_of};
+use crate::{
+    args::{RecordingArgs, one_of},
+    filter::FilterArgs,
+};
 
 #[derive(Debug, Args)]
 #[command(
@@ -28,6 +31,9 @@ pub(crate) struct SubmitArgs {
 
     #[command(flatten)]
     pub(crate) recordings: RecordingArgs,
+
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
 
     /// Submit the recordings that a manifest lists, with options of their own: a file or an s3:// URI
     /// of JSON Lines or CSV, or `-` for standard input (docs/jobs.md describes the columns)
@@ -91,4 +97,29 @@ fn speed(text: &str) -> Result<f64, String> {
         .ok()
         .filter(|speed| (1e-3..=1e6).contains(speed))
         .ok_or_else(|| format!("`{text}` is not a number between 0.001 and 1000000"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use crate::args::Arguments;
+
+    /// What a submission was begun with cannot be changed: a flag that would be ignored is refused.
+    #[test]
+    fn a_resumption_takes_no_options_of_the_submission() {
+        let mut command = Arguments::command();
+        command.build();
+        let submit = command.find_subcommand("submit").unwrap();
+        let resume = submit.get_arguments().find(|arg| arg.get_id() == "resume").unwrap();
+        let conflicts = submit.get_arg_conflicts_with(resume);
+        let taken: Vec<_> = submit
+            .get_arguments()
+            .filter(|arg| !conflicts.iter().any(|other| other.get_id() == arg.get_id()))
+            .map(|arg| arg.get_id().as_str())
+            .collect();
+        let expected = ["manifest", "manifest_format", "out", "resume", "speed", "wait", "json"];
+        let common = ["config", "help", "version"];
+        assert!(taken.iter().all(|id| expected.contains(id) || common.contains(id)), "{taken:?}");
+    }
 }

@@ -100,7 +100,7 @@ async fn describe(
         ..args.recordings.options()?
     };
     options.check().map_err(crate::UsageError)?;
-    let mut selected = args.recordings.filter.selected(args.recordings.all_files)?;
+    let mut selected = args.filter.selected(args.recordings.all_files)?;
     selected.skip_existing = args.skip_existing;
     let filter = Filter::new(&selected)?;
     let (input, manifest) = match &args.manifest {
@@ -158,6 +158,13 @@ async fn begin(
         let added = batch.sources.iter().filter(|source| !first.sources.contains(source));
         batch.sources = first.sources.iter().chain(added).cloned().collect();
         submission.earlier_jobs = Some(first.jobs.unwrap_or(0));
+        if !ledger.unfinished().await?.is_empty() {
+            output::say(&format!(
+                "an earlier submission of this batch was interrupted; to continue it: scriptorium \
+                 submit --resume {}",
+                batch.id
+            ));
+        }
     }
     ledger.submission(&submission.id).begin(submission).await.context(BATCH_RECORD)?;
     ledger.write_batch(&batch).await.context(BATCH_RECORD)?;

@@ -35,9 +35,13 @@ pub(super) async fn run(
     let output = output_prefix(&out)?;
     let stores = app::stores(config)?;
     let ledger = BatchLedger::new(stores.clone(), &output, &id);
-    let batch = ledger.batch().await?;
-    let batch = batch.with_context(|| format!("there is no batch {id} below {output}"))?;
     let unfinished = ledger.unfinished().await?;
+    let batch = match (ledger.batch().await?, unfinished.first()) {
+        (Some(batch), _) => batch,
+        // The submission was interrupted between its first two records.
+        (None, Some(first)) => begun_by(first),
+        (None, None) => anyhow::bail!("there is no batch {id} below {output}"),
+    };
     history::remember(&batch.id, &batch.output);
     if unfinished.is_empty() {
         return nothing_to_resume(config, &args, batch, ledger).await;
@@ -89,6 +93,19 @@ pub(super) async fn run(
         }
     }
     call.finish(&progress, ran).await
+}
+
+/// Returns the record of the batch that a submission began.
+fn begun_by(submission: &Submission) -> Batch {
+    let sources = match &submission.input {
+        Input::Paths(paths) => paths.clone(),
+        Input::Manifest { location, .. } => {
+            vec![location.clone().unwrap_or_else(|| "-".to_owned())]
+        }
+    };
+    let batch = Batch::new(sources, submission.output.clone());
+    let submitted_at = submission.submitted_at.clone();
+    Batch { id: submission.batch.clone(), submitted_at, ..batch }
 }
 
 /// Opens the manifest of a submission if there is something left to be read in it.

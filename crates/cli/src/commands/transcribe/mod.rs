@@ -48,8 +48,7 @@ pub(crate) async fn run(config: &Config, args: TranscribeArgs) -> anyhow::Result
         ..args.recordings.options()?
     };
     options.check().map_err(UsageError)?;
-    let recordings = &args.recordings;
-    let filter = Filter::new(&recordings.filter.selected(recordings.all_files)?)?;
+    let filter = Filter::new(&args.filter.selected(args.recordings.all_files)?)?;
     let stop = termination()?;
     let build = BuildOptions {
         pull: true,
