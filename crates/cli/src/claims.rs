@@ -9,8 +9,9 @@ use std::{
 
 /// Recordings whose names are kept, for messages.
 const MAX_NAMES: usize = 10_000;
-/// A table that grows holds its entries twice; one of many small ones does so at a time.
-const SHARDS: usize = 16;
+/// A table that grows holds its entries twice; one of many small ones does so at a time. With this number
+/// of tables, each of them is well filled by a million entries in all.
+const SHARDS: usize = 20;
 
 /// Outputs and the recordings that claimed them first. Millions of them take 16 bytes each: of both
 /// only hashes are kept. Two outputs out of a million share one with a probability of 3e-8, and the

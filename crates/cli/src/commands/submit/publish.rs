@@ -1,6 +1,11 @@
 //! Publishes the jobs of the parts that are written, with many confirms in flight, and records how far
 //! it has come.
 
+use std::{
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
 use anyhow::Context;
 use futures::{StreamExt, TryStreamExt};
 use job::{Job, Published};
@@ -18,6 +23,11 @@ const CONCURRENT_PUBLISHES: usize = 512;
 /// published twice after a crash.
 const JOBS_PER_RECORD: usize = 1000;
 
+/// How long a message waits for a broker that does not confirm it. A broker that is short of memory or disk
+/// stops publishers for minutes, and then goes on.
+const PATIENCE: Duration = Duration::from_secs(300);
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+
 /// The jobs of one part that are not known to be published.
 pub(super) struct PartJobs {
     pub(super) number: u32,
@@ -32,6 +42,8 @@ pub(super) struct Publisher<'a> {
     pub(super) jobs: &'a Ledger,
     pub(super) progress: &'a SubmissionProgress,
     pub(super) stop: &'a CancellationToken,
+    /// Whether the broker was reported not to confirm messages.
+    pub(super) has_warned: AtomicBool,
 }
 
 impl Publisher<'_> {
@@ -66,6 +78,7 @@ impl Publisher<'_> {
             match confirmed.try_next().await {
                 Ok(Some(after)) => {
                     last = after;
+                    self.has_warned.store(false, Relaxed);
                     self.progress.published();
                     if after.jobs % JOBS_PER_RECORD == 0 {
                         published.send_replace(after);
@@ -87,7 +100,24 @@ impl Publisher<'_> {
         let counts = Counts { generation, ..Counts::default() };
         let body = job.to_vec();
         let message = Message { counts, ..Message::new(job.id, body) };
-        Ok(self.queue.publish(message).await?)
+        let start = Instant::now();
+        loop {
+            match self.queue.publish(message.clone()).await {
+                Ok(()) => return Ok(()),
+                Err(error)
+                    if error.is_transient()
+                        && start.elapsed() < PATIENCE
+                        && !self.stop.is_cancelled() =>
+                {
+                    if !self.has_warned.swap(true, Relaxed) {
+                        let seconds = PATIENCE.as_secs();
+                        self.progress.say(&format!("trying again for {seconds} s: {error:#}"));
+                    }
+                    tokio::time::sleep(RETRY_DELAY).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Runs one submission, from its beginning or from where it was interrupted: listing, naming, writing
 //! the manifest and publishing at the same time.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use job::{
     BatchId, Cursor, Input, Job, ManifestJob, PartEnd, Published, Submission, SubmissionCounts,
@@ -95,7 +95,13 @@ impl<'a> Run<'a> {
             }
         };
         let jobs = Ledger::new(self.stores.clone());
-        let publisher = Publisher { queue, jobs: &jobs, progress: self.progress, stop: self.stop };
+        let publisher = Publisher {
+            queue,
+            jobs: &jobs,
+            progress: self.progress,
+            stop: self.stop,
+            has_warned: AtomicBool::new(false),
+        };
         let (sender, parts) = mpsc::channel(1);
         let (published, seen) = watch::channel(start.published);
         let recording = tokio::spawn(record(records.clone(), seen));

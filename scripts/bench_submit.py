@@ -1,0 +1,200 @@
+"""Measures `scriptorium submit`; see bench-submit.sh, which builds it and calls this."""
+
+import argparse
+import concurrent.futures
+import contextlib
+import datetime
+import hashlib
+import hmac
+import http.client
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.parse
+
+BUCKET = "bench-submit"
+SERVICES = pathlib.Path(__file__).parent.parent / "tests/services"
+
+
+@contextlib.contextmanager
+def services():
+    """Starts RabbitMQ and radosgw, and sets their variables. Each measurement has its own: the broker
+    of the tests has 1 GB of memory, and stops publishers when it holds more than a million messages."""
+    with tempfile.TemporaryDirectory() as directory:
+        directory = pathlib.Path(directory) / "run"
+        try:
+            started = subprocess.run(
+                [SERVICES / "start.sh", directory], check=True, stdout=subprocess.PIPE, text=True
+            )
+            for line in started.stdout.splitlines():
+                name, value = line.removeprefix("export ").split("=", 1)
+                os.environ[name] = value
+            yield directory
+        finally:
+            subprocess.run([SERVICES / "stop.sh", directory], check=True)
+
+
+class Bucket:
+    """The few requests that the benchmark makes to the S3 server, with signatures of version 4."""
+
+    def __init__(self):
+        self.host = urllib.parse.urlparse(os.environ["SCRIPTORIUM_TEST_S3_ENDPOINT"]).netloc
+        self.access = os.environ["SCRIPTORIUM_TEST_S3_ACCESS_KEY"]
+        self.secret = os.environ["SCRIPTORIUM_TEST_S3_SECRET_KEY"]
+        self.connections = threading.local()
+
+    def put(self, path, body=b""):
+        now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+        headers = {"host": self.host, "x-amz-content-sha256": "UNSIGNED-PAYLOAD", "x-amz-date": now}
+        names = ";".join(sorted(headers))
+        canonical = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers))
+        request = f"PUT\n{path}\n\n{canonical}\n{names}\nUNSIGNED-PAYLOAD"
+        scope = f"{now[:8]}/us-east-1/s3/aws4_request"
+        digest = hashlib.sha256(request.encode()).hexdigest()
+        key = f"AWS4{self.secret}".encode()
+        for part in [*scope.split("/"), f"AWS4-HMAC-SHA256\n{now}\n{scope}\n{digest}"]:
+            key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+        headers["authorization"] = (
+            f"AWS4-HMAC-SHA256 Credential={self.access}/{scope}, SignedHeaders={names}, "
+            f"Signature={key.hex()}"
+        )
+        if not hasattr(self.connections, "one"):
+            self.connections.one = http.client.HTTPConnection(self.host)
+        self.connections.one.request("PUT", path, body, headers)
+        response = self.connections.one.getresponse()
+        content = response.read()
+        if response.status != 200:
+            raise RuntimeError(f"PUT {path}: {response.status} {content[:200]}")
+
+
+class Bench:
+    def __init__(self, binary, services, home):
+        self.binary = binary
+        self.socket = services / "ceph/run/client.rgw.test.asok"
+        self.environment = {
+            "HOME": str(home),
+            "PATH": os.environ["PATH"],
+            "SCRIPTORIUM__QUEUE__URL": os.environ["SCRIPTORIUM_TEST_AMQP_URL"],
+            "SCRIPTORIUM__QUEUE__PREFIX": "bench",
+            "SCRIPTORIUM__STORE__S3__ENDPOINT": os.environ["SCRIPTORIUM_TEST_S3_ENDPOINT"],
+            "SCRIPTORIUM__STORE__S3__FORCE_PATH_STYLE": "true",
+            "SCRIPTORIUM__STORE__S3__ACCESS_KEY": os.environ["SCRIPTORIUM_TEST_S3_ACCESS_KEY"],
+            "SCRIPTORIUM__STORE__S3__SECRET_KEY": os.environ["SCRIPTORIUM_TEST_S3_SECRET_KEY"],
+        }
+
+    def requests(self):
+        """Returns the number of requests that the S3 server has served."""
+        command = ["ceph", "--admin-daemon", self.socket, "perf", "dump", "rgw"]
+        counters = subprocess.run(command, check=True, capture_output=True).stdout
+        return json.loads(counters)["rgw"]["req"]
+
+    def run(self, name, arguments, interrupt_after=None):
+        """Runs the command and prints a row of the table; returns the id of the batch."""
+        requests = self.requests()
+        start = time.monotonic()
+        command = [self.binary, "submit", *arguments]
+        process = subprocess.Popen(
+            command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        peak, cpu, reader = 0, 0.0, []
+        said = threading.Thread(target=lambda: reader.extend(process.communicate()))
+        said.start()
+        while said.is_alive():
+            peak = max(peak, high_water_mark(process.pid))
+            cpu = max(cpu, cpu_seconds(process.pid))
+            if interrupt_after is not None and time.monotonic() - start > interrupt_after:
+                process.send_signal(signal.SIGINT)
+                interrupt_after = None
+            said.join(0.02)
+        seconds = time.monotonic() - start
+        stdout, stderr = reader
+        report = json.loads(stdout) if stdout.strip() else {}
+        if process.returncode not in (0, 130):
+            raise RuntimeError(f"{command}: exit code {process.returncode}: {stderr}")
+        jobs = report.get("jobs", 0)
+        print(
+            f"| {name} | {jobs} | {seconds:.1f} | {jobs / seconds:.0f} | {cpu:.1f} | "
+            f"{peak / 1024:.0f} | {self.requests() - requests} |",
+            flush=True,
+        )
+        return next(line.split()[1] for line in stderr.splitlines() if line.startswith("batch "))
+
+
+def high_water_mark(pid):
+    """Returns the peak of resident memory in KiB; 0 if the process is gone."""
+    try:
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    lines = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(lines[0].split()[1]) if lines else 0
+
+
+def cpu_seconds(pid):
+    """Returns the CPU time of a process; 0 if it is gone."""
+    try:
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def write_manifest(path, rows):
+    with path.open("w") as file:
+        for row in range(rows):
+            key = f"calls/2024/{row % 12 + 1:02}/{row % 28 + 1:02}/recording-{row:07}.wav"
+            file.write(f'{{"source": "s3://archive/{key}"}}\n')
+
+
+def submit_prefix(options, home):
+    with services() as directory:
+        bucket, bench = Bucket(), Bench(options.binary, directory, home)
+        bucket.put(f"/{BUCKET}")
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            paths = (f"/{BUCKET}/in/{n % 7}/{n:06}.wav" for n in range(options.objects))
+            list(pool.map(lambda path: bucket.put(path, b"x"), paths))
+        out = f"s3://{BUCKET}/out/"
+        arguments = [f"s3://{BUCKET}/in/", "--out", out, "--json"]
+        bench.run(f"prefix of {options.objects} objects", arguments)
+
+
+def submit_manifest(options, home):
+    manifest = home / "manifest.jsonl"
+    write_manifest(manifest, options.rows)
+    arguments = ["--manifest", manifest, "--out", f"s3://{BUCKET}/out/", "--json"]
+    with services() as directory:
+        bench = Bench(options.binary, directory, home)
+        Bucket().put(f"/{BUCKET}")
+        start = time.monotonic()
+        bench.run(f"manifest of {options.rows} rows", arguments)
+        half = (time.monotonic() - start) / 2
+    with services() as directory:
+        bench = Bench(options.binary, directory, home)
+        Bucket().put(f"/{BUCKET}")
+        batch = bench.run("the same, interrupted", arguments, interrupt_after=half)
+        # The report counts the jobs of both calls.
+        bench.run("resumed", ["--resume", batch, "--json"])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--binary", type=pathlib.Path, required=True)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--objects", type=int, default=20_000)
+    options = parser.parse_args()
+    options.binary = options.binary.resolve()
+    print(f"load average at the start: {os.getloadavg()[0]:.1f}")
+    print("| submission | jobs | seconds | jobs/s | CPU s | peak MiB | requests |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |", flush=True)
+    with tempfile.TemporaryDirectory() as home:
+        submit_prefix(options, pathlib.Path(home))
+        submit_manifest(options, pathlib.Path(home))
+
+
+if __name__ == "__main__":
+    main()
