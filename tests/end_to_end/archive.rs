@@ -12,7 +12,7 @@ use std::{
 
 use futures::StreamExt;
 use job::{BatchId, Job};
-use queue::{Lane, Queue};
+use queue::{Lane, Origin, Queue};
 use serde_json::{Value, json};
 
 use crate::{
@@ -32,7 +32,7 @@ const TOTAL: usize = FILES + OBJECTS;
 /// Takes all messages out of the queue of new jobs; returns the jobs, and how often there is each.
 async fn take_all(services: &Services) -> (BTreeMap<String, Job>, BTreeMap<String, usize>) {
     let queue = services.queue().await;
-    let mut consumer = queue.consume(Lane::Jobs, 1000).await.unwrap();
+    let mut consumer = queue.consume(Origin::Jobs(Lane::Normal), 1000).await.unwrap();
     let (mut jobs, mut counts) = (BTreeMap::new(), BTreeMap::new());
     loop {
         match tokio::time::timeout(Duration::from_secs(1), consumer.next()).await {

@@ -25,6 +25,8 @@ pub struct Submission {
     pub selected: Selected,
     /// How transcripts are named.
     pub name: OutputName,
+    /// Lane of the queue in which the jobs are published.
+    pub lane: String,
     /// Options of the jobs; a row of a manifest may have its own.
     pub options: JobOptions,
     /// Number of jobs that the batch had before; absent if it had none. What became of them decides what
@@ -181,6 +183,7 @@ impl Submission {
             input,
             selected: Selected::default(),
             name: OutputName::default(),
+            lane: "normal".to_owned(),
             options: JobOptions::default(),
             earlier_jobs: None,
             submitted_at: now

@@ -21,6 +21,7 @@ use crate::{
                         scriptorium submit s3://archive/ --include '*.wav' --newer-than 7d --out s3://transcripts/ --dry-run\n  \
                         scriptorium submit --manifest calls.csv --out s3://transcripts/calls/ --language en\n  \
                         scriptorium submit --resume 0199d2c8-3a5f-7c63-9d0e-8f1f3b0c2a11\n  \
+                        scriptorium submit s3://archive/ --out s3://transcripts/ --lane bulk\n  \
                         scriptorium submit s3://archive/a.wav --out s3://transcripts/ --format srt --wait"
 )]
 pub(crate) struct SubmitArgs {
@@ -57,6 +58,12 @@ pub(crate) struct SubmitArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) model: Option<String>,
 
+    /// Lane of the jobs: `urgent`, `normal` or `bulk`. Jobs of one lane do not wait behind those of
+    /// another [default: normal]
+    #[arg(long, value_parser = one_of::<queue::Lane>(&["urgent", "normal", "bulk"]),
+          value_name = "LANE")]
+    pub(crate) lane: Option<queue::Lane>,
+
     /// Leave out recordings whose transcript exists below --out and is not older than the recording,
     /// whatever options it was made with (for a manifest: whose transcript exists)
     #[arg(long)]
@@ -70,7 +77,7 @@ pub(crate) struct SubmitArgs {
     /// needed if they began on another machine
     #[arg(long, value_name = "ID",
           conflicts_with_all = ["paths", "batch", "RecordingArgs", "FilterArgs", "format", "model",
-                                "skip_existing", "dry_run"])]
+                                "lane", "skip_existing", "dry_run"])]
     pub(crate) resume: Option<job::BatchId>,
 
     /// Only print how many recordings there are, their size, what is left out and why, and an estimate

@@ -123,6 +123,7 @@ async fn describe(
     let batch = args.batch.clone().unwrap_or_else(BatchId::generate);
     let submission = Submission {
         selected,
+        lane: args.lane.unwrap_or_default().to_string(),
         options,
         name: config.output.name,
         ..Submission::new(batch, output.to_string(), input)

@@ -10,7 +10,7 @@ use anyhow::Context;
 use futures::{StreamExt, TryStreamExt};
 use job::{Job, Published};
 use ledger::{Ledger, SubmissionLedger};
-use queue::{AmqpQueue, Counts, Message, Queue};
+use queue::{AmqpQueue, Counts, Lane, Message, Queue};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -39,6 +39,7 @@ pub(super) struct PartJobs {
 
 pub(super) struct Publisher<'a> {
     pub(super) queue: &'a AmqpQueue,
+    pub(super) lane: Lane,
     pub(super) jobs: &'a Ledger,
     pub(super) progress: &'a SubmissionProgress,
     pub(super) stop: &'a CancellationToken,
@@ -99,7 +100,8 @@ impl Publisher<'_> {
         }
         let counts = Counts { generation, ..Counts::default() };
         let body = job.to_vec();
-        let message = Message { counts, ..Message::new(job.id, body) };
+        let lane = self.lane;
+        let message = Message { lane, counts, ..Message::new(job.id, body) };
         let start = Instant::now();
         loop {
             match self.queue.publish(message.clone()).await {

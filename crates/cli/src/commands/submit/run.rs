@@ -97,6 +97,7 @@ impl<'a> Run<'a> {
         let jobs = Ledger::new(self.stores.clone());
         let publisher = Publisher {
             queue,
+            lane: self.submission.lane.parse().map_err(anyhow::Error::msg)?,
             jobs: &jobs,
             progress: self.progress,
             stop: self.stop,
