@@ -1,12 +1,13 @@
 # The commands in the README. Each runs a script, which also works without make.
 
-.PHONY: help demo compare compare-funasr bench-peers test arm mca services stop-services
+.PHONY: help demo compare compare-funasr bench-peers bench-submit test arm mca services stop-services
 
 help:
 	@echo 'make demo           transcribe recorded speech, print word error rate and speed'
 	@echo 'make compare        compare word error rate and speed with faster-whisper, same weights'
 	@echo 'make compare-funasr compare results and speed with funasr_onnx, same Paraformer file'
 	@echo 'make bench-peers    compare speed, memory and loading with all peers, one table'
+	@echo 'make bench-submit   submit a million jobs: rate, memory, requests'
 	@echo 'make test           run all tests, with the services they need'
 	@echo 'make arm            build for aarch64 and test the kernels and the engine under emulation'
 	@echo 'make mca            compare the cycles of the inner loops on Arm cores with the minimum'
@@ -24,6 +25,9 @@ compare-funasr:
 
 bench-peers:
 	@scripts/bench-peers.sh
+
+bench-submit:
+	@scripts/bench-submit.sh
 
 test:
 	@tests/run.sh

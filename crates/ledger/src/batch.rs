@@ -214,17 +214,19 @@ impl BatchLedger {
             let id = record.key.strip_prefix(&prefix).and_then(|name| name.strip_suffix(".json"));
             ids.extend(id.map(str::to_owned));
         }
-        let mut unfinished = Vec::new();
-        for id in ids {
-            let uri = self.names.submission(&id);
-            let Some((body, _)) = records::get(&self.stores, &uri).await? else { continue };
-            let submission = Submission::from_slice(&body)
-                .map_err(|error| Error::Invalid { uri, source: error.into() })?;
-            if !self.submission(&id).published().await?.complete {
-                unfinished.push(submission);
+        let read = futures::stream::iter(ids).map(|id| async move {
+            if self.submission(&id).published().await?.complete {
+                return Ok(None);
             }
-        }
-        Ok(unfinished)
+            let uri = self.names.submission(&id);
+            let Some((body, _)) = records::get(&self.stores, &uri).await? else { return Ok(None) };
+            let submission = Submission::from_slice(&body);
+            submission.map(Some).map_err(|error| Error::Invalid { uri, source: error.into() })
+        });
+        read.buffered(CONCURRENT_READS)
+            .try_filter_map(|found| async { Ok(found) })
+            .try_collect()
+            .await
     }
 
     /// Returns the records of the submission named `id`.

@@ -78,6 +78,8 @@ impl Request {
 
 /// Folder of the batches' records below `--out`, which may be below a listed path.
 const RECORDS: &str = ".scriptorium/";
+/// What follows the keys of that folder in byte order.
+const AFTER_RECORDS: &str = ".scriptorium0";
 /// Entries after which the place of the listing is sent.
 const ENTRIES_PER_PLACE: u32 = 1000;
 
@@ -248,7 +250,14 @@ impl Lister<'_> {
                 Ok(object) => {
                     let source = location_of(prefix, &object.key)?;
                     let relative = source.relative_to(prefix).unwrap_or(&object.key).to_owned();
-                    if relative.is_empty() || relative.ends_with('/') || is_record(&relative) {
+                    if let Some(records) = records_in(&relative) {
+                        // There may be millions of them: the listing goes on behind their folder.
+                        let folder = object.key.len() - relative.len() + records;
+                        let after = format!("{}{AFTER_RECORDS}", &object.key[..folder]);
+                        objects = store.list_after(&key, &after).peekable();
+                        continue;
+                    }
+                    if relative.is_empty() || relative.ends_with('/') {
                         continue;
                     }
                     count += 1;
@@ -335,8 +344,10 @@ fn left_out(prefix: &Location, error: &store::Error) -> Option<Reason> {
     Reason::of(&format!("{relative}{slash}"), true)
 }
 
-fn is_record(relative: &str) -> bool {
-    relative.starts_with(RECORDS) || relative.contains(&format!("/{RECORDS}"))
+/// Returns where the folder of records begins that a file is in.
+fn records_in(relative: &str) -> Option<usize> {
+    let is_folder = |at: &usize| *at == 0 || relative.as_bytes()[at - 1] == b'/';
+    relative.match_indices(RECORDS).map(|(at, _)| at).find(is_folder)
 }
 
 #[cfg(test)]

@@ -77,7 +77,15 @@ async fn lists_recordings_in_folders_and_ignores_other_files() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, b"x").unwrap();
     };
-    for name in ["a.WAV", "b/c.mp3", "b/notes.txt", "b/d", ".scriptorium/x/y.wav"] {
+    for name in [
+        "a.WAV",
+        "b/c.mp3",
+        "b/notes.txt",
+        "b/d",
+        ".scriptorium/x/y.wav",
+        ".scriptorium/x/z.wav",
+        "b/.scriptorium/z.wav",
+    ] {
         write(name);
     }
     let paths = [root.path()];

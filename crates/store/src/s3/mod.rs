@@ -1,6 +1,7 @@
 //! S3: one store per bucket, one client for all.
 
 mod error;
+mod listing;
 mod metadata;
 mod service;
 
@@ -15,7 +16,7 @@ use async_trait::async_trait;
 use aws_sdk_s3::{
     config::http::HttpResponse,
     error::{ProvideErrorMetadata, SdkError},
-    operation::{get_object::GetObjectOutput, list_objects_v2::ListObjectsV2Output},
+    operation::get_object::GetObjectOutput,
     primitives::{ByteStream, DateTime},
     types::{EncodingType, ServerSideEncryption},
 };
@@ -26,7 +27,6 @@ use futures::{
     stream::{self, BoxStream},
 };
 use location::Location;
-use percent_encoding::percent_decode_str;
 use tokio::time::Instant;
 
 use crate::{Condition, Encryption, Error, ErrorKind, ObjectMeta, PutOptions, Store};
@@ -363,31 +363,6 @@ impl Operation {
         }
         out.truncate(expected);
         Ok(out.freeze())
-    }
-
-    fn listed(&self, page: ListObjectsV2Output) -> Vec<Result<ObjectMeta, Error>> {
-        let encoded = page.encoding_type == Some(EncodingType::Url);
-        let describe = |object: aws_sdk_s3::types::Object| {
-            let key = object.key.unwrap_or_default();
-            Ok(ObjectMeta {
-                key: if encoded { self.decoded(&key)? } else { key },
-                size: self.size(object.size)?,
-                etag: object.e_tag.as_deref().map(unquoted).unwrap_or_default(),
-                modified: modified(object.last_modified.as_ref()),
-                metadata: Default::default(),
-            })
-        };
-        page.contents.unwrap_or_default().into_iter().map(describe).collect()
-    }
-
-    /// Decodes a key of a listing. S3 encodes keys like the fields of a form: a space is `+` or
-    /// `%20`, a plus is `%2B`.
-    fn decoded(&self, key: &str) -> Result<String, Error> {
-        let spaced = key.replace('+', " ");
-        match percent_decode_str(&spaced).decode_utf8() {
-            Ok(key) => Ok(key.into_owned()),
-            Err(_) => Err(self.error(ErrorKind::Invalid, format!("key {key} is not UTF-8"))),
-        }
     }
 }
 

@@ -71,12 +71,13 @@ pub(crate) async fn run(config: &Config, args: SubmitArgs) -> anyhow::Result<u8>
         () = stop.cancelled() => return Ok(exit::INTERRUPTED),
     };
     let batch = begin(&args, &mut submission, &stores).await?;
-    let call = Call { batch, stores, queue, wait: args.wait, json: args.json, stop };
+    let ledger = BatchLedger::new(stores.clone(), &submission.output.parse()?, &batch.id);
+    let call = Call { batch, ledger, stores, queue, wait: args.wait, json: args.json, stop };
     call.announce()?;
     let progress = SubmissionProgress::start();
     let run = Run {
         stores: &call.stores,
-        ledger: &call.ledger(),
+        ledger: &call.ledger,
         submission: &submission,
         stop: &call.stop,
         progress: &progress,
@@ -176,6 +177,7 @@ async fn begin(
 /// One call of the command, which submits within one batch.
 struct Call {
     batch: Batch,
+    ledger: BatchLedger,
     stores: Arc<Stores>,
     queue: AmqpQueue,
     wait: bool,
@@ -195,12 +197,6 @@ struct Report<'a> {
 }
 
 impl Call {
-    fn ledger(&self) -> BatchLedger {
-        // The output of a batch that was read or written is a location.
-        let output = self.batch.output.parse().unwrap_or_else(|_| Location::File("/".into()));
-        BatchLedger::new(self.stores.clone(), &output, &self.batch.id)
-    }
-
     /// Prints the id first of all: whatever happens now, the batch can be looked at and continued.
     fn announce(&self) -> anyhow::Result<()> {
         if self.json {
@@ -225,12 +221,11 @@ impl Call {
         ran: Vec<(Submission, Ran)>,
     ) -> anyhow::Result<u8> {
         let complete = ran.iter().all(|(_, ran)| ran.complete && ran.result.is_ok());
-        let ledger = self.ledger();
         if complete {
-            self.batch.jobs = Some(count_jobs(&ledger, &ran).await?);
-            ledger.write_batch(&self.batch).await.context(BATCH_RECORD)?;
+            self.batch.jobs = Some(count_jobs(&self.ledger, &ran).await?);
+            self.ledger.write_batch(&self.batch).await.context(BATCH_RECORD)?;
             for (submission, _) in &ran {
-                let records = ledger.submission(&submission.id);
+                let records = self.ledger.submission(&submission.id);
                 let published = records.published().await?;
                 let complete = job::Published { complete: true, ..published };
                 records.write_published(complete).await.context(BATCH_RECORD)?;
@@ -263,7 +258,7 @@ impl Call {
             return Ok(code);
         }
         let Batch { id: batch, output: out, .. } = self.batch;
-        let view = status::View { ledger, batch, out };
+        let view = status::View { ledger: self.ledger, batch, out };
         let waited = view.follow(Some(&self.queue), self.json).await?;
         Ok(waited.max(code))
     }

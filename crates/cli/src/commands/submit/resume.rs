@@ -59,12 +59,13 @@ pub(super) async fn run(
         queue = AmqpQueue::connect(queue) => queue?,
         () = stop.cancelled() => return Ok(exit::INTERRUPTED),
     };
-    let call = Call { batch, stores, queue, wait: args.wait, json: args.json, stop: stop.clone() };
+    let (wait, json, stop) = (args.wait, args.json, stop.clone());
+    let call = Call { batch, ledger, stores, queue, wait, json, stop };
     call.announce()?;
     let progress = SubmissionProgress::start();
     let mut ran = Vec::new();
     for submission in unfinished {
-        let start = Start::read(&ledger.submission(&submission.id)).await?;
+        let start = Start::read(&call.ledger.submission(&submission.id)).await?;
         let manifest = reopen(&call.stores, &args, &submission, &start).await?;
         let is_missing = manifest.is_none()
             && !start.is_listed()
@@ -72,9 +73,9 @@ pub(super) async fn run(
         let rows = if let Some(Cursor::Rows(rows)) = start.cursor() { *rows } else { 0 };
         let run = Run {
             stores: &call.stores,
-            ledger: &ledger,
+            ledger: &call.ledger,
             submission: &submission,
-            stop,
+            stop: &call.stop,
             progress: &progress,
         };
         let submitted = run.submit(&call.queue, start, manifest).await;
