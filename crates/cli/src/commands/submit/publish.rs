@@ -19,14 +19,22 @@ use crate::progress::SubmissionProgress;
 
 /// Jobs that are published concurrently: the broker confirms them in groups.
 const CONCURRENT_PUBLISHES: usize = 512;
-/// Confirmed jobs after which the progress is recorded. So many messages, and those in flight, are
-/// published twice after a crash.
-const JOBS_PER_RECORD: usize = 1000;
+/// Confirmed jobs after which the progress is recorded.
+const JOBS_PER_RECORD: u64 = 1000;
+/// Jobs that are published ahead of the latest record, and so at most published twice after a crash.
+const MAX_UNRECORDED: u64 = 4000;
 
 /// How long a message waits for a broker that does not confirm it. A broker that is short of memory or disk
 /// stops publishers for minutes, and then goes on.
 const PATIENCE: Duration = Duration::from_secs(300);
 const RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// How far the broker has confirmed jobs, and the number of those in this process.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Confirmed {
+    pub(super) published: Published,
+    pub(super) jobs: u64,
+}
 
 /// The jobs of one part that are not known to be published.
 pub(super) struct PartJobs {
@@ -48,8 +56,9 @@ pub(super) struct Publisher<'a> {
 }
 
 impl Publisher<'_> {
-    /// Publishes the jobs of all parts in their order, and reports to `published` how many the broker
-    /// has confirmed. When it is told to stop, it waits for the confirms in flight.
+    /// Publishes the jobs of all parts in their order, and reports to `confirmed` how many the broker
+    /// has confirmed. When it is told to stop, it waits for the confirms in flight. It does not go far
+    /// ahead of `recorded`, the number of jobs whose confirmation is recorded.
     ///
     /// # Errors
     ///
@@ -57,7 +66,8 @@ impl Publisher<'_> {
     pub(super) async fn publish(
         &self,
         parts: mpsc::Receiver<PartJobs>,
-        published: watch::Sender<Published>,
+        confirmed: watch::Sender<Confirmed>,
+        recorded: watch::Receiver<u64>,
     ) -> anyhow::Result<()> {
         let jobs = ReceiverStream::new(parts).flat_map(|PartJobs { number, first, jobs }| {
             futures::stream::iter(jobs.into_iter().enumerate().map(move |(index, job)| {
@@ -65,31 +75,38 @@ impl Publisher<'_> {
                 (after, job)
             }))
         });
-        let confirmed = jobs
+        let confirms = jobs
             .take_until(self.stop.cancelled())
-            .map(|(after, (job, generation))| async move {
-                self.publish_job(job, generation).await?;
-                anyhow::Ok(after)
+            .enumerate()
+            .map(|(index, (after, (job, generation)))| {
+                let mut recorded = recorded.clone();
+                async move {
+                    let is_near = |recorded: &u64| (index as u64) < recorded + MAX_UNRECORDED;
+                    let near = recorded.wait_for(is_near).await.map(drop);
+                    near.context("what is published cannot be recorded")?;
+                    self.publish_job(job, generation).await?;
+                    anyhow::Ok(after)
+                }
             })
             // In order, so that one number says what is confirmed.
             .buffered(CONCURRENT_PUBLISHES);
-        let mut confirmed = std::pin::pin!(confirmed);
-        let mut last = *published.borrow();
+        let mut confirms = std::pin::pin!(confirms);
+        let mut last = *confirmed.borrow();
         let result = loop {
-            match confirmed.try_next().await {
-                Ok(Some(after)) => {
-                    last = after;
+            match confirms.try_next().await {
+                Ok(Some(published)) => {
+                    last = Confirmed { published, jobs: last.jobs + 1 };
                     self.has_warned.store(false, Relaxed);
                     self.progress.published();
-                    if after.jobs % JOBS_PER_RECORD == 0 {
-                        published.send_replace(after);
+                    if last.jobs % JOBS_PER_RECORD == 0 {
+                        confirmed.send_replace(last);
                     }
                 }
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
             }
         };
-        published.send_replace(last);
+        confirmed.send_replace(last);
         result
     }
 
@@ -123,18 +140,17 @@ impl Publisher<'_> {
     }
 }
 
-/// Records how far the submission has published whenever that changes, and at the end.
+/// Records how far the broker has confirmed jobs whenever that changes, and at the end; reports to
+/// `recorded` the number of jobs. If that fails, nothing more is published.
 pub(super) async fn record(
     ledger: SubmissionLedger,
-    mut published: watch::Receiver<Published>,
+    mut confirmed: watch::Receiver<Confirmed>,
+    recorded: watch::Sender<u64>,
 ) -> Result<(), ledger::Error> {
-    let mut last = Ok(());
-    while published.changed().await.is_ok() {
-        let now = *published.borrow_and_update();
-        last = ledger.write_published(now).await;
-        if let Err(error) = &last {
-            tracing::warn!(%error, "cannot record how many jobs are published");
-        }
+    while confirmed.changed().await.is_ok() {
+        let Confirmed { published, jobs } = *confirmed.borrow_and_update();
+        ledger.write_published(published).await?;
+        recorded.send_replace(jobs);
     }
-    last
+    Ok(())
 }

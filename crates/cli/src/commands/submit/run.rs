@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    publish::{PartJobs, Publisher, record},
+    publish::{Confirmed, PartJobs, Publisher, record},
     selector::{Selector, Totals},
 };
 use crate::{
@@ -104,25 +104,22 @@ impl<'a> Run<'a> {
             has_warned: AtomicBool::new(false),
         };
         let (sender, parts) = mpsc::channel(1);
-        let (published, seen) = watch::channel(start.published);
-        let recording = tokio::spawn(record(records.clone(), seen));
+        let confirmed = Confirmed { published: start.published, jobs: 0 };
+        let (confirmed, seen) = watch::channel(confirmed);
+        let (record_jobs, recorded) = watch::channel(0);
+        let recording = tokio::spawn(record(records.clone(), seen, record_jobs));
         let feed = async {
             let fed = self.feed(&records, start, manifest, &mut selector, &sender).await;
             drop(sender);
             fed
         };
-        let (fed, sent) = tokio::join!(feed, publisher.publish(parts, published));
-        let recorded = recording.await?;
+        let (fed, sent) = tokio::join!(feed, publisher.publish(parts, confirmed, recorded));
         let totals = selector.totals;
-        // If publishing fails, nothing more is listed: its error is the cause.
-        let result = match (sent, &fed) {
-            (Err(error), _) => Err(error),
-            (Ok(()), Ok(_)) => recorded.map_err(Into::into),
-            (Ok(()), Err(_)) => Ok(()),
-        };
-        let (listed, result) = match (result, fed) {
-            (Err(error), _) | (Ok(()), Err(error)) => (false, Err(error)),
-            (Ok(()), Ok(listed)) => (listed, Ok(())),
+        // A failed record ends publishing, and failed publishing ends the listing: the first is the cause.
+        let (listed, result) = match (recording.await?, sent, fed) {
+            (Err(error), ..) => (false, Err(error.into())),
+            (Ok(()), Err(error), _) | (Ok(()), Ok(()), Err(error)) => (false, Err(error)),
+            (Ok(()), Ok(()), Ok(listed)) => (listed, Ok(())),
         };
         Ok(Ran { totals, complete: listed && !self.stop.is_cancelled(), result })
     }
