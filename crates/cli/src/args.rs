@@ -168,7 +168,7 @@ where
 }
 
 /// Parses the name of a format, and lists all of them in the help and to shells.
-fn format() -> impl TypedValueParser<Value = Format> {
+pub(crate) fn format() -> impl TypedValueParser<Value = Format> {
     PossibleValuesParser::new(Format::ALL.map(Format::name)).try_map(|name| name.parse::<Format>())
 }
 

@@ -7,7 +7,7 @@ use job::ManifestFormat;
 use transcript::Format;
 
 use crate::{
-    args::{RecordingArgs, one_of},
+    args::{RecordingArgs, format, one_of},
     filter::FilterArgs,
 };
 
@@ -50,8 +50,10 @@ pub(crate) struct SubmitArgs {
     #[arg(long, value_name = "PREFIX", required_unless_present = "resume")]
     pub(crate) out: Option<String>,
 
-    /// Formats to write in addition to the JSON: srt, vtt, txt
-    #[arg(long, value_delimiter = ',', value_name = "FORMATS")]
+    /// Formats to write in addition to the JSON, separated by commas: subtitles (`srt`, `vtt`), text
+    /// (`txt`), Amazon Transcribe's JSON (`aws`), who speaks when (`rttm`, with --speakers), words with
+    /// their times (`ctm`), a table of the segments (`tsv`)
+    #[arg(long, value_delimiter = ',', value_name = "FORMATS", value_parser = format())]
     pub(crate) format: Vec<Format>,
 
     /// Preset or model by name; the workers must have loaded it [default: the workers' default]
