@@ -124,7 +124,7 @@ impl Manifest {
                     message,
                 }),
             };
-            let is_place = rows % ROWS_PER_PLACE == 0;
+            let is_place = rows.is_multiple_of(ROWS_PER_PLACE);
             if found.blocking_send(entry).is_err()
                 || is_place && found.blocking_send(Found::Reached(Cursor::Rows(rows))).is_err()
             {

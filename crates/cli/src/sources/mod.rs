@@ -101,7 +101,7 @@ pub(crate) async fn list(
         let (next, others) = (at.clone(), [broken.clone(), waiting.clone().into()].concat());
         let cursor = |place: &Place| Cursor::Listed {
             at: next.clone(),
-            broken: [&[place.clone()], &others[..]].concat(),
+            broken: [std::slice::from_ref(place), &others[..]].concat(),
         };
         match lister.path(&mut place, &cursor).await {
             Ended::Listed => {}

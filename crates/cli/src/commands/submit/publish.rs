@@ -98,7 +98,7 @@ impl Publisher<'_> {
                     last = Confirmed { published, jobs: last.jobs + 1 };
                     self.has_warned.store(false, Relaxed);
                     self.progress.published();
-                    if last.jobs % JOBS_PER_RECORD == 0 {
+                    if last.jobs.is_multiple_of(JOBS_PER_RECORD) {
                         confirmed.send_replace(last);
                     }
                 }
