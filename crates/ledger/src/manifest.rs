@@ -22,7 +22,7 @@ pub struct Part {
 
 impl Part {
     /// A part has space for more jobs than this only if nothing says where the listing is.
-    pub const MAX_JOBS: usize = 4000;
+    pub const MAX_JOBS: usize = 2000;
     /// The same for its bytes.
     pub const MAX_BYTES: usize = 4 << 20;
 
