@@ -32,6 +32,8 @@ install_packages() {
     needs ceph-osd ceph-osd
     needs radosgw radosgw
     needs mmdebstrap mmdebstrap
+    needs prometheus prometheus
+    needs /usr/share/doc/python3-venv python3-venv
     [[ ${#missing[@]} -gt 0 ]] || return 0
 
     echo "installing ${missing[*]}"
@@ -58,11 +60,28 @@ pull_models() {
         echo "campplus is not available; the tests that need it will report that they are skipped" >&2
 }
 
+# Rotel, a collector of OpenTelemetry, is in a Python package. It is the only one that is not in Debian.
+pull_collector() {
+    local directory=$PWD/.cache/collector
+    SCRIPTORIUM_TEST_COLLECTOR=$directory/bin/rotel-agent
+    export SCRIPTORIUM_TEST_COLLECTOR
+    [[ ! -x $SCRIPTORIUM_TEST_COLLECTOR ]] || return 0
+    if python3 -m venv "$directory" && "$directory/bin/pip" install --quiet rotel==0.0.1a15; then
+        install -m 755 "$directory"/lib/python3*/site-packages/rotel/rotel-agent \
+            "$SCRIPTORIUM_TEST_COLLECTOR"
+    else
+        SCRIPTORIUM_TEST_COLLECTOR=
+        printf '\n!! SKIPPED: no collector of traces is available for this platform\n\n' >&2
+    fi
+}
+
 start_services() {
     services=$(mktemp -d "${TMPDIR:-/tmp}/scriptorium-test.XXXXXX")
     local variables
     variables=$(tests/services/start.sh "$services/run")
     eval "$variables"
+    SCRIPTORIUM_TEST_PROMETHEUS=$(command -v prometheus)
+    export SCRIPTORIUM_TEST_PROMETHEUS
     # Makes a test fail, instead of being skipped, if a service is missing.
     export SCRIPTORIUM_TEST_SERVICES=1
 }
@@ -105,6 +124,7 @@ install_packages
 # Builds programs and tests together, so that nothing is compiled twice.
 cargo build --locked --workspace --all-targets
 pull_models
+pull_collector
 start_services
 if [[ $# -eq 0 ]]; then
     run_tests_with_other_brokers

@@ -84,23 +84,25 @@ async fn prometheus_and_a_collector_see_what_a_worker_does() {
 
     let otlp = free_port();
     let endpoint = format!("127.0.0.1:{otlp}");
-    let _collector = Server::start(
-        &PathBuf::from(collector),
-        &[
-            "start",
-            "--otlp-http-endpoint",
-            &endpoint,
-            "--otlp-grpc-endpoint",
-            &format!("127.0.0.1:{}", free_port()),
-            "--exporter",
-            "blackhole",
-            "--debug-log",
-            "traces",
-            "--debug-log-verbosity",
-            "detailed",
-        ],
-        &path("collector.log"),
-    );
+    let _collector = (!collector.is_empty()).then(|| {
+        Server::start(
+            &PathBuf::from(&collector),
+            &[
+                "start",
+                "--otlp-http-endpoint",
+                &endpoint,
+                "--otlp-grpc-endpoint",
+                &format!("127.0.0.1:{}", free_port()),
+                "--exporter",
+                "blackhole",
+                "--debug-log",
+                "traces",
+                "--debug-log-verbosity",
+                "detailed",
+            ],
+            &path("collector.log"),
+        )
+    });
     let port = free_port();
     let worker_url = format!("http://127.0.0.1:{port}");
     let scriptorium = services
@@ -156,6 +158,10 @@ async fn prometheus_and_a_collector_see_what_a_worker_does() {
         .await;
     }
 
+    if collector.is_empty() {
+        eprintln!("skipped: traces; there is no collector for this platform");
+        return;
+    }
     // A batch is one trace, from its submission to each job.
     let batch = status["batch"].as_str().unwrap();
     let collector_log = path("collector.log");

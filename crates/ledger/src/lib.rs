@@ -47,7 +47,7 @@ pub use self::{
 
 use std::sync::Arc;
 
-use job::{Done, Failed, Job, Running};
+use job::{Done, Failed, Job, RECORDS_VERSION, Running};
 use store::{Condition, Stores};
 
 use crate::names::Names;
@@ -203,6 +203,21 @@ impl Ledger {
         }
         records::delete(&self.stores, &names.running(&job.id)).await?;
         Ok(recorded)
+    }
+
+    /// Counts failures of the batch with these records that count no more, because their jobs were
+    /// submitted again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`].
+    pub async fn count_resubmitted(&self, records: &str, count: u64) -> Result<(), Error> {
+        if count == 0 {
+            return Ok(());
+        }
+        let tally =
+            WorkerTally { version: RECORDS_VERSION, resubmitted: count, ..WorkerTally::default() };
+        self.write_tally(records, &uuid::Uuid::now_v7().to_string(), &tally).await
     }
 
     /// Writes what a worker process, or a command, has counted of the batch with these records. `name` is

@@ -14,9 +14,12 @@ use opentelemetry_sdk::{
     propagation::TraceContextPropagator,
     trace::{Sampler, SdkTracerProvider},
 };
-use tracing::{Span, Subscriber, level_filters::LevelFilter};
+use tracing::{Level, Metadata, Span, Subscriber};
 use tracing_opentelemetry::{OpenTelemetryLayer, OpenTelemetrySpanExt};
-use tracing_subscriber::{filter::Targets, registry::LookupSpan};
+use tracing_subscriber::{
+    filter::{FilterFn, filter_fn},
+    registry::LookupSpan,
+};
 use worker::events::{JobEvent, Observer, WorkerEvent};
 
 use crate::Error;
@@ -79,10 +82,17 @@ impl Drop for Tracer {
     }
 }
 
-/// Returns what traces contain: the spans and events of our own crates.
-pub(crate) fn filter() -> Targets {
-    let ours = ["worker", "scriptorium", "store", "queue", "ledger", "speech"];
-    Targets::new().with_targets(ours.map(|target| (target, LevelFilter::INFO)))
+/// The targets of our own crates.
+const OURS: [&str; 6] = ["worker", "scriptorium", "store", "queue", "ledger", "speech"];
+
+/// Returns what traces contain: all spans of our own crates but the finest, and the lines of the log at
+/// `info` and above.
+pub(crate) fn filter() -> FilterFn<fn(&Metadata<'_>) -> bool> {
+    filter_fn(|metadata| {
+        let ours = metadata.target().split("::").next().is_some_and(|name| OURS.contains(&name));
+        let finest = if metadata.is_span() { Level::DEBUG } else { Level::INFO };
+        ours && *metadata.level() <= finest
+    })
 }
 
 /// Returns the trace of a span, for the header of a message; empty if there is none.

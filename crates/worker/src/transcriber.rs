@@ -8,6 +8,7 @@ use speech::pipeline::{self, Pipeline, Session};
 use store::{Capabilities, Stores};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 use transcript::{Format, Transcript};
 
 use crate::{
@@ -188,7 +189,7 @@ impl Transcriber {
 
     /// Returns whether the transcript of a request exists, as far as the stores answer.
     pub(crate) async fn is_up_to_date(&self, request: &TranscriptionRequest) -> bool {
-        let plan = self.plan(request).await;
+        let plan = self.plan(request).instrument(plan_span()).await;
         matches!(plan, Ok(Plan { output: Some((_, ExistingOutput::UpToDate(_))), .. }))
     }
 
@@ -199,7 +200,7 @@ impl Transcriber {
         session: &Arc<Session>,
         checkpoints: Option<&RunCheckpoints<'_>>,
     ) -> Result<Option<Transcription>, Failure> {
-        let mut plan = self.plan(request).await?;
+        let mut plan = self.plan(request).instrument(plan_span()).await?;
         let Some((output, existing)) = plan.output.take() else {
             let Some(opened) = execute::open(&plan, max_seconds).await? else { return Ok(None) };
             let transcript = execute::execute(&plan, opened, 0, &self.memory, session).await?;
@@ -236,7 +237,8 @@ impl Transcriber {
         };
         let write =
             || output.write(&transcript, &request.formats, condition.clone(), &*plan.source);
-        let written = self.persist(write, session).await?;
+        let written =
+            self.persist(write, session).instrument(tracing::debug_span!("write")).await?;
         let completed = if is_new { written } else { Completed::UpToDate };
         Ok(Some(Transcription { transcript, completed }))
     }
@@ -278,6 +280,11 @@ impl Transcriber {
         let (store, key) = self.stores.open(location)?;
         self.capabilities.probe(location, &*store, &key).await
     }
+}
+
+/// Returns the span of planning. It is finer than the span of the job, whose fields the log's lines have.
+fn plan_span() -> tracing::Span {
+    tracing::debug_span!("plan")
 }
 
 /// Runs `work`, a transcription with this `session`, and interrupts it once `interrupt` is

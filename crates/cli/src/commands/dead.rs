@@ -1,6 +1,9 @@
 //! `scriptorium dead`: lists, shows, retries and drops the jobs that were given up.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    collections::HashMap,
+    time::{Duration, SystemTime},
+};
 
 use app::Config;
 use job::Job;
@@ -181,6 +184,7 @@ async fn retry(
 ) -> anyhow::Result<u8> {
     let mut letters = queue.dead_letters().await?;
     let (mut retried, mut done, mut invalid) = (0_u64, 0_u64, 0_u64);
+    let mut resubmitted = HashMap::<String, u64>::new();
     while let Some(letter) = letters.next().await? {
         if !selection.accepts(&letter) {
             continue;
@@ -197,7 +201,11 @@ async fn retry(
         }
         ledger.resubmit(&job, generation).await?;
         letters.retry(Counts { generation, ..Counts::default() }).await?;
+        *resubmitted.entry(job.records).or_default() += 1;
         retried += 1;
+    }
+    for (records, count) in &resubmitted {
+        ledger.count_resubmitted(records, *count).await?;
     }
     letters.close().await?;
     if selection.json {

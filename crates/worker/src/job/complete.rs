@@ -10,6 +10,7 @@ use queue::Origin;
 use speech::pipeline::Session;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 use transcript::Format;
 
 use super::{
@@ -56,7 +57,8 @@ impl JobRunner {
             }
         };
         let done = self.done(job, &transcription)?;
-        let recorded = self.ledger.done(job, &done).await;
+        let recording = self.ledger.done(job, &done);
+        let recorded = recording.instrument(tracing::debug_span!("record")).await;
         let first = recorded.map_err(|error| unrecorded(&error, job))?;
         self.clear_checkpoints(job, run).await;
         // Of a transcript that existed, nothing was recalled, whatever this run has done before.

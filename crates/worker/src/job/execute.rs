@@ -10,6 +10,7 @@ use job::{Failure, FailureCode};
 use speech::pipeline::{self, Outcome, Session};
 use store::{ReadAhead, Reader};
 use tokio::runtime::Handle;
+use tracing::{Instrument, field::Empty};
 use transcript::{Processing, SCHEMA_VERSION, Source, Transcript};
 
 use super::{Plan, all_tracks};
@@ -65,7 +66,15 @@ pub(crate) async fn execute(
     let (pipeline, session) = (Arc::clone(&plan.pipeline), Arc::clone(session));
     let (open, options) = (opener(plan), plan.options.clone());
     let memory = Arc::clone(memory);
-    let outcome = blocking(plan, move || {
+    let span = tracing::debug_span!(
+        "transcribe",
+        decode_seconds = Empty,
+        vad_seconds = Empty,
+        recognize_seconds = Empty,
+        punctuate_seconds = Empty,
+        speakers_seconds = Empty,
+    );
+    let work = blocking(plan, move || {
         let transcribe = |decoder| {
             let estimate = pipeline.memory_estimate(&decoder, &options);
             let bytes = 2 * READ_AHEAD + checkpoint_bytes + estimate;
@@ -80,7 +89,11 @@ pub(crate) async fn execute(
             Opened::AllTracks => all_tracks::transcribe(|track| open(Some(track)), transcribe),
         }
     });
-    Ok(transcript(plan, outcome.await?))
+    let outcome = work.instrument(span.clone()).await?;
+    for stage in &outcome.stages {
+        span.record(format!("{}_seconds", stage.name).as_str(), stage.seconds);
+    }
+    Ok(transcript(plan, outcome))
 }
 
 /// Runs `work` on a thread that may block.

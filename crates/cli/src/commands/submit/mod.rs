@@ -16,12 +16,13 @@ use std::sync::Arc;
 use anyhow::Context;
 use app::Config;
 use job::{Batch, BatchId, Input, JobOptions, Submission};
-use ledger::BatchLedger;
+use ledger::{BatchControl, BatchLedger};
 use location::Location;
 use queue::AmqpQueue;
 use serde::Serialize;
 use store::Stores;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 use worker::convert;
 
 pub(crate) use self::args::SubmitArgs;
@@ -82,7 +83,8 @@ pub(crate) async fn run(config: &Config, args: SubmitArgs) -> anyhow::Result<u8>
         stop: &call.stop,
         progress: &progress,
     };
-    let ran = run.submit(&call.queue, Start::default(), manifest).await;
+    let span = tracing::info_span!("submit", batch = %call.batch.id);
+    let ran = run.submit(&call.queue, Start::default(), manifest).instrument(span).await;
     let ran = ran.with_context(|| call.interrupted())?;
     call.finish(&progress, vec![(submission, ran)]).await
 }
@@ -160,6 +162,10 @@ async fn begin(
         let added = batch.sources.iter().filter(|source| !first.sources.contains(source));
         batch.sources = first.sources.iter().chain(added).cloned().collect();
         submission.earlier_jobs = Some(first.jobs.unwrap_or(0));
+        if ledger.control().await? == BatchControl::Cancelled {
+            output::say("the batch was cancelled, and is active again");
+            ledger.set_control(BatchControl::Active).await?;
+        }
         if !ledger.unfinished().await?.is_empty() {
             output::say(&format!(
                 "an earlier submission of this batch was interrupted; to continue it: scriptorium \

@@ -2,7 +2,7 @@
 //! it has come.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -53,6 +53,10 @@ pub(super) struct Publisher<'a> {
     pub(super) stop: &'a CancellationToken,
     /// Whether the broker was reported not to confirm messages.
     pub(super) has_warned: AtomicBool,
+    /// The trace that the jobs belong to.
+    pub(super) trace: String,
+    /// Jobs that had failed, and are submitted again.
+    pub(super) resubmitted: AtomicU64,
 }
 
 impl Publisher<'_> {
@@ -114,11 +118,12 @@ impl Publisher<'_> {
         if generation > 0 {
             let recorded = self.jobs.resubmit(&job, generation).await;
             recorded.context("cannot record that the job is submitted again")?;
+            self.resubmitted.fetch_add(1, Relaxed);
         }
         let counts = Counts { generation, ..Counts::default() };
         let body = job.to_vec();
-        let lane = self.lane;
-        let message = Message { lane, counts, ..Message::new(job.id, body) };
+        let (lane, trace) = (self.lane, self.trace.clone());
+        let message = Message { lane, counts, trace, ..Message::new(job.id, body) };
         let start = Instant::now();
         loop {
             match self.queue.publish(message.clone()).await {

@@ -9,6 +9,7 @@ use ledger::BatchLedger;
 use queue::AmqpQueue;
 use store::Stores;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::{
     Call, Report, SubmitArgs,
@@ -78,7 +79,8 @@ pub(super) async fn run(
             stop: &call.stop,
             progress: &progress,
         };
-        let submitted = run.submit(&call.queue, start, manifest).await;
+        let span = tracing::info_span!("submit", batch = %call.batch.id);
+        let submitted = run.submit(&call.queue, start, manifest).instrument(span).await;
         let submitted = submitted.with_context(|| call.interrupted())?;
         if is_missing {
             progress.say(&format!(

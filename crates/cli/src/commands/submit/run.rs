@@ -1,7 +1,10 @@
 //! Runs one submission, from its beginning or from where it was interrupted: listing, naming, writing
 //! the manifest and publishing at the same time.
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64},
+};
 
 use job::{
     BatchId, Cursor, Input, Job, ManifestJob, PartEnd, Published, Submission, SubmissionCounts,
@@ -102,6 +105,8 @@ impl<'a> Run<'a> {
             progress: self.progress,
             stop: self.stop,
             has_warned: AtomicBool::new(false),
+            trace: telemetry::current_trace(&tracing::Span::current()),
+            resubmitted: AtomicU64::new(0),
         };
         let (sender, parts) = mpsc::channel(1);
         let confirmed = Confirmed { published: start.published, jobs: 0 };
@@ -114,6 +119,8 @@ impl<'a> Run<'a> {
             fed
         };
         let (fed, sent) = tokio::join!(feed, publisher.publish(parts, confirmed, recorded));
+        let resubmitted = publisher.resubmitted.into_inner();
+        jobs.count_resubmitted(self.ledger.prefix(), resubmitted).await?;
         let totals = selector.totals;
         // A failed record ends publishing, and failed publishing ends the listing: the first is the cause.
         let (listed, result) = match (recording.await?, sent, fed) {
