@@ -33,7 +33,7 @@ install_packages() {
     needs radosgw radosgw
     needs mmdebstrap mmdebstrap
     needs prometheus prometheus
-    needs /usr/share/doc/python3-venv python3-venv
+    needs_package python3-venv
     [[ ${#missing[@]} -gt 0 ]] || return 0
 
     echo "installing ${missing[*]}"
