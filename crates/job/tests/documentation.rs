@@ -2,7 +2,10 @@
 
 use std::{error::Error, fs};
 
-use job::{Batch, FailureCode, FailureKind, Job, records_prefix};
+use job::{
+    Batch, FailureCode, FailureKind, Job, ManifestFormat, ManifestJob, ManifestReader, PartEnd,
+    records_prefix,
+};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/jobs.md");
 
@@ -35,9 +38,18 @@ fn the_examples_are_valid() -> Result<(), Box<dyn Error>> {
         .skip(1)
         .filter_map(|rest| rest.split_once("```").map(|(example, _)| example))
         .collect();
-    let [job, batch, failure] = examples[..] else {
-        return Err("not three examples".into());
+    let [job, rows, part, batch, failure] = examples[..] else {
+        return Err("not five examples".into());
     };
+    let mut manifest = ManifestReader::new(rows.as_bytes(), ManifestFormat::JsonLines)?;
+    while let Some(entry) = manifest.next_row()? {
+        entry.row?;
+    }
+    let [line, end] = part.lines().collect::<Vec<_>>()[..] else {
+        return Err("not a job and an end".into());
+    };
+    serde_json::from_str::<ManifestJob>(line)?;
+    serde_json::from_str::<PartEnd>(end)?;
     let job = Job::from_slice(job.as_bytes())?;
     let batch = Batch::from_slice(batch.as_bytes())?;
     let failure = serde_json::from_slice::<job::Failed>(failure.as_bytes())?;

@@ -206,6 +206,10 @@ impl Observer for Metrics {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
+    use job::{BatchId, Failure, FailureCode, Job, JobOptions};
+    use transcript::Stage;
+    use worker::events::DoneEvent;
+
     use super::*;
 
     /// Returns name and type of every metric.
@@ -223,10 +227,43 @@ mod tests {
         let rows = documentation.lines().filter_map(|line| {
             let mut cells = line.strip_prefix("| `")?.split('|');
             let name = cells.next()?.trim().trim_end_matches('`').to_owned();
-            Some((name, cells.next()?.trim().to_owned()))
+            let is_metric = name.starts_with("scriptorium_") || name.starts_with("process_");
+            is_metric.then_some((name, cells.next()?.trim().to_owned()))
         });
         let documented: BTreeMap<String, String> = rows.collect();
-        assert_eq!(described(&Metrics::new().text()), documented);
+        let metrics = Metrics::new();
+        // Families are described once they have a series.
+        let job = Job::new(
+            BatchId::generate(),
+            "s3://b/a".to_owned(),
+            "s3://b/c".to_owned(),
+            String::new(),
+            JobOptions::default(),
+        );
+        let failure = Failure {
+            code: FailureCode::AudioEmpty,
+            source: job.source.clone(),
+            message: String::new(),
+        };
+        let done = DoneEvent {
+            first: true,
+            up_to_date: false,
+            audio_seconds: 2.0,
+            cpu_seconds: 1.0,
+            audio_seconds_per_core_second: 2.0,
+            recalled_windows: 0,
+            recalled_audio_seconds: 0.0,
+            model: "m".to_owned(),
+            stages: vec![Stage { name: "decode".to_owned(), seconds: 1.0 }],
+            transcript: String::new(),
+        };
+        for kind in [
+            JobEventKind::Done(Box::new(done)),
+            JobEventKind::Failed { failure, attempts: 1, first: true },
+        ] {
+            metrics.job(&JobEvent { job: &job, lane: Lane::Normal, kind: &kind });
+        }
+        assert_eq!(described(&metrics.text()), documented);
     }
 
     #[test]
