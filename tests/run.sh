@@ -26,6 +26,7 @@ install_packages() {
     needs /usr/share/pocketsphinx/test/data/librivox pocketsphinx-testdata
     needs ps procps
     needs ffmpeg ffmpeg
+    needs curl curl
     needs /usr/lib/rabbitmq/bin/rabbitmq-server rabbitmq-server
     needs ceph ceph-common
     needs ceph-mon ceph-mon

@@ -6,6 +6,7 @@
 mod archive;
 mod bad_input;
 mod bench;
+mod bridge;
 mod channels;
 mod checkpoints;
 mod configuration;

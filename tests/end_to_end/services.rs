@@ -9,7 +9,7 @@ use store::{S3Config, Secret, Store, StoreConfig, Stores};
 
 use crate::support::Scriptorium;
 
-const BUCKET: &str = "scriptorium-tests";
+pub(crate) const BUCKET: &str = "scriptorium-tests";
 
 /// Returns the value of an environment variable. Without it, tests are skipped; where `make test`
 /// has started the services, they fail.
@@ -99,8 +99,12 @@ impl Services {
         Bucket { store, prefix: format!("{}/", self.name) }
     }
 
-    /// Creates the bucket that all tests share, unless it exists.
-    async fn create_bucket(&self) {
+    /// Returns key and secret as `curl --user` takes them.
+    pub(crate) fn credentials(&self) -> String {
+        format!("{}:{}", self.access_key, self.secret_key)
+    }
+
+    fn client(&self) -> aws_sdk_s3::Client {
         let key = Credentials::new(&self.access_key, &self.secret_key, None, None, "tests");
         let config = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -109,8 +113,38 @@ impl Services {
             .force_path_style(true)
             .credentials_provider(key)
             .build();
-        let client = aws_sdk_s3::Client::from_conf(config);
-        let _ = client.create_bucket().bucket(BUCKET).send().await;
+        aws_sdk_s3::Client::from_conf(config)
+    }
+
+    /// Creates the bucket that all tests share, unless it exists.
+    async fn create_bucket(&self) {
+        let _ = self.client().create_bucket().bucket(BUCKET).send().await;
+    }
+
+    /// Lets the gateway send notifications of objects that are created below `prefix` to a topic.
+    pub(crate) async fn notify(&self, topic: &str, prefix: &str) {
+        use aws_sdk_s3::types::{
+            Event, FilterRule, FilterRuleName, NotificationConfiguration,
+            NotificationConfigurationFilter, S3KeyFilter, TopicConfiguration,
+        };
+        let prefix = format!("{}/{prefix}", self.name);
+        let rule = FilterRule::builder().name(FilterRuleName::Prefix).value(prefix).build();
+        let filter = S3KeyFilter::builder().filter_rules(rule).build();
+        let topic = TopicConfiguration::builder()
+            .id(self.name.replace('-', ""))
+            .topic_arn(topic)
+            .events(Event::S3ObjectCreated)
+            .filter(NotificationConfigurationFilter::builder().key(filter).build())
+            .build()
+            .unwrap();
+        let configuration = NotificationConfiguration::builder().topic_configurations(topic).build();
+        self.client()
+            .put_bucket_notification_configuration()
+            .bucket(BUCKET)
+            .notification_configuration(configuration)
+            .send()
+            .await
+            .unwrap();
     }
 }
 

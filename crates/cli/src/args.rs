@@ -41,10 +41,17 @@ pub(crate) enum Command {
     Transcribe(TranscribeArgs),
     /// Lease jobs from the queue and transcribe their recordings until SIGTERM
     Worker(WorkerArgs),
+    /// Make jobs of the store's notifications of uploads until SIGTERM
+    #[command(after_help = "The rules are in the section `bridge` of the configuration file; \
+                            docs/operations.md has an example.\n\nExample:\n  \
+                            scriptorium bridge --config /etc/scriptorium/config.toml")]
+    Bridge,
     /// Submit recordings to the queue as one batch of jobs
     Submit(SubmitArgs),
     /// Show the progress of a batch, and its failures
     Status(StatusArgs),
+    /// List the transcripts of a batch
+    Results(ResultsArgs),
     /// Hold the jobs of a batch that are not done until it is resumed
     Pause(BatchArgs),
     /// Let the jobs of a paused batch run
@@ -294,6 +301,23 @@ pub(crate) struct StatusArgs {
     pub(crate) recount: bool,
 
     /// Print the status as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+                        scriptorium results 0199d2c8-3a5f-7c63-9d0e-8f1f3b0c2a11\n  \
+                        scriptorium results 0199d2c8-3a5f-7c63-9d0e-8f1f3b0c2a11 --json | jq 'select(.state == \"failed\")'")]
+pub(crate) struct ResultsArgs {
+    /// Id of the batch, as `submit` printed it
+    pub(crate) batch: job::BatchId,
+
+    /// The batch's --out; needed if it was submitted from another machine
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) out: Option<String>,
+
+    /// Print every job as a line of JSON: id, source, state (done, failed, pending), output, transcript
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -24,6 +24,8 @@ pub(crate) fn flags(command: &Command) -> Vec<Flag> {
         }
         Command::Submit(args) => names(&args.recordings).into(),
         Command::Status(_)
+        | Command::Results(_)
+        | Command::Bridge
         | Command::Pause(_)
         | Command::Resume(_)
         | Command::Cancel(_)

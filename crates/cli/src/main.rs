@@ -88,8 +88,10 @@ fn run(arguments: Arguments) -> anyhow::Result<u8> {
         match arguments.command {
             Command::Transcribe(args) => commands::transcribe::run(config, args).await,
             Command::Worker(_) => commands::worker::run(config).await,
+            Command::Bridge => commands::bridge::run(config).await,
             Command::Submit(args) => commands::submit::run(config, args).await,
             Command::Status(args) => commands::status::run(config, args).await,
+            Command::Results(args) => commands::results::run(config, args).await,
             Command::Pause(args) => commands::control::pause(config, args).await,
             Command::Resume(args) => commands::control::resume(config, args).await,
             Command::Cancel(args) => commands::control::cancel(config, args).await,

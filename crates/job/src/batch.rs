@@ -4,6 +4,7 @@ use std::{borrow::Cow, fmt, str::FromStr};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::{InvalidRecord, RECORDS_VERSION, records, strict_json};
 
@@ -21,6 +22,17 @@ impl BatchId {
     /// Generates a new id. Ids sort by the time of their generation.
     pub fn generate() -> Self {
         Self(uuid::Uuid::now_v7().hyphenated().to_string())
+    }
+
+    /// Returns the id of a batch that is not generated: the same for the same time, to the millisecond,
+    /// and the same seed.
+    pub fn derived(at: time::OffsetDateTime, seed: &str) -> Self {
+        let milliseconds = u64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
+        let digest = Sha256::digest(seed);
+        let mut random = [0; 10];
+        random.copy_from_slice(&digest[..10]);
+        let uuid = uuid::Builder::from_unix_timestamp_millis(milliseconds, &random).into_uuid();
+        Self(uuid.hyphenated().to_string())
     }
 
     pub fn as_str(&self) -> &str {
@@ -139,6 +151,16 @@ mod tests {
         ] {
             assert!(other.parse::<BatchId>().is_err(), "{other:?}");
         }
+    }
+
+    #[test]
+    fn a_derived_id_is_the_same_for_the_same_seed() {
+        let at = time::OffsetDateTime::UNIX_EPOCH + time::Duration::days(20_000);
+        let id = BatchId::derived(at, "a");
+        assert_eq!(id.as_str().parse(), Ok(id.clone()));
+        assert_eq!(BatchId::derived(at, "a"), id);
+        assert_ne!(BatchId::derived(at, "b"), id);
+        assert!(BatchId::derived(at + time::Duration::days(1), "a") > id, "ordered by time");
     }
 
     #[test]

@@ -70,6 +70,17 @@ impl BatchLedger {
         Ok(())
     }
 
+    /// Writes the record of the batch, unless there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`].
+    pub async fn create_batch(&self, batch: &Batch) -> Result<(), Error> {
+        let body = batch.to_vec().into();
+        let uri = self.names.batch();
+        records::put_bytes(&self.stores, &uri, body, Condition::IfAbsent).await.map(drop)
+    }
+
     /// Returns what workers do with the jobs of the batch.
     ///
     /// # Errors

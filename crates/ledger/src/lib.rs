@@ -28,6 +28,7 @@ mod manifest;
 mod names;
 mod progress;
 mod records;
+mod results;
 mod submission;
 mod tally;
 mod worker_tally;
@@ -40,6 +41,7 @@ pub use self::{
     error::Error,
     manifest::Part,
     progress::{Counted, Tallies},
+    results::{JobResult, JobState},
     submission::SubmissionLedger,
     tally::{State, Tally},
     worker_tally::WorkerTally,

@@ -31,7 +31,7 @@ pub use amqp::{AmqpConfig, AmqpQueue, AmqpUrl};
 pub use error::{Error, ErrorKind};
 pub use lane::{Lane, Origin};
 pub use memory::MemoryQueue;
-pub use message::{Counts, DeadLetter, DeadLetterReason, Message};
+pub use message::{Announcement, Counts, DeadLetter, DeadLetterReason, Message};
 
 use std::{fmt::Debug, time::Duration};
 
@@ -64,6 +64,10 @@ pub trait Queue: Debug + Send + Sync {
     /// Moves held messages that are `wanted` back to [`Origin::Jobs`] of their lanes, and returns their
     /// number. Messages that are held meanwhile may stay. If this fails, some may be in both places.
     async fn release_held(&self, wanted: Wanted<'_>) -> Result<u64, Error>;
+
+    /// Tells whoever listens what has happened. Returns once the broker has taken the announcement, also
+    /// if nobody listens.
+    async fn announce(&self, announcement: Announcement) -> Result<(), Error>;
 
     /// Opens the dead letters that there are for reading. Nobody else sees those that were read
     /// until they are closed.

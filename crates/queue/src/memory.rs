@@ -14,8 +14,8 @@ use tokio::{
 };
 
 use crate::{
-    Consumer, Counts, DeadLetter, DeadLetterReason, DeadLetters, Destination, Error, ErrorKind,
-    Lease, Message, Origin, Queue, QueueDepth, Wanted,
+    Announcement, Consumer, Counts, DeadLetter, DeadLetterReason, DeadLetters, Destination, Error,
+    ErrorKind, Lease, Message, Origin, Queue, QueueDepth, Wanted,
 };
 
 const DEFAULT_DELIVERY_LIMIT: u32 = 20;
@@ -42,6 +42,7 @@ struct State {
     parked: Vec<(Instant, Entry)>,
     leased: BTreeMap<u64, Entry>,
     held: Vec<Message>,
+    announcements: Vec<Announcement>,
     dead: VecDeque<DeadLetter>,
     next_lease: u64,
 }
@@ -80,6 +81,14 @@ impl MemoryQueue {
     pub fn lose_leases(&self) {
         let leased = std::mem::take(&mut self.shared.lock().leased);
         leased.into_values().for_each(|entry| self.shared.requeue(entry));
+    }
+}
+
+impl MemoryQueue {
+    /// Removes and returns what was announced.
+    #[cfg(feature = "test-util")]
+    pub fn take_announcements(&self) -> Vec<Announcement> {
+        std::mem::take(&mut self.shared.lock().announcements)
     }
 }
 
@@ -186,6 +195,11 @@ impl Queue for MemoryQueue {
             }
         });
         Ok(released)
+    }
+
+    async fn announce(&self, announcement: Announcement) -> Result<(), Error> {
+        self.shared.lock().announcements.push(announcement);
+        Ok(())
     }
 
     async fn dead_letters(&self) -> Result<Box<dyn DeadLetters>, Error> {

@@ -27,6 +27,15 @@ impl Message {
     }
 }
 
+/// Something that happened, for whoever subscribes to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Announcement {
+    /// What it is about, in parts that are separated by dots; subscribers choose by them.
+    pub topic: String,
+    pub content_type: String,
+    pub body: Bytes,
+}
+
 /// What happened to a message so far. The numbers travel in its headers, because the broker's own
 /// count mixes crashes with releases, differently by version.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

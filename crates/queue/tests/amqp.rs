@@ -13,8 +13,8 @@ use lapin::{
     options::{BasicPublishOptions, QueueDeleteOptions},
 };
 use queue::{
-    AmqpConfig, AmqpQueue, Counts, DeadLetter, DeadLetterReason, Destination, ErrorKind, Lane,
-    Message, Origin, Queue, QueueDepth,
+    AmqpConfig, AmqpQueue, Announcement, Counts, DeadLetter, DeadLetterReason, Destination,
+    ErrorKind, Lane, Message, Origin, Queue, QueueDepth,
 };
 use support::{PAUSE, Proxy, SOON, broker, config, delete_queues, expect_depth, lease, message};
 use tokio::time::{sleep, timeout};
@@ -340,6 +340,44 @@ async fn measure_publishing() {
             .unwrap();
         let rate = f64::from(count) / start.elapsed().as_secs_f64();
         println!("{tasks} tasks: {count} messages in {:?}, {rate:.0}/s", start.elapsed());
+    }
+    delete_queues(config).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn announcements_reach_whoever_has_bound_a_queue() {
+    let Some(broker) = broker() else { return };
+    let config = config(&broker);
+    let queue = AmqpQueue::connect(config.clone()).await.unwrap();
+    let announcement = |topic: &str| Announcement {
+        topic: topic.to_owned(),
+        content_type: "application/cloudevents+json".to_owned(),
+        body: Bytes::from(topic.to_owned()),
+    };
+    // Nobody listens.
+    queue.announce(announcement("job.done")).await.unwrap();
+    let channel = foreign_channel(&broker).await;
+    let name = format!("{}.listener", config.prefix);
+    let options = lapin::options::QueueDeclareOptions { exclusive: true, ..Default::default() };
+    channel.queue_declare(name.as_str().into(), options, Default::default()).await.unwrap();
+    let exchange = format!("{}.events", config.prefix);
+    let bound = channel.queue_bind(
+        name.as_str().into(),
+        exchange.into(),
+        "job.*".into(),
+        Default::default(),
+        Default::default(),
+    );
+    bound.await.unwrap();
+    for topic in ["job.failed", "batch.done", "job.done"] {
+        queue.announce(announcement(topic)).await.unwrap();
+    }
+    for topic in ["job.failed", "job.done"] {
+        let got =
+            channel.basic_get(name.as_str().into(), Default::default()).await.unwrap().unwrap();
+        assert_eq!(got.delivery.data, topic.as_bytes());
+        let content_type = got.delivery.properties.content_type().as_ref().unwrap().to_string();
+        assert_eq!(content_type, "application/cloudevents+json");
     }
     delete_queues(config).await;
 }

@@ -5,7 +5,7 @@ use std::{num::NonZeroU32, time::Duration};
 use queue::Lane;
 use serde::{Deserialize, Serialize};
 
-use crate::memory;
+use crate::{Announcements, memory};
 
 /// How a worker leases and settles jobs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +42,9 @@ pub struct WorkerConfig {
     /// Part of the memory, in percent, above which the worker drains and exits with code 3, to be
     /// started anew; 100 or more: never.
     pub memory_max_percent: u8,
+    /// Whether the ends of jobs are announced on the exchange `<prefix>.events`: `off`, `sent`, or
+    /// `confirmed`, before the job is acknowledged.
+    pub events: Announcements,
     /// Seconds until a transient failure is retried, by attempt; after the last one, the job is
     /// dead-lettered.
     pub retry_delays: Vec<u64>,
@@ -77,6 +80,7 @@ impl Default for WorkerConfig {
             memory_bytes: 0,
             memory_high_percent: 80,
             memory_max_percent: 95,
+            events: Announcements::Off,
             retry_delays: vec![10, 60, 600, 3600, 3600],
             max_crashes: 3,
             stall_seconds: 1800,

@@ -7,6 +7,7 @@
 
 mod admission;
 mod allowed;
+mod announcer;
 mod breaker;
 mod capabilities;
 mod config;
@@ -27,6 +28,7 @@ mod worker;
 
 pub use self::{
     admission::MemoryState,
+    announcer::{Announcements, CONTENT_TYPE, cloud_event},
     config::{LaneShares, WorkerConfig},
     failure::{failure_of, output_failure, source_failure},
     pool::ComputePool,

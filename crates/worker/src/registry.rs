@@ -22,6 +22,8 @@ pub(crate) struct Registry {
 pub(crate) struct Run {
     /// The lane of the job.
     pub(crate) lane: Lane,
+    /// The trace that the job belongs to.
+    pub(crate) trace: String,
     /// `None` once the run is settled.
     leases: Mutex<Option<Vec<Box<dyn Lease>>>>,
     adopted: Notify,
@@ -44,9 +46,10 @@ impl Registry {
             Some(run) => run.adopt(lease)?,
             None => lease,
         };
-        let lane = lease.message().lane;
+        let (lane, trace) = (lease.message().lane, lease.message().trace.clone());
         let run = Arc::new(Run {
             lane,
+            trace,
             leases: Mutex::new(Some(vec![lease])),
             adopted: Notify::new(),
             has_checkpoints: AtomicBool::new(false),

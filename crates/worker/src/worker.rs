@@ -90,8 +90,8 @@ impl Worker {
             None => transcriber,
         };
         let memory = Arc::clone(&transcriber.memory);
-        let (lease_time, observed) = (queue.lease_time(), observers.clone());
-        let runner = JobRunner::new(transcriber, &config, lease_time, interrupt.clone(), observed)?;
+        let (interrupted, observed) = (interrupt.clone(), observers.clone());
+        let runner = JobRunner::new(&queue, transcriber, &config, interrupted, observed)?;
         let runner = Arc::new(runner);
         Ok(Self { queue, runner, config, cores, interrupt, observers, memory })
     }

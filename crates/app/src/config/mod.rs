@@ -1,6 +1,7 @@
 //! The configuration: one file per section, and [`load`], which merges the layers.
 
 mod audio;
+mod bridge;
 mod compute;
 mod layers;
 mod log;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     audio::{AudioConfig, FallbackMode},
+    bridge::{BridgeConfig, BridgeRule},
     compute::ComputeConfig,
     layers::{FlagValue, LayeredConfig, load},
     log::{LogConfig, LogFormat},
@@ -39,4 +41,5 @@ pub struct Config {
     pub store: store::StoreConfig,
     pub worker: worker::WorkerConfig,
     pub telemetry: TelemetryConfig,
+    pub bridge: BridgeConfig,
 }

@@ -1,11 +1,13 @@
 //! The commands, one file each.
 
 pub(crate) mod bench;
+pub(crate) mod bridge;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod control;
 pub(crate) mod dead;
 pub(crate) mod models;
+pub(crate) mod results;
 pub(crate) mod status;
 pub(crate) mod submit;
 pub(crate) mod transcribe;

@@ -31,7 +31,10 @@ use self::{
     publisher::Publisher,
     topology::Topology,
 };
-use crate::{Consumer, DeadLetters, Error, ErrorKind, Message, Origin, Queue, QueueDepth, Wanted};
+use crate::{
+    Announcement, Consumer, DeadLetters, Error, ErrorKind, Message, Origin, Queue, QueueDepth,
+    Wanted,
+};
 use async_trait::async_trait;
 
 /// A queue on RabbitMQ: all queues of one prefix on one broker.
@@ -128,6 +131,12 @@ impl Queue for AmqpQueue {
 
     async fn release_held(&self, wanted: Wanted<'_>) -> Result<u64, Error> {
         held::release(self.channel().await?, &self.publisher, &self.topology, wanted).await
+    }
+
+    async fn announce(&self, announcement: Announcement) -> Result<(), Error> {
+        let properties = wire::announcement(&announcement)?;
+        let route = self.topology.announcement(&announcement.topic);
+        self.publisher.publish(route, properties, &announcement.body).await
     }
 
     async fn dead_letters(&self) -> Result<Box<dyn DeadLetters>, Error> {

@@ -37,7 +37,7 @@ impl Publisher {
         topology: Arc<Topology>,
         timeout: Duration,
     ) -> Self {
-        let channels = topology.names().map(|name| (name.to_owned(), Mutex::default())).collect();
+        let channels = topology.targets().map(|name| (name.to_owned(), Mutex::default())).collect();
         Self { connection, timeout, unconfirmed: Semaphore::new(MAX_UNCONFIRMED), channels }
     }
 
@@ -121,7 +121,7 @@ impl Publisher {
         body: &[u8],
         deadline: Deadline,
     ) -> Result<lapin::PublisherConfirm, Error> {
-        let Route { queue, exchange, routing_key } = route;
+        let Route { queue, exchange, routing_key, mandatory } = route;
         let slot = self.channels.get(queue).ok_or_else(|| {
             Error::new(ErrorKind::Other, format!("publishing to {queue}: unknown queue"))
         })?;
@@ -131,7 +131,7 @@ impl Publisher {
             None => self.open(deadline).await?,
         };
         let channel = slot.insert(channel);
-        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+        let options = BasicPublishOptions { mandatory, ..BasicPublishOptions::default() };
         channel
             .basic_publish(exchange.into(), routing_key.into(), options, body, properties)
             .await

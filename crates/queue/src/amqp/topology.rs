@@ -13,6 +13,7 @@
 //!              <prefix>.dead
 //! ```
 //!
+//! The exchange `<prefix>.events` has announcements, to which others bind queues of their own.
 //! `<prefix>.uploads` has notifications of uploads, which are not jobs; an exchange of others is bound to it
 //! ([`Topology::bind_uploads`]).
 //!
@@ -53,6 +54,8 @@ pub(super) struct Topology {
     origins: Vec<(Origin, String)>,
     held: String,
     dead: String,
+    /// The exchange of announcements.
+    events: String,
     parked: WaitingQueue,
     /// In ascending order of delay.
     delays: Vec<WaitingQueue>,
@@ -75,11 +78,13 @@ pub(super) struct Route<'a> {
     /// Empty: the default exchange.
     pub(super) exchange: &'a str,
     pub(super) routing_key: &'a str,
+    /// Whether it is an error if no queue takes the message.
+    pub(super) mandatory: bool,
 }
 
 impl<'a> Route<'a> {
     fn to(queue: &'a str) -> Self {
-        Self { queue, exchange: "", routing_key: queue }
+        Self { queue, exchange: "", routing_key: queue, mandatory: true }
     }
 }
 
@@ -97,6 +102,7 @@ impl Topology {
             origins: Origin::all().map(|origin| (origin, name_of(prefix, origin))).collect(),
             held: format!("{prefix}.held"),
             dead: format!("{prefix}.dead"),
+            events: format!("{prefix}.events"),
             parked: WaitingQueue { name: format!("{prefix}.parked"), time: config.lease_time() },
             delays: seconds.into_iter().map(delay).collect(),
             delivery_limit: config.delivery_limit,
@@ -130,12 +136,18 @@ impl Topology {
         Route::to(self.origin(origin))
     }
 
+    /// Returns the route of announcements of a topic.
+    pub(super) fn announcement<'a>(&'a self, topic: &'a str) -> Route<'a> {
+        Route { queue: &self.events, exchange: &self.events, routing_key: topic, mandatory: false }
+    }
+
     /// Returns the route of messages of a lane to a destination.
     pub(super) fn route<'a>(&'a self, destination: &Destination, lane: Lane) -> Route<'a> {
         let returned = Origin::Returned(lane);
         let wait = |queue: Option<&'a WaitingQueue>| match queue {
             Some(WaitingQueue { name, .. }) => {
-                Route { queue: name, exchange: name, routing_key: self.origin(returned) }
+                let routing_key = self.origin(returned);
+                Route { queue: name, exchange: name, routing_key, mandatory: true }
             }
             None => self.to_origin(returned),
         };
@@ -161,6 +173,12 @@ impl Topology {
     /// Returns the queues whose messages wait for a time.
     fn waiting(&self) -> impl Iterator<Item = &WaitingQueue> {
         std::iter::once(&self.parked).chain(&self.delays)
+    }
+
+    /// Returns the names of all queues, and of the exchange of announcements: of everything to which
+    /// messages are published.
+    pub(super) fn targets(&self) -> impl Iterator<Item = &str> {
+        self.names().chain([self.events.as_str()])
     }
 
     /// Returns the names of all queues.
@@ -193,9 +211,10 @@ impl Topology {
             let milliseconds = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
             arguments.insert("x-message-ttl".into(), AMQPValue::LongLongInt(milliseconds));
             declare(channel, name, arguments).await?;
-            declare_exchange(channel, name).await?;
+            declare_exchange(channel, name, ExchangeKind::Fanout).await?;
+            bind(channel, name, name, "").await?;
         }
-        Ok(())
+        declare_exchange(channel, &self.events, ExchangeKind::Topic).await
     }
 
     /// Binds the queue of uploads to an exchange, which is declared if it does not exist.
@@ -232,15 +251,7 @@ impl Topology {
                 .map_err(|error| broker_error(format!("declaring exchange {exchange}"), error))?;
             channel
         };
-        let queue = self.origin(Origin::Uploads);
-        let bound = channel.queue_bind(
-            queue.into(),
-            exchange.into(),
-            routing_key.into(),
-            QueueBindOptions::default(),
-            FieldTable::default(),
-        );
-        bound.await.map_err(|error| broker_error(format!("binding {queue} to {exchange}"), error))
+        bind(&channel, self.origin(Origin::Uploads), exchange, routing_key).await
     }
 
     pub(super) async fn depth(&self, channel: &Channel) -> Result<QueueDepth, Error> {
@@ -275,9 +286,10 @@ impl Topology {
             let deleted = channel.queue_delete(name.into(), QueueDeleteOptions::default()).await;
             deleted.map_err(|error| broker_error(format!("deleting queue {name}"), error))?;
         }
-        for WaitingQueue { name, .. } in self.waiting() {
+        let waiting = self.waiting().map(|queue| queue.name.as_str());
+        for name in waiting.chain([self.events.as_str()]) {
             let options = ExchangeDeleteOptions::default();
-            let deleted = channel.exchange_delete(name.as_str().into(), options).await;
+            let deleted = channel.exchange_delete(name.into(), options).await;
             deleted.map_err(|error| broker_error(format!("deleting exchange {name}"), error))?;
         }
         Ok(())
@@ -327,21 +339,27 @@ fn dead_lettering(target: Option<&str>) -> FieldTable {
     arguments
 }
 
-/// Declares an exchange that passes all messages to the queue of its name.
-async fn declare_exchange(channel: &Channel, name: &str) -> Result<(), Error> {
+async fn declare_exchange(channel: &Channel, name: &str, kind: ExchangeKind) -> Result<(), Error> {
     let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
-    let declared =
-        channel.exchange_declare(name.into(), ExchangeKind::Fanout, options, FieldTable::default());
+    let declared = channel.exchange_declare(name.into(), kind, options, FieldTable::default());
     let declared = declared.await;
-    declared.map_err(|error| broker_error(format!("declaring exchange {name}"), error))?;
+    declared.map_err(|error| broker_error(format!("declaring exchange {name}"), error))
+}
+
+async fn bind(
+    channel: &Channel,
+    queue: &str,
+    exchange: &str,
+    routing_key: &str,
+) -> Result<(), Error> {
     let bound = channel.queue_bind(
-        name.into(),
-        name.into(),
-        "".into(),
+        queue.into(),
+        exchange.into(),
+        routing_key.into(),
         QueueBindOptions::default(),
         FieldTable::default(),
     );
-    bound.await.map_err(|error| broker_error(format!("binding queue {name}"), error))
+    bound.await.map_err(|error| broker_error(format!("binding {queue} to {exchange}"), error))
 }
 
 async fn declare(channel: &Channel, name: &str, arguments: FieldTable) -> Result<(), Error> {
@@ -380,7 +398,7 @@ mod tests {
         let topology = Topology::new(&config);
         let queue = |milliseconds| {
             let delayed = Destination::Delayed(Duration::from_millis(milliseconds));
-            let Route { queue, exchange, routing_key } = topology.route(&delayed, Lane::Bulk);
+            let Route { queue, exchange, routing_key, .. } = topology.route(&delayed, Lane::Bulk);
             assert_eq!((exchange, routing_key), (queue, "scriptorium.returned.bulk"));
             queue
         };

@@ -16,7 +16,7 @@ use lapin::{
 };
 
 use super::topology::Topology;
-use crate::{Counts, DeadLetter, DeadLetterReason, Error, ErrorKind, Lane, Message};
+use crate::{Announcement, Counts, DeadLetter, DeadLetterReason, Error, ErrorKind, Lane, Message};
 
 /// Delivery mode of messages that survive a restart of the broker.
 const PERSISTENT: u8 = 2;
@@ -73,6 +73,18 @@ pub(super) fn properties(
         .with_message_id(id)
         .with_timestamp(now.as_secs())
         .with_headers(headers))
+}
+
+/// Returns the properties of an announcement.
+pub(super) fn announcement(announcement: &Announcement) -> Result<BasicProperties, Error> {
+    let short = |text: &str| {
+        ShortString::try_new(text)
+            .map_err(|error| Error::new(ErrorKind::Other, "announcement").with_source(error))
+    };
+    short(&announcement.topic)?;
+    Ok(BasicProperties::default()
+        .with_delivery_mode(PERSISTENT)
+        .with_content_type(short(&announcement.content_type)?))
 }
 
 /// Returns the properties of a message that goes back without having been looked at. A copy would

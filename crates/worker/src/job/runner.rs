@@ -8,14 +8,14 @@ use std::{
 use errors::Chain;
 use job::{Failure, FailureCode, Job, RECORDS_VERSION, Running};
 use ledger::{BatchControl, Ledger, Outcome};
-use queue::{Counts, DeadLetterReason, Destination, Lane, Lease, Origin};
+use queue::{Counts, DeadLetterReason, Destination, Lane, Lease, Origin, Queue};
 use store::{ErrorKind, ObjectMeta};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::{
-    keeper::{LeaseKeeper, acknowledge, forward},
+    keeper::{LeaseKeeper, forward},
     policy::RetryPolicy,
     settle::unrecorded,
     state::{Admission, Evidence, LeaseState, admit, is_suspect, may_have_run},
@@ -24,6 +24,7 @@ use super::{
 use crate::{
     Summary, Transcriber, WorkerConfig,
     allowed::Allowed,
+    announcer::Announcer,
     breaker::Breaker,
     controls::Controls,
     delays,
@@ -61,6 +62,7 @@ pub(crate) struct JobRunner {
     pub(super) interrupt: CancellationToken,
     summary: Mutex<Summary>,
     tallies: TallyWriter,
+    announcer: Announcer,
     observers: Vec<Arc<dyn Observer>>,
 }
 
@@ -101,14 +103,17 @@ struct Delivery {
 
 impl JobRunner {
     pub(crate) fn new(
+        queue: &Arc<dyn Queue>,
         transcriber: Transcriber,
         config: &WorkerConfig,
-        lease_time: Duration,
         interrupt: CancellationToken,
         observers: Vec<Arc<dyn Observer>>,
     ) -> Result<Self, location::Error> {
         let ledger = Ledger::new(Arc::clone(transcriber.stores()));
+        let worker = config.name.clone();
+        let announcer = Announcer::new(Arc::clone(queue), config.events, worker, interrupt.clone());
         Ok(Self {
+            announcer,
             allowed: Allowed::new(config)?,
             controls: Controls::new(ledger.clone()),
             tallies: TallyWriter::new(ledger.clone(), config.name.clone()),
@@ -120,7 +125,7 @@ impl JobRunner {
             policy: RetryPolicy::new(config),
             worker: config.name.clone(),
             max_seconds: config.long_seconds as f64,
-            lease_time,
+            lease_time: queue.lease_time(),
             budget: TimeBudget::new(config),
             checkpoint_interval: config.checkpoint_interval(),
             interrupt,
@@ -163,6 +168,14 @@ impl JobRunner {
 
     pub(crate) fn tallies(&self) -> &TallyWriter {
         &self.tallies
+    }
+
+    /// Tells everybody who counts what happened to a job, and announces it before the job is
+    /// acknowledged. Returns whether it may be.
+    pub(super) async fn conclude(&self, job: &Job, run: &Run, kind: JobEventKind) -> bool {
+        let announced = self.announcer.announce(job, run.lane, &run.trace, &kind).await;
+        self.emit(job, run, kind);
+        announced
     }
 
     /// Tells everybody who counts what happened to a job.
@@ -244,8 +257,7 @@ impl JobRunner {
             }
             BatchControl::Cancelled => {
                 self.clear_checkpoints(job, run).await;
-                self.emit(job, run, JobEventKind::Cancelled);
-                return self.report(acknowledge(run.end()).await);
+                return self.conclude_and_acknowledge(job, run, JobEventKind::Cancelled).await;
             }
         }
         let place = Place { origin, lane };
@@ -278,8 +290,7 @@ impl JobRunner {
                     tracing::warn!(error, "cannot delete obsolete records of the job");
                 }
                 self.clear_checkpoints(job, run).await;
-                self.emit(job, run, JobEventKind::DoneBefore);
-                self.report(acknowledge(run.end()).await);
+                self.conclude_and_acknowledge(job, run, JobEventKind::DoneBefore).await;
             }
             Admission::Bury(failed) => self.bury(job, run, &counts, &failed).await,
             Admission::Park { seen } => {

@@ -39,14 +39,13 @@ impl JobRunner {
         let failure = match result {
             Ok(done) => {
                 self.breaker.reset(true);
-                self.emit(job, run, JobEventKind::Done(done));
-                return self.end_acknowledged(keeper, End::Done).await;
+                return self.end_acknowledged(keeper, End::Done, JobEventKind::Done(done)).await;
             }
             Err(Stop::Cancelled) => {
                 self.clear_checkpoints(job, run).await;
                 self.requeue(job).await;
-                self.emit(job, run, JobEventKind::Cancelled);
-                return self.end_acknowledged(keeper, End::Cancelled).await;
+                let kind = JobEventKind::Cancelled;
+                return self.end_acknowledged(keeper, End::Cancelled, kind).await;
             }
             Err(Stop::Long) => {
                 let counts = keeper.counts.clone();
@@ -82,10 +81,28 @@ impl JobRunner {
         }
     }
 
-    /// Acknowledges the message of a run whose job is done, or cancelled.
-    async fn end_acknowledged(&self, keeper: LeaseKeeper<'_>, end: End) {
+    /// Announces how a job ended that has no run, and acknowledges its message.
+    pub(super) async fn conclude_and_acknowledge(&self, job: &Job, run: &Run, kind: JobEventKind) {
+        let settled = if self.conclude(job, run, kind).await {
+            acknowledge(run.end()).await
+        } else {
+            let leases = run.end();
+            let counts = leases.last().map(|lease| lease.message().counts.clone());
+            forward(leases, &Destination::Returned, &counts.unwrap_or_default()).await
+        };
+        self.report(settled);
+    }
+
+    /// Announces how a run's job ended, done or cancelled, and acknowledges its message.
+    async fn end_acknowledged(&self, keeper: LeaseKeeper<'_>, end: End, kind: JobEventKind) {
+        let LeaseKeeper { job, run, .. } = keeper;
+        if !self.conclude(job, run, kind).await {
+            // Whoever gets it next announces it.
+            let back = forward(run.end(), &Destination::Returned, &keeper.counts).await;
+            return self.report(back);
+        }
         let (_, action) = keeper.state.on(Event::Ended(end));
-        let leases = keeper.run.end();
+        let leases = run.end();
         if action == Action::Ack {
             let acknowledged = acknowledge(leases).await;
             if keeper.state == LeaseState::Held {
@@ -192,8 +209,7 @@ impl JobRunner {
             }
             Ok(FailureRecord::Done) => {
                 self.clear_checkpoints(job, run).await;
-                self.emit(job, run, JobEventKind::DoneBefore);
-                return self.report(acknowledge(run.end()).await);
+                return self.conclude_and_acknowledge(job, run, JobEventKind::DoneBefore).await;
             }
             Err(error) => {
                 let text = Chain(&error).to_string();
@@ -221,7 +237,11 @@ impl JobRunner {
         }
         let Failed { failure, attempts, .. } = failed;
         let (failure, attempts) = (failure.clone(), *attempts);
-        self.emit(job, run, JobEventKind::Failed { failure, attempts, first });
+        if !self.conclude(job, run, JobEventKind::Failed { failure, attempts, first }).await {
+            // Whoever gets it next finds the failure recorded.
+            let back = forward(run.end(), &Destination::Returned, counts).await;
+            return self.report(back);
+        }
         let dead = Destination::Dead(dead_letter_reason(&failed.failure, failed.attempts));
         self.report(forward(run.end(), &dead, counts).await);
     }
@@ -279,7 +299,7 @@ impl JobRunner {
         let attempts = counts.attempts.saturating_add(1);
         let dead = Destination::Dead(dead_letter_reason(failure, attempts));
         let failure = failure.clone();
-        self.emit(job, run, JobEventKind::Failed { failure, attempts, first: false });
+        self.conclude(job, run, JobEventKind::Failed { failure, attempts, first: false }).await;
         self.report(forward(run.end(), &dead, counts).await);
     }
 
