@@ -34,7 +34,13 @@ fn create_topic(services: &Services, name: &str, exchange: &str) -> String {
     let exchange = format!("amqp-exchange={exchange}");
     let name = format!("Name={name}");
     let output = Command::new("curl")
-        .args(["--silent", "--show-error", "--fail-with-body", "--aws-sigv4", "aws:amz:us-east-1:sns"])
+        .args([
+            "--silent",
+            "--show-error",
+            "--fail-with-body",
+            "--aws-sigv4",
+            "aws:amz:us-east-1:sns",
+        ])
         .args(["--user", &services.credentials(), "--data-urlencode", "Action=CreateTopic"])
         .args(["--data-urlencode", &name, "--data-urlencode", &endpoint])
         .args(["--data-urlencode", &exchange, "--data-urlencode", "amqp-ack-level=broker"])
@@ -46,7 +52,11 @@ fn create_topic(services: &Services, name: &str, exchange: &str) -> String {
     arn.unwrap_or_else(|| panic!("{answer} {}", String::from_utf8_lossy(&output.stderr))).to_owned()
 }
 
-async fn wait_for_names(bucket: &crate::services::Bucket, prefix: &str, count: usize) -> Vec<String> {
+async fn wait_for_names(
+    bucket: &crate::services::Bucket,
+    prefix: &str,
+    count: usize,
+) -> Vec<String> {
     let begin = Instant::now();
     loop {
         let mut names = bucket.names(prefix).await;
@@ -86,7 +96,8 @@ async fn an_upload_becomes_a_transcript() {
     }
     let names = wait_for_names(&bucket, "out/", 4).await;
     let date = names[0].split('/').next().unwrap().to_owned();
-    let expected = ["a/b c+d é.opus.json", "a/b c+d é.opus.txt", "second.opus.json", "second.opus.txt"];
+    let expected =
+        ["a/b c+d é.opus.json", "a/b c+d é.opus.txt", "second.opus.json", "second.opus.txt"];
     assert_eq!(names, expected.map(|name| format!("{date}/{name}")));
     let transcript: Value =
         serde_json::from_slice(&bucket.get(&format!("out/{date}/second.opus.json")).await).unwrap();

@@ -137,7 +137,8 @@ impl Services {
             .filter(NotificationConfigurationFilter::builder().key(filter).build())
             .build()
             .unwrap();
-        let configuration = NotificationConfiguration::builder().topic_configurations(topic).build();
+        let configuration =
+            NotificationConfiguration::builder().topic_configurations(topic).build();
         self.client()
             .put_bucket_notification_configuration()
             .bucket(BUCKET)

@@ -112,7 +112,11 @@ impl Bridge {
             return true;
         };
         if !rule.takes(&path) {
-            tracing::debug!(bucket = upload.bucket, key = upload.key, "not a recording to transcribe");
+            tracing::debug!(
+                bucket = upload.bucket,
+                key = upload.key,
+                "not a recording to transcribe"
+            );
             return true;
         }
         let batch = rule.batch(upload.created_at);
@@ -131,7 +135,8 @@ impl Bridge {
             .with_jitter()
             .build();
         loop {
-            let message = Message { lane: rule.lane(), ..Message::new(job.id.clone(), job.to_vec()) };
+            let message =
+                Message { lane: rule.lane(), ..Message::new(job.id.clone(), job.to_vec()) };
             let submitted = async {
                 self.record(&batch).await?;
                 anyhow::Ok(self.queue.publish(message).await?)
@@ -170,6 +175,9 @@ impl Bridge {
 fn report(settled: Result<(), queue::Error>) {
     if let Err(error) = settled {
         let error = format!("{error:#}");
-        tracing::warn!(error, "the lease was lost before it was settled; the notification comes again");
+        tracing::warn!(
+            error,
+            "the lease was lost before it was settled; the notification comes again"
+        );
     }
 }

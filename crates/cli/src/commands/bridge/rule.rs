@@ -28,11 +28,16 @@ impl Rule {
         let wrong = |what: String| UsageError(format!("bridge.rules, rule {number}: {what}"));
         let prefix = |name: &str, uri: &str| {
             let parsed = uri.parse::<Location>();
-            parsed.map(|location| location.as_prefix()).map_err(|error| wrong(format!("{name} {error}")))
+            parsed
+                .map(|location| location.as_prefix())
+                .map_err(|error| wrong(format!("{name} {error}")))
         };
         let source = prefix("source", &config.source)?;
         if !matches!(source, Location::S3 { .. }) {
-            return Err(wrong(format!("source {}: only s3:// prefixes are notified", config.source)));
+            return Err(wrong(format!(
+                "source {}: only s3:// prefixes are notified",
+                config.source
+            )));
         }
         let output = prefix("output", &config.output)?;
         let selected = Selected {
@@ -43,7 +48,8 @@ impl Rule {
         };
         let filter = Filter::new(&selected).map_err(|error| wrong(error.to_string()))?;
         config.options.check().map_err(|error| wrong(format!("options: {error}")))?;
-        let names_the_recording = ["{path}", "{stem}"].iter().any(|part| config.name.contains(part));
+        let names_the_recording =
+            ["{path}", "{stem}"].iter().any(|part| config.name.contains(part));
         if !names_the_recording || config.name.starts_with('/') {
             let name = &config.name;
             return Err(wrong(format!(
