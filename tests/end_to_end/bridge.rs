@@ -41,6 +41,8 @@ fn create_topic(services: &Services, name: &str, exchange: &str) -> String {
             "--aws-sigv4",
             "aws:amz:us-east-1:sns",
         ])
+        // The gateway takes the broker's password only from a proxy that speaks TLS.
+        .args(["--header", "X-Forwarded-Proto: https"])
         .args(["--user", &services.credentials(), "--data-urlencode", "Action=CreateTopic"])
         .args(["--data-urlencode", &name, "--data-urlencode", &endpoint])
         .args(["--data-urlencode", &exchange, "--data-urlencode", "amqp-ack-level=broker"])

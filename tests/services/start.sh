@@ -136,6 +136,8 @@ rgw frontends = beast endpoint=127.0.0.1:$s3_port
 rgw thread pool size = 64
 rgw run sync thread = false
 rgw enable usage log = false
+# It takes a broker's password only over TLS, or through a proxy that says so.
+rgw trust forwarded https = true
 debug rgw = 0
 CONF
     export CEPH_CONF=$home/ceph.conf CEPH_ARGS="--conf $home/ceph.conf"
