@@ -144,7 +144,7 @@ impl Default for LaneShares {
 }
 
 impl LaneShares {
-    /// Returns the shares by class of work in the compute pool, see [`class_of`].
+    /// Returns the shares by class of work in the compute pool: urgent, normal, bulk.
     pub fn by_class(&self) -> [f64; 3] {
         [self.urgent, self.normal, self.bulk].map(|share| f64::from(share.get()))
     }
