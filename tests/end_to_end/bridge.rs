@@ -111,6 +111,8 @@ async fn an_upload_becomes_a_transcript() {
     let out = services.uri("out/");
     let status = scriptorium.run(["status", batch, "--out", &out, "--json"]).json();
     assert_eq!((&status["done"], &status["failed"]), (&2.into(), &0.into()), "{status}");
+    let results = scriptorium.run(["results", batch, "--out", &out]).expect_code(0).stdout;
+    assert_eq!(results.lines().count(), 2, "there is no manifest: {results}");
     for process in [&mut bridge, &mut worker] {
         process.signal("TERM");
         assert_eq!(process.wait(), Some(0));

@@ -99,8 +99,35 @@ async fn two_hundred_jobs_survive_the_death_of_a_worker() {
     assert_eq!(status["done"], GOOD, "{status}");
     assert_eq!(status["failed"], bad().len(), "{status}");
     assert_eq!((&status["queued"], &status["running"]), (&0.into(), &0.into()), "{status}");
+    check_results(&scriptorium, &services, batch, &names);
     check_transcripts(&bucket, &names).await;
     check_queues(&services).await;
+}
+
+/// Checks that `results` lists every transcript once, and with `--json` every job with its state.
+fn check_results(
+    scriptorium: &Scriptorium,
+    services: &Services,
+    batch: &str,
+    names: &BTreeSet<String>,
+) {
+    let listed = scriptorium.run(["results", batch]).expect_code(0).stdout;
+    let mut listed: Vec<_> = listed.lines().map(str::to_owned).collect();
+    listed.sort();
+    let mut expected: Vec<_> =
+        names.iter().map(|name| services.uri(&format!("out/{name}.json"))).collect();
+    expected.sort();
+    assert_eq!(listed, expected);
+    let lines = scriptorium.run(["results", batch, "--json"]).expect_code(0).stdout;
+    let states: Vec<String> = lines
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["state"].as_str().unwrap().into())
+        .collect();
+    let count = |state: &str| states.iter().filter(|found| *found == state).count();
+    assert_eq!(
+        (count("done"), count("failed"), states.len()),
+        (GOOD, bad().len(), GOOD + bad().len())
+    );
 }
 
 fn drain(worker: &mut Process, log: &Path) {

@@ -1,6 +1,6 @@
 //! `scriptorium submit`: publishes one job per recording, as one batch.
 //!
-//! Listing, naming, writing the manifest and publishing run at the same time ([`run`]). The records that
+//! Listing, naming, writing the manifest and publishing run at the same time ([`mod@run`]). The records that
 //! they write let an interrupted submission go on ([`resume`]).
 
 mod args;
