@@ -15,11 +15,14 @@ use crate::{
     support::{Scriptorium, TIMEOUT, models, speech, text_of, wait_for_log},
 };
 
+/// The gateway publishes to one exchange of a broker, so all runs share it.
+const EXCHANGE: &str = "scriptorium-notifications";
+
 /// Writes the configuration of a bridge, and returns its path.
-fn configuration(directory: &std::path::Path, services: &Services, exchange: &str) -> String {
+fn configuration(directory: &std::path::Path, services: &Services, source: &str) -> String {
     let path = directory.join("config.toml");
     let text = format!(
-        "[bridge]\nexchange = \"{exchange}\"\n\n[[bridge.rules]]\nsource = \"{}\"\noutput = \"{}\"\nname = \
+        "[bridge]\n{source}\n\n[[bridge.rules]]\nsource = \"{}\"\noutput = \"{}\"\nname = \
          \"{{date}}/{{path}}\"\nlane = \"urgent\"\noptions = {{ formats = [\"txt\"] }}\n",
         services.uri("in/"),
         services.uri("out/"),
@@ -29,9 +32,9 @@ fn configuration(directory: &std::path::Path, services: &Services, exchange: &st
 }
 
 /// Calls the gateway's API of topics, which the SDK of S3 does not have.
-fn create_topic(services: &Services, name: &str, exchange: &str) -> String {
+fn create_topic(services: &Services, name: &str) -> String {
     let endpoint = format!("push-endpoint={}", services.amqp_url);
-    let exchange = format!("amqp-exchange={exchange}");
+    let exchange = format!("amqp-exchange={EXCHANGE}");
     let name = format!("Name={name}");
     let output = Command::new("curl")
         .args([
@@ -80,14 +83,15 @@ async fn an_upload_becomes_a_transcript() {
     let (Some(models), Some(services)) = (models(), Services::of_test("uploads")) else { return };
     let bucket = services.bucket().await;
     let directory = tempfile::tempdir().unwrap();
-    let exchange = format!("{}.notifications", services.name);
-    let config = configuration(directory.path(), &services, &exchange);
+    let topic = services.name.replace('-', "");
+    let source = format!("exchange = \"{EXCHANGE}\"\nrouting_key = \"{topic}\"");
+    let config = configuration(directory.path(), &services, &source);
     let scriptorium = fleet(&services, &models);
     let log = directory.path().join("bridge.log");
     let mut bridge = scriptorium.start(["bridge", "--config", &config], &log);
     // The exchange must exist before the gateway publishes to it.
     wait_for_log(&log, "waiting for uploads").await;
-    let topic = create_topic(&services, &services.name.replace('-', ""), &exchange);
+    let topic = create_topic(&services, &topic);
     services.notify(&topic, "in/").await;
 
     let worker_log = directory.path().join("worker.log");

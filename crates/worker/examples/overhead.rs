@@ -93,8 +93,9 @@ fn cpu_seconds() -> f64 {
 /// Returns a WAV file of three seconds with a tone in it.
 fn recording() -> Vec<u8> {
     let samples = 48_000_u32;
-    let mut wav = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x80\x3e\0\0\0\x7d\0\0\x02\0\x10\0data"
-        .to_vec();
+    let mut wav =
+        b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x80\x3e\0\0\0\x7d\0\0\x02\0\x10\0data"
+            .to_vec();
     wav.extend((2 * samples).to_le_bytes());
     let tone = (0..samples).map(|n| ((f64::from(n) * 0.3).sin() * 8000.0) as i16);
     wav.extend(tone.flat_map(i16::to_le_bytes));
