@@ -133,7 +133,7 @@ fn windows_recalled(log: &Path) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_killed_worker_has_computed_is_not_computed_again() {
-    let Some(long) = Long::submitted("kill-checkpoint", 80, &[]).await else { return };
+    let Some(long) = Long::submitted("kill-checkpoint", 50, &[]).await else { return };
     let mut victim = long.worker("victim");
     long.wait_for_checkpoints(2).await;
     victim.signal("KILL");
@@ -155,7 +155,7 @@ async fn what_a_killed_worker_has_computed_is_not_computed_again() {
 async fn a_worker_that_is_told_to_stop_loses_nothing_that_was_finished() {
     for drain in ["0", "1"] {
         let variables = [("SCRIPTORIUM__WORKER__DRAIN_SECONDS", drain)];
-        let Some(long) = Long::submitted("term-checkpoint", 45, &variables).await else { return };
+        let Some(long) = Long::submitted("term-checkpoint", 28, &variables).await else { return };
         let mut first = long.worker("first");
         wait_for_log(&long.log("first"), "window computed").await;
         stop(&mut first);
@@ -175,7 +175,7 @@ async fn a_worker_that_is_told_to_stop_loses_nothing_that_was_finished() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_holders_of_a_job_end_with_one_transcript() {
     let variables = [("SCRIPTORIUM__QUEUE__HEARTBEAT_SECONDS", "2")];
-    let Some(long) = Long::submitted("two-holders", 90, &variables).await else { return };
+    let Some(long) = Long::submitted("two-holders", 60, &variables).await else { return };
     let mut first = long.worker("first");
     long.wait_for_checkpoints(2).await;
     first.signal("STOP");
