@@ -29,7 +29,7 @@ const CONCURRENT_REQUESTS: usize = 8;
 
 /// What all windows of a checkpoint depend on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Origin {
+pub struct CheckpointInput {
     /// ETag of the recording.
     pub etag: String,
     /// Fingerprint of the pipeline.
@@ -41,7 +41,7 @@ pub struct Origin {
 struct Header {
     version: u32,
     #[serde(flatten)]
-    origin: Origin,
+    input: CheckpointInput,
     /// Number of lines that follow, and their digest.
     windows: usize,
     sha256: String,
@@ -89,11 +89,11 @@ impl Checkpoints {
     /// # Errors
     ///
     /// [`Error::Store`].
-    pub async fn write(&mut self, origin: &Origin, windows: &[Bytes]) -> Result<(), Error> {
+    pub async fn write(&mut self, input: &CheckpointInput, windows: &[Bytes]) -> Result<(), Error> {
         let uri = self.names.checkpoint(&self.job, &self.writer, self.sequence);
         // Also if the write fails: it may succeed later.
         self.sequence += 1;
-        let body = encode(origin, windows)
+        let body = encode(input, windows)
             .map_err(|error| Error::Invalid { uri: uri.clone(), source: error.into() })?;
         records::put_bytes(&self.stores, &uri, body.into(), Condition::Always).await?;
         Ok(())
@@ -105,7 +105,7 @@ impl Checkpoints {
     /// # Errors
     ///
     /// [`Error::Store`]. A damaged checkpoint is no error.
-    pub async fn load(&self, origin: &Origin) -> Result<Loaded, Error> {
+    pub async fn load(&self, input: &CheckpointInput) -> Result<Loaded, Error> {
         let (store, prefix) = self.stores.open(&self.names.checkpoints(&self.job).parse()?)?;
         let mut loaded = Loaded::default();
         let (mut wanted, mut bytes) = (Vec::new(), 0);
@@ -143,7 +143,7 @@ impl Checkpoints {
         let mut read = read.buffered(CONCURRENT_REQUESTS);
         while let Some(found) = read.try_next().await? {
             let Some((key, body)) = found else { continue };
-            match decode(origin, &body) {
+            match decode(input, &body) {
                 Ok(windows) => {
                     loaded.checkpoints += 1;
                     loaded.windows.extend(windows);
@@ -177,7 +177,7 @@ impl Checkpoints {
 }
 
 /// Returns the bytes of a checkpoint.
-fn encode(origin: &Origin, windows: &[Bytes]) -> Result<Vec<u8>, serde_json::Error> {
+fn encode(input: &CheckpointInput, windows: &[Bytes]) -> Result<Vec<u8>, serde_json::Error> {
     let mut digest = Sha256::new();
     for window in windows {
         digest.update(window);
@@ -185,7 +185,7 @@ fn encode(origin: &Origin, windows: &[Bytes]) -> Result<Vec<u8>, serde_json::Err
     }
     let header = Header {
         version: VERSION,
-        origin: origin.clone(),
+        input: input.clone(),
         windows: windows.len(),
         sha256: hex::encode(digest.finalize()),
     };
@@ -199,17 +199,17 @@ fn encode(origin: &Origin, windows: &[Bytes]) -> Result<Vec<u8>, serde_json::Err
 }
 
 /// Returns the windows of a checkpoint, or why it is of no use.
-fn decode(origin: &Origin, body: &Bytes) -> Result<Vec<Bytes>, String> {
+fn decode(input: &CheckpointInput, body: &Bytes) -> Result<Vec<Bytes>, String> {
     let end = body.iter().position(|&byte| byte == b'\n').ok_or("it is damaged: no header")?;
     let header: Header = serde_json::from_slice(&body[..end])
         .map_err(|error| format!("its header is damaged, or of another version: {error}"))?;
     if header.version != VERSION {
         return Err(format!("it is of version {}, not {VERSION}", header.version));
     }
-    if header.origin.etag != origin.etag {
+    if header.input.etag != input.etag {
         return Err("it is of another version of the recording".to_owned());
     }
-    if header.origin.fingerprint != origin.fingerprint {
+    if header.input.fingerprint != input.fingerprint {
         return Err("it is of another pipeline or of other options".to_owned());
     }
     let lines = body.slice(end + 1..);
@@ -233,13 +233,13 @@ mod tests {
 
     use super::*;
 
-    fn origin() -> Origin {
-        Origin { etag: "1-2".to_owned(), fingerprint: "f".repeat(64) }
+    fn input() -> CheckpointInput {
+        CheckpointInput { etag: "1-2".to_owned(), fingerprint: "f".repeat(64) }
     }
 
     fn checkpoint(windows: &[&str]) -> (Vec<Bytes>, Vec<u8>) {
         let windows: Vec<_> = windows.iter().map(|w| Bytes::from((*w).to_owned())).collect();
-        let body = encode(&origin(), &windows).unwrap();
+        let body = encode(&input(), &windows).unwrap();
         (windows, body)
     }
 
@@ -247,7 +247,7 @@ mod tests {
     fn windows_come_back_in_order() {
         for windows in [vec![], vec!["{}"], vec![r#"{"a":1}"#, r#"{"b":"\n"}"#, "{}"]] {
             let (windows, body) = checkpoint(&windows);
-            assert_eq!(decode(&origin(), &body.into()), Ok(windows));
+            assert_eq!(decode(&input(), &body.into()), Ok(windows));
         }
     }
 
@@ -255,13 +255,13 @@ mod tests {
     fn what_is_of_another_recording_or_pipeline_is_ignored() {
         let (_, body) = checkpoint(&["{}"]);
         let body = Bytes::from(body);
-        let other = Origin { etag: "1-3".to_owned(), ..origin() };
+        let other = CheckpointInput { etag: "1-3".to_owned(), ..input() };
         assert!(decode(&other, &body).unwrap_err().contains("recording"));
-        let other = Origin { fingerprint: "0".to_owned(), ..origin() };
+        let other = CheckpointInput { fingerprint: "0".to_owned(), ..input() };
         assert!(decode(&other, &body).unwrap_err().contains("pipeline"));
         let text = String::from_utf8(body.to_vec()).unwrap();
         let newer = Bytes::from(text.replace("\"version\":1", "\"version\":2"));
-        assert!(decode(&origin(), &newer).unwrap_err().contains("version 2"));
+        assert!(decode(&input(), &newer).unwrap_err().contains("version 2"));
     }
 
     proptest! {
@@ -272,14 +272,14 @@ mod tests {
             let at = at.index(whole.len());
             changed[at] ^= flip;
             // A change that JSON does not see may leave the header as it was.
-            let used = decode(&origin(), &changed.into());
+            let used = decode(&input(), &changed.into());
             prop_assert!(used.is_err() || used == Ok(windows));
-            prop_assert!(decode(&origin(), &whole[..at].to_vec().into()).is_err());
+            prop_assert!(decode(&input(), &whole[..at].to_vec().into()).is_err());
         }
 
         #[test]
         fn anything_may_be_read(body in prop::collection::vec(any::<u8>(), 0..300)) {
-            let _ = decode(&origin(), &body.into());
+            let _ = decode(&input(), &body.into());
         }
     }
 }

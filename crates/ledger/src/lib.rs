@@ -35,7 +35,7 @@ mod worker_tally;
 
 pub use self::{
     batch::BatchLedger,
-    checkpoint::{Checkpoints, Loaded, MAX_CHECKPOINT_BYTES, Origin},
+    checkpoint::{CheckpointInput, Checkpoints, Loaded, MAX_CHECKPOINT_BYTES},
     control::BatchControl,
     earlier::Earlier,
     error::Error,

@@ -9,8 +9,8 @@ use job::{
     PartEnd, Published, RECORDS_VERSION, Running, Submission, SubmissionCounts,
 };
 use ledger::{
-    BatchControl, BatchLedger, Error, FailureRecord, Ledger, MAX_CHECKPOINT_BYTES, Origin, Outcome,
-    Part, Tallies, Tally, WorkerTally,
+    BatchControl, BatchLedger, CheckpointInput, Error, FailureRecord, Ledger, MAX_CHECKPOINT_BYTES,
+    Outcome, Part, Tallies, Tally, WorkerTally,
 };
 use location::Location;
 use store::{StoreConfig, Stores};
@@ -444,19 +444,19 @@ async fn a_batch_is_paused_and_resumed_by_a_record() {
 async fn the_checkpoints_of_all_runs_are_read_and_deleted_with_their_job() {
     let fixture = Fixture::new();
     let (ledger, job, other) = (fixture.ledger(), fixture.job("a"), fixture.job("b"));
-    let origin = Origin { etag: "1".to_owned(), fingerprint: "f".to_owned() };
+    let input = CheckpointInput { etag: "1".to_owned(), fingerprint: "f".to_owned() };
     let lines = |numbers: &[u32]| -> Vec<bytes::Bytes> {
         numbers.iter().map(|number| format!("{{\"window\":{number}}}").into()).collect()
     };
     let (mut first, mut second) = (ledger.checkpoints(&job), ledger.checkpoints(&job));
-    assert!(first.load(&origin).await.unwrap().windows.is_empty());
+    assert!(first.load(&input).await.unwrap().windows.is_empty());
     assert_eq!(first.delete().await.unwrap(), 0);
-    first.write(&origin, &lines(&[0, 1])).await.unwrap();
-    second.write(&origin, &lines(&[1])).await.unwrap();
-    first.write(&origin, &lines(&[2])).await.unwrap();
-    let newer = Origin { etag: "2".to_owned(), ..origin.clone() };
+    first.write(&input, &lines(&[0, 1])).await.unwrap();
+    second.write(&input, &lines(&[1])).await.unwrap();
+    first.write(&input, &lines(&[2])).await.unwrap();
+    let newer = CheckpointInput { etag: "2".to_owned(), ..input.clone() };
     second.write(&newer, &lines(&[9])).await.unwrap();
-    ledger.checkpoints(&other).write(&origin, &lines(&[7])).await.unwrap();
+    ledger.checkpoints(&other).write(&input, &lines(&[7])).await.unwrap();
 
     let folder = fixture.records().join("checkpoint");
     let cut = |name: &str, length: u64| {
@@ -465,7 +465,7 @@ async fn the_checkpoints_of_all_runs_are_read_and_deleted_with_their_job() {
     };
     cut("large", MAX_CHECKPOINT_BYTES + 1);
     cut("empty", 0);
-    let loaded = ledger.checkpoints(&job).load(&origin).await.unwrap();
+    let loaded = ledger.checkpoints(&job).load(&input).await.unwrap();
     let mut windows = loaded.windows.clone();
     windows.sort_unstable();
     assert_eq!(windows, lines(&[0, 1, 1, 2]));
@@ -473,8 +473,8 @@ async fn the_checkpoints_of_all_runs_are_read_and_deleted_with_their_job() {
     assert_eq!(second.load(&newer).await.unwrap().windows, lines(&[9]));
 
     assert_eq!(second.delete().await.unwrap(), 6);
-    assert!(first.load(&origin).await.unwrap().windows.is_empty());
-    assert_eq!(ledger.checkpoints(&other).load(&origin).await.unwrap().windows, lines(&[7]));
+    assert!(first.load(&input).await.unwrap().windows.is_empty());
+    assert_eq!(ledger.checkpoints(&other).load(&input).await.unwrap().windows, lines(&[7]));
     // They say nothing about the state of a job.
     assert_eq!(fixture.tally(2).await, Tally { jobs: Some(2), queued: 2, ..Tally::default() });
 }

@@ -1,11 +1,13 @@
 //! Admits recordings by the memory that they will take.
 
 use std::{
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, PoisonError},
     time::Duration,
 };
 
 use tokio::sync::Notify;
+
+use crate::lock;
 
 /// How often a recording that waits looks whether it is interrupted.
 const INTERRUPTION_CHECK: Duration = Duration::from_millis(200);
@@ -58,7 +60,7 @@ impl MemoryBudget {
 
     /// Takes note of the memory of the process.
     pub(crate) fn observe(&self, resident: u64) {
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         let was_short = self.is_short_in(&state);
         state.resident = resident;
         // Recordings may not have taken yet what they reserved, so this is a lower bound.
@@ -71,7 +73,7 @@ impl MemoryBudget {
     /// Returns whether no more jobs should be leased: the process is above the high-water mark, or
     /// recordings wait for memory.
     pub(crate) fn is_short(&self) -> bool {
-        self.is_short_in(&self.lock())
+        self.is_short_in(&lock(&self.state))
     }
 
     /// Waits until [`Self::is_short`] may have another answer.
@@ -80,7 +82,7 @@ impl MemoryBudget {
     }
 
     pub(crate) fn state(&self) -> MemoryState {
-        let state = self.lock();
+        let state = lock(&self.state);
         MemoryState {
             high_water: self.high_water,
             resident: state.resident,
@@ -95,7 +97,7 @@ impl MemoryBudget {
         bytes: u64,
         is_interrupted: impl Fn() -> bool,
     ) -> Option<Reservation> {
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         state.arrived += 1;
         let number = state.arrived;
         state.waiting.push_back(number);
@@ -129,16 +131,11 @@ impl MemoryBudget {
         // An idle process leases, however large it is: else it would never do anything again.
         state.in_flight > 0 && (state.resident > self.high_water || !state.waiting.is_empty())
     }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // No code panics while it holds the lock, so a poisoned lock still guards a consistent state.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        let mut state = self.budget.lock();
+        let mut state = lock(&self.budget.state);
         state.reserved -= self.bytes;
         state.in_flight -= 1;
         drop(state);

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -18,6 +18,7 @@ use tokio::{
 use crate::{
     delays,
     events::{Observer, WorkerEvent},
+    lock,
 };
 
 const MIN_DELAY: Duration = Duration::from_secs(1);
@@ -54,7 +55,7 @@ impl Breaker {
 
     /// Opens the breaker, or keeps it open for longer, because of a failure that is not the job's.
     pub(crate) fn trip(&self, failure: &Failure) {
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         let now = Instant::now();
         match &mut *state {
             State::Closed => {
@@ -88,7 +89,7 @@ impl Breaker {
         if done {
             self.has_worked.store(true, Ordering::Relaxed);
         }
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         if let State::Open { reason, .. } = &*state {
             self.emit(&WorkerEvent::Ready { was: reason.clone() });
             *state = State::Closed;
@@ -98,7 +99,7 @@ impl Breaker {
 
     /// Returns whether a job may be leased while `running` others run.
     pub(crate) fn permits(&self, running: usize) -> bool {
-        match &*self.lock() {
+        match &*lock(&self.state) {
             State::Closed => true,
             State::Open { until, .. } => *until <= Instant::now() && running == 0,
         }
@@ -106,7 +107,7 @@ impl Breaker {
 
     /// Waits until [`Breaker::permits`] may have another answer.
     pub(crate) async fn changed(&self) {
-        let until = match &*self.lock() {
+        let until = match &*lock(&self.state) {
             State::Open { until, .. } if *until > Instant::now() => Some(*until),
             State::Open { .. } | State::Closed => None,
         };
@@ -117,11 +118,6 @@ impl Breaker {
             },
             None => self.changed.notified().await,
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // No code panics while it holds the lock, so a poisoned lock still guards a consistent state.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,12 +1,11 @@
 //! Which conditional writes the stores honour.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-};
+use std::{collections::HashMap, sync::Mutex};
 
 use location::Location;
 use store::{Capabilities, Store};
+
+use crate::lock;
 
 /// Capabilities of the stores, probed once per bucket.
 #[derive(Default)]
@@ -33,7 +32,7 @@ impl CapabilityCache {
     }
 
     fn known(&self, bucket: &str) -> Option<Capabilities> {
-        self.by_bucket.lock().unwrap_or_else(PoisonError::into_inner).get(bucket).copied()
+        lock(&self.by_bucket).get(bucket).copied()
     }
 
     /// Probes the store of `location` below `prefix`, and keeps the result.
@@ -52,7 +51,7 @@ impl CapabilityCache {
                  write its transcript (the texts are equal; the last write wins)"
             );
         }
-        let mut known = self.by_bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.by_bucket);
         known.insert(bucket.clone(), capabilities);
         Ok(capabilities)
     }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -10,6 +10,8 @@ use errors::Chain;
 use job::Job;
 use ledger::{BatchControl, Ledger};
 use tokio::time::{Instant, sleep};
+
+use crate::lock;
 
 /// How long an answer of the ledger holds for jobs that are leased.
 const FRESH: Duration = Duration::from_secs(1);
@@ -66,7 +68,7 @@ impl Controls {
     }
 
     fn batch(&self, records: &str) -> Arc<tokio::sync::Mutex<Known>> {
-        let mut batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut batches = lock(&self.batches);
         batches.retain(|_, batch| {
             batch
                 .try_lock()

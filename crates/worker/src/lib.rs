@@ -36,7 +36,10 @@ pub use self::{
     worker::{Summary, Worker},
 };
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
@@ -47,9 +50,15 @@ fn now() -> String {
     now.replace_nanosecond(0).unwrap_or(now).format(format).unwrap_or_default()
 }
 
+/// Locks a mutex. No code of this crate panics while it holds one, so that a poisoned lock still guards a
+/// consistent state.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Delays that double from `min` to `max`, without end. Jitter, because all workers of a fleet wait for
 /// the same store.
-fn delays(min: Duration, max: Duration) -> ExponentialBackoff {
+pub fn delays(min: Duration, max: Duration) -> ExponentialBackoff {
     ExponentialBuilder::new()
         .with_min_delay(min)
         .with_max_delay(max)

@@ -4,13 +4,15 @@ use std::{
     collections::HashMap,
     mem,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
 };
 
 use queue::{Lane, Lease};
 use tokio::sync::Notify;
+
+use crate::lock;
 
 /// The jobs that run in this process, by id.
 #[derive(Default)]
@@ -126,11 +128,6 @@ impl Drop for Registered<'_> {
             runs.remove(&self.job);
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // No code panics while it holds the lock, so a poisoned lock still guards a consistent state.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -1,10 +1,6 @@
 //! Counts what this process does for each batch, and writes the counts to the ledger every few seconds.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Mutex, time::Duration};
 
 use errors::Chain;
 use job::RECORDS_VERSION;
@@ -13,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::{
     events::{JobEvent, JobEventKind},
-    now,
+    lock, now,
 };
 
 /// How often changed counts are written.
@@ -46,7 +42,7 @@ impl TallyWriter {
 
     /// Counts an event.
     pub(crate) fn count(&self, event: &JobEvent<'_>) {
-        let mut batches = self.lock();
+        let mut batches = lock(&self.batches);
         let batch = batches.entry(event.job.records.clone()).or_insert_with(|| Batch {
             name: uuid::Uuid::now_v7().to_string(),
             tally: WorkerTally {
@@ -90,7 +86,7 @@ impl TallyWriter {
             if let Err(error) = self.ledger.write_tally(&records, &name, &tally).await {
                 let error = Chain(&error).to_string();
                 tracing::warn!(error, "cannot write the counts of a batch");
-                if let Some(batch) = self.lock().get_mut(&records) {
+                if let Some(batch) = lock(&self.batches).get_mut(&records) {
                     batch.is_changed = true;
                 }
             }
@@ -98,7 +94,7 @@ impl TallyWriter {
     }
 
     fn due(&self) -> Vec<(String, String, WorkerTally)> {
-        let mut batches = self.lock();
+        let mut batches = lock(&self.batches);
         batches.retain(|_, batch| {
             batch.is_changed || batch.tally.running > 0 || batch.written_at.elapsed() < FORGOTTEN
         });
@@ -112,10 +108,5 @@ impl TallyWriter {
             (records.clone(), batch.name.clone(), batch.tally.clone())
         })
         .collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Batch>> {
-        // No code panics while it holds the lock, so a poisoned lock still guards a consistent state.
-        self.batches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

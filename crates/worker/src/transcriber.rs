@@ -157,26 +157,16 @@ impl Transcriber {
         request: &TranscriptionRequest,
         session: &Arc<Session>,
     ) -> Result<Transcription, Failure> {
-        let transcription = self.transcribe_within(f64::INFINITY, request, session).await?;
+        let transcription = self.complete(f64::INFINITY, request, session, None).await?;
         let source = request.source.to_string();
         transcription.ok_or_else(|| failure(FailureCode::Internal, &source, "it is endless"))
     }
 
-    /// Completes one request as [`Self::transcribe`] does, if its recording has at most `max_seconds` or
-    /// the transcript exists; else returns `None`.
+    /// Completes the request of a job as [`Self::transcribe`] does, with what its earlier runs have
+    /// computed, if its recording has at most `max_seconds` or the transcript exists; else returns `None`.
     ///
     /// # Errors
     /// A [`Failure`] of this recording; other recordings are not affected.
-    pub async fn transcribe_within(
-        &self,
-        max_seconds: f64,
-        request: &TranscriptionRequest,
-        session: &Arc<Session>,
-    ) -> Result<Option<Transcription>, Failure> {
-        self.complete(max_seconds, request, session, None).await
-    }
-
-    /// Completes the request of a job, with what its earlier runs have computed.
     pub(crate) async fn transcribe_job(
         &self,
         max_seconds: f64,

@@ -69,6 +69,8 @@ pub struct Worker {
     interrupt: CancellationToken,
     observers: Vec<Arc<dyn Observer>>,
     memory: Arc<MemoryBudget>,
+    /// Bytes of the process above which the worker drains.
+    max_memory: Option<u64>,
 }
 
 impl Worker {
@@ -90,10 +92,12 @@ impl Worker {
             None => transcriber,
         };
         let memory = Arc::clone(&transcriber.memory);
+        let percent = Some(config.memory_max_percent).filter(|percent| *percent < 100);
+        let max_memory = percent.and_then(|percent| config.part_of_memory(percent));
         let (interrupted, observed) = (interrupt.clone(), observers.clone());
         let runner = JobRunner::new(&queue, transcriber, &config, interrupted, observed)?;
         let runner = Arc::new(runner);
-        Ok(Self { queue, runner, config, cores, interrupt, observers, memory })
+        Ok(Self { queue, runner, config, cores, interrupt, observers, memory, max_memory })
     }
 
     /// Runs until `drain` is cancelled and all jobs in flight are settled.
@@ -175,9 +179,7 @@ impl Worker {
             self.memory.state()
         });
         self.emit(&WorkerEvent::Heartbeat { memory, is_connected: self.queue.is_connected() });
-        let percent = self.config.memory_max_percent;
-        let max = if percent < 100 { self.config.part_of_memory(percent) } else { None };
-        let (Some(resident), Some(max)) = (resident, max) else { return false };
+        let (Some(resident), Some(max)) = (resident, self.max_memory) else { return false };
         if resident > max {
             tracing::error!(resident, max, "too much memory: draining, to be started anew");
         }

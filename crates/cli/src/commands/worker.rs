@@ -6,7 +6,6 @@ use std::{
 };
 
 use app::{App, BuildOptions, Config};
-use backon::{BackoffBuilder, ExponentialBuilder};
 use location::Location;
 use queue::AmqpQueue;
 use store::Capabilities;
@@ -81,12 +80,7 @@ async fn probe(
     location: &Location,
     stop: &CancellationToken,
 ) -> Result<Option<Capabilities>, store::Error> {
-    let mut delays = ExponentialBuilder::default()
-        .with_min_delay(Duration::from_secs(1))
-        .with_max_delay(Duration::from_secs(60))
-        .without_max_times()
-        .with_jitter()
-        .build();
+    let mut delays = worker::delays(Duration::from_secs(1), Duration::from_secs(60));
     loop {
         let error = match transcriber.probe(location).await {
             Ok(capabilities) => return Ok(Some(capabilities)),

@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use errors::Chain;
 use job::Job;
-use ledger::{Ledger, Loaded, Origin};
+use ledger::{CheckpointInput, Ledger, Loaded};
 use speech::pipeline::Session;
 use tokio::{
     sync::Mutex,
@@ -43,7 +43,7 @@ pub(crate) struct RunCheckpoints<'a> {
     pub(super) interrupt: &'a CancellationToken,
     pub(super) journal: Arc<WindowJournal>,
     /// Where this run writes; `None` until it computes.
-    pub(super) target: Mutex<Option<(Origin, ledger::Checkpoints)>>,
+    pub(super) target: Mutex<Option<(CheckpointInput, ledger::Checkpoints)>>,
 }
 
 impl RunCheckpoints<'_> {
@@ -55,16 +55,17 @@ impl RunCheckpoints<'_> {
             return 0;
         }
         let mut bytes = 0;
-        let origin = Origin { etag: plan.meta.etag.clone(), fingerprint: plan.fingerprint.clone() };
+        let input =
+            CheckpointInput { etag: plan.meta.etag.clone(), fingerprint: plan.fingerprint.clone() };
         let checkpoints = self.ledger.checkpoints(self.job);
         if self.run.may_have_checkpoints()
-            && let Some(loaded) = load(&checkpoints, &origin, session).await
+            && let Some(loaded) = load(&checkpoints, &input, session).await
         {
             bytes = loaded.windows.iter().map(|window| window.len() as u64).sum();
             self.add(loaded);
         }
         session.set_journal(Arc::clone(&self.journal) as _);
-        *self.target.lock().await = Some((origin, checkpoints));
+        *self.target.lock().await = Some((input, checkpoints));
         bytes
     }
 
@@ -138,7 +139,7 @@ impl RunCheckpoints<'_> {
     /// Writes what has not been written. Returns whether there was something.
     async fn write(&self) -> bool {
         let mut target = self.target.lock().await;
-        let Some((origin, checkpoints)) = &mut *target else { return false };
+        let Some((input, checkpoints)) = &mut *target else { return false };
         let mut wrote = false;
         loop {
             let windows = self.journal.take();
@@ -148,7 +149,7 @@ impl RunCheckpoints<'_> {
             self.run.expect_checkpoints();
             wrote = true;
             let start = Instant::now();
-            if let Err(error) = checkpoints.write(origin, &windows).await {
+            if let Err(error) = checkpoints.write(input, &windows).await {
                 let error = Chain(&error).to_string();
                 tracing::warn!(error, "cannot write a checkpoint, trying again later");
                 self.journal.put_back(windows);
@@ -192,12 +193,12 @@ async fn clear(ledger: &Ledger, job: &Job) {
 /// Loads what earlier runs have written; waits a little for a store that does not answer.
 async fn load(
     checkpoints: &ledger::Checkpoints,
-    origin: &Origin,
+    input: &CheckpointInput,
     session: &Session,
 ) -> Option<Loaded> {
     let mut delays = delays(MIN_LOAD_DELAY, MAX_LOAD_DELAY).take(LOAD_ATTEMPTS - 1);
     loop {
-        let error = match checkpoints.load(origin).await {
+        let error = match checkpoints.load(input).await {
             Ok(loaded) => return Some(loaded),
             Err(error) => error,
         };

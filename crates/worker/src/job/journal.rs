@@ -4,13 +4,15 @@
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
     mem,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::Mutex,
 };
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use speech::pipeline::{Journal, WindowKey, WindowResult};
 use tokio::sync::Notify;
+
+use crate::lock;
 
 /// A checkpoint that grows beyond this is written at once.
 const CHECKPOINT_BYTES: usize = 4 << 20;
@@ -157,11 +159,6 @@ impl Journal for WindowJournal {
             self.full.notify_one();
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // No code panics while it holds the lock, so a poisoned lock still guards a consistent state.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Runs one leased job: looks up what its message calls for, and does it.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -31,7 +31,7 @@ use crate::{
     events::{JobEvent, JobEventKind, Observer},
     failure::failure,
     gate::Gate,
-    now,
+    lock, now,
     registry::{Registered, Registry, Run},
     tally::TallyWriter,
 };
@@ -163,7 +163,7 @@ impl JobRunner {
     }
 
     pub(crate) fn summary(&self) -> Summary {
-        *self.summary.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.summary)
     }
 
     pub(crate) fn tallies(&self) -> &TallyWriter {
@@ -188,7 +188,7 @@ impl JobRunner {
     }
 
     pub(super) fn count(&self, kind: &JobEventKind) {
-        let mut summary = self.summary.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut summary = lock(&self.summary);
         let count = match kind {
             JobEventKind::Done(_) | JobEventKind::DoneBefore => &mut summary.done,
             JobEventKind::Failed { .. } => &mut summary.failed,
@@ -220,7 +220,7 @@ impl JobRunner {
                 tracing::error!(error = detail, "not a valid job");
                 let code = FailureCode::JobInvalid.as_str().to_owned();
                 let dead = Destination::Dead(DeadLetterReason { code, detail });
-                self.summary.lock().unwrap_or_else(PoisonError::into_inner).failed += 1;
+                lock(&self.summary).failed += 1;
                 self.report(forward(vec![lease], &dead, &delivery.counts).await);
                 return;
             }
@@ -257,7 +257,9 @@ impl JobRunner {
             }
             BatchControl::Cancelled => {
                 self.clear_checkpoints(job, run).await;
-                return self.conclude_and_acknowledge(job, run, JobEventKind::Cancelled).await;
+                let cancelled = JobEventKind::Cancelled;
+                let settled = self.conclude_and_acknowledge(job, run, &counts, cancelled).await;
+                return self.report(settled);
             }
         }
         let place = Place { origin, lane };
@@ -290,7 +292,8 @@ impl JobRunner {
                     tracing::warn!(error, "cannot delete obsolete records of the job");
                 }
                 self.clear_checkpoints(job, run).await;
-                self.conclude_and_acknowledge(job, run, JobEventKind::DoneBefore).await;
+                let done = JobEventKind::DoneBefore;
+                self.report(self.conclude_and_acknowledge(job, run, &counts, done).await);
             }
             Admission::Bury(failed) => self.bury(job, run, &counts, &failed).await,
             Admission::Park { seen } => {

@@ -81,33 +81,30 @@ impl JobRunner {
         }
     }
 
-    /// Announces how a job ended that has no run, and acknowledges its message.
-    pub(super) async fn conclude_and_acknowledge(&self, job: &Job, run: &Run, kind: JobEventKind) {
-        let settled = if self.conclude(job, run, kind).await {
+    /// Announces how a job ended, and acknowledges its message. If that cannot be announced, the message goes
+    /// back: whoever gets it next announces it.
+    pub(super) async fn conclude_and_acknowledge(
+        &self,
+        job: &Job,
+        run: &Run,
+        counts: &Counts,
+        kind: JobEventKind,
+    ) -> Result<(), SettleError> {
+        if self.conclude(job, run, kind).await {
             acknowledge(run.end()).await
         } else {
-            let leases = run.end();
-            let counts = leases.last().map(|lease| lease.message().counts.clone());
-            forward(leases, &Destination::Returned, &counts.unwrap_or_default()).await
-        };
-        self.report(settled);
+            forward(run.end(), &Destination::Returned, counts).await
+        }
     }
 
-    /// Announces how a run's job ended, done or cancelled, and acknowledges its message.
+    /// Concludes a run whose job is done, or cancelled.
     async fn end_acknowledged(&self, keeper: LeaseKeeper<'_>, end: End, kind: JobEventKind) {
-        let LeaseKeeper { job, run, .. } = keeper;
-        if !self.conclude(job, run, kind).await {
-            // Whoever gets it next announces it.
-            let back = forward(run.end(), &Destination::Returned, &keeper.counts).await;
-            return self.report(back);
-        }
-        let (_, action) = keeper.state.on(Event::Ended(end));
-        let leases = run.end();
-        if action == Action::Ack {
-            let acknowledged = acknowledge(leases).await;
-            if keeper.state == LeaseState::Held {
-                self.report(acknowledged);
-            }
+        let LeaseKeeper { job, run, ref counts, state, .. } = keeper;
+        let (_, action) = state.on(Event::Ended(end));
+        debug_assert_eq!(action, Action::Ack, "{state:?}");
+        let settled = self.conclude_and_acknowledge(job, run, counts, kind).await;
+        if state == LeaseState::Held {
+            self.report(settled);
         }
     }
 
@@ -209,7 +206,8 @@ impl JobRunner {
             }
             Ok(FailureRecord::Done) => {
                 self.clear_checkpoints(job, run).await;
-                return self.conclude_and_acknowledge(job, run, JobEventKind::DoneBefore).await;
+                let done = JobEventKind::DoneBefore;
+                return self.report(self.conclude_and_acknowledge(job, run, counts, done).await);
             }
             Err(error) => {
                 let text = Chain(&error).to_string();

@@ -9,7 +9,6 @@ use std::{
 };
 
 use app::Config;
-use backon::{BackoffBuilder, ExponentialBuilder};
 use job::{Batch, BatchId, Upload};
 use ledger::BatchLedger;
 use queue::{AmqpQueue, DeadLetterReason, Destination, Lease, Message, Origin, Queue};
@@ -128,12 +127,7 @@ impl Bridge {
                 return true;
             }
         };
-        let mut delays = ExponentialBuilder::default()
-            .with_min_delay(MIN_DELAY)
-            .with_max_delay(MAX_DELAY)
-            .without_max_times()
-            .with_jitter()
-            .build();
+        let mut delays = worker::delays(MIN_DELAY, MAX_DELAY);
         loop {
             let message =
                 Message { lane: rule.lane(), ..Message::new(job.id.clone(), job.to_vec()) };
