@@ -5,17 +5,16 @@ use std::sync::Arc;
 use futures::{StreamExt, TryStreamExt};
 use job::{Batch, BatchId, Failed, RECORDS_VERSION, Submission};
 use location::Location;
-use store::{Condition, ErrorKind, Stores};
+use store::{Condition, Stores};
 
 use crate::{
     BatchControl, Error, SubmissionLedger,
     control::ControlRecord,
     control_of,
-    earlier::{self, Earlier},
     manifest::{self, MAX_PART_BYTES},
-    names::Names,
+    names::{self, Names},
     records,
-    tally::State,
+    state::{State, number_of},
 };
 
 /// Failure records that are read concurrently.
@@ -115,21 +114,16 @@ impl BatchLedger {
         // In the order in which jobs change state, so that a job that changes state between two
         // listings is not missed.
         records::list(stores, &names.all_resubmitted(), |job, generation| {
-            State::insert_last(&mut state.resubmitted, job, generation);
+            state.add_resubmitted(job, generation);
         })
         .await?;
-        records::list(stores, &names.all_running(), |job, _| {
-            state.running.insert(job.to_owned());
-        })
-        .await?;
+        records::list(stores, &names.all_running(), |job, _| state.add_running(job)).await?;
         records::list(stores, &names.all_failed(), |job, generation| {
-            State::insert_last(&mut state.failed, job, generation);
+            state.add_failed(job, generation);
         })
         .await?;
-        records::list(stores, &names.all_done(), |job, _| {
-            state.done.insert(job.to_owned());
-        })
-        .await?;
+        records::list(stores, &names.all_done(), |job, _| state.add_done(job)).await?;
+        state.sort();
         Ok(state)
     }
 
@@ -139,17 +133,14 @@ impl BatchLedger {
     ///
     /// [`Error::Store`] and [`Error::Invalid`].
     pub async fn failures(&self, state: &State, limit: usize) -> Result<Vec<Failed>, Error> {
+        let failures = state.failures();
         let mut names: Vec<_> =
-            state.failures().map(|(job, generation)| self.names.failed(job, generation)).collect();
+            failures.map(|(job, generation)| self.names.failed(&job, generation)).collect();
         names.sort_unstable();
         names.truncate(limit);
-        let read = futures::stream::iter(names).map(|uri| async move {
-            match records::get(&self.stores, &uri).await? {
-                Some((body, _)) => records::parse::<Failed>(&uri, &body).map(Some),
-                None => Ok(None),
-            }
-        });
-        read.buffered(CONCURRENT_READS)
+        futures::stream::iter(names)
+            .map(|uri| async move { self.failure(&uri).await })
+            .buffered(CONCURRENT_READS)
             .try_filter_map(|found| async { Ok(found) })
             .try_collect()
             .await
@@ -163,32 +154,30 @@ impl BatchLedger {
     /// [`Error::Store`] and [`Error::Invalid`].
     pub async fn some_failures(&self, limit: usize) -> Result<Vec<Failed>, Error> {
         let (store, prefix) = self.stores.open(&self.names.all_failed().parse()?)?;
-        let names =
-            store.list(&prefix).try_filter_map(|object| async move { Ok(Some(object.key)) });
-        let read = names.map_err(Error::from).map_ok(|key| async {
-            let (store, key) = (&store, key);
-            let record = match store.get(&key, records::MAX_RECORD_BYTES).await {
-                Ok((_, body)) => records::parse::<Failed>(&key, &body)?,
-                Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
-                Err(error) => return Err(error.into()),
-            };
-            let is_done = records::exists(&self.stores, &self.names.done(&record.job)).await?;
-            Ok((!is_done).then_some(record))
-        });
-        read.try_buffered(CONCURRENT_READS)
+        store
+            .list(&prefix)
+            .map_err(Error::from)
+            .map_ok(|object| async move {
+                let (job, generation) = names::parse(&object.key);
+                let again = generation.saturating_add(1);
+                for gone in [self.names.done(job), self.names.resubmitted(job, again)] {
+                    if records::exists(&self.stores, &gone).await? {
+                        return Ok(None);
+                    }
+                }
+                self.failure(&self.names.failed(job, generation)).await
+            })
+            .try_buffered(CONCURRENT_READS)
             .try_filter_map(|found| async { Ok(found) })
             .take(limit)
             .try_collect()
             .await
     }
 
-    /// Returns what became of the jobs of earlier submissions.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Store`].
-    pub async fn earlier(&self) -> Result<Earlier, Error> {
-        Earlier::read(&self.stores, &self.names).await
+    /// Reads the record of a failure; `None` if there is none.
+    async fn failure(&self, uri: &str) -> Result<Option<Failed>, Error> {
+        let Some((body, _)) = records::get(&self.stores, uri).await? else { return Ok(None) };
+        records::parse(uri, &body).map(Some)
     }
 
     /// Counts the jobs of all submissions, each once, as far as a manifest names them: batches of the
@@ -205,7 +194,7 @@ impl BatchLedger {
         while let Some(part) = parts.try_next().await? {
             let (_, body) = store.get(&part.key, MAX_PART_BYTES).await?;
             let (jobs, _) = manifest::parse(&part.key, &body)?;
-            ids.extend(jobs.iter().filter_map(|job| earlier::number_of(&job.id)));
+            ids.extend(jobs.iter().filter_map(|job| number_of(&job.id)));
         }
         ids.sort_unstable();
         ids.dedup();

@@ -22,13 +22,13 @@
 mod batch;
 mod checkpoint;
 mod control;
-mod earlier;
 mod error;
 mod manifest;
 mod names;
 mod progress;
 mod records;
 mod results;
+mod state;
 mod submission;
 mod tally;
 mod worker_tally;
@@ -37,13 +37,13 @@ pub use self::{
     batch::BatchLedger,
     checkpoint::{CheckpointInput, Checkpoints, Loaded, MAX_CHECKPOINT_BYTES},
     control::BatchControl,
-    earlier::Earlier,
     error::Error,
     manifest::Part,
     progress::{Counted, Tallies},
     results::{JobResult, JobState},
+    state::State,
     submission::SubmissionLedger,
-    tally::{State, Tally},
+    tally::Tally,
     worker_tally::WorkerTally,
 };
 

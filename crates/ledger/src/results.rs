@@ -7,10 +7,10 @@ use job::Done;
 use serde::Serialize;
 
 use crate::{
-    BatchLedger, Earlier, Error,
-    earlier::number_of,
+    BatchLedger, Error,
     manifest::{self, MAX_PART_BYTES},
     records,
+    state::{id_of, number_of},
 };
 
 /// Records that are read concurrently.
@@ -49,7 +49,7 @@ impl BatchLedger {
         &self,
         mut found: impl FnMut(JobResult) -> Result<(), E>,
     ) -> Result<(), E> {
-        let outcomes = Earlier::read(self.stores(), self.names()).await?;
+        let batch = self.state().await?;
         let mut seen = HashSet::new();
         let open = || Ok::<_, Error>(self.stores().open(&self.names().manifests().parse()?)?);
         let (store, prefix) = open()?;
@@ -61,18 +61,19 @@ impl BatchLedger {
                 if number_of(&job.id).is_some_and(|id| !seen.insert(id)) {
                     continue;
                 }
-                let state = match outcomes.state(&job.id) {
-                    Some(true) => JobState::Done,
-                    Some(false) => JobState::Failed,
-                    None => JobState::Pending,
+                let state = if batch.is_done(&job.id) {
+                    JobState::Done
+                } else if batch.failure(&job.id).is_some() {
+                    JobState::Failed
+                } else {
+                    JobState::Pending
                 };
                 found(JobResult { job: job.id, source: job.source, state, output: job.output })?;
             }
         }
-        let unlisted = outcomes.done().filter(|id| !seen.contains(id)).collect::<Vec<_>>();
-        let mut read = stream::iter(unlisted)
-            .map(|id| self.done_record(format!("{id:032x}")))
-            .buffered(CONCURRENT_READS);
+        let unlisted = batch.done().filter(|id| !seen.contains(id)).collect::<Vec<_>>();
+        let mut read =
+            stream::iter(unlisted).map(|id| self.done_record(id_of(id))).buffered(CONCURRENT_READS);
         while let Some((job, done)) = read.try_next().await? {
             let Some(Done { source, transcript, .. }) = done else { continue };
             let output = transcript.strip_suffix(".json").map(str::to_owned);

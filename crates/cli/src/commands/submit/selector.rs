@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use job::{Job, ManifestJob, Submission, SubmissionCounts};
-use ledger::{BatchLedger, Earlier};
+use ledger::{BatchLedger, State};
 use location::Location;
 use serde::Serialize;
 use store::Stores;
@@ -72,7 +72,8 @@ pub(super) struct Selector<'a> {
     /// Prefix of the batch's records.
     records: String,
     naming: Naming,
-    earlier: Earlier,
+    /// What became of the jobs of earlier submissions.
+    earlier: State,
     existing: Option<Existing>,
     progress: &'a SubmissionProgress,
     pub(super) totals: Totals,
@@ -90,8 +91,8 @@ impl<'a> Selector<'a> {
     ) -> anyhow::Result<Self> {
         let output: Location = submission.output.parse()?;
         let earlier = match submission.earlier_jobs {
-            Some(_) => ledger.earlier().await?,
-            None => Earlier::default(),
+            Some(_) => ledger.state().await?,
+            None => State::default(),
         };
         let existing = match submission.selected.skip_existing {
             true => Some(Existing::list(stores, &output).await?),
