@@ -59,18 +59,8 @@ impl Progress {
         let bar = terminal_bar();
         let interval = if bar.is_some() { REDRAW_INTERVAL } else { LINE_INTERVAL };
         let shared = Arc::new(Shared { tally: Mutex::default(), started: Instant::now(), bar });
-        let renderer = tokio::spawn({
-            let shared = Arc::clone(&shared);
-            async move {
-                let mut ticks = tokio::time::interval(interval);
-                ticks.tick().await;
-                loop {
-                    ticks.tick().await;
-                    shared.render();
-                }
-            }
-        });
-        Self { shared, _renderer: AbortOnDropHandle::new(renderer) }
+        let rendered = Arc::clone(&shared);
+        Self { shared, _renderer: every(interval, move || rendered.render()) }
     }
 
     /// Counts a listed recording.
@@ -182,6 +172,18 @@ impl Tally {
 
 fn is_terminal() -> bool {
     io::stderr().is_terminal()
+}
+
+/// Calls `render` every `interval`, until what is returned is dropped.
+fn every(interval: Duration, render: impl Fn() + Send + 'static) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(interval);
+        ticks.tick().await;
+        loop {
+            ticks.tick().await;
+            render();
+        }
+    }))
 }
 
 /// Returns a bar if standard error is a terminal.

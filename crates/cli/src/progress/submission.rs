@@ -11,7 +11,7 @@ use std::{
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{LINE_INTERVAL, REDRAW_INTERVAL, is_terminal};
+use super::{LINE_INTERVAL, REDRAW_INTERVAL, every, is_terminal};
 use crate::output;
 
 /// Shows how many recordings were listed and how many jobs published.
@@ -41,18 +41,8 @@ impl SubmissionProgress {
             started: Instant::now(),
             bar,
         });
-        let renderer = tokio::spawn({
-            let shared = Arc::clone(&shared);
-            async move {
-                let mut ticks = tokio::time::interval(interval);
-                ticks.tick().await;
-                loop {
-                    ticks.tick().await;
-                    shared.render();
-                }
-            }
-        });
-        Self { shared, _renderer: AbortOnDropHandle::new(renderer) }
+        let rendered = Arc::clone(&shared);
+        Self { shared, _renderer: every(interval, move || rendered.render()) }
     }
 
     /// Counts a recording that was listed.

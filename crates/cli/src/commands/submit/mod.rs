@@ -76,16 +76,7 @@ pub(crate) async fn run(config: &Config, args: SubmitArgs) -> anyhow::Result<u8>
     let call = Call { batch, ledger, stores, queue, wait: args.wait, json: args.json, stop };
     call.announce()?;
     let progress = SubmissionProgress::start();
-    let run = Run {
-        stores: &call.stores,
-        ledger: &call.ledger,
-        submission: &submission,
-        stop: &call.stop,
-        progress: &progress,
-    };
-    let span = tracing::info_span!("submit", batch = %call.batch.id);
-    let ran = run.submit(&call.queue, Start::default(), manifest).instrument(span).await;
-    let ran = ran.with_context(|| call.interrupted())?;
+    let ran = call.submit(&submission, &progress, Start::default(), manifest).await?;
     call.finish(&progress, vec![(submission, ran)]).await
 }
 
@@ -211,6 +202,26 @@ impl Call {
         } else {
             print_line(self.batch.id.as_str())
         }
+    }
+
+    /// Submits what `start` leaves of a submission.
+    async fn submit(
+        &self,
+        submission: &Submission,
+        progress: &SubmissionProgress,
+        start: Start,
+        manifest: Option<Manifest>,
+    ) -> anyhow::Result<Ran> {
+        let run = Run {
+            stores: &self.stores,
+            ledger: &self.ledger,
+            submission,
+            stop: &self.stop,
+            progress,
+        };
+        let span = tracing::info_span!("submit", batch = %self.batch.id);
+        let ran = run.submit(&self.queue, start, manifest).instrument(span).await;
+        ran.with_context(|| self.interrupted())
     }
 
     fn interrupted(&self) -> String {

@@ -2,20 +2,14 @@
 
 use std::ffi::OsString;
 
-use anyhow::Context;
 use app::Config;
 use job::{Batch, BatchId, Cursor, Input, Submission};
 use ledger::BatchLedger;
 use queue::AmqpQueue;
 use store::Stores;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
 
-use super::{
-    Call, Report, SubmitArgs,
-    run::{Run, Start},
-    selector::Totals,
-};
+use super::{Call, Report, SubmitArgs, run::Start, selector::Totals};
 use crate::{
     UsageError,
     args::output_prefix,
@@ -72,16 +66,7 @@ pub(super) async fn run(
             && !start.is_listed()
             && matches!(submission.input, Input::Manifest { .. });
         let rows = if let Some(Cursor::Rows(rows)) = start.cursor() { *rows } else { 0 };
-        let run = Run {
-            stores: &call.stores,
-            ledger: &call.ledger,
-            submission: &submission,
-            stop: &call.stop,
-            progress: &progress,
-        };
-        let span = tracing::info_span!("submit", batch = %call.batch.id);
-        let submitted = run.submit(&call.queue, start, manifest).instrument(span).await;
-        let submitted = submitted.with_context(|| call.interrupted())?;
+        let submitted = call.submit(&submission, &progress, start, manifest).await?;
         if is_missing {
             progress.say(&format!(
                 "the manifest came from standard input, and {rows} of its rows are submitted. Give \
