@@ -28,12 +28,6 @@ fn bad() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     ]
 }
 
-fn status(scriptorium: &Scriptorium, batch: &str) -> Value {
-    let ran = scriptorium.run(["status", batch, "--json"]);
-    assert!(matches!(ran.code, Some(0 | 1)), "{ran:?}");
-    ran.json()
-}
-
 fn wait_for(what: &str, logs: &[&Path], mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
@@ -83,19 +77,19 @@ async fn two_hundred_jobs_survive_the_death_of_a_worker() {
     let worker = || scriptorium.start(["worker", "--threads", "1"], &log);
     let (victim, mut survivor) = (worker(), worker());
     let logs = [log.as_path()];
-    wait_for("progress", &logs, || status(&scriptorium, batch)["done"].as_u64() > Some(40));
+    wait_for("progress", &logs, || scriptorium.status(batch)["done"].as_u64() > Some(40));
     victim.signal("KILL");
     drop(victim);
-    let at_death = status(&scriptorium, batch);
+    let at_death = scriptorium.status(batch);
     assert!(at_death["done"].as_u64() < Some(GOOD as u64), "{at_death}");
     let total = (GOOD + bad().len()) as u64;
     wait_for("end", &logs, || {
-        let status = status(&scriptorium, batch);
+        let status = scriptorium.status(batch);
         status["done"].as_u64().unwrap() + status["failed"].as_u64().unwrap() == total
     });
     drain(&mut survivor, &log);
 
-    let status = status(&scriptorium, batch);
+    let status = scriptorium.status(batch);
     assert_eq!(status["done"], GOOD, "{status}");
     assert_eq!(status["failed"], bad().len(), "{status}");
     assert_eq!((&status["queued"], &status["running"]), (&0.into(), &0.into()), "{status}");

@@ -20,10 +20,6 @@ fn submit(scriptorium: &Scriptorium, services: &Services, from: &str, lane: &str
     submitted["batch"].as_str().unwrap().to_owned()
 }
 
-fn status(scriptorium: &Scriptorium, batch: &str) -> Value {
-    scriptorium.run(["status", batch, "--json"]).json()
-}
-
 /// Waits until `condition` holds for the status of the batch, and returns the status.
 async fn wait_for(
     what: &str,
@@ -33,7 +29,7 @@ async fn wait_for(
 ) -> Value {
     let begin = Instant::now();
     loop {
-        let status = status(scriptorium, batch);
+        let status = scriptorium.status(batch);
         if condition(&status) {
             return status;
         }
@@ -61,7 +57,7 @@ async fn a_short_recording_behind_long_ones_is_done_at_once() {
     let mut workers: Vec<Process> =
         (0..2).map(|_| scriptorium.start(["worker", "--threads", "1"], &log)).collect();
     wait_for("the short one", &scriptorium, short, |status| status["done"] == 1).await;
-    let then = status(&scriptorium, long);
+    let then = scriptorium.status(long);
     assert!(then["done"].as_u64().unwrap() < 6, "the long ones were before it: {then}");
     wait_for("the long ones", &scriptorium, long, |status| status["done"] == 12).await;
     for worker in &mut workers {
@@ -94,7 +90,7 @@ async fn a_batch_is_paused_resumed_and_cancelled() {
         assert!(begin.elapsed() < TIMEOUT, "{}", fs::read_to_string(&log).unwrap());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    let state = status(&scriptorium, batch);
+    let state = scriptorium.status(batch);
     assert_eq!((&state["control"], &state["done"]), (&"paused".into(), &0.into()), "{state}");
 
     let resumed = scriptorium.run(["resume", batch, "--json"]).expect_code(0).json();

@@ -24,10 +24,6 @@ fn submit(scriptorium: &Scriptorium, services: &Services) -> String {
     submitted["batch"].as_str().unwrap().to_owned()
 }
 
-fn status(scriptorium: &Scriptorium, batch: &str) -> Value {
-    scriptorium.run(["status", batch, "--json"]).json()
-}
-
 /// Returns the id of the process that runs a job, as its record says.
 async fn runner(bucket: &Bucket, batch: &str, job: &str) -> Option<u32> {
     let name = format!("out/.scriptorium/{batch}/running/{job}");
@@ -68,7 +64,7 @@ async fn a_job_that_kills_its_workers_takes_nobody_along() {
             workers[index] = start();
             deaths += 1;
         }
-        let status = status(&scriptorium, batch);
+        let status = scriptorium.status(batch);
         if status["done"] == 20 && status["failed"] == 1 {
             break;
         }
@@ -202,7 +198,7 @@ async fn a_batch_that_is_submitted_again_never_shrinks() {
     let again = ["submit", &d, "--out", &out, "--batch", batch, "--json"];
     let again = scriptorium.run(again).expect_code(0).json();
     assert_eq!((&again["jobs"], &again["already_done"]), (&1.into(), &0.into()), "{again}");
-    let state = status(&scriptorium, batch);
+    let state = scriptorium.status(batch);
     let counts = ["jobs", "queued", "done", "failed"].map(|name| state[name].as_u64());
     assert_eq!(counts, [Some(4), Some(1), Some(3), Some(0)], "{state}");
 
@@ -291,11 +287,11 @@ async fn an_outage_of_the_store_costs_no_job() {
     let mut workers: Vec<Process> =
         (0..2).map(|_| through.start(["worker", "--threads", "1"], &log)).collect();
     let begin = Instant::now();
-    while status(&direct, batch)["done"].as_u64() < Some(5) {
+    while direct.status(batch)["done"].as_u64() < Some(5) {
         assert!(begin.elapsed() < TIMEOUT, "{}", fs::read_to_string(&log).unwrap());
     }
     proxy.cut().await;
-    let at_outage = status(&direct, batch);
+    let at_outage = direct.status(batch);
     assert!(at_outage["done"].as_u64() < Some(40), "{at_outage}");
     wait_for_log(&log, "not ready").await;
     tokio::time::sleep(Duration::from_secs(8)).await;
@@ -333,7 +329,7 @@ async fn a_finished_transcript_waits_for_its_store() {
     let log = directory.path().join("log");
     let mut worker = through.start(["worker", "--threads", "1"], &log);
     let begin = Instant::now();
-    while status(&direct, batch)["running"] != 1 {
+    while direct.status(batch)["running"] != 1 {
         assert!(begin.elapsed() < TIMEOUT, "{}", fs::read_to_string(&log).unwrap());
     }
     // Long enough to read all of it, and less than the recognition takes.

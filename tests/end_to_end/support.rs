@@ -87,6 +87,13 @@ impl Scriptorium {
         Ran::from(self.command(arguments).output().unwrap())
     }
 
+    /// Returns the status of a batch.
+    pub(crate) fn status(&self, batch: &str) -> Value {
+        let ran = self.run(["status", batch, "--json"]);
+        assert!(matches!(ran.code, Some(0 | 1)), "{ran:?}");
+        ran.json()
+    }
+
     /// Starts a process whose standard error goes to `log`.
     pub(crate) fn start<A: AsRef<OsStr>>(
         &self,

@@ -17,6 +17,8 @@ pub mod vad;
 pub mod whisper;
 
 mod bits;
+#[cfg(any(test, feature = "test-util"))]
+mod fake_recognizer;
 mod files;
 #[cfg(test)]
 mod fixtures;

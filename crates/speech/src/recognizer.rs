@@ -6,6 +6,8 @@ pub use engine::Precision;
 use serde::{Deserialize, Serialize};
 
 use crate::bits;
+#[cfg(any(test, feature = "test-util"))]
+pub use crate::fake_recognizer::FakeRecognizer;
 
 /// A model that turns speech into words. One instance serves all threads: it holds the weights and
 /// lends each call the buffers it needs.

@@ -46,13 +46,7 @@ impl Recognizer for Silent {
 }
 
 fn pipeline(config: PipelineConfig) -> Pipeline {
-    let description = Description {
-        name: "silent".to_owned(),
-        family: "test",
-        precision: "f32",
-        digest: "0".to_owned(),
-        languages: vec!["en".to_owned()],
-    };
+    let description = Description::of_test("silent");
     let models = Models {
         vad: Arc::new(EnergyVad),
         recognizer: Arc::new(Silent(description)),

@@ -8,49 +8,10 @@ use std::{io::Cursor, sync::Arc};
 
 use speech::{
     pipeline::{Models, Pipeline, PipelineConfig, Session, TranscribeOptions},
-    recognizer::{self, Description, Hypothesis, Recognition, RecognizeOptions, Recognizer},
+    recognizer::FakeRecognizer,
     vad::EnergyVad,
 };
 use support::{InlineCompute, fixture};
-
-/// Recognizes three words a second.
-struct Talkative(Description);
-
-impl Recognizer for Talkative {
-    fn description(&self) -> &Description {
-        &self.0
-    }
-
-    fn max_seconds(&self) -> f64 {
-        30.0
-    }
-
-    fn fixed_window(&self) -> bool {
-        true
-    }
-
-    fn punctuates(&self, _: bool) -> bool {
-        true
-    }
-
-    fn recognize(
-        &self,
-        samples: &[f32],
-        _: &RecognizeOptions,
-    ) -> Result<Recognition, recognizer::Error> {
-        let seconds = samples.len() as f64 / 16_000.0;
-        let words = (seconds * 3.0) as usize;
-        let hypothesis = Hypothesis {
-            start: 0.0,
-            end: seconds,
-            text: "antidisestablishmentarianism ".repeat(words).trim_end().to_owned(),
-            tokens: vec![1; words],
-            log_probability: -0.1,
-            ..Hypothesis::default()
-        };
-        Ok(Recognition { hypotheses: vec![hypothesis], detected_language: None })
-    }
-}
 
 /// Returns the bytes that a transcription holds at most, and the estimate.
 fn measured(seconds: usize, channels: u16, split: bool) -> (u64, u64) {
@@ -66,16 +27,11 @@ fn measured(seconds: usize, channels: u16, split: bool) -> (u64, u64) {
     wav.extend(u32::try_from(data.len()).unwrap().to_le_bytes());
     wav.extend(data);
 
-    let description = Description {
-        name: "talkative".to_owned(),
-        family: "test",
-        precision: "f32",
-        digest: "0".to_owned(),
-        languages: vec!["en".to_owned()],
-    };
+    let three_words_a_second =
+        |seconds| vec!["antidisestablishmentarianism"; (seconds * 3.0) as usize].join(" ");
     let models = Models {
         vad: Arc::new(EnergyVad),
-        recognizer: Arc::new(Talkative(description)),
+        recognizer: Arc::new(FakeRecognizer::new("talkative", three_words_a_second)),
         punctuator: None,
         diarizer: None,
         normalizer: None,

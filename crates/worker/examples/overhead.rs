@@ -21,7 +21,7 @@ use location::Location;
 use queue::{AmqpConfig, AmqpQueue, MemoryQueue, Message, Queue, QueueDepth};
 use speech::{
     pipeline::{self, Pipeline},
-    recognizer::{self, Description, Hypothesis, Recognition, RecognizeOptions, Recognizer},
+    recognizer::FakeRecognizer,
     vad::EnergyVad,
 };
 use store::{StoreConfig, Stores};
@@ -32,37 +32,6 @@ use worker::{
 };
 
 const CORES: usize = 2;
-
-struct AtOnce(Description);
-
-impl Recognizer for AtOnce {
-    fn description(&self) -> &Description {
-        &self.0
-    }
-
-    fn max_seconds(&self) -> f64 {
-        30.0
-    }
-
-    fn fixed_window(&self) -> bool {
-        true
-    }
-
-    fn punctuates(&self, _: bool) -> bool {
-        true
-    }
-
-    fn recognize(
-        &self,
-        samples: &[f32],
-        _: &RecognizeOptions,
-    ) -> Result<Recognition, recognizer::Error> {
-        let end = samples.len() as f64 / 16_000.0;
-        let text = "a few words".to_owned();
-        let hypothesis = Hypothesis { end, text, tokens: vec![1], ..Hypothesis::default() };
-        Ok(Recognition { hypotheses: vec![hypothesis], detected_language: None })
-    }
-}
 
 /// Notes when each job was published, and how long after that it was settled.
 #[derive(Default)]
@@ -128,16 +97,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         })
         .collect();
 
-    let description = Description {
-        name: "at-once".to_owned(),
-        family: "test",
-        precision: "f32",
-        digest: "0".to_owned(),
-        languages: vec!["en".to_owned()],
-    };
     let models = pipeline::Models {
         vad: Arc::new(EnergyVad),
-        recognizer: Arc::new(AtOnce(description)),
+        recognizer: Arc::new(FakeRecognizer::new("at-once", |_| "a few words".to_owned())),
         punctuator: None,
         diarizer: None,
         normalizer: None,

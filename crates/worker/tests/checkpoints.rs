@@ -159,7 +159,7 @@ async fn of_two_holders_the_second_one_stops_when_the_first_is_done() {
     let second = tokio::spawn(fleet.worker_with(config.clone()).run(drain.clone()));
     wait_until("the job runs", async || slow_calls.load(Ordering::SeqCst) > 0).await;
     // A copy of the message goes to a worker that is faster.
-    fleet.recognizer = Arc::new(support::Scripted::new(fast));
+    fleet.recognizer = support::scripted(fast);
     fleet.queue.publish(Message::new(job.id.clone(), job.to_vec())).await.unwrap();
     let first = tokio::spawn(fleet.worker_with(config).run(drain.clone()));
     wait_until("the job is done", async || fleet.is_done(&job)).await;

@@ -20,7 +20,7 @@ use queue::{MemoryQueue, Message, Origin, Queue};
 use speech::{
     compute::Compute,
     pipeline::{self, Pipeline},
-    recognizer::{self, Description, Hypothesis, Recognition, Recognizer},
+    recognizer::{FakeRecognizer, Recognizer},
     vad::EnergyVad,
 };
 use store::{StoreConfig, Stores};
@@ -28,59 +28,14 @@ use tokio_util::sync::CancellationToken;
 use transcript::Transcript;
 use worker::{ComputePool, Transcriber, Worker};
 
-/// Recognizes "word" in every window, after calling a closure with the number of the call.
-pub(crate) struct Scripted<F> {
-    description: Description,
-    calls: AtomicUsize,
-    script: F,
-}
-
-impl<F: Fn(usize) + Send + Sync> Scripted<F> {
-    pub(crate) fn new(script: F) -> Self {
-        let description = Description {
-            name: "scripted".to_owned(),
-            family: "test",
-            precision: "f32",
-            digest: "0".to_owned(),
-            languages: vec!["en".to_owned()],
-        };
-        Self { description, calls: AtomicUsize::new(0), script }
-    }
-}
-
-impl<F: Fn(usize) + Send + Sync> Recognizer for Scripted<F> {
-    fn description(&self) -> &Description {
-        &self.description
-    }
-
-    fn max_seconds(&self) -> f64 {
-        30.0
-    }
-
-    fn fixed_window(&self) -> bool {
-        true
-    }
-
-    fn punctuates(&self, _: bool) -> bool {
-        true
-    }
-
-    fn recognize(
-        &self,
-        samples: &[f32],
-        _: &recognizer::RecognizeOptions,
-    ) -> Result<Recognition, recognizer::Error> {
-        (self.script)(self.calls.fetch_add(1, Ordering::SeqCst));
-        let hypothesis = Hypothesis {
-            start: 0.0,
-            end: samples.len() as f64 / 16_000.0,
-            text: "word".to_owned(),
-            tokens: vec![1],
-            log_probability: -0.1,
-            ..Hypothesis::default()
-        };
-        Ok(Recognition { hypotheses: vec![hypothesis], detected_language: None })
-    }
+/// Returns a recognizer that writes "word" in every window, after it has called a closure with the number
+/// of the call.
+pub(crate) fn scripted(script: impl Fn(usize) + Send + Sync + 'static) -> Arc<dyn Recognizer> {
+    let calls = AtomicUsize::new(0);
+    Arc::new(FakeRecognizer::new("scripted", move |_| {
+        script(calls.fetch_add(1, Ordering::SeqCst));
+        "word".to_owned()
+    }))
 }
 
 pub(crate) struct Fleet {
@@ -101,7 +56,7 @@ impl Fleet {
         script: impl Fn(usize) + Send + Sync + 'static,
     ) -> Self {
         let root = tempfile::tempdir().unwrap();
-        let recognizer = Arc::new(Scripted::new(script));
+        let recognizer = scripted(script);
         Self { root, queue, recognizer, submitted: AtomicUsize::new(0) }
     }
 
