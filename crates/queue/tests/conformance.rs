@@ -47,6 +47,15 @@ impl Subject {
     async fn consume(&self, origin: Origin, in_flight: u16) -> Box<dyn Consumer> {
         self.queue.consume(origin, in_flight).await.unwrap()
     }
+
+    /// Leases one message. The consumer has ended when this returns: one that was only dropped might
+    /// still be sent the next message, and move it to [`Origin::Returned`].
+    async fn lease(&self, origin: Origin) -> Box<dyn Lease> {
+        let mut consumer = self.consume(origin, 1).await;
+        let leased = lease(&mut consumer).await;
+        consumer.stop().await;
+        leased
+    }
 }
 
 /// Counters that differ from each other and from zero.
@@ -95,13 +104,13 @@ async fn bounds_the_leases_in_flight(subject: &Subject) {
 async fn forwarded_messages_come_back_with_their_counters(subject: &Subject) {
     let queue = &*subject.queue;
     subject.publish(&["a"]).await;
-    let mut leased = lease(&mut subject.consume(JOBS, 1).await).await;
+    let mut leased = subject.lease(JOBS).await;
     for (destination, origin) in
         [(Destination::Returned, RETURNED), (Destination::Quarantine, Origin::Quarantine)]
     {
         leased.forward(destination, counts()).await.unwrap();
         expect_depth(queue, QueueDepth { ready: 1, ..QueueDepth::default() }).await;
-        leased = lease(&mut subject.consume(origin, 1).await).await;
+        leased = subject.lease(origin).await;
         assert_eq!((leased.origin(), leased.is_redelivered()), (origin, false));
         assert_eq!(leased.message().counts, counts());
         assert_eq!(leased.message().body, message("a").body);
@@ -136,9 +145,9 @@ async fn lanes_are_separate(subject: &Subject) {
         leased.forward(soon, Counts::default()).await.unwrap();
         let leased = lease(&mut returned).await;
         leased.forward(Destination::Long, Counts::default()).await.unwrap();
-        let leased = lease(&mut subject.consume(Origin::Long(lane), 1).await).await;
+        let leased = subject.lease(Origin::Long(lane)).await;
         leased.forward(Destination::Quarantine, Counts::default()).await.unwrap();
-        let leased = lease(&mut subject.consume(Origin::Quarantine, 1).await).await;
+        let leased = subject.lease(Origin::Quarantine).await;
         assert_eq!(leased.message().lane, lane, "quarantine has no lanes");
         leased.forward(Destination::Returned, Counts::default()).await.unwrap();
         let leased = lease(&mut returned).await;
@@ -152,7 +161,7 @@ async fn held_messages_wait_until_they_are_released(subject: &Subject) {
     let queue = &*subject.queue;
     for (id, lane) in [("a", Lane::Bulk), ("b", Lane::Normal), ("c", Lane::Bulk)] {
         queue.publish(Message { lane, ..message(id) }).await.unwrap();
-        let leased = lease(&mut subject.consume(Origin::Jobs(lane), 1).await).await;
+        let leased = subject.lease(Origin::Jobs(lane)).await;
         leased.forward(Destination::Held, counts()).await.unwrap();
     }
     expect_depth(queue, QueueDepth { held: 3, ..QueueDepth::default() }).await;
@@ -161,14 +170,14 @@ async fn held_messages_wait_until_they_are_released(subject: &Subject) {
     assert_eq!(queue.release_held(&|message| message.id != "a").await.unwrap(), 2);
     expect_depth(queue, QueueDepth { held: 1, ready: 2, ..QueueDepth::default() }).await;
     for (id, lane) in [("b", Lane::Normal), ("c", Lane::Bulk)] {
-        let leased = lease(&mut subject.consume(Origin::Jobs(lane), 1).await).await;
+        let leased = subject.lease(Origin::Jobs(lane)).await;
         assert_eq!(*leased.message(), Message { lane, counts: counts(), ..message(id) });
         assert!(!leased.is_redelivered());
         leased.ack().await.unwrap();
     }
     assert_eq!(queue.release_held(&|_| true).await.unwrap(), 1);
     assert_eq!(queue.release_held(&|_| true).await.unwrap(), 0);
-    lease(&mut subject.consume(Origin::Jobs(Lane::Bulk), 1).await).await.ack().await.unwrap();
+    subject.lease(Origin::Jobs(Lane::Bulk)).await.ack().await.unwrap();
     expect_depth(queue, QueueDepth::default()).await;
 }
 
@@ -185,7 +194,7 @@ async fn dropped_leases_come_back(subject: &Subject) {
 async fn delayed_and_parked_messages_come_back_later(subject: &Subject) {
     let queue = &*subject.queue;
     subject.publish(&["a"]).await;
-    let mut leased = lease(&mut subject.consume(JOBS, 1).await).await;
+    let mut leased = subject.lease(JOBS).await;
     let mut consumer = subject.consume(RETURNED, 1).await;
     let time = Duration::from_secs(1);
     let delayed = QueueDepth { delayed: 1, ..QueueDepth::default() };
@@ -236,7 +245,7 @@ async fn dead_letters_keep_their_reason(subject: &Subject) {
 
 /// Leases the message that the queue itself gave up.
 async fn undelivered(subject: &Subject) -> Message {
-    let leased = lease(&mut subject.consume(Origin::Undelivered, 1).await).await;
+    let leased = subject.lease(Origin::Undelivered).await;
     let reason = leased.given_up().unwrap();
     assert_eq!(reason.code, DeadLetterReason::DELIVERY_LIMIT);
     assert!(reason.detail.contains("more than 3 times"), "{}", reason.detail);
@@ -255,7 +264,7 @@ async fn a_message_that_is_dropped_again_and_again_is_given_up(subject: &Subject
         let dropped = Message { counts: counts(), ..message("dropped") };
         queue.publish(dropped.clone()).await.unwrap();
         if let Some(destination) = destination {
-            let leased = lease(&mut subject.consume(JOBS, 1).await).await;
+            let leased = subject.lease(JOBS).await;
             leased.forward(destination, counts()).await.unwrap();
         }
         for _ in 0..4 {
@@ -378,7 +387,7 @@ async fn dead_letters_are_read_removed_and_retried(subject: &Subject) {
     letters.retry(counts()).await.unwrap();
     letters.close().await.unwrap();
     expect_depth(queue, QueueDepth { dead: 2, ready: 1, ..QueueDepth::default() }).await;
-    let leased = lease(&mut subject.consume(RETURNED, 1).await).await;
+    let leased = subject.lease(RETURNED).await;
     assert_eq!(*leased.message(), Message { counts: counts(), ..message("c") });
     leased.ack().await.unwrap();
     let mut left = ids().await;
