@@ -7,14 +7,12 @@
 
 Overhead: one worker with one thread transcribes a long recording from S3 to S3 with each value of
 `worker.checkpoint_seconds`, one after the other, in several rounds. CPU time is that of the worker's
-process, wall time from the transcript. Loss: a worker is killed some time after its first window;
-another one completes the job. A window is lost if both have computed it.
+process, wall time from the transcript. Loss: a worker is ended with SIGKILL, or with SIGTERM, some time
+after its first window; another one completes the job. A window is lost if both have computed it.
 """
 
 import argparse
 import contextlib
-import hashlib
-import hmac
 import json
 import os
 import pathlib
@@ -23,10 +21,10 @@ import statistics
 import subprocess
 import tempfile
 import time
-import urllib.parse
-import urllib.request
 import uuid
 import wave
+
+from bench_services import Services
 
 BUCKET = "scriptorium-bench"
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -42,6 +40,8 @@ def parse_arguments():
     parser.add_argument("--seconds", default="0,30,5,1", help="values of worker.checkpoint_seconds")
     parser.add_argument("--kill-after", type=float, default=40, help="seconds after the first window")
     parser.add_argument("--kill-seconds", default="0,30,5", help="as --seconds, for the loss")
+    parser.add_argument("--drain-seconds", type=int, default=0,
+                        help="worker.drain_seconds: how long a job may go on after SIGTERM")
     return parser.parse_args()
 
 
@@ -54,52 +54,20 @@ class Bench:
 
     def __init__(self, arguments, directory):
         self.arguments, self.directory = arguments, directory
-        self.endpoint = os.environ["SCRIPTORIUM_TEST_S3_ENDPOINT"]
-        self.key = os.environ["SCRIPTORIUM_TEST_S3_ACCESS_KEY"]
-        self.secret = os.environ["SCRIPTORIUM_TEST_S3_SECRET_KEY"]
-        self.s3("PUT", BUCKET)
+        self.services = Services()
+        self.services.s3("PUT", BUCKET)
         self.name = f"checkpoints-{uuid.uuid4().hex[:8]}"
         recording = directory / "long.wav"
         write_recording(recording, arguments.minutes * 60)
         self.source = f"{self.name}/long.wav"
-        self.s3("PUT", f"{BUCKET}/{self.source}", recording.read_bytes())
-
-    def s3(self, method, path, body=b""):
-        """Sends a request to the S3 server, signed with version 4 of AWS's signatures."""
-        address = urllib.parse.urlsplit(self.endpoint).netloc
-        now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        scope = f"{now[:8]}/us-east-1/s3/aws4_request"
-        digest = hashlib.sha256(body).hexdigest()
-        headers = {"host": address, "x-amz-content-sha256": digest, "x-amz-date": now}
-        names = ";".join(headers)
-        lines = "".join(f"{name}:{value}\n" for name, value in headers.items())
-        request = f"{method}\n/{path}\n\n{lines}\n{names}\n{digest}"
-        to_sign = f"AWS4-HMAC-SHA256\n{now}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
-        key = f"AWS4{self.secret}".encode()
-        for part in [*scope.split("/"), to_sign]:
-            key = hmac.digest(key, part.encode(), "sha256")
-        headers["Authorization"] = (
-            f"AWS4-HMAC-SHA256 Credential={self.key}/{scope}, SignedHeaders={names}, "
-            f"Signature={key.hex()}"
-        )
-        data = body if method == "PUT" else None
-        sent = urllib.request.Request(f"{self.endpoint}/{path}", data, headers, method=method)
-        with urllib.request.urlopen(sent) as answer:
-            return answer.read()
+        self.services.s3("PUT", f"{BUCKET}/{self.source}", recording.read_bytes())
 
     def environment(self, seconds, prefix):
         return {
-            "PATH": os.environ["PATH"],
-            "HOME": str(self.directory),
-            "SCRIPTORIUM__MODELS__DIRECTORY": str(self.arguments.models),
+            **self.services.environment(prefix, self.directory, self.arguments.models),
             "SCRIPTORIUM__MODELS__RECOGNIZER": self.arguments.model,
-            "SCRIPTORIUM__QUEUE__URL": os.environ["SCRIPTORIUM_TEST_AMQP_URL"],
-            "SCRIPTORIUM__QUEUE__PREFIX": prefix,
-            "SCRIPTORIUM__STORE__S3__ENDPOINT": self.endpoint,
-            "SCRIPTORIUM__STORE__S3__FORCE_PATH_STYLE": "true",
-            "SCRIPTORIUM__STORE__S3__ACCESS_KEY": self.key,
-            "SCRIPTORIUM__STORE__S3__SECRET_KEY": self.secret,
             "SCRIPTORIUM__WORKER__CHECKPOINT_SECONDS": str(seconds),
+            "SCRIPTORIUM__WORKER__DRAIN_SECONDS": str(self.arguments.drain_seconds),
             "SCRIPTORIUM__LOG__LEVEL": "info,worker=debug,speech::pipeline=trace",
         }
 
@@ -115,7 +83,7 @@ class Bench:
             return subprocess.Popen(command, env=environment, stderr=stderr)
 
     def transcript(self, prefix):
-        return json.loads(self.s3("GET", f"{BUCKET}/{prefix}/long.wav.json"))
+        return json.loads(self.services.s3("GET", f"{BUCKET}/{prefix}/long.wav.json"))
 
     def overhead(self, seconds):
         """Transcribes the recording once. Returns CPU and wall seconds, and the checkpoints."""
@@ -131,9 +99,9 @@ class Bench:
         wall = self.transcript(prefix)["processing"]["wall_seconds"]
         return usage.ru_utime + usage.ru_stime, wall, events(log, "wrote a checkpoint")
 
-    def loss(self, seconds):
-        """Kills a worker. Returns the windows and seconds of audio that it had computed, and those of
-        them that were computed again."""
+    def loss(self, seconds, signal_number):
+        """Ends a worker with a signal. Returns the seconds until it has exited, the windows and seconds of
+        audio that it had computed, and those of them that were computed again."""
         prefix = f"{self.name}-{uuid.uuid4().hex[:8]}"
         logs = [self.directory / f"{prefix}-{number}" for number in range(2)]
         environment = self.environment(seconds, prefix)
@@ -142,8 +110,10 @@ class Bench:
         while not events(logs[0], "window computed"):
             time.sleep(0.1)
         time.sleep(self.arguments.kill_after)
-        victim.kill()
+        start = time.monotonic()
+        victim.send_signal(signal_number)
         victim.wait()
+        exited = time.monotonic() - start
         heir = self.worker(environment, logs[1])
         wait = [self.arguments.binary, "status", batch, "--wait", "--json"]
         subprocess.run(wait, env=environment, check=True, capture_output=True)
@@ -154,7 +124,7 @@ class Bench:
             for log in logs
         )
         lost = {end: audio for end, audio in computed.items() if end in again}
-        return len(computed), sum(computed.values()), len(lost), sum(lost.values())
+        return exited, len(computed), sum(computed.values()), len(lost), sum(lost.values())
 
 
 def write_recording(path, seconds):
@@ -201,12 +171,14 @@ def report_overhead(bench, rounds, values):
 
 
 def report_loss(bench, values):
-    print("\n| checkpoint_seconds | windows computed at the kill | their audio, s "
+    print("\n| signal | checkpoint_seconds | to exit, s | windows computed | their audio, s "
           "| windows computed again | their audio, s |")
-    print("| ---: | ---: | ---: | ---: | ---: |")
-    for seconds in values:
-        computed, audio, again, lost = bench.loss(seconds)
-        print(f"| {seconds} | {computed} | {audio:.0f} | {again} | {lost:.0f} |", flush=True)
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    for number in [signal.SIGKILL, signal.SIGTERM]:
+        for seconds in values:
+            exited, computed, audio, again, lost = bench.loss(seconds, number)
+            print(f"| {number.name} | {seconds} | {exited:.2f} | {computed} | {audio:.0f} "
+                  f"| {again} | {lost:.0f} |", flush=True)
 
 
 def main():

@@ -1,4 +1,5 @@
-"""Measures `scriptorium submit`; see bench-submit.sh, which builds it and calls this."""
+"""Measures `scriptorium submit`, and `status` and `results` of the batch; see bench-submit.sh, which builds
+it and calls this."""
 
 import argparse
 import concurrent.futures
@@ -94,10 +95,15 @@ class Bench:
         return json.loads(counters)["rgw"]["req"]
 
     def run(self, name, arguments, interrupt_after=None):
-        """Runs the command and prints a row of the table; returns the id of the batch."""
+        """Submits, and prints a row of the table; returns the id of the batch."""
+        _, stderr = self.measure(name, ["submit", *arguments, "--json"], interrupt_after)
+        return next(line.split()[1] for line in stderr.splitlines() if line.startswith("batch "))
+
+    def measure(self, name, words, interrupt_after=None):
+        """Runs a command and prints a row of the table."""
         requests = self.requests()
         start = time.monotonic()
-        command = [self.binary, "submit", *arguments]
+        command = [self.binary, *words]
         process = subprocess.Popen(
             command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -113,16 +119,17 @@ class Bench:
             said.join(0.02)
         seconds = time.monotonic() - start
         stdout, stderr = reader
-        report = json.loads(stdout) if stdout.strip() else {}
         if process.returncode not in (0, 130):
             raise RuntimeError(f"{command}: exit code {process.returncode}: {stderr}")
-        jobs = report.get("jobs", 0)
+        # One report, or a line for each job.
+        lines = stdout.count("\n") if stdout.startswith('{"') else 0
+        jobs = lines if lines > 1 else json.loads(stdout or "{}").get("jobs", 0)
         print(
             f"| {name} | {jobs} | {seconds:.1f} | {jobs / seconds:.0f} | {cpu:.1f} | "
             f"{peak / 1024:.0f} | {self.requests() - requests} |",
             flush=True,
         )
-        return next(line.split()[1] for line in stderr.splitlines() if line.startswith("batch "))
+        return stdout, stderr
 
 
 def high_water_mark(pid):
@@ -159,26 +166,29 @@ def submit_prefix(options, home):
             paths = (f"/{BUCKET}/in/{n % 7}/{n:06}.wav" for n in range(options.objects))
             list(pool.map(lambda path: bucket.put(path, b"x"), paths))
         out = f"s3://{BUCKET}/out/"
-        arguments = [f"s3://{BUCKET}/in/", "--out", out, "--json"]
+        arguments = [f"s3://{BUCKET}/in/", "--out", out]
         bench.run(f"prefix of {options.objects} objects", arguments)
 
 
 def submit_manifest(options, home):
     manifest = home / "manifest.jsonl"
     write_manifest(manifest, options.rows)
-    arguments = ["--manifest", manifest, "--out", f"s3://{BUCKET}/out/", "--json"]
+    arguments = ["--manifest", manifest, "--out", f"s3://{BUCKET}/out/"]
     with services() as directory:
         bench = Bench(options.binary, directory, home)
         Bucket().put(f"/{BUCKET}")
         start = time.monotonic()
-        bench.run(f"manifest of {options.rows} rows", arguments)
+        batch = bench.run(f"manifest of {options.rows} rows", arguments)
         half = (time.monotonic() - start) / 2
+        bench.measure("`status` of that batch", ["status", batch, "--json"])
+        bench.measure("`status --recount`", ["status", batch, "--recount", "--json"])
+        bench.measure("`results`", ["results", batch, "--json"])
     with services() as directory:
         bench = Bench(options.binary, directory, home)
         Bucket().put(f"/{BUCKET}")
         batch = bench.run("the same, interrupted", arguments, interrupt_after=half)
         # The report counts the jobs of both calls.
-        bench.run("resumed", ["--resume", batch, "--json"])
+        bench.run("resumed", ["--resume", batch])
 
 
 def main():
@@ -189,7 +199,7 @@ def main():
     options = parser.parse_args()
     options.binary = options.binary.resolve()
     print(f"load average at the start: {os.getloadavg()[0]:.1f}")
-    print("| submission | jobs | seconds | jobs/s | CPU s | peak MiB | requests |")
+    print("| command | jobs | seconds | jobs/s | CPU s | peak MiB | requests |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |", flush=True)
     with tempfile.TemporaryDirectory() as home:
         submit_prefix(options, pathlib.Path(home))
