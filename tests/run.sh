@@ -88,6 +88,7 @@ start_services() {
 }
 
 # Runs the tests of queue and fleet against the brokers of newer Debian releases: 3.10 is that of this one.
+# The largest of them takes a minute, and asks nothing of the broker that the others do not ask.
 run_tests_with_other_brokers() {
     local suite variables status
     if ! cargo nextest --version >/dev/null 2>&1; then
@@ -106,7 +107,7 @@ run_tests_with_other_brokers() {
         (
             eval "$variables"
             cargo nextest run --no-fail-fast --workspace \
-                -E 'package(queue) + test(/^(fleet|life|queue)::/)'
+                -E 'package(queue) + test(/^(fleet|life|queue)::/) - test(two_hundred_jobs)'
         )
         tests/services/stop.sh "$services/broker"
     done
