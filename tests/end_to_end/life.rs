@@ -332,8 +332,7 @@ async fn a_finished_transcript_waits_for_its_store() {
     while direct.status(batch)["running"] != 1 {
         assert!(begin.elapsed() < TIMEOUT, "{}", fs::read_to_string(&log).unwrap());
     }
-    // Long enough to read all of it, and less than the recognition takes.
-    tokio::time::sleep(Duration::from_millis(1500)).await;
+    // The run is recorded after a second, which is long enough to read all of it.
     proxy.cut().await;
     wait_for_log(&log, "finished and cannot be written, trying again").await;
     proxy.restore().await;

@@ -6,6 +6,7 @@ use std::{
 };
 
 use futures::StreamExt;
+use job::Job;
 use location::Location;
 use store::{ErrorKind, Stores};
 
@@ -56,15 +57,36 @@ impl Existing {
         Ok(Self { hashes, transcripts })
     }
 
+    /// Returns whether there is neither a transcript, under either of its names, nor the record of a
+    /// failure in the place of the job's transcript.
+    pub(crate) fn has_nothing_of(&self, job: &Job) -> bool {
+        let has = |output: &Location| {
+            let Ok(key) = output.key() else { return true };
+            self.find(key).is_some()
+        };
+        let (Ok(source), Ok(output)) = (job.source.parse::<Location>(), job.output.parse()) else {
+            return false;
+        };
+        let error = job.error_record();
+        let error = error.strip_suffix(TRANSCRIPT).and_then(|error| error.parse().ok());
+        let other = worker::other_name(&output, &source);
+        !has(&output) && !error.as_ref().is_none_or(has) && !other.as_ref().is_some_and(has)
+    }
+
     /// Returns whether there is a transcript of this output that is not older than the recording. If the
     /// time of the recording is not known, any transcript will do.
     pub(crate) fn is_up_to_date(&self, output: &Location, modified: Option<SystemTime>) -> bool {
         let Ok(key) = output.key() else { return false };
+        self.find(key).is_some_and(|written| {
+            modified.is_none_or(|modified| milliseconds(modified) <= written)
+        })
+    }
+
+    /// Returns when what lies at `key`, with the extension of a transcript, was written.
+    fn find(&self, key: &str) -> Option<i64> {
         let hash = self.hashes.hash_one(key);
         let found = self.transcripts.binary_search_by_key(&hash, |(hash, _)| *hash);
-        found.is_ok_and(|index| {
-            modified.is_none_or(|modified| milliseconds(modified) <= self.transcripts[index].1)
-        })
+        found.ok().map(|index| self.transcripts[index].1)
     }
 }
 
@@ -80,6 +102,7 @@ fn milliseconds(time: SystemTime) -> i64 {
 mod tests {
     use std::{fs, path::Path};
 
+    use job::{BatchId, JobOptions};
     use store::StoreConfig;
 
     use super::*;
@@ -100,6 +123,7 @@ mod tests {
             ("b/c.wav.srt", 300),
             (".scriptorium/x/batch.json", 100),
             ("-first.wav.json", 100),
+            ("broken.wav.error.json", 100),
         ] {
             write(root.path(), name, seconds);
         }
@@ -107,7 +131,7 @@ mod tests {
         let prefix = Location::from_path(root.path()).unwrap().as_prefix();
         let stores = Stores::new(StoreConfig::default()).unwrap();
         let existing = Existing::list(&stores, &prefix).await.unwrap();
-        assert_eq!(existing.transcripts.len(), 3);
+        assert_eq!(existing.transcripts.len(), 4);
         let is_up_to_date = |name: &str, seconds: u64| {
             let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
             existing.is_up_to_date(&prefix.join(name).unwrap(), Some(modified))
@@ -118,5 +142,23 @@ mod tests {
         assert!(!is_up_to_date("c.wav", 1) && !is_up_to_date("z.wav", 1));
         assert!(!is_up_to_date(".scriptorium/x/batch", 1), "a record is no transcript");
         assert!(existing.is_up_to_date(&prefix.join("a.wav").unwrap(), None));
+
+        let job = |output: &str, source: &str| {
+            let output = prefix.join(output).unwrap().to_string();
+            Job::new(
+                BatchId::generate(),
+                source.to_owned(),
+                output,
+                String::new(),
+                JobOptions::default(),
+            )
+        };
+        for (output, has_nothing) in
+            [("a.wav", false), ("b/c.wav", false), ("broken.wav", false), ("new.wav", true)]
+        {
+            let job = job(output, "s3://calls/x.wav");
+            assert_eq!(existing.has_nothing_of(&job), has_nothing, "{output}");
+        }
+        assert!(!existing.has_nothing_of(&job("a", "s3://calls/a.wav")), "it has another name");
     }
 }

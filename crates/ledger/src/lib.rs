@@ -67,6 +67,15 @@ pub enum Outcome {
     Failed(Box<Failed>),
 }
 
+/// Which records of a job there may be besides that of its success.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OtherRecords {
+    /// That of a run.
+    pub running: bool,
+    /// That of a failure next to the missing transcript, perhaps of an earlier batch.
+    pub error: bool,
+}
+
 /// What became of the record of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureRecord {
@@ -156,30 +165,39 @@ impl Ledger {
         records::delete(&self.stores, &Names::of(job).running(&job.id)).await
     }
 
-    /// Records that the job is done. The first record of a success stays. Returns whether it is this
-    /// one.
+    /// Records that the job is done, and removes its `other` records. The first record of a success stays.
+    /// Returns whether it is this one.
     ///
     /// # Errors
     ///
     /// [`Error::Store`]. The job may be done nevertheless; the call may be repeated.
-    pub async fn done(&self, job: &Job, done: &Done) -> Result<bool, Error> {
-        let names = Names::of(job);
-        let written =
-            records::put(&self.stores, &names.done(&job.id), done, Condition::IfAbsent).await?;
+    pub async fn done(&self, job: &Job, done: &Done, other: OtherRecords) -> Result<bool, Error> {
+        let uri = Names::of(job).done(&job.id);
+        let written = records::put(&self.stores, &uri, done, Condition::IfAbsent).await?;
         // After the record, so that a failure that is being written meanwhile either sees it or is
         // removed here.
-        self.complete_done(job).await?;
+        self.remove(job, other).await?;
         Ok(written.is_some())
     }
 
-    /// Completes the records of a job that is done, in place of a worker that died between its writes.
+    /// Removes the other records of a job that is done, in place of a worker that died between its
+    /// requests.
     ///
     /// # Errors
     ///
     /// [`Error::Store`].
     pub async fn complete_done(&self, job: &Job) -> Result<(), Error> {
-        records::delete(&self.stores, &job.error_record()).await?;
-        self.requeue(job).await
+        self.remove(job, OtherRecords { running: true, error: true }).await
+    }
+
+    async fn remove(&self, job: &Job, records: OtherRecords) -> Result<(), Error> {
+        if records.error {
+            records::delete(&self.stores, &job.error_record()).await?;
+        }
+        if records.running {
+            self.requeue(job).await?;
+        }
+        Ok(())
     }
 
     /// Records that the job is given up, in the batch and next to the missing transcript, unless it is

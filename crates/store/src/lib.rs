@@ -61,6 +61,13 @@ pub trait Store: Debug + Send + Sync {
     /// [`ErrorKind::Changed`] if the object no longer has the ETag `etag`.
     async fn read(&self, key: &str, range: Range<u64>, etag: &str) -> Result<Bytes, Error>;
 
+    /// Describes an object and reads its first `bytes`, in one request where the store can do so. The
+    /// bytes may be fewer: what is missing, [`Store::read`] reads.
+    async fn begin(&self, key: &str, bytes: u64) -> Result<(ObjectMeta, Bytes), Error> {
+        let _ = bytes;
+        Ok((self.head(key).await?, Bytes::new()))
+    }
+
     /// Reads a small object completely.
     ///
     /// # Errors

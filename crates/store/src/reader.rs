@@ -115,6 +115,14 @@ impl Reader {
         }
     }
 
+    /// Sets the first bytes of the object, which have been read already.
+    #[must_use]
+    pub fn with_start(mut self, bytes: Bytes) -> Self {
+        self.step = bytes.len() as u64;
+        self.window = Window { start: 0, bytes };
+        self
+    }
+
     /// Describes the object.
     pub fn meta(&self) -> &ObjectMeta {
         &self.source.meta

@@ -1,11 +1,13 @@
-//! Measures what a job costs besides recognition: a recognizer that returns at once, files in memory.
+//! Measures what a job costs besides recognition, with a recognizer that returns at once.
 //!
 //! ```sh
-//! cargo run --release -p worker --example overhead -- [JOBS] [AMQP_URL]
+//! cargo run --release -p worker --example overhead -- [JOBS] [AMQP_URL|memory] [S3_PREFIX] [fresh]
 //! ```
 //!
-//! Without a URL, the queue is in memory. The recordings are of three seconds, in `/dev/shm`. Prints jobs per
-//! second, CPU milliseconds per job, and the time from publish to acknowledged.
+//! Without a URL, the queue is in memory. The recordings are of three seconds, in `/dev/shm`, or below
+//! `s3://BUCKET/PREFIX/` of the service that `AWS_ENDPOINT_URL` and the other variables of AWS name. The
+//! jobs are as after `submit`, or with `fresh` as after `submit --skip-existing`. Prints jobs per second, CPU
+//! milliseconds per job, and the time from publish to acknowledged.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a program for developers")]
 
@@ -24,7 +26,7 @@ use speech::{
     recognizer::FakeRecognizer,
     vad::EnergyVad,
 };
-use store::{StoreConfig, Stores};
+use store::{PutOptions, StoreConfig, Stores};
 use tokio_util::sync::CancellationToken;
 use worker::{
     ComputePool, Transcriber, Worker, WorkerConfig,
@@ -75,7 +77,7 @@ fn recording() -> Vec<u8> {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let jobs: usize = arguments.next().map_or(Ok(2000), |text| text.parse())?;
-    let queue: Arc<dyn Queue> = match arguments.next() {
+    let queue: Arc<dyn Queue> = match arguments.next().filter(|queue| queue != "memory") {
         None => Arc::new(MemoryQueue::new()),
         Some(url) => {
             let prefix = format!("overhead-{}", std::process::id());
@@ -84,18 +86,28 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     };
     let root = tempfile::tempdir_in("/dev/shm")?;
-    let uri = |name: &str| Location::from_path(root.path().join(name)).unwrap().to_string();
+    let folder = match arguments.next() {
+        Some(prefix) => prefix.trim_end_matches('/').to_owned(),
+        None => Location::from_path(root.path())?.to_string().trim_end_matches('/').to_owned(),
+    };
+    let fresh = arguments.next().is_some_and(|word| word == "fresh");
+    let uri = |name: &str| format!("{folder}/{name}");
+    let mut config = StoreConfig::default();
+    config.s3.force_path_style = true;
+    let stores = Arc::new(Stores::new(config)?);
     let batch = BatchId::generate();
     let records = records_prefix(&uri("out"), &batch);
     let wav = recording();
-    let made: Vec<Job> = (0..jobs)
-        .map(|number| {
-            let name = format!("{number:06}.wav");
-            std::fs::write(root.path().join(&name), &wav).unwrap();
-            let output = uri(&format!("out/{name}"));
-            Job::new(batch.clone(), uri(&name), output, records.clone(), JobOptions::default())
-        })
-        .collect();
+    let mut made = Vec::new();
+    for number in 0..=jobs {
+        let name = format!("{number:06}.wav");
+        let (store, key) = stores.open(&uri(&name).parse()?)?;
+        store.put(&key, wav.clone().into(), PutOptions::default()).await?;
+        let output = uri(&format!("out/{name}"));
+        let options = JobOptions::default();
+        let job = Job::new(batch.clone(), uri(&name), output, records.clone(), options);
+        made.push(Job { fresh, ..job });
+    }
 
     let models = pipeline::Models {
         vad: Arc::new(EnergyVad),
@@ -106,10 +118,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let pool = Arc::new(ComputePool::new(CORES)?);
     let pipeline = Pipeline::new(models, pipeline::PipelineConfig::default(), pool);
-    let stores = Arc::new(Stores::new(StoreConfig::default())?);
     let pipelines = vec![("preset".to_owned(), pipeline)];
     let transcriber = Transcriber::new(stores, pipelines, audio::DecodeOptions::default());
-    let folder = root.path().to_str().unwrap().to_owned();
     let config = WorkerConfig {
         name: "overhead".to_owned(),
         sources: vec![folder.clone()],
@@ -120,26 +130,27 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let observers: Vec<Arc<dyn Observer>> = vec![times.clone()];
     let worker = Worker::new(queue.clone(), transcriber, config, CORES, observers)?;
     let drain = CancellationToken::new();
-    let (start, cpu) = (Instant::now(), cpu_seconds());
     let running = tokio::spawn(worker.run(drain.clone()));
+    let run = async |job: Job| {
+        let id = job.id.clone();
+        times.published.lock().unwrap().insert(id.clone(), Instant::now());
+        queue.publish(Message::new(id.clone(), job.to_vec())).await?;
+        while times.published.lock().unwrap().contains_key(&id) {
+            tokio::time::sleep(Duration::from_micros(200)).await;
+        }
+        Ok::<_, queue::Error>(())
+    };
+    // The first job waits until the worker has declared its queues and subscribed.
+    run(made.pop().unwrap()).await?;
+    times.taken.lock().unwrap().clear();
+    let (start, cpu) = (Instant::now(), cpu_seconds());
     // So many wait at a time that the worker never idles and the time is not that of a backlog.
-    futures::stream::iter(made)
-        .map(Ok)
-        .try_for_each_concurrent(8, async |job| {
-            let id = job.id.clone();
-            times.published.lock().unwrap().insert(id.clone(), Instant::now());
-            queue.publish(Message::new(id.clone(), job.to_vec())).await?;
-            while times.published.lock().unwrap().contains_key(&id) {
-                tokio::time::sleep(Duration::from_micros(200)).await;
-            }
-            Ok::<_, queue::Error>(())
-        })
-        .await?;
+    futures::stream::iter(made).map(Ok).try_for_each_concurrent(8, run).await?;
     let (wall, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds() - cpu);
     assert_eq!(queue.depth().await?, QueueDepth::default());
     drain.cancel();
     let summary = running.await??;
-    assert_eq!(summary.done, jobs as u64, "{summary:?}");
+    assert_eq!(summary.done, jobs as u64 + 1, "{summary:?}");
     let mut taken = std::mem::take(&mut *times.taken.lock().unwrap());
     taken.sort_unstable();
     let at = |part: f64| taken[((taken.len() - 1) as f64 * part) as usize].as_secs_f64() * 1000.0;

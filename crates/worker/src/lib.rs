@@ -31,6 +31,7 @@ pub use self::{
     announcer::{Announcements, CONTENT_TYPE, cloud_event},
     config::{LaneShares, WorkerConfig},
     failure::{failure_of, output_failure, source_failure},
+    job::other_name,
     pool::ComputePool,
     transcriber::{Completed, Transcriber, Transcription, TranscriptionRequest, interruptible},
     worker::{Summary, Worker},

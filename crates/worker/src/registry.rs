@@ -29,7 +29,11 @@ pub(crate) struct Run {
     /// `None` once the run is settled.
     leases: Mutex<Option<Vec<Box<dyn Lease>>>>,
     adopted: Notify,
-    /// Whether there may be checkpoints of the job in the store.
+    /// Whether the job may have run before, here or elsewhere.
+    ran_before: AtomicBool,
+    /// Whether this run may have written a record of itself.
+    is_recorded: AtomicBool,
+    /// Whether this run may have written checkpoints.
     has_checkpoints: AtomicBool,
 }
 
@@ -54,6 +58,8 @@ impl Registry {
             trace,
             leases: Mutex::new(Some(vec![lease])),
             adopted: Notify::new(),
+            ran_before: AtomicBool::new(false),
+            is_recorded: AtomicBool::new(false),
             has_checkpoints: AtomicBool::new(false),
         });
         // A run that is settled but not removed yet is replaced.
@@ -76,18 +82,40 @@ impl Run {
         let mut leases = lock(&self.leases);
         let Some(leases) = &mut *leases else { return Some(lease) };
         leases.push(lease);
+        // Whoever had the lease in between may have run the job.
+        self.note_earlier_run();
         self.adopted.notify_one();
         None
     }
 
-    /// Notes that there may be checkpoints of the job in the store.
-    pub(crate) fn expect_checkpoints(&self) {
+    /// Notes that the job may have run before.
+    pub(crate) fn note_earlier_run(&self) {
+        self.ran_before.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that this run writes a record of itself.
+    pub(crate) fn note_record(&self) {
+        self.is_recorded.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that this run writes a checkpoint.
+    pub(crate) fn note_checkpoint(&self) {
         self.has_checkpoints.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether the job may have run before, here or elsewhere.
+    pub(crate) fn ran_before(&self) -> bool {
+        self.ran_before.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether there may be a record of a run in the store, of this one or another.
+    pub(crate) fn may_be_recorded(&self) -> bool {
+        self.ran_before() || self.is_recorded.load(Ordering::Relaxed)
     }
 
     /// Returns whether there may be checkpoints of the job in the store, of this run or of others.
     pub(crate) fn may_have_checkpoints(&self) -> bool {
-        self.has_checkpoints.load(Ordering::Relaxed)
+        self.ran_before() || self.has_checkpoints.load(Ordering::Relaxed)
     }
 
     /// Waits until the run has adopted a lease.

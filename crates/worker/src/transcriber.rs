@@ -157,13 +157,14 @@ impl Transcriber {
         request: &TranscriptionRequest,
         session: &Arc<Session>,
     ) -> Result<Transcription, Failure> {
-        let transcription = self.complete(f64::INFINITY, request, session, None).await?;
+        let transcription = self.complete(f64::INFINITY, request, false, session, None).await?;
         let source = request.source.to_string();
         transcription.ok_or_else(|| failure(FailureCode::Internal, &source, "it is endless"))
     }
 
     /// Completes the request of a job as [`Self::transcribe`] does, with what its earlier runs have
     /// computed, if its recording has at most `max_seconds` or the transcript exists; else returns `None`.
+    /// `fresh`: the job's submitter has found no transcript.
     ///
     /// # Errors
     /// A [`Failure`] of this recording; other recordings are not affected.
@@ -171,15 +172,16 @@ impl Transcriber {
         &self,
         max_seconds: f64,
         request: &TranscriptionRequest,
+        fresh: bool,
         session: &Arc<Session>,
         checkpoints: &RunCheckpoints<'_>,
     ) -> Result<Option<Transcription>, Failure> {
-        self.complete(max_seconds, request, session, Some(checkpoints)).await
+        self.complete(max_seconds, request, fresh, session, Some(checkpoints)).await
     }
 
     /// Returns whether the transcript of a request exists, as far as the stores answer.
     pub(crate) async fn is_up_to_date(&self, request: &TranscriptionRequest) -> bool {
-        let plan = self.plan(request).instrument(plan_span()).await;
+        let plan = self.plan(request, false).instrument(plan_span()).await;
         matches!(plan, Ok(Plan { output: Some((_, ExistingOutput::UpToDate(_))), .. }))
     }
 
@@ -187,10 +189,12 @@ impl Transcriber {
         &self,
         max_seconds: f64,
         request: &TranscriptionRequest,
+        fresh: bool,
         session: &Arc<Session>,
         checkpoints: Option<&RunCheckpoints<'_>>,
     ) -> Result<Option<Transcription>, Failure> {
-        let mut plan = self.plan(request).instrument(plan_span()).await?;
+        let fresh = fresh && self.refuses_to_replace(request).await?;
+        let mut plan = self.plan(request, fresh).instrument(plan_span()).await?;
         let Some((output, existing)) = plan.output.take() else {
             let Some(opened) = execute::open(&plan, max_seconds).await? else { return Ok(None) };
             let transcript = execute::execute(&plan, opened, 0, &self.memory, session).await?;
@@ -231,6 +235,16 @@ impl Transcriber {
             self.persist(write, session).instrument(tracing::debug_span!("write")).await?;
         let completed = if is_new { written } else { Completed::UpToDate };
         Ok(Some(Transcription { transcript, completed }))
+    }
+
+    /// Returns whether the store of the output refuses a write that would replace something unseen.
+    async fn refuses_to_replace(&self, request: &TranscriptionRequest) -> Result<bool, Failure> {
+        let Some(location) = &request.output else { return Ok(false) };
+        let output = self.output(location, request)?;
+        let prefix = output.probe_prefix();
+        let capabilities = self.capabilities.get(&output.location, &*output.store, &prefix);
+        let capabilities = capabilities.await.map_err(|error| output.failed(&error))?;
+        Ok(capabilities.if_absent)
     }
 
     /// Writes a finished transcript, again and again while its store does not answer: it may have cost

@@ -15,7 +15,7 @@ use std::{
 };
 
 use job::{Done, Job, JobOptions, RECORDS_VERSION};
-use ledger::{BatchControl, BatchLedger, Ledger};
+use ledger::{BatchControl, BatchLedger, Ledger, OtherRecords};
 use queue::{Counts, Destination, Lane, Message, Origin, Queue};
 use serde_json::Value;
 use support::{Fleet, counted, wait_until, windows, write_speech};
@@ -195,7 +195,8 @@ async fn a_record_of_an_earlier_success_stops_no_run_that_has_work() {
         worker: "earlier".to_owned(),
         finished_at: "2026-11-25T10:00:00Z".to_owned(),
     };
-    Ledger::new(fleet.stores()).done(&job, &done).await.unwrap();
+    let other = OtherRecords { running: false, error: false };
+    Ledger::new(fleet.stores()).done(&job, &done, other).await.unwrap();
     let config = worker::WorkerConfig { checkpoint_seconds: 1, ..fleet.config() };
     let drain = CancellationToken::new();
     let running = tokio::spawn(fleet.worker_with(config).run(drain.clone()));

@@ -105,6 +105,44 @@ async fn a_second_job_finds_the_transcript_up_to_date() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_fresh_job_replaces_an_older_transcript_that_has_come_since() {
+    let (calls, script) = counted(Duration::ZERO);
+    let fleet = Fleet::new(script);
+    let ended = CancellationToken::new();
+    let running = tokio::spawn(fleet.worker().run(ended.clone()));
+    let output = fleet.path("out/a.wav.json");
+    write_speech(&fleet.path("a.wav"), 3);
+    let done = async |fresh: bool| {
+        let job = Job { fresh, ..fleet.job("a.wav", JobOptions::default()) };
+        fleet.queue.publish(Message::new(job.id.clone(), job.to_vec())).await.unwrap();
+        wait_until("the job is done", async || fleet.is_done(&job)).await;
+        read(&output).source
+    };
+    let first = done(true).await;
+    assert_eq!(done(false).await, first);
+    assert_eq!(calls.load(Ordering::SeqCst), 1, "the second job found the transcript");
+    write_speech(&fleet.path("a.wav"), 6);
+    let second = done(true).await;
+    assert_ne!(second.etag, first.etag);
+    assert_eq!(calls.load(Ordering::SeqCst), 2);
+    // It is up to date, which a fresh job does not look for.
+    assert_eq!(done(true).await, second);
+    assert_eq!(calls.load(Ordering::SeqCst), 3);
+
+    // The record of a failure is looked for by the other jobs only.
+    let error = fleet.path("out/a.wav.error.json");
+    fs::write(&error, "{}").unwrap();
+    // When the second one runs, the first one is settled.
+    done(true).await;
+    done(true).await;
+    assert!(error.exists());
+    done(false).await;
+    wait_until("the record is removed", async || !error.exists()).await;
+    ended.cancel();
+    assert_eq!(running.await.unwrap().unwrap().failed, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_job_asks_for_a_preset_by_its_name_or_by_its_recognizer() {
     let fleet = Fleet::new(|_| {});
     for (file, model) in [("a.wav", "preset"), ("b.wav", "scripted"), ("c.wav", "nonesuch")] {
@@ -189,11 +227,11 @@ async fn the_error_record_of_a_long_name_is_shortened() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clean_shutdowns_never_count_against_a_job() {
-    let (_, script) = counted(Duration::from_millis(20));
+    let (_, script) = counted(Duration::from_millis(500));
     let fleet = Fleet::new(script);
     write_speech(&fleet.path("a.wav"), 1200);
     let job = fleet.submit("a.wav").await;
-    for _ in 0..12 {
+    for _ in 0..6 {
         let config = worker::WorkerConfig { drain_seconds: 0, ..fleet.config() };
         let drain = CancellationToken::new();
         let running = tokio::spawn(fleet.worker_with(config).run(drain.clone()));

@@ -168,6 +168,35 @@ impl Store for S3Store {
         op.collect(response.body, expected, self.read_timeout()).await
     }
 
+    async fn begin(&self, key: &str, bytes: u64) -> Result<(ObjectMeta, Bytes), Error> {
+        let op = self.operation("read", key)?;
+        let request = self.service.client().await?.get_object().bucket(&self.bucket).key(key);
+        let last = bytes.clamp(1, i64::MAX as u64) - 1;
+        let request = request.range(format!("bytes=0-{last}"));
+        let response = match request.set_expected_bucket_owner(self.owner()).send().await {
+            Ok(response) => response,
+            // An empty object has no first byte.
+            Err(error) if status(&error) == Some(416) => {
+                return Ok((self.head(key).await?, Bytes::new()));
+            }
+            Err(error) => return Err(op.sdk(error)),
+        };
+        let (first, size) = op.content_range(&response)?;
+        let meta = ObjectMeta {
+            key: key.into(),
+            size,
+            etag: op.etag(response.e_tag())?,
+            modified: modified(response.last_modified()),
+            metadata: metadata::decode(response.metadata()),
+        };
+        if first != 0 {
+            return Ok((meta, Bytes::new()));
+        }
+        let body = op.collect(response.body, bytes.min(size), self.read_timeout()).await;
+        // A broken connection is no error of the object: whoever reads on tries again.
+        Ok((meta, body.unwrap_or_default()))
+    }
+
     async fn get(&self, key: &str, limit: u64) -> Result<(ObjectMeta, Bytes), Error> {
         let op = self.operation("get", key)?;
         let request = self.service.client().await?.get_object().bucket(&self.bucket).key(key);

@@ -148,6 +148,7 @@ suite! {
     a_read_of_a_changed_object_fails,
     a_missing_object_is_not_found,
     get_has_a_limit,
+    the_beginning_of_an_object_is_no_more_than_wanted,
     if_absent_never_overwrites,
     if_match_overwrites_one_version_only,
     one_of_many_if_absent_writes_succeeds,
@@ -222,6 +223,22 @@ async fn a_missing_object_is_not_found(s: Subject) {
     }
     assert_eq!(s.listed(&key).await, []);
     assert_eq!(s.store.head("").await.unwrap_err().kind, ErrorKind::Invalid);
+}
+
+async fn the_beginning_of_an_object_is_no_more_than_wanted(s: Subject) {
+    let key = s.key("digits");
+    for body in ["", "0123456789"] {
+        s.write(&key, body).await;
+        let meta = s.store.head(&key).await.unwrap();
+        for bytes in [0, 1, 4, 10, 1000, u64::MAX] {
+            let (begun, start) = s.store.begin(&key, bytes).await.unwrap();
+            assert_eq!(begun, meta);
+            assert!(body.as_bytes().starts_with(&start), "{start:?}");
+            assert!(start.len() as u64 <= bytes.max(1), "{bytes}: {start:?}");
+        }
+    }
+    s.store.delete(&key).await.unwrap();
+    assert_eq!(s.store.begin(&key, 4).await.unwrap_err().kind, ErrorKind::NotFound);
 }
 
 async fn get_has_a_limit(s: Subject) {

@@ -124,6 +124,24 @@ async fn the_whole_object_is_read_in_growing_requests() {
 }
 
 #[tokio::test]
+async fn a_start_that_was_read_already_is_not_requested() {
+    for (start, expected) in
+        [(0, vec![0..100, 100..300, 300..350]), (60, vec![60..180, 180..350]), (350, vec![])]
+    {
+        with_reader(Fake::new(350), move |reader, fake| {
+            let mut reader = reader.with_start(fake.body.slice(..start));
+            let mut body = Vec::new();
+            reader.read_to_end(&mut body).unwrap();
+            assert!(body == fake.body);
+            assert_eq!(fake.requests(), expected);
+            reader.seek(SeekFrom::Start(10)).unwrap();
+            assert_eq!(reader.read(&mut [0; 3]).unwrap(), 3);
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
 async fn never_holds_more_than_two_windows() {
     with_reader(Fake::new(10_000), |mut reader, fake| {
         let mut byte = [0];

@@ -39,7 +39,7 @@ pub(crate) struct RunCheckpoints<'a> {
     pub(super) run: &'a Run,
     /// Time between two checkpoints; `None`: there are none.
     pub(super) interval: Option<Duration>,
-    /// The interruption of all jobs in flight.
+    /// The interruption of the run, which may be that of all jobs in flight.
     pub(super) interrupt: &'a CancellationToken,
     pub(super) journal: Arc<WindowJournal>,
     /// Where this run writes; `None` until it computes.
@@ -146,7 +146,7 @@ impl RunCheckpoints<'_> {
             if windows.is_empty() {
                 return wrote;
             }
-            self.run.expect_checkpoints();
+            self.run.note_checkpoint();
             wrote = true;
             let start = Instant::now();
             if let Err(error) = checkpoints.write(input, &windows).await {

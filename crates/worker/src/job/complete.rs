@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use job::{Done, Failure, FailureCode, FailureKind, Job, RECORDS_VERSION};
-use ledger::BatchControl;
+use ledger::{BatchControl, OtherRecords};
 use location::Location;
 use queue::Origin;
 use speech::pipeline::Session;
@@ -30,12 +30,14 @@ use crate::{
 };
 
 impl JobRunner {
-    /// Transcribes the job's recording and records that the job is done. Returns how.
+    /// Transcribes the job's recording and records that the job is done. Returns how. `interrupt` ends the
+    /// run.
     pub(super) async fn complete(
         &self,
         job: &Job,
         run: &Run,
         place: Place,
+        interrupt: &CancellationToken,
     ) -> Result<Box<DoneEvent>, Stop> {
         let request = TranscriptionRequest::from_job(job)?;
         let checkpoints = RunCheckpoints {
@@ -43,7 +45,7 @@ impl JobRunner {
             job,
             run,
             interval: self.checkpoint_interval,
-            interrupt: &self.interrupt,
+            interrupt,
             journal: Arc::<WindowJournal>::default(),
             target: Mutex::default(),
         };
@@ -57,7 +59,8 @@ impl JobRunner {
             }
         };
         let done = self.done(job, &transcription)?;
-        let recording = self.ledger.done(job, &done);
+        let other = OtherRecords { running: run.may_be_recorded(), error: !is_fresh(job, run) };
+        let recording = self.ledger.done(job, &done, other);
         let recorded = recording.instrument(tracing::debug_span!("record")).await;
         let first = recorded.map_err(|error| unrecorded(&error, job))?;
         self.clear_checkpoints(job, run).await;
@@ -106,7 +109,7 @@ impl JobRunner {
                 // The next round finds the transcript up to date.
                 (Err(Stop::Failed(failure)), true)
                     if failure.code == FailureCode::Interrupted
-                        && !self.interrupt.is_cancelled() => {}
+                        && !checkpoints.interrupt.is_cancelled() => {}
                 (result, _) => return result,
             }
         }
@@ -128,8 +131,10 @@ impl JobRunner {
                 f64::INFINITY
             }
         };
-        let work = self.transcriber.transcribe_job(max_seconds, request, session, checkpoints);
-        let work = interruptible(work, session, &self.interrupt);
+        let fresh = is_fresh(job, checkpoints.run);
+        let work =
+            self.transcriber.transcribe_job(max_seconds, request, fresh, session, checkpoints);
+        let work = interruptible(work, session, checkpoints.interrupt);
         tokio::pin!(work);
         let transcription = tokio::select! {
             transcription = &mut work => transcription?,
@@ -171,6 +176,11 @@ impl JobRunner {
             finished_at: now(),
         })
     }
+}
+
+/// Returns whether there is nothing where the job's transcript and the record of its failure would be.
+fn is_fresh(job: &Job, run: &Run) -> bool {
+    job.fresh && !run.ran_before()
 }
 
 /// Returns whether somebody may go on where a run has stopped.

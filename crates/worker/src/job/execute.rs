@@ -120,9 +120,11 @@ fn opener(
     let decoding = plan.decoding.clone();
     let read_ahead = ReadAhead { max_bytes: READ_AHEAD, ..ReadAhead::default() };
     let (source, meta, runtime) = (Arc::clone(&plan.source), plan.meta.clone(), Handle::current());
+    let start = plan.start.clone();
     move |track| {
         let (source, meta, runtime) = (Arc::clone(&source), meta.clone(), runtime.clone());
         let reader = Reader::with_read_ahead(source, meta, runtime, read_ahead);
+        let reader = reader.with_start(start.clone());
         let decoding = DecodeOptions { track, ..decoding.clone() };
         audio::Decoder::open(Box::new(SeekableObject(reader)), &decoding)
     }

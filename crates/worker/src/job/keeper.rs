@@ -1,12 +1,12 @@
-//! Keeps the lease of a running job: parks its message before the broker takes it back, refreshes the
-//! record of the run, and notices when the lease is lost.
+//! Keeps the lease of a running job: records the run if it takes longer than a moment, parks its message
+//! before the broker takes it back, refreshes the record, and notices when the lease is lost.
 
 use std::time::Duration;
 
 use job::{Job, Running};
 use ledger::Ledger;
 use queue::{Counts, Destination, Lease};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::state::{Action, Event, LeaseState};
@@ -15,12 +15,16 @@ use crate::registry::Run;
 /// Longest time between two looks at a lease.
 const MAX_TICK: Duration = Duration::from_secs(5);
 
+/// How long a run goes on without a record: most are over by then, and need none. Whoever gets the
+/// message after its worker died takes it for a suspect without one.
+const UNRECORDED: Duration = Duration::from_secs(1);
+
 pub(crate) struct LeaseKeeper<'a> {
     pub(crate) job: &'a Job,
     pub(crate) run: &'a Run,
     pub(crate) ledger: &'a Ledger,
     pub(crate) counts: Counts,
-    /// The record of this run, and its version.
+    /// The record of this run, and its version; empty until it is written.
     pub(crate) running: Running,
     pub(crate) version: String,
     pub(crate) lease_time: Duration,
@@ -28,17 +32,36 @@ pub(crate) struct LeaseKeeper<'a> {
 }
 
 impl LeaseKeeper<'_> {
+    /// Writes the record of the run.
+    ///
+    /// # Errors
+    /// The error of the store. The record may be written.
+    pub(crate) async fn record(&mut self) -> Result<(), ledger::Error> {
+        self.run.note_record();
+        self.version = self.ledger.start(self.job, &self.running).await?;
+        Ok(())
+    }
+
     /// Keeps the lease until the run is `over`.
-    pub(crate) async fn keep(&mut self, over: &CancellationToken) {
+    ///
+    /// # Errors
+    /// The run cannot be recorded: its message cannot be parked, and whoever gets it next takes the run
+    /// for dead.
+    pub(crate) async fn keep(&mut self, over: &CancellationToken) -> Result<(), ledger::Error> {
         // The record must change while a message is parked, also if one refresh fails.
         let beat = self.lease_time / 4;
         let mut ticks = interval(beat.min(MAX_TICK).max(Duration::from_millis(1)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut leased_at, mut refreshed_at) = (Instant::now(), Instant::now());
+        let record_at = leased_at + beat.min(UNRECORDED);
         loop {
             let event = tokio::select! {
                 biased;
-                () = over.cancelled() => return,
+                () = over.cancelled() => return Ok(()),
+                () = sleep_until(record_at), if self.version.is_empty() && self.state == LeaseState::Held => {
+                    self.record().await?;
+                    None
+                }
                 () = self.run.adopted() => Some(Event::Adopted),
                 _ = ticks.tick() => match self.state {
                     LeaseState::Held if self.run.is_lost() => Some(Event::LeaseLost),

@@ -28,4 +28,5 @@ mod state;
 mod subtitle_name;
 mod time_budget;
 
+pub use self::other_name::of as other_name;
 pub(crate) use self::{checkpoint::RunCheckpoints, plan::Plan, runner::JobRunner};

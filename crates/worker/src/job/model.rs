@@ -7,7 +7,9 @@ use ledger::Outcome;
 use queue::{Counts, Lane, Origin};
 use stateright::{Checker, Expectation, Model, Property};
 
-use super::state::{Action, Admission, End, Event, Evidence, LeaseState, admit, is_suspect};
+use super::state::{
+    Action, Admission, End, Event, Evidence, LeaseState, admit, is_suspect, may_have_run,
+};
 
 const WORKERS: usize = 2;
 const MAX_CRASHES: u8 = 2;
@@ -66,7 +68,17 @@ struct Attempt {
     state: LeaseState,
     numbers: Numbers,
     alone: bool,
+    /// Whether the job may have run before.
+    ran_before: bool,
+    /// Version of the record of this run; 0: there is none yet.
     version: u8,
+}
+
+impl Attempt {
+    /// Whether there may be a record of a run, of this one or another.
+    fn may_be_recorded(&self) -> bool {
+        self.ran_before || self.version > 0
+    }
 }
 
 /// What a worker does next: each is one write, or one read with a decision.
@@ -78,9 +90,11 @@ enum Step {
     Run(Attempt),
     Park(Attempt),
     AckParked(Attempt),
-    PutDone,
-    DeleteError,
+    PutDone(Attempt),
+    DeleteError(Then),
     DeleteRunning(Then),
+    /// Looks whether the job, whose message somebody else has, has ended.
+    Abandon,
     FailLook(Numbers),
     FailPut(Numbers),
     FailPutError(Numbers),
@@ -93,6 +107,8 @@ enum Step {
 /// What follows the deletion of the record of the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Then {
+    DeleteRunning,
+    Nothing,
     Ack,
     /// `None`: to the dead letters.
     Forward(Option<Place>, Numbers),
@@ -125,6 +141,8 @@ enum Move {
     Step(usize),
     /// Its run ends.
     End(usize, End),
+    /// It goes on for longer than a moment, and is recorded.
+    Record(usize),
     TimeOver(usize),
     NoticeLoss(usize),
     Beat(usize),
@@ -200,6 +218,7 @@ impl World {
             match step {
                 Step::Start(attempt)
                 | Step::Run(attempt)
+                | Step::PutDone(attempt)
                 | Step::Park(attempt)
                 | Step::AckParked(attempt)
                 | Step::HandBack(attempt, _) => {
@@ -214,9 +233,9 @@ impl World {
                 | Step::FailLookAgain(numbers)
                 | Step::Forward(_, numbers) => renumber(&mut numbers.seen),
                 Step::Idle
-                | Step::PutDone
-                | Step::DeleteError
-                | Step::DeleteRunning(Then::Ack)
+                | Step::DeleteError(_)
+                | Step::DeleteRunning(Then::Ack | Then::Nothing | Then::DeleteRunning)
+                | Step::Abandon
                 | Step::Ack => {}
             }
         }
@@ -267,9 +286,12 @@ impl World {
         match admission {
             Admission::Run { alone, attempts } => {
                 let numbers = Numbers { attempts: small(attempts), ..numbers };
-                Step::Start(Attempt { state: LeaseState::Held, numbers, alone, version: 0 })
+                let ran_before = may_have_run(origin(letter.place), letter.redelivered, &counts);
+                let state = LeaseState::Held;
+                let attempt = Attempt { state, numbers, alone, ran_before, version: 0 };
+                if alone { Step::Start(attempt) } else { Step::Run(attempt) }
             }
-            Admission::Ack => Step::DeleteError,
+            Admission::Ack => Step::DeleteError(Then::DeleteRunning),
             Admission::Bury(_) => Step::FailLook(numbers),
             Admission::Park { seen } => {
                 let seen = seen.parse().unwrap_or_default();
@@ -291,7 +313,13 @@ impl World {
         let Attempt { numbers, alone, state, .. } = attempt;
         let (_, action) = state.on(Event::Ended(end));
         let next = Numbers { attempts: numbers.attempts + 1, ..numbers };
-        let forward = |place, numbers| Step::DeleteRunning(Then::Forward(Some(place), numbers));
+        let forward = |place, numbers| {
+            if attempt.may_be_recorded() {
+                Step::DeleteRunning(Then::Forward(Some(place), numbers))
+            } else {
+                Step::Forward(Some(place), numbers)
+            }
+        };
         match action {
             Action::Ack => Step::Ack,
             Action::GiveUp => Step::FailLook(numbers),
@@ -302,6 +330,7 @@ impl World {
                 let spent = u8::from(end == End::Retry);
                 Step::HandBack(attempt, numbers.attempts + spent)
             }
+            Action::Nothing if attempt.may_be_recorded() => Step::Abandon,
             Action::Nothing | Action::Park => Step::Idle,
         }
     }
@@ -329,21 +358,28 @@ impl World {
                 let state = if held { LeaseState::Parked } else { LeaseState::Lost };
                 Step::Run(Attempt { state, ..attempt })
             }
-            Step::PutDone => {
+            Step::PutDone(attempt) => {
                 self.done = true;
-                Step::DeleteError
+                let recorded = attempt.may_be_recorded();
+                Step::DeleteError(if recorded { Then::DeleteRunning } else { Then::Ack })
             }
-            Step::DeleteError => {
+            Step::DeleteError(then) => {
                 self.error_record = false;
-                Step::DeleteRunning(Then::Ack)
+                match then {
+                    Then::DeleteRunning => Step::DeleteRunning(Then::Ack),
+                    _ => Step::Ack,
+                }
             }
             Step::DeleteRunning(then) => {
                 self.running = None;
                 match then {
-                    Then::Ack => Step::Ack,
+                    Then::Ack | Then::DeleteRunning => Step::Ack,
+                    Then::Nothing => Step::Idle,
                     Then::Forward(place, numbers) => Step::Forward(place, numbers),
                 }
             }
+            Step::Abandon if self.done || self.failed => Step::DeleteRunning(Then::Nothing),
+            Step::Abandon => Step::Idle,
             Step::FailLook(_) if self.done => Step::DeleteRunning(Then::Ack),
             Step::FailLook(numbers) => Step::FailPut(numbers),
             Step::FailPut(numbers) => {
@@ -354,12 +390,12 @@ impl World {
                 self.error_record = true;
                 Step::FailLookAgain(numbers)
             }
-            Step::FailLookAgain(_) if self.done => Step::DeleteError,
+            Step::FailLookAgain(_) if self.done => Step::DeleteError(Then::DeleteRunning),
             Step::FailLookAgain(numbers) => Step::DeleteRunning(Then::Forward(None, numbers)),
             Step::HandBack(attempt, attempts) => {
                 self.write_running(&attempt, Some(attempts));
                 self.handed_back = true;
-                Step::Idle
+                Step::Abandon
             }
             Step::Forward(place, numbers) => {
                 // Nothing is published without a lease.
@@ -433,7 +469,11 @@ impl Model for Protocol {
                     if left.releases > 0 {
                         moves.push(Move::End(worker, End::Released));
                     }
-                    if attempt.state == LeaseState::Held && left.parks > 0 {
+                    if attempt.state == LeaseState::Held && attempt.version == 0 {
+                        moves.push(Move::Record(worker));
+                    }
+                    // A run is recorded long before that.
+                    if attempt.state == LeaseState::Held && left.parks > 0 && attempt.version > 0 {
                         moves.push(Move::TimeOver(worker));
                     }
                     if attempt.state == LeaseState::Held && !world.holds(worker) {
@@ -463,6 +503,7 @@ impl Model for Protocol {
                     step @ Step::Idle => *step = Step::Admit(letter),
                     Step::Run(attempt) => {
                         attempt.state = attempt.state.on(Event::Adopted).0;
+                        attempt.ran_before = true;
                         world.adopted = true;
                     }
                     // The run has given up its place in the registry.
@@ -470,6 +511,8 @@ impl Model for Protocol {
                     | Step::AckParked(_)
                     | Step::HandBack(..)
                     | Step::Forward(..)
+                    | Step::Abandon
+                    | Step::DeleteRunning(Then::Nothing)
                     | Step::Ack => return None,
                     // It joins the run, which settles all its messages.
                     _ => {}
@@ -491,9 +534,14 @@ impl Model for Protocol {
                 }
                 world.workers[worker] = match end {
                     // Recorded whoever holds the message.
-                    End::Done => Step::PutDone,
+                    End::Done => Step::PutDone(attempt),
                     _ => world.settle(attempt, end),
                 };
+            }
+            Move::Record(worker) => {
+                let Step::Run(attempt) = world.workers[worker] else { return None };
+                let version = world.write_running(&attempt, None);
+                world.workers[worker] = Step::Run(Attempt { version, ..attempt });
             }
             Move::TimeOver(worker) => {
                 let Step::Run(attempt) = world.workers[worker] else { return None };
@@ -568,6 +616,9 @@ impl Model for Protocol {
             // Two faults at once may leave the error record; the record of the success counts.
             Property::always("one fault leaves no failure beside a success", |_, world: &World| {
                 !(world.is_quiet() && world.done && world.error_record) || world.faults > 1
+            }),
+            Property::always("one fault leaves no record of a run", |_, world: &World| {
+                !(world.is_quiet() && world.running.is_some()) || world.faults > 1
             }),
             Property::always("a failure that counts is recorded", |_, world: &World| {
                 !world.is_quiet() || world.done || world.error_record

@@ -5,7 +5,7 @@ use location::Location;
 
 /// Returns where the transcript of a recording lies if it is named by stem and this output by the full
 /// name, or the other way round; `None` if the output is named in neither way.
-pub(super) fn of(output: &Location, source: &Location) -> Option<Location> {
+pub fn of(output: &Location, source: &Location) -> Option<Location> {
     let (full, name) = (source.file_name(), output.file_name());
     let stem = job::stem(&full)?;
     let other = match &*name {

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use job::{Failure, FailureCode};
 use location::Location;
-use store::{Capabilities, Condition, ErrorKind, PutOptions, Store};
+use store::{Capabilities, Condition, ErrorKind, ObjectMeta, PutOptions, Store};
 use transcript::{Format, Transcript};
 
 use super::subtitle_name;
@@ -114,19 +114,27 @@ impl Output {
         self.base.rsplit_once('/').map_or_else(String::new, |(parent, _)| format!("{parent}/"))
     }
 
-    fn failed(&self, error: &store::Error) -> Failure {
+    pub(crate) fn failed(&self, error: &store::Error) -> Failure {
         output_failure(error, &self.uri)
     }
 
-    /// Looks at the existing transcript. Its metadata mostly suffices to find it stale; the JSON is
-    /// read if the store keeps no metadata, or to return the transcript.
-    pub(crate) async fn existing(&self, wanted: &Wanted<'_>) -> Result<ExistingOutput, Failure> {
+    /// Looks for something in the place of the transcript.
+    pub(crate) async fn find(&self) -> Result<Option<ObjectMeta>, Failure> {
+        match self.store.head(&self.key()).await {
+            Ok(meta) => Ok(Some(meta)),
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.failed(&error)),
+        }
+    }
+
+    /// Looks at what was found in the place of the transcript. Its metadata mostly suffices to find it
+    /// stale; the JSON is read if the store keeps no metadata, or to return the transcript.
+    pub(crate) async fn existing(
+        &self,
+        meta: ObjectMeta,
+        wanted: &Wanted<'_>,
+    ) -> Result<ExistingOutput, Failure> {
         let key = self.key();
-        let meta = match self.store.head(&key).await {
-            Ok(meta) => meta,
-            Err(error) if error.kind == ErrorKind::NotFound => return Ok(ExistingOutput::Nothing),
-            Err(error) => return Err(self.failed(&error)),
-        };
         let ours = meta.metadata.contains_key(META_FINGERPRINT);
         let field = |name: &str| meta.metadata.get(name).map(String::as_str);
         if field(META_FINGERPRINT).is_some_and(|found| !wanted.is_fingerprint(found))
@@ -249,15 +257,26 @@ impl Output {
         match self.put(transcript, Format::Json, condition).await {
             Ok(()) => Ok(Completed::Transcribed),
             Err(error) if error.kind == ErrorKind::Precondition => {
-                // Another worker wrote meanwhile; that is fine if the transcript is the same.
+                // Somebody else wrote meanwhile; that is fine if the transcript is the same.
                 let wanted = Wanted {
                     fingerprint: &transcript.pipeline.fingerprint,
                     fallback_fingerprint: None,
                     etag: &transcript.source.etag,
                     source,
                 };
-                match self.existing(&wanted).await? {
+                let existing = match self.find().await? {
+                    Some(meta) => self.existing(meta, &wanted).await?,
+                    None => ExistingOutput::Nothing,
+                };
+                match existing {
                     ExistingOutput::UpToDate(_) => Ok(Completed::UpToDate),
+                    // Another batch, with other options: the last one counts.
+                    ExistingOutput::Stale(etag) => {
+                        let replace = Condition::IfMatch(etag);
+                        let written = self.put(transcript, Format::Json, replace).await;
+                        written.map_err(|error| self.failed(&error))?;
+                        Ok(Completed::Transcribed)
+                    }
                     _ => Err(store_failure(FailureCode::OutputUnavailable, &self.uri, &error)),
                 }
             }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use job::{Failure, FailureCode, Job};
 use location::Location;
 use speech::pipeline::{self, Pipeline};
@@ -16,6 +17,9 @@ use crate::{
     failure::{audio_failure, failure, failure_of, output_failure, source_failure},
 };
 
+/// Bytes of a recording that are read with its description: all of a short one.
+const START_BYTES: u64 = 1 << 20;
+
 /// A request that is possible, with everything that was found out about it.
 pub(crate) struct Plan {
     pub(crate) pipeline: Arc<Pipeline>,
@@ -28,6 +32,8 @@ pub(crate) struct Plan {
     pub(crate) uri: String,
     pub(crate) source: Arc<dyn Store>,
     pub(crate) meta: ObjectMeta,
+    /// First bytes of the recording; none if a transcript of it may exist.
+    pub(crate) start: Bytes,
     /// Destination of the transcript and what exists there; `None`: the transcript is not written.
     pub(crate) output: Option<(Output, ExistingOutput)>,
 }
@@ -54,9 +60,13 @@ impl TranscriptionRequest {
 }
 
 impl Transcriber {
-    /// Plans a request: chooses the pipeline, checks options and size, and looks for an existing
-    /// transcript.
-    pub(crate) async fn plan(&self, request: &TranscriptionRequest) -> Result<Plan, Failure> {
+    /// Plans a request: chooses the pipeline, looks for an existing transcript unless there is none
+    /// (`fresh`), checks options and size.
+    pub(crate) async fn plan(
+        &self,
+        request: &TranscriptionRequest,
+        fresh: bool,
+    ) -> Result<Plan, Failure> {
         let uri = request.source.to_string();
         let pipeline = self
             .presets
@@ -76,19 +86,34 @@ impl Transcriber {
 
         let opened = self.stores.open(&request.source);
         let (source, key) = opened.map_err(|error| source_failure(&error, &uri))?;
-        let meta = source.head(&key).await.map_err(|error| source_failure(&error, &uri))?;
+        let found = match &request.output {
+            None => None,
+            Some(location) if fresh => {
+                let mut output = self.output(location, request)?;
+                output.guarded = other_name::is_stem(location, &request.source);
+                Some((output, Found::Nothing))
+            }
+            Some(location) => Some(self.find(location, request).await?),
+        };
+        // What is to be transcribed is read anyway; what may be up to date is not.
+        let begun = match &found {
+            None | Some((_, Found::Nothing)) => source.begin(&key, START_BYTES).await,
+            Some(_) => source.head(&key).await.map(|meta| (meta, Bytes::new())),
+        };
+        let (meta, start) = begun.map_err(|error| source_failure(&error, &uri))?;
         check_size(&meta, self.decoding.limits.max_bytes, &uri)?;
 
-        let output = match &request.output {
+        let wanted = Wanted {
+            fingerprint: &fingerprint,
+            fallback_fingerprint: fallback_fingerprint.as_deref(),
+            etag: &meta.etag,
+            source: &*source,
+        };
+        let output = match found {
             None => None,
-            Some(location) => {
-                let wanted = Wanted {
-                    fingerprint: &fingerprint,
-                    fallback_fingerprint: fallback_fingerprint.as_deref(),
-                    etag: &meta.etag,
-                    source: &*source,
-                };
-                Some(self.look_up(location, request, &wanted).await?)
+            Some((output, found)) => {
+                let existing = found.existing(&output, &wanted).await?;
+                Some((output, existing))
             }
         };
         Ok(Plan {
@@ -100,36 +125,35 @@ impl Transcriber {
             uri,
             source,
             meta,
+            start,
             output,
         })
     }
 
-    /// Looks for an existing transcript at `location`, and, if there is none, under its other name.
-    async fn look_up(
+    /// Looks for a transcript at `location`, and, if there is none, under its other name.
+    async fn find(
         &self,
         location: &Location,
         request: &TranscriptionRequest,
-        wanted: &Wanted<'_>,
-    ) -> Result<(Output, ExistingOutput), Failure> {
+    ) -> Result<(Output, Found), Failure> {
         let mut output = self.output(location, request)?;
-        let existing = output.existing(wanted).await?;
-        if !matches!(existing, ExistingOutput::Nothing) {
-            return Ok((output, existing));
+        if let Some(meta) = output.find().await? {
+            return Ok((output, Found::Here(meta)));
         }
         output.guarded = other_name::is_stem(location, &request.source);
         let Some(other) = other_name::of(location, &request.source) else {
-            return Ok((output, existing));
+            return Ok((output, Found::Nothing));
         };
+        let other = self.output(&other, request)?;
         // What else lies there, and whether it can be read, is not this recording's concern.
-        match self.output(&other, request)?.existing(wanted).await {
-            Ok(ExistingOutput::UpToDate(transcript)) => {
-                Ok((output, ExistingOutput::UnderOtherName(transcript)))
-            }
-            _ => Ok((output, existing)),
-        }
+        let found = match other.find().await {
+            Ok(Some(meta)) => Found::UnderOtherName(Box::new(other), meta),
+            Ok(None) | Err(_) => Found::Nothing,
+        };
+        Ok((output, found))
     }
 
-    fn output(
+    pub(crate) fn output(
         &self,
         location: &Location,
         request: &TranscriptionRequest,
@@ -140,6 +164,34 @@ impl Transcriber {
         let language_suffix = request.language_suffix.unwrap_or(self.language_suffix);
         let location = location.clone();
         Ok(Output { location, store, base, uri, language_suffix, guarded: false })
+    }
+}
+
+/// What lies in the places of a transcript.
+enum Found {
+    Nothing,
+    Here(ObjectMeta),
+    /// Nothing where it is wanted, but something under its other name.
+    UnderOtherName(Box<Output>, ObjectMeta),
+}
+
+impl Found {
+    /// Finds out what it is, for the transcript that is wanted at `output`.
+    async fn existing(
+        self,
+        output: &Output,
+        wanted: &Wanted<'_>,
+    ) -> Result<ExistingOutput, Failure> {
+        match self {
+            Self::Nothing => Ok(ExistingOutput::Nothing),
+            Self::Here(meta) => output.existing(meta, wanted).await,
+            Self::UnderOtherName(other, meta) => Ok(match other.existing(meta, wanted).await {
+                Ok(ExistingOutput::UpToDate(transcript)) => {
+                    ExistingOutput::UnderOtherName(transcript)
+                }
+                _ => ExistingOutput::Nothing,
+            }),
+        }
     }
 }
 

@@ -28,7 +28,7 @@ use crate::{
     breaker::Breaker,
     controls::Controls,
     delays,
-    events::{JobEvent, JobEventKind, Observer},
+    events::{DoneEvent, JobEvent, JobEventKind, Observer},
     failure::failure,
     gate::Gate,
     lock, now,
@@ -238,7 +238,7 @@ impl JobRunner {
     async fn handle(&self, job: &Job, run: &Registered<'_>, delivery: Delivery) {
         let Delivery { origin, lane, redelivered, ref counts, .. } = delivery;
         if may_have_run(origin, redelivered, counts) {
-            run.expect_checkpoints();
+            run.note_earlier_run();
         }
         if let Err(failure) = self.allowed.check(job) {
             return self.refuse(job, run, &delivery.counts, &failure).await;
@@ -386,27 +386,51 @@ impl JobRunner {
             lease_time: self.lease_time,
             state: LeaseState::Held,
         };
-        let result = match self.ledger.start(job, &keeper.running).await {
-            Ok(version) => {
-                keeper.version = version;
-                let over = CancellationToken::new();
-                let work = async {
-                    let result = self.complete(job, run, place).await;
-                    over.cancel();
-                    result
-                };
-                let (result, ()) = futures::join!(work, keeper.keep(&over));
-                result
-            }
-            Err(error) => Err(self.whose_fault(job, unrecorded(&error, job)).await.into()),
+        // The deaths of a job that runs alone are counted, from its first moment on.
+        let recorded = if alone { keeper.record().await } else { Ok(()) };
+        let result = match recorded {
+            Ok(()) => self.complete_recorded(&mut keeper, place).await,
+            Err(error) => Err(unrecorded(&error, job).into()),
+        };
+        let result = match result {
+            Err(Stop::Failed(failure)) => Err(self.whose_fault(job, failure).await.into()),
+            result => result,
         };
         self.settle(keeper, result).await;
         let wall_seconds = start.elapsed().as_secs_f64();
         self.emit(job, run, JobEventKind::Stopped { wall_seconds });
     }
 
-    /// Returns the failure of a worker whose account may not write the first record of a job: it is the
-    /// job's only if the account may do something at all.
+    /// Completes a job while its lease is kept. A run that cannot be recorded ends.
+    async fn complete_recorded(
+        &self,
+        keeper: &mut LeaseKeeper<'_>,
+        place: Place,
+    ) -> Result<Box<DoneEvent>, Stop> {
+        let LeaseKeeper { job, run, .. } = *keeper;
+        let (over, interrupt) = (CancellationToken::new(), self.interrupt.child_token());
+        let work = async {
+            let result = self.complete(job, run, place, &interrupt).await;
+            over.cancel();
+            result
+        };
+        let keep = async {
+            let kept = keeper.keep(&over).await;
+            if kept.is_err() {
+                interrupt.cancel();
+            }
+            kept
+        };
+        match futures::join!(work, keep) {
+            (Err(Stop::Failed(Failure { code: FailureCode::Interrupted, .. })), Err(error)) => {
+                Err(unrecorded(&error, job).into())
+            }
+            (result, _) => result,
+        }
+    }
+
+    /// Returns the failure of a worker whose account may not write what a job makes: it is the job's only
+    /// if the account may do something at all.
     async fn whose_fault(&self, job: &Job, failure: Failure) -> Failure {
         if failure.code != FailureCode::OutputDenied || self.breaker.has_worked() {
             return failure;

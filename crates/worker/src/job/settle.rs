@@ -43,7 +43,7 @@ impl JobRunner {
             }
             Err(Stop::Cancelled) => {
                 self.clear_checkpoints(job, run).await;
-                self.requeue(job).await;
+                self.requeue(job, run).await;
                 let kind = JobEventKind::Cancelled;
                 return self.end_acknowledged(keeper, End::Cancelled, kind).await;
             }
@@ -115,7 +115,7 @@ impl JobRunner {
             return self.give_up(job, run, counts, &failure).await;
         }
         self.emit(job, run, JobEventKind::Abandoned { failure: Some(failure) });
-        drop(run.end());
+        self.abandon(&keeper).await;
     }
 
     async fn end_retry(&self, keeper: LeaseKeeper<'_>, failure: Failure, delay: Duration) {
@@ -129,12 +129,12 @@ impl JobRunner {
         self.emit(job, run, event);
         match action {
             Action::Retry => {
-                self.requeue(job).await;
+                self.requeue(job, run).await;
                 let counts = keeper.counts.clone().attempted();
                 self.report(forward(run.end(), &Destination::Delayed(delay), &counts).await);
             }
             Action::HandBack => self.hand_back(keeper, 1).await,
-            _ => drop(run.end()),
+            _ => self.abandon(&keeper).await,
         }
     }
 
@@ -150,7 +150,7 @@ impl JobRunner {
         let (_, action) = state.on(Event::Ended(End::Released));
         match action {
             Action::Release => {
-                self.requeue(job).await;
+                self.requeue(job, run).await;
                 let alone = keeper.running.alone && destination != Destination::Held;
                 let back = if alone { Destination::Quarantine } else { destination };
                 self.emit(job, run, event);
@@ -162,20 +162,33 @@ impl JobRunner {
             }
             _ => {
                 self.emit(job, run, JobEventKind::Abandoned { failure: None });
-                drop(run.end());
+                self.abandon(&keeper).await;
             }
         }
     }
 
+    /// Ends a run whose message somebody else has, who clears the record of the run in the end, unless that
+    /// was before this run wrote it.
+    async fn abandon(&self, keeper: &LeaseKeeper<'_>) {
+        let LeaseKeeper { job, run, ref counts, .. } = *keeper;
+        drop(run.end());
+        if run.may_be_recorded()
+            && let Ok(Some(_)) = self.ledger.outcome(job, counts.generation).await
+        {
+            self.requeue(job, run).await;
+        }
+    }
+
     /// Leaves a record for whoever gets the parked message.
-    async fn hand_back(&self, keeper: LeaseKeeper<'_>, attempts_spent: u32) {
-        let LeaseKeeper { job, counts, mut running, .. } = keeper;
-        running.handed_back = Some(counts.attempts.saturating_add(attempts_spent));
-        if let Err(error) = self.ledger.start(job, &running).await {
+    async fn hand_back(&self, mut keeper: LeaseKeeper<'_>, attempts_spent: u32) {
+        let attempts = keeper.counts.attempts.saturating_add(attempts_spent);
+        keeper.running.handed_back = Some(attempts);
+        if let Err(error) = keeper.record().await {
             // The parked message comes back as if the worker had died.
             let error = Chain(&error).to_string();
             tracing::warn!(error, "cannot hand the job back");
         }
+        self.abandon(&keeper).await;
     }
 
     /// Gives a job up: records its failure and moves its message, if it is held, to the dead letters.
@@ -215,7 +228,7 @@ impl JobRunner {
                 let unrecorded = unrecorded(&error, job);
                 match self.policy.judge(&unrecorded, counts.attempts, false) {
                     Verdict::Retry(delay) => {
-                        self.requeue(job).await;
+                        self.requeue(job, run).await;
                         let counts = counts.clone().attempted();
                         let (failure, attempts) = (unrecorded, counts.attempts);
                         self.emit(job, run, JobEventKind::Retried { failure, attempts, delay });
@@ -270,10 +283,12 @@ impl JobRunner {
         !matches!(answer, Err(_) | Ok(Err(store::Error { kind: ErrorKind::Unavailable, .. })))
     }
 
-    /// Clears the record of the run. Before its message moves: afterwards, the record may be that of
+    /// Clears the record of the run, if there may be one. Before its message moves: afterwards, the record may be that of
     /// the job's next run.
-    async fn requeue(&self, job: &Job) {
-        if let Err(error) = self.ledger.requeue(job).await {
+    async fn requeue(&self, job: &Job, run: &Run) {
+        if run.may_be_recorded()
+            && let Err(error) = self.ledger.requeue(job).await
+        {
             let error = Chain(&error).to_string();
             tracing::warn!(error, "cannot delete the record of the run");
         }

@@ -14,7 +14,8 @@ pub(crate) struct Evidence {
     pub(crate) counts: Counts,
     /// How the job ended, in this generation or for good.
     pub(crate) outcome: Option<Outcome>,
-    /// Record of the job's run, and its version.
+    /// Record of the job's run, and its version. A run has one unless it is over within a moment, and
+    /// from the beginning if the job runs alone.
     pub(crate) running: Option<(Running, String)>,
 }
 
@@ -77,8 +78,14 @@ pub(crate) fn admit(evidence: Evidence, max_crashes: u32) -> Admission {
         _ => Admission::Run { alone: origin == Origin::Quarantine, attempts },
     };
     let Some((running, version)) = running else {
-        // It has never run, or its run was settled.
-        return run(counts.attempts);
+        return match origin {
+            // No run alone is without a record: what died waited for its turn.
+            Origin::Quarantine => run(counts.attempts),
+            // It may have been run, and died before the run was recorded.
+            _ if redelivered => suspect(counts.crashes),
+            // Its run was settled.
+            _ => run(counts.attempts),
+        };
     };
     if let Some(attempts) = running.handed_back {
         return run(attempts);
@@ -220,10 +227,21 @@ mod tests {
     #[test]
     fn a_message_that_never_ran_is_run() {
         for (origin, alone) in [(JOBS, false), (RETURNED, false), (Origin::Quarantine, true)] {
-            let expected = Admission::Run { alone, attempts: 1 };
-            for redelivered in [false, true] {
-                let evidence = Evidence { redelivered, ..fresh(origin) };
-                assert_eq!(admitted(&evidence), expected, "{evidence:?}");
+            assert_eq!(admitted(&fresh(origin)), Admission::Run { alone, attempts: 1 });
+        }
+        let waited = Evidence { redelivered: true, ..fresh(Origin::Quarantine) };
+        assert_eq!(admitted(&waited), Admission::Run { alone: true, attempts: 1 });
+    }
+
+    #[test]
+    fn a_message_that_comes_back_without_a_record_is_a_suspect() {
+        for origin in [JOBS, RETURNED, Origin::Long(Lane::Bulk)] {
+            for seen in ["", "v1"] {
+                let mut died = Evidence { redelivered: true, ..fresh(origin) };
+                died.counts.seen = seen.to_owned();
+                assert_eq!(admitted(&died), Admission::Quarantine { crashes: 0 });
+                died.counts.crashes = MAX_CRASHES;
+                assert_eq!(admitted(&died), Admission::GiveUp { crashes: MAX_CRASHES });
             }
         }
     }

@@ -183,7 +183,8 @@ impl<'a> Selector<'a> {
         let own_options = (options != *base).then(|| options.clone());
         let source = item.source.to_string();
         let batch = self.submission.batch.clone();
-        let job = Job::new(batch, source, output.to_string(), self.records.clone(), options);
+        let mut job = Job::new(batch, source, output.to_string(), self.records.clone(), options);
+        job.fresh = self.existing.as_ref().is_some_and(|existing| existing.has_nothing_of(&job));
         // An invalid job is refused here, so that no worker has to.
         job.validate()?;
         if self.earlier.is_done(&job.id) {
