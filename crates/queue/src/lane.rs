@@ -64,13 +64,16 @@ pub enum Origin {
     Undelivered,
     /// Notifications of uploads, from which jobs are made. They are not jobs.
     Uploads,
+    /// Watches of batches, each until somebody was told that its batch is over. They are not jobs. All
+    /// their destinations but the dead letters lead back here, and the queue never gives one up.
+    Watches,
 }
 
 impl Origin {
     /// Returns all origins.
     pub fn all() -> impl Iterator<Item = Self> {
         let of_lane = |lane| [Self::Returned(lane), Self::Jobs(lane), Self::Long(lane)];
-        [Self::Quarantine, Self::Undelivered, Self::Uploads]
+        [Self::Quarantine, Self::Undelivered, Self::Uploads, Self::Watches]
             .into_iter()
             .chain(Lane::ALL.into_iter().flat_map(of_lane))
     }
@@ -79,7 +82,15 @@ impl Origin {
     pub fn lane(self) -> Option<Lane> {
         match self {
             Self::Jobs(lane) | Self::Returned(lane) | Self::Long(lane) => Some(lane),
-            Self::Quarantine | Self::Undelivered | Self::Uploads => None,
+            Self::Quarantine | Self::Undelivered | Self::Uploads | Self::Watches => None,
+        }
+    }
+
+    /// Returns where a message of a lane that was leased from here comes back to.
+    pub(crate) fn back(self, lane: Lane) -> Self {
+        match self {
+            Self::Watches => Self::Watches,
+            _ => Self::Returned(lane),
         }
     }
 }

@@ -47,6 +47,9 @@ pub trait Queue: Debug + Send + Sync {
     /// durably stored it.
     async fn publish(&self, message: Message) -> Result<(), Error>;
 
+    /// Publishes a message to [`Origin::Watches`], as [`Queue::publish`] does to the jobs.
+    async fn publish_watch(&self, message: Message) -> Result<(), Error>;
+
     /// Starts leasing messages from one origin, at most `in_flight` (one or more) at a time. A lost
     /// lease counts as in flight until it is dropped.
     async fn consume(&self, origin: Origin, in_flight: u16) -> Result<Box<dyn Consumer>, Error>;
@@ -108,7 +111,8 @@ pub trait DeadLetters: Debug + Send {
     async fn close(self: Box<Self>) -> Result<(), Error>;
 }
 
-/// Where a leased message goes instead of being deleted.
+/// Where a leased message goes instead of being deleted. One from [`Origin::Watches`] goes back there from
+/// everywhere: after the delay, or at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destination {
     /// To [`Origin::Returned`], at once.
@@ -126,6 +130,17 @@ pub enum Destination {
     Quarantine,
     /// To the dead letters.
     Dead(DeadLetterReason),
+}
+
+impl Destination {
+    /// Returns where a message from `origin` really goes.
+    pub(crate) fn of(self, origin: Origin, lease_time: Duration) -> Self {
+        match (origin, self) {
+            (Origin::Watches, Self::Parked) => Self::Delayed(lease_time),
+            (Origin::Watches, Self::Long | Self::Held | Self::Quarantine) => Self::Returned,
+            (_, destination) => destination,
+        }
+    }
 }
 
 /// A subscription to the messages of one origin.
@@ -196,10 +211,13 @@ pub struct QueueDepth {
     pub held: u64,
     /// Dead letters.
     pub dead: u64,
+    /// Watches of batches, those that wait for their next look included. They are no jobs, so no other
+    /// number includes them.
+    pub watches: u64,
 }
 
 impl QueueDepth {
-    /// Returns the number of messages that are to be leased some time.
+    /// Returns the number of jobs that are to be leased some time.
     pub fn waiting(&self) -> u64 {
         self.ready + self.delayed + self.parked + self.held
     }

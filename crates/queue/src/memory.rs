@@ -107,7 +107,8 @@ impl Shared {
     fn requeue(&self, mut entry: Entry) {
         entry.redeliveries += 1;
         self.update(|state| {
-            if entry.redeliveries > self.delivery_limit && entry.origin != Origin::Undelivered {
+            let is_kept = matches!(entry.origin, Origin::Undelivered | Origin::Watches);
+            if entry.redeliveries > self.delivery_limit && !is_kept {
                 state.push(Entry::new(entry.message, Origin::Undelivered));
             } else {
                 state.ready.entry(entry.origin).or_default().push_front(entry);
@@ -152,6 +153,11 @@ impl Queue for MemoryQueue {
         Ok(())
     }
 
+    async fn publish_watch(&self, message: Message) -> Result<(), Error> {
+        self.shared.update(|state| state.push(Entry::new(message, Origin::Watches)));
+        Ok(())
+    }
+
     async fn consume(&self, origin: Origin, in_flight: u16) -> Result<Box<dyn Consumer>, Error> {
         if in_flight == 0 {
             return Err(Error::new(ErrorKind::Other, "in_flight must be at least 1"));
@@ -170,17 +176,21 @@ impl Queue for MemoryQueue {
 
     async fn depth(&self) -> Result<QueueDepth, Error> {
         let state = self.shared.lock();
+        let is_watch = |(_, entry): &&(Instant, Entry)| entry.origin == Origin::Watches;
+        let delayed_watches = state.delayed.iter().filter(is_watch).count();
+        let ready_watches = state.ready.get(&Origin::Watches).map_or(0, VecDeque::len);
         Ok(QueueDepth {
             ready: state
                 .ready
                 .iter()
-                .filter(|(origin, _)| **origin != Origin::Uploads)
+                .filter(|(origin, _)| !matches!(origin, Origin::Uploads | Origin::Watches))
                 .map(|(_, entries)| entries.len() as u64)
                 .sum(),
-            delayed: state.delayed.len() as u64,
+            delayed: (state.delayed.len() - delayed_watches) as u64,
             parked: state.parked.len() as u64,
             held: state.held.len() as u64,
             dead: state.dead.len() as u64,
+            watches: (ready_watches + delayed_watches) as u64,
         })
     }
 
@@ -357,16 +367,19 @@ impl Lease for MemoryLease {
         destination: Destination,
         counts: Counts,
     ) -> Result<(), Error> {
-        let message = Message { counts, ..self.settle()?.message };
+        let Entry { message, origin, .. } = self.settle()?;
+        let message = Message { counts, ..message };
         let lane = message.lane;
-        let back = Origin::Returned(lane);
+        let back = origin.back(lane);
+        let lease_time = self.shared.lease_time;
+        let destination = destination.of(origin, lease_time);
         self.shared.update(|state| match destination {
             Destination::Returned => state.push(Entry::new(message, back)),
             Destination::Delayed(delay) => {
                 state.delayed.push((Instant::now() + delay, Entry::new(message, back)));
             }
             Destination::Parked => {
-                let due = Instant::now() + self.shared.lease_time;
+                let due = Instant::now() + lease_time;
                 state.parked.push((due, Entry::new(message, back)));
             }
             Destination::Long => state.push(Entry::new(message, Origin::Long(lane))),

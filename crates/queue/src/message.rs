@@ -48,8 +48,9 @@ pub struct Counts {
     pub crashes: u32,
     /// Number of earlier submissions of the same job.
     pub generation: u32,
-    /// Version (ETag) of the job's `running` record when the message was parked; empty if it was
-    /// not. If the record has another version when the message comes back, the job still runs.
+    /// What the last holder of the message saw, to find out whether it has changed; empty: nothing. Of a
+    /// job: the version (ETag) of its `running` record when the message was parked; if the record has
+    /// another version when the message comes back, the job still runs. Of a watch: the batch's counts.
     pub seen: String,
 }
 

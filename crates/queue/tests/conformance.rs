@@ -157,6 +157,46 @@ async fn lanes_are_separate(subject: &Subject) {
     expect_depth(queue, QueueDepth::default()).await;
 }
 
+/// Watches are no jobs: they are counted apart, come back only to where they were, and are never given up.
+async fn watches_are_told_from_jobs(subject: &Subject) {
+    let queue = &*subject.queue;
+    let watches = |watches| QueueDepth { watches, ..QueueDepth::default() };
+    let sent = Message { trace: "00-1-2-01".to_owned(), ..message("watch") };
+    queue.publish_watch(sent.clone()).await.unwrap();
+    expect_depth(queue, watches(1)).await;
+    let mut jobs = subject.consume(JOBS, 1).await;
+    no_lease(&mut jobs).await;
+    let mut leased = subject.lease(Origin::Watches).await;
+    assert_eq!(*leased.message(), sent);
+    assert_eq!((leased.origin(), leased.is_redelivered()), (Origin::Watches, false));
+
+    let mut consumer = subject.consume(Origin::Watches, 1).await;
+    for destination in [
+        Destination::Delayed(Duration::from_secs(1)),
+        Destination::Returned,
+        Destination::Parked,
+        Destination::Held,
+    ] {
+        let start = Instant::now();
+        let waits = matches!(destination, Destination::Delayed(_) | Destination::Parked);
+        leased.forward(destination, counts()).await.unwrap();
+        if waits {
+            expect_depth(queue, watches(1)).await;
+        }
+        leased = lease(&mut consumer).await;
+        assert!(!waits || start.elapsed() >= Duration::from_secs(1));
+        assert_eq!(*leased.message(), Message { counts: counts(), ..sent.clone() });
+    }
+    drop(leased);
+    for _ in 0..6 {
+        drop(lease(&mut consumer).await);
+    }
+    let leased = lease(&mut consumer).await;
+    assert!(leased.is_redelivered());
+    leased.ack().await.unwrap();
+    expect_depth(queue, QueueDepth::default()).await;
+}
+
 async fn held_messages_wait_until_they_are_released(subject: &Subject) {
     let queue = &*subject.queue;
     for (id, lane) in [("a", Lane::Bulk), ("b", Lane::Normal), ("c", Lane::Bulk)] {
@@ -498,6 +538,7 @@ conformance!(
     bounds_the_leases_in_flight,
     each_origin_has_its_own_limit,
     lanes_are_separate,
+    watches_are_told_from_jobs,
     held_messages_wait_until_they_are_released,
     forwarded_messages_come_back_with_their_counters,
     dropped_leases_come_back,

@@ -9,7 +9,7 @@ use lapin::{
 };
 
 use super::{error::broker_error, publisher::Publisher, topology::Topology, wire};
-use crate::{Counts, DeadLetter, DeadLetters, Destination, Error, ErrorKind, Message};
+use crate::{Counts, DeadLetter, DeadLetters, Error, ErrorKind, Message, Origin};
 
 /// Holds the letters that were read until the channel closes, or they are put back.
 pub(super) struct AmqpDeadLetters {
@@ -76,7 +76,7 @@ impl DeadLetters for AmqpDeadLetters {
         let (message, acker) = self.take_last()?;
         let message = Message { counts, ..message };
         let properties = wire::properties(&message, None)?;
-        let route = self.topology.route(&Destination::Returned, message.lane);
+        let route = self.topology.to_origin(Origin::Returned(message.lane));
         self.publisher.publish(route, properties, &message.body).await?;
         acknowledge(&acker).await
     }

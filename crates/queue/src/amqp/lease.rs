@@ -142,7 +142,7 @@ impl Lease for AmqpLease {
         };
         let message = Message { counts, ..self.message.clone() };
         let properties = wire::properties(&message, reason)?;
-        let route = self.topology.route(&destination, message.lane);
+        let route = self.topology.route(&destination, self.origin, message.lane);
         self.publisher.publish(route, properties, &message.body).await?;
         self.acknowledge().await
     }

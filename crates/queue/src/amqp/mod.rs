@@ -106,6 +106,12 @@ impl Queue for AmqpQueue {
         self.publisher.publish(route, properties, &message.body).await
     }
 
+    async fn publish_watch(&self, message: Message) -> Result<(), Error> {
+        let properties = wire::properties(&message, None)?;
+        let route = self.topology.to_origin(Origin::Watches);
+        self.publisher.publish(route, properties, &message.body).await
+    }
+
     /// Returns at once; [`Consumer::next`] connects and subscribes.
     async fn consume(&self, origin: Origin, in_flight: u16) -> Result<Box<dyn Consumer>, Error> {
         if in_flight == 0 {

@@ -15,7 +15,9 @@
 //!
 //! The exchange `<prefix>.events` has announcements, to which others bind queues of their own.
 //! `<prefix>.uploads` has notifications of uploads, which are not jobs; an exchange of others is bound to it
-//! ([`Topology::bind_uploads`]).
+//! ([`Topology::bind_uploads`]). `<prefix>.watches` has watches of batches, which are no jobs either. They
+//! wait in queues of their own, `<prefix>.watches.<seconds>`: where jobs wait, nobody could tell them from
+//! jobs, and an empty queue would no longer mean that no job is left.
 //!
 //! `jobs`, `returned` and `long` exist once per lane: `<prefix>.jobs` is that of the normal lane,
 //! `<prefix>.jobs.urgent` and `<prefix>.jobs.bulk` are the others'.
@@ -59,13 +61,15 @@ pub(super) struct Topology {
     parked: WaitingQueue,
     /// In ascending order of delay.
     delays: Vec<WaitingQueue>,
+    /// The same for [`Origin::Watches`]. They need no exchanges, as all their messages go back there.
+    watch_delays: Vec<WaitingQueue>,
     delivery_limit: u32,
 }
 
-/// A queue whose messages go to [`Origin::Returned`] after a time.
+/// A queue whose messages go back to an origin after a time.
 #[derive(Debug)]
 struct WaitingQueue {
-    /// Also that of its exchange.
+    /// Also that of its exchange, if it has one.
     name: String,
     time: Duration,
 }
@@ -94,9 +98,12 @@ impl Topology {
         let mut seconds = config.retry_delays_seconds.clone();
         seconds.sort_unstable();
         seconds.dedup();
-        let delay = |seconds: u32| WaitingQueue {
-            name: format!("{prefix}.delay.{seconds}"),
-            time: Duration::from_secs(seconds.into()),
+        let waiting = |kind: &str| {
+            let queue = |seconds: &u32| WaitingQueue {
+                name: format!("{prefix}.{kind}.{seconds}"),
+                time: Duration::from_secs((*seconds).into()),
+            };
+            seconds.iter().map(queue).collect()
         };
         Self {
             origins: Origin::all().map(|origin| (origin, name_of(prefix, origin))).collect(),
@@ -104,7 +111,8 @@ impl Topology {
             dead: format!("{prefix}.dead"),
             events: format!("{prefix}.events"),
             parked: WaitingQueue { name: format!("{prefix}.parked"), time: config.lease_time() },
-            delays: seconds.into_iter().map(delay).collect(),
+            delays: waiting("delay"),
+            watch_delays: waiting("watches"),
             delivery_limit: config.delivery_limit,
         }
     }
@@ -141,19 +149,28 @@ impl Topology {
         Route { queue: &self.events, exchange: &self.events, routing_key: topic, mandatory: false }
     }
 
-    /// Returns the route of messages of a lane to a destination.
-    pub(super) fn route<'a>(&'a self, destination: &Destination, lane: Lane) -> Route<'a> {
-        let returned = Origin::Returned(lane);
+    /// Returns the route of messages of a lane that were leased from `origin` to a destination.
+    pub(super) fn route<'a>(
+        &'a self,
+        destination: &Destination,
+        origin: Origin,
+        lane: Lane,
+    ) -> Route<'a> {
+        let back = origin.back(lane);
         let wait = |queue: Option<&'a WaitingQueue>| match queue {
             Some(WaitingQueue { name, .. }) => {
-                let routing_key = self.origin(returned);
+                let routing_key = self.origin(back);
                 Route { queue: name, exchange: name, routing_key, mandatory: true }
             }
-            None => self.to_origin(returned),
+            None => self.to_origin(back),
         };
-        match destination {
-            Destination::Returned => self.to_origin(returned),
-            Destination::Delayed(delay) => wait(self.delay(*delay)),
+        match destination.clone().of(origin, self.parked.time) {
+            Destination::Returned => self.to_origin(back),
+            Destination::Delayed(delay) if origin == Origin::Watches => {
+                let queue = shortest(&self.watch_delays, delay);
+                queue.map_or_else(|| self.to_origin(back), |queue| Route::to(&queue.name))
+            }
+            Destination::Delayed(delay) => wait(shortest(&self.delays, delay)),
             Destination::Parked => wait(Some(&self.parked)),
             Destination::Long => self.to_origin(Origin::Long(lane)),
             Destination::Held => Route::to(&self.held),
@@ -162,15 +179,7 @@ impl Topology {
         }
     }
 
-    /// Returns the queue with the shortest delay of at least `delay`, else the one with the longest. A
-    /// valid configuration has at least one; without any, the job comes back at once instead of being
-    /// lost.
-    fn delay(&self, delay: Duration) -> Option<&WaitingQueue> {
-        let enough = self.delays.iter().find(|queue| queue.time >= delay);
-        enough.or(self.delays.last())
-    }
-
-    /// Returns the queues whose messages wait for a time.
+    /// Returns the queues whose messages wait for a time, and go where their routing key says.
     fn waiting(&self) -> impl Iterator<Item = &WaitingQueue> {
         std::iter::once(&self.parked).chain(&self.delays)
     }
@@ -186,7 +195,7 @@ impl Topology {
         [self.dead(), self.held()]
             .into_iter()
             .chain(self.origins.iter().map(|(_, name)| name.as_str()))
-            .chain(self.waiting().map(|queue| queue.name.as_str()))
+            .chain(self.waiting().chain(&self.watch_delays).map(|queue| queue.name.as_str()))
     }
 
     /// Declares all queues. A queue comes after those that its messages are moved to.
@@ -200,17 +209,20 @@ impl Topology {
         let arguments = with_delivery_limit(dead_lettering(Some(&self.dead)), self.delivery_limit);
         declare(channel, undelivered, arguments).await?;
         for (origin, name) in &self.origins {
-            if *origin != Origin::Undelivered {
-                let arguments = dead_lettering(Some(undelivered));
-                let arguments = with_delivery_limit(arguments, self.delivery_limit);
-                declare(channel, name, arguments).await?;
-            }
+            let arguments = match origin {
+                Origin::Undelivered => continue,
+                // What a batch waits for may take weeks, and outlive many workers.
+                Origin::Watches => with_delivery_limit(quorum(), MAX_DELIVERY_LIMIT),
+                _ => with_delivery_limit(dead_lettering(Some(undelivered)), self.delivery_limit),
+            };
+            declare(channel, name, arguments).await?;
+        }
+        let watches = self.origin(Origin::Watches);
+        for WaitingQueue { name, time } in &self.watch_delays {
+            declare(channel, name, expiring(dead_lettering(Some(watches)), *time)).await?;
         }
         for WaitingQueue { name, time } in self.waiting() {
-            let mut arguments = dead_lettering(None);
-            let milliseconds = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
-            arguments.insert("x-message-ttl".into(), AMQPValue::LongLongInt(milliseconds));
-            declare(channel, name, arguments).await?;
+            declare(channel, name, expiring(dead_lettering(None), *time)).await?;
             declare_exchange(channel, name, ExchangeKind::Fanout).await?;
             bind(channel, name, name, "").await?;
         }
@@ -263,9 +275,15 @@ impl Topology {
             depth.delayed += count(channel, &queue.name).await?;
         }
         depth.parked = count(channel, &self.parked.name).await?;
-        let jobs = self.origins.iter().filter(|(origin, _)| *origin != Origin::Uploads);
-        for (_, name) in jobs {
-            depth.ready += count(channel, name).await?;
+        for WaitingQueue { name, .. } in &self.watch_delays {
+            depth.watches += count(channel, name).await?;
+        }
+        for (origin, name) in &self.origins {
+            match origin {
+                Origin::Uploads => {}
+                Origin::Watches => depth.watches += count(channel, name).await?,
+                _ => depth.ready += count(channel, name).await?,
+            }
         }
         depth.dead = self.count_dead(channel).await?;
         Ok(depth)
@@ -304,11 +322,19 @@ fn name_of(prefix: &str, origin: Origin) -> String {
         Origin::Quarantine => "quarantine",
         Origin::Undelivered => "undelivered",
         Origin::Uploads => "uploads",
+        Origin::Watches => "watches",
     };
     match origin.lane() {
         None | Some(Lane::Normal) => format!("{prefix}.{kind}"),
         Some(lane) => format!("{prefix}.{kind}.{lane}"),
     }
+}
+
+/// Returns the queue with the shortest delay of at least `delay`, else the one with the longest. A valid
+/// configuration has at least one; without any, the message comes back at once instead of being lost.
+fn shortest(delays: &[WaitingQueue], delay: Duration) -> Option<&WaitingQueue> {
+    let enough = delays.iter().find(|queue| queue.time >= delay);
+    enough.or(delays.last())
 }
 
 fn quorum() -> FieldTable {
@@ -319,6 +345,13 @@ fn quorum() -> FieldTable {
 
 fn with_delivery_limit(mut arguments: FieldTable, limit: u32) -> FieldTable {
     arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(limit.into()));
+    arguments
+}
+
+/// Returns the arguments of a queue whose messages expire after `time`.
+fn expiring(mut arguments: FieldTable, time: Duration) -> FieldTable {
+    let milliseconds = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+    arguments.insert("x-message-ttl".into(), AMQPValue::LongLongInt(milliseconds));
     arguments
 }
 
@@ -390,6 +423,7 @@ async fn count(channel: &Channel, name: &str) -> Result<u64, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::DeadLetterReason;
 
     #[test]
     fn a_retry_takes_the_shortest_delay_that_is_long_enough() {
@@ -398,7 +432,9 @@ mod tests {
         let topology = Topology::new(&config);
         let queue = |milliseconds| {
             let delayed = Destination::Delayed(Duration::from_millis(milliseconds));
-            let Route { queue, exchange, routing_key, .. } = topology.route(&delayed, Lane::Bulk);
+            let origin = Origin::Jobs(Lane::Bulk);
+            let route = topology.route(&delayed, origin, Lane::Bulk);
+            let Route { queue, exchange, routing_key, .. } = route;
             assert_eq!((exchange, routing_key), (queue, "scriptorium.returned.bulk"));
             queue
         };
@@ -408,9 +444,31 @@ mod tests {
         assert_eq!(queue(600_000), "scriptorium.delay.600");
         assert_eq!(queue(86_400_000), "scriptorium.delay.600");
         let names: Vec<_> = topology.names().collect();
-        assert_eq!(names.len(), 18, "{names:?}");
+        assert_eq!(names.len(), 22, "{names:?}");
         for name in ["jobs", "jobs.urgent", "returned", "long.bulk", "held", "quarantine"] {
             assert!(names.contains(&&*format!("scriptorium.{name}")), "{name}: {names:?}");
         }
+    }
+
+    /// Whatever a worker does with a watch, it is never taken for a job.
+    #[test]
+    fn watches_stay_among_themselves() {
+        let topology = Topology::new(&AmqpConfig::default());
+        let queue = |destination: Destination| {
+            let route = topology.route(&destination, Origin::Watches, Lane::Normal);
+            assert_eq!((route.exchange, route.routing_key), ("", route.queue));
+            route.queue
+        };
+        let seconds = |seconds| Destination::Delayed(Duration::from_secs(seconds));
+        assert_eq!(queue(seconds(7)), "scriptorium.watches.10");
+        assert_eq!(queue(seconds(61)), "scriptorium.watches.600");
+        assert_eq!(queue(Destination::Parked), "scriptorium.watches.3600");
+        for destination in
+            [Destination::Returned, Destination::Long, Destination::Held, Destination::Quarantine]
+        {
+            assert_eq!(queue(destination), "scriptorium.watches");
+        }
+        let reason = DeadLetterReason { code: "x".into(), detail: String::new() };
+        assert_eq!(queue(Destination::Dead(reason)), "scriptorium.dead");
     }
 }
