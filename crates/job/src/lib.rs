@@ -31,6 +31,7 @@ mod strict_json;
 mod string_enum;
 mod submission;
 mod upload;
+mod watch;
 
 pub use batch::{Batch, BatchId};
 pub use failure::{Failure, FailureCode, FailureKind};
@@ -43,8 +44,12 @@ pub use options::{
     MAX_SPEAKERS, OutputFormat, Speakers, Task,
 };
 pub use output_name::{OutputName, output_below, shortened_for, stem};
-pub use records::{Done, Failed, InvalidRecord, RECORDS_VERSION, Running, records_prefix};
+pub use records::{
+    BatchEnd, Delivery, Done, Failed, InvalidRecord, Notification, RECORDS_VERSION, Running,
+    WebhookRecord, records_prefix,
+};
 pub use submission::{
     Cursor, Input, ManifestJob, PartEnd, Place, Published, Selected, Submission, SubmissionCounts,
 };
 pub use upload::{InvalidNotification, MAX_NOTIFICATION_BYTES, Upload};
+pub use watch::{InvalidWatch, MAX_WATCH_BYTES, Watch};

@@ -1,5 +1,7 @@
 //! Records of a batch: their contents. The crate `ledger` names, writes and reads them.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{BatchId, Failure, strict_json::Object};
@@ -80,6 +82,72 @@ pub struct Failed {
     pub worker: String,
     /// Time in RFC 3339.
     pub failed_at: String,
+}
+
+/// What a batch has come to when it is over.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct BatchEnd {
+    pub jobs: u64,
+    pub done: u64,
+    pub failed: u64,
+    /// Jobs that were not run because the batch was cancelled.
+    pub cancelled: u64,
+    /// Those of `done` whose transcript existed.
+    pub up_to_date: u64,
+    pub audio_seconds: f64,
+    pub cpu_seconds: f64,
+    /// Failures by code, those of earlier submissions of a job included.
+    pub failed_by_code: BTreeMap<String, u64>,
+}
+
+/// Record of who was told that a batch is over, on behalf of one submission. It is written when the batch is
+/// found to be over, before anybody is told, so that all are told the same.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Notification {
+    pub version: u32,
+    pub submission: String,
+    /// When the batch was found to be over, in RFC 3339; absent if it was not within the time that it is
+    /// watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over_at: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<BatchEnd>,
+    /// When the event was announced, in RFC 3339; absent if it was not, or events are off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announced_at: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<WebhookRecord>,
+    /// Whether nobody is left to be told.
+    pub complete: bool,
+}
+
+/// How far a webhook has come.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WebhookRecord {
+    /// Without its query.
+    pub url: String,
+    pub state: Delivery,
+    pub attempts: u32,
+    /// Time of the last attempt in RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_attempt_at: Option<String>,
+    /// What the server answered, or why it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_answer: Option<String>,
+    /// Earliest time of the next attempt in RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_attempt_at: Option<String>,
+}
+
+/// Whether a webhook has arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Delivery {
+    /// It is sent, or sent again.
+    Pending,
+    Delivered,
+    /// It is not sent again.
+    GivenUp,
 }
 
 /// Version of records without a field for it.

@@ -29,6 +29,9 @@ pub struct Submission {
     pub lane: String,
     /// Options of the jobs; a row of a manifest may have its own.
     pub options: JobOptions,
+    /// URL of the webhook that tells of the end of the batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notify: Option<String>,
     /// Number of jobs that the batch had before; absent if it had none. What became of them decides what
     /// is submitted again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -185,6 +188,7 @@ impl Submission {
             name: OutputName::default(),
             lane: "normal".to_owned(),
             options: JobOptions::default(),
+            notify: None,
             earlier_jobs: None,
             submitted_at: now
                 .format(&time::format_description::well_known::Rfc3339)
@@ -229,6 +233,7 @@ mod tests {
                 Submission::new(BatchId::generate(), "s3://texts/".to_owned(), input);
             submission.selected.exclude = vec!["*.tmp".to_owned()];
             submission.options.language = Some("en".to_owned());
+            submission.notify = Some("https://hooks.example.org/?token=x".to_owned());
             assert_eq!(Submission::from_slice(&submission.to_vec())?, submission);
             submission.version = 2;
             assert!(Submission::from_slice(&submission.to_vec()).is_err());

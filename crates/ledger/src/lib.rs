@@ -25,6 +25,7 @@ mod control;
 mod error;
 mod manifest;
 mod names;
+mod notification;
 mod progress;
 mod records;
 mod results;

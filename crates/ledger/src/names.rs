@@ -12,6 +12,7 @@
 //!                               failed/<job>.json                  (generation 0)
 //!                               failed/<job>.<generation>.json
 //!                               resubmitted/<job>.<generation>
+//!                               notification/<submission>.json
 //!                               checkpoint/<job>.<writer>-<sequence>.jsonl
 //! ```
 //!
@@ -67,6 +68,15 @@ impl Names {
     /// Returns the prefix of the records of all submissions.
     pub(crate) fn submissions(&self) -> String {
         format!("{}/submission/", self.prefix)
+    }
+
+    /// Returns the name of the record of who was told that the batch is over.
+    pub(crate) fn notification(&self, submission: &str) -> String {
+        format!("{}{submission}.json", self.notifications())
+    }
+
+    pub(crate) fn notifications(&self) -> String {
+        format!("{}/notification/", self.prefix)
     }
 
     /// Returns the name of one part of the list of jobs of a submission.

@@ -52,6 +52,10 @@ pub struct Counted {
     pub failed_by_code: BTreeMap<String, u64>,
     /// Processes that have worked on the batch.
     pub workers: u64,
+    /// Jobs whose end is recorded and that no worker has counted yet, if the records were listed: what is
+    /// not a number of jobs is too small by theirs.
+    #[serde(skip)]
+    pub uncounted: u64,
     /// What the records say about each job, if they were listed.
     #[serde(skip)]
     pub state: Option<State>,
@@ -194,6 +198,12 @@ impl Summed {
     }
 
     fn counted(self, mut tally: Tally, control: BatchControl, state: Option<State>) -> Counted {
+        let uncounted = match state {
+            Some(_) => {
+                (tally.done + tally.failed).saturating_sub(self.sum.done + self.sum.failures())
+            }
+            None => 0,
+        };
         let mut cancelled = 0;
         if control == BatchControl::Cancelled {
             cancelled = std::mem::take(&mut tally.queued);
@@ -210,6 +220,7 @@ impl Summed {
             cpu_seconds,
             failed_by_code: failed,
             workers: self.workers,
+            uncounted,
             state,
         }
     }

@@ -29,7 +29,7 @@ impl Leases {
             }
             let in_flight = match origin {
                 // They are not jobs.
-                Origin::Uploads => continue,
+                Origin::Uploads | Origin::Watches => continue,
                 Origin::Jobs(_) => config.in_flight(cores),
                 Origin::Long(_) => config.long_in_flight(cores),
                 // In addition to the new jobs, so that neither waits for the other.

@@ -127,9 +127,11 @@ impl JobRunner {
         let max_seconds = match place.origin {
             Origin::Jobs(_) | Origin::Returned(_) => self.max_seconds,
             // One that runs alone is in nobody's way.
-            Origin::Long(_) | Origin::Quarantine | Origin::Undelivered | Origin::Uploads => {
-                f64::INFINITY
-            }
+            Origin::Long(_)
+            | Origin::Quarantine
+            | Origin::Undelivered
+            | Origin::Uploads
+            | Origin::Watches => f64::INFINITY,
         };
         let fresh = is_fresh(job, checkpoints.run);
         let work =

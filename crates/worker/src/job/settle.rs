@@ -329,9 +329,11 @@ impl JobRunner {
             let back = match lease.origin() {
                 Origin::Quarantine => Destination::Quarantine,
                 Origin::Long(_) => Destination::Long,
-                Origin::Jobs(_) | Origin::Returned(_) | Origin::Undelivered | Origin::Uploads => {
-                    Destination::Returned
-                }
+                Origin::Jobs(_)
+                | Origin::Returned(_)
+                | Origin::Undelivered
+                | Origin::Uploads
+                | Origin::Watches => Destination::Returned,
             };
             let counts = lease.message().counts.clone().released();
             self.count(&JobEventKind::Released);

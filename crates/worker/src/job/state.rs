@@ -71,6 +71,7 @@ pub(crate) fn admit(evidence: Evidence, max_crashes: u32) -> Admission {
         | Origin::Long(_)
         | Origin::Undelivered
         | Origin::Uploads
+        | Origin::Watches
             if counts.crashes > 0 =>
         {
             suspect(counts.crashes)
