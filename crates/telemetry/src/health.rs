@@ -82,6 +82,7 @@ impl Observer for Health {
             WorkerEvent::NotReady { reason } => state.fault = Some(reason.clone()),
             WorkerEvent::Ready { .. } => state.fault = None,
             WorkerEvent::Draining { .. } => state.draining = true,
+            WorkerEvent::Notified { .. } => {}
             WorkerEvent::Heartbeat { is_connected, .. } => {
                 state.is_connected = *is_connected;
                 state.last_beat = Some(Instant::now());

@@ -35,6 +35,13 @@ pub(crate) struct ByStage {
     pub(crate) stage: String,
 }
 
+/// Who was told that a batch is over, and whether it worked.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ByChannel {
+    pub(crate) channel: &'static str,
+    pub(crate) outcome: &'static str,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Build {
     pub(crate) version: &'static str,

@@ -14,10 +14,10 @@ use prometheus_client::{
     registry::{Metric, Registry},
 };
 use queue::Lane;
-use worker::events::{JobEvent, JobEventKind, Observer, WorkerEvent};
+use worker::events::{Channel, JobEvent, JobEventKind, Notified, Observer, WorkerEvent};
 
 use crate::{
-    labels::{self, Build, ByCode, ByLane, ByModel, ByOutcome, ByStage, OUTCOMES},
+    labels::{self, Build, ByChannel, ByCode, ByLane, ByModel, ByOutcome, ByStage, OUTCOMES},
     process::ProcessCollector,
 };
 
@@ -33,6 +33,7 @@ pub struct Metrics {
     compute: Family<ByStage, Seconds>,
     job_duration: Family<ByLane, Histogram>,
     recording_duration: Histogram,
+    notifications: Family<ByChannel, Counter>,
     leasing: Gauge,
     breaker_open: Gauge,
     draining: Gauge,
@@ -86,6 +87,11 @@ impl Metrics {
                 "Duration of each recording that was transcribed",
                 histogram(),
             ),
+            notifications: register(
+                ours,
+                "notifications",
+                "Attempts to tell somebody that a batch is over, by what became of them",
+            ),
             leasing: register(ours, "leasing", "1 while jobs may be leased: from start to drain"),
             breaker_open: register(
                 ours,
@@ -119,7 +125,17 @@ impl Metrics {
                 metrics.jobs.get_or_create(&ByOutcome { lane: lane.as_str(), outcome }).inc_by(0);
             }
         }
+        for channel in [Channel::Event, Channel::Webhook] {
+            for outcome in [Notified::Sent, Notified::Retried, Notified::Failed] {
+                metrics.notified(channel, outcome).inc_by(0);
+            }
+        }
         metrics
+    }
+
+    fn notified(&self, channel: Channel, outcome: Notified) -> Counter {
+        let (channel, outcome) = (channel.as_str(), outcome.as_str());
+        self.notifications.get_or_create(&ByChannel { channel, outcome }).clone()
     }
 
     /// Returns all metrics as text.
@@ -187,6 +203,9 @@ impl Observer for Metrics {
             WorkerEvent::Draining { .. } => {
                 self.leasing.set(0);
                 self.draining.set(1);
+            }
+            WorkerEvent::Notified { channel, outcome, .. } => {
+                self.notified(*channel, *outcome).inc();
             }
             WorkerEvent::Heartbeat { memory, is_connected } => {
                 self.queue_connected.set(i64::from(*is_connected));

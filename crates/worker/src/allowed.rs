@@ -67,6 +67,13 @@ impl Allowed {
     }
 }
 
+impl Allowed {
+    /// Returns whether something may be written at a URI.
+    pub(crate) fn allows_output(&self, uri: &str) -> bool {
+        uri.parse().is_ok_and(|output| self.outputs.contain(&output))
+    }
+}
+
 impl Prefixes {
     fn contain(&self, location: &Location) -> bool {
         if self.0.is_empty() {

@@ -1,4 +1,4 @@
-//! Announces what becomes of jobs, as CloudEvents in their JSON format (cloudevents.io, version 1.0).
+//! Announces what becomes of jobs and batches, as CloudEvents in their JSON format (cloudevents.io, version 1.0).
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ pub const CONTENT_TYPE: &str = "application/cloudevents+json";
 const MIN_DELAY: Duration = Duration::from_millis(500);
 const MAX_DELAY: Duration = Duration::from_secs(30);
 
-/// Whether the ends of jobs are announced.
+/// Whether the ends of jobs and batches are announced.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Announcements {
@@ -95,37 +95,59 @@ impl Announcer {
         ] {
             data[key] = value.into();
         }
-        // The same end has the same id, however often it is announced.
-        cloud_event(topic, &format!("{id}.{topic}"), &job.records, id, trace, data)
+        CloudEvent {
+            topic,
+            // The same end has the same id, however often it is announced.
+            id: &format!("{id}.{topic}"),
+            source: &job.records,
+            subject: id,
+            time: now(),
+            trace,
+            data,
+        }
+        .announcement()
     }
 }
 
-/// Makes an announcement of a CloudEvent. `id` and `source` together identify it.
-pub fn cloud_event(
-    topic: &str,
-    id: &str,
-    source: &str,
-    subject: &str,
-    trace: &str,
-    data: Value,
-) -> Announcement {
-    let mut event = json!({
-        "specversion": "1.0",
-        "id": id,
-        "source": source,
-        "type": format!("scriptorium.{topic}"),
-        "subject": subject,
-        "time": now(),
-        "datacontenttype": "application/json",
-        "data": data,
-    });
-    if !trace.is_empty() {
-        event["traceparent"] = trace.into();
-    }
-    Announcement {
-        topic: topic.to_owned(),
-        content_type: CONTENT_TYPE.to_owned(),
-        body: event.to_string().into(),
+/// A CloudEvent. `id` and `source` together identify it.
+#[derive(Debug)]
+pub struct CloudEvent<'a> {
+    /// The event's type is this after `scriptorium.`.
+    pub topic: &'a str,
+    pub id: &'a str,
+    /// Prefix of the batch's records.
+    pub source: &'a str,
+    /// Id of the job or the batch.
+    pub subject: &'a str,
+    /// In RFC 3339.
+    pub time: String,
+    /// The trace that it belongs to, or empty.
+    pub trace: &'a str,
+    pub data: Value,
+}
+
+impl CloudEvent<'_> {
+    /// Returns the announcement of the event.
+    pub fn announcement(self) -> Announcement {
+        let Self { topic, id, source, subject, time, trace, data } = self;
+        let mut event = json!({
+            "specversion": "1.0",
+            "id": id,
+            "source": source,
+            "type": format!("scriptorium.{topic}"),
+            "subject": subject,
+            "time": time,
+            "datacontenttype": "application/json",
+            "data": data,
+        });
+        if !trace.is_empty() {
+            event["traceparent"] = trace.into();
+        }
+        Announcement {
+            topic: topic.to_owned(),
+            content_type: CONTENT_TYPE.to_owned(),
+            body: event.to_string().into(),
+        }
     }
 }
 

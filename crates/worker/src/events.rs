@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use job::{Failure, Job};
+use job::{BatchId, Failure, Job};
 use queue::{Lane, Origin};
 use transcript::Stage;
 
@@ -98,6 +98,44 @@ pub enum WorkerEvent {
     },
     /// No more jobs are leased.
     Draining { in_flight: usize },
+    /// Somebody was to be told that a batch is over.
+    Notified { batch: BatchId, channel: Channel, outcome: Notified, detail: String },
+}
+
+/// By which somebody is told that a batch is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channel {
+    Event,
+    Webhook,
+}
+
+impl Channel {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Event => "event",
+            Self::Webhook => "webhook",
+        }
+    }
+}
+
+/// What became of an attempt to tell somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notified {
+    Sent,
+    /// Another attempt follows.
+    Retried,
+    /// It is given up.
+    Failed,
+}
+
+impl Notified {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Retried => "retried",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 impl JobEvent<'_> {
@@ -162,6 +200,26 @@ impl WorkerEvent {
             Self::Heartbeat { .. } => {}
             Self::Ready { was } => tracing::info!(was, "ready again"),
             Self::Draining { in_flight } => tracing::info!(in_flight, "draining: no more leases"),
+            Self::Notified { batch, channel, outcome, detail } => {
+                let (batch, channel) = (batch.as_str(), channel.as_str());
+                match outcome {
+                    Notified::Sent => {
+                        tracing::info!(batch, channel, detail, "told that the batch is over");
+                    }
+                    Notified::Retried => tracing::warn!(
+                        batch,
+                        channel,
+                        detail,
+                        "cannot tell that the batch is over, to be tried again"
+                    ),
+                    Notified::Failed => tracing::error!(
+                        batch,
+                        channel,
+                        detail,
+                        "nobody is told that the batch is over: given up"
+                    ),
+                }
+            }
         }
     }
 }

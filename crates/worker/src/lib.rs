@@ -24,11 +24,12 @@ mod presets;
 mod registry;
 mod tally;
 mod transcriber;
+mod watch;
 mod worker;
 
 pub use self::{
     admission::MemoryState,
-    announcer::{Announcements, CONTENT_TYPE, cloud_event},
+    announcer::{Announcements, CONTENT_TYPE, CloudEvent},
     config::{LaneShares, WorkerConfig},
     failure::{failure_of, output_failure, source_failure},
     job::other_name,
@@ -46,9 +47,13 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
 /// Returns the current time in RFC 3339, UTC, to the second.
 fn now() -> String {
-    let now = time::OffsetDateTime::now_utc();
+    rfc3339(time::OffsetDateTime::now_utc())
+}
+
+/// Returns a time in RFC 3339, to the second.
+fn rfc3339(time: time::OffsetDateTime) -> String {
     let format = &time::format_description::well_known::Rfc3339;
-    now.replace_nanosecond(0).unwrap_or(now).format(format).unwrap_or_default()
+    time.replace_nanosecond(0).unwrap_or(time).format(format).unwrap_or_default()
 }
 
 /// Locks a mutex. No code of this crate panics while it holds one, so that a poisoned lock still guards a

@@ -2,9 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use queue::Queue;
+use notify::Webhooks;
+use queue::{Origin, Queue};
 use serde::Serialize;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -14,6 +15,7 @@ use crate::{
     job::JobRunner,
     leases::Leases,
     memory,
+    watch::Watcher,
 };
 
 /// Time that interrupted jobs have to end and settle. They do at once, unless a store, a broker or a
@@ -23,6 +25,8 @@ const INTERRUPTED: Duration = Duration::from_secs(1);
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Time to write the last counts of the batches.
 const LAST_WRITE: Duration = Duration::from_secs(1);
+/// Time to give a watch back.
+const GIVE_BACK: Duration = Duration::from_millis(500);
 /// Time to release jobs that do not end.
 const RELEASE: Duration = Duration::from_millis(500);
 
@@ -69,6 +73,7 @@ pub struct Worker {
     interrupt: CancellationToken,
     observers: Vec<Arc<dyn Observer>>,
     memory: Arc<MemoryBudget>,
+    watcher: Watcher,
     /// Bytes of the process above which the worker drains.
     max_memory: Option<u64>,
 }
@@ -94,10 +99,19 @@ impl Worker {
         let memory = Arc::clone(&transcriber.memory);
         let percent = Some(config.memory_max_percent).filter(|percent| *percent < 100);
         let max_memory = percent.and_then(|percent| config.part_of_memory(percent));
+        let stores = Arc::clone(transcriber.stores());
+        let watcher = Watcher::new(Arc::clone(&queue), stores, &config, observers.clone())?;
         let (interrupted, observed) = (interrupt.clone(), observers.clone());
         let runner = JobRunner::new(&queue, transcriber, &config, interrupted, observed)?;
         let runner = Arc::new(runner);
-        Ok(Self { queue, runner, config, cores, interrupt, observers, memory, max_memory })
+        Ok(Self { queue, runner, config, cores, interrupt, observers, memory, watcher, max_memory })
+    }
+
+    /// Sets how webhooks are sent that tell of the end of a batch. By default, each is refused.
+    #[must_use]
+    pub fn with_webhooks(mut self, webhooks: Webhooks) -> Self {
+        self.watcher.webhooks = Arc::new(webhooks);
+        self
     }
 
     /// Runs until `drain` is cancelled and all jobs in flight are settled.
@@ -106,6 +120,7 @@ impl Worker {
     /// If the queue refuses to start leasing.
     pub async fn run(self, drain: CancellationToken) -> Result<Summary, queue::Error> {
         let mut leases = Leases::subscribe(&*self.queue, &self.config, self.cores).await?;
+        let watches = self.queue.consume(Origin::Watches, 1).await?;
         let unlimited = self.runner.unlimited();
         if !unlimited.is_empty() {
             tracing::warn!(
@@ -122,6 +137,10 @@ impl Worker {
             let runner = Arc::clone(&self.runner);
             async move { runner.tallies().keep_writing().await }
         });
+        // Beside the jobs, of which it takes no slot and no core.
+        let stop_watching = CancellationToken::new();
+        let _stopped = stop_watching.clone().drop_guard();
+        let watching = tokio::spawn(self.watcher.clone().run(watches, stop_watching.clone()));
         let mut alone = self.runner.gate().wanted();
         let mut jobs = JoinSet::new();
         let mut beats = tokio::time::interval(HEARTBEAT);
@@ -159,8 +178,10 @@ impl Worker {
             jobs.spawn(async move { runner.run(lease).await });
         }
         self.emit(&WorkerEvent::Draining { in_flight: jobs.len() });
+        stop_watching.cancel();
         leases.stop().await;
         self.drain(jobs).await;
+        give_back(watching).await;
         counting.abort();
         if tokio::time::timeout(LAST_WRITE, self.runner.tallies().write()).await.is_err() {
             tracing::warn!("the last counts of the batches cannot be written");
@@ -207,6 +228,18 @@ impl Worker {
             tracing::warn!("the broker does not answer: it delivers the jobs again");
         }
         jobs.abort_all();
+    }
+}
+
+/// Waits until the watch that is being handled has gone back to the queue.
+async fn give_back(mut watching: JoinHandle<()>) {
+    match tokio::time::timeout(GIVE_BACK, &mut watching).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "the task of the watches panicked"),
+        Err(_) => {
+            tracing::warn!("the broker does not answer: it delivers the watch again");
+            watching.abort();
+        }
     }
 }
 
