@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ::models::{Catalogue, Entry, Library, Mirrors, ModelDirectory, PullOptions, PullProgress};
+use notify::Webhooks;
 use queue::AmqpConfig;
 use store::Stores;
 
@@ -44,6 +45,14 @@ pub fn stores(config: &Config) -> Result<Arc<Stores>, Error> {
 pub fn queue_config(config: &Config) -> Result<AmqpConfig, Error> {
     config.queue.validate().map_err(|error| ConfigError::caused("queue", error))?;
     Ok(config.queue.clone())
+}
+
+/// Returns what sends webhooks.
+///
+/// # Errors
+/// [`Error::Config`] if the section `notify` is not valid, or there can be no TLS.
+pub fn webhooks(config: &Config) -> Result<Webhooks, Error> {
+    Ok(Webhooks::new(&config.notify).map_err(|error| ConfigError::caused("notify", error))?)
 }
 
 /// An event of a download, for a display of progress.

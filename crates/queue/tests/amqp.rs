@@ -238,7 +238,7 @@ async fn consuming_survives_an_outage() {
     let address = proxy.stop().await;
     sleep(Duration::from_secs(1)).await;
     let proxy = Proxy::start_at(&broker, address).await;
-    let mut published = Vec::new();
+    let mut published = vec![message("a")];
     for id in ["b", "c"] {
         queue.publish(message(id)).await.unwrap();
         published.push(message(id));

@@ -98,7 +98,7 @@ impl Announcer {
         CloudEvent {
             topic,
             // The same end has the same id, however often it is announced.
-            id: &format!("{id}.{topic}"),
+            id: format!("{id}.{topic}"),
             source: &job.records,
             subject: id,
             time: now(),
@@ -114,7 +114,7 @@ impl Announcer {
 pub struct CloudEvent<'a> {
     /// The event's type is this after `scriptorium.`.
     pub topic: &'a str,
-    pub id: &'a str,
+    pub id: String,
     /// Prefix of the batch's records.
     pub source: &'a str,
     /// Id of the job or the batch.

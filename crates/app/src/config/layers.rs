@@ -321,6 +321,7 @@ mod tests {
         let environment = [
             ("SCRIPTORIUM__QUEUE__URL", "amqp://me:hunter2@broker:5672/vhost"),
             ("SCRIPTORIUM__STORE__S3__SECRET_KEY", "hunter3"),
+            ("SCRIPTORIUM__NOTIFY__SECRET", "whsec_hunter4"),
         ];
         let layered = load(None, &environment, &[]).unwrap();
         let printed = format!("{:?}", layered.values);

@@ -42,4 +42,5 @@ pub struct Config {
     pub worker: worker::WorkerConfig,
     pub telemetry: TelemetryConfig,
     pub bridge: BridgeConfig,
+    pub notify: notify::NotifyConfig,
 }

@@ -18,6 +18,7 @@ use crate::{UsageError, exit, progress::download_bar, termination::termination};
 pub(crate) async fn run(config: &Config) -> anyhow::Result<u8> {
     // Validated first, because loading the models takes a while.
     let queue = app::queue_config(config)?;
+    let webhooks = app::webhooks(config)?;
     let drain = termination()?;
     let admin = Admin { metrics: Arc::default(), health: Arc::default() };
     if !config.telemetry.listen.is_empty() {
@@ -48,7 +49,8 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<u8> {
     let observers: Vec<Arc<dyn Observer>> =
         vec![admin.metrics, admin.health, Arc::new(TraceObserver)];
     let worker = Worker::new(Arc::new(queue), transcriber, config, app.cores, observers)
-        .map_err(|error| UsageError(format!("worker.sources or worker.outputs: {error}")))?;
+        .map_err(|error| UsageError(format!("worker.sources or worker.outputs: {error}")))?
+        .with_webhooks(webhooks);
     let summary = worker.run(drain).await?;
     Ok(if summary.over_memory { exit::OVER_MEMORY } else { exit::SUCCESS })
 }

@@ -185,7 +185,7 @@ fn completed(
     data["output"] = watch.output.as_str().into();
     CloudEvent {
         topic: TOPIC,
-        id: &format!("{}.{TOPIC}", watch.submission),
+        id: format!("{}.{TOPIC}", watch.submission),
         source: ledger.prefix(),
         subject: watch.batch.as_str(),
         time: record.over_at.clone().unwrap_or_default(),

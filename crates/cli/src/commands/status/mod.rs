@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use app::Config;
 use indicatif::HumanDuration;
-use job::{Batch, BatchId, Failed};
+use job::{Batch, BatchId, Delivery, Failed, Notification, WebhookRecord};
 use ledger::{BatchControl, BatchLedger, Counted, Tallies};
 use queue::{AmqpConfig, AmqpQueue, Queue};
 use serde::Serialize;
@@ -87,6 +87,8 @@ struct Status<'a> {
     out: &'a str,
     #[serde(flatten)]
     counted: &'a Counted,
+    /// Who was told that the batch is over; empty before.
+    notifications: Vec<Notification>,
     failures: Vec<Failed>,
 }
 
@@ -166,13 +168,18 @@ impl View {
             Some(state) => self.ledger.failures(state, limit).await?,
             None => self.ledger.some_failures(limit).await?,
         };
+        let notifications = self.ledger.notifications().await?;
         let unlisted = counted.tally.failed.saturating_sub(failures.len() as u64);
         if json {
-            print_json(&Status { batch: &self.batch, out: &self.out, counted, failures })?;
+            let (batch, out) = (&self.batch, self.out.as_str());
+            print_json(&Status { batch, out, counted, notifications, failures })?;
         } else {
             print_line(&state_line(counted))?;
             if counted.audio_seconds > 0.0 {
                 print_line(&work_line(counted))?;
+            }
+            for line in notifications.iter().flat_map(notification_lines) {
+                print_line(&line)?;
             }
             for record in &failures {
                 let Failed { failure, remedy, attempts, .. } = record;
@@ -213,6 +220,34 @@ fn work_line(counted: &Counted) -> String {
     }
     if *retried > 0 {
         line += &format!(", {retried} retries");
+    }
+    line
+}
+
+/// Returns who was told that the batch is over, as lines.
+fn notification_lines(notification: &Notification) -> Vec<String> {
+    let event = notification.announced_at.as_ref().map(|at| format!("event batch.completed: {at}"));
+    event.into_iter().chain(notification.webhook.as_ref().map(webhook_line)).collect()
+}
+
+fn webhook_line(webhook: &WebhookRecord) -> String {
+    let WebhookRecord { url, state, attempts, last_attempt_at, last_answer, next_attempt_at } =
+        webhook;
+    let mut line = format!("webhook {url}: ");
+    line += match state {
+        Delivery::Pending => "not delivered yet",
+        Delivery::Delivered => "delivered",
+        Delivery::GivenUp => "given up",
+    };
+    if let Some(at) = last_attempt_at {
+        line += &format!(" {at} (attempt {attempts}");
+        if let Some(answer) = last_answer {
+            line += &format!(": {answer}");
+        }
+        line += ")";
+    }
+    if let Some(at) = next_attempt_at {
+        line += &format!(", next attempt {at}");
     }
     line
 }

@@ -22,6 +22,7 @@ use crate::{
                         scriptorium submit --manifest calls.csv --out s3://transcripts/calls/ --language en\n  \
                         scriptorium submit --resume 0199d2c8-3a5f-7c63-9d0e-8f1f3b0c2a11\n  \
                         scriptorium submit s3://archive/ --out s3://transcripts/ --lane bulk\n  \
+                        scriptorium submit s3://archive/ --out s3://transcripts/ --notify https://hooks.example.org/batches\n  \
                         scriptorium submit s3://archive/a.wav --out s3://transcripts/ --format srt --wait"
 )]
 pub(crate) struct SubmitArgs {
@@ -79,7 +80,7 @@ pub(crate) struct SubmitArgs {
     /// needed if they began on another machine
     #[arg(long, value_name = "ID",
           conflicts_with_all = ["paths", "batch", "RecordingArgs", "FilterArgs", "format", "model",
-                                "lane", "skip_existing", "dry_run"])]
+                                "lane", "skip_existing", "dry_run", "notify"])]
     pub(crate) resume: Option<job::BatchId>,
 
     /// Only print how many recordings there are, their size, what is left out and why, and an estimate
@@ -95,6 +96,11 @@ pub(crate) struct SubmitArgs {
     /// Wait until the batch is done, showing progress
     #[arg(long)]
     pub(crate) wait: bool,
+
+    /// Send a signed webhook to this URL when all jobs of the batch have ended. The workers must allow
+    /// its host (`notify.hosts`); docs/jobs.md says how to verify the signature
+    #[arg(long, value_name = "URL", conflicts_with = "dry_run")]
+    pub(crate) notify: Option<notify::WebhookUrl>,
 
     /// Print the batch (with --wait: its status) as JSON
     #[arg(long)]

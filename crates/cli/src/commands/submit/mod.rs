@@ -3,6 +3,7 @@
 //! Listing, naming, writing the manifest and publishing run at the same time ([`mod@run`]). The records that
 //! they write let an interrupted submission go on ([`resume`]).
 
+mod announce;
 mod args;
 mod dry_run;
 mod estimate;
@@ -27,10 +28,12 @@ use worker::convert;
 
 pub(crate) use self::args::SubmitArgs;
 use self::{
+    announce::Announcements,
     run::{Ran, Run, Start},
     selector::Totals,
 };
 use crate::{
+    UsageError,
     args::output_prefix,
     commands::{print_json, print_line, status},
     exit,
@@ -54,6 +57,10 @@ pub(crate) async fn run(config: &Config, args: SubmitArgs) -> anyhow::Result<u8>
     // Clap demands it.
     let output = output_prefix(args.out.as_deref().unwrap_or_default())?;
     let stores = app::stores(config)?;
+    if let Some(url) = &args.notify {
+        let allowed = config.notify.check(url);
+        allowed.map_err(|refusal| UsageError(format!("--notify {url}: {refusal}")))?;
+    }
     if args.dry_run {
         return dry_run::run(config, &args, output, &stores, &stop).await;
     }
@@ -73,7 +80,16 @@ pub(crate) async fn run(config: &Config, args: SubmitArgs) -> anyhow::Result<u8>
     };
     let batch = begin(&args, &mut submission, &stores).await?;
     let ledger = BatchLedger::new(stores.clone(), &submission.output.parse()?, &batch.id);
-    let call = Call { batch, ledger, stores, queue, wait: args.wait, json: args.json, stop };
+    let call = Call {
+        batch,
+        ledger,
+        stores,
+        queue,
+        events: config.worker.events,
+        wait: args.wait,
+        json: args.json,
+        stop,
+    };
     call.announce()?;
     let progress = SubmissionProgress::start();
     let ran = call.submit(&submission, &progress, Start::default(), manifest).await?;
@@ -93,7 +109,7 @@ async fn describe(
         language_suffix: config.output.language_suffix.then_some(true),
         ..args.recordings.options()?
     };
-    options.check().map_err(crate::UsageError)?;
+    options.check().map_err(UsageError)?;
     let mut selected = args.filter.selected(args.recordings.all_files)?;
     selected.skip_existing = args.skip_existing;
     let filter = Filter::new(&selected)?;
@@ -118,6 +134,7 @@ async fn describe(
     let submission = Submission {
         selected,
         lane: args.lane.unwrap_or_default().to_string(),
+        notify: args.notify.as_ref().map(|url| url.reveal().to_owned()),
         options,
         name: config.output.name,
         ..Submission::new(batch, output.to_string(), input)
@@ -177,6 +194,7 @@ struct Call {
     ledger: BatchLedger,
     stores: Arc<Stores>,
     queue: AmqpQueue,
+    events: worker::Announcements,
     wait: bool,
     json: bool,
     stop: CancellationToken,
@@ -241,7 +259,12 @@ impl Call {
         if complete {
             self.batch.jobs = Some(count_jobs(&self.ledger, &ran).await?);
             self.ledger.write_batch(&self.batch).await.context(BATCH_RECORD)?;
-            for (submission, _) in &ran {
+            for (submission, ran) in &ran {
+                // Before the submission counts as complete, so that --resume does it if this fails.
+                let announcements =
+                    Announcements { queue: &self.queue, batch: &self.batch, events: self.events };
+                let announced = announcements.publish(&self.ledger, submission, ran).await;
+                announced.with_context(|| self.interrupted())?;
                 let records = self.ledger.submission(&submission.id);
                 let published = records.published().await?;
                 let complete = job::Published { complete: true, ..published };

@@ -55,7 +55,8 @@ pub(super) async fn run(
         () = stop.cancelled() => return Ok(exit::INTERRUPTED),
     };
     let (wait, json, stop) = (args.wait, args.json, stop.clone());
-    let call = Call { batch, ledger, stores, queue, wait, json, stop };
+    let events = config.worker.events;
+    let call = Call { batch, ledger, stores, queue, events, wait, json, stop };
     call.announce()?;
     let progress = SubmissionProgress::start();
     let mut ran = Vec::new();

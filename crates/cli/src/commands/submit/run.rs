@@ -68,6 +68,8 @@ pub(super) struct Ran {
     pub(super) totals: Totals,
     /// Whether everything was listed and published.
     pub(super) complete: bool,
+    /// The trace that the submission belongs to, or empty.
+    pub(super) trace: String,
     /// What went wrong.
     pub(super) result: anyhow::Result<()>,
 }
@@ -94,10 +96,12 @@ impl<'a> Run<'a> {
         let mut selector = tokio::select! {
             selector = self.selector(&counts) => selector?,
             () = self.stop.cancelled() => {
-                return Ok(Ran { totals: Totals::default(), complete: false, result: Ok(()) });
+                let (totals, trace) = (Totals::default(), String::new());
+                return Ok(Ran { totals, complete: false, trace, result: Ok(()) });
             }
         };
         let jobs = Ledger::new(self.stores.clone());
+        let trace = telemetry::current_trace(&tracing::Span::current());
         let publisher = Publisher {
             queue,
             lane: self.submission.lane.parse().map_err(anyhow::Error::msg)?,
@@ -105,7 +109,7 @@ impl<'a> Run<'a> {
             progress: self.progress,
             stop: self.stop,
             has_warned: AtomicBool::new(false),
-            trace: telemetry::current_trace(&tracing::Span::current()),
+            trace: trace.clone(),
             resubmitted: AtomicU64::new(0),
         };
         let (sender, parts) = mpsc::channel(1);
@@ -128,7 +132,7 @@ impl<'a> Run<'a> {
             (Ok(()), Err(error), _) | (Ok(()), Ok(()), Err(error)) => (false, Err(error)),
             (Ok(()), Ok(()), Ok(listed)) => (listed, Ok(())),
         };
-        Ok(Ran { totals, complete: listed && !self.stop.is_cancelled(), result })
+        Ok(Ran { totals, complete: listed && !self.stop.is_cancelled(), trace, result })
     }
 
     pub(super) async fn selector(&self, counts: &SubmissionCounts) -> anyhow::Result<Selector<'a>> {
