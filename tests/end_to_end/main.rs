@@ -17,6 +17,7 @@ mod funasr;
 mod lanes;
 mod life;
 mod long;
+mod notify;
 mod proxy;
 mod queue;
 mod services;
