@@ -25,7 +25,7 @@ pub struct Watch {
     /// URL of the webhook.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notify: Option<String>,
-    /// When the submission began.
+    /// When it was published.
     #[serde(with = "time::serde::rfc3339")]
     pub since: OffsetDateTime,
 }

@@ -96,6 +96,8 @@ impl Watcher {
 
     async fn handle(&self, lease: Box<dyn Lease>, stop: &CancellationToken) {
         let next = tokio::select! {
+            // What is done already counts.
+            biased;
             next = self.next(lease.message()) => next,
             () = stop.cancelled() => Next::Return,
         };

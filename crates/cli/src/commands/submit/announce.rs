@@ -5,7 +5,7 @@ use job::{Batch, Submission, Watch};
 use ledger::BatchLedger;
 use queue::{Message, Queue};
 use serde_json::json;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::OffsetDateTime;
 use worker::CloudEvent;
 
 use super::run::Ran;
@@ -34,10 +34,7 @@ impl Announcements<'_> {
     ) -> anyhow::Result<()> {
         let is_announced = self.events != worker::Announcements::Off;
         if submission.notify.is_some() || is_announced {
-            // A time that cannot be read would only shorten the watch.
-            let since = OffsetDateTime::parse(&submission.submitted_at, &Rfc3339)
-                .unwrap_or_else(|_| OffsetDateTime::now_utc());
-            let watch = Watch::of(submission, since);
+            let watch = Watch::of(submission, OffsetDateTime::now_utc());
             let message = Message::new(watch.id(), watch.to_vec());
             self.queue.publish_watch(Message { trace: ran.trace.clone(), ..message }).await?;
         }
