@@ -5,8 +5,9 @@
 use std::{fs, path::PathBuf, sync::Arc};
 
 use job::{
-    Batch, Cursor, Done, Failed, Failure, FailureCode, Input, Job, JobOptions, ManifestJob,
-    PartEnd, Published, RECORDS_VERSION, Running, Submission, SubmissionCounts,
+    Batch, BatchEnd, Cursor, Done, Failed, Failure, FailureCode, Input, Job, JobOptions,
+    ManifestJob, Notification, PartEnd, Published, RECORDS_VERSION, Running, Submission,
+    SubmissionCounts,
 };
 use ledger::{
     BatchControl, BatchLedger, CheckpointInput, Error, FailureRecord, Ledger, MAX_CHECKPOINT_BYTES,
@@ -289,6 +290,47 @@ async fn submissions_that_are_not_complete_are_found() {
         assert_eq!(unfinished.len(), if complete { 1 } else { 2 });
         assert_eq!(unfinished.last(), Some(&second));
     }
+}
+
+/// All who are told of the end of a batch are told what the first record says.
+#[tokio::test]
+async fn the_first_record_of_a_notification_stays_until_it_is_replaced() {
+    let fixture = Fixture::new();
+    let batch = fixture.batch_ledger();
+    assert_eq!(batch.notifications().await.unwrap(), []);
+    let record = |submission: &str, done| Notification {
+        version: RECORDS_VERSION,
+        submission: submission.to_owned(),
+        over_at: Some("2026-11-26T09:00:00Z".to_owned()),
+        end: Some(BatchEnd { jobs: 2, done, ..BatchEnd::default() }),
+        announced_at: None,
+        webhook: None,
+        complete: false,
+    };
+    assert_eq!(batch.notification("a").await.unwrap(), None);
+    for done in [1, 2] {
+        let begun = batch.begin_notification(record("a", done)).await.unwrap();
+        assert_eq!(begun, record("a", 1));
+    }
+    let told = Notification { complete: true, ..record("a", 1) };
+    batch.write_notification(&told).await.unwrap();
+    assert_eq!(batch.notification("a").await.unwrap(), Some(told.clone()));
+    batch.begin_notification(record("b", 2)).await.unwrap();
+    assert_eq!(batch.notifications().await.unwrap(), [told, record("b", 2)]);
+}
+
+#[tokio::test]
+async fn what_workers_have_not_counted_is_known() {
+    let fixture = Fixture::new();
+    let (batch, ledger) = (fixture.batch_ledger(), fixture.ledger());
+    ledger.done(&fixture.job("a"), &done()).await.unwrap();
+    let record = Batch { jobs: Some(1), ..fixture.batch.clone() };
+    let counted = batch.count(&record, &mut Tallies::default()).await.unwrap();
+    assert_eq!((counted.is_over(), counted.uncounted), (true, 1));
+    let tally = WorkerTally { version: RECORDS_VERSION, done: 1, ..WorkerTally::default() };
+    ledger.write_tally(batch.prefix(), "w", &tally).await.unwrap();
+    let counted = batch.count(&record, &mut Tallies::default()).await.unwrap();
+    assert_eq!((counted.is_over(), counted.uncounted), (true, 0));
 }
 
 #[tokio::test]
