@@ -323,7 +323,7 @@ async fn the_first_record_of_a_notification_stays_until_it_is_replaced() {
 async fn what_workers_have_not_counted_is_known() {
     let fixture = Fixture::new();
     let (batch, ledger) = (fixture.batch_ledger(), fixture.ledger());
-    ledger.done(&fixture.job("a"), &done()).await.unwrap();
+    ledger.done(&fixture.job("a"), &done(), ALL).await.unwrap();
     let record = Batch { jobs: Some(1), ..fixture.batch.clone() };
     let counted = batch.count(&record, &mut Tallies::default()).await.unwrap();
     assert_eq!((counted.is_over(), counted.uncounted), (true, 1));

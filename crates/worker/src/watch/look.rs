@@ -83,11 +83,14 @@ fn mark_of(before: Option<Seen>, counted: &Counted) -> Mark {
 fn judge(before: Option<Seen>, counted: &Counted, mark: Mark, age: Duration) -> Look {
     let was_uncounted = before.is_some_and(|before| before.mark == Mark::Uncounted);
     let is_over = counted.is_over();
-    if is_over && (counted.uncounted == 0 || was_uncounted) {
+    // A job that has just begun has no record, and a cancelled one ends within seconds.
+    let may_run = counted.control == BatchControl::Cancelled
+        && !before.is_some_and(|before| before.is_still(counted));
+    if is_over && !may_run && (counted.uncounted == 0 || was_uncounted) {
         return Look::Over(end_of(counted));
     }
     let (delay, mark) = match counted.control {
-        _ if is_over => (COUNTING, Mark::Uncounted),
+        _ if is_over && !may_run => (COUNTING, Mark::Uncounted),
         BatchControl::Paused => (PAUSED_DELAY, mark),
         BatchControl::Active | BatchControl::Cancelled => {
             ((age / 10).clamp(MIN_DELAY, MAX_DELAY), mark)
@@ -176,8 +179,10 @@ mod tests {
         assert!(!is_over(None, &paused));
         let cancelled =
             |running| Counted { control: BatchControl::Cancelled, ..counted(Some(3), 1, running) };
-        assert!(is_over(None, &cancelled(0)));
-        assert!(!is_over(None, &cancelled(1)), "a job of it runs");
+        assert!(is_over(seen("1 0 0"), &cancelled(0)));
+        assert!(!is_over(None, &cancelled(0)), "a job of it may have just begun");
+        assert!(!is_over(seen("0 0 0"), &cancelled(0)), "a job of it has just ended");
+        assert!(!is_over(seen("1 0 1"), &cancelled(1)), "a job of it runs");
     }
 
     #[test]
