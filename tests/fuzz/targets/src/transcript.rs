@@ -1,0 +1,21 @@
+//! Transcripts that are read back, and their renderings.
+
+use ::transcript::{Format, Transcript};
+
+/// Reads a transcript, and renders it in all formats.
+pub fn transcript(bytes: &[u8]) {
+    // Never fails, whatever the bytes are.
+    let _ = Transcript::is_of_any_version(bytes);
+    let Ok(transcript) = Transcript::from_json(bytes) else { return };
+    for format in Format::ALL {
+        let text = transcript.render(format);
+        // No text of a segment is repeated more than a few times.
+        assert!(text.len() <= 4096 + 64 * bytes.len(), "{} bytes of {format}", text.len());
+    }
+    // Rounded once, it stays as it is.
+    let json = transcript.render(Format::Json);
+    let again = Transcript::from_json(json.as_bytes())
+        .unwrap_or_else(|error| panic!("what was written is not read: {error:?}"));
+    assert_eq!(again.render(Format::Json), json);
+    assert!(Transcript::is_of_any_version(json.as_bytes()));
+}
