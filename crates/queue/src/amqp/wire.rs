@@ -141,7 +141,9 @@ pub(super) fn read_dead_letter(delivery: &Delivery, topology: &Topology) -> Dead
     };
     let reason = workers_reason().unwrap_or_else(|| brokers_reason(delivery, topology));
     let since = delivery.properties.timestamp().as_ref();
-    let since = since.map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(*seconds));
+    // The publisher may have written any number.
+    let since = since
+        .and_then(|seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(*seconds)));
     DeadLetter { message: read_message(delivery, None), reason, since }
 }
 
@@ -192,5 +194,23 @@ fn text(value: &AMQPValue) -> Option<String> {
         AMQPValue::LongString(text) => Some(text.to_string()),
         AMQPValue::ShortString(text) => Some(text.to_string()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::amqp::AmqpConfig;
+
+    #[test]
+    fn a_dead_letter_with_any_timestamp_is_read() {
+        let topology = Topology::new(&AmqpConfig::default());
+        let since = |seconds: u64| {
+            let mut delivery = Delivery::mock(1, "".into(), "".into(), false, Vec::new());
+            delivery.properties = BasicProperties::default().with_timestamp(seconds);
+            read_dead_letter(&delivery, &topology).since
+        };
+        assert_eq!(since(7), Some(SystemTime::UNIX_EPOCH + Duration::from_secs(7)));
+        assert_eq!(since(u64::MAX), None, "no time that there is");
     }
 }
