@@ -87,7 +87,7 @@ impl BatchLedger {
     /// [`Error::Store`], and [`Error::Invalid`] if a tally is damaged.
     pub async fn count(&self, batch: &Batch, tallies: &mut Tallies) -> Result<Counted, Error> {
         let (control, summed) = futures::try_join!(self.control(), self.read_tallies(tallies))?;
-        let counted = summed.sum.done + summed.sum.failures();
+        let counted = summed.sum.done.saturating_add(summed.sum.failures());
         if batch.jobs.unwrap_or(0).max(counted) <= MAX_LISTED {
             let state = self.state().await?;
             return Ok(summed.exactly(state, batch.jobs, control));
@@ -109,7 +109,8 @@ impl BatchLedger {
         let counted = after.exactly(state, batch.jobs, control);
         if still {
             let difference = |truth: u64, sum: u64| {
-                i64::try_from(truth).unwrap_or(i64::MAX) - i64::try_from(sum).unwrap_or(i64::MAX)
+                let [truth, sum] = [truth, sum].map(|count| i64::try_from(count).unwrap_or(i64::MAX));
+                truth.saturating_sub(sum)
             };
             let correction = Difference {
                 done: difference(counted.tally.done, before.sum.done),
@@ -153,19 +154,7 @@ impl BatchLedger {
             }
         }
         drop(read);
-        let mut summed = Summed { correction, ..Summed::default() };
-        let newest = tallies.read.values().filter_map(|(_, tally)| time_of(tally)).max();
-        let now = newest.unwrap_or_else(OffsetDateTime::now_utc);
-        let now = now.max(OffsetDateTime::from(SystemTime::now()));
-        for (_, tally) in tallies.read.values() {
-            let mut tally = tally.clone();
-            if time_of(&tally).is_none_or(|at| now - at > STALE) {
-                tally.running = 0;
-            }
-            summed.sum.add(&tally);
-        }
-        summed.workers = tallies.read.len() as u64;
-        Ok(summed)
+        Ok(Summed::of(tallies.read.values().map(|(_, tally)| tally), correction))
     }
 }
 
@@ -182,6 +171,25 @@ struct Summed {
 }
 
 impl Summed {
+    fn of<'a>(
+        tallies: impl Iterator<Item = &'a WorkerTally> + Clone,
+        correction: Option<Difference>,
+    ) -> Self {
+        let mut summed = Self { correction, ..Self::default() };
+        let newest = tallies.clone().filter_map(time_of).max();
+        let now = newest.unwrap_or_else(OffsetDateTime::now_utc);
+        let now = now.max(OffsetDateTime::from(SystemTime::now()));
+        for tally in tallies {
+            let mut tally = tally.clone();
+            if time_of(&tally).is_none_or(|at| now - at > STALE) {
+                tally.running = 0;
+            }
+            summed.sum.add(&tally);
+            summed.workers += 1;
+        }
+        summed
+    }
+
     fn exactly(self, state: State, jobs: Option<u64>, control: BatchControl) -> Counted {
         let tally = state.tally(jobs);
         self.counted(tally, control, Some(state))
@@ -193,7 +201,8 @@ impl Summed {
         let done = corrected(self.sum.done, correction.map(|by| by.done));
         let failed = corrected(self.sum.failures(), correction.map(|by| by.failed));
         let running = self.sum.running;
-        let queued = jobs.unwrap_or(0).saturating_sub(done + failed + running);
+        let begun = done.saturating_add(failed).saturating_add(running);
+        let queued = jobs.unwrap_or(0).saturating_sub(begun);
         self.counted(Tally { jobs, queued, running, done, failed }, control, None)
     }
 
@@ -223,5 +232,40 @@ impl Summed {
             uncounted,
             state,
         }
+    }
+}
+
+/// Returns the progress of a batch from tallies and a correction, as they come from the store.
+///
+/// # Errors
+///
+/// [`Error::Invalid`].
+#[cfg(any(test, feature = "test-util"))]
+pub(crate) fn of_tallies(tallies: &[&[u8]], correction: Option<&[u8]>) -> Result<Counted, Error> {
+    let tallies = tallies.iter().map(|body| records::parse("tally", body));
+    let tallies: Vec<WorkerTally> = tallies.collect::<Result<_, _>>()?;
+    let correction = correction.map(|body| records::parse("correction", body)).transpose()?;
+    Ok(Summed::of(tallies.iter(), correction).roughly(Some(1), BatchControl::Active))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tallies_with_any_numbers_are_summed() -> Result<(), Error> {
+        let tally = WorkerTally {
+            running: u64::MAX,
+            done: u64::MAX,
+            failed: [("internal".to_owned(), u64::MAX), ("timeout".to_owned(), 1)].into(),
+            at: "9999-12-31T23:59:59Z".to_owned(),
+            ..WorkerTally::default()
+        };
+        let body = serde_json::to_vec(&tally).unwrap();
+        let correction = br#"{"done":9223372036854775807,"failed":-9223372036854775808}"#;
+        let counted = of_tallies(&[&body, &body], Some(correction))?.tally;
+        assert_eq!((counted.done, counted.running, counted.queued), (u64::MAX, u64::MAX, 0));
+        assert_eq!(counted.failed, u64::MAX - (1 << 63));
+        Ok(())
     }
 }

@@ -35,20 +35,25 @@ pub struct WorkerTally {
 impl WorkerTally {
     /// Adds the counts of another worker.
     pub fn add(&mut self, other: &Self) {
-        self.running += other.running;
-        self.done += other.done;
-        self.up_to_date += other.up_to_date;
+        // Whoever can write to the store may have written any number.
+        let sum = |to: &mut u64, count: u64| *to = to.saturating_add(count);
+        sum(&mut self.running, other.running);
+        sum(&mut self.done, other.done);
+        sum(&mut self.up_to_date, other.up_to_date);
         for (code, count) in &other.failed {
-            *self.failed.entry(code.clone()).or_default() += count;
+            sum(self.failed.entry(code.clone()).or_default(), *count);
         }
-        self.resubmitted += other.resubmitted;
-        self.retried += other.retried;
+        sum(&mut self.resubmitted, other.resubmitted);
+        sum(&mut self.retried, other.retried);
         self.audio_seconds += other.audio_seconds;
         self.cpu_seconds += other.cpu_seconds;
     }
 
     /// Returns the number of jobs whose last submission failed.
     pub fn failures(&self) -> u64 {
-        self.failed.values().sum::<u64>().saturating_sub(self.resubmitted)
+        self.failed
+            .values()
+            .fold(0, |sum: u64, count| sum.saturating_add(*count))
+            .saturating_sub(self.resubmitted)
     }
 }
