@@ -50,6 +50,7 @@ impl Csv {
             text: vec![0; 4096],
             ends: vec![0; 64],
         };
+        csv.begin();
         let unusable = |message: String| ManifestError::Unusable(message);
         let (_, record) = csv.read(input)?;
         let Record::Fields(count) = record else {
@@ -128,6 +129,14 @@ impl Csv {
         &self.text[start..self.ends[index]]
     }
 
+    /// Makes the reader expect the beginning of a record.
+    fn begin(&mut self) {
+        self.reader.reset();
+        // Otherwise the reader would leave out a byte order mark at the beginning of any record, unless
+        // the mark is divided between two buffers. `Input` leaves out the one of the file.
+        self.reader.read_record(b"\n", &mut [0], &mut [0]);
+    }
+
     /// Reads the next record, and returns the line where it begins.
     fn read<R: BufRead>(&mut self, input: &mut Input<R>) -> io::Result<(u64, Record)> {
         while let Some(b'\r' | b'\n') = input.peek()?.first() {
@@ -150,7 +159,7 @@ impl Csv {
             match result {
                 ReadRecordResult::Record => return Ok((line, Record::Fields(count))),
                 ReadRecordResult::InputEmpty if is_end && length + count > 0 => {
-                    self.reader.reset();
+                    self.begin();
                     return Ok((line, Record::OpenQuote));
                 }
                 ReadRecordResult::InputEmpty if is_end => return Ok((line, Record::End)),
@@ -163,7 +172,7 @@ impl Csv {
                 }
                 ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => {
                     // Goes on in the next line, whatever it belongs to.
-                    self.reader.reset();
+                    self.begin();
                     input.read_line(&mut vec![0; MAX_ROW_BYTES])?;
                     return Ok((line, Record::TooLong));
                 }

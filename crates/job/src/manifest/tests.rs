@@ -158,6 +158,24 @@ fn a_wrong_header_is_refused() {
     assert!(unusable(b"source,\xff\n").contains("not UTF-8"));
 }
 
+/// Only the file may begin with a byte order mark, wherever its buffers end.
+#[test]
+fn a_byte_order_mark_behind_the_beginning_is_text() {
+    for capacity in [1, 4, 100] {
+        let read = |text: &str| {
+            let input = BufReader::with_capacity(capacity, Cursor::new(text.to_owned()));
+            let mut reader = ManifestReader::new(input, ManifestFormat::Csv)?;
+            let rows = std::iter::from_fn(|| reader.next_row().unwrap_or_default());
+            Ok::<_, ManifestError>(shown(&rows.collect::<Vec<_>>()))
+        };
+        let message = read("\r\n\u{feff}source\na\n").unwrap_err().to_string();
+        assert!(message.contains("\\u{feff}source"), "{message}");
+        let long = ",".repeat(5000);
+        let found = read(&format!("source\n{long}\n\u{feff}a\n")).unwrap();
+        assert_eq!(found[1], (3, "\u{feff}a".to_owned()));
+    }
+}
+
 #[test]
 fn rows_that_are_not_utf8_are_named() {
     let found = shown(&entries(
