@@ -2,8 +2,8 @@
 # Runs one fuzzer. Inputs that it finds interesting are kept in the target folder, inputs that fail in
 # tests/fuzz/artifacts. Needs the nightly compiler and cargo-fuzz (`cargo install --locked cargo-fuzz`).
 # Usage: tests/fuzz/run.sh TARGET [SECONDS]
-#        tests/fuzz/run.sh TARGET minimize    rewrites tests/fuzz/corpus/TARGET with the fewest inputs of at
-#                                             most 16 KiB that reach the same code
+#        tests/fuzz/run.sh TARGET minimize    chooses the inputs in tests/fuzz/corpus/TARGET again, from those
+#                                             and from what was found
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -25,11 +25,12 @@ fuzz() {
 limits=(-timeout=10 -rss_limit_mb=1024 -malloc_limit_mb=256 -max_len=16384)
 
 if [[ $seconds == minimize ]]; then
-    fewest=$(mktemp -d)
-    trap 'rm -rf "$fewest"' EXIT
-    fuzz run "$fewest" "$kept" "$found" -- -merge=1 "${limits[@]}"
-    rm -f "$kept"/*
-    cp "$fewest"/* "$kept"
+    work=$(mktemp -d)
+    trap 'rm -rf "$work"' EXIT
+    mkdir "$work/merged"
+    fuzz run "$work/merged" "$kept" "$found" -- -set_cover_merge=1 -use_counters=0 \
+        -merge_control_file="$work/control" "${limits[@]}"
+    tests/fuzz/choose.py "$work/control" "$kept"
     exit
 fi
 dictionary=tests/fuzz/dictionaries/$target.dict

@@ -177,7 +177,7 @@ impl Checkpoints {
 }
 
 /// Returns the bytes of a checkpoint.
-fn encode(input: &CheckpointInput, windows: &[Bytes]) -> Result<Vec<u8>, serde_json::Error> {
+pub(crate) fn encode(input: &CheckpointInput, windows: &[Bytes]) -> Result<Vec<u8>, serde_json::Error> {
     let mut digest = Sha256::new();
     for window in windows {
         digest.update(window);
@@ -199,7 +199,7 @@ fn encode(input: &CheckpointInput, windows: &[Bytes]) -> Result<Vec<u8>, serde_j
 }
 
 /// Returns the windows of a checkpoint, or why it is of no use.
-fn decode(input: &CheckpointInput, body: &Bytes) -> Result<Vec<Bytes>, String> {
+pub(crate) fn decode(input: &CheckpointInput, body: &Bytes) -> Result<Vec<Bytes>, String> {
     let end = body.iter().position(|&byte| byte == b'\n').ok_or("it is damaged: no header")?;
     let header: Header = serde_json::from_slice(&body[..end])
         .map_err(|error| format!("its header is damaged, or of another version: {error}"))?;

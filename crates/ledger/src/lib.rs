@@ -32,6 +32,8 @@ mod results;
 mod state;
 mod submission;
 mod tally;
+#[cfg(feature = "test-util")]
+pub mod untrusted;
 mod worker_tally;
 
 pub use self::{

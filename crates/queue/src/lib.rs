@@ -27,6 +27,8 @@ mod lane;
 mod memory;
 mod message;
 
+#[cfg(feature = "test-util")]
+pub use amqp::untrusted;
 pub use amqp::{AmqpConfig, AmqpQueue, AmqpUrl};
 pub use error::{Error, ErrorKind};
 pub use lane::{Lane, Origin};

@@ -27,4 +27,6 @@ mod funasr;
 #[path = "../../../tests/support/npz.rs"]
 mod npz;
 mod speech_rate;
+#[cfg(feature = "test-util")]
+pub mod untrusted;
 mod window;

@@ -17,6 +17,8 @@ mod lease;
 mod publisher;
 mod tls;
 mod topology;
+#[cfg(feature = "test-util")]
+pub mod untrusted;
 mod wire;
 
 pub use config::{AmqpConfig, AmqpUrl};

@@ -14,3 +14,17 @@ mod weights;
 pub(crate) use settings::{ConfigYaml, ModelSettings};
 pub(crate) use vocabulary::Vocabulary;
 pub(crate) use weights::Weights;
+
+/// Reads the settings and vocabularies of an untrusted directory, for the fuzzers.
+#[cfg(feature = "test-util")]
+pub(crate) fn read_untrusted(directory: &std::path::Path) {
+    let model = directory.join("model.onnx");
+    if let Ok(settings) = ModelSettings::open(directory, &model, |_| None) {
+        let rows = settings.frontend.rows(&[0.5; 3200]);
+        assert_eq!(rows.len() % settings.frontend.width(), 0);
+    }
+    if let Ok(vocabulary) = Vocabulary::open(directory) {
+        let last = vocabulary.symbols().len() - 1;
+        assert!(vocabulary.symbol(last as u32).is_some_and(|last| vocabulary.id(last).is_some()));
+    }
+}

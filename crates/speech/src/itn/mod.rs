@@ -238,3 +238,9 @@ fn target_index(changes: &[Change], source: usize) -> Result<usize, &Change> {
         Some(change) => Ok(change.target.end + source - change.source.end),
     }
 }
+
+/// Applies an untrusted grammar to a text, for the fuzzers.
+#[cfg(feature = "test-util")]
+pub(crate) fn transduce_untrusted(grammar: &[u8], text: &[u8]) -> Option<Vec<u8>> {
+    Fst::parse(grammar).ok()?.transduce(text)
+}

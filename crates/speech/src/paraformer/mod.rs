@@ -300,3 +300,13 @@ fn uses_sentencepiece(config: &ConfigYaml, vocabulary: &Vocabulary) -> bool {
     config.lang.as_deref() == Some("en-bpe")
         || vocabulary.symbols().iter().any(|symbol| symbol.starts_with('\u{2581}'))
 }
+
+/// Reads the table of hotwords of an untrusted directory, for the fuzzers.
+#[cfg(feature = "test-util")]
+pub(crate) fn read_untrusted(directory: &Path) {
+    let Ok(vocabulary) = Vocabulary::open(directory) else { return };
+    let table = files::find(directory, &["seg_dict"]);
+    if let Ok(tokenizer) = HotwordTokenizer::new(Arc::new(vocabulary), table.as_deref()) {
+        let _ = tokenizer.tokenize_all(&["hello".to_owned(), "你好".to_owned()]);
+    }
+}

@@ -155,3 +155,12 @@ fn per_word(marks: &[PunctuationMark], ends: &[usize]) -> Vec<PunctuationMark> {
     };
     ends.iter().map(mark).collect()
 }
+
+/// Reads the settings of an untrusted directory, for the fuzzers.
+#[cfg(feature = "test-util")]
+pub(crate) fn read_untrusted(directory: &Path) {
+    let model = directory.join("model.onnx");
+    if let Ok(settings) = PunctuationSettings::open(directory, &model, |_| None) {
+        assert!(settings.id("a") >= 0);
+    }
+}

@@ -62,3 +62,18 @@ pub struct Frame {
     /// Start or end of a segment that this frame reports. It may lie some frames earlier.
     pub boundary: Option<Boundary>,
 }
+
+/// Reads the configuration of an untrusted directory, for the fuzzers.
+#[cfg(feature = "test-util")]
+pub(crate) fn read_untrusted(directory: &std::path::Path) {
+    for name in ["config.yaml", "vad.yaml"] {
+        let Ok(config) = config::ModelConfig::open(&directory.join(name)) else { continue };
+        let options = config::EndpointOptions::new(&config.model_conf, &VadOptions::default());
+        let mut endpointer = endpoint::Endpointer::new(options);
+        for frame in 0..300_u16 {
+            let silence = if frame % 100 < 50 { 0.1 } else { 0.9 };
+            let _ = endpointer.push(silence);
+        }
+        let _ = endpointer.finish();
+    }
+}

@@ -326,3 +326,18 @@ fn missing(directory: &Path, file: &str) -> Error {
     };
     broken(&directory.join(file), format!("is missing; {advice}"))
 }
+
+/// Reads the files of an untrusted directory one by one, for the fuzzers.
+#[cfg(feature = "test-util")]
+pub(crate) fn read_untrusted(directory: &Path) {
+    let _ = vocabulary_size(directory);
+    let config = Config::read(&directory.join(CONFIG)).unwrap_or_default();
+    if let Ok(tokenizer) = Tokenizer::open(&directory.join(TOKENIZER)) {
+        let _ = rules(&tokenizer, &config, &WhisperOptions::default());
+        let _ = (tokenizer.text(&[0, 1, 2]), tokenizer.timestamp_begin());
+    }
+    if let Ok(weights) = weights::Weights::open(&directory.join(MODEL)) {
+        weights.read_all();
+        let _ = Network::open(directory, WhisperOptions::default().precision, &config.alignment_heads);
+    }
+}

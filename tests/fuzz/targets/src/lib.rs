@@ -8,11 +8,19 @@ mod audio;
 mod job;
 #[cfg(feature = "messages")]
 mod location;
+#[cfg(feature = "models")]
+mod models;
+#[cfg(feature = "store")]
+mod records;
 #[cfg(feature = "messages")]
 mod transcript;
 
 #[cfg(feature = "audio")]
 pub use self::audio::audio;
+#[cfg(feature = "models")]
+pub use self::models::{grammar, model_directory, model_files, onnx, pickle, protobuf, window};
+#[cfg(feature = "store")]
+pub use self::records::{checkpoint, headers, records};
 #[cfg(feature = "messages")]
 pub use self::{
     job::{job, manifest_csv, manifest_json, upload},

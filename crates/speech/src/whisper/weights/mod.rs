@@ -202,6 +202,22 @@ impl Weights {
         Ok(bytes)
     }
 
+    /// Reads all arrays as floats and as matrices, for the fuzzers.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn read_all(&self) {
+        for (name, array) in &self.arrays {
+            let count = array.shape.iter().product::<usize>();
+            let _ = self.integer(name);
+            if let Ok(values) = self.floats(name, &array.shape) {
+                assert_eq!(values.len(), count);
+            }
+            let [rows, columns] = *array.shape.as_slice() else { continue };
+            if let Ok(matrix) = self.matrix(name, [rows, columns]) {
+                assert_eq!(matrix.into_floats().len(), count);
+            }
+        }
+    }
+
     /// Returns an error about this file.
     pub fn fail(&self, message: impl Into<String>) -> Error {
         broken(&self.path, message.into())
