@@ -177,7 +177,10 @@ impl Checkpoints {
 }
 
 /// Returns the bytes of a checkpoint.
-pub(crate) fn encode(input: &CheckpointInput, windows: &[Bytes]) -> Result<Vec<u8>, serde_json::Error> {
+pub(crate) fn encode(
+    input: &CheckpointInput,
+    windows: &[Bytes],
+) -> Result<Vec<u8>, serde_json::Error> {
     let mut digest = Sha256::new();
     for window in windows {
         digest.update(window);

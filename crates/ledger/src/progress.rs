@@ -109,7 +109,8 @@ impl BatchLedger {
         let counted = after.exactly(state, batch.jobs, control);
         if still {
             let difference = |truth: u64, sum: u64| {
-                let [truth, sum] = [truth, sum].map(|count| i64::try_from(count).unwrap_or(i64::MAX));
+                let [truth, sum] =
+                    [truth, sum].map(|count| i64::try_from(count).unwrap_or(i64::MAX));
                 truth.saturating_sub(sum)
             };
             let correction = Difference {

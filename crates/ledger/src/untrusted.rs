@@ -4,8 +4,8 @@ use bytes::Bytes;
 use job::{ManifestJob, PartEnd};
 
 use crate::{
-    BatchControl, CheckpointInput, Counted, Error, checkpoint, control::ControlRecord, manifest, names,
-    progress, records, state,
+    BatchControl, CheckpointInput, Counted, Error, checkpoint, control::ControlRecord, manifest,
+    names, progress, records, state,
 };
 
 /// Returns the windows of a checkpoint, or why it is of no use.

@@ -142,8 +142,8 @@ pub(super) fn read_dead_letter(delivery: &Delivery, topology: &Topology) -> Dead
     let reason = workers_reason().unwrap_or_else(|| brokers_reason(delivery, topology));
     let since = delivery.properties.timestamp().as_ref();
     // The publisher may have written any number.
-    let since = since
-        .and_then(|seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(*seconds)));
+    let since =
+        since.and_then(|seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(*seconds)));
     DeadLetter { message: read_message(delivery, None), reason, since }
 }
 

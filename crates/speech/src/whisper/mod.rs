@@ -338,6 +338,7 @@ pub(crate) fn read_untrusted(directory: &Path) {
     }
     if let Ok(weights) = weights::Weights::open(&directory.join(MODEL)) {
         weights.read_all();
-        let _ = Network::open(directory, WhisperOptions::default().precision, &config.alignment_heads);
+        let _ =
+            Network::open(directory, WhisperOptions::default().precision, &config.alignment_heads);
     }
 }

@@ -9,8 +9,8 @@ use ::job::{
     BatchId, Entry, Job, JobOptions, MAX_JOB_BYTES, ManifestFormat, ManifestReader, OutputFormat,
     Upload,
 };
-use jsonschema::Validator;
 use ::location::Location;
+use jsonschema::Validator;
 use time::format_description::well_known::Rfc3339;
 
 static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {

@@ -55,7 +55,8 @@ pub fn checkpoint(bytes: &[u8]) {
     if let Ok(windows) = untrusted::checkpoint(&input, &body) {
         assert!(windows.iter().map(Bytes::len).sum::<usize>() <= bytes.len());
     }
-    let lines: Vec<Bytes> = bytes.split(|byte| *byte == b'\n').map(Bytes::copy_from_slice).collect();
+    let lines: Vec<Bytes> =
+        bytes.split(|byte| *byte == b'\n').map(Bytes::copy_from_slice).collect();
     let written =
         untrusted::write_checkpoint(&input, &lines).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(untrusted::checkpoint(&input, &written.into()), Ok(lines));
