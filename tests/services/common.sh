@@ -45,3 +45,13 @@ with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=5) as bro
     sys.exit(broker.recv(11)[7:11] != b"\x00\x0a\x00\x0a")
 PYTHON
 }
+
+# in_background NAME COMMAND...: runs the command with its output in $dir/NAME.out and adds its process
+# id to the list that stop.sh reads. It has its own session, so that Ctrl-C does not reach it directly.
+in_background() {
+    local name=$1
+    shift
+    setsid "$@" >"${dir:?}/$name.out" 2>&1 </dev/null &
+    echo "$! $name" >>"$dir/pids"
+    disown
+}

@@ -13,6 +13,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 dir=${1:?usage: start.sh DIR}
 # shellcheck source=tests/services/common.sh
 source "$here/common.sh"
+# shellcheck source=tests/services/rabbitmq.sh
+source "$here/rabbitmq.sh"
 mkdir -p "$(dirname "$dir")"
 mkdir -m 700 "$dir"
 dir=$(cd "$dir" && pwd)
@@ -35,60 +37,10 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# in_background NAME COMMAND...: runs the command with its output in NAME.out and adds its process id
-# to the list that stop.sh reads. It has its own session, so that Ctrl-C does not reach it directly.
-in_background() {
-    local name=$1
-    shift
-    setsid "$@" >"$dir/$name.out" 2>&1 </dev/null &
-    echo "$! $name" >>"$dir/pids"
-    disown
-}
-
 amqp_password=$(random_word)
 s3_access_key=AK$(random_word)
 s3_secret_key=SK$(random_word)
 s3_other_access_key=AK$(random_word)
-
-start_rabbitmq() {
-    local home=$dir/rabbitmq
-    mkdir -p "$home"
-    cat >"$home/rabbitmq.conf" <<CONF
-listeners.tcp.1 = 127.0.0.1:$amqp_port
-default_vhost = test
-default_user = test
-default_pass = $amqp_password
-default_permissions.configure = .*
-default_permissions.read = .*
-default_permissions.write = .*
-loopback_users = none
-vm_memory_high_watermark.absolute = 1GB
-disk_free_limit.absolute = 200MB
-log.console = false
-CONF
-    echo '[].' >"$home/enabled_plugins"
-    cat >"$home/environment" <<CONF
-export HOME=$home
-export RABBITMQ_NODENAME=scriptorium-$amqp_port@localhost
-export RABBITMQ_CONFIG_FILE=$home/rabbitmq.conf
-export RABBITMQ_CONF_ENV_FILE=/dev/null
-export RABBITMQ_ENABLED_PLUGINS_FILE=$home/enabled_plugins
-export RABBITMQ_MNESIA_BASE=$home/mnesia
-export RABBITMQ_LOG_BASE=$home/log
-export RABBITMQ_PID_FILE=$home/pid
-export RABBITMQ_DIST_PORT=$dist_port
-export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-kernel inet_dist_use_interface {127,0,0,1}"
-export ERL_EPMD_PORT=$epmd_port
-export ERL_EPMD_ADDRESS=127.0.0.1
-CONF
-    # shellcheck source=/dev/null
-    (
-        source "$home/environment"
-        # Starts epmd first, because the node would start one that outlives it.
-        in_background rabbitmq/epmd epmd -port "$epmd_port" -address 127.0.0.1
-        in_background rabbitmq/server /usr/lib/rabbitmq/bin/rabbitmq-server
-    )
-}
 
 start_ceph() {
     local home=$dir/ceph fsid
@@ -177,6 +129,7 @@ s3_answers() {
 
 read -r amqp_port dist_port epmd_port mon_port s3_port < <(free_ports 5)
 
+configure_rabbitmq "$dir/rabbitmq" "$amqp_port" "$dist_port" "$epmd_port" "$amqp_password"
 start_rabbitmq
 start_ceph
 wait_until 90 rabbitmq_answers "$amqp_port" || fail "RabbitMQ does not answer"

@@ -1,0 +1,46 @@
+# shellcheck shell=bash
+# Functions that run this machine's RabbitMQ under $dir/rabbitmq. Other scripts source this file after
+# common.sh and set $dir.
+
+# configure_rabbitmq HOME AMQP_PORT DISTRIBUTION_PORT EPMD_PORT PASSWORD
+configure_rabbitmq() {
+    local home=$1 amqp_port=$2 dist_port=$3 epmd_port=$4 password=$5
+    mkdir -p "$home"
+    cat >"$home/rabbitmq.conf" <<CONF
+listeners.tcp.1 = 127.0.0.1:$amqp_port
+default_vhost = test
+default_user = test
+default_pass = $password
+default_permissions.configure = .*
+default_permissions.read = .*
+default_permissions.write = .*
+loopback_users = none
+vm_memory_high_watermark.absolute = 1GB
+disk_free_limit.absolute = 200MB
+log.console = false
+CONF
+    echo '[].' >"$home/enabled_plugins"
+    cat >"$home/environment" <<CONF
+export HOME=$home
+export RABBITMQ_NODENAME=scriptorium-$amqp_port@localhost
+export RABBITMQ_CONFIG_FILE=$home/rabbitmq.conf
+export RABBITMQ_CONF_ENV_FILE=/dev/null
+export RABBITMQ_ENABLED_PLUGINS_FILE=$home/enabled_plugins
+export RABBITMQ_MNESIA_BASE=$home/mnesia
+export RABBITMQ_LOG_BASE=$home/log
+export RABBITMQ_PID_FILE=$home/pid
+export RABBITMQ_DIST_PORT=$dist_port
+export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-kernel inet_dist_use_interface {127,0,0,1}"
+export ERL_EPMD_PORT=$epmd_port
+export ERL_EPMD_ADDRESS=127.0.0.1
+CONF
+}
+
+# Starts epmd and the node.
+start_rabbitmq() (
+    # shellcheck source=/dev/null
+    source "${dir:?}/rabbitmq/environment"
+    # Starts epmd first, because the node would start one that outlives it.
+    in_background rabbitmq/epmd epmd -port "$ERL_EPMD_PORT" -address 127.0.0.1
+    in_background rabbitmq/server /usr/lib/rabbitmq/bin/rabbitmq-server
+)
