@@ -84,7 +84,7 @@ pub struct OtherRecords {
 pub enum FailureRecord {
     /// The job is done: its failure is not recorded.
     Done,
-    /// The failure is how the job ended. `first`: it was not recorded before.
+    /// The failure is how the job ended. `first`: no other was recorded before.
     Failed { first: bool },
 }
 
@@ -176,11 +176,11 @@ impl Ledger {
     /// [`Error::Store`]. The job may be done nevertheless; the call may be repeated.
     pub async fn done(&self, job: &Job, done: &Done, other: OtherRecords) -> Result<bool, Error> {
         let uri = Names::of(job).done(&job.id);
-        let written = records::put(&self.stores, &uri, done, Condition::IfAbsent).await?;
+        let first = records::create(&self.stores, &uri, done).await?;
         // After the record, so that a failure that is being written meanwhile either sees it or is
         // removed here.
         self.remove(job, other).await?;
-        Ok(written.is_some())
+        Ok(first)
     }
 
     /// Removes the other records of a job that is done, in place of a worker that died between its
@@ -214,9 +214,9 @@ impl Ledger {
         let mut recorded = FailureRecord::Done;
         if !self.is_done(job).await? {
             let uri = names.failed(&job.id, failed.generation);
-            let written = records::put(&self.stores, &uri, failed, Condition::IfAbsent).await?;
+            let first = records::create(&self.stores, &uri, failed).await?;
             records::put(&self.stores, &job.error_record(), failed, Condition::Always).await?;
-            recorded = FailureRecord::Failed { first: written.is_some() };
+            recorded = FailureRecord::Failed { first };
             if self.is_done(job).await? {
                 // Another worker has completed the job meanwhile, perhaps before the error record
                 // was written.

@@ -22,6 +22,22 @@ pub(crate) async fn put<R: Serialize + Sync>(
     put_bytes(stores, uri, body.into(), condition).await
 }
 
+/// Writes a record unless there is one. Returns whether the record that is there now is this one: a store
+/// may have written it whose answer was lost, and then refuse the second attempt.
+pub(crate) async fn create<R: Serialize + Sync>(
+    stores: &Stores,
+    uri: &str,
+    record: &R,
+) -> Result<bool, Error> {
+    let body = serde_json::to_vec(record)
+        .map_err(|error| Error::Invalid { uri: uri.to_owned(), source: error.into() })?;
+    let body = Bytes::from(body);
+    if put_bytes(stores, uri, body.clone(), Condition::IfAbsent).await?.is_some() {
+        return Ok(true);
+    }
+    Ok(get(stores, uri).await?.is_some_and(|(found, _)| found == body))
+}
+
 pub(crate) async fn put_bytes(
     stores: &Stores,
     uri: &str,

@@ -12,7 +12,7 @@ use std::{
 use queue::{Lane, Lease};
 use tokio::sync::Notify;
 
-use crate::lock;
+use crate::{job::may_lack_letter as may_lack_letter_of, lock};
 
 /// The jobs that run in this process, by id.
 #[derive(Default)]
@@ -35,6 +35,8 @@ pub(crate) struct Run {
     is_recorded: AtomicBool,
     /// Whether this run may have written checkpoints.
     has_checkpoints: AtomicBool,
+    /// Whether one of the messages may have recorded a failure of the job and still lack its dead letter.
+    may_lack_letter: AtomicBool,
 }
 
 /// A place in the registry, given up when it is dropped.
@@ -53,6 +55,7 @@ impl Registry {
             None => lease,
         };
         let (lane, trace) = (lease.message().lane, lease.message().trace.clone());
+        let may_lack_letter = AtomicBool::new(may_lack_letter(&*lease));
         let run = Arc::new(Run {
             lane,
             trace,
@@ -61,6 +64,7 @@ impl Registry {
             ran_before: AtomicBool::new(false),
             is_recorded: AtomicBool::new(false),
             has_checkpoints: AtomicBool::new(false),
+            may_lack_letter,
         });
         // A run that is settled but not removed yet is replaced.
         runs.insert(job.to_owned(), Arc::clone(&run));
@@ -81,6 +85,7 @@ impl Run {
     fn adopt(&self, lease: Box<dyn Lease>) -> Option<Box<dyn Lease>> {
         let mut leases = lock(&self.leases);
         let Some(leases) = &mut *leases else { return Some(lease) };
+        self.may_lack_letter.fetch_or(may_lack_letter(&*lease), Ordering::Relaxed);
         leases.push(lease);
         // Whoever had the lease in between may have run the job.
         self.note_earlier_run();
@@ -116,6 +121,18 @@ impl Run {
     /// Returns whether there may be checkpoints of the job in the store, of this run or of others.
     pub(crate) fn may_have_checkpoints(&self) -> bool {
         self.ran_before() || self.has_checkpoints.load(Ordering::Relaxed)
+    }
+
+    /// Ends the run of a job whose failure was recorded before, and returns its leases, unless the dead
+    /// letter may be missing: one of the messages may be that of the worker which recorded the failure and
+    /// was lost before it sent the letter.
+    pub(crate) fn end_superfluous(&self) -> Option<Vec<Box<dyn Lease>>> {
+        // Nothing is adopted between the look and the end.
+        let mut leases = lock(&self.leases);
+        if self.may_lack_letter.load(Ordering::Relaxed) {
+            return None;
+        }
+        Some(leases.take().unwrap_or_default())
     }
 
     /// Waits until the run has adopted a lease.
@@ -158,6 +175,11 @@ impl Drop for Registered<'_> {
     }
 }
 
+fn may_lack_letter(lease: &dyn Lease) -> bool {
+    let message = lease.message();
+    may_lack_letter_of(lease.origin(), lease.is_redelivered(), &message.counts)
+}
+
 #[cfg(test)]
 mod tests {
     use queue::{MemoryQueue, Message, Origin, Queue};
@@ -194,6 +216,29 @@ mod tests {
         drop(next);
         assert!(registry.runs.lock().unwrap().is_empty());
         assert_eq!(queue.depth().await.unwrap().ready, 3, "dropped leases come back");
+    }
+
+    #[tokio::test]
+    async fn a_copy_that_nobody_has_had_is_superfluous_beside_a_recorded_failure() {
+        let (queue, mut fresh) = leases(2).await;
+        let registry = Registry::default();
+        let run = registry.enter("a", fresh.pop().unwrap()).unwrap();
+        assert!(registry.enter("a", fresh.pop().unwrap()).is_none());
+        let superfluous = run.end_superfluous().unwrap();
+        assert_eq!(superfluous.len(), 2);
+        drop((run, superfluous));
+
+        // They come back as redelivered: one of them may have recorded the failure.
+        let mut consumer = queue.consume(Origin::Jobs(Lane::Normal), 2).await.unwrap();
+        queue.publish(Message::new("m", "")).await.unwrap();
+        let mut leases = Vec::new();
+        while leases.len() < 2 {
+            leases.push(consumer.next().await.unwrap());
+        }
+        let run = registry.enter("a", leases.pop().unwrap()).unwrap();
+        assert!(registry.enter("a", leases.pop().unwrap()).is_none());
+        assert!(run.end_superfluous().is_none());
+        assert_eq!(run.end().len(), 2);
     }
 
     #[tokio::test]

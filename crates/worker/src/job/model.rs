@@ -9,6 +9,7 @@ use stateright::{Checker, Expectation, Model, Property};
 
 use super::state::{
     Action, Admission, End, Event, Evidence, LeaseState, admit, is_suspect, may_have_run,
+    may_lack_letter,
 };
 
 const WORKERS: usize = 2;
@@ -97,11 +98,14 @@ enum Step {
     Abandon,
     FailLook(Numbers),
     FailPut(Numbers),
-    FailPutError(Numbers),
-    FailLookAgain(Numbers),
+    /// With whether this failure is the first.
+    FailPutError(Numbers, bool),
+    FailLookAgain(Numbers, bool),
     HandBack(Attempt, u8),
     Forward(Option<Place>, Numbers),
     Ack,
+    /// The failure was recorded before.
+    AckSuperfluous(Numbers),
 }
 
 /// What follows the deletion of the record of the run.
@@ -110,6 +114,7 @@ enum Then {
     DeleteRunning,
     Nothing,
     Ack,
+    AckSuperfluous(Numbers),
     /// `None`: to the dead letters.
     Forward(Option<Place>, Numbers),
 }
@@ -122,7 +127,8 @@ struct World {
     done: bool,
     failed: bool,
     error_record: bool,
-    dead: bool,
+    /// Number of dead letters.
+    dead: u8,
     left: Faults,
     /// Independent faults that happened: crashes, lost connections, and runs that seem dead.
     faults: u8,
@@ -171,12 +177,19 @@ impl World {
             Some(place) => {
                 self.send(Letter { place, redelivered: false, numbers, holder: None });
             }
-            None => self.dead = true,
+            None => self.dead += 1,
         }
     }
 
     fn holds(&self, worker: usize) -> bool {
         self.letters.iter().any(|letter| letter.holder == Some(worker))
+    }
+
+    fn may_lack_letter(&self, worker: usize) -> bool {
+        let mut held = self.letters.iter().filter(|letter| letter.holder == Some(worker));
+        held.any(|letter| {
+            may_lack_letter(origin(letter.place), letter.redelivered, &counts(letter.numbers))
+        })
     }
 
     /// Gives all messages of a worker back: it died or lost its connection.
@@ -226,11 +239,12 @@ impl World {
                     renumber(&mut attempt.numbers.seen);
                 }
                 Step::Admit(letter) => renumber(&mut letter.numbers.seen),
-                Step::DeleteRunning(Then::Forward(_, numbers))
+                Step::DeleteRunning(Then::Forward(_, numbers) | Then::AckSuperfluous(numbers))
+                | Step::AckSuperfluous(numbers)
                 | Step::FailLook(numbers)
                 | Step::FailPut(numbers)
-                | Step::FailPutError(numbers)
-                | Step::FailLookAgain(numbers)
+                | Step::FailPutError(numbers, _)
+                | Step::FailLookAgain(numbers, _)
                 | Step::Forward(_, numbers) => renumber(&mut numbers.seen),
                 Step::Idle
                 | Step::DeleteError(_)
@@ -375,6 +389,7 @@ impl World {
                 match then {
                     Then::Ack | Then::DeleteRunning => Step::Ack,
                     Then::Nothing => Step::Idle,
+                    Then::AckSuperfluous(numbers) => Step::AckSuperfluous(numbers),
                     Then::Forward(place, numbers) => Step::Forward(place, numbers),
                 }
             }
@@ -383,15 +398,18 @@ impl World {
             Step::FailLook(_) if self.done => Step::DeleteRunning(Then::Ack),
             Step::FailLook(numbers) => Step::FailPut(numbers),
             Step::FailPut(numbers) => {
-                self.failed = true;
-                Step::FailPutError(numbers)
+                let first = !std::mem::replace(&mut self.failed, true);
+                Step::FailPutError(numbers, first)
             }
-            Step::FailPutError(numbers) => {
+            Step::FailPutError(numbers, first) => {
                 self.error_record = true;
-                Step::FailLookAgain(numbers)
+                Step::FailLookAgain(numbers, first)
             }
-            Step::FailLookAgain(_) if self.done => Step::DeleteError(Then::DeleteRunning),
-            Step::FailLookAgain(numbers) => Step::DeleteRunning(Then::Forward(None, numbers)),
+            Step::FailLookAgain(..) if self.done => Step::DeleteError(Then::DeleteRunning),
+            Step::FailLookAgain(numbers, false) => {
+                Step::DeleteRunning(Then::AckSuperfluous(numbers))
+            }
+            Step::FailLookAgain(numbers, _) => Step::DeleteRunning(Then::Forward(None, numbers)),
             Step::HandBack(attempt, attempts) => {
                 self.write_running(&attempt, Some(attempts));
                 self.handed_back = true;
@@ -404,7 +422,10 @@ impl World {
                 }
                 Step::Ack
             }
-            Step::Ack => {
+            Step::AckSuperfluous(numbers) if self.may_lack_letter(worker) => {
+                Step::Forward(None, numbers)
+            }
+            Step::Ack | Step::AckSuperfluous(_) => {
                 self.acknowledge(worker);
                 Step::Idle
             }
@@ -432,7 +453,7 @@ impl Model for Protocol {
             done: false,
             failed: false,
             error_record: false,
-            dead: false,
+            dead: 0,
             left: self.faults,
             faults: 0,
             versions: 0,
@@ -600,7 +621,7 @@ impl Model for Protocol {
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
             Property::always("a job always has an outcome in the end", |_, world: &World| {
-                !world.is_quiet() || world.done || (world.failed && world.dead)
+                !world.is_quiet() || world.done || (world.failed && world.dead > 0)
             }),
             Property::always("a job is never stuck", |protocol: &Protocol, world: &World| {
                 let mut moves = Vec::new();
@@ -623,9 +644,13 @@ impl Model for Protocol {
             Property::always("a failure that counts is recorded", |_, world: &World| {
                 !world.is_quiet() || world.done || world.error_record
             }),
+            Property::always(
+                "without a lost lease, there is one dead letter",
+                |_, world: &World| world.dead <= 1 || world.faults > 0,
+            ),
             Property::sometimes("done", |_, world: &World| world.is_quiet() && world.done),
             Property::sometimes("failed", |_, world: &World| world.is_quiet() && !world.done),
-            Property::sometimes("given up", |_, world: &World| world.given_up && world.dead),
+            Property::sometimes("given up", |_, world: &World| world.given_up && world.dead > 0),
             Property::sometimes("adopted", |_, world: &World| world.adopted && world.is_quiet()),
             Property::sometimes("handed back", |_, world: &World| {
                 world.handed_back && world.is_quiet()

@@ -211,10 +211,10 @@ impl JobRunner {
     /// Writes the record of a failure, which may be written in part, and moves the message to the dead
     /// letters.
     pub(super) async fn bury(&self, job: &Job, run: &Run, counts: &Counts, failed: &Failed) {
-        let mut first = false;
+        let (mut is_recorded, mut first) = (false, false);
         match self.ledger.fail(job, failed).await {
             Ok(FailureRecord::Failed { first: is_first }) => {
-                first = is_first;
+                (is_recorded, first) = (true, is_first);
                 self.clear_checkpoints(job, run).await;
             }
             Ok(FailureRecord::Done) => {
@@ -229,7 +229,8 @@ impl JobRunner {
                 match self.policy.judge(&unrecorded, counts.attempts, false) {
                     Verdict::Retry(delay) => {
                         self.requeue(job, run).await;
-                        let counts = counts.clone().attempted();
+                        // Released as well: the record may have been written all the same.
+                        let counts = counts.clone().attempted().released();
                         let (failure, attempts) = (unrecorded, counts.attempts);
                         self.emit(job, run, JobEventKind::Retried { failure, attempts, delay });
                         let later = Destination::Delayed(delay);
@@ -239,18 +240,28 @@ impl JobRunner {
                         self.breaker.trip(&unrecorded);
                         self.emit(job, run, JobEventKind::Postponed { failure: unrecorded });
                         let later = Destination::Delayed(POSTPONED);
-                        return self.report(forward(run.end(), &later, counts).await);
+                        let counts = counts.clone().released();
+                        return self.report(forward(run.end(), &later, &counts).await);
                     }
                     // Without a record.
                     Verdict::GiveUp => {}
                 }
             }
         }
+        // The message that brought the first failure has the only dead letter.
+        if is_recorded
+            && !first
+            && let Some(superfluous) = run.end_superfluous()
+        {
+            tracing::info!("the job was given up before: this copy of its message is superfluous");
+            return self.report(acknowledge(superfluous).await);
+        }
         let Failed { failure, attempts, .. } = failed;
         let (failure, attempts) = (failure.clone(), *attempts);
         if !self.conclude(job, run, JobEventKind::Failed { failure, attempts, first }).await {
             // Whoever gets it next finds the failure recorded.
-            let back = forward(run.end(), &Destination::Returned, counts).await;
+            let counts = counts.clone().released();
+            let back = forward(run.end(), &Destination::Returned, &counts).await;
             return self.report(back);
         }
         let dead = Destination::Dead(dead_letter_reason(&failed.failure, failed.attempts));

@@ -51,6 +51,12 @@ pub(crate) fn may_have_run(origin: Origin, redelivered: bool, counts: &Counts) -
     redelivered || !is_new || counted || !seen.is_empty()
 }
 
+/// Returns whether a leased message may be the one whose worker has recorded a failure of the job and has
+/// not sent the dead letter. A worker that could not send it hands the message back as released.
+pub(crate) fn may_lack_letter(origin: Origin, redelivered: bool, counts: &Counts) -> bool {
+    counts.releases > 0 || is_suspect(origin, redelivered, counts) || origin == Origin::Undelivered
+}
+
 /// Decides what to do with a leased message. A job is given up after `max_crashes` deaths of workers
 /// that ran nothing else.
 pub(crate) fn admit(evidence: Evidence, max_crashes: u32) -> Admission {
