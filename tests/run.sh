@@ -34,6 +34,7 @@ install_packages() {
     needs radosgw radosgw
     needs mmdebstrap mmdebstrap
     needs prometheus prometheus
+    needs faketime faketime
     needs_package python3-venv
     [[ ${#missing[@]} -gt 0 ]] || return 0
 

@@ -8,6 +8,7 @@ mod bad_input;
 mod bench;
 mod bridge;
 mod channels;
+mod chaos;
 mod checkpoints;
 mod configuration;
 mod encodings;

@@ -1,15 +1,22 @@
 //! Stands between the binary and a service, for outages.
 
+use std::sync::Arc;
+
+use futures::future::{BoxFuture, FutureExt};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
     task::{JoinHandle, JoinSet},
 };
 
+/// Serves a connection of a client with one to the service.
+pub(crate) type Relay = Arc<dyn Fn(TcpStream, TcpStream) -> BoxFuture<'static, ()> + Send + Sync>;
+
 /// A TCP proxy that can be cut and restored.
 pub(crate) struct Proxy {
     port: u16,
     target: String,
+    relay: Relay,
     serving: Option<JoinHandle<()>>,
 }
 
@@ -23,9 +30,20 @@ impl Proxy {
 
     /// Returns a proxy that refuses connections until it is restored.
     pub(crate) async fn cut_off(target: &str) -> Self {
+        let copy = |mut client: TcpStream, mut server: TcpStream| {
+            async move {
+                let _ = copy_bidirectional(&mut client, &mut server).await;
+            }
+            .boxed()
+        };
+        Self::with_relay(target, Arc::new(copy)).await
+    }
+
+    /// Returns a proxy that refuses connections until it is restored, and then serves each with `relay`.
+    pub(crate) async fn with_relay(target: &str, relay: Relay) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = free.local_addr().unwrap().port();
-        Self { port, target: target.to_owned(), serving: None }
+        Self { port, target: target.to_owned(), relay, serving: None }
     }
 
     pub(crate) fn address(&self) -> String {
@@ -42,16 +60,17 @@ impl Proxy {
 
     /// Accepts connections.
     pub(crate) async fn restore(&mut self) {
+        self.cut().await;
         let listener = TcpListener::bind(("127.0.0.1", self.port)).await.unwrap();
-        let target = self.target.clone();
+        let (target, relay) = (self.target.clone(), Arc::clone(&self.relay));
         self.serving = Some(tokio::spawn(async move {
             // Dropped with the task, and all connections with it.
             let mut connections = JoinSet::new();
-            while let Ok((mut client, _)) = listener.accept().await {
-                let target = target.clone();
+            while let Ok((client, _)) = listener.accept().await {
+                let (target, relay) = (target.clone(), Arc::clone(&relay));
                 connections.spawn(async move {
-                    if let Ok(mut server) = TcpStream::connect(target).await {
-                        let _ = copy_bidirectional(&mut client, &mut server).await;
+                    if let Ok(server) = TcpStream::connect(target).await {
+                        relay(client, server).await;
                     }
                 });
             }

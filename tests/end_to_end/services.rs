@@ -104,8 +104,17 @@ impl Services {
         format!("{}:{}", self.access_key, self.secret_key)
     }
 
-    fn client(&self) -> aws_sdk_s3::Client {
-        let key = Credentials::new(&self.access_key, &self.secret_key, None, None, "tests");
+    pub(crate) fn client(&self) -> aws_sdk_s3::Client {
+        self.client_with(&self.access_key)
+    }
+
+    /// Returns a client of the account without rights to the bucket.
+    pub(crate) fn other_client(&self) -> aws_sdk_s3::Client {
+        self.client_with(&self.other_access_key)
+    }
+
+    fn client_with(&self, access_key: &str) -> aws_sdk_s3::Client {
+        let key = Credentials::new(access_key, &self.secret_key, None, None, "tests");
         let config = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("us-east-1"))
