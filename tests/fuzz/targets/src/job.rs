@@ -76,7 +76,7 @@ fn manifest(bytes: &[u8], format: ManifestFormat) {
         let Ok(row) = row else { continue };
         let options = row.job_options(&JobOptions::default());
         // The same row as JSON means the same.
-        let mut value = serde_json::Map::from(row.options.clone());
+        let mut value = row.options.clone();
         assert!(value.insert("source".to_owned(), row.source.as_str().into()).is_none());
         if let Some(output) = &row.output {
             value.insert("output".to_owned(), output.as_str().into());
