@@ -294,8 +294,8 @@ impl JobRunner {
         !matches!(answer, Err(_) | Ok(Err(store::Error { kind: ErrorKind::Unavailable, .. })))
     }
 
-    /// Clears the record of the run, if there may be one. Before its message moves: afterwards, the record may be that of
-    /// the job's next run.
+    /// Clears the record of the run, if there may be one. Before its message moves: afterwards, the record
+    /// may be that of the job's next run.
     async fn requeue(&self, job: &Job, run: &Run) {
         if run.may_be_recorded()
             && let Err(error) = self.ledger.requeue(job).await
