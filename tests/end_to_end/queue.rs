@@ -246,7 +246,7 @@ async fn sigterm_releases_long_jobs() {
     assert_eq!(worker.wait(), Some(0));
     assert!(bucket.names("out/in/").await.is_empty(), "the job was too short for this test");
     let text = fs::read_to_string(&log).unwrap();
-    assert!(text.contains("back to the queue"), "{text}");
+    assert!(text.contains("released: 1"), "{text}");
     for _ in 0..50 {
         if queue.depth().await.unwrap().ready == 1 {
             break;

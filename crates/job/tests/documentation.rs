@@ -4,7 +4,7 @@ use std::{error::Error, fs};
 
 use job::{
     Batch, FailureCode, FailureKind, Job, ManifestFormat, ManifestJob, ManifestReader, PartEnd,
-    records_prefix,
+    Watch, records_prefix,
 };
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/jobs.md");
@@ -38,8 +38,8 @@ fn the_examples_are_valid() -> Result<(), Box<dyn Error>> {
         .skip(1)
         .filter_map(|rest| rest.split_once("```").map(|(example, _)| example))
         .collect();
-    let [job, rows, part, batch, failure] = examples[..] else {
-        return Err("not five examples".into());
+    let [job, rows, part, batch, failure, event, watch] = examples[..] else {
+        return Err("not seven examples".into());
     };
     let mut manifest = ManifestReader::new(rows.as_bytes(), ManifestFormat::JsonLines)?;
     while let Some(entry) = manifest.next_row()? {
@@ -53,6 +53,9 @@ fn the_examples_are_valid() -> Result<(), Box<dyn Error>> {
     let job = Job::from_slice(job.as_bytes())?;
     let batch = Batch::from_slice(batch.as_bytes())?;
     let failure = serde_json::from_slice::<job::Failed>(failure.as_bytes())?;
+    let event = serde_json::from_str::<serde_json::Value>(event)?;
+    assert_eq!(event["source"], job.records);
+    assert_eq!(Watch::from_slice(watch.as_bytes())?.batch, batch.id);
     assert_eq!(records_prefix(&batch.output, &batch.id), job.records);
     assert_eq!((job.batch, job.source), (batch.id, failure.failure.source));
     Ok(())

@@ -70,15 +70,6 @@ pub enum Outcome {
     Failed(Box<Failed>),
 }
 
-/// Which records of a job there may be besides that of its success.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OtherRecords {
-    /// That of a run.
-    pub running: bool,
-    /// That of a failure next to the missing transcript, perhaps of an earlier batch.
-    pub error: bool,
-}
-
 /// What became of the record of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureRecord {
@@ -168,19 +159,22 @@ impl Ledger {
         records::delete(&self.stores, &Names::of(job).running(&job.id)).await
     }
 
-    /// Records that the job is done, and removes its `other` records. The first record of a success stays.
-    /// Returns whether it is this one.
+    /// Records that the job is done, and removes the record of its failure next to the transcript, perhaps of
+    /// an earlier batch, unless there is none (`fresh`). The first record of a success stays. Returns whether
+    /// it is this one. The record of the run stays until [`Ledger::requeue`].
     ///
     /// # Errors
     ///
     /// [`Error::Store`]. The job may be done nevertheless; the call may be repeated.
-    pub async fn done(&self, job: &Job, done: &Done, other: OtherRecords) -> Result<bool, Error> {
+    pub async fn done(&self, job: &Job, done: &Done, fresh: bool) -> Result<bool, Error> {
         let uri = Names::of(job).done(&job.id);
-        let first = records::create(&self.stores, &uri, done).await?;
+        let written = records::put(&self.stores, &uri, done, Condition::IfAbsent).await?;
         // After the record, so that a failure that is being written meanwhile either sees it or is
         // removed here.
-        self.remove(job, other).await?;
-        Ok(first)
+        if !fresh {
+            records::delete(&self.stores, &job.error_record()).await?;
+        }
+        Ok(written.is_some())
     }
 
     /// Removes the other records of a job that is done, in place of a worker that died between its
@@ -190,17 +184,8 @@ impl Ledger {
     ///
     /// [`Error::Store`].
     pub async fn complete_done(&self, job: &Job) -> Result<(), Error> {
-        self.remove(job, OtherRecords { running: true, error: true }).await
-    }
-
-    async fn remove(&self, job: &Job, records: OtherRecords) -> Result<(), Error> {
-        if records.error {
-            records::delete(&self.stores, &job.error_record()).await?;
-        }
-        if records.running {
-            self.requeue(job).await?;
-        }
-        Ok(())
+        records::delete(&self.stores, &job.error_record()).await?;
+        self.requeue(job).await
     }
 
     /// Records that the job is given up, in the batch and next to the missing transcript, unless it is

@@ -11,12 +11,10 @@ use job::{
 };
 use ledger::{
     BatchControl, BatchLedger, CheckpointInput, Error, FailureRecord, Ledger, MAX_CHECKPOINT_BYTES,
-    OtherRecords, Outcome, Part, Tallies, Tally, WorkerTally,
+    Outcome, Part, Tallies, Tally, WorkerTally,
 };
 use location::Location;
 use store::{StoreConfig, Stores};
-
-const ALL: OtherRecords = OtherRecords { running: true, error: true };
 
 struct Fixture {
     root: tempfile::TempDir,
@@ -143,7 +141,8 @@ async fn a_success_replaces_a_failure() {
     assert_eq!(fixture.tally(1).await.failed, 1);
 
     ledger.start(&job, &running(0)).await.unwrap();
-    ledger.done(&job, &done(), ALL).await.unwrap();
+    ledger.done(&job, &done(), false).await.unwrap();
+    ledger.requeue(&job).await.unwrap();
     assert_eq!(ledger.outcome(&job, 0).await.unwrap(), Some(Outcome::Done));
     assert_eq!(ledger.running(&job).await.unwrap(), None);
     assert!(!fixture.error_record("a").exists());
@@ -154,7 +153,7 @@ async fn a_success_replaces_a_failure() {
 async fn a_failure_never_follows_a_success() {
     let fixture = Fixture::new();
     let (ledger, job) = (fixture.ledger(), fixture.job("a"));
-    ledger.done(&job, &done(), ALL).await.unwrap();
+    ledger.done(&job, &done(), false).await.unwrap();
     ledger.start(&job, &running(0)).await.unwrap();
     let recorded = ledger.fail(&job, &failed(&job, 0)).await.unwrap();
     assert_eq!(recorded, FailureRecord::Done);
@@ -164,15 +163,15 @@ async fn a_failure_never_follows_a_success() {
 }
 
 #[tokio::test]
-async fn a_success_removes_the_records_that_there_may_be() {
+async fn a_success_removes_the_failure_that_there_may_be() {
     let fixture = Fixture::new();
     let (ledger, job) = (fixture.ledger(), fixture.job("a"));
-    for (running, error) in [(false, false), (false, true), (true, false), (true, true)] {
-        ledger.start(&job, &self::running(0)).await.unwrap();
+    ledger.start(&job, &running(0)).await.unwrap();
+    for fresh in [true, false] {
         fs::write(fixture.error_record("a"), "of an earlier batch").unwrap();
-        ledger.done(&job, &done(), OtherRecords { running, error }).await.unwrap();
-        assert_eq!(ledger.running(&job).await.unwrap().is_none(), running);
-        assert_eq!(fixture.error_record("a").exists(), !error);
+        ledger.done(&job, &done(), fresh).await.unwrap();
+        assert_eq!(fixture.error_record("a").exists(), fresh);
+        assert!(ledger.running(&job).await.unwrap().is_some(), "the run may still write it");
     }
     ledger.complete_done(&job).await.unwrap();
     assert_eq!(ledger.running(&job).await.unwrap(), None);
@@ -188,9 +187,9 @@ async fn the_first_record_of_an_outcome_stays() {
     assert_eq!(recorded, FailureRecord::Failed { first: false });
     let outcome = Outcome::Failed(Box::new(failed(&job, 0)));
     assert_eq!(ledger.outcome(&job, 0).await.unwrap(), Some(outcome));
-    assert!(ledger.done(&job, &done(), ALL).await.unwrap());
+    assert!(ledger.done(&job, &done(), false).await.unwrap());
     let again = Done { up_to_date: true, ..done() };
-    assert!(!ledger.done(&job, &again, ALL).await.unwrap(), "it is counted once");
+    assert!(!ledger.done(&job, &again, false).await.unwrap(), "it is counted once");
     let record = fs::read(fixture.records().join("done").join(&job.id)).unwrap();
     assert_eq!(serde_json::from_slice::<Done>(&record).unwrap(), done());
 }
@@ -323,7 +322,7 @@ async fn the_first_record_of_a_notification_stays_until_it_is_replaced() {
 async fn what_workers_have_not_counted_is_known() {
     let fixture = Fixture::new();
     let (batch, ledger) = (fixture.batch_ledger(), fixture.ledger());
-    ledger.done(&fixture.job("a"), &done(), ALL).await.unwrap();
+    ledger.done(&fixture.job("a"), &done(), false).await.unwrap();
     let record = Batch { jobs: Some(1), ..fixture.batch.clone() };
     let counted = batch.count(&record, &mut Tallies::default()).await.unwrap();
     assert_eq!((counted.is_over(), counted.uncounted), (true, 1));
@@ -338,7 +337,7 @@ async fn jobs_of_earlier_submissions_are_done_or_have_a_next_generation() {
     let fixture = Fixture::new();
     let (batch, ledger) = (fixture.batch_ledger(), fixture.ledger());
     let jobs = ["a", "b", "c", "d"].map(|name| fixture.job(name));
-    ledger.done(&jobs[0], &done(), ALL).await.unwrap();
+    ledger.done(&jobs[0], &done(), false).await.unwrap();
     ledger.fail(&jobs[1], &failed(&jobs[1], 0)).await.unwrap();
     ledger.resubmit(&jobs[2], 2).await.unwrap();
     ledger.fail(&jobs[2], &failed(&jobs[2], 1)).await.unwrap();
@@ -451,7 +450,7 @@ async fn a_recount_makes_up_for_what_killed_workers_had_not_counted() {
     let (ledger, batch) = (fixture.ledger(), fixture.batch_ledger());
     let large = Batch { jobs: Some(1_000_000), ..fixture.batch.clone() };
     for name in ["a", "b", "c"] {
-        assert!(ledger.done(&fixture.job(name), &done(), ALL).await.unwrap());
+        assert!(ledger.done(&fixture.job(name), &done(), false).await.unwrap());
     }
     let failing = fixture.job("d");
     ledger.fail(&failing, &failed(&failing, 0)).await.unwrap();

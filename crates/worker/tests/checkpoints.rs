@@ -15,7 +15,7 @@ use std::{
 };
 
 use job::{Done, Job, JobOptions, RECORDS_VERSION};
-use ledger::{BatchControl, BatchLedger, Ledger, OtherRecords};
+use ledger::{BatchControl, BatchLedger, Ledger};
 use queue::{Counts, Destination, Lane, Message, Origin, Queue};
 use serde_json::Value;
 use support::{Fleet, counted, wait_until, windows, write_speech};
@@ -195,8 +195,7 @@ async fn a_record_of_an_earlier_success_stops_no_run_that_has_work() {
         worker: "earlier".to_owned(),
         finished_at: "2026-11-25T10:00:00Z".to_owned(),
     };
-    let other = OtherRecords { running: false, error: false };
-    Ledger::new(fleet.stores()).done(&job, &done, other).await.unwrap();
+    Ledger::new(fleet.stores()).done(&job, &done, true).await.unwrap();
     let config = worker::WorkerConfig { checkpoint_seconds: 1, ..fleet.config() };
     let drain = CancellationToken::new();
     let running = tokio::spawn(fleet.worker_with(config).run(drain.clone()));

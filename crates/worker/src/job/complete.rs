@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use job::{Done, Failure, FailureCode, FailureKind, Job, RECORDS_VERSION};
-use ledger::{BatchControl, OtherRecords};
+use ledger::BatchControl;
 use location::Location;
 use queue::Origin;
 use speech::pipeline::Session;
@@ -59,8 +59,7 @@ impl JobRunner {
             }
         };
         let done = self.done(job, &transcription)?;
-        let other = OtherRecords { running: run.may_be_recorded(), error: !is_fresh(job, run) };
-        let recording = self.ledger.done(job, &done, other);
+        let recording = self.ledger.done(job, &done, is_fresh(job, run));
         let recorded = recording.instrument(tracing::debug_span!("record")).await;
         let first = recorded.map_err(|error| unrecorded(&error, job))?;
         self.clear_checkpoints(job, run).await;

@@ -39,6 +39,8 @@ impl JobRunner {
         let failure = match result {
             Ok(done) => {
                 self.breaker.reset(true);
+                // Not before: the run may have been recorded while it ended.
+                self.requeue(job, run).await;
                 return self.end_acknowledged(keeper, End::Done, JobEventKind::Done(done)).await;
             }
             Err(Stop::Cancelled) => {
