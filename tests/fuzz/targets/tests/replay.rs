@@ -1,6 +1,8 @@
 //! Calls the target of each fuzzer with the inputs that are kept: a corpus, which reaches much of the code,
 //! and the inputs that have failed before. Bounds time and memory as the fuzzers do.
 
+#![allow(clippy::print_stdout, reason = "tests may")]
+
 use std::{
     collections::BTreeSet,
     fs, io,
