@@ -200,7 +200,9 @@ async fn check_rest(scene: &Scene, expected: &BTreeSet<String>) {
         })
     };
     let found: BTreeSet<_> = scene.store.keys("").await.into_iter().collect();
-    for key in found.difference(expected).filter(|key| !of_batch(key)) {
+    // A worker that is killed while it finds out what its store can do leaves the empty object of that.
+    let of_probe = |key: &str| key.contains("/.scriptorium-probe-");
+    for key in found.difference(expected).filter(|key| !of_batch(key) && !of_probe(key)) {
         scene.report.violation(format!("stray object {key}"));
     }
     for key in expected.difference(&found) {
