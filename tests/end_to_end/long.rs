@@ -64,7 +64,7 @@ fn three_hours_need_little_more_memory_than_thirty_seconds() {
     assert!(long <= short + 100, "30 s: {short} MB, 3 h: {long} MB");
     let text = text_of(&transcript);
     let recognized = text.matches("amiable").count();
-    assert!(recognized >= 114, "{recognized} of 118");
+    assert!(recognized >= 115, "{recognized} of 118");
     assert!(text.contains(SENTENCE));
 }
 

@@ -234,19 +234,17 @@ async fn sigterm_releases_long_jobs() {
     queue.publish(Message::new("a", text(&job(&services, "in/long.wav")))).await.unwrap();
 
     let log = directory.path().join("log");
-    let scriptorium = services.scriptorium(&models).with("SCRIPTORIUM__WORKER__DRAIN_SECONDS", "0");
+    let scriptorium = services
+        .scriptorium(&models)
+        .with("SCRIPTORIUM__WORKER__DRAIN_SECONDS", "0")
+        .with("SCRIPTORIUM__LOG__LEVEL", "info,worker=debug");
     let mut worker = scriptorium.start(["worker", "--threads", "1"], &log);
-    for _ in 0..300 {
-        if !bucket.names("out/.scriptorium/").await.is_empty() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    wait_for_log(&log, "\"started\"").await;
     worker.signal("TERM");
     assert_eq!(worker.wait(), Some(0));
     assert!(bucket.names("out/in/").await.is_empty(), "the job was too short for this test");
     let text = fs::read_to_string(&log).unwrap();
-    assert!(text.contains("released: 1"), "{text}");
+    assert!(text.contains("back to the queue"), "{text}");
     for _ in 0..50 {
         if queue.depth().await.unwrap().ready == 1 {
             break;
