@@ -12,7 +12,7 @@ use std::{
 use queue::{Lane, Lease};
 use tokio::sync::Notify;
 
-use crate::{job::may_lack_letter as may_lack_letter_of, lock};
+use crate::lock;
 
 /// The jobs that run in this process, by id.
 #[derive(Default)]
@@ -48,14 +48,19 @@ pub(crate) struct Registered<'a> {
 
 impl Registry {
     /// Registers a run of `job`. Returns `None` if the job runs already: its run adopts the lease.
-    pub(crate) fn enter(&self, job: &str, lease: Box<dyn Lease>) -> Option<Registered<'_>> {
+    /// `may_lack_letter`: the message may have recorded a failure of the job and still lack its dead letter.
+    pub(crate) fn enter(
+        &self,
+        job: &str,
+        lease: Box<dyn Lease>,
+        may_lack_letter: bool,
+    ) -> Option<Registered<'_>> {
         let mut runs = lock(&self.runs);
         let lease = match runs.get(job) {
-            Some(run) => run.adopt(lease)?,
+            Some(run) => run.adopt(lease, may_lack_letter)?,
             None => lease,
         };
         let (lane, trace) = (lease.message().lane, lease.message().trace.clone());
-        let may_lack_letter = AtomicBool::new(may_lack_letter(&*lease));
         let run = Arc::new(Run {
             lane,
             trace,
@@ -64,7 +69,7 @@ impl Registry {
             ran_before: AtomicBool::new(false),
             is_recorded: AtomicBool::new(false),
             has_checkpoints: AtomicBool::new(false),
-            may_lack_letter,
+            may_lack_letter: AtomicBool::new(may_lack_letter),
         });
         // A run that is settled but not removed yet is replaced.
         runs.insert(job.to_owned(), Arc::clone(&run));
@@ -82,10 +87,10 @@ impl Registry {
 
 impl Run {
     /// Adds a lease; returns it if the run is settled.
-    fn adopt(&self, lease: Box<dyn Lease>) -> Option<Box<dyn Lease>> {
+    fn adopt(&self, lease: Box<dyn Lease>, may_lack_letter: bool) -> Option<Box<dyn Lease>> {
         let mut leases = lock(&self.leases);
         let Some(leases) = &mut *leases else { return Some(lease) };
-        self.may_lack_letter.fetch_or(may_lack_letter(&*lease), Ordering::Relaxed);
+        self.may_lack_letter.fetch_or(may_lack_letter, Ordering::Relaxed);
         leases.push(lease);
         // Whoever had the lease in between may have run the job.
         self.note_earlier_run();
@@ -175,11 +180,6 @@ impl Drop for Registered<'_> {
     }
 }
 
-fn may_lack_letter(lease: &dyn Lease) -> bool {
-    let message = lease.message();
-    may_lack_letter_of(lease.origin(), lease.is_redelivered(), &message.counts)
-}
-
 #[cfg(test)]
 mod tests {
     use queue::{MemoryQueue, Message, Origin, Queue};
@@ -202,15 +202,15 @@ mod tests {
         let (queue, mut leases) = leases(3).await;
         let registry = Registry::default();
         let mut lease = || leases.pop().unwrap();
-        let run = registry.enter("a", lease()).unwrap();
+        let run = registry.enter("a", lease(), false).unwrap();
         assert!(!run.is_lost());
-        assert!(registry.enter("a", lease()).is_none());
+        assert!(registry.enter("a", lease(), false).is_none());
         run.adopted().await;
         assert_eq!(run.end().len(), 2);
         assert!(run.is_lost());
 
         // The run is settled but has not left: the next lease begins another one.
-        let next = registry.enter("a", lease()).unwrap();
+        let next = registry.enter("a", lease(), false).unwrap();
         drop(run);
         assert!(registry.runs.lock().unwrap().contains_key("a"));
         drop(next);
@@ -222,8 +222,12 @@ mod tests {
     async fn a_copy_that_nobody_has_had_is_superfluous_beside_a_recorded_failure() {
         let (queue, mut fresh) = leases(2).await;
         let registry = Registry::default();
-        let run = registry.enter("a", fresh.pop().unwrap()).unwrap();
-        assert!(registry.enter("a", fresh.pop().unwrap()).is_none());
+        let enter = |lease: Box<dyn Lease>| {
+            let may_lack_letter = lease.is_redelivered();
+            registry.enter("a", lease, may_lack_letter)
+        };
+        let run = enter(fresh.pop().unwrap()).unwrap();
+        assert!(enter(fresh.pop().unwrap()).is_none());
         let superfluous = run.end_superfluous().unwrap();
         assert_eq!(superfluous.len(), 2);
         drop((run, superfluous));
@@ -235,8 +239,8 @@ mod tests {
         while leases.len() < 2 {
             leases.push(consumer.next().await.unwrap());
         }
-        let run = registry.enter("a", leases.pop().unwrap()).unwrap();
-        assert!(registry.enter("a", leases.pop().unwrap()).is_none());
+        let run = enter(leases.pop().unwrap()).unwrap();
+        assert!(enter(leases.pop().unwrap()).is_none());
         assert!(run.end_superfluous().is_none());
         assert_eq!(run.end().len(), 2);
     }
@@ -245,10 +249,10 @@ mod tests {
     async fn a_run_may_go_on_without_a_lease() {
         let (_queue, mut leases) = leases(2).await;
         let registry = Registry::default();
-        let run = registry.enter("a", leases.pop().unwrap()).unwrap();
+        let run = registry.enter("a", leases.pop().unwrap(), false).unwrap();
         assert_eq!(run.take().len(), 1);
         assert!(run.is_lost());
-        assert!(registry.enter("a", leases.pop().unwrap()).is_none());
+        assert!(registry.enter("a", leases.pop().unwrap(), false).is_none());
         assert!(!run.is_lost());
     }
 }

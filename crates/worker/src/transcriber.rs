@@ -15,8 +15,11 @@ use crate::{
     admission::MemoryBudget,
     capabilities::CapabilityCache,
     delays,
-    failure::{failure, output_failure},
-    job::{Plan, RunCheckpoints, execute, output::ExistingOutput},
+    failure::failure,
+    job::{
+        Plan, RunCheckpoints, execute,
+        output::{ExistingOutput, Output},
+    },
     presets::Presets,
 };
 
@@ -206,11 +209,7 @@ impl Transcriber {
             return Ok(Some(Transcription { transcript: *transcript, completed }));
         }
         // Before the work: whoever cannot write here need not begin.
-        let capabilities = self
-            .capabilities
-            .get(&output.location, &*output.store, &output.probe_prefix())
-            .await
-            .map_err(|error| output_failure(&error, &plan.uri))?;
+        let capabilities = self.capabilities_for(&output).await?;
         output.check_writable().await?;
         output.check_renderings(&request.formats).await?;
         let condition = existing.condition(capabilities);
@@ -240,11 +239,14 @@ impl Transcriber {
     /// Returns whether the store of the output refuses a write that would replace something unseen.
     async fn refuses_to_replace(&self, request: &TranscriptionRequest) -> Result<bool, Failure> {
         let Some(location) = &request.output else { return Ok(false) };
-        let output = self.output(location, request)?;
+        Ok(self.capabilities_for(&self.output(location, request)?).await?.if_absent)
+    }
+
+    /// Returns which conditions the store of an output honours; asks it the first time.
+    async fn capabilities_for(&self, output: &Output) -> Result<Capabilities, Failure> {
         let prefix = output.probe_prefix();
         let capabilities = self.capabilities.get(&output.location, &*output.store, &prefix);
-        let capabilities = capabilities.await.map_err(|error| output.failed(&error))?;
-        Ok(capabilities.if_absent)
+        capabilities.await.map_err(|error| output.failed(&error))
     }
 
     /// Writes a finished transcript, again and again while its store does not answer: it may have cost

@@ -15,8 +15,8 @@ use crate::registry::Run;
 /// Longest time between two looks at a lease.
 const MAX_TICK: Duration = Duration::from_secs(5);
 
-/// How long a run goes on without a record: most are over by then, and need none. Whoever gets the
-/// message after its worker died takes it for a suspect without one.
+/// How long a run goes on without a record. Most are over by then, and save two requests. If the worker dies
+/// before, the missing record makes the redelivered message a suspect.
 const UNRECORDED: Duration = Duration::from_secs(1);
 
 pub(crate) struct LeaseKeeper<'a> {

@@ -29,6 +29,4 @@ mod subtitle_name;
 mod time_budget;
 
 pub use self::other_name::of as other_name;
-pub(crate) use self::{
-    checkpoint::RunCheckpoints, plan::Plan, runner::JobRunner, state::may_lack_letter,
-};
+pub(crate) use self::{checkpoint::RunCheckpoints, plan::Plan, runner::JobRunner};

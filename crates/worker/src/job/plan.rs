@@ -88,12 +88,7 @@ impl Transcriber {
         let (source, key) = opened.map_err(|error| source_failure(&error, &uri))?;
         let found = match &request.output {
             None => None,
-            Some(location) if fresh => {
-                let mut output = self.output(location, request)?;
-                output.guarded = other_name::is_stem(location, &request.source);
-                Some((output, Found::Nothing))
-            }
-            Some(location) => Some(self.find(location, request).await?),
+            Some(location) => Some(self.find(location, request, fresh).await?),
         };
         // What is to be transcribed is read anyway; what may be up to date is not.
         let begun = match &found {
@@ -130,20 +125,21 @@ impl Transcriber {
         })
     }
 
-    /// Looks for a transcript at `location`, and, if there is none, under its other name.
+    /// Looks for a transcript at `location`, and, if there is none, under its other name; for none if there
+    /// is none (`fresh`).
     async fn find(
         &self,
         location: &Location,
         request: &TranscriptionRequest,
+        fresh: bool,
     ) -> Result<(Output, Found), Failure> {
         let mut output = self.output(location, request)?;
-        if let Some(meta) = output.find().await? {
+        if !fresh && let Some(meta) = output.find().await? {
             return Ok((output, Found::Here(meta)));
         }
         output.guarded = other_name::is_stem(location, &request.source);
-        let Some(other) = other_name::of(location, &request.source) else {
-            return Ok((output, Found::Nothing));
-        };
+        let other = other_name::of(location, &request.source).filter(|_| !fresh);
+        let Some(other) = other else { return Ok((output, Found::Nothing)) };
         let other = self.output(&other, request)?;
         // What else lies there, and whether it can be read, is not this recording's concern.
         let found = match other.find().await {

@@ -18,7 +18,7 @@ use super::{
     keeper::{LeaseKeeper, forward},
     policy::RetryPolicy,
     settle::unrecorded,
-    state::{Admission, Evidence, LeaseState, admit, is_suspect, may_have_run},
+    state::{Admission, Evidence, LeaseState, admit, is_suspect, may_have_run, may_lack_letter},
     time_budget::TimeBudget,
 };
 use crate::{
@@ -228,7 +228,8 @@ impl JobRunner {
         let span = tracing::Span::current();
         span.record("batch", job.batch.as_str());
         span.record("recording", &job.source);
-        match self.registry.enter(&job.id, lease) {
+        let Delivery { origin, redelivered, ref counts, .. } = delivery;
+        match self.registry.enter(&job.id, lease, may_lack_letter(origin, redelivered, counts)) {
             Some(run) => self.handle(&job, &run, delivery).await,
             None => tracing::info!("the job runs already: its run adopts the lease"),
         }
