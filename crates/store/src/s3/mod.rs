@@ -181,18 +181,11 @@ impl Store for S3Store {
             }
             Err(error) => return Err(op.sdk(error)),
         };
-        let (first, size) = op.content_range(&response)?;
-        let meta = ObjectMeta {
-            key: key.into(),
-            size,
-            etag: op.etag(response.e_tag())?,
-            modified: modified(response.last_modified()),
-            metadata: metadata::decode(response.metadata()),
-        };
+        let (first, meta) = op.describe(key, &response)?;
         if first != 0 {
             return Ok((meta, Bytes::new()));
         }
-        let body = op.collect(response.body, bytes.min(size), self.read_timeout()).await;
+        let body = op.collect(response.body, bytes.min(meta.size), self.read_timeout()).await;
         // A broken connection is no error of the object: whoever reads on tries again.
         Ok((meta, body.unwrap_or_default()))
     }
@@ -202,13 +195,7 @@ impl Store for S3Store {
         let request = self.service.client().await?.get_object().bucket(&self.bucket).key(key);
         let response = request.set_expected_bucket_owner(self.owner()).send().await;
         let response = response.map_err(|error| op.sdk(error))?;
-        let meta = ObjectMeta {
-            key: key.into(),
-            size: op.size(response.content_length())?,
-            etag: op.etag(response.e_tag())?,
-            modified: modified(response.last_modified()),
-            metadata: metadata::decode(response.metadata()),
-        };
+        let (_, meta) = op.describe(key, &response)?;
         if meta.size > limit {
             let message = format!("{} bytes, the limit is {limit}", meta.size);
             return Err(op.error(ErrorKind::TooLarge, message));
@@ -352,6 +339,19 @@ impl Operation {
         parse().ok_or_else(|| {
             self.error(ErrorKind::Other, format!("the content range {text:?} is not valid"))
         })
+    }
+
+    /// Returns the position of the first byte of a response, and the description of the whole object.
+    fn describe(&self, key: &str, response: &GetObjectOutput) -> Result<(u64, ObjectMeta), Error> {
+        let (first, size) = self.content_range(response)?;
+        let meta = ObjectMeta {
+            key: key.into(),
+            size,
+            etag: self.etag(response.e_tag())?,
+            modified: modified(response.last_modified()),
+            metadata: metadata::decode(response.metadata()),
+        };
+        Ok((first, meta))
     }
 
     /// Reads a body of `expected` bytes. Ignores further bytes; fewer are a broken connection. Each chunk
