@@ -1,9 +1,10 @@
 //! Section `notify` of the configuration.
 
+use secret::Secret;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Refusal, Secret, WebhookUrl,
+    Refusal, WebhookUrl,
     policy::{HostPattern, Policy},
     signature::{InvalidSecret, Keys},
 };

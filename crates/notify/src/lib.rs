@@ -13,15 +13,15 @@ mod address;
 mod config;
 mod policy;
 mod resolver;
-mod secret;
 mod send;
 mod signature;
 mod url;
 
+pub use secret::Secret;
+
 pub use self::{
     config::{ConfigError, NotifyConfig},
     policy::Refusal,
-    secret::Secret,
     send::{Answer, Error, Request, Webhooks},
     url::{InvalidUrl, MAX_URL_BYTES, WebhookUrl},
 };

@@ -32,11 +32,12 @@ mod reader;
 mod s3;
 mod stores;
 
-pub use config::{Checksums, Encryption, S3Config, Secret, StoreConfig};
+pub use config::{Checksums, Encryption, S3Config, StoreConfig};
 pub use error::{Error, ErrorKind, NotListed};
 pub use local::LocalStore;
 pub use reader::{ReadAhead, Reader};
 pub use s3::MAX_PUT_BYTES;
+pub use secret::Secret;
 pub use stores::Stores;
 
 use std::{collections::BTreeMap, fmt::Debug, ops::Range, time::SystemTime};

@@ -1,4 +1,4 @@
-//! A secret of the configuration.
+//! A secret of the configuration, which no log and no printed configuration shows.
 
 use std::fmt;
 
@@ -14,7 +14,8 @@ impl Secret {
         Self(value.into())
     }
 
-    pub(crate) fn reveal(&self) -> &str {
+    /// Returns the value itself, for the code that signs with it.
+    pub fn reveal(&self) -> &str {
         &self.0
     }
 }
@@ -28,5 +29,18 @@ impl fmt::Debug for Secret {
 impl Serialize for Secret {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str("***")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_read_and_never_shown() {
+        let secret: Secret = serde_json::from_str("\"hidden\"").unwrap();
+        assert_eq!(secret.reveal(), "hidden");
+        assert_eq!(format!("{secret:?}"), "***");
+        assert_eq!(serde_json::to_string(&secret).unwrap(), "\"***\"");
     }
 }
