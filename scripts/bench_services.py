@@ -2,10 +2,11 @@
 
 import hashlib
 import hmac
+import http.client
 import os
+import threading
 import time
 import urllib.parse
-import urllib.request
 
 
 class Services:
@@ -14,6 +15,7 @@ class Services:
         self.key = os.environ["SCRIPTORIUM_TEST_S3_ACCESS_KEY"]
         self.secret = os.environ["SCRIPTORIUM_TEST_S3_SECRET_KEY"]
         self.broker = os.environ["SCRIPTORIUM_TEST_AMQP_URL"]
+        self.connections = threading.local()
 
     def environment(self, prefix, home, models):
         """Returns the environment of a scriptorium process whose queues have this prefix."""
@@ -47,7 +49,11 @@ class Services:
             f"AWS4-HMAC-SHA256 Credential={self.key}/{scope}, SignedHeaders={names}, "
             f"Signature={key.hex()}"
         )
-        data = body if method == "PUT" else None
-        sent = urllib.request.Request(f"{self.endpoint}/{path}", data, headers, method=method)
-        with urllib.request.urlopen(sent) as answer:
-            return answer.read()
+        if not hasattr(self.connections, "open"):
+            self.connections.open = http.client.HTTPConnection(address)
+        self.connections.open.request(method, f"/{path}", body, headers)
+        answer = self.connections.open.getresponse()
+        content = answer.read()
+        if answer.status >= 300:
+            raise RuntimeError(f"{method} {path}: {answer.status}: {content!r}")
+        return content

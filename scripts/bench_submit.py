@@ -4,10 +4,6 @@ it and calls this."""
 import argparse
 import concurrent.futures
 import contextlib
-import datetime
-import hashlib
-import hmac
-import http.client
 import json
 import os
 import pathlib
@@ -16,7 +12,8 @@ import subprocess
 import tempfile
 import threading
 import time
-import urllib.parse
+
+from bench_services import Services
 
 BUCKET = "bench-submit"
 SERVICES = pathlib.Path(__file__).parent.parent / "tests/services"
@@ -40,53 +37,13 @@ def services():
             subprocess.run([SERVICES / "stop.sh", directory], check=True)
 
 
-class Bucket:
-    """The few requests that the benchmark makes to the S3 server, with signatures of version 4."""
-
-    def __init__(self):
-        self.host = urllib.parse.urlparse(os.environ["SCRIPTORIUM_TEST_S3_ENDPOINT"]).netloc
-        self.access = os.environ["SCRIPTORIUM_TEST_S3_ACCESS_KEY"]
-        self.secret = os.environ["SCRIPTORIUM_TEST_S3_SECRET_KEY"]
-        self.connections = threading.local()
-
-    def put(self, path, body=b""):
-        now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-        headers = {"host": self.host, "x-amz-content-sha256": "UNSIGNED-PAYLOAD", "x-amz-date": now}
-        names = ";".join(sorted(headers))
-        canonical = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers))
-        request = f"PUT\n{path}\n\n{canonical}\n{names}\nUNSIGNED-PAYLOAD"
-        scope = f"{now[:8]}/us-east-1/s3/aws4_request"
-        digest = hashlib.sha256(request.encode()).hexdigest()
-        key = f"AWS4{self.secret}".encode()
-        for part in [*scope.split("/"), f"AWS4-HMAC-SHA256\n{now}\n{scope}\n{digest}"]:
-            key = hmac.new(key, part.encode(), hashlib.sha256).digest()
-        headers["authorization"] = (
-            f"AWS4-HMAC-SHA256 Credential={self.access}/{scope}, SignedHeaders={names}, "
-            f"Signature={key.hex()}"
-        )
-        if not hasattr(self.connections, "one"):
-            self.connections.one = http.client.HTTPConnection(self.host)
-        self.connections.one.request("PUT", path, body, headers)
-        response = self.connections.one.getresponse()
-        content = response.read()
-        if response.status != 200:
-            raise RuntimeError(f"PUT {path}: {response.status} {content[:200]}")
-
-
 class Bench:
     def __init__(self, binary, services, home):
         self.binary = binary
         self.socket = services / "ceph/run/client.rgw.test.asok"
-        self.environment = {
-            "HOME": str(home),
-            "PATH": os.environ["PATH"],
-            "SCRIPTORIUM__QUEUE__URL": os.environ["SCRIPTORIUM_TEST_AMQP_URL"],
-            "SCRIPTORIUM__QUEUE__PREFIX": "bench",
-            "SCRIPTORIUM__STORE__S3__ENDPOINT": os.environ["SCRIPTORIUM_TEST_S3_ENDPOINT"],
-            "SCRIPTORIUM__STORE__S3__FORCE_PATH_STYLE": "true",
-            "SCRIPTORIUM__STORE__S3__ACCESS_KEY": os.environ["SCRIPTORIUM_TEST_S3_ACCESS_KEY"],
-            "SCRIPTORIUM__STORE__S3__SECRET_KEY": os.environ["SCRIPTORIUM_TEST_S3_SECRET_KEY"],
-        }
+        self.server = Services()
+        self.server.s3("PUT", BUCKET)
+        self.environment = self.server.environment("bench", home, home)
 
     def requests(self):
         """Returns the number of requests that the S3 server has served."""
@@ -160,11 +117,10 @@ def write_manifest(path, rows):
 
 def submit_prefix(options, home):
     with services() as directory:
-        bucket, bench = Bucket(), Bench(options.binary, directory, home)
-        bucket.put(f"/{BUCKET}")
+        bench = Bench(options.binary, directory, home)
         with concurrent.futures.ThreadPoolExecutor(16) as pool:
-            paths = (f"/{BUCKET}/in/{n % 7}/{n:06}.wav" for n in range(options.objects))
-            list(pool.map(lambda path: bucket.put(path, b"x"), paths))
+            paths = (f"{BUCKET}/in/{n % 7}/{n:06}.wav" for n in range(options.objects))
+            list(pool.map(lambda path: bench.server.s3("PUT", path, b"x"), paths))
         out = f"s3://{BUCKET}/out/"
         arguments = [f"s3://{BUCKET}/in/", "--out", out]
         bench.run(f"prefix of {options.objects} objects", arguments)
@@ -176,7 +132,6 @@ def submit_manifest(options, home):
     arguments = ["--manifest", manifest, "--out", f"s3://{BUCKET}/out/"]
     with services() as directory:
         bench = Bench(options.binary, directory, home)
-        Bucket().put(f"/{BUCKET}")
         start = time.monotonic()
         batch = bench.run(f"manifest of {options.rows} rows", arguments)
         half = (time.monotonic() - start) / 2
@@ -185,7 +140,6 @@ def submit_manifest(options, home):
         bench.measure("`results`", ["results", batch, "--json"])
     with services() as directory:
         bench = Bench(options.binary, directory, home)
-        Bucket().put(f"/{BUCKET}")
         batch = bench.run("the same, interrupted", arguments, interrupt_after=half)
         # The report counts the jobs of both calls.
         bench.run("resumed", ["--resume", batch])

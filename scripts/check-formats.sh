@@ -9,13 +9,8 @@ source scripts/packages.sh
 venv=.cache/formats/venv
 binary="${CARGO_TARGET_DIR:-target}/debug/scriptorium"
 
-needs python3 python3
 needs_build_tools
-needs_python ensurepip python3-venv
-install_missing
-[ -x "$venv/bin/python" ] || python3 -m venv "$venv"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-    -r scripts/requirements/formats.txt
+make_venv "$venv" -r scripts/requirements/formats.txt
 cargo build --locked -p cli
 export SCRIPTORIUM__MODELS__DIRECTORY="${SCRIPTORIUM_TEST_MODELS:-$PWD/.cache/models}"
 exec "$venv/bin/python" scripts/check_formats.py --binary "$binary" "$@"

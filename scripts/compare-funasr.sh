@@ -22,15 +22,8 @@ clips=/usr/share/pocketsphinx/test/data
 target=${CARGO_TARGET_DIR:-target}/release
 
 needs_build_tools
-needs_python ensurepip python3-venv
 needs "$clips/librivox" pocketsphinx-testdata
-install_missing
-if [ ! -x "$venv/bin/python" ]; then
-    echo "Installing funasr_onnx in $venv"
-    python3 -m venv "$venv"
-fi
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-    -r scripts/requirements/funasr_onnx.txt
+make_venv "$venv" -r scripts/requirements/funasr_onnx.txt
 
 # One command for both: separate builds enable different features of shared dependencies and
 # compile these twice.

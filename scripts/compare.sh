@@ -11,16 +11,9 @@ venv=.cache/compare/venv
 clips=/usr/share/pocketsphinx/test/data
 binary="${CARGO_TARGET_DIR:-target}/release/scriptorium"
 
-needs python3 python3
 [ -n "${COMPARE_MODEL:-}" ] || needs_build_tools
-needs_python ensurepip python3-venv
 needs "$clips/librivox" pocketsphinx-testdata
-install_missing
-if [ ! -x "$venv/bin/python" ]; then
-    echo "Installing faster-whisper in $venv"
-    python3 -m venv "$venv"
-fi
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check faster-whisper==1.2.1
+make_venv "$venv" faster-whisper==1.2.1
 
 if [ -z "${COMPARE_MODEL:-}" ]; then
     cargo build --release --locked -p cli

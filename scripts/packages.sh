@@ -40,6 +40,21 @@ as_root() {
     fi
 }
 
+# make_venv DIRECTORY PIP-ARGUMENT...: installs all that is `missing`, and Python packages in an environment
+# of their own.
+make_venv() {
+    local directory=$1
+    shift
+    needs python3 python3
+    needs_python ensurepip python3-venv
+    install_missing || return
+    if [ ! -x "$directory/bin/python" ]; then
+        echo "Installing Python packages in $directory"
+        python3 -m venv "$directory" || return
+    fi
+    "$directory/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
+}
+
 install_missing() {
     [ ${#missing[@]} -gt 0 ] || return 0
     as_root apt-get update -qq &&
