@@ -101,10 +101,15 @@ CONF
 
     local osd
     osd=$(cat /proc/sys/kernel/random/uuid)
-    timeout 60 ceph osd new "$osd" 0 >"$home/osd-new.out" 2>&1
+    # Both may be repeated: a monitor that has just started answers some commands before it knows them.
+    new_osd() { timeout 60 ceph osd new "$osd" 0 >"$home/osd-new.out" 2>&1; }
+    place_osd() {
+        timeout 60 ceph osd crush add osd.0 1.0 host=h root=default >"$home/crush.out" 2>&1
+    }
+    wait_until 20 new_osd || fail "the monitor knows no storage daemon"
     # Without this the daemon adds itself when it starts, and fails with "wrong fsid" if it does so
     # before it has received the monitor's map.
-    timeout 60 ceph osd crush add osd.0 1.0 host=h root=default >"$home/crush.out" 2>&1
+    wait_until 20 place_osd || fail "the monitor has no place for the storage daemon"
     ceph-osd -i 0 --mkfs --osd-uuid "$osd" >"$home/osd-mkfs.out" 2>&1
     in_background ceph/osd ceph-osd -i 0 -f
     wait_until 60 osd_is_up || fail "the storage daemon does not start"
