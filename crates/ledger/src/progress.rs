@@ -8,7 +8,7 @@ use std::{
 use futures::{StreamExt, TryStreamExt};
 use job::Batch;
 use serde::{Deserialize, Serialize};
-use store::Condition;
+use store::{Condition, ObjectMeta};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{BatchControl, BatchLedger, Error, State, Tally, WorkerTally, records};
@@ -27,8 +27,28 @@ const CORRECTION: &str = "correction";
 /// The tallies of a batch that were read, to read again only what has changed.
 #[derive(Debug, Default)]
 pub struct Tallies {
-    /// By key, with the ETag.
-    read: HashMap<String, (String, WorkerTally)>,
+    /// By key.
+    read: HashMap<String, ReadTally>,
+}
+
+/// A tally as it was read.
+#[derive(Debug)]
+struct ReadTally {
+    etag: String,
+    /// By the clock of the store if that says, which is the same for all tallies; otherwise by the clock
+    /// of the worker, but not later than by ours.
+    written: Option<SystemTime>,
+    tally: WorkerTally,
+}
+
+impl ReadTally {
+    fn new(etag: String, modified: Option<SystemTime>, tally: WorkerTally) -> Self {
+        let own = || {
+            let at = OffsetDateTime::parse(&tally.at, &Rfc3339).ok()?;
+            Some(SystemTime::from(at).min(SystemTime::now()))
+        };
+        Self { etag, written: modified.or_else(own), tally }
+    }
 }
 
 /// The progress of a batch.
@@ -126,41 +146,37 @@ impl BatchLedger {
     async fn read_tallies(&self, tallies: &mut Tallies) -> Result<Summed, Error> {
         let (store, prefix) = self.stores().open(&self.names().all_tallies().parse()?)?;
         let listed = store.list(&prefix).try_filter_map(|object| async move {
-            Ok(object.key.ends_with(".json").then_some((object.key, object.etag)))
+            Ok(object.key.ends_with(".json").then_some(object))
         });
         let listed: Vec<_> = listed.try_collect().await?;
-        let is_new = |(key, etag): &(String, String)| {
-            tallies.read.get(key).is_none_or(|(read, _)| read != etag)
+        let is_new = |object: &ObjectMeta| {
+            tallies.read.get(&object.key).is_none_or(|read| read.etag != object.etag)
         };
         let changed: Vec<_> = listed.into_iter().filter(is_new).collect();
         let correction_key = format!("{prefix}{CORRECTION}.json");
         let mut correction = None;
         let store = &*store;
         let mut read = futures::stream::iter(changed)
-            .map(|(key, etag)| async move {
-                match store.get(&key, records::MAX_RECORD_BYTES).await {
-                    Ok((_, body)) => Ok(Some((key, etag, body))),
+            .map(|object| async move {
+                match store.get(&object.key, records::MAX_RECORD_BYTES).await {
+                    Ok((_, body)) => Ok(Some((object, body))),
                     Err(error) if error.kind == store::ErrorKind::NotFound => Ok(None),
                     Err(error) => Err(Error::from(error)),
                 }
             })
             .buffer_unordered(CONCURRENT_READS);
         while let Some(found) = read.try_next().await? {
-            let Some((key, etag, body)) = found else { continue };
+            let Some((ObjectMeta { key, etag, modified, .. }, body)) = found else { continue };
             if key == correction_key {
                 correction = Some(records::parse::<Difference>(&key, &body)?);
             } else {
                 let tally = records::parse(&key, &body)?;
-                tallies.read.insert(key, (etag, tally));
+                tallies.read.insert(key, ReadTally::new(etag, modified, tally));
             }
         }
         drop(read);
-        Ok(Summed::of(tallies.read.values().map(|(_, tally)| tally), correction))
+        Ok(Summed::of(tallies.read.values(), correction))
     }
-}
-
-fn time_of(tally: &WorkerTally) -> Option<OffsetDateTime> {
-    OffsetDateTime::parse(&tally.at, &Rfc3339).ok()
 }
 
 /// The sum of all tallies.
@@ -173,16 +189,17 @@ struct Summed {
 
 impl Summed {
     fn of<'a>(
-        tallies: impl Iterator<Item = &'a WorkerTally> + Clone,
+        tallies: impl Iterator<Item = &'a ReadTally> + Clone,
         correction: Option<Difference>,
     ) -> Self {
         let mut summed = Self { correction, ..Self::default() };
-        let newest = tallies.clone().filter_map(time_of).max();
-        let now = newest.unwrap_or_else(OffsetDateTime::now_utc);
-        let now = now.max(OffsetDateTime::from(SystemTime::now()));
-        for tally in tallies {
+        // The clock of the store may be ahead of ours.
+        let newest = tallies.clone().filter_map(|read| read.written).max();
+        let now = newest.unwrap_or(SystemTime::UNIX_EPOCH).max(SystemTime::now());
+        for ReadTally { written, tally, .. } in tallies {
             let mut tally = tally.clone();
-            if time_of(&tally).is_none_or(|at| now - at > STALE) {
+            let age = written.and_then(|written| now.duration_since(written).ok());
+            if age.is_none_or(|age| age > STALE) {
                 tally.running = 0;
             }
             summed.sum.add(&tally);
@@ -243,8 +260,9 @@ impl Summed {
 /// [`Error::Invalid`].
 #[cfg(any(test, feature = "test-util"))]
 pub(crate) fn of_tallies(tallies: &[&[u8]], correction: Option<&[u8]>) -> Result<Counted, Error> {
-    let tallies = tallies.iter().map(|body| records::parse("tally", body));
-    let tallies: Vec<WorkerTally> = tallies.collect::<Result<_, _>>()?;
+    let read =
+        |body: &&[u8]| Ok(ReadTally::new(String::new(), None, records::parse("tally", body)?));
+    let tallies: Vec<_> = tallies.iter().map(read).collect::<Result<_, Error>>()?;
     let correction = correction.map(|body| records::parse("correction", body)).transpose()?;
     Ok(Summed::of(tallies.iter(), correction).roughly(Some(1), BatchControl::Active))
 }
@@ -268,5 +286,25 @@ mod tests {
         assert_eq!((counted.done, counted.running, counted.queued), (u64::MAX, u64::MAX, 0));
         assert_eq!(counted.failed, u64::MAX - (1 << 63));
         Ok(())
+    }
+
+    /// Returns a tally of one job that runs, written `ago`, by a worker with the clock `at`.
+    fn written(ago: Option<Duration>, at: &str) -> ReadTally {
+        let tally = WorkerTally { running: 1, at: at.to_owned(), ..WorkerTally::default() };
+        ReadTally::new(String::new(), ago.map(|ago| SystemTime::now() - ago), tally)
+    }
+
+    #[test]
+    fn a_worker_is_gone_if_its_tally_is_old_whatever_the_clocks_of_workers_say() {
+        const FUTURE: &str = "2999-01-01T00:00:00Z";
+        const PAST: &str = "2001-01-01T00:00:00Z";
+        let now = OffsetDateTime::now_utc().format(&Rfc3339).unwrap();
+        let running = |tallies: &[ReadTally]| Summed::of(tallies.iter(), None).sum.running;
+        let fresh = || written(Some(Duration::ZERO), PAST);
+        assert_eq!(running(&[fresh(), written(Some(Duration::from_secs(60)), FUTURE)]), 2);
+        assert_eq!(running(&[fresh(), written(Some(STALE * 2), FUTURE)]), 1);
+        // A store that does not say when.
+        assert_eq!(running(&[written(None, FUTURE), written(None, &now), written(None, PAST)]), 2);
+        assert_eq!(running(&[written(None, "yesterday")]), 0);
     }
 }
