@@ -12,7 +12,9 @@ use serde_json::Value;
 
 use crate::{
     services::{BUCKET, Services},
-    support::{Scriptorium, TIMEOUT, models, speech, text_of, wait_for_log},
+    support::{
+        Scriptorium, TIMEOUT, free_port, models, speech, text_of, wait_for_answer, wait_for_log,
+    },
 };
 
 /// The gateway publishes to one exchange of a broker, so all runs share it.
@@ -86,9 +88,12 @@ async fn an_upload_becomes_a_transcript() {
     let topic = services.name.replace('-', "");
     let source = format!("exchange = \"{EXCHANGE}\"\nrouting_key = \"{topic}\"");
     let config = configuration(directory.path(), &services, &source);
+    let admin = format!("127.0.0.1:{}", free_port());
     let scriptorium = fleet(&services, &models);
     let log = directory.path().join("bridge.log");
-    let mut bridge = scriptorium.start(["bridge", "--config", &config], &log);
+    let mut bridge = fleet(&services, &models)
+        .with("SCRIPTORIUM__TELEMETRY__LISTEN", &admin)
+        .start(["bridge", "--config", &config], &log);
     // The exchange must exist before the gateway publishes to it.
     wait_for_log(&log, "waiting for uploads").await;
     let topic = create_topic(&services, &topic);
@@ -108,6 +113,16 @@ async fn an_upload_becomes_a_transcript() {
     let transcript: Value =
         serde_json::from_slice(&bucket.get(&format!("out/{date}/second.opus.json")).await).unwrap();
     assert!(!text_of(&transcript).is_empty());
+
+    wait_for_answer(&format!("http://{admin}/readyz"), "ready", |status, _| status == 200).await;
+    let metrics = format!("http://{admin}/metrics");
+    let counted = |body: &str, outcome: &str, count: u32| {
+        body.contains(&format!("scriptorium_uploads_total{{outcome=\"{outcome}\"}} {count}\n"))
+    };
+    wait_for_answer(&metrics, "counted", |_, body| {
+        counted(body, "submitted", 2) && counted(body, "ignored", 1) && counted(body, "invalid", 0)
+    })
+    .await;
 
     // The batch of the day can be looked at.
     let records = bucket.names("out/.scriptorium/").await;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use job::{BatchId, Job, JobOptions, records_prefix};
-use queue::{Message, Queue};
+use queue::{Counts, Destination, Lane, Message, Origin, Queue};
 use serde_json::Value;
 use tokio::net::TcpListener;
 
@@ -245,12 +245,19 @@ async fn a_bad_worker_hurts_no_job(services: &Services, variable: &str, value: &
     upload_sentences(&bucket, 12).await;
     let scriptorium = services.scriptorium(&models);
     let batch = &submit(&scriptorium, services);
+    let queue = services.queue().await;
+    // Some may have killed a worker: their records are read before they run.
+    let mut jobs = queue.consume(Origin::Jobs(Lane::Normal), 1).await.unwrap();
+    for destination in [Destination::Returned, Destination::Quarantine] {
+        let counts = Counts { crashes: 1, ..Counts::default() };
+        jobs.next().await.unwrap().forward(destination, counts).await.unwrap();
+    }
+    jobs.stop().await;
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("log");
     let broken = services.scriptorium(&models).with(variable, value);
     let mut bad = broken.start(["worker", "--threads", "1"], &log);
     wait_for_log(&log, "still not ready").await;
-    let queue = services.queue().await;
     assert_eq!(queue.depth().await.unwrap().dead, 0);
     let log_of_bad = fs::read_to_string(&log).unwrap();
     assert!(log_of_bad.contains(reason), "{log_of_bad}");

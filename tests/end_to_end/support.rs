@@ -4,6 +4,7 @@ use std::{
     ffi::OsStr,
     fs,
     io::Write,
+    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
@@ -236,5 +237,34 @@ pub(crate) async fn wait_for_log(log: &Path, text: &str) {
     while !fs::read_to_string(log).unwrap_or_default().contains(text) {
         assert!(begin.elapsed() < TIMEOUT, "no `{text}`: {}", fs::read_to_string(log).unwrap());
         tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Returns a port that is free now.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Returns status and body of a GET; `None` while nobody answers.
+pub(crate) async fn get(url: &str) -> Option<(u16, String)> {
+    let response = reqwest::get(url).await.ok()?;
+    Some((response.status().as_u16(), response.text().await.ok()?))
+}
+
+pub(crate) async fn wait_for_answer(
+    url: &str,
+    what: &str,
+    accept: impl Fn(u16, &str) -> bool,
+) -> String {
+    let begin = Instant::now();
+    loop {
+        let answer = get(url).await;
+        if let Some((status, body)) = &answer
+            && accept(*status, body)
+        {
+            return body.clone();
+        }
+        assert!(begin.elapsed() < TIMEOUT, "{what}: {answer:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

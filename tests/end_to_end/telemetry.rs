@@ -3,23 +3,17 @@
 
 use std::{
     fs,
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
 };
 
+use queue::{Message, Queue};
 use serde_json::Value;
 
 use crate::{
     services::{Services, variable},
-    support::{TIMEOUT, models, speech, wait_for_log},
+    support::{free_port, get, models, speech, wait_for_answer, wait_for_log},
 };
-
-/// Returns a port that is free now.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 /// A server that is killed when the test is over.
 struct Server(Child);
@@ -45,26 +39,6 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
-    }
-}
-
-/// Returns status and body of a GET; `None` while nobody answers.
-async fn get(url: &str) -> Option<(u16, String)> {
-    let response = reqwest::get(url).await.ok()?;
-    Some((response.status().as_u16(), response.text().await.ok()?))
-}
-
-async fn wait_for_answer(url: &str, what: &str, accept: impl Fn(u16, &str) -> bool) -> String {
-    let begin = Instant::now();
-    loop {
-        let answer = get(url).await;
-        if let Some((status, body)) = &answer
-            && accept(*status, body)
-        {
-            return body.clone();
-        }
-        assert!(begin.elapsed() < TIMEOUT, "{what}: {answer:?}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
@@ -122,6 +96,11 @@ async fn prometheus_and_a_collector_see_what_a_worker_does() {
     let status = scriptorium.run(submit).expect_code(1).json();
     assert_eq!((&status["done"], &status["failed"]), (&1.into(), &1.into()), "{status}");
 
+    // Its span is of a trace that is not recorded.
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00".to_owned();
+    let not_a_job = Message { trace, ..Message::new("not a job", &b"{}"[..]) };
+    services.queue().await.publish(not_a_job).await.unwrap();
+
     // Prometheus accepts all that the worker exports, and adds it up.
     let prometheus_port = free_port();
     let config = format!(
@@ -140,8 +119,10 @@ async fn prometheus_and_a_collector_see_what_a_worker_does() {
     );
     for (query, expected) in [
         ("sum(scriptorium_jobs_total{outcome=\"done\",lane=\"normal\"})", "1"),
-        ("sum(scriptorium_jobs_total{outcome=\"failed\"})", "1"),
-        ("sum(scriptorium_failures_total{outcome=\"failed\"})", "1"),
+        ("sum(scriptorium_jobs_total{outcome=\"failed\"})", "2"),
+        ("sum(scriptorium_failures_total{outcome=\"failed\"})", "2"),
+        ("scriptorium_failures_total{code=\"job_invalid\"}", "1"),
+        ("scriptorium_job_wait_seconds_count{lane=\"normal\"}", "2"),
         ("sum(scriptorium_jobs_in_flight)", "0"),
         ("scriptorium_job_duration_seconds_count{lane=\"normal\"}", "2"),
         ("scriptorium_queue_connected", "1"),

@@ -35,7 +35,10 @@ pub use lane::{Lane, Origin};
 pub use memory::MemoryQueue;
 pub use message::{Announcement, Counts, DeadLetter, DeadLetterReason, Message};
 
-use std::{fmt::Debug, time::Duration};
+use std::{
+    fmt::Debug,
+    time::{Duration, SystemTime},
+};
 
 use async_trait::async_trait;
 
@@ -174,6 +177,10 @@ pub trait Lease: Debug + Send + Sync {
 
     /// Returns where the message came from.
     fn origin(&self) -> Origin;
+
+    /// Returns when the message was published to where it was leased from, by the clock of whoever did
+    /// that, to the second; `None` if it does not say.
+    fn since(&self) -> Option<SystemTime>;
 
     /// Returns whether this copy of the message may have been leased before: its worker died, lost
     /// its connection, or never took it out of its buffer.

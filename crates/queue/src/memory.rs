@@ -51,13 +51,14 @@ struct State {
 struct Entry {
     message: Message,
     origin: Origin,
+    since: SystemTime,
     /// Number of times that this copy of the message came back unsettled.
     redeliveries: u32,
 }
 
 impl Entry {
     fn new(message: Message, origin: Origin) -> Self {
-        Self { message, origin, redeliveries: 0 }
+        Self { message, origin, since: SystemTime::now(), redeliveries: 0 }
     }
 }
 
@@ -343,6 +344,10 @@ impl Lease for MemoryLease {
 
     fn origin(&self) -> Origin {
         self.entry.origin
+    }
+
+    fn since(&self) -> Option<SystemTime> {
+        Some(self.entry.since)
     }
 
     fn is_redelivered(&self) -> bool {

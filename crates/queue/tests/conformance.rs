@@ -5,7 +5,10 @@
 
 mod support;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, SystemTime},
+};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use queue::{
@@ -77,6 +80,8 @@ async fn acknowledged_messages_are_deleted(subject: &Subject) {
     assert_eq!(*leased.message(), sent);
     assert_eq!((leased.origin(), leased.is_redelivered()), (JOBS, false));
     assert!(!leased.is_lost());
+    let age = SystemTime::now().duration_since(leased.since().unwrap()).unwrap();
+    assert!(age < Duration::from_secs(60), "{age:?}");
     leased.ack().await.unwrap();
     no_lease(&mut consumer).await;
     expect_depth(queue, QueueDepth::default()).await;

@@ -1,4 +1,4 @@
-//! Whether a worker has started, is alive, and is ready, as Kubernetes asks.
+//! Whether a process has started, is alive, and is ready, as Kubernetes asks.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -7,10 +7,12 @@ use std::{
 
 use worker::events::{JobEvent, Observer, WorkerEvent};
 
-/// A worker whose loop has shown no sign of life for this long is stuck.
+/// A process whose loop has shown no sign of life for this long is stuck.
 const STUCK: Duration = Duration::from_secs(60);
 
-/// The health of a worker, from its events.
+const STARTING: &str = "starting: models are being loaded, or the broker does not answer";
+
+/// The health of a worker, from its events, or of a bridge.
 #[derive(Debug, Default)]
 pub struct Health {
     state: Mutex<State>,
@@ -18,7 +20,7 @@ pub struct Health {
 
 #[derive(Debug, Default)]
 struct State {
-    leasing: bool,
+    started: bool,
     draining: bool,
     is_connected: bool,
     /// Why no jobs are leased.
@@ -30,9 +32,26 @@ struct State {
 pub(crate) type Answer = Result<&'static str, String>;
 
 impl Health {
-    /// Returns whether models are loaded and jobs were leased once.
+    /// Messages are leased from now on.
+    pub fn start(&self) {
+        self.lock().started = true;
+    }
+
+    /// The process's loop is alive. Call it once a second; `is_connected` is whether leases can arrive.
+    pub fn beat(&self, is_connected: bool) {
+        let mut state = self.lock();
+        state.is_connected = is_connected;
+        state.last_beat = Some(Instant::now());
+    }
+
+    /// No more messages are leased.
+    pub fn drain(&self) {
+        self.lock().draining = true;
+    }
+
+    /// Returns whether models are loaded and messages were leased once.
     pub(crate) fn startup(&self) -> Answer {
-        if self.lock().leasing { Ok("started") } else { Err("models are being loaded".to_owned()) }
+        if self.lock().started { Ok("started") } else { Err(STARTING.to_owned()) }
     }
 
     /// Returns whether the process does its work, or could. If not, it must be killed.
@@ -44,19 +63,19 @@ impl Health {
         let state = self.lock();
         match state.last_beat {
             Some(at) if !state.draining && now.saturating_duration_since(at) > STUCK => {
-                Err(format!("the worker's loop is stuck for {} s", (now - at).as_secs()))
+                Err(format!("the loop is stuck for {} s", (now - at).as_secs()))
             }
             _ => Ok("alive"),
         }
     }
 
-    /// Returns whether the worker takes jobs.
+    /// Returns whether the process takes messages.
     pub(crate) fn ready(&self) -> Answer {
         let state = self.lock();
         if state.draining {
             Err("draining".to_owned())
-        } else if !state.leasing {
-            Err("models are being loaded".to_owned())
+        } else if !state.started {
+            Err(STARTING.to_owned())
         } else if !state.is_connected {
             Err("there is no connection to the broker".to_owned())
         } else if let Some(fault) = &state.fault {
@@ -76,17 +95,13 @@ impl Observer for Health {
     fn job(&self, _: &JobEvent<'_>) {}
 
     fn worker(&self, event: &WorkerEvent) {
-        let mut state = self.lock();
         match event {
-            WorkerEvent::Leasing { .. } => state.leasing = true,
-            WorkerEvent::NotReady { reason } => state.fault = Some(reason.clone()),
-            WorkerEvent::Ready { .. } => state.fault = None,
-            WorkerEvent::Draining { .. } => state.draining = true,
-            WorkerEvent::Notified { .. } => {}
-            WorkerEvent::Heartbeat { is_connected, .. } => {
-                state.is_connected = *is_connected;
-                state.last_beat = Some(Instant::now());
-            }
+            WorkerEvent::Leasing { .. } => self.start(),
+            WorkerEvent::NotReady { reason } => self.lock().fault = Some(reason.clone()),
+            WorkerEvent::Ready { .. } => self.lock().fault = None,
+            WorkerEvent::Draining { .. } => self.drain(),
+            WorkerEvent::Heartbeat { is_connected, .. } => self.beat(*is_connected),
+            WorkerEvent::Notified { .. } | WorkerEvent::Invalid { .. } => {}
         }
     }
 

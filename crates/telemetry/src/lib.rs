@@ -1,19 +1,18 @@
 //! What an operator sees of a process: its log, metrics, health and traces.
 //!
-//! [`start`] sets up the log and, where the configuration asks for it, traces. A worker's [`Metrics`] and
-//! [`Health`] observe its events; [`serve`] offers them to Prometheus and Kubernetes.
+//! [`start`] sets up the log and, where the configuration asks for it, traces. A worker's [`WorkerMetrics`]
+//! and [`Health`] observe its events, a bridge counts in [`BridgeMetrics`]; [`serve`] offers them to
+//! Prometheus and Kubernetes.
 
 mod health;
-mod labels;
 mod logs;
 mod metrics;
-mod process;
 mod server;
 mod traces;
 
 pub use self::{
     health::Health,
-    metrics::Metrics,
+    metrics::{BridgeMetrics, Exposition, UploadOutcome, WorkerMetrics},
     server::{Admin, serve},
     traces::{TraceObserver, current_trace},
 };

@@ -1,7 +1,8 @@
 //! The server of metrics and health.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
+use app::config::TelemetryConfig;
 use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
@@ -14,7 +15,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::encoding::prometheus_text;
 use tokio::{net::TcpListener, sync::Semaphore};
 
-use crate::{Error, Health, Metrics, health::Answer};
+use crate::{Error, Health, health::Answer, metrics::Exposition};
 
 /// Connections at a time. Whoever opens more waits.
 const MAX_CONNECTIONS: usize = 64;
@@ -24,20 +25,25 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// What the server offers.
 #[derive(Clone)]
 pub struct Admin {
-    pub metrics: Arc<Metrics>,
+    pub metrics: Arc<dyn Exposition>,
     pub health: Arc<Health>,
 }
 
-/// Serves `/metrics`, `/livez`, `/readyz` and `/startupz` on `address` until the runtime ends. Returns the
-/// address once it listens.
+/// Serves `/metrics`, `/livez`, `/readyz` and `/startupz` where the configuration says so, until the
+/// runtime ends. Returns once it listens, and logs the address.
 ///
 /// # Errors
 ///
 /// [`Error::Listen`].
-pub async fn serve(address: &str, admin: Admin) -> Result<SocketAddr, Error> {
-    let failed = |source| Error::Listen { address: address.to_owned(), source };
+pub async fn serve(config: &TelemetryConfig, admin: Admin) -> Result<(), Error> {
+    let address = &config.listen;
+    if address.is_empty() {
+        return Ok(());
+    }
+    let failed = |source| Error::Listen { address: address.clone(), source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let local = listener.local_addr().map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    tracing::info!(%address, "serving metrics and health");
     tokio::spawn(async move {
         let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         loop {
@@ -64,7 +70,7 @@ pub async fn serve(address: &str, admin: Admin) -> Result<SocketAddr, Error> {
             });
         }
     });
-    Ok(local)
+    Ok(())
 }
 
 impl Admin {

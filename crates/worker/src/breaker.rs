@@ -48,11 +48,6 @@ impl Breaker {
         Self { state, changed, has_worked, observers }
     }
 
-    fn emit(&self, event: &WorkerEvent) {
-        event.log();
-        self.observers.iter().for_each(|observer| observer.worker(event));
-    }
-
     /// Opens the breaker, or keeps it open for longer, because of a failure that is not the job's.
     pub(crate) fn trip(&self, failure: &Failure) {
         let mut state = lock(&self.state);
@@ -60,7 +55,7 @@ impl Breaker {
         match &mut *state {
             State::Closed => {
                 let reason = failure.to_string();
-                self.emit(&WorkerEvent::NotReady { reason: reason.clone() });
+                WorkerEvent::NotReady { reason: reason.clone() }.emit(&self.observers);
                 let mut delays = delays(MIN_DELAY, MAX_DELAY);
                 let until = now + delays.next().unwrap_or(MAX_DELAY);
                 *state = State::Open { reason, until, delays };
@@ -91,7 +86,7 @@ impl Breaker {
         }
         let mut state = lock(&self.state);
         if let State::Open { reason, .. } = &*state {
-            self.emit(&WorkerEvent::Ready { was: reason.clone() });
+            WorkerEvent::Ready { was: reason.clone() }.emit(&self.observers);
             *state = State::Closed;
             self.changed.notify_one();
         }

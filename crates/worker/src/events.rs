@@ -1,7 +1,7 @@
 //! What happens in a worker: one kind of event each, from which the log line, the worker's summary, the
 //! batch's tally and the metrics come.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use job::{BatchId, Failure, Job};
 use queue::{Lane, Origin};
@@ -33,7 +33,13 @@ pub struct JobEvent<'a> {
 #[derive(Debug, Clone)]
 pub enum JobEventKind {
     /// A run begins. It ends with [`Self::Stopped`], after the event that says how.
-    Started { origin: Origin, alone: bool, attempts: u32 },
+    Started {
+        origin: Origin,
+        alone: bool,
+        attempts: u32,
+        /// How long a new job has waited, if that is known.
+        waited: Option<Duration>,
+    },
     /// A run has ended.
     Stopped { wall_seconds: f64 },
     /// The transcript is written and recorded.
@@ -96,6 +102,8 @@ pub enum WorkerEvent {
         /// Whether leases can arrive.
         is_connected: bool,
     },
+    /// A message is not a job, and becomes a dead letter.
+    Invalid { lane: Lane, detail: String },
     /// No more jobs are leased.
     Draining { in_flight: usize },
     /// Somebody was to be told that a batch is over.
@@ -142,8 +150,8 @@ impl JobEvent<'_> {
     /// Writes the log line. Fields of the job itself are in the span around it.
     pub(crate) fn log(&self) {
         match self.kind {
-            JobEventKind::Started { origin, alone, attempts } => {
-                tracing::debug!(?origin, alone, attempts, "started");
+            JobEventKind::Started { origin, alone, attempts, waited } => {
+                tracing::debug!(?origin, alone, attempts, ?waited, "started");
             }
             JobEventKind::Stopped { wall_seconds } => tracing::debug!(wall_seconds, "stopped"),
             JobEventKind::Done(done) => tracing::info!(
@@ -187,8 +195,14 @@ impl JobEvent<'_> {
 }
 
 impl WorkerEvent {
+    /// Tells everybody who counts what happened.
+    pub(crate) fn emit(&self, observers: &[Arc<dyn Observer>]) {
+        self.log();
+        observers.iter().for_each(|observer| observer.worker(self));
+    }
+
     /// Writes the log line.
-    pub(crate) fn log(&self) {
+    fn log(&self) {
         match self {
             Self::Leasing { worker, lanes, in_flight } => {
                 let lanes = lanes.iter().map(Lane::to_string).collect::<Vec<_>>().join(", ");
@@ -199,6 +213,9 @@ impl WorkerEvent {
             }
             Self::Heartbeat { .. } => {}
             Self::Ready { was } => tracing::info!(was, "ready again"),
+            Self::Invalid { lane, detail } => {
+                tracing::error!(lane = lane.as_str(), error = detail, "not a valid job");
+            }
             Self::Draining { in_flight } => tracing::info!(in_flight, "draining: no more leases"),
             Self::Notified { batch, channel, outcome, detail } => {
                 let (batch, channel) = (batch.as_str(), channel.as_str());

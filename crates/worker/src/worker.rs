@@ -128,11 +128,12 @@ impl Worker {
                 "not set: jobs may name every bucket that this worker's account reaches"
             );
         }
-        self.emit(&WorkerEvent::Leasing {
+        WorkerEvent::Leasing {
             worker: self.config.name.clone(),
             lanes: self.config.lanes.clone(),
             in_flight: self.config.in_flight(self.cores),
-        });
+        }
+        .emit(&self.observers);
         let counting = tokio::spawn({
             let runner = Arc::clone(&self.runner);
             async move { runner.tallies().keep_writing().await }
@@ -177,7 +178,7 @@ impl Worker {
             let runner = Arc::clone(&self.runner);
             jobs.spawn(async move { runner.run(lease).await });
         }
-        self.emit(&WorkerEvent::Draining { in_flight: jobs.len() });
+        WorkerEvent::Draining { in_flight: jobs.len() }.emit(&self.observers);
         stop_watching.cancel();
         leases.stop().await;
         self.drain(jobs).await;
@@ -199,17 +200,13 @@ impl Worker {
             self.memory.observe(resident);
             self.memory.state()
         });
-        self.emit(&WorkerEvent::Heartbeat { memory, is_connected: self.queue.is_connected() });
+        WorkerEvent::Heartbeat { memory, is_connected: self.queue.is_connected() }
+            .emit(&self.observers);
         let (Some(resident), Some(max)) = (resident, self.max_memory) else { return false };
         if resident > max {
             tracing::error!(resident, max, "too much memory: draining, to be started anew");
         }
         resident > max
-    }
-
-    fn emit(&self, event: &WorkerEvent) {
-        event.log();
-        self.observers.iter().for_each(|observer| observer.worker(event));
     }
 
     /// Lets jobs in flight finish within the drain time, then interrupts them.

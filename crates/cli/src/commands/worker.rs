@@ -9,7 +9,7 @@ use app::{App, BuildOptions, Config};
 use location::Location;
 use queue::AmqpQueue;
 use store::Capabilities;
-use telemetry::{Admin, TraceObserver};
+use telemetry::{Admin, Health, TraceObserver, WorkerMetrics};
 use tokio_util::sync::CancellationToken;
 use worker::{Transcriber, Worker, events::Observer};
 
@@ -20,12 +20,10 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<u8> {
     let queue = app::queue_config(config)?;
     let webhooks = app::webhooks(config)?;
     let drain = termination()?;
-    let admin = Admin { metrics: Arc::default(), health: Arc::default() };
-    if !config.telemetry.listen.is_empty() {
-        // First of all, because loading models takes a while, and somebody asks meanwhile.
-        let address = telemetry::serve(&config.telemetry.listen, admin.clone()).await?;
-        tracing::info!(%address, "serving metrics and health");
-    }
+    let (metrics, health) = (Arc::new(WorkerMetrics::default()), Arc::new(Health::default()));
+    let admin = Admin { metrics: metrics.clone(), health: health.clone() };
+    // First of all, because loading models takes a while, and somebody asks meanwhile.
+    telemetry::serve(&config.telemetry, admin).await?;
     let app = app::build(config, build_options(config), &download_bar()).await?;
     for prefix in &config.worker.probe {
         let location = Location::from_argument(prefix)
@@ -46,8 +44,7 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<u8> {
     let app = warm_up(app).await?;
     let patience = Duration::from_secs(config.write_patience_seconds);
     let transcriber = app.transcriber.with_write_patience(patience);
-    let observers: Vec<Arc<dyn Observer>> =
-        vec![admin.metrics, admin.health, Arc::new(TraceObserver)];
+    let observers: Vec<Arc<dyn Observer>> = vec![metrics, health, Arc::new(TraceObserver)];
     let worker = Worker::new(Arc::new(queue), transcriber, config, app.cores, observers)
         .map_err(|error| UsageError(format!("worker.sources or worker.outputs: {error}")))?
         .with_webhooks(webhooks);

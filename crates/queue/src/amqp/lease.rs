@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::SystemTime,
 };
 
 use async_trait::async_trait;
@@ -27,6 +28,7 @@ pub(super) const REQUEUE: BasicRejectOptions = BasicRejectOptions { requeue: tru
 pub(super) struct AmqpLease {
     message: Message,
     origin: Origin,
+    since: Option<SystemTime>,
     redelivered: bool,
     given_up: Option<DeadLetterReason>,
     acker: Acker,
@@ -60,6 +62,7 @@ impl AmqpLease {
         Self {
             message: wire::read_message(&delivery, origin.lane()),
             origin,
+            since: wire::since(&delivery),
             redelivered: wire::is_redelivered(&delivery),
             given_up: (origin == Origin::Undelivered)
                 .then(|| wire::brokers_reason(&delivery, &topology)),
@@ -106,6 +109,10 @@ impl Lease for AmqpLease {
 
     fn origin(&self) -> Origin {
         self.origin
+    }
+
+    fn since(&self) -> Option<SystemTime> {
+        self.since
     }
 
     fn is_redelivered(&self) -> bool {

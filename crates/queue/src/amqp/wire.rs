@@ -104,6 +104,13 @@ pub(super) fn is_redelivered(delivery: &Delivery) -> bool {
     delivery.redelivered || header(delivery, REDELIVERED) == Some(&AMQPValue::Boolean(true))
 }
 
+/// Returns when the message was published, as its publisher says.
+pub(super) fn since(delivery: &Delivery) -> Option<SystemTime> {
+    let seconds = delivery.properties.timestamp().as_ref()?;
+    // Any number may have been written.
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(*seconds))
+}
+
 fn truncated(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_HEADER_LEN)]
 }
@@ -140,11 +147,7 @@ pub(super) fn read_dead_letter(delivery: &Delivery, topology: &Topology) -> Dead
         Some(DeadLetterReason { code, detail })
     };
     let reason = workers_reason().unwrap_or_else(|| brokers_reason(delivery, topology));
-    let since = delivery.properties.timestamp().as_ref();
-    // The publisher may have written any number.
-    let since =
-        since.and_then(|seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(*seconds)));
-    DeadLetter { message: read_message(delivery, None), reason, since }
+    DeadLetter { message: read_message(delivery, None), reason, since: since(delivery) }
 }
 
 /// Returns why the broker moved the message out of its queue. Entries of `x-death` for other queues come

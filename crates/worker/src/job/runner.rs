@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use errors::Chain;
@@ -28,7 +28,7 @@ use crate::{
     breaker::Breaker,
     controls::Controls,
     delays,
-    events::{DoneEvent, JobEvent, JobEventKind, Observer},
+    events::{DoneEvent, JobEvent, JobEventKind, Observer, WorkerEvent},
     failure::failure,
     gate::Gate,
     lock, now,
@@ -84,11 +84,12 @@ impl From<Failure> for Stop {
     }
 }
 
-/// The queue that a running job came from, and its lane.
+/// The queue that a running job came from, its lane, and how long it waited there if it is new.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place {
     pub(super) origin: Origin,
     pub(super) lane: Lane,
+    waited: Option<Duration>,
 }
 
 /// How the message of a job came to this worker.
@@ -98,6 +99,8 @@ struct Delivery {
     /// Why the queue itself gave the message up.
     given_up: Option<DeadLetterReason>,
     redelivered: bool,
+    /// How long the message of a new job has waited.
+    waited: Option<Duration>,
     counts: Counts,
 }
 
@@ -211,13 +214,15 @@ impl JobRunner {
             lane: lease.message().lane,
             given_up: lease.given_up(),
             redelivered: lease.is_redelivered(),
+            waited: waited(&*lease),
             counts: lease.message().counts.clone(),
         };
         let job = match Job::from_slice(&lease.message().body) {
             Ok(job) => job,
             Err(error) => {
                 let detail = Chain(&error).to_string();
-                tracing::error!(error = detail, "not a valid job");
+                let lane = delivery.lane;
+                WorkerEvent::Invalid { lane, detail: detail.clone() }.emit(&self.observers);
                 let code = FailureCode::JobInvalid.as_str().to_owned();
                 let dead = Destination::Dead(DeadLetterReason { code, detail });
                 lock(&self.summary).failed += 1;
@@ -263,13 +268,11 @@ impl JobRunner {
                 return self.report(settled);
             }
         }
-        let place = Place { origin, lane };
+        let place = Place { origin, lane, waited: delivery.waited };
         let admission = match self.admission(job, delivery).await {
             Ok(Some(admission)) => admission,
             Ok(None) => return self.give_back(job, run, counts).await,
-            Err(error) => {
-                return self.give_up(job, run, &counts, &unrecorded(&error, job)).await;
-            }
+            Err(error) => return self.settle_unread(job, run, counts, &error).await,
         };
         match admission {
             Admission::Run { alone: false, attempts } => {
@@ -366,7 +369,8 @@ impl JobRunner {
     async fn execute(&self, job: &Job, run: &Run, counts: Counts, place: Place, alone: bool) {
         let start = Instant::now();
         let Counts { attempts, .. } = counts;
-        self.emit(job, run, JobEventKind::Started { origin: place.origin, alone, attempts });
+        let Place { origin, waited, .. } = place;
+        self.emit(job, run, JobEventKind::Started { origin, alone, attempts, waited });
         let running = Running {
             version: RECORDS_VERSION,
             source: job.source.clone(),
@@ -432,7 +436,7 @@ impl JobRunner {
 
     /// Returns the failure of a worker whose account may not write what a job makes: it is the job's only
     /// if the account may do something at all.
-    async fn whose_fault(&self, job: &Job, failure: Failure) -> Failure {
+    pub(super) async fn whose_fault(&self, job: &Job, failure: Failure) -> Failure {
         if failure.code != FailureCode::OutputDenied || self.breaker.has_worked() {
             return failure;
         }
@@ -451,4 +455,10 @@ impl JobRunner {
         let (store, key) = self.transcriber.stores().open(&uri.parse()?)?;
         store.head(&key).await
     }
+}
+
+/// Returns how long the message of a new job has waited. A clock behind that of the publisher shows no wait.
+fn waited(lease: &dyn Lease) -> Option<Duration> {
+    let since = lease.since().filter(|_| matches!(lease.origin(), Origin::Jobs(_)))?;
+    Some(SystemTime::now().duration_since(since).unwrap_or_default())
 }

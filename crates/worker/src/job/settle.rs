@@ -193,6 +193,25 @@ impl JobRunner {
         self.abandon(&keeper).await;
     }
 
+    /// Settles the lease of a suspect whose records cannot be read. A worker that is at fault hands it to
+    /// the others.
+    pub(super) async fn settle_unread(
+        &self,
+        job: &Job,
+        run: &Run,
+        counts: Counts,
+        error: &ledger::Error,
+    ) {
+        let failure = self.whose_fault(job, unrecorded(error, job)).await;
+        let works = self.store_works(job, &failure).await;
+        match self.policy.judge(&failure, counts.attempts, works) {
+            Verdict::GiveUp => return self.give_up(job, run, &counts, &failure).await,
+            Verdict::Postpone => self.breaker.trip(&failure),
+            Verdict::Retry(_) | Verdict::Release => {}
+        }
+        self.give_back(job, run, counts).await;
+    }
+
     /// Gives a job up: records its failure and moves its message, if it is held, to the dead letters.
     pub(super) async fn give_up(&self, job: &Job, run: &Run, counts: &Counts, failure: &Failure) {
         let attempts = counts.attempts.saturating_add(1);

@@ -197,9 +197,7 @@ impl Watcher {
 
     fn emit(&self, batch: &BatchId, channel: Channel, outcome: Notified, detail: &str) {
         let (batch, detail) = (batch.clone(), detail.to_owned());
-        let event = WorkerEvent::Notified { batch, channel, outcome, detail };
-        event.log();
-        self.observers.iter().for_each(|observer| observer.worker(&event));
+        WorkerEvent::Notified { batch, channel, outcome, detail }.emit(&self.observers);
     }
 }
 

@@ -13,7 +13,8 @@ use job::{Batch, BatchId, Upload};
 use ledger::BatchLedger;
 use queue::{AmqpQueue, DeadLetterReason, Destination, Lease, Message, Origin, Queue};
 use store::Stores;
-use tokio::task::JoinSet;
+use telemetry::{Admin, BridgeMetrics, Health, UploadOutcome};
+use tokio::{task::JoinSet, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use self::rule::Rule;
@@ -23,6 +24,7 @@ use crate::{UsageError, exit, termination::termination};
 const IN_FLIGHT: u16 = 64;
 const MIN_DELAY: Duration = Duration::from_millis(500);
 const MAX_DELAY: Duration = Duration::from_secs(30);
+const BEAT: Duration = Duration::from_secs(1);
 /// The code of dead letters that are not notifications.
 const INVALID: &str = "notification_invalid";
 
@@ -36,6 +38,9 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<u8> {
     let rules = rules.map(|(index, rule)| Rule::new(index + 1, rule)).collect::<Result<_, _>>()?;
     let queue_config = app::queue_config(config)?;
     let stop = termination()?;
+    let (metrics, health) = (Arc::new(BridgeMetrics::default()), Arc::new(Health::default()));
+    let admin = Admin { metrics: metrics.clone(), health: health.clone() };
+    telemetry::serve(&config.telemetry, admin).await?;
     let stores = app::stores(config)?;
     let queue = tokio::select! {
         queue = AmqpQueue::connect(queue_config) => Arc::new(queue?),
@@ -49,15 +54,23 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<u8> {
         stores,
         queue: Arc::clone(&queue),
         known: Mutex::default(),
+        metrics: metrics.clone(),
         stop: stop.clone(),
     });
     let mut notifications = queue.consume(Origin::Uploads, IN_FLIGHT).await?;
+    health.start();
     tracing::info!(rules = bridge.rules.len(), "waiting for uploads");
     let mut tasks = JoinSet::new();
+    let mut beats = tokio::time::interval(BEAT);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
+            _ = beats.tick() => {
+                metrics.connected(queue.is_connected());
+                health.beat(queue.is_connected());
+            }
             Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
             lease = notifications.next() => {
                 let Some(lease) = lease else { break };
@@ -66,6 +79,7 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<u8> {
             }
         }
     }
+    health.drain();
     notifications.stop().await;
     while tasks.join_next().await.is_some() {}
     Ok(exit::SUCCESS)
@@ -77,6 +91,7 @@ struct Bridge {
     queue: Arc<AmqpQueue>,
     /// Batches whose record is written.
     known: Mutex<HashSet<BatchId>>,
+    metrics: Arc<BridgeMetrics>,
     stop: CancellationToken,
 }
 
@@ -88,27 +103,27 @@ impl Bridge {
             Err(error) => {
                 let detail = error.to_string();
                 tracing::error!(error = detail, "not a notification");
+                self.metrics.upload(UploadOutcome::Invalid);
                 let reason = DeadLetterReason { code: INVALID.to_owned(), detail };
                 let counts = lease.message().counts.clone();
                 return report(lease.forward(Destination::Dead(reason), counts).await);
             }
         };
         for upload in &uploads {
-            if !self.submit(upload).await {
-                // It stops: another bridge gets the notification.
-                return drop(lease);
-            }
+            // `None`: it stops, and another bridge gets the notification.
+            let Some(outcome) = self.submit(upload).await else { return drop(lease) };
+            self.metrics.upload(outcome);
         }
         report(lease.ack().await);
     }
 
-    /// Submits the job of an upload, if a rule takes it. Tries until that succeeds; returns `false` if
+    /// Submits the job of an upload, if a rule takes it. Tries until that succeeds; returns `None` if
     /// the process stops before.
-    async fn submit(&self, upload: &Upload) -> bool {
+    async fn submit(&self, upload: &Upload) -> Option<UploadOutcome> {
         let found = self.rules.iter().find_map(|rule| Some((rule, rule.path(upload)?)));
         let Some((rule, path)) = found else {
             tracing::debug!(bucket = upload.bucket, key = upload.key, "no rule for this upload");
-            return true;
+            return Some(UploadOutcome::Ignored);
         };
         if !rule.takes(&path) {
             tracing::debug!(
@@ -116,7 +131,7 @@ impl Bridge {
                 key = upload.key,
                 "not a recording to transcribe"
             );
-            return true;
+            return Some(UploadOutcome::Ignored);
         }
         let batch = rule.batch(upload.created_at);
         let job = match rule.job(upload, &path, &batch.id) {
@@ -124,7 +139,7 @@ impl Bridge {
             Err(error) => {
                 let error = format!("{error:#}");
                 tracing::error!(bucket = upload.bucket, key = upload.key, error, "no job");
-                return true;
+                return Some(UploadOutcome::Failed);
             }
         };
         let mut delays = worker::delays(MIN_DELAY, MAX_DELAY);
@@ -139,16 +154,17 @@ impl Bridge {
                 Ok(()) => {
                     let (source, output) = (&job.source, &job.output);
                     tracing::info!(job = job.id, %batch.id, source, output, "submitted");
-                    return true;
+                    return Some(UploadOutcome::Submitted);
                 }
                 Err(error) => {
                     let error = format!("{error:#}");
                     tracing::warn!(job = job.id, error, "cannot submit the job, trying again");
+                    self.metrics.upload(UploadOutcome::Retried);
                 }
             }
             tokio::select! {
                 () = tokio::time::sleep(delays.next().unwrap_or(MAX_DELAY)) => {}
-                () = self.stop.cancelled() => return false,
+                () = self.stop.cancelled() => return None,
             }
         }
     }

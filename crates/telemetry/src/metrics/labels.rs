@@ -5,57 +5,65 @@ use queue::Lane;
 use worker::events::JobEventKind;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct ByLane {
-    pub(crate) lane: &'static str,
+pub(super) struct ByLane {
+    pub(super) lane: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct ByOutcome {
-    pub(crate) lane: &'static str,
-    pub(crate) outcome: &'static str,
+pub(super) struct ByOutcome {
+    pub(super) lane: &'static str,
+    pub(super) outcome: &'static str,
 }
 
 /// `code` is one of the codes of failures, of which `docs/jobs.md` has a table.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct ByCode {
-    pub(crate) code: &'static str,
-    pub(crate) outcome: &'static str,
+pub(super) struct ByCode {
+    pub(super) code: &'static str,
+    pub(super) outcome: &'static str,
 }
 
 /// `model` is one of the recognizers that are loaded.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct ByModel {
-    pub(crate) lane: &'static str,
-    pub(crate) model: String,
+pub(super) struct ByModel {
+    pub(super) lane: &'static str,
+    pub(super) model: String,
 }
 
 /// `stage` is one of the stages of a transcript's `processing`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct ByStage {
-    pub(crate) stage: String,
+pub(super) struct ByStage {
+    pub(super) stage: String,
 }
 
 /// Who was told that a batch is over, and whether it worked.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct ByChannel {
-    pub(crate) channel: &'static str,
-    pub(crate) outcome: &'static str,
+pub(super) struct ByChannel {
+    pub(super) channel: &'static str,
+    pub(super) outcome: &'static str,
+}
+
+/// What became of an upload.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ByUpload {
+    pub(super) outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct Build {
-    pub(crate) version: &'static str,
+pub(super) struct Build {
+    pub(super) version: &'static str,
 }
 
-pub(crate) fn lane(lane: Lane) -> ByLane {
+pub(super) fn lane(lane: Lane) -> ByLane {
     ByLane { lane: lane.as_str() }
 }
 
+pub(super) const FAILED: &str = "failed";
+
 /// All values of `outcome`.
-pub(crate) const OUTCOMES: [&str; 11] = [
+pub(super) const OUTCOMES: [&str; 11] = [
     "done",
     "up_to_date",
-    "failed",
+    FAILED,
     "retried",
     "postponed",
     "released",
@@ -67,13 +75,13 @@ pub(crate) const OUTCOMES: [&str; 11] = [
 ];
 
 /// Returns the outcome that an event stands for; `None` if it is none.
-pub(crate) fn outcome(kind: &JobEventKind) -> Option<&'static str> {
+pub(super) fn outcome(kind: &JobEventKind) -> Option<&'static str> {
     Some(match kind {
         JobEventKind::Started { .. } | JobEventKind::Stopped { .. } => return None,
         JobEventKind::Done(done) if done.up_to_date => "up_to_date",
         JobEventKind::Done(_) => "done",
         JobEventKind::DoneBefore => "up_to_date",
-        JobEventKind::Failed { .. } => "failed",
+        JobEventKind::Failed { .. } => FAILED,
         JobEventKind::Retried { .. } => "retried",
         JobEventKind::Postponed { .. } => "postponed",
         JobEventKind::Released => "released",

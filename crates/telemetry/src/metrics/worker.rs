@@ -1,36 +1,37 @@
-//! The metrics of a worker, in Prometheus' text format. `docs/metrics.md` lists them.
+//! The metrics of a worker.
 
 use std::sync::atomic::AtomicU64;
 
+use job::FailureCode;
 use prometheus_client::{
-    encoding::prometheus_text,
     metrics::{
         counter::Counter,
         family::Family,
         gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
-        info::Info,
     },
-    registry::{Metric, Registry},
+    registry::Registry,
 };
 use queue::Lane;
 use worker::events::{Channel, JobEvent, JobEventKind, Notified, Observer, WorkerEvent};
 
-use crate::{
-    labels::{self, Build, ByChannel, ByCode, ByLane, ByModel, ByOutcome, ByStage, OUTCOMES},
-    process::ProcessCollector,
+use super::{
+    Exposition, PREFIX, QUEUE_CONNECTED,
+    labels::{self, ByChannel, ByCode, ByLane, ByModel, ByOutcome, ByStage, OUTCOMES},
+    register, registered, registry, text,
 };
 
 type Seconds = Counter<f64, AtomicU64>;
 
-/// The metrics of this process.
-pub struct Metrics {
+/// The metrics of a worker.
+pub struct WorkerMetrics {
     registry: Registry,
     in_flight: Family<ByLane, Gauge>,
     jobs: Family<ByOutcome, Counter>,
     failures: Family<ByCode, Counter>,
     audio: Family<ByModel, Seconds>,
     compute: Family<ByStage, Seconds>,
+    job_wait: Family<ByLane, Histogram>,
     job_duration: Family<ByLane, Histogram>,
     recording_duration: Histogram,
     notifications: Family<ByChannel, Counter>,
@@ -43,22 +44,16 @@ pub struct Metrics {
     memory_waiting: Gauge,
 }
 
-impl Default for Metrics {
+impl Default for WorkerMetrics {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Metrics {
+impl WorkerMetrics {
     pub fn new() -> Self {
-        let mut registry = Registry::default();
-        registry.register_collector(Box::new(ProcessCollector));
-        let ours = registry.sub_registry_with_prefix("scriptorium");
-        ours.register(
-            "build",
-            "The program",
-            Info::new(Build { version: env!("CARGO_PKG_VERSION") }),
-        );
+        let mut registry = registry();
+        let ours = registry.sub_registry_with_prefix(PREFIX);
         // From 1 s to 18 h.
         let histogram: fn() -> Histogram = || Histogram::new(exponential_buckets(1.0, 4.0, 9));
         let metrics = Self {
@@ -74,6 +69,12 @@ impl Metrics {
                 ours,
                 "compute_seconds",
                 "CPU time of transcripts that were written, by stage",
+            ),
+            job_wait: registered(
+                ours,
+                "job_wait_seconds",
+                "Time from the publication of a new job to the start of its first run",
+                Family::new_with_constructor(histogram),
             ),
             job_duration: registered(
                 ours,
@@ -99,11 +100,7 @@ impl Metrics {
                 "1 while no jobs are leased because a store, or this worker, is at fault",
             ),
             draining: register(ours, "draining", "1 once no more jobs are leased"),
-            queue_connected: register(
-                ours,
-                "queue_connected",
-                "1 while there is a connection to the broker",
-            ),
+            queue_connected: register(ours, QUEUE_CONNECTED.0, QUEUE_CONNECTED.1),
             memory_high_water: register(
                 ours,
                 "memory_high_water_bytes",
@@ -120,6 +117,7 @@ impl Metrics {
         // Series that exist from the start have a rate when the first event comes.
         for lane in Lane::ALL {
             metrics.in_flight.get_or_create(&labels::lane(lane)).set(0);
+            drop(metrics.job_wait.get_or_create(&labels::lane(lane)));
             drop(metrics.job_duration.get_or_create(&labels::lane(lane)));
             for outcome in OUTCOMES {
                 metrics.jobs.get_or_create(&ByOutcome { lane: lane.as_str(), outcome }).inc_by(0);
@@ -137,27 +135,15 @@ impl Metrics {
         let (channel, outcome) = (channel.as_str(), outcome.as_str());
         self.notifications.get_or_create(&ByChannel { channel, outcome }).clone()
     }
+}
 
-    /// Returns all metrics as text.
-    pub(crate) fn text(&self) -> String {
-        let mut text = String::new();
-        // Writing to a string does not fail.
-        let _ = prometheus_text::encode(&mut text, &self.registry);
-        text
+impl Exposition for WorkerMetrics {
+    fn text(&self) -> String {
+        text(&self.registry)
     }
 }
 
-/// Registers a metric that begins empty.
-fn register<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
-    registered(registry, name, help, M::default())
-}
-
-fn registered<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
-    registry.register(name, help, metric.clone());
-    metric
-}
-
-impl Observer for Metrics {
+impl Observer for WorkerMetrics {
     fn job(&self, event: &JobEvent<'_>) {
         let lane = event.lane.as_str();
         if let Some(outcome) = labels::outcome(event.kind) {
@@ -175,8 +161,11 @@ impl Observer for Metrics {
             }
         }
         match event.kind {
-            JobEventKind::Started { .. } => {
+            JobEventKind::Started { waited, .. } => {
                 self.in_flight.get_or_create(&ByLane { lane }).inc();
+                if let Some(waited) = waited {
+                    self.job_wait.get_or_create(&ByLane { lane }).observe(waited.as_secs_f64());
+                }
             }
             JobEventKind::Stopped { wall_seconds } => {
                 self.in_flight.get_or_create(&ByLane { lane }).dec();
@@ -204,6 +193,12 @@ impl Observer for Metrics {
                 self.leasing.set(0);
                 self.draining.set(1);
             }
+            WorkerEvent::Invalid { lane, .. } => {
+                let (lane, outcome) = (lane.as_str(), labels::FAILED);
+                self.jobs.get_or_create(&ByOutcome { lane, outcome }).inc();
+                let code = FailureCode::JobInvalid.as_str();
+                self.failures.get_or_create(&ByCode { code, outcome }).inc();
+            }
             WorkerEvent::Notified { channel, outcome, .. } => {
                 self.notified(*channel, *outcome).inc();
             }
@@ -222,8 +217,8 @@ impl Observer for Metrics {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+pub(in crate::metrics) mod tests {
+    use std::collections::BTreeSet;
 
     use job::{BatchId, Failure, FailureCode, Job, JobOptions};
     use transcript::Stage;
@@ -231,27 +226,9 @@ mod tests {
 
     use super::*;
 
-    /// Returns name and type of every metric.
-    fn described(text: &str) -> BTreeMap<String, String> {
-        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
-        types
-            .filter_map(|line| line.split_once(' '))
-            .map(|(name, kind)| (name.to_owned(), kind.to_owned()))
-            .collect()
-    }
-
-    #[test]
-    fn the_documentation_lists_every_metric_with_its_type() {
-        let documentation = include_str!("../../../docs/metrics.md");
-        let rows = documentation.lines().filter_map(|line| {
-            let mut cells = line.strip_prefix("| `")?.split('|');
-            let name = cells.next()?.trim().trim_end_matches('`').to_owned();
-            let is_metric = name.starts_with("scriptorium_") || name.starts_with("process_");
-            is_metric.then_some((name, cells.next()?.trim().to_owned()))
-        });
-        let documented: BTreeMap<String, String> = rows.collect();
-        let metrics = Metrics::new();
-        // Families are described once they have a series.
+    /// Returns metrics in which every family has a series, because families are described once they have one.
+    pub(in crate::metrics) fn with_every_family() -> WorkerMetrics {
+        let metrics = WorkerMetrics::new();
         let job = Job::new(
             BatchId::generate(),
             "s3://b/a".to_owned(),
@@ -282,12 +259,12 @@ mod tests {
         ] {
             metrics.job(&JobEvent { job: &job, lane: Lane::Normal, kind: &kind });
         }
-        assert_eq!(described(&metrics.text()), documented);
+        metrics
     }
 
     #[test]
     fn every_outcome_has_a_series_from_the_start() {
-        let text = Metrics::new().text();
+        let text = WorkerMetrics::new().text();
         let series: BTreeSet<_> =
             text.lines().filter(|line| line.starts_with("scriptorium_jobs_total{")).collect();
         assert_eq!(series.len(), Lane::ALL.len() * OUTCOMES.len(), "{text}");
