@@ -15,6 +15,7 @@ mod encodings;
 mod fleet;
 mod folders;
 mod funasr;
+mod http;
 mod lanes;
 mod life;
 mod long;

@@ -17,8 +17,7 @@ use tokio::{
     time::sleep,
 };
 
-use super::http::Message;
-use crate::proxy::Proxy;
+use crate::{http::Message, proxy::Proxy};
 
 /// Longer than the client waits for an answer.
 const STALL: Duration = Duration::from_secs(3);

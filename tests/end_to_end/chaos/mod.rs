@@ -10,7 +10,6 @@ mod broker;
 mod faults;
 mod fleet;
 mod gateway;
-mod http;
 mod oracle;
 mod recordings;
 mod report;

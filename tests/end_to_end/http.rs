@@ -8,17 +8,17 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 const MAX_BYTES: usize = 64 << 20;
 
 /// A request or a response.
-pub(super) struct Message {
+pub(crate) struct Message {
     /// Up to and including the empty line.
-    pub(super) head: Vec<u8>,
+    pub(crate) head: Vec<u8>,
     /// As it was received: with the sizes of chunks, if there are any.
-    pub(super) body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Message {
     /// Reads a request; `None` if the client has closed the connection. `go_on` is called if the client
     /// waits for leave to send the body.
-    pub(super) async fn request<S>(stream: &mut BufReader<S>) -> io::Result<Option<Self>>
+    pub(crate) async fn request<S>(stream: &mut BufReader<S>) -> io::Result<Option<Self>>
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
     {
@@ -35,7 +35,7 @@ impl Message {
     }
 
     /// Reads the response to a request with this method.
-    pub(super) async fn response<S>(stream: &mut BufReader<S>, method: &str) -> io::Result<Self>
+    pub(crate) async fn response<S>(stream: &mut BufReader<S>, method: &str) -> io::Result<Self>
     where
         S: tokio::io::AsyncRead + Unpin,
     {
@@ -52,18 +52,18 @@ impl Message {
         Ok(Self { head, body })
     }
 
-    pub(super) fn status(&self) -> u16 {
+    pub(crate) fn status(&self) -> u16 {
         status(&self.head)
     }
 
     /// Returns method and target of a request.
-    pub(super) fn target(&self) -> (String, String) {
+    pub(crate) fn target(&self) -> (String, String) {
         let line = String::from_utf8_lossy(&self.head);
         let mut words = line.split(' ').map(str::to_owned);
         (words.next().unwrap_or_default(), words.next().unwrap_or_default())
     }
 
-    pub(super) fn whole(&self) -> Vec<u8> {
+    pub(crate) fn whole(&self) -> Vec<u8> {
         [&self.head[..], &self.body].concat()
     }
 }
