@@ -63,6 +63,9 @@ pub struct WorkerConfig {
     pub checkpoint_seconds: u64,
     /// Seconds that jobs in flight get to finish after SIGTERM, before they go back to the queue.
     pub drain_seconds: u64,
+    /// Seconds without a job, while jobs can be leased, after which the worker drains and exits with code
+    /// 0, for schedulers of jobs that run to their end; 0: never.
+    pub idle_seconds: u64,
 }
 
 impl Default for WorkerConfig {
@@ -88,6 +91,7 @@ impl Default for WorkerConfig {
             write_patience_seconds: 900,
             checkpoint_seconds: 30,
             drain_seconds: 25,
+            idle_seconds: 0,
         }
     }
 }
@@ -108,6 +112,11 @@ impl WorkerConfig {
         const YEAR: u64 = 365 * 24 * 3600;
         let seconds = self.checkpoint_seconds;
         (seconds > 0).then(|| Duration::from_secs(seconds.min(YEAR)))
+    }
+
+    /// Returns the time without a job after which the worker ends; `None`: it does not.
+    pub(crate) fn max_idle(&self) -> Option<Duration> {
+        (self.idle_seconds > 0).then(|| Duration::from_secs(self.idle_seconds))
     }
 
     /// Returns the number of long recordings in flight of a lane, for a compute pool of `cores` threads.

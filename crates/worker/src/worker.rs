@@ -1,6 +1,9 @@
 //! The loop of a worker: leases jobs, spawns a task for each, drains.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use notify::Webhooks;
 use queue::{Origin, Queue};
@@ -114,7 +117,8 @@ impl Worker {
         self
     }
 
-    /// Runs until `drain` is cancelled and all jobs in flight are settled.
+    /// Runs until `drain` is cancelled, or there were no jobs for long enough, and all jobs in flight are
+    /// settled.
     ///
     /// # Errors
     /// If the queue refuses to start leasing.
@@ -146,6 +150,8 @@ impl Worker {
         let mut jobs = JoinSet::new();
         let mut beats = tokio::time::interval(HEARTBEAT);
         let mut over_memory = false;
+        // When there was a job last, or none could be leased.
+        let mut busy_at = Instant::now();
         loop {
             let breaker = self.runner.breaker();
             let leasing = *alone.borrow_and_update() == 0
@@ -170,11 +176,20 @@ impl Worker {
                         over_memory = true;
                         break;
                     }
+                    if !jobs.is_empty() || !leasing || !self.queue.is_connected() {
+                        busy_at = Instant::now();
+                    }
+                    let idle = busy_at.elapsed();
+                    if self.config.max_idle().is_some_and(|max| idle >= max) {
+                        tracing::info!(seconds = idle.as_secs(), "no jobs: ending");
+                        break;
+                    }
                     continue;
                 }
                 lease = leases.next(), if leasing => lease,
             };
             let Some(lease) = lease else { break };
+            busy_at = Instant::now();
             let runner = Arc::clone(&self.runner);
             jobs.spawn(async move { runner.run(lease).await });
         }

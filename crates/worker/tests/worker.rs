@@ -12,7 +12,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use job::{BatchId, Failed, Job, JobOptions, RECORDS_VERSION, records_prefix};
@@ -246,6 +246,20 @@ async fn clean_shutdowns_never_count_against_a_job() {
     assert_eq!(depth, queue::QueueDepth { ready: 1, ..queue::QueueDepth::default() });
     let (summary, ..) = fleet.run().await;
     assert_eq!((summary.done, summary.quarantined), (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_worker_ends_if_it_may() {
+    // The job takes longer than a worker may idle.
+    let (_, script) = counted(Duration::from_millis(100));
+    let fleet = Fleet::new(script);
+    write_speech(&fleet.path("a.wav"), 600);
+    fleet.submit("a.wav").await;
+    let config = worker::WorkerConfig { idle_seconds: 1, ..fleet.config() };
+    let start = Instant::now();
+    let summary = fleet.worker_with(config).run(CancellationToken::new()).await.unwrap();
+    assert_eq!((summary.done, summary.released), (1, 0));
+    assert!(start.elapsed() > Duration::from_secs(2), "{:?}", start.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
