@@ -2,7 +2,10 @@
 
 use std::{
     fs, io,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -243,16 +246,25 @@ async fn a_worker_whose_account_may_do_nothing_hurts_no_job() {
     a_bad_worker_hurts_no_job(&services, variable, &other, "may not be read either").await;
 }
 
-/// Passes requests on to a store, but refuses to read the record of a run, as it does if a clock is wrong.
-async fn refuse_records(client: TcpStream, server: TcpStream) -> io::Result<()> {
+/// Passes requests on to a store, but answers requests of a method about the records of runs with an error.
+async fn refuse(
+    client: TcpStream,
+    server: TcpStream,
+    refused: &str,
+    status: &str,
+    code: &str,
+    allowed: &AtomicBool,
+) -> io::Result<()> {
     let (mut client, mut server) = (BufReader::new(client), BufReader::new(server));
     while let Some(request) = http::Message::request(&mut client).await? {
         let (method, target) = request.target();
-        if method == "GET" && target.contains("/running/") {
-            let body = "<?xml version=\"1.0\"?><Error><Code>RequestTimeTooSkewed</Code></Error>";
-            let head =
-                "HTTP/1.1 403 Forbidden\r\nContent-Type: application/xml\r\nConnection: close";
-            let answer = format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        let is_refused = method == refused && target.contains("/running/");
+        if is_refused && !allowed.load(Ordering::Relaxed) {
+            let body = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code></Error>");
+            let head = format!("HTTP/1.1 {status}\r\nContent-Type: application/xml");
+            let length = body.len();
+            let answer =
+                format!("{head}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}");
             return client.get_mut().write_all(answer.as_bytes()).await;
         }
         server.get_mut().write_all(&request.whole()).await?;
@@ -262,13 +274,73 @@ async fn refuse_records(client: TcpStream, server: TcpStream) -> io::Result<()> 
     Ok(())
 }
 
+/// Returns a way to the store that refuses requests about the records of runs until they are `allowed`.
+async fn refusing(
+    services: &Services,
+    method: &'static str,
+    status: &'static str,
+    code: &'static str,
+    allowed: &Arc<AtomicBool>,
+) -> Proxy {
+    let allowed = Arc::clone(allowed);
+    let relay = move |client, server| {
+        let allowed = Arc::clone(&allowed);
+        async move { drop(refuse(client, server, method, status, code, &allowed).await) }.boxed()
+    };
+    let mut proxy = Proxy::with_relay(services.s3_address(), Arc::new(relay)).await;
+    proxy.restore().await;
+    proxy
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_could_not_be_deleted_is_deleted_later() {
+    let (Some(models), Some(services)) = (models(), Services::of_test("leftover")) else { return };
+    let bucket = services.bucket().await;
+    upload_sentences(&bucket, 1).await;
+    let batch = submit(&services.scriptorium(&models), &services);
+    let queue = services.queue().await;
+    // What runs alone is recorded.
+    let mut jobs = queue.consume(Origin::Jobs(Lane::Normal), 1).await.unwrap();
+    let counts = Counts { crashes: 1, ..Counts::default() };
+    jobs.next().await.unwrap().forward(Destination::Quarantine, counts).await.unwrap();
+    jobs.stop().await;
+
+    let allowed = Arc::default();
+    let (status, code) = ("503 Service Unavailable", "SlowDown");
+    let proxy = refusing(&services, "DELETE", status, code, &allowed).await;
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("log");
+    let mut worker = services
+        .scriptorium(&models)
+        .with("SCRIPTORIUM__STORE__S3__ENDPOINT", &format!("http://{}", proxy.address()))
+        .start(["worker", "--threads", "1"], &log);
+    let begin = Instant::now();
+    let expected = QueueDepth { delayed: 1, ..QueueDepth::default() };
+    while queue.depth().await.unwrap() != expected {
+        assert!(begin.elapsed() < TIMEOUT, "{}", fs::read_to_string(&log).unwrap());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let records = format!("out/.scriptorium/{batch}/");
+    let is_recorded =
+        async |kind: &str| !bucket.names(&format!("{records}{kind}/")).await.is_empty();
+    assert!(is_recorded("done").await && is_recorded("running").await);
+
+    allowed.store(true, Ordering::Relaxed);
+    while is_recorded("running").await || queue.depth().await.unwrap() != QueueDepth::default() {
+        assert!(begin.elapsed() < TIMEOUT, "{}", fs::read_to_string(&log).unwrap());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    worker.signal("TERM");
+    assert_eq!(worker.wait(), Some(0));
+    queue.delete_queues().await.unwrap();
+}
+
 /// Its worker can write, so it could record a failure, but it is the worker's.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_cannot_read_the_records_of_a_suspect_leaves_it_to_others() {
     let Some(services) = Services::of_test("unread") else { return };
-    let relay = |client, server| refuse_records(client, server).map(drop).boxed();
-    let mut proxy = Proxy::with_relay(services.s3_address(), Arc::new(relay)).await;
-    proxy.restore().await;
+    let (status, code) = ("403 Forbidden", "RequestTimeTooSkewed");
+    let proxy = refusing(&services, "GET", status, code, &Arc::default()).await;
     let endpoint = format!("http://{}", proxy.address());
     let variable = "SCRIPTORIUM__STORE__S3__ENDPOINT";
     a_bad_worker_hurts_no_job(&services, variable, &endpoint, "this machine's clock is wrong")

@@ -9,6 +9,7 @@ use std::{
     },
 };
 
+use errors::Chain;
 use queue::{Lane, Lease};
 use tokio::sync::Notify;
 
@@ -35,6 +36,8 @@ pub(crate) struct Run {
     is_recorded: AtomicBool,
     /// Whether this run may have written checkpoints.
     has_checkpoints: AtomicBool,
+    /// Whether a store that did not answer has kept a record or a checkpoint of a job that has ended.
+    has_leftovers: AtomicBool,
     /// Whether one of the messages may have recorded a failure of the job and still lack its dead letter.
     may_lack_letter: AtomicBool,
 }
@@ -69,6 +72,7 @@ impl Registry {
             ran_before: AtomicBool::new(false),
             is_recorded: AtomicBool::new(false),
             has_checkpoints: AtomicBool::new(false),
+            has_leftovers: AtomicBool::new(false),
             may_lack_letter: AtomicBool::new(may_lack_letter),
         });
         // A run that is settled but not removed yet is replaced.
@@ -111,6 +115,17 @@ impl Run {
     /// Notes that this run writes a checkpoint.
     pub(crate) fn note_checkpoint(&self) {
         self.has_checkpoints.store(true, Ordering::Relaxed);
+    }
+
+    /// Logs that a record or a checkpoint could not be deleted, and notes it if that may succeed later.
+    pub(crate) fn note_leftover(&self, error: &ledger::Error, message: &str) {
+        tracing::warn!(error = Chain(error).to_string(), "{message}");
+        self.has_leftovers.fetch_or(error.is_transient(), Ordering::Relaxed);
+    }
+
+    /// Returns whether a record or a checkpoint is left that may be deleted later.
+    pub(crate) fn has_leftovers(&self) -> bool {
+        self.has_leftovers.load(Ordering::Relaxed)
     }
 
     /// Returns whether the job may have run before, here or elsewhere.

@@ -123,7 +123,7 @@ impl RunCheckpoints<'_> {
         let last = async {
             // Nobody may be left to delete it if another worker has done the job.
             if self.write().await && self.is_done().await {
-                clear(self.ledger, self.job).await;
+                clear(self.ledger, self.job, self.run).await;
             }
         };
         if tokio::time::timeout(patience, last).await.is_err() {
@@ -174,18 +174,17 @@ impl JobRunner {
     /// Deletes the checkpoints of a job that has ended, if there may be any.
     pub(super) async fn clear_checkpoints(&self, job: &Job, run: &Run) {
         if run.may_have_checkpoints() {
-            clear(&self.ledger, job).await;
+            clear(&self.ledger, job, run).await;
         }
     }
 }
 
-async fn clear(ledger: &Ledger, job: &Job) {
+async fn clear(ledger: &Ledger, job: &Job, run: &Run) {
     match ledger.checkpoints(job).delete().await {
         Ok(0) => {}
         Ok(checkpoints) => tracing::debug!(checkpoints, "deleted the checkpoints of the job"),
         Err(error) => {
-            let error = Chain(&error).to_string();
-            tracing::warn!(error, "cannot delete the checkpoints of a job that has ended");
+            run.note_leftover(&error, "cannot delete the checkpoints of a job that has ended");
         }
     }
 }

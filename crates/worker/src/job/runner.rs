@@ -263,6 +263,7 @@ impl JobRunner {
             }
             BatchControl::Cancelled => {
                 self.clear_checkpoints(job, run).await;
+                self.requeue(job, run).await;
                 let cancelled = JobEventKind::Cancelled;
                 let settled = self.conclude_and_acknowledge(job, run, &counts, cancelled).await;
                 return self.report(settled);
@@ -292,8 +293,7 @@ impl JobRunner {
             }
             Admission::Ack => {
                 if let Err(error) = self.ledger.complete_done(job).await {
-                    let error = Chain(&error).to_string();
-                    tracing::warn!(error, "cannot delete obsolete records of the job");
+                    run.note_leftover(&error, "cannot delete obsolete records of the job");
                 }
                 self.clear_checkpoints(job, run).await;
                 let done = JobEventKind::DoneBefore;

@@ -83,8 +83,8 @@ impl JobRunner {
         }
     }
 
-    /// Announces how a job ended, and acknowledges its message. If that cannot be announced, the message goes
-    /// back: whoever gets it next announces it.
+    /// Announces how a job ended, and acknowledges its message. If that cannot be announced, or the store did
+    /// not delete all that is obsolete, the message goes back: whoever gets it next sees to that.
     pub(super) async fn conclude_and_acknowledge(
         &self,
         job: &Job,
@@ -92,11 +92,13 @@ impl JobRunner {
         counts: &Counts,
         kind: JobEventKind,
     ) -> Result<(), SettleError> {
-        if self.conclude(job, run, kind).await {
-            acknowledge(run.end()).await
-        } else {
-            forward(run.end(), &Destination::Returned, counts).await
+        if !self.conclude(job, run, kind).await {
+            return forward(run.end(), &Destination::Returned, counts).await;
         }
+        if run.has_leftovers() {
+            return forward(run.end(), &Destination::Delayed(POSTPONED), counts).await;
+        }
+        acknowledge(run.end()).await
     }
 
     /// Concludes a run whose job is done, or cancelled.
@@ -317,12 +319,11 @@ impl JobRunner {
 
     /// Clears the record of the run, if there may be one. Before its message moves: afterwards, the record
     /// may be that of the job's next run.
-    async fn requeue(&self, job: &Job, run: &Run) {
+    pub(super) async fn requeue(&self, job: &Job, run: &Run) {
         if run.may_be_recorded()
             && let Err(error) = self.ledger.requeue(job).await
         {
-            let error = Chain(&error).to_string();
-            tracing::warn!(error, "cannot delete the record of the run");
+            run.note_leftover(&error, "cannot delete the record of the run");
         }
     }
 
