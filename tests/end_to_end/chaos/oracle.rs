@@ -175,7 +175,8 @@ async fn check_transcript(
         wrong(format!("its transcript is of {}", transcript["source"]));
     }
     let writes = scene.journal.writes(&format!("/{}/{key}", scene.store.bucket));
-    if writes != 1 {
+    // None is seen if a gateway is cut off between the write and its answer.
+    if writes > 1 {
         wrong(format!("its transcript was written {writes} times"));
     }
     match scene.store.json(&record_key).await {
