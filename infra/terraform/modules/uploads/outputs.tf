@@ -1,0 +1,19 @@
+output "queue_arn" {
+  description = "Queue to which a bucket announces uploads."
+  value       = aws_sqs_queue.this.arn
+}
+
+output "secret_arn" {
+  description = "Secret for the forwarder's user."
+  value       = aws_secretsmanager_secret.this.arn
+}
+
+output "security_group_id" {
+  description = "Security group of the function, which the broker lets in."
+  value       = aws_security_group.this.id
+}
+
+output "statements" {
+  description = "Statements of the function's policy."
+  value       = local.statements
+}
