@@ -199,7 +199,7 @@ variable "broker" {
   }
 
   validation {
-    condition     = try(var.broker.engine_version, "") != "4.2" || startswith(var.broker.instance_type, "mq.m7g.")
+    condition     = try(var.broker.engine_version != "4.2" || startswith(var.broker.instance_type, "mq.m7g."), true)
     error_message = "broker.instance_type is one of mq.m7g: Amazon MQ has RabbitMQ 4.2 on no others."
   }
 }
@@ -242,9 +242,9 @@ variable "namespace" {
 }
 
 variable "service_accounts" {
-  description = "Kubernetes service accounts that get the roles."
+  description = "Kubernetes service accounts that get the roles. ../addons names those of the chart after them."
   type        = object({ worker = string, submit = string, bridge = string })
-  default     = { worker = "scriptorium-worker", submit = "scriptorium-submit", bridge = "scriptorium-bridge" }
+  default     = { worker = "scriptorium", submit = "scriptorium-submit", bridge = "scriptorium-bridge" }
 
   validation {
     condition     = length(distinct(values(var.service_accounts))) == 3

@@ -5,6 +5,7 @@
 data "aws_region" "current" {}
 
 data "aws_availability_zones" "available" {
+  #checkov:skip=CKV_AWS_394:Subnets keep the zones that they were made in, see ignore_changes
   state = "available"
 
   # Local zones have neither Amazon MQ nor all instance types.
@@ -46,6 +47,10 @@ resource "aws_subnet" "public" {
   cidr_block        = local.public[count.index]
   availability_zone = local.zones[count.index]
   tags              = { Name = "${var.name}-public-${count.index}" }
+
+  lifecycle {
+    ignore_changes = [availability_zone]
+  }
 }
 
 resource "aws_subnet" "private" {
@@ -54,6 +59,10 @@ resource "aws_subnet" "private" {
   cidr_block        = local.private[count.index]
   availability_zone = local.zones[count.index]
   tags              = { Name = "${var.name}-private-${count.index}" }
+
+  lifecycle {
+    ignore_changes = [availability_zone]
+  }
 }
 
 resource "aws_eip" "nat" {

@@ -17,3 +17,25 @@ output "statements" {
   description = "Statements of the function's policy."
   value       = local.statements
 }
+
+# The rest is for tests.
+
+output "notification" {
+  description = "Notifications of the bucket."
+  value       = aws_s3_bucket_notification.this
+}
+
+output "queue" {
+  description = "The queue."
+  value       = aws_sqs_queue.this
+}
+
+output "queue_policy" {
+  description = "Who may send to the queue."
+  value       = aws_sqs_queue_policy.this.policy
+}
+
+output "function" {
+  description = "The function."
+  value       = aws_lambda_function.this
+}
