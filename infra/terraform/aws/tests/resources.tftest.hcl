@@ -105,11 +105,11 @@ run "defaults" {
   assert {
     condition = (
       module.uploads[0].function.architectures == tolist(["arm64"])
-      && module.uploads[0].function.environment[0].variables["QUEUE"] == "scriptorium.uploads"
+      && module.uploads[0].function.environment[0].variables["EXCHANGE"] == "scriptorium.uploads"
       && module.uploads[0].function.environment[0].variables["BROKER_URL"] == "https://b-1234.mq.eu-central-1.on.aws"
       && !anytrue([for name, value in module.uploads[0].function.environment[0].variables : strcontains(lower(name), "password")])
     )
-    error_message = "The function publishes to the bridge's queue, and its configuration has no password."
+    error_message = "The function publishes to the exchange that the bridge binds, and its configuration has no password."
   }
 
   # Broker

@@ -1,11 +1,12 @@
-# Uploads become transcripts: S3 tells a queue of each new recording, and a function puts S3's notification, as it
-# is, into RabbitMQ's queue <prefix>.uploads, where `scriptorium bridge` takes it from.
+# Uploads become transcripts: S3 tells a queue of each new recording, and a function publishes S3's notification, as
+# it is, to the exchange <prefix>.uploads of RabbitMQ, from which `scriptorium bridge` gets it.
 #
 #   S3 --> SQS --> Lambda --> RabbitMQ --> bridge
 #
-# S3 and EventBridge cannot publish to RabbitMQ, and Amazon MQ can be a source of EventBridge's pipes but no target.
-# The function publishes through the management API, whose answer says whether the message was confirmed and
-# routed, and so needs nothing but Python's standard library. What cannot be delivered stays in SQS and comes again.
+# S3 and EventBridge cannot publish to RabbitMQ: Amazon MQ may be a source of EventBridge's pipes, and no target. The
+# function publishes through the management API, whose answer says whether the message was confirmed and reached a
+# queue, and so needs nothing but Python's standard library. That costs a connection for each message, which is
+# nothing beside an upload. What cannot be delivered stays in SQS and comes again.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
@@ -190,7 +191,7 @@ resource "aws_lambda_function" "this" {
     variables = {
       BROKER_URL   = "https://${var.broker_host}"
       VIRTUAL_HOST = "/"
-      QUEUE        = "${var.queue_prefix}.uploads"
+      EXCHANGE     = "${var.queue_prefix}.uploads"
       SECRET       = aws_secretsmanager_secret.this.arn
     }
   }

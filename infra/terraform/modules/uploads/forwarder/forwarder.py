@@ -1,9 +1,9 @@
 """Forwards notifications of uploads from SQS to RabbitMQ, as they are.
 
-AWS Lambda calls `handler` with up to ten messages. Each body is published to the queue $QUEUE through RabbitMQ's
-management API, which answers after the broker has confirmed the message, and says whether it reached a queue. A
-message that was not published is reported as failed, so SQS delivers it again. One that was published twice makes
-one job, because the bridge names a job after the recording.
+AWS Lambda calls `handler` with up to ten messages. Each body is published to the exchange $EXCHANGE through RabbitMQ's
+management API, which answers after the broker has confirmed the message, and says whether it reached a queue. What
+was not published is reported as failed, so SQS delivers it again. A notification that is published twice makes one
+job, because the bridge names a job after the recording.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ from __future__ import annotations
 import base64
 import json
 import os
-import urllib.error
 import urllib.parse
 import urllib.request
 from typing import Any
 
-# Seconds for one message. Ten of them fit into the function's own time.
-TIMEOUT = 2.5
+# Seconds for one message; the function has 30.
+TIMEOUT = 10
+
+# The bridge binds its queue to all keys.
+ROUTING_KEY = "upload"
 
 
 class NotPublished(Exception):
@@ -25,13 +27,12 @@ class NotPublished(Exception):
 
 
 class Broker:
-    """Publishes to one queue of a broker by its management API."""
+    """Publishes to one exchange of a broker, by its management API."""
 
-    def __init__(self, url: str, virtual_host: str, queue: str, username: str, password: str) -> None:
-        host = urllib.parse.quote(virtual_host, safe="")
-        # The default exchange routes by the name of the queue.
-        self.url = f"{url}/api/exchanges/{host}/amq.default/publish"
-        self.queue = queue
+    def __init__(self, url: str, virtual_host: str, exchange: str, username: str, password: str) -> None:
+        names = [urllib.parse.quote(name, safe="") for name in (virtual_host, exchange)]
+        self.url = f"{url}/api/exchanges/{names[0]}/{names[1]}/publish"
+        self.exchange = exchange
         credentials = base64.b64encode(f"{username}:{password}".encode()).decode()
         self.headers = {"authorization": f"Basic {credentials}", "content-type": "application/json"}
 
@@ -39,7 +40,7 @@ class Broker:
         message = {
             # Persistent: it outlives a restart of the broker.
             "properties": {"delivery_mode": 2, "content_type": "application/json"},
-            "routing_key": self.queue,
+            "routing_key": ROUTING_KEY,
             "payload": body,
             "payload_encoding": "string",
         }
@@ -48,43 +49,38 @@ class Broker:
             with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
                 answer = json.load(response)
         except (OSError, ValueError) as error:
-            raise NotPublished(str(error)) from error
-        # Nobody has declared the queue: the bridge has never run.
+            raise NotPublished(f"{self.url}: {error}") from error
         if answer != {"routed": True}:
-            raise NotPublished(f"{self.queue} does not exist: start the bridge")
+            raise NotPublished(f"no queue is bound to {self.exchange}: start the bridge")
 
 
-def forward(broker: Broker, event: dict[str, Any]) -> dict[str, list[dict[str, str]]]:
-    """Publishes the messages of an event, and returns those that failed, as Lambda wants them."""
-    failed = []
-    for record in event["Records"]:
+def forward(broker: Broker, messages: list[dict[str, Any]]) -> dict[str, list[dict[str, str]]]:
+    """Publishes messages until one fails, and returns those that were not published, as Lambda wants them."""
+    failed: list[dict[str, Any]] = []
+    error = None
+    for number, message in enumerate(messages):
         try:
-            broker.publish(record["body"])
-        except NotPublished as error:
-            print(json.dumps({"level": "error", "message": record["messageId"], "error": str(error)}))
-            failed.append({"itemIdentifier": record["messageId"]})
-            # What stops one mostly stops all: the others come again soon, and are not worth their timeouts.
-            if not isinstance(error.__cause__, urllib.error.HTTPError) and error.__cause__ is not None:
-                rest = event["Records"][event["Records"].index(record) + 1 :]
-                failed.extend({"itemIdentifier": other["messageId"]} for other in rest)
-                break
-    count = len(event["Records"])
-    print(json.dumps({"level": "info", "forwarded": count - len(failed), "failed": len(failed)}))
-    return {"batchItemFailures": failed}
+            broker.publish(message["body"])
+        except NotPublished as caught:
+            # What stops one stops all: the rest is not worth the wait.
+            failed, error = messages[number:], str(caught)
+            break
+    print(json.dumps({"forwarded": len(messages) - len(failed), "failed": len(failed), "error": error}))
+    return {"batchItemFailures": [{"itemIdentifier": message["messageId"]} for message in failed]}
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, list[dict[str, str]]]:
     # Lambda's Python has boto3; whoever tests `forward` need not.
     import boto3  # noqa: PLC0415
 
-    # Read each time, so a new password counts at once; a few requests an hour cost nothing.
+    # Read each time, so that a new password counts at once.
     secret = boto3.client("secretsmanager").get_secret_value(SecretId=os.environ["SECRET"])
     user = json.loads(secret["SecretString"])
     broker = Broker(
         os.environ["BROKER_URL"],
         os.environ["VIRTUAL_HOST"],
-        os.environ["QUEUE"],
+        os.environ["EXCHANGE"],
         user["username"],
         user["password"],
     )
-    return forward(broker, event)
+    return forward(broker, event["Records"])
