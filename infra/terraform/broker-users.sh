@@ -3,7 +3,9 @@
 # state has. Prints the new users and passwords as JSON. To be run once, from where the broker's management API can
 # be reached (README.md says how); running it again gives all users new passwords.
 #
-#   BROKER_PASSWORD=... ./broker-users.sh https://HOST [PREFIX]
+#   BROKER_PASSWORD=... [BROKER_VIA=ADDRESS:PORT] ./broker-users.sh https://HOST [PREFIX]
+#
+# BROKER_VIA is the end of a tunnel to HOST; its certificate is checked all the same.
 #
 #   scriptorium   workers, bridge and submit: all queues and exchanges of the prefix
 #   keda          reads the lengths of queues
@@ -18,6 +20,9 @@ prefix=${2:-scriptorium}
 first=${BROKER_USER:-bootstrap}
 host=%2F # The virtual host /
 
+via=()
+[[ -z ${BROKER_VIA:-} ]] || via=(--connect-to "::$BROKER_VIA")
+
 # The password goes to curl by its standard input: arguments are visible to all processes of a machine.
 user=$first
 password=${BROKER_PASSWORD:?is not set}
@@ -26,7 +31,7 @@ api() {
     {
         printf 'user = "%s:%s"\n' "$user" "$password"
         [[ -z $body ]] || printf 'data = "%s"\n' "${body//\"/\\\"}"
-    } | curl --config - --silent --show-error --fail --request "$method" \
+    } | curl --config - "${via[@]}" --silent --show-error --fail --request "$method" \
         --header 'content-type: application/json' "$url/api/$path"
 }
 

@@ -37,7 +37,9 @@ start_rabbitmq
 url=http://127.0.0.1:$management
 wait_until 60 curl --silent --fail --user bootstrap:first-password "$url/api/overview"
 
-BROKER_PASSWORD=first-password infra/terraform/broker-users.sh "$url" >"$dir/first.json"
+# Through a tunnel, as for a broker that is private.
+BROKER_PASSWORD=first-password BROKER_VIA=127.0.0.1:$management \
+    infra/terraform/broker-users.sh http://broker.invalid >"$dir/first.json"
 password() { python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$dir/$1.json" "$2"; }
 # Again, by the administrator that it made: all passwords are new.
 BROKER_USER=admin BROKER_PASSWORD=$(password first admin) infra/terraform/broker-users.sh "$url" >"$dir/users.json"

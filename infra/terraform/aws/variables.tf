@@ -172,7 +172,7 @@ variable "old_version_days" {
 }
 
 variable "transcripts_versioning" {
-  description = "Whether old versions of transcripts are kept. Costs more than it seems: see modules/buckets."
+  description = "Whether old versions of transcripts are kept. Costs more than it seems (see modules/buckets), and cannot be undone."
   type        = bool
   default     = false
 }

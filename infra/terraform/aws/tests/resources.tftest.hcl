@@ -52,7 +52,7 @@ run "defaults" {
   assert {
     condition = (
       one(module.buckets.versioning["recordings"].versioning_configuration).status == "Enabled"
-      && one(module.buckets.versioning["transcripts"].versioning_configuration).status == "Suspended"
+      && one(module.buckets.versioning["transcripts"].versioning_configuration).status == "Disabled"
     )
     error_message = "Originals have versions; what can be made again, and is replaced every two seconds, has none."
   }

@@ -36,7 +36,7 @@ resource "aws_mq_broker" "this" {
   host_instance_type         = var.instance_type
   deployment_mode            = var.deployment
   publicly_accessible        = false
-  subnet_ids                 = local.is_cluster ? var.subnet_ids : slice(var.subnet_ids, 0, 1)
+  subnet_ids                 = slice(var.subnet_ids, 0, local.is_cluster ? 3 : 1)
   security_groups            = [aws_security_group.this.id]
   auto_minor_version_upgrade = true
 

@@ -24,7 +24,7 @@ variable "vpc_id" {
 }
 
 variable "subnet_ids" {
-  description = "Private subnets in different zones; a single instance uses the first."
+  description = "Three private subnets or more, the first three in different zones; a single instance uses the first."
   type        = list(string)
 }
 

@@ -67,7 +67,8 @@ resource "aws_s3_bucket_versioning" "this" {
   bucket   = aws_s3_bucket.this[each.key].id
 
   versioning_configuration {
-    status = local.versioned[each.key] ? "Enabled" : "Suspended"
+    # Not "Suspended", which would still leave a delete marker for each object that is deleted.
+    status = local.versioned[each.key] ? "Enabled" : "Disabled"
   }
 }
 

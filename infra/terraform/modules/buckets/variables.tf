@@ -14,7 +14,7 @@ variable "transcripts_name" {
 }
 
 variable "transcripts_versioning" {
-  description = "Whether old versions of transcripts, and of records, are kept."
+  description = "Whether old versions of transcripts, and of records, are kept. S3 can suspend this later, but not undo it."
   type        = bool
 }
 
