@@ -4,6 +4,8 @@
     scripts/cost.py                    prints the tables of docs/cost.md
     scripts/cost.py --write            writes them into the page; --check fails if they differ
     scripts/cost.py --speed 20 --factor 0.8 --minutes 60     the same for a model, a CPU and recordings of yours
+
+The functions return dollars for 1000 hours of audio unless they say otherwise.
 """
 
 from __future__ import annotations
@@ -127,7 +129,7 @@ def render_storage(table: dict[str, Any]) -> str:
         total = dollars(sum(made.values()))
         rows.append([model["name"], *(f"{made[key]:.3f}" for key in ("reading", "writing", "counting")), total])
     kept = storage(table)
-    header = ["requests to S3, $", "reading recordings", "writing transcripts and records", "counting, at most", "together"]
+    header = ["requests to S3, $", "reading recordings", "writing", "counting, at most", "together"]
     header_kept = ["", "recordings, a month", "transcripts, a month", "recordings through NAT, once"]
     row = ["storage and traffic, $", *(f"{kept[key]:.2f}" for key in ("recordings", "transcripts", "through NAT"))]
     return f"{markdown(header, rows)}\n\n{markdown(header_kept, [row])}"
@@ -184,8 +186,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--table", type=Path, default=ROOT / "scripts/cost.json")
     parser.add_argument("--check", action="store_true", help="fail if docs/cost.md has other tables")
     parser.add_argument("--write", action="store_true", help="write the tables into docs/cost.md")
-    parser.add_argument("--speed", type=float, help="seconds of audio per core and second, as bench --pipeline measures")
-    parser.add_argument("--factor", type=float, default=1.0, help="speed of a vCPU, compared with the machine of --speed")
+    parser.add_argument("--speed", type=float, help="seconds of audio per core second (bench --pipeline)")
+    parser.add_argument("--factor", type=float, default=1.0, help="speed of a vCPU in that of the measured core")
     parser.add_argument("--minutes", type=float, help="duration of a recording")
     given = parser.parse_args(arguments)
     table = json.loads(given.table.read_text())

@@ -27,7 +27,13 @@ class Arithmetic(unittest.TestCase):
         self.assertAlmostEqual(cost.node_hours(50, 0.5, 8, 0.5), 10.0)
 
     def test_values_that_mean_nothing_are_refused(self) -> None:
-        for speed, factor, vcpus, efficiency in [(0, 1, 8, 1), (50, -1, 8, 1), (50, 1, 0, 1), (50, 1, 8, 1.1), (50, 1, 8, 0)]:
+        for speed, factor, vcpus, efficiency in [
+            (0, 1, 8, 1),
+            (50, -1, 8, 1),
+            (50, 1, 0, 1),
+            (50, 1, 8, 1.1),
+            (50, 1, 8, 0),
+        ]:
             with self.assertRaises(ValueError):
                 cost.node_hours(speed, factor, vcpus, efficiency)
 
@@ -41,14 +47,24 @@ class Arithmetic(unittest.TestCase):
         other = INSTANCE | {"vcpus": 16, "on_demand": 0.6}
         factor = cost.break_even(other, INSTANCE)
         self.assertAlmostEqual(factor, 0.75)
-        self.assertAlmostEqual(cost.compute(other, 50, factor, 0.5).on_demand, cost.compute(INSTANCE, 50, 1, 0.5).on_demand)
+        self.assertAlmostEqual(
+            cost.compute(other, 50, factor, 0.5).on_demand, cost.compute(INSTANCE, 50, 1, 0.5).on_demand
+        )
 
     def test_requests(self) -> None:
         table = copy.deepcopy(TABLE)
         table["assumptions"] |= {
-            "minutes_per_recording": 60, "bytes_per_audio_second": 8000, "efficiency": 0.5, "threads_per_worker": 2,
+            "minutes_per_recording": 60,
+            "bytes_per_audio_second": 8000,
+            "efficiency": 0.5,
+            "threads_per_worker": 2,
         }
-        table["requests"] = {"puts_per_job": 3, "gets_per_job": 3, "bytes_per_get": 8_000_000, "puts_per_worker_hour": 1800}
+        table["requests"] = {
+            "puts_per_job": 3,
+            "gets_per_job": 3,
+            "bytes_per_get": 8_000_000,
+            "puts_per_worker_hour": 1800,
+        }
         table["s3"] |= {"per_1000_puts": 0.005, "per_1000_gets": 0.0004}
         made = cost.requests(table, 50)
         # 1000 jobs; 3600 s of 8000 bytes are 28.8 MB, in four reads, and three more.
@@ -67,7 +83,10 @@ class Arithmetic(unittest.TestCase):
         self.assertAlmostEqual(kept["through NAT"], 28.8 * 0.05)
 
     def test_a_month(self) -> None:
-        table = {"assumptions": {"hours_per_month": 730}, "monthly": [{"hourly": 0.1, "count": 2}, {"monthly": 3, "count": 1}]}
+        table = {
+            "assumptions": {"hours_per_month": 730},
+            "monthly": [{"hourly": 0.1, "count": 2}, {"monthly": 3, "count": 1}],
+        }
         self.assertAlmostEqual(cost.fixed(table), 149.0)
 
 

@@ -1,4 +1,4 @@
-"""The forwarder of uploads, against a server that answers as RabbitMQ's management API does (broker.sh has the real one)."""
+"""The forwarder of uploads, against a server in place of RabbitMQ's management API. broker.sh has the real one."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import threading
 import unittest
 import zipfile
 from pathlib import Path
+from typing import ClassVar
 
 SOURCE = Path(__file__).parents[2] / "infra/terraform/modules/uploads/forwarder"
 sys.path.insert(0, str(SOURCE))
@@ -24,8 +25,8 @@ import forwarder  # noqa: E402
 class Management(http.server.BaseHTTPRequestHandler):
     """Answers with the next of `answers`, and keeps the requests."""
 
-    answers: list[tuple[int, bytes]] = []
-    requests: list[tuple[str, str, dict[str, object]]] = []
+    answers: ClassVar[list[tuple[int, bytes]]] = []
+    requests: ClassVar[list[tuple[str, str, dict[str, object]]]] = []
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))

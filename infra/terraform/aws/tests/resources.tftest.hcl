@@ -116,7 +116,7 @@ run "defaults" {
 
   assert {
     condition = (
-      !module.broker[0].broker.publicly_accessible
+      module.broker[0].broker.publicly_accessible == false
       && module.broker[0].broker.engine_version == "4.2"
       && module.broker[0].broker.deployment_mode == "CLUSTER_MULTI_AZ"
       && length(module.broker[0].broker.subnet_ids) > 0
@@ -144,7 +144,7 @@ run "defaults" {
 
   assert {
     condition = (
-      !one(module.cluster.cluster.vpc_config).endpoint_public_access
+      one(module.cluster.cluster.vpc_config).endpoint_public_access == false
       && one(module.cluster.cluster.vpc_config).endpoint_private_access
       && one(module.cluster.cluster.encryption_config).resources == toset(["secrets"])
       && one(module.cluster.cluster.access_config).authentication_mode == "API"
