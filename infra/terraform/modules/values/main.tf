@@ -54,7 +54,10 @@ locals {
         requests = { cpu = "1900m", memory = "2Gi" }
         limits   = { memory = "2Gi" }
       }
-      tolerations = [{ key = local.taint, operator = "Exists", effect = "NoSchedule" }]
+      # With a budget, the workers of a spot node that goes would be stopped one after the other, and most of them too
+      # late to save what they have computed. Nodes are replaced a tenth at a time anyway (addons/nodes).
+      podDisruptionBudget = { enabled = false }
+      tolerations         = [{ key = local.taint, operator = "Exists", effect = "NoSchedule" }]
     }
     bridge = {
       enabled        = var.bridge

@@ -34,6 +34,11 @@ run "values" {
   }
 
   assert {
+    condition     = !yamldecode(output.scriptorium).poolDefaults.podDisruptionBudget.enabled
+    error_message = "All workers of a spot node that goes are told at once."
+  }
+
+  assert {
     condition     = yamldecode(output.scriptorium).serviceAccount.name == "scriptorium" && yamldecode(output.scriptorium).bridge.serviceAccount.name == "scriptorium-bridge"
     error_message = "Pods have the service accounts that have the roles."
   }
