@@ -4,7 +4,7 @@ writes 900 as 900.0, which the program refuses.
 */}}
 {{- define "scriptorium.tomlValue" -}}
 {{- if kindIs "map" . -}}
-{ {{- range $i, $key := keys . | sortAlpha }}{{ if $i }}, {{ end }}{{ $key | toJson }} = {{ include "scriptorium.tomlValue" (index $ $key) }}{{ end -}} }
+{ {{- range $i, $key := keys . | sortAlpha }}{{ if $i }}, {{ end }}{{ $key | toRawJson }} = {{ include "scriptorium.tomlValue" (index $ $key) }}{{ end -}} }
 {{- else if kindIs "slice" . -}}
 [{{ range $i, $item := . }}{{ if $i }}, {{ end }}{{ include "scriptorium.tomlValue" $item }}{{ end }}]
 {{- else if kindIs "bool" . -}}
@@ -14,7 +14,7 @@ writes 900 as 900.0, which the program refuses.
 {{- else if or (kindIs "float64" .) (kindIs "int" .) (kindIs "int64" .) -}}
 {{ if eq (float64 .) (floor .) }}{{ int64 . }}{{ else }}{{ . }}{{ end }}
 {{- else -}}
-{{ toJson . }}
+{{ toRawJson . }}
 {{- end -}}
 {{- end }}
 
