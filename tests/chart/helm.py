@@ -59,6 +59,12 @@ class Case:
     def load(self) -> dict[str, Any]:
         return load(self.values.read_text())[0]
 
+    def pools(self) -> list[dict[str, Any]]:
+        """Returns the pools with the defaults that they do not replace."""
+        defaults = load((CHART / "values.yaml").read_text())[0]
+        values = merged(defaults, self.load())
+        return [merged(values["poolDefaults"], pool) for pool in values["pools"]]
+
 
 @dataclass
 class Rendering:
@@ -86,6 +92,15 @@ def cases() -> list[Case]:
         only_new = values.name == "image-volume-values.yaml"
         found.append(Case(values, ("1.35",)) if only_new else Case(values))
     return found
+
+
+def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Merges values as Helm does: objects key by key; lists are replaced."""
+    result = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = merged(result[key], value) if both else value
+    return result
 
 
 def in_parallel(function: Callable[[T], R], items: Iterable[T]) -> list[R]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import subprocess
 import sys
 import tempfile
+import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
@@ -41,6 +43,7 @@ def check_configuration(renderings: list[Rendering]) -> list[str]:
     """Has the program read the configuration of each container, with its file and its variables."""
     problems, seen = [], set()
     for rendering in renderings:
+        pools = {pool["name"]: pool for pool in rendering.case.pools()}
         files = {found["metadata"]["name"]: found.get("data", {}).get("config.toml") for found in rendering.of("ConfigMap")}
         for owner, pod in pod_templates(rendering.documents):
             volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
@@ -51,12 +54,13 @@ def check_configuration(renderings: list[Rendering]) -> list[str]:
                     continue
                 seen.add(key)
                 where = f"{rendering}: {name(owner)}, {container['name']}"
-                problems += [f"{where}: {problem}" for problem in _read(text, container, owner)]
+                pool = pools.get(owner["metadata"]["labels"].get("scriptorium/pool", ""))
+                problems += [f"{where}: {problem}" for problem in _read(text, container, pool)]
                 problems += [f"{where}: {problem}" for problem in _arguments(container)]
     return problems
 
 
-def _read(text: str, container: Document, owner: Document) -> list[str]:
+def _read(text: str, container: Document, pool: dict[str, Any] | None) -> list[str]:
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory)
         (folder / "config.toml").write_text(text)
@@ -77,9 +81,9 @@ def _read(text: str, container: Document, owner: Document) -> list[str]:
         except ValueError as error:
             return [f"the program refuses the configuration: {error}"]
     problems = []
-    expected = _expected(container, owner)
-    for key, value in expected.items():
-        if found[key]["value"] != value:
+    for key, value in _expected(container, pool).items():
+        # The program shows what a variable sets as text, and has checked that it is a number where it must be one.
+        if found[key]["value"] not in (value, str(value)):
             problems.append(f"{key} is {found[key]['value']!r}, not {value!r}")
     for key, entry in found.items():
         # A whole number that became 900.0 on its way would be one for Python too.
@@ -92,15 +96,25 @@ def _secret(variable: str) -> str:
     return SECRETS[variable.rsplit("_", 1)[-1]]
 
 
-def _expected(container: Document, owner: Document) -> dict[str, Any]:
+def _expected(container: Document, pool: dict[str, Any] | None) -> dict[str, Any]:
     expected: dict[str, Any] = {"models.directory": "/models", "telemetry.listen": "0.0.0.0:9464"}
-    if container["name"] == "worker":
-        # Derived from the resources, if the values say nothing else.
-        env = environment(container)
-        expected["worker.lanes"] = env["SCRIPTORIUM__WORKER__LANES"].split(",")
-        expected["worker.jobs"] = int(env["SCRIPTORIUM__WORKER__JOBS"])
-        expected["compute.threads"] = int(env["SCRIPTORIUM__COMPUTE__THREADS"])
+    if pool:
+        # `models pull` pulls what the worker loads.
+        expected |= {"models.recognizer": pool["recognizer"], "models.also": pool["also"]}
+        expected["models.speakers"] = pool["speakers"] or None
+    if pool and container["name"] == "worker":
+        threads = pool["threads"] or _cores(pool["resources"])
+        expected["compute.threads"] = threads
+        expected["worker.jobs"] = pool["jobs"] or threads + 1
+        expected["worker.lanes"] = pool["lanes"]
+        expected["worker.drain_seconds"] = pool["drainSeconds"]
     return expected
+
+
+def _cores(resources: dict[str, Any]) -> int:
+    quantity = str(resources.get("limits", {}).get("cpu") or resources["requests"]["cpu"])
+    cores = float(quantity[:-1]) / 1000 if quantity.endswith("m") else float(quantity)
+    return max(1, math.ceil(cores))
 
 
 def _arguments(container: Document) -> list[str]:

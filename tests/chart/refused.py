@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from helm import CHART, CRDS, Helm, in_parallel
+from helm import CHART, CRDS, Helm, in_parallel, merged
 
 BROKER = {"broker": {"existingSecret": "b"}}
 
@@ -53,14 +53,6 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("an image volume without an image", {"models": {"cache": "imageVolume"}}, "imageVolume.reference"),
     ("a prefix with a special character", {"broker": {"prefix": "a*b"}}, "prefix"),
 ]
-
-
-def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    result = dict(base)
-    for key, value in over.items():
-        both = isinstance(value, dict) and isinstance(result.get(key), dict)
-        result[key] = merged(result[key], value) if both else value
-    return result
 
 
 def check(helms: list[Helm]) -> list[str]:
