@@ -53,11 +53,15 @@ def _check(rendering: Rendering) -> list[str]:
         unknown = {reference["parameter"] for reference in references} - PARAMETERS
         expect(not unknown, f"TriggerAuthentication with unknown parameters {unknown}")
     watched = 0
-    for scaled in rendering.of("ScaledObject"):
+    scaled_ones = rendering.of("ScaledObject", "ScaledJob")
+    for scaled in scaled_ones:
         spec = scaled["spec"]
-        expect(spec["cooldownPeriod"] >= COOLDOWN, f"{name(scaled)}: cooldownPeriod is below {COOLDOWN}")
         expect(spec["minReplicaCount"] <= spec["maxReplicaCount"], f"{name(scaled)}: minimum above maximum")
-        expect(spec.get("idleReplicaCount", 0) == 0, f"{name(scaled)}: KEDA supports no idleReplicaCount but 0")
+        if scaled["kind"] == "ScaledObject":
+            expect(spec["cooldownPeriod"] >= COOLDOWN, f"{name(scaled)}: cooldownPeriod is below {COOLDOWN}")
+            expect(spec.get("idleReplicaCount", 0) == 0, f"{name(scaled)}: KEDA supports no idleReplicaCount but 0")
+        else:
+            expect(spec["rollout"]["strategy"] == "gradual", f"{name(scaled)}: an upgrade deletes running Jobs")
         found = triggers(scaled)
         expect(len(found) in (1, 2), f"{name(scaled)}: {len(found)} triggers")
         for trigger in found:
@@ -90,7 +94,7 @@ def _check(rendering: Rendering) -> list[str]:
     # Watches wake a fleet that sleeps: exactly one pool counts them, unless a worker is always there.
     deployments = [found for found in rendering.of("Deployment") if "scriptorium/pool" in found["metadata"]["labels"]]
     always = any(found["spec"].get("replicas", 0) > 0 for found in deployments) or rendering.of("HorizontalPodAutoscaler")
-    for scaled in rendering.of("ScaledObject"):
+    for scaled in scaled_ones:
         always = always or ("idleReplicaCount" not in scaled["spec"] and scaled["spec"]["minReplicaCount"] > 0)
     expect(watched == (0 if always else 1), f"{watched} pools count watches")
     return problems

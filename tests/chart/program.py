@@ -9,7 +9,6 @@ import re
 import subprocess
 import sys
 import tempfile
-import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
@@ -18,7 +17,7 @@ from typing import Any
 
 from helm import Document, Rendering
 from keda import triggers
-from references import environment, pod_templates
+from references import environment, pod_templates, worker_of
 from schemas import name
 
 KINDS = ("jobs", "returned", "long")
@@ -108,6 +107,8 @@ def _expected(container: Document, pool: dict[str, Any] | None) -> dict[str, Any
         expected["worker.jobs"] = pool["jobs"] or threads + 1
         expected["worker.lanes"] = pool["lanes"]
         expected["worker.drain_seconds"] = pool["drainSeconds"]
+        scaling = pool["scaling"]
+        expected["worker.idle_seconds"] = scaling["scaledJob"]["idleSeconds"] if scaling["type"] == "scaledJob" else 0
     return expected
 
 
@@ -134,10 +135,8 @@ def _patterns(rendering: Rendering) -> list[tuple[str, str, set[str], str]]:
     """Returns whose each pattern is, the pattern, what it should match, and the prefix."""
     prefix = rendering.case.load()["broker"].get("prefix", "scriptorium")
     found = []
-    for scaled in rendering.of("ScaledObject"):
-        target = scaled["spec"]["scaleTargetRef"]["name"]
-        pod = next(pod for owner, pod in pod_templates(rendering.documents) if owner["metadata"]["name"] == target)
-        lanes = environment(pod["spec"]["containers"][0])["SCRIPTORIUM__WORKER__LANES"].split(",")
+    for scaled in rendering.of("ScaledObject", "ScaledJob"):
+        lanes = environment(worker_of(rendering, scaled))["SCRIPTORIUM__WORKER__LANES"].split(",")
         wanted = [expected_queues(prefix, lanes), {f"{prefix}.watches", f"{prefix}.undelivered"}]
         for trigger, names in zip(triggers(scaled), wanted):
             found.append((f"{rendering}: {name(scaled)}", trigger["metadata"]["queueName"], names, prefix))
@@ -152,32 +151,42 @@ def check_queues(renderings: list[Rendering]) -> list[str]:
         return []
     vhost = urllib.parse.urlsplit(broker).path.removeprefix("/") or "%2f"
     api = _Management(management, vhost)
+    by_prefix: dict[str, dict[str, tuple[str, set[str]]]] = {}
+    for rendering in renderings:
+        for whose, pattern, wanted, prefix in _patterns(rendering):
+            by_prefix.setdefault(prefix, {})[pattern] = (whose, wanted)
     problems = []
-    patterns = {found[1]: found for rendering in renderings for found in _patterns(rendering)}
-    for whose, pattern, wanted, prefix in patterns.values():
+    for prefix, patterns in by_prefix.items():
         # A prefix of its own keeps other tests' queues apart. It has the same special characters.
         own = f"{prefix}.chart-{uuid.uuid4().hex[:8]}"
         env = {"HOME": "/nonexistent", "SCRIPTORIUM__QUEUE__URL": broker, "SCRIPTORIUM__QUEUE__PREFIX": own}
         declared = run("dead", "list", env=env)
         if declared.returncode != 0:
             return [f"the program cannot declare its queues: {declared.stderr.strip()}"]
-        decoys = [f"{own}.jobs.urgent2", f"{own}.jobsx", f"x{own}.jobs", f"{own}2.jobs", own.replace(".", "x", 1) + ".jobs"]
+        # Names that a careless pattern would match, too.
+        decoys = [f"{own}.jobs.urgent2", f"{own}.jobsx", f"x{own}.jobs", f"{own}2.jobs", own.replace(".", "x") + ".jobs"]
+        decoys += [f"{own}.watches.jobs", f"{own}xjobs"]
         try:
             for decoy in decoys:
                 api.call("PUT", f"/{urllib.parse.quote(decoy, safe='')}", {"durable": True})
-            moved = pattern.replace("^" + re.escape(prefix).replace(r"\-", "-"), "^" + re.escape(own).replace(r"\-", "-"))
-            if moved == pattern:
-                problems.append(f"{whose}: {pattern} does not begin with the prefix {prefix}")
-            counted = set(api.select(moved))
-            expected = {queue.replace(prefix, own, 1) for queue in wanted}
-            if counted != expected:
-                problems.append(f"{whose}: {pattern} counts {sorted(counted)}, not {sorted(expected)}")
+            for pattern, (whose, wanted) in patterns.items():
+                moved = pattern.replace("^" + _quoted(prefix), "^" + _quoted(own))
+                if moved == pattern:
+                    problems.append(f"{whose}: {pattern} does not begin with the prefix {prefix}")
+                counted = set(api.select(moved))
+                expected = {queue.replace(prefix, own, 1) for queue in wanted}
+                if counted != expected:
+                    problems.append(f"{whose}: {pattern} counts {sorted(counted)}, not {sorted(expected)}")
         finally:
-            for queue in api.select(re.escape(own)):
+            # The last part of the prefix is random, so that these are all queues of this test.
+            for queue in api.select(own.rsplit(".", 1)[1]):
                 api.call("DELETE", f"/{urllib.parse.quote(queue, safe='')}")
-            for decoy in decoys:
-                api.call("DELETE", f"/{urllib.parse.quote(decoy, safe='')}", missing_ok=True)
     return problems
+
+
+def _quoted(text: str) -> str:
+    """Quotes as Go's regexp.QuoteMeta does, for the characters that a prefix may have."""
+    return text.replace(".", r"\.")
 
 
 class _Management:
@@ -191,16 +200,11 @@ class _Management:
         handlers = urllib.request.ProxyHandler({}), urllib.request.HTTPBasicAuthHandler(passwords)
         self.opener = urllib.request.build_opener(*handlers)
 
-    def call(self, method: str, path: str, body: Any = None, missing_ok: bool = False) -> Any:
+    def call(self, method: str, path: str, body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.base + path, data, {"Content-Type": "application/json"}, method=method)
-        try:
-            with self.opener.open(request, timeout=20) as response:
-                text = response.read()
-        except urllib.error.HTTPError as error:
-            if missing_ok and error.code == 404:
-                return None
-            raise
+        with self.opener.open(request, timeout=20) as response:
+            text = response.read()
         return json.loads(text) if text else None
 
     def select(self, pattern: str) -> list[str]:

@@ -21,8 +21,20 @@ def pod_templates(documents: list[Document]) -> Iterator[tuple[Document, Documen
             yield document, document
         elif document["kind"] == "CronJob":
             yield document, spec["jobTemplate"]["spec"]["template"]
+        elif document["kind"] == "ScaledJob":
+            yield document, spec["jobTargetRef"]["template"]
         elif document["kind"] == "Deployment":
             yield document, spec["template"]
+
+
+def worker_of(rendering: Rendering, scaled: Document) -> Document:
+    """Returns the container of the workers that a ScaledObject or ScaledJob scales."""
+    owner = scaled["spec"].get("scaleTargetRef", scaled["metadata"])["name"]
+    kinds = {"ScaledObject": "Deployment", "ScaledJob": "ScaledJob"}
+    for document, pod in pod_templates(rendering.of(kinds[scaled["kind"]])):
+        if document["metadata"]["name"] == owner:
+            return pod["spec"]["containers"][0]
+    raise ValueError(f"{name(scaled)} scales {owner}, which does not exist")
 
 
 def environment(container: Document) -> dict[str, Any]:
@@ -91,8 +103,8 @@ class _Checker:
             key = (document["kind"], document["metadata"]["name"])
             self.expect(key not in seen, f"two objects {key}")
             seen.add(key)
-            # A pod of a Deployment has 17 characters more, one of a CronJob 20; names of pods have at most 63.
-            limit = {"Deployment": 63, "CronJob": 52}.get(document["kind"], 63)
+            # Labels of pods and names of Jobs have at most 63; KEDA and CronJobs append 6 and 11.
+            limit = {"ScaledJob": 57, "CronJob": 52}.get(document["kind"], 63)
             self.expect(len(key[1]) <= limit, f"{key}: the name is too long")
         for document in self.rendering.documents:
             if "annotations" in document["metadata"]:
@@ -128,7 +140,7 @@ class _Checker:
             self.expect(len(found) == len(labels), f"{name(policy)} selects only {found}")
         for monitor in self.rendering.of("PodMonitor"):
             found = selected(monitor["spec"]["selector"])
-            expected = [owner["metadata"]["name"] for owner, _ in labels if owner["kind"] == "Deployment"]
+            expected = [owner["metadata"]["name"] for owner, _ in labels if owner["kind"] in ("Deployment", "ScaledJob")]
             self.expect(found == expected, f"{name(monitor)} selects {found}")
             for endpoint in monitor["spec"]["podMetricsEndpoints"]:
                 rules = endpoint["relabelings"]
@@ -173,7 +185,7 @@ class _Checker:
             self.expect("memory" in container.get("resources", {}).get("limits", {}), f"{where} has no memory limit")
             ports = {port["name"]: port["containerPort"] for port in container.get("ports", [])}
             for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
-                if owner["kind"] == "Deployment" and container in spec["containers"]:
+                if owner["kind"] in ("Deployment", "ScaledJob") and container in spec["containers"]:
                     request = container[probe]["httpGet"]
                     self.expect(ports.get(request["port"]) == 9464, f"{where}: {probe} asks port {request['port']}")
                     path = {"startupProbe": "/startupz", "livenessProbe": "/livez", "readinessProbe": "/readyz"}[probe]
@@ -182,7 +194,7 @@ class _Checker:
             if container["name"] == "worker":
                 self.expect(grace is not None and grace >= int(drain) + 5, f"{where}: grace {grace}, drain {drain}")
         ports = {port["name"] for container in spec["containers"] for port in container.get("ports", [])}
-        if owner["kind"] == "Deployment":
+        if owner["kind"] in ("Deployment", "ScaledJob"):
             for kind in self.rendering.of("PodMonitor"):
                 wanted = {endpoint["port"] for endpoint in kind["spec"]["podMetricsEndpoints"]}
                 self.expect(wanted <= ports, f"{name(owner)} has no port {wanted - ports} for the PodMonitor")
@@ -239,10 +251,8 @@ class _Checker:
     def triggers(self) -> None:
         """What KEDA calls enough for one worker is what the worker takes, unless a value says otherwise."""
         own = {pool["name"]: pool for pool in self.values.get("pools", [{"name": "default"}])}
-        for scaled in self.rendering.of("ScaledObject"):
-            target = scaled["spec"]["scaleTargetRef"]["name"]
-            pod = next(pod for owner, pod in self.pods if owner["metadata"]["name"] == target)
-            jobs = environment(pod["spec"]["containers"][0])["SCRIPTORIUM__WORKER__JOBS"]
+        for scaled in self.rendering.of("ScaledObject", "ScaledJob"):
+            jobs = environment(worker_of(self.rendering, scaled))["SCRIPTORIUM__WORKER__JOBS"]
             pool = own[scaled["metadata"]["labels"]["scriptorium/pool"]]
             asked = pool.get("scaling", {}).get("keda", {}).get("messagesPerWorker", jobs)
             value = scaled["spec"]["triggers"][0]["metadata"]["value"]

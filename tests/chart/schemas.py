@@ -12,6 +12,7 @@ from helm import Document, Rendering
 # The module of npm with the type of a custom resource.
 TYPES = {
     ("keda.sh/v1alpha1", "ScaledObject"): "keda/keda.sh/v1alpha1/ScaledObject",
+    ("keda.sh/v1alpha1", "ScaledJob"): "keda/keda.sh/v1alpha1/ScaledJob",
     ("keda.sh/v1alpha1", "TriggerAuthentication"): "keda/keda.sh/v1alpha1/TriggerAuthentication",
     ("monitoring.coreos.com/v1", "PodMonitor"): "prometheus-operator/monitoring.coreos.com/v1/PodMonitor",
     ("monitoring.coreos.com/v1", "PrometheusRule"): "prometheus-operator/monitoring.coreos.com/v1/PrometheusRule",

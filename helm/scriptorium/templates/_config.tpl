@@ -65,6 +65,7 @@ store.s3.secret_key: store.existingSecret
 store.s3.session_token: store.existingSecret
 telemetry.listen: the chart
 worker.drain_seconds: pools[].drainSeconds
+worker.idle_seconds: pools[].scaling.scaledJob.idleSeconds
 worker.jobs: pools[].jobs
 worker.lanes: pools[].lanes
 worker.outputs: store.outputs

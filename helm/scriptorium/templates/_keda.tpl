@@ -16,6 +16,21 @@ workers (`quarantine`) and those that run for long (`parked`). docs/operations.m
 ^{{ regexQuoteMeta .prefix }}\.(watches|undelivered)$
 {{- end }}
 
+{{/* The triggers of a pool. Takes (list context pool). */}}
+{{- define "scriptorium.triggers" -}}
+{{- $ := index . 0 }}{{ $pool := index . 1 }}{{ $prefix := $.Values.broker.prefix }}
+{{- $jobs := include "scriptorium.jobQueues" (dict "prefix" $prefix "pool" $pool) -}}
+{{ include "scriptorium.trigger" (dict "context" $ "pattern" $jobs "value" (int64 $pool.scaling.keda.messagesPerWorker)) }}
+{{- if $pool.countsWatches }}
+{{- $others := include "scriptorium.otherQueues" (dict "prefix" $prefix) }}
+{{- /* So large that any number of messages asks for one worker. */}}
+{{ include "scriptorium.trigger" (dict "context" $ "pattern" $others "value" 1000000) }}
+{{- end }}
+{{- with $pool.scaling.keda.extraTriggers }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
 {{/* A trigger. Takes (dict "context" $ "pattern" ... "value" ...). */}}
 {{- define "scriptorium.trigger" -}}
 {{- $management := .context.Values.broker.management -}}

@@ -77,7 +77,7 @@ Fills `.into.pools` with the pools: each with the defaults, and with what follow
       {{- fail (printf "%s: scaling.hpa.minReplicas is more than maxReplicas" $where) }}
     {{- end }}
   {{- end }}
-  {{- if eq $scaling.type "keda" }}
+  {{- if has $scaling.type (list "keda" "scaledJob") }}
     {{- $keda := $scaling.keda }}
     {{- if gt (int64 $keda.minReplicas) (int64 $keda.maxReplicas) }}
       {{- fail (printf "%s: scaling.keda.minReplicas is more than maxReplicas" $where) }}
@@ -106,7 +106,7 @@ Fills `.into.pools` with the pools: each with the defaults, and with what follow
 {{- /* One worker of all pools is enough for watches: that of a pool which always has one, else of the first that KEDA scales. */}}
 {{- $counted := $awake }}
 {{- range $pool := $pools }}
-  {{- $scaled := eq $pool.scaling.type "keda" }}
+  {{- $scaled := has $pool.scaling.type (list "keda" "scaledJob") }}
   {{- $_ := set $pool "countsWatches" (and $scaled (not $counted)) }}
   {{- $counted = or $counted $scaled }}
 {{- end }}
