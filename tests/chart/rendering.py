@@ -5,7 +5,19 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from helm import CHART, CRDS, Case, Helm, Rendering, as_subchart, cases, in_parallel, load
+from helm import (
+    CHART,
+    CRDS,
+    NAMESPACE,
+    RELEASE,
+    Case,
+    Helm,
+    Rendering,
+    as_subchart,
+    cases,
+    in_parallel,
+    load,
+)
 
 
 def lint(helms: list[Helm]) -> list[str]:
@@ -68,3 +80,19 @@ def render_as_subchart(helms: list[Helm], renderings: list[Rendering]) -> list[s
 
     newest = [rendering for rendering in renderings if rendering.kubernetes == rendering.case.kubernetes[-1]]
     return sum(in_parallel(problems, newest), [])
+
+
+def notes(helm: Helm) -> list[str]:
+    """`helm template` leaves out what an installation prints, and an error in it would end the installation."""
+
+    def problems(case: Case) -> list[str]:
+        flags = ("--namespace", NAMESPACE, "--dry-run=client", "--values", str(case.values))
+        result = helm.run("install", RELEASE, str(CHART), *flags)
+        if result.returncode != 0:
+            return [f"{case.name}: {result.stderr.strip()}"]
+        shown = result.stdout.split("\nNOTES:\n")[-1]
+        names = [f"{pool['name']}: {pool['recognizer']}" for pool in case.pools()]
+        missing = [name for name in names if name not in shown]
+        return [f"{case.name}: the notes do not mention {missing}"] if missing or "<no value>" in shown else []
+
+    return sum(in_parallel(problems, cases()), [])

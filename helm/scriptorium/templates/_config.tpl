@@ -1,6 +1,6 @@
 {{/*
-Writes a value as TOML. A whole number stays one: Helm reads all numbers of a values file as floating point, and its toToml
-writes 900 as 900.0, which the program refuses.
+Writes a value as TOML. A whole number stays one: Helm reads all numbers of a values file as floating point, so that its toToml
+writes 900 as 900.0, and large ones with an exponent.
 */}}
 {{- define "scriptorium.tomlValue" -}}
 {{- if kindIs "map" . -}}
