@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 from pathlib import Path
 
 import kubernetes_validate
+import kubernetes_validate.utils
 from helm import Document, Rendering
+
+# The library reads its schemas, some megabytes, anew for each object.
+kubernetes_validate.utils.schema_contents = functools.cache(kubernetes_validate.utils.schema_contents)
 
 # The module of npm with the type of a custom resource.
 TYPES = {
