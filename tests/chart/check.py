@@ -16,7 +16,7 @@ import references
 import refused
 import rendering
 import schemas
-from helm import Helm
+from helm import Helm, Rendering
 
 
 def main() -> int:
@@ -37,12 +37,13 @@ def main() -> int:
         start = time.monotonic()
         found = check()
         problems.extend(found)
-        print(f"chart: {title}: {f'{len(found)} problems' if found else 'ok'} ({time.monotonic() - start:.1f} s)", flush=True)
+        result = f"{len(found)} problems" if found else "ok"
+        print(f"chart: {title}: {result} ({time.monotonic() - start:.1f} s)", flush=True)
 
     helms = [Helm(f"Helm {major}", tools / f"helm{major}") for major in (3, 4)]
     step("README and schema are up to date", lambda: generated.check(tools))
     step("lint", lambda: rendering.lint(helms))
-    renderings: list[rendering.Rendering] = []
+    renderings: list[Rendering] = []
 
     def render() -> list[str]:
         found, problems = rendering.render(helms)

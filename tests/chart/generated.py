@@ -1,4 +1,4 @@
-"""The parts of the chart that are made from others: the README's tables, and the schema of the program's configuration."""
+"""What is made from something else: the README's tables, and the schema of the program's configuration."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ KEYS = {
 }
 # Parameters that it takes from a TriggerAuthentication.
 PARAMETERS = {"host", "username", "password", "vhostName", "tls", "ca", "cert", "key", "keyPassword"}
-# The least time, in seconds, after which the last worker may go: the last look at a batch comes a minute after its last job.
+# Seconds after which the last worker may go at the earliest: the last look at a batch comes a minute after its last job.
 COOLDOWN = 180
 
 
@@ -93,8 +93,10 @@ def _check(rendering: Rendering) -> list[str]:
         watched += len(found) == 2
     # Watches wake a fleet that sleeps: exactly one pool counts them, unless a worker is always there.
     deployments = [found for found in rendering.of("Deployment") if "scriptorium/pool" in found["metadata"]["labels"]]
-    always = any(found["spec"].get("replicas", 0) > 0 for found in deployments) or rendering.of("HorizontalPodAutoscaler")
+    always = any(found["spec"].get("replicas", 0) > 0 for found in deployments)
+    always = always or bool(rendering.of("HorizontalPodAutoscaler"))
     for scaled in scaled_ones:
-        always = always or ("idleReplicaCount" not in scaled["spec"] and scaled["spec"]["minReplicaCount"] > 0)
+        idle = "idleReplicaCount" in scaled["spec"]
+        always = always or (scaled["spec"]["minReplicaCount"] > 0 and not idle)
     expect(watched == (0 if always else 1), f"{watched} pools count watches")
     return problems

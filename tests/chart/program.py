@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -35,7 +34,8 @@ def configuration(env: dict[str, str] | None = None) -> dict[str, Any]:
     result = run("config", "--json", env={"HOME": "/nonexistent", **(env or {})})
     if result.returncode != 0:
         raise ValueError(result.stderr.strip())
-    return json.loads(result.stdout)
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
 
 
 def check_configuration(renderings: list[Rendering]) -> list[str]:
@@ -43,7 +43,9 @@ def check_configuration(renderings: list[Rendering]) -> list[str]:
     problems, seen = [], set()
     for rendering in renderings:
         pools = {pool["name"]: pool for pool in rendering.case.pools()}
-        files = {found["metadata"]["name"]: found.get("data", {}).get("config.toml") for found in rendering.of("ConfigMap")}
+        files = {
+            found["metadata"]["name"]: found.get("data", {}).get("config.toml") for found in rendering.of("ConfigMap")
+        }
         for owner, pod in pod_templates(rendering.documents):
             volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
             text = files[volumes["config"]["configMap"]["name"]]
@@ -86,7 +88,8 @@ def _read(text: str, container: Document, pool: dict[str, Any] | None) -> list[s
             problems.append(f"{key} is {found[key]['value']!r}, not {value!r}")
     for key, entry in found.items():
         # A whole number that became 900.0 on its way would be one for Python too.
-        if isinstance(entry["value"], float) and key != "telemetry.trace_ratio" and not key.startswith("segmentation.vad"):
+        is_fraction = key == "telemetry.trace_ratio" or key.startswith("segmentation.vad.")
+        if isinstance(entry["value"], float) and not is_fraction:
             problems.append(f"{key} is {entry['value']}, which was a whole number")
     return problems
 
@@ -119,7 +122,7 @@ def _cores(resources: dict[str, Any]) -> int:
 
 
 def _arguments(container: Document) -> list[str]:
-    """The program knows each subcommand and flag: `--help` behind them prints help, and fails on what it does not know."""
+    """Has the program parse the arguments: `--help` behind them prints help, but fails on an unknown flag."""
     result = run(*container["args"], "--help", env={"HOME": "/nonexistent"})
     return [] if result.returncode == 0 else [f"the program refuses {container['args']}: {result.stderr.strip()}"]
 
@@ -138,13 +141,13 @@ def _patterns(rendering: Rendering) -> list[tuple[str, str, set[str], str]]:
     for scaled in rendering.of("ScaledObject", "ScaledJob"):
         lanes = environment(worker_of(rendering, scaled))["SCRIPTORIUM__WORKER__LANES"].split(",")
         wanted = [expected_queues(prefix, lanes), {f"{prefix}.watches", f"{prefix}.undelivered"}]
-        for trigger, names in zip(triggers(scaled), wanted):
+        for trigger, names in zip(triggers(scaled), wanted, strict=False):
             found.append((f"{rendering}: {name(scaled)}", trigger["metadata"]["queueName"], names, prefix))
     return found
 
 
 def check_queues(renderings: list[Rendering]) -> list[str]:
-    """Has RabbitMQ select queues by the patterns, as KEDA does, among those that the program declares and similar ones."""
+    """Has RabbitMQ select queues by the patterns, as KEDA does, among the program's and similar ones."""
     broker, management = (os.environ.get(f"SCRIPTORIUM_TEST_AMQP_{name}") for name in ("URL", "MANAGEMENT_URL"))
     if not (broker and management):
         print("\n!! SKIPPED: KEDA's patterns are not tried on a broker: no services are running\n", file=sys.stderr)
@@ -164,7 +167,13 @@ def check_queues(renderings: list[Rendering]) -> list[str]:
         if declared.returncode != 0:
             return [f"the program cannot declare its queues: {declared.stderr.strip()}"]
         # Names that a careless pattern would match, too.
-        decoys = [f"{own}.jobs.urgent2", f"{own}.jobsx", f"x{own}.jobs", f"{own}2.jobs", own.replace(".", "x") + ".jobs"]
+        decoys = [
+            f"{own}.jobs.urgent2",
+            f"{own}.jobsx",
+            f"x{own}.jobs",
+            f"{own}2.jobs",
+            own.replace(".", "x") + ".jobs",
+        ]
         decoys += [f"{own}.watches.jobs", f"{own}xjobs"]
         try:
             for decoy in decoys:

@@ -33,7 +33,8 @@ def worker_of(rendering: Rendering, scaled: Document) -> Document:
     kinds = {"ScaledObject": "Deployment", "ScaledJob": "ScaledJob"}
     for document, pod in pod_templates(rendering.of(kinds[scaled["kind"]])):
         if document["metadata"]["name"] == owner:
-            return pod["spec"]["containers"][0]
+            container: Document = pod["spec"]["containers"][0]
+            return container
     raise ValueError(f"{name(scaled)} scales {owner}, which does not exist")
 
 
@@ -109,7 +110,9 @@ class _Checker:
         for document in self.rendering.documents:
             if "annotations" in document["metadata"]:
                 texts = document["metadata"]["annotations"].values()
-                self.expect(all(isinstance(text, str) for text in texts), f"{name(document)}: an annotation is no string")
+                self.expect(
+                    all(isinstance(text, str) for text in texts), f"{name(document)}: an annotation is no string"
+                )
 
     def scaling(self) -> None:
         scalers = self.rendering.of("ScaledObject", "HorizontalPodAutoscaler")
@@ -120,7 +123,9 @@ class _Checker:
         for deployment in self.rendering.of("Deployment"):
             scaled = deployment["metadata"]["name"] in targets
             has = "replicas" in deployment["spec"]
-            self.expect(has != scaled, f"{name(deployment)}: replicas {'beside an autoscaler' if scaled else 'missing'}")
+            self.expect(
+                has != scaled, f"{name(deployment)}: replicas {'beside an autoscaler' if scaled else 'missing'}"
+            )
 
     def selectors(self) -> None:
         labels = [(owner, pod["metadata"]["labels"]) for owner, pod in self.pods]
@@ -140,7 +145,9 @@ class _Checker:
             self.expect(len(found) == len(labels), f"{name(policy)} selects only {found}")
         for monitor in self.rendering.of("PodMonitor"):
             found = selected(monitor["spec"]["selector"])
-            expected = [owner["metadata"]["name"] for owner, _ in labels if owner["kind"] in ("Deployment", "ScaledJob")]
+            expected = [
+                owner["metadata"]["name"] for owner, _ in labels if owner["kind"] in ("Deployment", "ScaledJob")
+            ]
             self.expect(found == expected, f"{name(monitor)} selects {found}")
             for endpoint in monitor["spec"]["podMetricsEndpoints"]:
                 rules = endpoint["relabelings"]
@@ -155,7 +162,16 @@ class _Checker:
     def secrets(self) -> None:
         """Every secret that is read is one that the values name, under a key that they name or the chart's default."""
         named = set(_strings(self.values))
-        defaults = {"url", "management-url", "username", "password", "access-key", "secret-key", "webhook-secret", "ca.crt"}
+        defaults = {
+            "url",
+            "management-url",
+            "username",
+            "password",
+            "access-key",
+            "secret-key",
+            "webhook-secret",
+            "ca.crt",
+        }
         for document in self.rendering.documents:
             for secret, key in _secrets(document):
                 self.expect(secret in named, f"{name(document)} reads the secret {secret}, which no value names")
@@ -170,7 +186,9 @@ class _Checker:
             self.expect(wanted <= read, f"{name(owner)} does not read {wanted - read}")
             for container in pod["spec"].get("initContainers", []):
                 plain = [mount["name"] for mount in container["volumeMounts"]]
-                self.expect("secrets" not in plain, f"{name(owner)}: the init container sees secrets that it does not need")
+                self.expect(
+                    "secrets" not in plain, f"{name(owner)}: the init container sees secrets that it does not need"
+                )
 
     def containers(self, owner: Document, pod: Document) -> None:
         spec = pod["spec"]
@@ -190,17 +208,18 @@ class _Checker:
                     self.expect(ports.get(request["port"]) == 9464, f"{where}: {probe} asks port {request['port']}")
                     path = {"startupProbe": "/startupz", "livenessProbe": "/livez", "readinessProbe": "/readyz"}[probe]
                     self.expect(request["path"] == path, f"{where}: {probe} asks {request['path']}")
-            grace, drain = spec.get("terminationGracePeriodSeconds"), environment(container).get("SCRIPTORIUM__WORKER__DRAIN_SECONDS")
             if container["name"] == "worker":
-                self.expect(grace is not None and grace >= int(drain) + 5, f"{where}: grace {grace}, drain {drain}")
-        ports = {port["name"] for container in spec["containers"] for port in container.get("ports", [])}
+                grace = spec.get("terminationGracePeriodSeconds", 30)
+                drain = int(environment(container)["SCRIPTORIUM__WORKER__DRAIN_SECONDS"])
+                self.expect(grace >= drain + 5, f"{where}: grace {grace}, drain {drain}")
+        named = {port["name"] for container in spec["containers"] for port in container.get("ports", [])}
         if owner["kind"] in ("Deployment", "ScaledJob"):
             for kind in self.rendering.of("PodMonitor"):
                 wanted = {endpoint["port"] for endpoint in kind["spec"]["podMetricsEndpoints"]}
-                self.expect(wanted <= ports, f"{name(owner)} has no port {wanted - ports} for the PodMonitor")
+                self.expect(wanted <= named, f"{name(owner)} has no port {wanted - named} for the PodMonitor")
             for policy in self.rendering.of("NetworkPolicy"):
                 wanted = {port["port"] for rule in policy["spec"]["ingress"] for port in rule["ports"]}
-                self.expect(wanted <= ports, f"{name(owner)} has no port {wanted - ports} for the NetworkPolicy")
+                self.expect(wanted <= named, f"{name(owner)} has no port {wanted - named} for the NetworkPolicy")
 
     def volumes(self, owner: Document, pod: Document) -> None:
         volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes", [])}
@@ -223,20 +242,28 @@ class _Checker:
             if "configMap" in volume and volume["name"] not in extra:
                 wanted = volume["configMap"]["name"]
                 found = [map for map in self.rendering.of("ConfigMap") if map["metadata"]["name"] == wanted]
-                self.expect(len(found) == 1 and "config.toml" in found[0]["data"], f"{name(owner)}: no ConfigMap {wanted}")
+                self.expect(
+                    len(found) == 1 and "config.toml" in found[0]["data"], f"{name(owner)}: no ConfigMap {wanted}"
+                )
             if "persistentVolumeClaim" in volume:
                 claim = volume["persistentVolumeClaim"]["claimName"]
                 given = self.values.get("models", {}).get("pvc", {}).get("existingClaim")
-                self.expect(self.exists("PersistentVolumeClaim", claim) or claim == given, f"{name(owner)}: no claim {claim}")
+                self.expect(
+                    self.exists("PersistentVolumeClaim", claim) or claim == given, f"{name(owner)}: no claim {claim}"
+                )
             if "emptyDir" in volume:
                 self.expect("sizeLimit" in volume["emptyDir"], f"{name(owner)}: {volume['name']} has no size limit")
 
     def restricted(self, owner: Document, pod: Document) -> None:
-        """The Pod Security Standard `restricted`, as kubernetes.io/docs/concepts/security/pod-security-standards has it."""
+        """The Pod Security Standard `restricted`: kubernetes.io/docs/concepts/security/pod-security-standards."""
         spec = pod["spec"]
         context = spec.get("securityContext", {})
-        self.expect(context.get("runAsNonRoot") is True and context.get("runAsUser", 1) != 0, f"{name(owner)} may be root")
-        self.expect(context.get("seccompProfile", {}).get("type") == "RuntimeDefault", f"{name(owner)}: seccomp profile")
+        self.expect(
+            context.get("runAsNonRoot") is True and context.get("runAsUser", 1) != 0, f"{name(owner)} may be root"
+        )
+        self.expect(
+            context.get("seccompProfile", {}).get("type") == "RuntimeDefault", f"{name(owner)}: seccomp profile"
+        )
         for host in ("hostNetwork", "hostPID", "hostIPC"):
             self.expect(not spec.get(host), f"{name(owner)}: {host}")
         for container in [*spec.get("initContainers", []), *spec["containers"]]:

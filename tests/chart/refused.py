@@ -58,7 +58,11 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
 def check(helms: list[Helm]) -> list[str]:
     def problems(job: tuple[Helm, str, dict[str, Any], tuple[str, ...], str]) -> list[str]:
         helm, what, values, flags, expected = job
-        sets = (flag for key, value in merged(BROKER, values).items() for flag in ("--set-json", f"{key}={json.dumps(value)}"))
+        sets = (
+            flag
+            for key, value in merged(BROKER, values).items()
+            for flag in ("--set-json", f"{key}={json.dumps(value)}")
+        )
         result = helm.template(CHART, *sets, *flags)
         if result.returncode == 0:
             return [f"{helm.name} accepts {what}"]
@@ -76,7 +80,9 @@ def check(helms: list[Helm]) -> list[str]:
         amqp = {"broker": {"management": {"url": "amqp://user:hunter2@rabbitmq"}}}
         jobs.append((helm, "AMQP without the schema", amqp, (*new, "--skip-schema-validation"), "management API"))
     found = sum(in_parallel(problems, jobs), [])
-    hidden = helms[0].template(CHART, "--skip-schema-validation", "--set", "broker.existingSecret=b,broker.management.url=amqp://u:hunter2@r")
+    hidden = helms[0].template(
+        CHART, "--skip-schema-validation", "--set", "broker.existingSecret=b,broker.management.url=amqp://u:hunter2@r"
+    )
     if "hunter2" in hidden.stderr:
         found.append("the message about AMQP shows the password")
     return found

@@ -60,7 +60,9 @@ def _differences(renderings: list[Rendering]) -> list[str]:
     for rendering in renderings:
         other = by_job.setdefault((rendering.case.name, rendering.kubernetes), rendering)
         if other.text != rendering.text:
-            problems.append(f"{rendering.case.name}: {other.helm.name} and {rendering.helm.name} render different texts")
+            problems.append(
+                f"{rendering.case.name}: {other.helm.name} and {rendering.helm.name} render different texts"
+            )
     return problems
 
 

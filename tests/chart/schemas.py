@@ -53,7 +53,9 @@ def check_custom(renderings: list[Rendering], tools: Path) -> list[str]:
     missing = set(TYPES.values()) - {module for module, _ in origins}
     if missing:
         return [f"the values in ci/ render no {module}" for module in sorted(missing)]
-    source = [f'import type {{ I{path.rsplit("/", 1)[1]} }} from "@kubernetes-models/{path}";' for path in TYPES.values()]
+    source = [
+        f'import type {{ I{path.rsplit("/", 1)[1]} }} from "@kubernetes-models/{path}";' for path in TYPES.values()
+    ]
     for index, (module, literal) in enumerate(origins):
         source.append(f"export const object{index}: I{module.rsplit('/', 1)[1]} = {literal};")
     file = tools / "objects.ts"
