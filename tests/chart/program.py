@@ -174,12 +174,12 @@ def check_queues(renderings: list[Rendering]) -> list[str]:
             f"{own}2.jobs",
             own.replace(".", "x") + ".jobs",
         ]
-        decoys += [f"{own}.watches.jobs", f"{own}xjobs"]
+        decoys += [f"{own}.watches.jobs", f"{own}xjobs", f"{own}.jobs".upper()]
         try:
             for decoy in decoys:
                 api.call("PUT", f"/{urllib.parse.quote(decoy, safe='')}", {"durable": True})
             for pattern, (whose, wanted) in patterns.items():
-                moved = pattern.replace("^" + _quoted(prefix), "^" + _quoted(own))
+                moved = pattern.replace("^(?-i)" + _quoted(prefix), "^(?-i)" + _quoted(own))
                 if moved == pattern:
                     problems.append(f"{whose}: {pattern} does not begin with the prefix {prefix}")
                 counted = set(api.select(moved))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
-from helm import Document, Rendering
+from helm import CHART, Document, Rendering, load
 from schemas import name
 
 
@@ -93,6 +94,7 @@ class _Checker:
             self.volumes(owner, pod)
             self.restricted(owner, pod)
         self.triggers()
+        self.monitoring()
         return self.problems
 
     def exists(self, kind: str, wanted: str) -> bool:
@@ -284,3 +286,16 @@ class _Checker:
             asked = pool.get("scaling", {}).get("keda", {}).get("messagesPerWorker", jobs)
             value = scaled["spec"]["triggers"][0]["metadata"]["value"]
             self.expect(value == str(asked), f"{name(scaled)}: value {value}, but a worker takes {asked}")
+
+    def monitoring(self) -> None:
+        """Rules are about the queues of this installation, and keep Prometheus' own templates."""
+        source = (CHART / "files/rules.yaml").read_text()
+        prefix = self.values["broker"].get("prefix", "scriptorium").replace(".", "[.]")
+        for rules in self.rendering.of("PrometheusRule"):
+            expected = load(source.replace("scriptorium[.]", f"{prefix}[.]"))[0]
+            self.expect(rules["spec"] == expected, f"{name(rules)} is not files/rules.yaml for the prefix {prefix}")
+        for map in self.rendering.of("ConfigMap"):
+            for key, text in map["data"].items():
+                if key.endswith(".json"):
+                    expected = json.loads((CHART / "files/dashboard.json").read_text())
+                    self.expect(json.loads(text) == expected, f"{name(map)} is not files/dashboard.json")

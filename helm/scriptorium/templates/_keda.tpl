@@ -1,6 +1,7 @@
 {{/*
 A pattern of the names of queues with jobs for a pool: those of its lanes, and those of all pools, which are the jobs of lost
-workers (`quarantine`) and those that run for long (`parked`). docs/operations.md, "Queues", says why these.
+workers (`quarantine`) and those that run for long (`parked`). docs/operations.md, "Queues", says why these. RabbitMQ ignores case
+unless it is told not to.
 */}}
 {{- define "scriptorium.jobQueues" -}}
 {{- $pool := .pool }}
@@ -8,12 +9,12 @@ workers (`quarantine`) and those that run for long (`parked`). docs/operations.m
 {{- range $lane := $pool.lanes }}
 {{- $lanes = append $lanes (ternary "" (printf "\\.%s" $lane) (eq $lane "normal")) }}
 {{- end -}}
-^{{ regexQuoteMeta .prefix }}\.((jobs|returned|long)({{ join "|" $lanes }})|quarantine|parked)$
+^(?-i){{ regexQuoteMeta .prefix }}\.((jobs|returned|long)({{ join "|" $lanes }})|quarantine|parked)$
 {{- end }}
 
 {{/* The same of queues for which one worker is enough, whatever their length. */}}
 {{- define "scriptorium.otherQueues" -}}
-^{{ regexQuoteMeta .prefix }}\.(watches|undelivered)$
+^(?-i){{ regexQuoteMeta .prefix }}\.(watches|undelivered)$
 {{- end }}
 
 {{/* The triggers of a pool. Takes (list context pool). */}}
