@@ -28,7 +28,7 @@ KEYS = {
 }
 # Parameters that it takes from a TriggerAuthentication.
 PARAMETERS = {"host", "username", "password", "vhostName", "tls", "ca", "cert", "key", "keyPassword"}
-# Seconds after which the last worker may go at the earliest: the last look at a batch comes a minute after its last job.
+# Seconds before the last worker may go: the last look at a batch comes a minute after its last job.
 COOLDOWN = 180
 
 

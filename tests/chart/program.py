@@ -179,7 +179,7 @@ def check_queues(renderings: list[Rendering]) -> list[str]:
             for decoy in decoys:
                 api.call("PUT", f"/{urllib.parse.quote(decoy, safe='')}", {"durable": True})
             for pattern, (whose, wanted) in patterns.items():
-                moved = pattern.replace("^(?-i)" + _quoted(prefix), "^(?-i)" + _quoted(own))
+                moved = pattern.replace("^(?-i:" + _quoted(prefix), "^(?-i:" + _quoted(own))
                 if moved == pattern:
                     problems.append(f"{whose}: {pattern} does not begin with the prefix {prefix}")
                 counted = set(api.select(moved))

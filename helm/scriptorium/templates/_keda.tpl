@@ -9,12 +9,12 @@ unless it is told not to.
 {{- range $lane := $pool.lanes }}
 {{- $lanes = append $lanes (ternary "" (printf "\\.%s" $lane) (eq $lane "normal")) }}
 {{- end -}}
-^(?-i){{ regexQuoteMeta .prefix }}\.((jobs|returned|long)({{ join "|" $lanes }})|quarantine|parked)$
+^(?-i:{{ regexQuoteMeta .prefix }}\.((jobs|returned|long)({{ join "|" $lanes }})|quarantine|parked))$
 {{- end }}
 
 {{/* The same of queues for which one worker is enough, whatever their length. */}}
 {{- define "scriptorium.otherQueues" -}}
-^(?-i){{ regexQuoteMeta .prefix }}\.(watches|undelivered)$
+^(?-i:{{ regexQuoteMeta .prefix }}\.(watches|undelivered))$
 {{- end }}
 
 {{/* The triggers of a pool. Takes (list context pool). */}}
