@@ -54,6 +54,7 @@ def main() -> int:
     step("as a part of another chart", lambda: rendering.render_as_subchart(helms, renderings))
     # Helm 3 shows them only where there is a cluster.
     step("notes", lambda: rendering.notes(helms[-1]))
+    step("values in the documentation", lambda: rendering.documented(helms))
     step("wrong values are refused", lambda: refused.check(helms))
     # Both versions of Helm render the same texts.
     renderings[:] = [found for found in renderings if found.helm == helms[-1]]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import program
-from helm import CHART
+from helm import CHART, load
 
 README, VALUES, SCHEMA = CHART / "README.md", CHART / "values.yaml", CHART / "values.schema.json"
 SCALAR = {"type": ["string", "number", "boolean", "null"]}
@@ -61,6 +61,10 @@ def check(tools: Path) -> list[str]:
     made, problems = readme(tools)
     if not problems and made != README.read_text():
         problems.append("README.md is not up to date with values.yaml: tests/chart/run.sh --update")
+    version = program.run("--version", env={}).stdout.split()[-1]
+    stated = load((CHART / "Chart.yaml").read_text())[0]["appVersion"]
+    if stated != version:
+        problems.append(f"Chart.yaml: appVersion is {stated}, but the program's version is {version}")
     if schema() != SCHEMA.read_text():
         problems.append("values.schema.json is not up to date with the program's keys: tests/chart/run.sh --update")
     return problems

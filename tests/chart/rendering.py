@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from helm import (
     CRDS,
     NAMESPACE,
     RELEASE,
+    ROOT,
     Case,
     Helm,
     Rendering,
@@ -98,3 +100,19 @@ def notes(helm: Helm) -> list[str]:
         return [f"{case.name}: the notes do not mention {missing}"] if missing or "<no value>" in shown else []
 
     return sum(in_parallel(problems, cases()), [])
+
+
+def documented(helms: list[Helm]) -> list[str]:
+    """The values that the documentation shows must be accepted."""
+    problems, found = [], 0
+    with tempfile.TemporaryDirectory() as directory:
+        for file in (CHART / "README.md", ROOT / "docs/deploy.md"):
+            for block in re.findall(r"```yaml\n(.*?)```", file.read_text(), re.DOTALL):
+                found += 1
+                values = Path(directory) / "values.yaml"
+                values.write_text(block)
+                for helm in helms:
+                    result = helm.template(CHART, "--values", str(values))
+                    if result.returncode != 0:
+                        problems.append(f"{file.name}: {helm.name} refuses its values: {result.stderr.strip()}")
+    return problems if found >= 2 else [f"only {found} examples of values are found in the documentation"]
