@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -106,9 +107,12 @@ class _Checker:
             key = (document["kind"], document["metadata"]["name"])
             self.expect(key not in seen, f"two objects {key}")
             seen.add(key)
-            # Labels of pods and names of Jobs have at most 63; KEDA and CronJobs append 6 and 11.
-            limit = {"ScaledJob": 57, "CronJob": 52}.get(document["kind"], 63)
+            # Names are values of labels, too. A CronJob appends 11 characters to its name.
+            limit = 52 if document["kind"] == "CronJob" else 63
             self.expect(len(key[1]) <= limit, f"{key}: the name is too long")
+            for label, value in document["metadata"].get("labels", {}).items():
+                valid = re.fullmatch("([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?", value)
+                self.expect(valid is not None, f"{key}: {value} is no value for the label {label}")
         for document in self.rendering.documents:
             if "annotations" in document["metadata"]:
                 texts = document["metadata"]["annotations"].values()
