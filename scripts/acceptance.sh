@@ -24,8 +24,8 @@ install_keda='' keep='' skip=''
 release=trial
 keda_version=2.18.1
 # Seconds that a busy worker is watched, and that an idle one lives on.
-hold=60 cooldown=180
-# For the tests of this script: how long to sleep where five seconds are meant.
+hold=${ACCEPTANCE_HOLD:-60} cooldown=180
+# How long to sleep where five seconds are meant. The tests of this script do not wait.
 tick=${ACCEPTANCE_TICK:-5}
 
 usage() {
