@@ -42,7 +42,8 @@ pages() {
     "$binary" completions fish >"$pages/completions/scriptorium.fish"
 }
 
-# Copies the binary without its debug information, and checks that it is of the target's architecture.
+# Copies the binary without its debug information, and checks that it is of the target's architecture. Names of
+# functions stay, for backtraces, and so does a binary that was stripped for the image.
 take_binary() {
     local binary=$1 target=$2 to=$3 machine strip=strip
     case $target in
@@ -56,7 +57,7 @@ take_binary() {
         strip=${target%%-*}-linux-gnu-strip
     fi
     install -m 755 "$binary" "$to"
-    "$strip" --strip-all --remove-section=.comment "$to"
+    "$strip" --strip-debug "$to"
 }
 
 archive() {
@@ -113,6 +114,7 @@ deb() {
     install -D -m 644 -t "$root/usr/share/zsh/vendor-completions" "$pages/completions/_scriptorium"
     install -D -m 644 -t "$root/usr/share/fish/vendor_completions.d" "$pages/completions/scriptorium.fish"
     install -m 644 packaging/debian/copyright NOTICE "$doc"
+    install -D -m 644 packaging/debian/lintian-overrides "$root/usr/share/lintian/overrides/scriptorium"
     for file in "$pages"/man1/*.1; do
         gzip -9nc "$file" >"$root/usr/share/man/man1/${file##*/}.gz"
     done
