@@ -229,7 +229,7 @@ submission_ended() {
 all_done() {
     local submission=$1 found
     within 3600 submission_ended "$submission" || fail "the jobs of $submission do not end within an hour"
-    found=$(tools transcripts.sh "$submission/")
+    found=$(tools transcripts.sh "$submission" "$jobs")
     [ "$found" -eq "$jobs" ] || fail "$submission has $found transcripts of $jobs"
 }
 

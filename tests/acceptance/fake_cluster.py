@@ -144,7 +144,7 @@ class Cluster:
         if "recordings.sh NUMBER MINUTES" in script and arguments == ["9", "29"]:
             print("9 recordings of 29 minutes")
             return 0
-        if "transcripts.sh PREFIX" in script and arguments in (["first/"], ["second/"]):
+        if "transcripts.sh PREFIX NUMBER" in script and arguments in (["first", "9"], ["second", "9"]):
             print(8 if FAULT == "a transcript is missing" else 9)
             return 0
         return self.surprise("tools")

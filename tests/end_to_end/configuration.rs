@@ -180,6 +180,8 @@ fn writes_manual_pages_of_all_commands() {
     assert_eq!(ran.stdout.trim_end(), page.trim_end());
     let ran = scriptorium.run(["man", "models", "push"]).expect_code(2);
     assert!(ran.stderr.contains("scriptorium models push"), "{}", ran.stderr);
+    let ran = scriptorium.run(["--version"]).expect_code(0);
+    assert!(ran.stdout.starts_with("scriptorium "), "{}", ran.stdout);
     let missing = directory.path().join("missing");
     let ran = scriptorium.run(["man", "--out", missing.to_str().unwrap()]).expect_code(1);
     assert!(ran.stderr.contains("missing"), "{}", ran.stderr);

@@ -15,6 +15,7 @@ use crate::{UsageError, filter::FilterArgs};
 /// Transcribes recordings, on one machine or with a fleet of workers.
 #[derive(Debug, Parser)]
 #[command(
+    name = "scriptorium",
     version,
     after_help = "Exit codes: 0 success; 1 something failed (each failure is listed); 2 wrong usage \
                   or configuration; 3 a worker had too much memory \

@@ -16,8 +16,6 @@ use crate::{
     exit,
 };
 
-const MANUAL: &str = "Scriptorium";
-
 pub(crate) fn run(args: &ManArgs) -> anyhow::Result<u8> {
     // Without the command `help`, which would have a page for each command again.
     let mut root = Arguments::command().disable_help_subcommand(true);
@@ -52,7 +50,8 @@ fn write_all(command: &Command, folder: &Path) -> anyhow::Result<()> {
 /// Renders one page. It is the page of [`Man::render`], but for the text after the options: its examples
 /// get a section of their own, as is usual.
 fn page(command: &Command) -> std::io::Result<Vec<u8>> {
-    let man = Man::new(command.clone()).manual(MANUAL);
+    let source = concat!("scriptorium ", env!("CARGO_PKG_VERSION"));
+    let man = Man::new(command.clone()).source(source).manual("Scriptorium");
     let mut page = Vec::new();
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
