@@ -26,6 +26,8 @@ fail() {
 
 version() { sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml; }
 
+# Whatever that of whoever builds is, it must not show.
+umask 022
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 if [ -z "${SOURCE_DATE_EPOCH:-}" ]; then
@@ -73,7 +75,7 @@ archive() {
     cp "$pages"/completions/* "$root/completions"
     chmod -R u=rwX,go=rX "$root"
     tar -C "$work" --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner \
-        --format=gnu -cf - "$name" | gzip -9n >"$out/$name.tar.gz"
+        --format=gnu -cf - "$name" | gzip "-${LEVEL:-9}n" >"$out/$name.tar.gz"
     echo "$out/$name.tar.gz"
 }
 
@@ -118,7 +120,12 @@ deb() {
     for file in "$pages"/man1/*.1; do
         gzip -9nc "$file" >"$root/usr/share/man/man1/${file##*/}.gz"
     done
-    gzip -9n <CHANGELOG.md >"$doc/changelog.gz"
+    gzip -9n <CHANGELOG.md >"$doc/CHANGELOG.md.gz"
+    # Debian's own format. Nobody reads it for more than the version.
+    printf '%s (%s) stable; urgency=medium\n\n  * See CHANGELOG.md.gz.\n\n -- %s  %s\n' \
+        scriptorium "$(version | tr - '~')" \
+        "$(sed -n 's/^Maintainer: //p' packaging/debian/control.in)" \
+        "$(LC_ALL=C date --utc --rfc-email --date "@$SOURCE_DATE_EPOCH")" | gzip -9n >"$doc/changelog.gz"
     gzip -9n <"$licences" >"$doc/THIRD-PARTY-LICENCES.gz"
 
     # In Debian's order 1.2.0~rc.1 comes before 1.2.0, and 1.2.0-rc.1 after it.
@@ -129,11 +136,12 @@ deb() {
     install -m 755 packaging/debian/{postinst,prerm,postrm} "$root/DEBIAN"
     (cd "$root" && find . -type f ! -path './DEBIAN/*' -printf '%P\0' | sort -z | xargs -0 md5sum) \
         >"$root/DEBIAN/md5sums"
-    # Directories as Debian has them, whatever the umask of whoever builds.
-    find "$root" -type d -exec chmod 755 {} +
+    # mktemp makes folders that only their owner may read.
+    chmod 755 "$root"
     find "$root" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
     file=$out/scriptorium_$(version)_$architecture.deb
-    dpkg-deb --root-owner-group -Zxz --build "$root" "$file" >/dev/null
+    # Tests set LEVEL, because they do not wait for the smallest package.
+    dpkg-deb --root-owner-group -Zxz "-z${LEVEL:-9}" --build "$root" "$file" >/dev/null
     echo "$file"
 }
 
