@@ -129,6 +129,7 @@ pull_models
 pull_collector
 start_services
 if [[ $# -eq 0 ]]; then
+    tests/packages/run.sh
     run_tests_with_other_brokers
 fi
 # Runs last, so that its summary ends the output; stopping the services prints nothing.

@@ -158,6 +158,35 @@ fn names_an_invalid_record_of_a_batch() {
     }
 }
 
+/// Packages are built where no configuration is, or a wrong one.
+#[test]
+fn writes_manual_pages_of_all_commands() {
+    let (directory, scriptorium) = without_models();
+    let pages = directory.path().join("man1");
+    fs::create_dir(&pages).unwrap();
+    let mut command = scriptorium.command(["man", "--out", pages.to_str().unwrap()]);
+    Ran::from(command.env("SCRIPTORIUM__LOG__LEVEL", "a=b=c").output().unwrap()).expect_code(0);
+    for name in ["scriptorium", "scriptorium-submit", "scriptorium-models-pull", "scriptorium-man"]
+    {
+        let page = fs::read_to_string(pages.join(format!("{name}.1"))).unwrap();
+        assert!(page.contains(&format!(".TH {name} 1")), "{page}");
+    }
+    let submit = fs::read_to_string(pages.join("scriptorium-submit.1")).unwrap();
+    assert!(submit.contains(".SH EXAMPLES\n.nf\nscriptorium submit "), "{submit}");
+    assert!(!pages.join("scriptorium-help.1").exists());
+
+    let ran = scriptorium.run(["man", "models", "pull"]).expect_code(0);
+    let page = fs::read_to_string(pages.join("scriptorium-models-pull.1")).unwrap();
+    assert_eq!(ran.stdout.trim_end(), page.trim_end());
+    let ran = scriptorium.run(["man", "models", "push"]).expect_code(2);
+    assert!(ran.stderr.contains("scriptorium models push"), "{}", ran.stderr);
+    let ran = scriptorium.run(["--version"]).expect_code(0);
+    assert!(ran.stdout.starts_with("scriptorium "), "{}", ran.stdout);
+    let missing = directory.path().join("missing");
+    let ran = scriptorium.run(["man", "--out", missing.to_str().unwrap()]).expect_code(1);
+    assert!(ran.stderr.contains("missing"), "{}", ran.stderr);
+}
+
 #[test]
 fn prints_completions_and_help_with_examples() {
     let (_directory, scriptorium) = without_models();

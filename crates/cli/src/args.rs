@@ -15,6 +15,7 @@ use crate::{UsageError, filter::FilterArgs};
 /// Transcribes recordings, on one machine or with a fleet of workers.
 #[derive(Debug, Parser)]
 #[command(
+    name = "scriptorium",
     version,
     after_help = "Exit codes: 0 success; 1 something failed (each failure is listed); 2 wrong usage \
                   or configuration; 3 a worker had too much memory \
@@ -68,6 +69,8 @@ pub(crate) enum Command {
     Config(ConfigArgs),
     /// Print a shell completion script
     Completions(CompletionsArgs),
+    /// Print a manual page, or write them all to a folder
+    Man(ManArgs),
 }
 
 /// Recordings and their options, for `transcribe` and `submit`.
@@ -571,6 +574,20 @@ pub(crate) struct ConfigArgs {
                         scriptorium completions bash > /etc/bash_completion.d/scriptorium")]
 pub(crate) struct CompletionsArgs {
     pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+                        scriptorium man submit | man -l -\n  \
+                        scriptorium man --out /usr/local/share/man/man1")]
+pub(crate) struct ManArgs {
+    /// Command whose page is printed, e.g. `models pull` [default: the page of scriptorium]
+    #[arg(conflicts_with = "out")]
+    pub(crate) command: Vec<String>,
+
+    /// Folder, which must exist, to which the pages of all commands are written
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// Parses `--out`. It is always a prefix, with or without a slash at its end.

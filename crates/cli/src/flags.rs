@@ -32,7 +32,8 @@ pub(crate) fn flags(command: &Command) -> Vec<Flag> {
         | Command::Dead(_)
         | Command::Models(_)
         | Command::Config(_)
-        | Command::Completions(_) => Vec::new(),
+        | Command::Completions(_)
+        | Command::Man(_) => Vec::new(),
     }
 }
 

@@ -69,8 +69,11 @@ fn is_usage_error(error: &anyhow::Error) -> bool {
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<u8> {
-    if let Command::Completions(completions) = &arguments.command {
-        return commands::completions::run(completions);
+    // These need no configuration: packages are built where there is none, or a wrong one.
+    match &arguments.command {
+        Command::Completions(completions) => return commands::completions::run(completions),
+        Command::Man(man) => return commands::man::run(man),
+        _ => {}
     }
     let flags = flags::flags(&arguments.command);
     let layered = app::config::load(arguments.config.as_deref(), &flags)?;
@@ -99,7 +102,7 @@ fn run(arguments: Arguments) -> anyhow::Result<u8> {
             Command::Models(args) => commands::models::run(config, args).await,
             Command::Bench(args) => commands::bench::run(config, args).await,
             Command::Config(args) => commands::config::run(&layered, &args),
-            Command::Completions(_) => Ok(exit::SUCCESS),
+            Command::Completions(_) | Command::Man(_) => Ok(exit::SUCCESS),
         }
     });
     // A decoder may still block in a read, but everything that matters is settled by now.

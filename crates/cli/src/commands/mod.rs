@@ -6,6 +6,7 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod control;
 pub(crate) mod dead;
+pub(crate) mod man;
 pub(crate) mod models;
 pub(crate) mod results;
 pub(crate) mod status;
