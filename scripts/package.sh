@@ -108,15 +108,15 @@ deb() {
     take_binary "$binary" "$target" "$root/usr/bin/scriptorium"
     libraries=$(libraries "$root/usr/bin/scriptorium")
 
-    install -D -m 644 packaging/debian/config.toml "$root/etc/scriptorium/config.toml"
-    install -D -m 640 packaging/debian/default "$root/etc/default/scriptorium"
-    install -D -m 644 -t "$root/lib/systemd/system" packaging/debian/scriptorium-worker.service
+    install -D -m 644 infra/debian/config.toml "$root/etc/scriptorium/config.toml"
+    install -D -m 640 infra/debian/default "$root/etc/default/scriptorium"
+    install -D -m 644 -t "$root/lib/systemd/system" infra/debian/scriptorium-worker.service
     install -D -m 644 "$pages/completions/scriptorium.bash" \
         "$root/usr/share/bash-completion/completions/scriptorium"
     install -D -m 644 -t "$root/usr/share/zsh/vendor-completions" "$pages/completions/_scriptorium"
     install -D -m 644 -t "$root/usr/share/fish/vendor_completions.d" "$pages/completions/scriptorium.fish"
-    install -m 644 packaging/debian/copyright NOTICE "$doc"
-    install -D -m 644 packaging/debian/lintian-overrides "$root/usr/share/lintian/overrides/scriptorium"
+    install -m 644 infra/debian/copyright NOTICE "$doc"
+    install -D -m 644 infra/debian/lintian-overrides "$root/usr/share/lintian/overrides/scriptorium"
     for file in "$pages"/man1/*.1; do
         gzip -9nc "$file" >"$root/usr/share/man/man1/${file##*/}.gz"
     done
@@ -124,16 +124,16 @@ deb() {
     # Debian's own format. Nobody reads it for more than the version.
     printf '%s (%s) stable; urgency=medium\n\n  * See CHANGELOG.md.gz.\n\n -- %s  %s\n' \
         scriptorium "$(version | tr - '~')" \
-        "$(sed -n 's/^Maintainer: //p' packaging/debian/control.in)" \
+        "$(sed -n 's/^Maintainer: //p' infra/debian/control.in)" \
         "$(LC_ALL=C date --utc --rfc-email --date "@$SOURCE_DATE_EPOCH")" | gzip -9n >"$doc/changelog.gz"
     gzip -9n <"$licences" >"$doc/THIRD-PARTY-LICENCES.gz"
 
     # In Debian's order 1.2.0~rc.1 comes before 1.2.0, and 1.2.0-rc.1 after it.
     sed -e "s/@VERSION@/$(version | tr - '~')/" -e "s/@ARCHITECTURE@/$architecture/" -e "s/@LIBRARIES@/$libraries/" \
         -e "s/@SIZE@/$(du -sk --exclude=DEBIAN "$root" | cut -f 1)/" \
-        packaging/debian/control.in >"$root/DEBIAN/control"
-    install -m 644 packaging/debian/conffiles "$root/DEBIAN"
-    install -m 755 packaging/debian/{postinst,prerm,postrm} "$root/DEBIAN"
+        infra/debian/control.in >"$root/DEBIAN/control"
+    install -m 644 infra/debian/conffiles "$root/DEBIAN"
+    install -m 755 infra/debian/{postinst,prerm,postrm} "$root/DEBIAN"
     (cd "$root" && find . -type f ! -path './DEBIAN/*' -printf '%P\0' | sort -z | xargs -0 md5sum) \
         >"$root/DEBIAN/md5sums"
     # mktemp makes folders that only their owner may read.

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 ROOT = Path(__file__).resolve().parents[2]
 PINNED = re.compile(r"uses: (?:\./\S+|[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+)$")
 # Paths of this repository, as a command or an argument. Outputs of a step have other names.
-OURS = re.compile(r"(?<![\w./-])((?:scripts|tests|infra|helm|packaging|\.ci)/[\w./-]*\w)")
+OURS = re.compile(r"(?<![\w./-])((?:scripts|tests|infra|helm|\.ci)/[\w./-]*\w)")
 # A step's text that comes from whoever opens a pull request would be run as shell.
 EXPRESSION = re.compile(r"\$\{\{.*?\}\}")
 # Those that actionlint leaves out: they are of texts, not of scripts in files.
