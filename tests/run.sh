@@ -107,7 +107,7 @@ run_tests_with_other_brokers() {
         (
             eval "$variables"
             cargo nextest run --no-fail-fast --workspace \
-                -E 'package(queue) + test(/^queue::/) + test(/^life::a_job_/)'
+                -E 'package(queue) + test(/^life::a_job_that_kills/)'
         )
         tests/services/stop.sh "$services/broker"
     done
@@ -129,7 +129,7 @@ pull_models
 pull_collector
 start_services
 if [[ $# -eq 0 ]]; then
-    tests/packages/run.sh
+    tests/chart/run.sh
     run_tests_with_other_brokers
 fi
 # Runs last, so that its summary ends the output; stopping the services prints nothing.

@@ -43,7 +43,7 @@ fn transcribe(models: &Path, path: &Path) -> (Value, u64) {
 }
 
 #[test]
-fn three_hours_need_little_more_memory_than_thirty_seconds() {
+fn two_hours_need_little_more_memory_than_thirty_seconds() {
     let Some(models) = models() else { return };
     let directory = tempfile::tempdir().unwrap();
     let sentence = sentence_samples();
@@ -57,23 +57,23 @@ fn three_hours_need_little_more_memory_than_thirty_seconds() {
         path
     };
     let (_, short) = transcribe(&models, &make("short.wav", 7, 1));
-    let path = make("long.wav", 118, 90);
+    let path = make("long.wav", 78, 90);
     let (transcript, long) = transcribe(&models, &path);
-    assert!(transcript["source"]["duration"].as_f64().unwrap() > 3.0 * 3600.0);
-    println!("peak memory: 30 s {short} MB, 3 h {long} MB");
-    assert!(long <= short + 100, "30 s: {short} MB, 3 h: {long} MB");
+    assert!(transcript["source"]["duration"].as_f64().unwrap() > 2.0 * 3600.0);
+    println!("peak memory: 30 s {short} MB, 2 h {long} MB");
+    assert!(long <= short + 100, "30 s: {short} MB, 2 h: {long} MB");
     let text = text_of(&transcript);
     let recognized = text.matches("amiable").count();
-    assert!(recognized >= 115, "{recognized} of 118");
+    assert!(recognized >= 75, "{recognized} of 78");
     assert!(text.contains(SENTENCE));
 }
 
 #[test]
-fn five_hours_of_silence_give_an_empty_transcript() {
+fn two_hours_of_silence_give_an_empty_transcript() {
     let Some(models) = models() else { return };
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("silence.wav");
-    let bytes = 2 * 16_000 * 18_000_u32;
+    let bytes = 2 * 16_000 * 7200_u32;
     write_wav(&path, 16_000, 1, bytes, std::iter::empty());
     // A sparse file: digital silence without disk space.
     let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
@@ -81,6 +81,6 @@ fn five_hours_of_silence_give_an_empty_transcript() {
     file.set_len(44 + u64::from(bytes)).unwrap();
     let (transcript, peak) = transcribe(&models, &path);
     assert_eq!(transcript["segments"].as_array().unwrap().len(), 0);
-    assert!((transcript["source"]["duration"].as_f64().unwrap() - 18_000.0).abs() < 1.0);
-    assert!(peak < 600, "{peak} MB");
+    assert!((transcript["source"]["duration"].as_f64().unwrap() - 7200.0).abs() < 1.0);
+    assert!(peak < 500, "{peak} MB");
 }
