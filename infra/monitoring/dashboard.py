@@ -183,11 +183,7 @@ ROWS: list[tuple[str, list[Panel]]] = [
             Panel(
                 "Jobs that run",
                 "Jobs in flight in all workers, by lane.",
-                [
-                    Query(
-                        f"sum by (lane) (scriptorium_jobs_in_flight{{{WORKERS}}})", "{{lane}}"
-                    )
-                ],
+                [Query(f"sum by (lane) (scriptorium_jobs_in_flight{{{WORKERS}}})", "{{lane}}")],
                 stacked=True,
             ),
             Panel(
@@ -206,8 +202,8 @@ ROWS: list[tuple[str, list[Panel]]] = [
         [
             Panel(
                 "Jobs that wait, by queue",
-                "Messages that no worker has leased: new jobs, those that came back, and those with "
-                "long recordings, of each lane.",
+                "Messages that no worker has leased: new jobs, those that came back, and those "
+                "with long recordings, of each lane.",
                 [Query(queue("messages_ready", JOBS), "{{queue}}")],
                 stacked=True,
             ),
@@ -254,9 +250,7 @@ ROWS: list[tuple[str, list[Panel]]] = [
                 "Each is a dead letter. docs/jobs.md has the cause and the remedy of each code.",
                 [
                     Query(
-                        count(
-                            "scriptorium_failures_total", f'{WORKERS},outcome="failed"', "code"
-                        )
+                        count("scriptorium_failures_total", f'{WORKERS},outcome="failed"', "code")
                         + " > 0",
                         "{{code}}",
                     )
@@ -429,8 +423,7 @@ ROWS: list[tuple[str, list[Panel]]] = [
                 "CPU time per second of the ten busiest workers.",
                 [
                     Query(
-                        "topk(10, rate(process_cpu_seconds_total[$__rate_interval]) "
-                        f"{OF_WORKERS})",
+                        f"topk(10, rate(process_cpu_seconds_total[$__rate_interval]) {OF_WORKERS})",
                         "{{instance}}",
                     )
                 ],
@@ -458,11 +451,7 @@ ROWS: list[tuple[str, list[Panel]]] = [
             Panel(
                 "Uploads, by outcome",
                 "What became of the notifications of uploads.",
-                [
-                    Query(
-                        count("scriptorium_uploads_total", PROCESSES, "outcome"), "{{outcome}}"
-                    )
-                ],
+                [Query(count("scriptorium_uploads_total", PROCESSES, "outcome"), "{{outcome}}")],
                 width=12,
                 stacked=True,
                 bars=True,

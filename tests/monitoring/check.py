@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Checks that alerts, their tests and the runbook belong together: tests/monitoring/check.py RULES RUNBOOK TEST..."""
+"""Checks that each alert has its section in the runbook, and a test in which it fires.
+
+    tests/monitoring/check.py RULES RUNBOOK TEST...
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ def check_alert(alert: dict[str, Any]) -> list[str]:
 def check_runbook(names: list[str], runbook: str) -> list[str]:
     """The runbook has a complete section for each alert, in their order, and no others."""
     pieces = re.split(r"^## (.+)\n", runbook, flags=re.MULTILINE)
-    sections = dict(zip(pieces[1::2], pieces[2::2]))
+    sections = dict(zip(pieces[1::2], pieces[2::2], strict=True))
     errors = [f"{name}: no section in the runbook" for name in names if name not in sections]
     errors += [f"{name}: a section without alert" for name in sections if name not in names]
     if not errors and list(sections) != names:
