@@ -40,7 +40,7 @@ CONF
 serve_rabbitmq_metrics() {
     local home=$1 port=$2
     printf 'prometheus.tcp.ip = 127.0.0.1\nprometheus.tcp.port = %s\n' "$port" >>"$home/rabbitmq.conf"
-    echo '[rabbitmq_prometheus].' >"$home/enabled_plugins"
+    sed -i 's/\]\./,rabbitmq_prometheus]./; s/\[,/[/' "$home/enabled_plugins"
 }
 
 # Starts epmd and the node.

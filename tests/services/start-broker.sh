@@ -67,6 +67,7 @@ log.file = false
 log.console = true
 log.console.level = warning
 CONF
+echo '[].' >"$root$home/enabled_plugins"
 serve_rabbitmq_metrics "$root$home" "$metrics_port"
 # The namespaces end with their first process, and with them all that it has started and mounted.
 setsid unshare --mount --pid --fork --mount-proc="$root/proc" --kill-child \

@@ -10,13 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use queue::Queue;
 use serde_json::Value;
 
 use crate::{
     bridge,
     services::{Services, variable},
-    support::{Server, free_port, get, models, speech, wait_for_answer, wait_for_log},
+    support::{Server, free_port, models, speech, wait_for_answer, wait_for_log},
 };
 
 const RULES: &str = include_str!("../../../helm/scriptorium/files/rules.yaml");
@@ -34,6 +33,7 @@ type Labels = BTreeMap<String, String>;
 
 struct Prometheus {
     url: String,
+    client: reqwest::Client,
     _server: Server,
 }
 
@@ -59,13 +59,15 @@ impl Prometheus {
             ],
             &directory.join("prometheus.log"),
         );
-        Self { url: format!("http://{address}/api/v1"), _server: server }
+        let client = reqwest::Client::new();
+        Self { url: format!("http://{address}/api/v1"), client, _server: server }
     }
 
     async fn get(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Value, String> {
         let url = format!("{}/{path}", self.url);
         let url = reqwest::Url::parse_with_params(&url, parameters).unwrap();
-        let (_, body) = get(url.as_str()).await.ok_or("Prometheus does not answer")?;
+        let response = self.client.get(url).send().await.map_err(|error| error.to_string())?;
+        let body = response.text().await.map_err(|error| error.to_string())?;
         let answer: Value = serde_json::from_str(&body).map_err(|error| error.to_string())?;
         let error = answer["error"].as_str().map(str::to_owned);
         error.map_or_else(|| Ok(answer["data"].clone()), Err)
@@ -235,7 +237,7 @@ async fn every_expression_has_a_series_of_real_processes() {
          {{namespace: asr, pool: cpu}}\n- job_name: bridge\n  static_configs:\n  - targets: \
          ['127.0.0.1:{bridge_port}']\n    labels: {{namespace: asr}}\n- job_name: rabbitmq\n  metrics_path: \
          /metrics/detailed\n  params: {{family: [queue_coarse_metrics, queue_consumer_count]}}\n  \
-         static_configs:\n  - targets: ['{}']\n",
+         static_configs:\n  - targets: ['{}']\n    labels: {{namespace: broker}}\n",
         services.amqp_metrics
     );
     let prometheus = Prometheus::start(&program, directory.path(), &services.name, &jobs);
@@ -243,7 +245,8 @@ async fn every_expression_has_a_series_of_real_processes() {
     let ready = format!("http://127.0.0.1:{worker_port}/readyz");
     wait_for_answer(&ready, "ready", |status, _| status == 200).await;
     // Series that are as old as the worker have a rate when its first job ends.
-    prometheus.some_series("scriptorium_leasing == 1", PATIENCE).await.unwrap();
+    let url = format!("{}/query?query=scriptorium_leasing==1", prometheus.url);
+    wait_for_answer(&url, "scraped", |_, body| body.contains("\"value\"")).await;
 
     let (recordings, out) = (services.uri("in/"), services.uri("out/"));
     let status = scriptorium.run(["submit", &recordings, "--out", &out, "--wait", "--json"]);
@@ -285,13 +288,9 @@ async fn every_expression_has_a_series_of_real_processes() {
         wrong.extend(checked.err().map(|error| format!("{name}: {error}")));
     }
     for (selector, labels) in series_of_tests() {
-        // The broker of this test is in no namespace.
-        let is_known = |known: &BTreeSet<String>, label: &String| {
-            known.contains(label) || label == "namespace" && selector.starts_with("rabbitmq")
-        };
         let checked = prometheus.some_series(&selector, PATIENCE).await.and_then(|series| {
             let known: BTreeSet<_> = series.into_iter().flat_map(Labels::into_keys).collect();
-            let unknown: Vec<_> = labels.iter().filter(|label| !is_known(&known, label)).collect();
+            let unknown: Vec<_> = labels.iter().filter(|label| !known.contains(*label)).collect();
             if unknown.is_empty() {
                 Ok(())
             } else {

@@ -38,8 +38,14 @@ pub(crate) fn names(expression: &str) -> Names {
     let mut index = 0;
     while index < tokens.len() {
         let word = text(index);
-        if kind(index) != Some(Kind::Word) || is_operator(word) {
-        } else if CLAUSES.contains(&word) {
+        if kind(index) != Some(Kind::Word)
+            || SET_OPERATORS.contains(&word)
+            || KEYWORDS.contains(&word)
+        {
+            index += 1;
+            continue;
+        }
+        if CLAUSES.contains(&word) {
             index += 2;
             while index < tokens.len() && kind(index) != Some(Kind::Close) {
                 if kind(index) == Some(Kind::Word) {
@@ -99,10 +105,6 @@ pub(crate) fn operands(expression: &str) -> Vec<String> {
     }
     let pieces = pieces.into_iter().map(str::trim);
     pieces.filter(|piece| piece.parse::<f64>().is_err()).flat_map(operands).collect()
-}
-
-fn is_operator(word: &str) -> bool {
-    SET_OPERATORS.contains(&word) || KEYWORDS.contains(&word)
 }
 
 /// Whether the first parenthesis is closed by the last character.
