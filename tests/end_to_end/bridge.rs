@@ -21,7 +21,11 @@ use crate::{
 const EXCHANGE: &str = "scriptorium-notifications";
 
 /// Writes the configuration of a bridge, and returns its path.
-fn configuration(directory: &std::path::Path, services: &Services, source: &str) -> String {
+pub(crate) fn configuration(
+    directory: &std::path::Path,
+    services: &Services,
+    source: &str,
+) -> String {
     let path = directory.join("config.toml");
     let text = format!(
         "[bridge]\n{source}\n\n[[bridge.rules]]\nsource = \"{}\"\noutput = \"{}\"\nname = \

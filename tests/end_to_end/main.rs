@@ -19,6 +19,7 @@ mod http;
 mod lanes;
 mod life;
 mod long;
+mod monitoring;
 mod notify;
 mod proxy;
 mod queue;

@@ -24,6 +24,8 @@ pub(crate) fn variable(name: &str) -> Option<String> {
 
 pub(crate) struct Services {
     pub(crate) amqp_url: String,
+    /// Host and port where the broker shows Prometheus its metrics.
+    pub(crate) amqp_metrics: String,
     pub(crate) endpoint: String,
     access_key: String,
     /// Key, with the same secret, of an account without rights to the bucket.
@@ -37,6 +39,7 @@ impl Services {
     pub(crate) fn of_test(name: &str) -> Option<Self> {
         Some(Self {
             amqp_url: variable("SCRIPTORIUM_TEST_AMQP_URL")?,
+            amqp_metrics: variable("SCRIPTORIUM_TEST_AMQP_METRICS")?,
             endpoint: variable("SCRIPTORIUM_TEST_S3_ENDPOINT")?,
             access_key: variable("SCRIPTORIUM_TEST_S3_ACCESS_KEY")?,
             other_access_key: variable("SCRIPTORIUM_TEST_S3_OTHER_ACCESS_KEY")?,

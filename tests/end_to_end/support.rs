@@ -173,6 +173,33 @@ impl Drop for Process {
     }
 }
 
+/// A server that is killed when the test is over.
+pub(crate) struct Server(Child);
+
+impl Server {
+    pub(crate) fn start(program: &Path, arguments: &[&str], log: &Path) -> Self {
+        let log = fs::File::create(log).unwrap();
+        let output = log.try_clone().unwrap();
+        let mut command = Command::new(program);
+        Self(
+            command
+                .args(arguments)
+                .stdin(Stdio::null())
+                .stdout(output)
+                .stderr(log)
+                .spawn()
+                .unwrap(),
+        )
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Reads a transcript (or another JSON file).
 #[track_caller]
 pub(crate) fn read_json(path: &Path) -> Value {

@@ -1,46 +1,15 @@
 //! What an operator sees of a worker: metrics in a real Prometheus, probes, and traces in a real
 //! collector.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-};
+use std::{fs, path::PathBuf};
 
 use queue::{Message, Queue};
 use serde_json::Value;
 
 use crate::{
     services::{Services, variable},
-    support::{free_port, get, models, speech, wait_for_answer, wait_for_log},
+    support::{Server, free_port, get, models, speech, wait_for_answer, wait_for_log},
 };
-
-/// A server that is killed when the test is over.
-struct Server(Child);
-
-impl Server {
-    fn start(program: &Path, arguments: &[&str], log: &Path) -> Self {
-        let log = fs::File::create(log).unwrap();
-        let output = log.try_clone().unwrap();
-        let mut command = Command::new(program);
-        Self(
-            command
-                .args(arguments)
-                .stdin(Stdio::null())
-                .stdout(output)
-                .stderr(log)
-                .spawn()
-                .unwrap(),
-        )
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn prometheus_and_a_collector_see_what_a_worker_does() {

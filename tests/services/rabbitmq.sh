@@ -36,6 +36,13 @@ export ERL_EPMD_ADDRESS=127.0.0.1
 CONF
 }
 
+# serve_rabbitmq_metrics HOME PORT: has the configured node show Prometheus its metrics.
+serve_rabbitmq_metrics() {
+    local home=$1 port=$2
+    printf 'prometheus.tcp.ip = 127.0.0.1\nprometheus.tcp.port = %s\n' "$port" >>"$home/rabbitmq.conf"
+    sed -i 's/\]\./,rabbitmq_prometheus]./; s/\[,/[/' "$home/enabled_plugins"
+}
+
 # Starts epmd and the node.
 start_rabbitmq() (
     # shellcheck source=/dev/null

@@ -2,7 +2,7 @@
 # Starts the RabbitMQ of another Debian release, for tests against several versions: trixie has 4.0,
 # forky has 4.3. It runs in a folder with that release's files, in namespaces of its own.
 #
-#   eval "$(tests/services/start-broker.sh SUITE DIR)"    # sets SCRIPTORIUM_TEST_AMQP_URL
+#   eval "$(tests/services/start-broker.sh SUITE DIR)"    # sets SCRIPTORIUM_TEST_AMQP_URL and _METRICS
 #   tests/services/stop.sh DIR
 #
 # The release's files are kept in .cache/brokers. Exits with 75 if they cannot be fetched. Needs root,
@@ -16,6 +16,8 @@ root=$here/../../.cache/brokers/$suite
 home=/srv/scriptorium
 # shellcheck source=tests/services/common.sh
 source "$here/common.sh"
+# shellcheck source=tests/services/rabbitmq.sh
+source "$here/rabbitmq.sh"
 mkdir -p "$(dirname "$dir")" "$(dirname "$root")"
 mkdir -m 700 "$dir"
 dir=$(cd "$dir" && pwd)
@@ -51,7 +53,7 @@ fetch() {
 : >"$dir/fetch.out"
 unshare --mount --pid --fork true 2>>"$dir/fetch.out" || not_available "namespaces need root"
 fetch
-read -r amqp_port dist_port epmd_port < <(free_ports 3)
+read -r amqp_port dist_port epmd_port metrics_port < <(free_ports 4)
 password=$(random_word)
 rm -rf "${root:?}$home"
 mkdir -p "$root$home"
@@ -66,6 +68,7 @@ log.console = true
 log.console.level = warning
 CONF
 echo '[].' >"$root$home/enabled_plugins"
+serve_rabbitmq_metrics "$root$home" "$metrics_port"
 # The namespaces end with their first process, and with them all that it has started and mounted.
 setsid unshare --mount --pid --fork --mount-proc="$root/proc" --kill-child \
     chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=$home LANG=C.UTF-8 \
@@ -79,6 +82,7 @@ echo "$! broker" >"$dir/pids"
 disown
 if wait_until 60 rabbitmq_answers "$amqp_port"; then
     echo "export SCRIPTORIUM_TEST_AMQP_URL=amqp://test:$password@127.0.0.1:$amqp_port/test"
+    echo "export SCRIPTORIUM_TEST_AMQP_METRICS=127.0.0.1:$metrics_port"
     exit 0
 fi
 tail -n 15 "$dir/server.out" >&2

@@ -117,8 +117,8 @@ mod tests {
         let health = Health::default();
         let answers = || (health.startup().is_ok(), health.live().is_ok(), health.ready().is_ok());
         assert_eq!(answers(), (false, true, false));
-        let (worker, lanes) = ("w".to_owned(), Vec::new());
-        health.worker(&WorkerEvent::Leasing { worker, lanes, in_flight: 1 });
+        let (worker, lanes, models) = ("w".to_owned(), Vec::new(), Vec::new());
+        health.worker(&WorkerEvent::Leasing { worker, lanes, models, in_flight: 1 });
         assert_eq!(answers(), (true, true, false), "not connected yet");
         let beat = |is_connected| {
             health.worker(&WorkerEvent::Heartbeat { memory: None, is_connected });

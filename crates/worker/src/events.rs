@@ -89,8 +89,8 @@ pub struct DoneEvent {
 /// Something that happened to the worker.
 #[derive(Debug, Clone)]
 pub enum WorkerEvent {
-    /// Jobs are leased from now on.
-    Leasing { worker: String, lanes: Vec<Lane>, in_flight: u16 },
+    /// Jobs are leased from now on. `models` are the names of the recognizers that are loaded.
+    Leasing { worker: String, lanes: Vec<Lane>, models: Vec<String>, in_flight: u16 },
     /// No jobs are leased until a store, or this worker, is well again.
     NotReady { reason: String },
     /// The breaker that [`Self::NotReady`] opened is closed.
@@ -204,9 +204,10 @@ impl WorkerEvent {
     /// Writes the log line.
     fn log(&self) {
         match self {
-            Self::Leasing { worker, lanes, in_flight } => {
+            Self::Leasing { worker, lanes, models, in_flight } => {
                 let lanes = lanes.iter().map(Lane::to_string).collect::<Vec<_>>().join(", ");
-                tracing::info!(worker, lanes, in_flight, "leasing jobs");
+                let models = models.join(", ");
+                tracing::info!(worker, lanes, models, in_flight, "leasing jobs");
             }
             Self::NotReady { reason } => {
                 tracing::error!(reason, "not ready: no jobs are leased until this is over");

@@ -135,6 +135,7 @@ impl Worker {
         WorkerEvent::Leasing {
             worker: self.config.name.clone(),
             lanes: self.config.lanes.clone(),
+            models: self.runner.models(),
             in_flight: self.config.in_flight(self.cores),
         }
         .emit(&self.observers);

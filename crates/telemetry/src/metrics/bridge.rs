@@ -5,7 +5,10 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{Exposition, PREFIX, QUEUE_CONNECTED, labels::ByUpload, register, registry, text};
+use super::{
+    Exposition, HEARTBEATS, PREFIX, QUEUE_CONNECTED, exists, labels::ByUpload, register, registry,
+    text,
+};
 
 /// What became of a notification, or of an upload in one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +45,7 @@ pub struct BridgeMetrics {
     registry: Registry,
     uploads: Family<ByUpload, Counter>,
     queue_connected: Gauge,
+    heartbeats: Counter,
 }
 
 impl Default for BridgeMetrics {
@@ -50,10 +54,10 @@ impl Default for BridgeMetrics {
         let ours = registry.sub_registry_with_prefix(PREFIX);
         let uploads = register(ours, "uploads", "Uploads by what became of their notifications");
         let queue_connected = register(ours, QUEUE_CONNECTED.0, QUEUE_CONNECTED.1);
-        let metrics = Self { registry, uploads, queue_connected };
-        // Series that exist from the start have a rate when the first upload comes.
+        let heartbeats = register(ours, HEARTBEATS.0, HEARTBEATS.1);
+        let metrics = Self { registry, uploads, queue_connected, heartbeats };
         for outcome in UploadOutcome::ALL {
-            metrics.by_outcome(outcome).inc_by(0);
+            exists(&metrics.by_outcome(outcome));
         }
         metrics
     }
@@ -65,8 +69,9 @@ impl BridgeMetrics {
         self.by_outcome(outcome).inc();
     }
 
-    /// Notes whether notifications can arrive.
-    pub fn connected(&self, is_connected: bool) {
+    /// Notes that the loop is alive, and whether notifications can arrive. Call it once a second.
+    pub fn beat(&self, is_connected: bool) {
+        self.heartbeats.inc();
         self.queue_connected.set(i64::from(is_connected));
     }
 

@@ -1,5 +1,6 @@
 //! Labels of metrics. Each has few values, so that the number of series is bounded.
 
+use job::{FailureCode, FailureKind};
 use prometheus_client::encoding::EncodeLabelSet;
 use queue::Lane;
 use worker::events::JobEventKind;
@@ -58,14 +59,19 @@ pub(super) fn lane(lane: Lane) -> ByLane {
 }
 
 pub(super) const FAILED: &str = "failed";
+const RETRIED: &str = "retried";
+const POSTPONED: &str = "postponed";
+
+/// The stages of a transcript's `processing`.
+pub(super) const STAGES: [&str; 5] = ["decode", "vad", "recognize", "punctuate", "speakers"];
 
 /// All values of `outcome`.
 pub(super) const OUTCOMES: [&str; 11] = [
     "done",
     "up_to_date",
     FAILED,
-    "retried",
-    "postponed",
+    RETRIED,
+    POSTPONED,
     "released",
     "abandoned",
     "quarantined",
@@ -73,6 +79,16 @@ pub(super) const OUTCOMES: [&str; 11] = [
     "held",
     "cancelled",
 ];
+
+/// Returns the outcomes that failures with a code usually have.
+pub(super) fn usual_outcomes(code: FailureCode) -> &'static [&'static str] {
+    match code.kind() {
+        FailureKind::Permanent => &[FAILED],
+        FailureKind::Transient => &[FAILED, RETRIED],
+        FailureKind::Dependency | FailureKind::Worker => &[POSTPONED],
+        FailureKind::Interrupted => &[],
+    }
+}
 
 /// Returns the outcome that an event stands for; `None` if it is none.
 pub(super) fn outcome(kind: &JobEventKind) -> Option<&'static str> {
@@ -82,8 +98,8 @@ pub(super) fn outcome(kind: &JobEventKind) -> Option<&'static str> {
         JobEventKind::Done(_) => "done",
         JobEventKind::DoneBefore => "up_to_date",
         JobEventKind::Failed { .. } => FAILED,
-        JobEventKind::Retried { .. } => "retried",
-        JobEventKind::Postponed { .. } => "postponed",
+        JobEventKind::Retried { .. } => RETRIED,
+        JobEventKind::Postponed { .. } => POSTPONED,
         JobEventKind::Released => "released",
         JobEventKind::Abandoned { .. } => "abandoned",
         JobEventKind::Quarantined { .. } => "quarantined",

@@ -12,7 +12,7 @@ pub use self::{
 
 use prometheus_client::{
     encoding::prometheus_text,
-    metrics::info::Info,
+    metrics::{counter::Counter, info::Info},
     registry::{Metric, Registry},
 };
 
@@ -31,10 +31,20 @@ const PREFIX: &str = "scriptorium";
 const QUEUE_CONNECTED: (&str, &str) =
     ("queue_connected", "1 while there is a connection to the broker");
 
+/// Name and help of another one.
+const HEARTBEATS: (&str, &str) =
+    ("heartbeats", "Signs of life of the process's loop: one a second, until it drains");
+
+/// Counts nothing yet, so that the series exists. Only a series that exists has a rate when its first event
+/// comes, and workers may live for a few minutes only.
+fn exists(counter: &Counter) {
+    counter.inc_by(0);
+}
+
 /// Returns a registry with what every process shows.
 fn registry() -> Registry {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(ProcessCollector));
+    registry.register_collector(Box::new(ProcessCollector::new()));
     let build = Info::new(Build { version: env!("CARGO_PKG_VERSION") });
     registry.sub_registry_with_prefix(PREFIX).register("build", "The program", build);
     registry
@@ -82,7 +92,7 @@ mod tests {
             is_metric.then_some((name, cells.next()?.trim().to_owned()))
         });
         let documented: BTreeMap<String, String> = rows.collect();
-        let mut all = described(&worker::tests::with_every_family().text());
+        let mut all = described(&worker::tests::leasing().text());
         all.extend(described(&BridgeMetrics::default().text()));
         assert_eq!(all, documented);
     }

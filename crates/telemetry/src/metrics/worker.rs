@@ -16,8 +16,8 @@ use queue::Lane;
 use worker::events::{Channel, JobEvent, JobEventKind, Notified, Observer, WorkerEvent};
 
 use super::{
-    Exposition, PREFIX, QUEUE_CONNECTED,
-    labels::{self, ByChannel, ByCode, ByLane, ByModel, ByOutcome, ByStage, OUTCOMES},
+    Exposition, HEARTBEATS, PREFIX, QUEUE_CONNECTED, exists,
+    labels::{self, ByChannel, ByCode, ByLane, ByModel, ByOutcome, ByStage, OUTCOMES, STAGES},
     register, registered, registry, text,
 };
 
@@ -39,6 +39,7 @@ pub struct WorkerMetrics {
     breaker_open: Gauge,
     draining: Gauge,
     queue_connected: Gauge,
+    heartbeats: Counter,
     memory_high_water: Gauge,
     memory_reserved: Gauge,
     memory_waiting: Gauge,
@@ -101,6 +102,7 @@ impl WorkerMetrics {
             ),
             draining: register(ours, "draining", "1 once no more jobs are leased"),
             queue_connected: register(ours, QUEUE_CONNECTED.0, QUEUE_CONNECTED.1),
+            heartbeats: register(ours, HEARTBEATS.0, HEARTBEATS.1),
             memory_high_water: register(
                 ours,
                 "memory_high_water_bytes",
@@ -114,21 +116,33 @@ impl WorkerMetrics {
             memory_waiting: register(ours, "memory_waiting_jobs", "Jobs that wait for memory"),
             registry,
         };
-        // Series that exist from the start have a rate when the first event comes.
+        metrics.fill();
+        metrics
+    }
+
+    /// Begins the series whose labels are known.
+    fn fill(&self) {
         for lane in Lane::ALL {
-            metrics.in_flight.get_or_create(&labels::lane(lane)).set(0);
-            drop(metrics.job_wait.get_or_create(&labels::lane(lane)));
-            drop(metrics.job_duration.get_or_create(&labels::lane(lane)));
+            self.in_flight.get_or_create(&labels::lane(lane)).set(0);
+            drop(self.job_wait.get_or_create(&labels::lane(lane)));
+            drop(self.job_duration.get_or_create(&labels::lane(lane)));
             for outcome in OUTCOMES {
-                metrics.jobs.get_or_create(&ByOutcome { lane: lane.as_str(), outcome }).inc_by(0);
+                exists(&self.jobs.get_or_create(&ByOutcome { lane: lane.as_str(), outcome }));
             }
+        }
+        for code in FailureCode::ALL {
+            for outcome in labels::usual_outcomes(*code) {
+                exists(&self.failures.get_or_create(&ByCode { code: code.as_str(), outcome }));
+            }
+        }
+        for stage in STAGES {
+            drop(self.compute.get_or_create(&ByStage { stage: stage.to_owned() }));
         }
         for channel in [Channel::Event, Channel::Webhook] {
             for outcome in [Notified::Sent, Notified::Retried, Notified::Failed] {
-                metrics.notified(channel, outcome).inc_by(0);
+                exists(&self.notified(channel, outcome));
             }
         }
-        metrics
     }
 
     fn notified(&self, channel: Channel, outcome: Notified) -> Counter {
@@ -186,7 +200,15 @@ impl Observer for WorkerMetrics {
 
     fn worker(&self, event: &WorkerEvent) {
         match event {
-            WorkerEvent::Leasing { .. } => drop(self.leasing.set(1)),
+            WorkerEvent::Leasing { lanes, models, .. } => {
+                for lane in lanes {
+                    for model in models {
+                        let by_model = ByModel { lane: lane.as_str(), model: model.clone() };
+                        drop(self.audio.get_or_create(&by_model));
+                    }
+                }
+                self.leasing.set(1);
+            }
             WorkerEvent::NotReady { .. } => drop(self.breaker_open.set(1)),
             WorkerEvent::Ready { .. } => drop(self.breaker_open.set(0)),
             WorkerEvent::Draining { .. } => {
@@ -203,6 +225,7 @@ impl Observer for WorkerMetrics {
                 self.notified(*channel, *outcome).inc();
             }
             WorkerEvent::Heartbeat { memory, is_connected } => {
+                self.heartbeats.inc();
                 self.queue_connected.set(i64::from(*is_connected));
                 let Some(memory) = memory else { return };
                 let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
@@ -220,57 +243,38 @@ impl Observer for WorkerMetrics {
 pub(in crate::metrics) mod tests {
     use std::collections::BTreeSet;
 
-    use job::{BatchId, Failure, FailureCode, Job, JobOptions};
-    use transcript::Stage;
-    use worker::events::DoneEvent;
-
     use super::*;
 
-    /// Returns metrics in which every family has a series, because families are described once they have one.
-    pub(in crate::metrics) fn with_every_family() -> WorkerMetrics {
+    /// Returns the metrics of a worker that leases jobs and has done none.
+    pub(in crate::metrics) fn leasing() -> WorkerMetrics {
         let metrics = WorkerMetrics::new();
-        let job = Job::new(
-            BatchId::generate(),
-            "s3://b/a".to_owned(),
-            "s3://b/c".to_owned(),
-            String::new(),
-            JobOptions::default(),
-        );
-        let failure = Failure {
-            code: FailureCode::AudioEmpty,
-            source: job.source.clone(),
-            message: String::new(),
-        };
-        let done = DoneEvent {
-            first: true,
-            up_to_date: false,
-            audio_seconds: 2.0,
-            cpu_seconds: 1.0,
-            audio_seconds_per_core_second: 2.0,
-            recalled_windows: 0,
-            recalled_audio_seconds: 0.0,
-            model: "m".to_owned(),
-            stages: vec![Stage { name: "decode".to_owned(), seconds: 1.0 }],
-            transcript: String::new(),
-        };
-        for kind in [
-            JobEventKind::Done(Box::new(done)),
-            JobEventKind::Failed { failure, attempts: 1, first: true },
-        ] {
-            metrics.job(&JobEvent { job: &job, lane: Lane::Normal, kind: &kind });
-        }
+        let (worker, lanes, models) = ("w".to_owned(), Lane::ALL.to_vec(), vec!["m".to_owned()]);
+        metrics.worker(&WorkerEvent::Leasing { worker, lanes, models, in_flight: 1 });
         metrics
     }
 
+    fn series<'a>(text: &'a str, name: &str) -> BTreeSet<&'a str> {
+        text.lines().filter(|line| line.starts_with(&format!("{name}{{"))).collect()
+    }
+
     #[test]
-    fn every_outcome_has_a_series_from_the_start() {
-        let text = WorkerMetrics::new().text();
-        let series: BTreeSet<_> =
-            text.lines().filter(|line| line.starts_with("scriptorium_jobs_total{")).collect();
-        assert_eq!(series.len(), Lane::ALL.len() * OUTCOMES.len(), "{text}");
+    fn a_worker_has_its_series_before_its_first_job() {
+        let text = leasing().text();
+        let jobs = series(&text, "scriptorium_jobs_total");
+        assert_eq!(jobs.len(), Lane::ALL.len() * OUTCOMES.len(), "{text}");
         assert!(
-            series.contains("scriptorium_jobs_total{lane=\"bulk\",outcome=\"held\"} 0"),
+            jobs.contains("scriptorium_jobs_total{lane=\"bulk\",outcome=\"held\"} 0"),
             "{text}"
         );
+        let failures = series(&text, "scriptorium_failures_total");
+        for expected in [
+            "scriptorium_failures_total{code=\"worker_lost\",outcome=\"failed\"} 0",
+            "scriptorium_failures_total{code=\"internal\",outcome=\"retried\"} 0",
+            "scriptorium_failures_total{code=\"output_full\",outcome=\"postponed\"} 0",
+        ] {
+            assert!(failures.contains(expected), "{text}");
+        }
+        assert_eq!(series(&text, "scriptorium_audio_seconds_total").len(), Lane::ALL.len());
+        assert_eq!(series(&text, "scriptorium_compute_seconds_total").len(), STAGES.len());
     }
 }

@@ -157,6 +157,12 @@ impl JobRunner {
         self.allowed.unlimited()
     }
 
+    /// Returns the names of the recognizers that are loaded.
+    pub(crate) fn models(&self) -> Vec<String> {
+        let pipelines = self.transcriber.presets.pipelines();
+        pipelines.map(|pipeline| pipeline.recognizer().name.clone()).collect()
+    }
+
     pub(crate) fn gate(&self) -> &Gate {
         &self.gate
     }

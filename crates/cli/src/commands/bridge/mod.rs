@@ -68,7 +68,7 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<u8> {
             biased;
             () = stop.cancelled() => break,
             _ = beats.tick() => {
-                metrics.connected(queue.is_connected());
+                metrics.beat(queue.is_connected());
                 health.beat(queue.is_connected());
             }
             Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
