@@ -130,6 +130,7 @@ pull_collector
 start_services
 if [[ $# -eq 0 ]]; then
     tests/chart/run.sh
+    tests/monitoring/run.sh
     run_tests_with_other_brokers
 fi
 # Runs last, so that its summary ends the output; stopping the services prints nothing.
