@@ -42,7 +42,7 @@ SWEEPS = {
     "polling": [(f"{seconds} s", {"polling": seconds}) for seconds in (5, 10, 30, 60)],
     "value": [(f"{part:g} x {SHAPE.new}", {"value": part * SHAPE.new}) for part in (0.5, 1, 2, 4, 10, 40)],
     "cooldown": [(f"{seconds} s", {"cooldown": seconds}) for seconds in (30, 180, 300, 900, 1800)],
-    "stabilization": [(f"{seconds} s", {"stabilization": seconds}) for seconds in (0, 60, 120, 300, 600)],
+    "stabilization": [(f"{seconds} s", {"stabilization": seconds}) for seconds in (0, 60, 120, 180, 300, 600)],
     "policies": [
         ("default", {}),
         ("up tenfold in 15 s", {"up": QUICK}),

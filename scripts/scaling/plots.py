@@ -1,7 +1,9 @@
 """Plots of fleets over time: messages above, workers below."""
 
+import io
 import json
 import pathlib
+import re
 
 import matplotlib as mpl
 
@@ -16,12 +18,15 @@ from matplotlib.axes import Axes  # noqa: E402
 from .simulation import Outcome  # noqa: E402
 
 BLUE, ORANGE, GREY, RED = "#2060a0", "#d07020", "#909090", "#c02020"
-MOST_POINTS = 600
+MOST_POINTS = 250
 
 
 def save(figure: plt.Figure, path: pathlib.Path) -> None:
-    figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
+    text = io.StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
     plt.close(figure)
+    # A tenth of a point is more than a screen shows.
+    path.write_text(re.sub(r"(\d\.\d)\d+", r"\1", text.getvalue()))
     print(f"wrote {path}")
 
 

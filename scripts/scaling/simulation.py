@@ -80,7 +80,7 @@ class Outcome:
 
 
 class Simulation:
-    def __init__(self, trace: Trace, settings: Settings, shape: Shape, cluster: Cluster, seed: int = 1):
+    def __init__(self, trace: Trace, settings: Settings, shape: Shape, cluster: Cluster, seed: int = 1) -> None:
         self.shape, self.cluster, self.settings = shape, cluster, settings
         self.random = random.Random(seed)
         self.keda, self.hpa = Keda(settings), Hpa(settings)
