@@ -15,7 +15,7 @@ use crate::{
     support::{Process, Scriptorium},
 };
 
-/// The queues whose messages are counted, as docs/operations.md says.
+/// The queues whose messages are counted, as docs/operations.md says: with one trigger, for simplicity.
 pub(super) fn counted(prefix: &str) -> String {
     format!(
         r"^{prefix}\.((jobs|returned|long)(\.(urgent|bulk))?|quarantine|parked|undelivered|watches)$"
