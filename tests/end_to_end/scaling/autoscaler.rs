@@ -1,4 +1,4 @@
-//! The decisions of KEDA and of the horizontal pod autoscaler (HPA), on one trigger with an average value.
+//! The decisions of KEDA and of the horizontal pod autoscaler (HPA), on the two triggers of the chart.
 //! `scripts/simulate_scaling.py` computes the same, and docs/scaling.md names the sources.
 
 use std::time::Duration;
@@ -28,22 +28,30 @@ impl Autoscaler {
         Self { settings, wanted: Vec::new(), last_active: Duration::ZERO }
     }
 
-    /// Returns the number of workers that there should be. `now` is the time since some moment.
-    pub(super) fn decide(&mut self, now: Duration, workers: usize, messages: u32) -> usize {
-        if messages > 0 {
+    /// Returns the number of workers that there should be. `now` is the time since some moment. For `others` one
+    /// worker is enough, however many there are.
+    pub(super) fn decide(
+        &mut self,
+        now: Duration,
+        workers: usize,
+        jobs: u32,
+        others: u32,
+    ) -> usize {
+        let is_active = jobs + others > 0;
+        if is_active {
             self.last_active = now;
         }
         match workers {
             // KEDA decides between none and some, the HPA how many.
-            0 => usize::from(messages > 0),
+            0 => usize::from(is_active),
             _ if now - self.last_active > self.settings.cooldown => 0,
-            _ => self.between_one_and_max(now, workers, messages),
+            _ => self.between_one_and_max(now, workers, jobs),
         }
     }
 
     /// What the HPA decides. Its default policy allows four more workers at a time, as many as this test has.
-    fn between_one_and_max(&mut self, now: Duration, workers: usize, messages: u32) -> usize {
-        let load = f64::from(messages) / f64::from(self.settings.messages_per_worker);
+    fn between_one_and_max(&mut self, now: Duration, workers: usize, jobs: u32) -> usize {
+        let load = f64::from(jobs) / f64::from(self.settings.messages_per_worker);
         let wanted = if (load / workers as f64 - 1.0).abs() <= TOLERANCE {
             workers
         } else {
@@ -66,7 +74,7 @@ fn decisions_are_those_of_keda_and_the_hpa() {
         stabilization: seconds(30),
         cooldown: seconds(60),
     });
-    for (now, workers, messages, expected, why) in [
+    for (now, workers, jobs, expected, why) in [
         (0, 0, 0, 0, "there is nothing to do"),
         (10, 0, 100, 1, "KEDA activates one"),
         (20, 1, 100, 4, "34 are wanted, and 4 allowed"),
@@ -80,7 +88,10 @@ fn decisions_are_those_of_keda_and_the_hpa() {
         (200, 1, 0, 1, "for 60 s"),
         (201, 1, 0, 0, "KEDA ends it"),
     ] {
-        let found = autoscaler.decide(seconds(now), workers, messages);
+        let found = autoscaler.decide(seconds(now), workers, jobs, 0);
         assert_eq!(found, expected, "at {now} s: {why}");
+    }
+    for now in [300, 361, 500] {
+        assert_eq!(autoscaler.decide(seconds(now), 1, 0, 9), 1, "one is enough for watches");
     }
 }

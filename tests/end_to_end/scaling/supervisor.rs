@@ -15,37 +15,45 @@ use crate::{
     support::{Process, Scriptorium},
 };
 
-/// The queues whose messages are counted, as docs/operations.md says: with one trigger, for simplicity.
-pub(super) fn counted(prefix: &str) -> String {
-    format!(
-        r"^{prefix}\.((jobs|returned|long)(\.(urgent|bulk))?|quarantine|parked|undelivered|watches)$"
-    )
+/// Asks the management API as KEDA's triggers do, with `useRegex: "true"` and `operation: sum`.
+struct Queues {
+    jobs: reqwest::Url,
+    others: reqwest::Url,
 }
-
-/// Asks the management API as KEDA's trigger does, with `useRegex: "true"` and `operation: sum`.
-struct Queues(reqwest::Url);
 
 impl Queues {
     fn new(services: &Services, management: &str) -> Self {
         let (_, vhost) = services.amqp_url.rsplit_once('/').unwrap();
-        let regex = counted(&services.name);
-        let parameters = [
-            ("page", "1"),
-            ("use_regex", "true"),
-            ("pagination", "false"),
-            ("name", &regex),
-            ("page_size", "100"),
-        ];
-        let url = format!("{management}/api/queues/{vhost}");
-        Self(reqwest::Url::parse_with_params(&url, parameters).unwrap())
+        let url = |queues: &str| {
+            // The patterns of the chart (`helm/scriptorium/templates/_keda.tpl`).
+            let pattern = format!(r"^(?-i:{}\.{queues})$", services.name);
+            let parameters = [
+                ("page", "1"),
+                ("use_regex", "true"),
+                ("pagination", "false"),
+                ("name", &pattern),
+                ("page_size", "100"),
+            ];
+            let url = format!("{management}/api/queues/{vhost}");
+            reqwest::Url::parse_with_params(&url, parameters).unwrap()
+        };
+        Self {
+            jobs: url(r"((jobs|returned|long)(|\.urgent|\.bulk)|quarantine|parked)"),
+            others: url("(watches|undelivered)"),
+        }
     }
 
-    /// Returns the number of messages, those that workers hold included.
-    async fn messages(&self) -> u32 {
-        let answer = reqwest::get(self.0.clone()).await.unwrap();
+    /// Returns the numbers of messages, those that workers hold included.
+    async fn messages(&self) -> [u32; 2] {
+        [Self::sum(&self.jobs, 11).await, Self::sum(&self.others, 2).await]
+    }
+
+    async fn sum(url: &reqwest::Url, count: usize) -> u32 {
+        let answer = reqwest::get(url.clone()).await.unwrap();
         assert!(answer.status().is_success(), "{answer:?}");
         let queues: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
         let queues = queues["items"].as_array().unwrap();
+        assert_eq!(queues.len(), count, "{url}: {queues:?}");
         queues.iter().filter_map(|queue| queue["messages"].as_u64()).sum::<u64>() as u32
     }
 }
@@ -92,9 +100,9 @@ impl<'a> Supervisor<'a> {
 
     /// Looks at the queues once, and acts. Returns how many workers there should be now.
     pub(super) async fn step(&mut self) -> usize {
-        let messages = self.queues.messages().await;
+        let [jobs, others] = self.queues.messages().await;
         let now = self.begin.elapsed();
-        self.replicas = self.autoscaler.decide(now, self.replicas, messages);
+        self.replicas = self.autoscaler.decide(now, self.replicas, jobs, others);
         while self.workers.len() < self.replicas {
             self.started += 1;
             let log = self.logs.join(format!("worker-{}", self.started));
@@ -114,7 +122,7 @@ impl<'a> Supervisor<'a> {
         });
         self.samples.push(json!({
             "seconds": now.as_secs_f64(),
-            "messages": messages,
+            "messages": jobs + others,
             "workers": self.workers.len(),
             "draining": self.draining.len(),
         }));
