@@ -23,6 +23,7 @@ mod monitoring;
 mod notify;
 mod proxy;
 mod queue;
+mod scaling;
 mod services;
 mod support;
 mod telemetry;

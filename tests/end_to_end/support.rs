@@ -164,6 +164,11 @@ impl Process {
     pub(crate) fn wait(&mut self) -> Option<i32> {
         self.0.wait().unwrap().code()
     }
+
+    /// Returns the code with which it has ended; `None` while it runs.
+    pub(crate) fn try_wait(&mut self) -> Option<Option<i32>> {
+        self.0.try_wait().unwrap().map(|status| status.code())
+    }
 }
 
 impl Drop for Process {

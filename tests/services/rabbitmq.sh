@@ -43,6 +43,16 @@ serve_rabbitmq_metrics() {
     sed -i 's/\]\./,rabbitmq_prometheus]./; s/\[,/[/' "$home/enabled_plugins"
 }
 
+# serve_rabbitmq_management HOME PORT: has the configured node serve its management API, which tells KEDA how
+# many messages there are.
+serve_rabbitmq_management() {
+    local home=$1 port=$2
+    # It collects numbers every second, instead of five, which queues state every five seconds.
+    printf 'management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = %s\ncollect_statistics_interval = 1000\n' \
+        "$port" >>"$home/rabbitmq.conf"
+    sed -i 's/\]\./,rabbitmq_management]./; s/\[,/[/' "$home/enabled_plugins"
+}
+
 # Starts epmd and the node.
 start_rabbitmq() (
     # shellcheck source=/dev/null

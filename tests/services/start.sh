@@ -132,18 +132,26 @@ s3_answers() {
         "http://127.0.0.1:$s3_port/"
 }
 
-read -r amqp_port dist_port epmd_port metrics_port mon_port s3_port < <(free_ports 6)
+management_answers() {
+    python3 -c 'import socket, sys; socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=5)' \
+        "$management_port"
+}
+
+read -r amqp_port dist_port epmd_port metrics_port management_port mon_port s3_port < <(free_ports 7)
 
 configure_rabbitmq "$dir/rabbitmq" "$amqp_port" "$dist_port" "$epmd_port" "$amqp_password"
 serve_rabbitmq_metrics "$dir/rabbitmq" "$metrics_port"
+serve_rabbitmq_management "$dir/rabbitmq" "$management_port"
 start_rabbitmq
 start_ceph
 wait_until 90 rabbitmq_answers "$amqp_port" || fail "RabbitMQ does not answer"
+wait_until 30 management_answers || fail "the management API of RabbitMQ does not answer"
 wait_until 90 s3_answers || fail "radosgw does not answer"
 
 cat <<ENV
 export SCRIPTORIUM_TEST_AMQP_URL=amqp://test:$amqp_password@127.0.0.1:$amqp_port/test
 export SCRIPTORIUM_TEST_AMQP_METRICS=127.0.0.1:$metrics_port
+export SCRIPTORIUM_TEST_AMQP_MANAGEMENT_URL=http://test:$amqp_password@127.0.0.1:$management_port
 export SCRIPTORIUM_TEST_S3_ENDPOINT=http://127.0.0.1:$s3_port
 export SCRIPTORIUM_TEST_S3_ACCESS_KEY=$s3_access_key
 export SCRIPTORIUM_TEST_S3_SECRET_KEY=$s3_secret_key

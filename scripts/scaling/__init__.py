@@ -1,0 +1,1 @@
+"""A simulation of a fleet of workers that KEDA scales: see docs/scaling.md."""
