@@ -28,4 +28,5 @@ mod services;
 mod support;
 mod telemetry;
 mod transcribe;
+mod upgrade;
 mod words;
