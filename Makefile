@@ -1,6 +1,6 @@
 # The commands in the README. Each runs a script, which also works without make.
 
-.PHONY: help demo compare compare-funasr bench-peers bench-submit test arm mca services stop-services
+.PHONY: help demo compare compare-funasr bench-peers bench-submit test test-deployment arm mca services stop-services
 
 help:
 	@echo 'make demo           transcribe recorded speech, print word error rate and speed'
@@ -9,6 +9,7 @@ help:
 	@echo 'make bench-peers    compare speed, memory and loading with all peers, one table'
 	@echo 'make bench-submit   submit a million jobs: rate, memory, requests'
 	@echo 'make test           run all tests, with the services they need'
+	@echo 'make test-deployment  build and try packages and images, check Terraform further'
 	@echo 'make arm            build for aarch64 and test the kernels and the engine under emulation'
 	@echo 'make mca            compare the cycles of the inner loops on Arm cores with the minimum'
 	@echo 'make services       start the services of the tests and leave them running'
@@ -31,6 +32,12 @@ bench-submit:
 
 test:
 	@tests/run.sh
+
+test-deployment:
+	@tests/packages/run.sh
+	@tests/image/run.sh
+	@tests/terraform/broker.sh
+	@tests/terraform/checkov.sh
 
 arm:
 	@scripts/arm.sh test
