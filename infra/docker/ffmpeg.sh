@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds the ffmpeg of the image: ffmpeg.sh amd64|arm64 OUTPUT. Runs in a stage of the Dockerfile, on Debian.
 #
-# Debian's package needs 400 MB of libraries, for pictures, devices and networks. This program is built of Debian's
+# Debian's package brings 500 MB of libraries, for pictures, devices and networks. This program is built of Debian's
 # source (so that Debian's security updates are in it), with the demuxers that the worker asks for
 # (crates/audio/src/identify.rs) and all decoders of sound, and nothing else: 5 MB, and no network in it.
 set -eu
@@ -16,6 +16,9 @@ amd64) triple=x86_64-linux-gnu machine=x86_64 ;;
 arm64) triple=aarch64-linux-gnu machine=aarch64 ;;
 *) echo "ffmpeg.sh: unknown architecture $architecture" >&2 && exit 2 ;;
 esac
+
+# Without these, zlib is linked statically: the image does not have it.
+rm -f /usr/lib/*-linux-gnu/libz.so
 
 apt-get source --quiet=2 ffmpeg
 cd ffmpeg-*/
