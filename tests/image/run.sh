@@ -78,7 +78,10 @@ CONF
 # other stages take from it.
 make_ffmpeg() {
     local key stage=$tag:ffmpeg-$1 mounted
-    key=$(cat infra/docker/Dockerfile infra/docker/ffmpeg.sh "$cache/debian-$host.tar" | sha256sum | head -c 16)
+    key=$({
+        sed -n '/ AS ffmpeg$/,/^FROM.* AS image$/p' infra/docker/Dockerfile
+        cat infra/docker/ffmpeg.sh "$cache/debian-$host.tar"
+    } | sha256sum | head -c 16)
     local folder=$cache/ffmpeg-$1-$key
     if [[ ! -d $folder ]]; then
         infra/docker/build.sh --engine buildah --platform "linux/$1" "$stage" --pull-never --target ffmpeg \
