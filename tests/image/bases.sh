@@ -51,7 +51,13 @@ make_bases() {
     # shellcheck disable=SC2016 # mmdebstrap's shell expands it
     bootstrap "$cache/debian-${host:?}.tar" "$host" --variant=apt \
         --customize-hook='mv "$1"/etc/apt/sources.list.d/*debian.sources "$1/etc/apt/sources.list.d/debian.sources"'
-    bootstrap "$cache/cc-$1.tar" "$1" --variant=extract --include="$distroless"
+    # What the packages' scripts would write, which are not run.
+    # shellcheck disable=SC2016
+    bootstrap "$cache/cc-$1.tar" "$1" --variant=extract --include="$distroless" \
+        --extract-hook='cat "$1"/usr/share/ca-certificates/mozilla/*.crt >"$1/etc/ssl/certs/ca-certificates.crt"' \
+        --extract-hook='printf "%s\n" root:x:0:0::/root:/sbin/nologin nonroot:x:65532:65532::/home/nonroot:/sbin/nologin >"$1/etc/passwd"' \
+        --extract-hook='printf "%s\n" root:x:0: nonroot:x:65532: >"$1/etc/group"' \
+        --extract-hook='mkdir --mode=700 "$1/home/nonroot" && chown 65532:65532 "$1/home/nonroot"'
     import docker.io/library/debian:bookworm-slim "$host" "$cache/debian-$host.tar"
     import gcr.io/distroless/cc-debian12:nonroot "$1" "$cache/cc-$1.tar"
 }

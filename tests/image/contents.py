@@ -63,7 +63,8 @@ def check_files(root: Path, architecture: str) -> None:
         if stat.S_ISREG(status.st_mode):
             size += status.st_size
             assert not status.st_mode & (stat.S_ISUID | stat.S_ISGID), f"{path} is setuid or setgid"
-        if not stat.S_ISLNK(status.st_mode) and status.st_mode & stat.S_IWOTH:
+            assert not status.st_mode & stat.S_IWOTH, f"everybody may write to {path}"
+        elif stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_IWOTH:
             assert status.st_mode & stat.S_ISVTX, f"everybody may write to {path}"
     rest = size - program.stat().st_size
     print(f"{architecture}: {size / 1e6:.0f} MB, {rest / 1e6:.0f} MB of it besides the program")
