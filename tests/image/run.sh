@@ -164,9 +164,9 @@ PYTHON
 
 check_runs() {
     local version
-    version=$(confined "$1" "$2" --version)
-    [[ $version == "scriptorium $(sed -n '0,/^version/s/^version = "\(.*\)"/\1/p' Cargo.toml)"* ]] || {
-        echo "--version says: $version" >&2
+    version=$(sed -n '0,/^version/s/^version = "\(.*\)"/\1/p' Cargo.toml)
+    confined "$1" "$2" --version | grep -F " $version" || {
+        echo "--version does not say $version" >&2
         return 1
     }
     transcribe "$1" "$2" speech/sentence.opus scriptorium
