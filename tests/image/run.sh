@@ -140,7 +140,7 @@ confined() {
     shift
     podman run --rm --arch "$architecture" --network none --read-only --read-only-tmpfs=false --tmpfs /tmp \
         --cap-drop all --security-opt no-new-privileges --user 65532:65532 --memory 1g \
-        --volume "$models:/models:ro" --volume "$PWD/tests/fixtures:/recordings:ro" "$@"
+        --volume "$models:/models:ro" --volume "$work/recordings:/recordings:ro" "$@"
 }
 
 # transcribe ARCHITECTURE TAG RECORDING DECODER: expects the word "amiable" in the transcript, and who decoded it.
@@ -164,13 +164,17 @@ PYTHON
 
 check_runs() {
     local version
+    mkdir -p "$work/recordings"
+    cp tests/fixtures/speech/sentence.opus "$work/recordings/"
+    ffmpeg -loglevel error -y -i tests/fixtures/speech/sentence.wav -c:a ac3 "$work/recordings/sentence.ac3"
+    chmod -R a+rX "$work/recordings"
     version=$(sed -n '0,/^version/s/^version = "\(.*\)"/\1/p' Cargo.toml)
     confined "$1" "$2" --version | grep -F " $version" || {
         echo "--version does not say $version" >&2
         return 1
     }
-    transcribe "$1" "$2" speech/sentence.opus scriptorium
-    transcribe "$1" "$2" codecs/wma.wma ffmpeg
+    transcribe "$1" "$2" sentence.opus scriptorium
+    transcribe "$1" "$2" sentence.ac3 ffmpeg
 }
 
 while [[ $# -gt 0 ]]; do
