@@ -111,8 +111,8 @@ class Deployment:
     def start(self) -> None:
         run("podman", "kube", "play", "--network=host", str(self.manifest))
         wait_for("the start of the worker", lambda: self.get("/startupz") == 200)
-        for path in ("/livez", "/readyz"):
-            assert self.get(path) == 200, path
+        wait_for("readiness", lambda: self.get("/readyz") == 200)
+        assert self.get("/livez") == 200
 
     def container(self) -> dict:
         found = [c for c in json.loads(run("podman", "ps", "--all", "--format=json")) if not c["IsInfra"]]
