@@ -3,7 +3,7 @@
 #
 # Debian's package brings 500 MB of libraries, for pictures, devices and networks. This program is built of Debian's
 # source (so that Debian's security updates are in it), with the demuxers that the worker asks for
-# (crates/audio/src/identify.rs) and all decoders of sound, and nothing else: 5 MB, and no network in it.
+# (crates/audio/src/identify.rs) and all decoders of sound, and nothing else: 6 MB, and no network in it.
 set -eu
 architecture=$1
 output=$2

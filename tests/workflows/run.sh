@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Checks the workflows of GitHub, the issue forms, and the scripts that they call.
+# Checks the workflows of GitHub, the issue forms, the scripts that they call, the recipes of images and the file
+# for compose.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 # shellcheck source=scripts/packages.sh
@@ -16,6 +17,10 @@ check vendor.github-workflows .github/workflows/*.yaml
 check vendor.github-issue-forms .github/ISSUE_TEMPLATE/*.yaml
 check vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 check vendor.dependabot .github/dependabot.yml
+check vendor.compose-spec infra/compose/compose.yaml
+
+echo '-- recipes of images'
+"$environment/python/bin/hadolint" infra/docker/Dockerfile*
 
 echo '-- rules of this project, and shellcheck of the steps'
 PATH=$PWD/$environment/python/bin:$PATH "$environment/python/bin/python" tests/workflows/check.py
