@@ -66,6 +66,11 @@ docker)
     docker buildx build "${arguments[@]}" --output "$output" "$@" .
     ;;
 buildah)
+    # Debian 12's does not set it.
+    case $(uname -m) in
+    aarch64) arguments+=(--build-arg BUILDPLATFORM=linux/arm64) ;;
+    *) arguments+=(--build-arg BUILDPLATFORM=linux/amd64) ;;
+    esac
     target=--tag
     [[ $platform != *,* ]] || target=--manifest
     buildah bud "${arguments[@]}" --format oci --timestamp "$epoch" "$target" "$tag" "$@" .

@@ -102,8 +102,10 @@ make_ffmpeg() {
 
 # build ARCHITECTURE TAG: prints the digest of the image's manifest.
 build() {
+    local ffmpeg
+    ffmpeg=$(make_ffmpeg "$1") || return
     infra/docker/build.sh --engine buildah --platform "linux/$1" --binaries "$binaries" "$2" --pull-never \
-        --build-context "ffmpeg=$(make_ffmpeg "$1")" >"$work/build.log" 2>&1 || {
+        --build-context "ffmpeg=$ffmpeg" >"$work/build.log" 2>&1 || {
         tail -n 40 "$work/build.log" >&2
         return 1
     }
@@ -125,8 +127,8 @@ check_contents() {
 
 check_digest() {
     local first second
-    first=$(build "$1" "$2")
-    second=$(build "$1" "$2-again")
+    first=$(build "$1" "$2") || return
+    second=$(build "$1" "$2-again") || return
     [[ $first == "$second" ]] || {
         echo "two builds of one commit differ: $first, $second" >&2
         return 1
