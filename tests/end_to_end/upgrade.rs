@@ -11,7 +11,7 @@ use lapin::{
     options::{BasicGetOptions, BasicPublishOptions},
     types::{AMQPValue, FieldTable},
 };
-use queue::{Queue, QueueDepth};
+use queue::{Destination, Lane, Origin, Queue, QueueDepth};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -209,7 +209,6 @@ async fn freeze() {
 
 /// Gives a job back as a worker does after a failed attempt, and leaves the other where it was.
 async fn give_back(queue: &queue::AmqpQueue, source: &str) {
-    use queue::{Destination, Lane, Origin};
     let mut jobs = queue.consume(Origin::Jobs(Lane::Normal), 2).await.unwrap();
     let mut others = Vec::new();
     loop {

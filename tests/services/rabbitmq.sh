@@ -57,6 +57,8 @@ serve_rabbitmq_management() {
 start_rabbitmq() (
     # shellcheck source=/dev/null
     source "${dir:?}/rabbitmq/environment"
+    # A node that crashes writes its core into the working directory.
+    cd "$HOME" || exit
     # Starts epmd first, because the node would start one that outlives it.
     in_background rabbitmq/epmd epmd -port "$ERL_EPMD_PORT" -address 127.0.0.1
     in_background rabbitmq/server /usr/lib/rabbitmq/bin/rabbitmq-server

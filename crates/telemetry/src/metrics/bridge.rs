@@ -1,14 +1,11 @@
 //! The metrics of a bridge.
 
 use prometheus_client::{
-    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    metrics::{counter::Counter, family::Family},
     registry::Registry,
 };
 
-use super::{
-    Exposition, HEARTBEATS, PREFIX, QUEUE_CONNECTED, exists, labels::ByUpload, register, registry,
-    text,
-};
+use super::{Exposition, PREFIX, Pulse, exists, labels::ByUpload, register, registry, text};
 
 /// What became of a notification, or of an upload in one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,8 +41,7 @@ impl UploadOutcome {
 pub struct BridgeMetrics {
     registry: Registry,
     uploads: Family<ByUpload, Counter>,
-    queue_connected: Gauge,
-    heartbeats: Counter,
+    pulse: Pulse,
 }
 
 impl Default for BridgeMetrics {
@@ -53,9 +49,8 @@ impl Default for BridgeMetrics {
         let mut registry = registry();
         let ours = registry.sub_registry_with_prefix(PREFIX);
         let uploads = register(ours, "uploads", "Uploads by what became of their notifications");
-        let queue_connected = register(ours, QUEUE_CONNECTED.0, QUEUE_CONNECTED.1);
-        let heartbeats = register(ours, HEARTBEATS.0, HEARTBEATS.1);
-        let metrics = Self { registry, uploads, queue_connected, heartbeats };
+        let pulse = Pulse::register(ours);
+        let metrics = Self { registry, uploads, pulse };
         for outcome in UploadOutcome::ALL {
             exists(&metrics.by_outcome(outcome));
         }
@@ -71,8 +66,7 @@ impl BridgeMetrics {
 
     /// Notes that the loop is alive, and whether notifications can arrive. Call it once a second.
     pub fn beat(&self, is_connected: bool) {
-        self.heartbeats.inc();
-        self.queue_connected.set(i64::from(is_connected));
+        self.pulse.beat(is_connected);
     }
 
     fn by_outcome(&self, outcome: UploadOutcome) -> Counter {

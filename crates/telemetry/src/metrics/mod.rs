@@ -12,7 +12,7 @@ pub use self::{
 
 use prometheus_client::{
     encoding::prometheus_text,
-    metrics::{counter::Counter, info::Info},
+    metrics::{counter::Counter, gauge::Gauge, info::Info},
     registry::{Metric, Registry},
 };
 
@@ -27,13 +27,25 @@ pub trait Exposition: Send + Sync {
 /// Prefix of the names of our metrics.
 const PREFIX: &str = "scriptorium";
 
-/// Name and help of a metric that both have.
-const QUEUE_CONNECTED: (&str, &str) =
-    ("queue_connected", "1 while there is a connection to the broker");
+/// The metrics of a loop that leases messages.
+struct Pulse {
+    heartbeats: Counter,
+    queue_connected: Gauge,
+}
 
-/// Name and help of another one.
-const HEARTBEATS: (&str, &str) =
-    ("heartbeats", "Signs of life of the process's loop: one a second, until it drains");
+impl Pulse {
+    fn register(ours: &mut Registry) -> Self {
+        let help = "Signs of life of the process's loop: one a second, until it drains";
+        let heartbeats = register(ours, "heartbeats", help);
+        let help = "1 while there is a connection to the broker";
+        Self { heartbeats, queue_connected: register(ours, "queue_connected", help) }
+    }
+
+    fn beat(&self, is_connected: bool) {
+        self.heartbeats.inc();
+        self.queue_connected.set(i64::from(is_connected));
+    }
+}
 
 /// Counts nothing yet, so that the series exists. Only a series that exists has a rate when its first event
 /// comes, and workers may live for a few minutes only.

@@ -16,7 +16,7 @@ use queue::Lane;
 use worker::events::{Channel, JobEvent, JobEventKind, Notified, Observer, WorkerEvent};
 
 use super::{
-    Exposition, HEARTBEATS, PREFIX, QUEUE_CONNECTED, exists,
+    Exposition, PREFIX, Pulse, exists,
     labels::{self, ByChannel, ByCode, ByLane, ByModel, ByOutcome, ByStage, OUTCOMES, STAGES},
     register, registered, registry, text,
 };
@@ -38,8 +38,7 @@ pub struct WorkerMetrics {
     leasing: Gauge,
     breaker_open: Gauge,
     draining: Gauge,
-    queue_connected: Gauge,
-    heartbeats: Counter,
+    pulse: Pulse,
     memory_high_water: Gauge,
     memory_reserved: Gauge,
     memory_waiting: Gauge,
@@ -101,8 +100,7 @@ impl WorkerMetrics {
                 "1 while no jobs are leased because a store, or this worker, is at fault",
             ),
             draining: register(ours, "draining", "1 once no more jobs are leased"),
-            queue_connected: register(ours, QUEUE_CONNECTED.0, QUEUE_CONNECTED.1),
-            heartbeats: register(ours, HEARTBEATS.0, HEARTBEATS.1),
+            pulse: Pulse::register(ours),
             memory_high_water: register(
                 ours,
                 "memory_high_water_bytes",
@@ -145,6 +143,14 @@ impl WorkerMetrics {
         }
     }
 
+    /// Counts what became of a leased message, and the failure's code if it failed.
+    fn ended(&self, lane: &'static str, outcome: &'static str, failure: Option<FailureCode>) {
+        self.jobs.get_or_create(&ByOutcome { lane, outcome }).inc();
+        if let Some(code) = failure {
+            self.failures.get_or_create(&ByCode { code: code.as_str(), outcome }).inc();
+        }
+    }
+
     fn notified(&self, channel: Channel, outcome: Notified) -> Counter {
         let (channel, outcome) = (channel.as_str(), outcome.as_str());
         self.notifications.get_or_create(&ByChannel { channel, outcome }).clone()
@@ -161,7 +167,6 @@ impl Observer for WorkerMetrics {
     fn job(&self, event: &JobEvent<'_>) {
         let lane = event.lane.as_str();
         if let Some(outcome) = labels::outcome(event.kind) {
-            self.jobs.get_or_create(&ByOutcome { lane, outcome }).inc();
             let failure = match event.kind {
                 JobEventKind::Failed { failure, .. }
                 | JobEventKind::Retried { failure, .. }
@@ -169,10 +174,7 @@ impl Observer for WorkerMetrics {
                 JobEventKind::Abandoned { failure } => failure.as_ref(),
                 _ => None,
             };
-            if let Some(failure) = failure {
-                let code = failure.code.as_str();
-                self.failures.get_or_create(&ByCode { code, outcome }).inc();
-            }
+            self.ended(lane, outcome, failure.map(|failure| failure.code));
         }
         match event.kind {
             JobEventKind::Started { waited, .. } => {
@@ -216,17 +218,13 @@ impl Observer for WorkerMetrics {
                 self.draining.set(1);
             }
             WorkerEvent::Invalid { lane, .. } => {
-                let (lane, outcome) = (lane.as_str(), labels::FAILED);
-                self.jobs.get_or_create(&ByOutcome { lane, outcome }).inc();
-                let code = FailureCode::JobInvalid.as_str();
-                self.failures.get_or_create(&ByCode { code, outcome }).inc();
+                self.ended(lane.as_str(), labels::FAILED, Some(FailureCode::JobInvalid));
             }
             WorkerEvent::Notified { channel, outcome, .. } => {
                 self.notified(*channel, *outcome).inc();
             }
             WorkerEvent::Heartbeat { memory, is_connected } => {
-                self.heartbeats.inc();
-                self.queue_connected.set(i64::from(*is_connected));
+                self.pulse.beat(*is_connected);
                 let Some(memory) = memory else { return };
                 let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
                 self.memory_high_water.set(bytes(memory.high_water));
