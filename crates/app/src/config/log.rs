@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {
-    /// A level (`info`) or a filter (`info,lapin=warn`).
+    /// A level of this program's own messages (`info`), or a filter that also names libraries
+    /// (`info,aws_config=warn`).
     pub level: String,
     pub format: LogFormat,
 }
@@ -14,7 +15,7 @@ pub struct LogConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// Pretty on a terminal, JSON otherwise.
+    /// JSON for a worker or a bridge whose standard error is not a terminal, else pretty.
     Auto,
     Pretty,
     Json,
