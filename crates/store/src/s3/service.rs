@@ -81,7 +81,12 @@ async fn connect(config: &S3Config) -> Result<Client, Error> {
     if shared.region().is_none() {
         if shared.endpoint_url().is_none() {
             let message = "no region: set it here, in AWS_REGION or in an AWS profile";
-            return Err(Error::new(ErrorKind::Invalid, "configure", "s3.region", message));
+            return Err(Error::new(
+                ErrorKind::Misconfigured,
+                "configure",
+                "store.s3.region",
+                message,
+            ));
         }
         s3 = s3.region(Region::from_static(DEFAULT_REGION));
     }
