@@ -86,6 +86,7 @@ async fn transcribe(
 ) -> anyhow::Result<PipelineMeasurement> {
     let request = TranscriptionRequest {
         source: Location::from_path(path)?,
+        uri: None,
         output: None,
         formats: BTreeSet::new(),
         language_suffix: None,

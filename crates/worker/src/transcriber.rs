@@ -1,6 +1,11 @@
 //! Transcribes one recording, from store to store.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use job::{Failure, FailureCode, FailureKind};
 use location::Location;
@@ -17,7 +22,7 @@ use crate::{
     delays,
     failure::failure,
     job::{
-        Plan, RunCheckpoints, execute,
+        Plan, RunCheckpoints, Unfinished, UnfinishedRecording, execute,
         output::{ExistingOutput, Output},
     },
     presets::Presets,
@@ -42,6 +47,7 @@ const INTERRUPTION_CHECK: Duration = Duration::from_millis(250);
 /// let transcriber = worker::Transcriber::new(stores, pipelines, limits);
 /// let request = worker::TranscriptionRequest {
 ///     source: "s3://archive/interview.mp3".parse()?,
+///     uri: None,
 ///     output: Some("s3://transcripts/interview.mp3".parse()?),
 ///     formats: BTreeSet::new(),
 ///     language_suffix: None,
@@ -68,12 +74,24 @@ pub struct Transcriber {
     pub(crate) language_suffix: bool,
     /// Memory for the recordings in flight.
     pub(crate) memory: Arc<MemoryBudget>,
+    /// Where transcriptions without a queue keep what they have computed.
+    unfinished: Option<Unfinished>,
+}
+
+/// Who keeps what a transcription has computed, for the case that it is interrupted.
+enum Keeper<'a> {
+    Nobody,
+    Job(&'a RunCheckpoints<'a>),
+    /// With the file of the recording, once it is begun.
+    Folder(&'a Unfinished, &'a OnceLock<Arc<UnfinishedRecording>>),
 }
 
 /// A request to transcribe one recording.
 #[derive(Debug, Clone)]
 pub struct TranscriptionRequest {
     pub source: Location,
+    /// URI of the recording in its transcript and in failures; `None`: that of `source`.
+    pub uri: Option<String>,
     /// Location of the transcript without the format's extension; `None`: the transcript is not
     /// written.
     pub output: Option<Location>,
@@ -107,6 +125,13 @@ pub enum Completed {
     UpToDate,
 }
 
+impl TranscriptionRequest {
+    /// Returns the URI of the recording, as transcripts and failures name it.
+    pub(crate) fn uri(&self) -> String {
+        self.uri.clone().unwrap_or_else(|| self.source.to_string())
+    }
+}
+
 impl Transcriber {
     /// `pipelines` by the name of their preset; the first is the default. `decoding` also sets the
     /// limits on recordings.
@@ -118,7 +143,23 @@ impl Transcriber {
         let presets = Presets::new(pipelines);
         let (capabilities, write_patience) = (CapabilityCache::default(), WRITE_PATIENCE);
         let (language_suffix, memory) = (false, Arc::new(MemoryBudget::new(u64::MAX)));
-        Self { stores, presets, decoding, capabilities, write_patience, language_suffix, memory }
+        Self {
+            stores,
+            presets,
+            decoding,
+            capabilities,
+            write_patience,
+            language_suffix,
+            memory,
+            unfinished: None,
+        }
+    }
+
+    /// Keeps what [`Self::transcribe`] has computed in files of this folder, until the transcription is
+    /// done: after an interruption, the next one goes on from there. Nothing is kept by default.
+    #[must_use]
+    pub fn with_unfinished(self, folder: PathBuf) -> Self {
+        Self { unfinished: Some(Unfinished::new(folder)), ..self }
     }
 
     /// Sets how long a finished transcript waits for its store: 15 minutes by default.
@@ -146,6 +187,16 @@ impl Transcriber {
         self.presets.pipelines().for_each(Pipeline::warm_up);
     }
 
+    /// Returns whether the text of a request's segments is final as soon as they are recognized: neither
+    /// punctuation nor digits nor speakers are added at the end.
+    ///
+    /// # Errors
+    /// Says which preset is missing.
+    pub fn is_text_final(&self, request: &TranscriptionRequest) -> Result<bool, String> {
+        let pipeline = self.presets.find(request.preset.as_deref())?;
+        Ok(pipeline.is_text_final(&request.options))
+    }
+
     pub fn stores(&self) -> &Arc<Stores> {
         &self.stores
     }
@@ -160,9 +211,18 @@ impl Transcriber {
         request: &TranscriptionRequest,
         session: &Arc<Session>,
     ) -> Result<Transcription, Failure> {
-        let transcription = self.complete(f64::INFINITY, request, false, session, None).await?;
-        let source = request.source.to_string();
-        transcription.ok_or_else(|| failure(FailureCode::Internal, &source, "it is endless"))
+        let recording = OnceLock::new();
+        let keeper = match &self.unfinished {
+            Some(unfinished) => Keeper::Folder(unfinished, &recording),
+            None => Keeper::Nobody,
+        };
+        let completed = self.complete(f64::INFINITY, request, false, session, &keeper).await;
+        if let Some(recording) = recording.into_inner() {
+            let may_go_on = |failure: &Failure| failure.code.kind() != FailureKind::Permanent;
+            recording.end(completed.as_ref().is_err_and(may_go_on));
+        }
+        let source = request.uri();
+        completed?.ok_or_else(|| failure(FailureCode::Internal, &source, "it is endless"))
     }
 
     /// Completes the request of a job as [`Self::transcribe`] does, with what its earlier runs have
@@ -179,7 +239,7 @@ impl Transcriber {
         session: &Arc<Session>,
         checkpoints: &RunCheckpoints<'_>,
     ) -> Result<Option<Transcription>, Failure> {
-        self.complete(max_seconds, request, fresh, session, Some(checkpoints)).await
+        self.complete(max_seconds, request, fresh, session, &Keeper::Job(checkpoints)).await
     }
 
     /// Returns whether the transcript of a request exists, as far as the stores answer.
@@ -194,14 +254,14 @@ impl Transcriber {
         request: &TranscriptionRequest,
         fresh: bool,
         session: &Arc<Session>,
-        checkpoints: Option<&RunCheckpoints<'_>>,
+        keeper: &Keeper<'_>,
     ) -> Result<Option<Transcription>, Failure> {
         let fresh = fresh && self.refuses_to_replace(request).await?;
         let mut plan = self.plan(request, fresh).instrument(plan_span()).await?;
         let Some((output, existing)) = plan.output.take() else {
-            let Some(opened) = execute::open(&plan, max_seconds).await? else { return Ok(None) };
-            let transcript = execute::execute(&plan, opened, 0, &self.memory, session).await?;
-            return Ok(Some(Transcription { transcript, completed: Completed::Transcribed }));
+            let transcript = self.execute(&plan, max_seconds, session, keeper).await?;
+            let completed = Completed::Transcribed;
+            return Ok(transcript.map(|transcript| Transcription { transcript, completed }));
         };
         if let ExistingOutput::UpToDate(transcript) = existing {
             output.update_renderings(&transcript, &request.formats).await?;
@@ -215,18 +275,10 @@ impl Transcriber {
         let condition = existing.condition(capabilities);
         let (transcript, is_new) = match existing {
             ExistingOutput::UnderOtherName(transcript) => (*transcript, false),
-            _ => {
-                let Some(opened) = execute::open(&plan, max_seconds).await? else {
-                    return Ok(None);
-                };
-                let checkpoint_bytes = match checkpoints {
-                    Some(checkpoints) => checkpoints.begin(&plan, session).await,
-                    None => 0,
-                };
-                let memory = &self.memory;
-                let work = execute::execute(&plan, opened, checkpoint_bytes, memory, session);
-                (work.await?, true)
-            }
+            _ => match self.execute(&plan, max_seconds, session, keeper).await? {
+                Some(transcript) => (transcript, true),
+                None => return Ok(None),
+            },
         };
         let write =
             || output.write(&transcript, &request.formats, condition.clone(), &*plan.source);
@@ -234,6 +286,27 @@ impl Transcriber {
             self.persist(write, session).instrument(tracing::debug_span!("write")).await?;
         let completed = if is_new { written } else { Completed::UpToDate };
         Ok(Some(Transcription { transcript, completed }))
+    }
+
+    /// Transcribes the recording of a plan, with what was computed before; returns `None` if it is too long.
+    async fn execute(
+        &self,
+        plan: &Plan,
+        max_seconds: f64,
+        session: &Arc<Session>,
+        keeper: &Keeper<'_>,
+    ) -> Result<Option<Transcript>, Failure> {
+        let Some(opened) = execute::open(plan, max_seconds).await? else { return Ok(None) };
+        let bytes = match keeper {
+            Keeper::Nobody => 0,
+            Keeper::Job(checkpoints) => checkpoints.begin(plan, session).await,
+            Keeper::Folder(unfinished, begun) => {
+                let (recording, bytes) = unfinished.begin(plan, session);
+                let _ = begun.set(recording);
+                bytes
+            }
+        };
+        execute::execute(plan, opened, bytes, &self.memory, session).await.map(Some)
     }
 
     /// Returns whether the store of the output refuses a write that would replace something unseen.

@@ -28,7 +28,7 @@ use transcript::{Segment, Stage};
 
 pub use self::{
     journal::{Journal, WindowKey, WindowResult},
-    session::{Progress, Session},
+    session::{Listener, Progress, Session},
 };
 use crate::{
     compute::Compute,
@@ -238,6 +238,13 @@ impl Pipeline {
     fn normalizer(&self, options: &TranscribeOptions) -> Option<&Arc<Normalizer>> {
         let wanted = self.normalizes(options) && !self.models.recognizer.punctuates(true);
         self.models.normalizer.as_ref().filter(|_| wanted)
+    }
+
+    /// Returns whether the text of segments is final as soon as they are recognized.
+    pub fn is_text_final(&self, options: &TranscribeOptions) -> bool {
+        self.punctuator(options).is_none()
+            && self.normalizer(options).is_none()
+            && self.diarizer(options).is_none()
     }
 
     /// Returns all hotwords, or none if the recognizer does not support them.

@@ -1,12 +1,24 @@
 //! The state that one transcription shares with its caller.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    fmt,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
+
+use transcript::Segment;
 
 use super::{Error, Journal};
 use crate::compute::Owner;
+
+/// Hears what is recognized, while the transcription goes on.
+pub trait Listener: fmt::Debug + Send + Sync {
+    /// Takes the segments of the next window, in order; of `channel` if the channels are separate. What
+    /// comes at the end is missing: punctuation by a model, digits, speakers.
+    fn hear(&self, channel: Option<usize>, segments: &[Segment]);
+}
 
 /// Lets a caller watch and interrupt the transcription of one recording.
 ///
@@ -22,6 +34,7 @@ pub struct Session {
     milliseconds: AtomicU64,
     bytes: AtomicU64,
     journal: OnceLock<Arc<dyn Journal>>,
+    listener: OnceLock<Arc<dyn Listener>>,
 }
 
 /// Progress of a transcription.
@@ -50,6 +63,7 @@ impl Session {
             milliseconds: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             journal: OnceLock::new(),
+            listener: OnceLock::new(),
         }
     }
 
@@ -85,6 +99,15 @@ impl Session {
 
     pub(super) fn journal(&self) -> Option<&dyn Journal> {
         self.journal.get().map(|journal| &**journal)
+    }
+
+    /// Sets who hears the segments, before the transcription begins. Only the first call has an effect.
+    pub fn set_listener(&self, listener: Arc<dyn Listener>) {
+        let _ = self.listener.set(listener);
+    }
+
+    pub(super) fn listener(&self) -> Option<&dyn Listener> {
+        self.listener.get().map(|listener| &**listener)
     }
 
     /// Returns the progress so far.

@@ -7,8 +7,8 @@
 //! failed, and [`settle`] does it. [`keeper`] keeps the lease meanwhile, [`time_budget`] watches for runs
 //! that hang, [`complete`] does all of this for one job, and [`runner`] chooses what to do. [`checkpoint`]
 //! attaches between [`plan`] and [`execute`]: it brings what earlier runs have computed into the
-//! [`journal`] of the pipeline, and what this run computes into the store. Admission control by memory
-//! will attach there, too.
+//! [`journal`] of the pipeline, and what this run computes into the store; [`unfinished`] does the same for
+//! transcriptions without a queue, with files.
 
 mod all_tracks;
 mod checkpoint;
@@ -27,6 +27,12 @@ mod settle;
 mod state;
 mod subtitle_name;
 mod time_budget;
+mod unfinished;
 
 pub use self::other_name::of as other_name;
-pub(crate) use self::{checkpoint::RunCheckpoints, plan::Plan, runner::JobRunner};
+pub(crate) use self::{
+    checkpoint::RunCheckpoints,
+    plan::Plan,
+    runner::JobRunner,
+    unfinished::{Unfinished, UnfinishedRecording},
+};

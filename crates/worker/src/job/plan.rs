@@ -48,6 +48,7 @@ impl TranscriptionRequest {
         Ok(Self {
             output: Some(location(&job.output)?),
             source: location(&job.source)?,
+            uri: None,
             formats: job.options.formats.iter().copied().map(convert::format).collect(),
             language_suffix: job.options.language_suffix,
             preset: job.options.model.clone(),
@@ -67,7 +68,7 @@ impl Transcriber {
         request: &TranscriptionRequest,
         fresh: bool,
     ) -> Result<Plan, Failure> {
-        let uri = request.source.to_string();
+        let uri = request.uri();
         let pipeline = self
             .presets
             .find(request.preset.as_deref())
@@ -154,7 +155,7 @@ impl Transcriber {
         location: &Location,
         request: &TranscriptionRequest,
     ) -> Result<Output, Failure> {
-        let uri = request.source.to_string();
+        let uri = request.uri();
         let opened = self.stores.open(location);
         let (store, base) = opened.map_err(|error| output_failure(&error, &uri))?;
         let language_suffix = request.language_suffix.unwrap_or(self.language_suffix);
