@@ -10,6 +10,7 @@ mod bridge;
 mod channels;
 mod chaos;
 mod checkpoints;
+mod command_line;
 mod configuration;
 mod encodings;
 mod fleet;

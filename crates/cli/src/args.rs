@@ -1,6 +1,6 @@
 //! The arguments of the command line.
 
-use std::{ffi::OsString, path::PathBuf, str::FromStr, time::Duration};
+use std::{path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{
     Args, Parser, Subcommand,
@@ -9,8 +9,8 @@ use clap::{
 use location::Location;
 use transcript::Format;
 
-pub(crate) use crate::commands::submit::SubmitArgs;
-use crate::{UsageError, filter::FilterArgs};
+use crate::UsageError;
+pub(crate) use crate::commands::{submit::SubmitArgs, transcribe::TranscribeArgs};
 
 /// Transcribes recordings, on one machine or with a fleet of workers.
 #[derive(Debug, Parser)]
@@ -31,6 +31,14 @@ pub(crate) struct Arguments {
     /// /etc/scriptorium/config.toml that exists]
     #[arg(long, global = true, value_name = "FILE", env = "SCRIPTORIUM_CONFIG")]
     pub(crate) config: Option<PathBuf>,
+
+    /// Show no progress and no warnings, only failures
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+
+    /// Log in detail, as log.level = "debug" does
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    pub(crate) verbose: bool,
 
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -180,56 +188,6 @@ where
 /// Parses the name of a format, and lists all of them in the help and to shells.
 pub(crate) fn format() -> impl TypedValueParser<Value = Format> {
     PossibleValuesParser::new(Format::ALL.map(Format::name)).try_map(|name| name.parse::<Format>())
-}
-
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Without --out, transcripts go to standard output. With --out, recordings whose \
-                        transcript is up to date are skipped: run the same command again to \
-                        resume.\n\nExamples:\n  \
-                        scriptorium transcribe interview.mp3\n  \
-                        scriptorium transcribe talk.mp4 --format srt > talk.srt\n  \
-                        scriptorium transcribe recordings/ --out transcripts/ --format json,srt,vtt,txt\n  \
-                        scriptorium transcribe videos/ --out videos/ --format srt --name stem --language-suffix\n  \
-                        scriptorium transcribe s3://archive/calls/ --out s3://archive/text/ --channels split\n  \
-                        scriptorium transcribe meeting.m4a --model paraformer-zh --speakers=2-5 --hotwords 阿里巴巴"
-)]
-pub(crate) struct TranscribeArgs {
-    /// Files, folders (searched recursively, without following links to folders), and file:// or
-    /// s3:// URIs of objects or prefixes (a prefix ends with `/`)
-    #[arg(required = true, value_name = "PATH")]
-    pub(crate) paths: Vec<OsString>,
-
-    #[command(flatten)]
-    pub(crate) recordings: RecordingArgs,
-
-    #[command(flatten)]
-    pub(crate) filter: FilterArgs,
-
-    /// Destination of the transcripts: a folder, or a file:// or s3:// prefix
-    #[arg(long, value_name = "DIR")]
-    pub(crate) out: Option<String>,
-
-    /// Formats to write, separated by commas: subtitles (`srt`, `vtt`), text (`txt`), Amazon
-    /// Transcribe's JSON (`aws`), who speaks when (`rttm`, with --speakers), words with their times
-    /// (`ctm`), a table of the segments (`tsv`) [default: json with --out, else txt]
-    #[arg(long, value_delimiter = ',', value_name = "FORMATS", value_parser = format())]
-    pub(crate) format: Vec<Format>,
-
-    #[command(flatten)]
-    pub(crate) compute: ComputeArgs,
-
-    #[command(flatten)]
-    pub(crate) models: ModelArgs,
-
-    /// Transcribe the available part of a recording that ends before its header says
-    #[arg(long)]
-    pub(crate) allow_truncated: bool,
-
-    /// Print a summary as JSON on standard output, which also names the files that were ignored
-    /// (needs --out)
-    #[arg(long, requires = "out")]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

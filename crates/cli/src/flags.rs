@@ -2,13 +2,27 @@
 
 use app::config::FlagValue;
 
-use crate::args::{Command, ComputeArgs, ModelArgs, RecordingArgs};
+use crate::args::{Arguments, Command, ComputeArgs, ModelArgs, RecordingArgs};
 
 /// Key and value; `None` if the flag is not given.
 type Flag = (&'static str, Option<FlagValue>);
 
-/// Returns the configuration keys that the command's flags set.
-pub(crate) fn flags(command: &Command) -> Vec<Flag> {
+/// Returns the configuration keys that the flags set.
+pub(crate) fn flags(arguments: &Arguments) -> Vec<Flag> {
+    let log = log(arguments);
+    of_command(&arguments.command).into_iter().chain([log]).collect()
+}
+
+fn log(arguments: &Arguments) -> Flag {
+    let level = match (arguments.quiet, arguments.verbose) {
+        (true, _) => Some("error"),
+        (false, true) => Some("debug"),
+        (false, false) => None,
+    };
+    ("log.level", level.map(FlagValue::from))
+}
+
+fn of_command(command: &Command) -> Vec<Flag> {
     match command {
         Command::Transcribe(args) => {
             let allow_truncated = ("audio.allow_truncated", switch(args.allow_truncated));

@@ -11,16 +11,19 @@ mod history;
 mod ignored;
 mod manifest;
 mod memory;
+mod names;
 mod naming;
 mod output;
 mod progress;
 mod sources;
 mod stems;
 mod termination;
+mod whisper_spelling;
 mod writable;
 
 use std::process::ExitCode;
 
+use app::config::{LogConfig, LogFormat};
 use clap::Parser;
 use errors::Chain;
 
@@ -45,7 +48,12 @@ mod exit {
 pub(crate) struct UsageError(pub(crate) String);
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let (arguments, hints) = whisper_spelling::translate(std::env::args_os());
+    let arguments = Arguments::parse_from(arguments);
+    if arguments.quiet {
+        output::be_quiet();
+    }
+    hints.iter().for_each(|hint| output::note(hint));
     if let Err(error) = memory::limit_fragmentation() {
         output::say(&format!("warning: memory may grow: cannot start a thread: {error}"));
     }
@@ -68,6 +76,16 @@ fn is_usage_error(error: &anyhow::Error) -> bool {
         || error.downcast_ref().is_some_and(app::Error::is_configuration)
 }
 
+/// Returns how to log: people read what a command says, also in a pipe; programs read what a service says.
+fn log_config(config: &LogConfig, command: &Command) -> LogConfig {
+    let mut config = config.clone();
+    let is_service = matches!(command, Command::Worker(_) | Command::Bridge);
+    if config.format == LogFormat::Auto && !is_service {
+        config.format = LogFormat::Pretty;
+    }
+    config
+}
+
 fn run(arguments: Arguments) -> anyhow::Result<u8> {
     // These need no configuration: packages are built where there is none, or a wrong one.
     match &arguments.command {
@@ -75,9 +93,10 @@ fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Command::Man(man) => return commands::man::run(man),
         _ => {}
     }
-    let flags = flags::flags(&arguments.command);
+    let flags = flags::flags(&arguments);
     let layered = app::config::load(arguments.config.as_deref(), &flags)?;
-    let telemetry = telemetry::start(&layered.config.log, &layered.config.telemetry);
+    let log = log_config(&layered.config.log, &arguments.command);
+    let telemetry = telemetry::start(&log, &layered.config.telemetry);
     let _telemetry = telemetry.map_err(|error| UsageError(Chain(&error).to_string()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         // The compute pool has the cores; these threads only wait for services.

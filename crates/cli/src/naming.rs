@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::{
     claims::{Claim, Claims},
+    names::shown,
     sources::Item,
     stems::Stem,
 };
@@ -43,7 +44,8 @@ pub(crate) struct Renamed {
 
 impl fmt::Display for Renamed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "renamed: {}: its transcript is {}.*: {}", self.source, self.output, self.reason)
+        let (source, output) = (shown(&self.source), shown(&self.output));
+        write!(f, "renamed: {source}: its transcript is {output}.*: {}", self.reason)
     }
 }
 

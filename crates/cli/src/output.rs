@@ -1,10 +1,16 @@
 //! Standard output, for results, and standard error, for messages. A reader of standard output may
 //! stop reading at any time, as `head` does; that is not an error.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use anyhow::Context;
 use errors::printable;
+
+/// Whether only failures are shown (`--quiet`).
+static QUIET: AtomicBool = AtomicBool::new(false);
 
 /// The reader of standard output has closed it.
 #[derive(Debug, thiserror::Error)]
@@ -24,4 +30,20 @@ pub(crate) fn write(text: &str) -> anyhow::Result<()> {
 /// reported anywhere, and is ignored.
 pub(crate) fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{}", printable(line));
+}
+
+/// Shows failures only, from now on.
+pub(crate) fn be_quiet() {
+    QUIET.store(true, Relaxed);
+}
+
+pub(crate) fn is_quiet() -> bool {
+    QUIET.load(Relaxed)
+}
+
+/// Writes a line to standard error that is not about a failure.
+pub(crate) fn note(line: &str) {
+    if !is_quiet() {
+        say(line);
+    }
 }

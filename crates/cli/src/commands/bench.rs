@@ -21,7 +21,7 @@ pub(crate) async fn run(config: &Config, args: BenchArgs) -> anyhow::Result<u8> 
         profile_out: args.profile_out,
     };
     let counter = Counter::start();
-    let on_step = |done, total, text: &str| counter.show(done, total, text);
+    let on_step = |done, total, text: &str| counter.show(done, total, text, Vec::new());
     let callbacks = Callbacks { on_step: &on_step, on_pull: &download_bar() };
     let bench = bench::run(config, &options, callbacks).await?;
     drop(counter);

@@ -6,17 +6,16 @@ use anyhow::Context;
 use app::Config;
 use job::{BatchId, Job};
 use ledger::{BatchControl, BatchLedger};
-use queue::{AmqpConfig, AmqpQueue, Queue};
+use queue::{AmqpQueue, Queue};
 use serde::Serialize;
 
 use crate::{
     UsageError,
     args::{BatchArgs, output_prefix},
-    commands::{print_json, print_line},
+    commands::{connect, print_json, print_line},
     exit, history, output,
 };
 
-const CONNECT_TIMEOUT_SECONDS: u64 = 10;
 /// How long workers may go by what they read before.
 const NOTICED: Duration = Duration::from_secs(2);
 
@@ -83,12 +82,6 @@ async fn open(config: &Config, args: &BatchArgs) -> anyhow::Result<BatchLedger> 
     let batch = ledger.batch().await?;
     batch.with_context(|| format!("there is no batch {} below {location}", args.batch))?;
     Ok(ledger)
-}
-
-async fn connect(config: &Config) -> anyhow::Result<AmqpQueue> {
-    let connect_timeout_seconds = Some(CONNECT_TIMEOUT_SECONDS);
-    let config = AmqpConfig { connect_timeout_seconds, ..app::queue_config(config)? };
-    Ok(AmqpQueue::connect(config).await?)
 }
 
 /// Puts the held jobs of the batch back into the queue, until workers hold no more of them.

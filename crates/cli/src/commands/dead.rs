@@ -14,12 +14,12 @@ use serde_json::{Value, json};
 
 use crate::{
     args::{DeadArgs, DeadCommand, DeadFilter, DeadSelection},
-    commands::{print_json, print_line},
+    commands::{connect, print_json, print_line},
     exit,
 };
 
 pub(crate) async fn run(config: &Config, args: DeadArgs) -> anyhow::Result<u8> {
-    let queue = AmqpQueue::connect(app::queue_config(config)?).await?;
+    let queue = connect(config).await?;
     match args.command {
         DeadCommand::List { filter, limit, json } => list(&queue, &filter, limit, json).await,
         DeadCommand::Show { job, json } => show(&queue, &job, json).await,

@@ -14,7 +14,10 @@ pub(crate) mod submit;
 pub(crate) mod transcribe;
 pub(crate) mod worker;
 
+use anyhow::Context;
+use app::Config;
 use errors::printable;
+use queue::AmqpQueue;
 use serde::Serialize;
 
 use crate::output;
@@ -36,4 +39,18 @@ pub(crate) fn print_text(text: &str) -> anyhow::Result<()> {
         Err(error) if error.is::<output::Closed>() => Ok(()),
         written => written,
     }
+}
+
+/// Seconds for which a command waits for the broker, unless `queue.connect_timeout_seconds` says otherwise:
+/// somebody watches. (Services wait without limit.)
+const BROKER_PATIENCE: u64 = 10;
+
+/// Connects to the queue.
+pub(crate) async fn connect(config: &Config) -> anyhow::Result<AmqpQueue> {
+    let mut queue = app::queue_config(config)?;
+    queue.connect_timeout_seconds.get_or_insert(BROKER_PATIENCE);
+    let url = queue.url.to_string();
+    AmqpQueue::connect(queue).await.with_context(|| {
+        format!("no connection to the broker {url}: see that it runs, or set queue.url (SCRIPTORIUM__QUEUE__URL)")
+    })
 }

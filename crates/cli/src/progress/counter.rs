@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use indicatif::ProgressBar;
 
-use super::terminal_bar;
+use super::{ProgressLine, terminal_bar, terminal_columns};
 use crate::output;
 
 /// Shows a count and a line of text.
@@ -18,18 +18,20 @@ impl Counter {
         Self { bar: terminal_bar(), last: Mutex::default() }
     }
 
-    /// Shows `text`; without a terminal, prints it if it has changed.
-    pub(crate) fn show(&self, count: u64, total: Option<u64>, text: &str) {
+    /// Shows `text` and, where there is space, the details; without a terminal, prints it if it has
+    /// changed.
+    pub(crate) fn show(&self, count: u64, total: Option<u64>, text: &str, details: Vec<String>) {
+        let share = total.map(|total| count as f64 / total.max(1) as f64);
+        let line =
+            ProgressLine { share, counts: text.to_owned(), details, ..ProgressLine::default() };
         if let Some(bar) = &self.bar {
-            bar.set_length(total.unwrap_or(0).max(1));
-            bar.set_position(count);
-            bar.set_message(text.to_owned());
-            return;
+            return bar.set_message(line.fit(terminal_columns()));
         }
+        let text = line.complete();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if *last != text {
-            output::say(text);
-            text.clone_into(&mut last);
+            output::note(&text);
+            *last = text;
         }
     }
 }

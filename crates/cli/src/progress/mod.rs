@@ -3,6 +3,7 @@
 
 mod counter;
 mod download;
+mod line;
 mod submission;
 
 use std::{
@@ -11,11 +12,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use speech::pipeline::Session;
 use tokio_util::task::AbortOnDropHandle;
 
-pub(crate) use self::{counter::Counter, download::download_bar, submission::SubmissionProgress};
+use self::line::{ProgressLine, terminal_columns};
+pub(crate) use self::{
+    counter::Counter, download::download_bar, line::rough, submission::SubmissionProgress,
+};
 use crate::output;
 
 const REDRAW_INTERVAL: Duration = Duration::from_millis(200);
@@ -43,14 +47,14 @@ struct Tally {
     bytes_ended: u64,
     /// Seconds of audio transcribed.
     seconds_ended: f64,
-    /// Recordings in flight and their sizes in bytes.
-    in_flight: Vec<(Arc<Session>, u64)>,
+    /// Recordings in flight, in the order in which they were begun.
+    in_flight: Vec<InFlight>,
 }
 
-/// Progress at one point in time.
-struct Snapshot {
-    line: String,
-    bytes_done: u64,
+struct InFlight {
+    session: Arc<Session>,
+    name: String,
+    /// Size in bytes.
     bytes: u64,
 }
 
@@ -76,15 +80,16 @@ impl Progress {
     }
 
     /// Adds a recording in flight.
-    pub(crate) fn begin(&self, session: &Arc<Session>, bytes: u64) {
-        self.shared.tally().in_flight.push((Arc::clone(session), bytes));
+    pub(crate) fn begin(&self, session: &Arc<Session>, name: &str, bytes: u64) {
+        let (session, name) = (Arc::clone(session), errors::printable(name).into_owned());
+        self.shared.tally().in_flight.push(InFlight { session, name, bytes });
     }
 
     /// Removes a recording in flight. `seconds` is its duration if it was transcribed; a skipped
     /// recording does not count towards the speed.
     pub(crate) fn end(&self, session: &Arc<Session>, bytes: u64, seconds: Option<f64>) {
         let mut tally = self.shared.tally();
-        tally.in_flight.retain(|(other, _)| !Arc::ptr_eq(other, session));
+        tally.in_flight.retain(|other| !Arc::ptr_eq(&other.session, session));
         tally.files_ended += 1;
         if let Some(seconds) = seconds {
             tally.bytes_ended += bytes;
@@ -94,11 +99,18 @@ impl Progress {
         }
     }
 
-    /// Prints a line above the bar.
+    /// Prints a line about a failure above the bar.
     pub(crate) fn say(&self, line: &str) {
         match &self.shared.bar {
             Some(bar) => bar.suspend(|| output::say(line)),
             None => output::say(line),
+        }
+    }
+
+    /// Prints another line above the bar, unless only failures are shown.
+    pub(crate) fn note(&self, line: &str) {
+        if !output::is_quiet() {
+            self.say(line);
         }
     }
 
@@ -129,49 +141,54 @@ impl Shared {
     }
 
     fn render(&self) {
-        let snapshot = self.tally().snapshot(self.started.elapsed());
+        let line = self.tally().line(self.started.elapsed());
         match &self.bar {
-            Some(bar) => {
-                bar.set_length(snapshot.bytes.max(1));
-                bar.set_position(snapshot.bytes_done);
-                bar.set_message(snapshot.line);
-            }
-            None => output::say(&snapshot.line),
+            Some(bar) => bar.set_message(line.fit(terminal_columns())),
+            None => output::note(&line.complete()),
         }
     }
 }
 
 impl Tally {
-    fn snapshot(&self, elapsed: Duration) -> Snapshot {
-        let running = self.in_flight.iter().map(|(session, bytes)| {
+    fn line(&self, elapsed: Duration) -> ProgressLine {
+        let running = self.in_flight.iter().map(|InFlight { session, bytes, .. }| {
             let progress = session.progress();
             (progress.seconds, progress.bytes.min(*bytes))
         });
         let (seconds, bytes_done) = running
             .fold((self.seconds_ended, self.bytes_ended), |(s, b), (rs, rb)| (s + rs, b + rb));
         let elapsed = elapsed.as_secs_f64().max(1e-3);
+        let share = bytes_done as f64 / self.bytes.max(1) as f64;
         let remaining =
             self.bytes.saturating_sub(bytes_done) as f64 / bytes_done.max(1) as f64 * elapsed;
         let remaining = match (self.listed, bytes_done) {
             (false, _) => "still listing".to_owned(),
             (true, 0) => "starting".to_owned(),
-            (true, _) => {
-                format!("{} left", HumanDuration(Duration::from_secs_f64(remaining.min(1e9))))
-            }
+            (true, _) => format!("{} left", rough(Duration::from_secs_f64(remaining.min(1e9)))),
         };
-        let line = format!(
-            "{}/{} files, {:.2} h of audio, {:.1}x real time, {remaining}",
-            self.files_ended,
-            self.files,
-            seconds / 3600.0,
-            seconds / elapsed,
-        );
-        Snapshot { line, bytes_done, bytes: self.bytes }
+        let mut name = self.in_flight.first().map_or_else(String::new, |first| first.name.clone());
+        if self.in_flight.len() > 1 {
+            name += &format!(" +{}", self.in_flight.len() - 1);
+        }
+        ProgressLine {
+            share: self.listed.then_some(share),
+            counts: match self.files {
+                1 if self.listed => format!("{:.0} %", share * 100.0),
+                files => format!("{}/{files} files", self.files_ended),
+            },
+            details: vec![
+                remaining,
+                format!("{:.1}x real time", seconds / elapsed),
+                format!("{} of audio", rough(Duration::from_secs_f64(seconds.clamp(0.0, 1e12)))),
+            ],
+            name,
+        }
     }
 }
 
-fn is_terminal() -> bool {
-    io::stderr().is_terminal()
+/// Returns whether there is somebody to watch a bar.
+fn is_watched() -> bool {
+    io::stderr().is_terminal() && !output::is_quiet()
 }
 
 /// Calls `render` every `interval`, until what is returned is dropped.
@@ -186,10 +203,10 @@ fn every(interval: Duration, render: impl Fn() + Send + 'static) -> AbortOnDropH
     }))
 }
 
-/// Returns a bar if standard error is a terminal.
+/// Returns a bar if standard error is a terminal. Its message is the whole line.
 fn terminal_bar() -> Option<ProgressBar> {
-    is_terminal().then(|| {
-        let style = ProgressStyle::with_template("{bar:30} {msg}");
+    is_watched().then(|| {
+        let style = ProgressStyle::with_template("{msg}");
         ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr())
             .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
     })
@@ -210,8 +227,8 @@ mod tests {
             seconds_ended: 3600.0,
             in_flight: Vec::new(),
         };
-        let snapshot = tally.snapshot(Duration::from_secs(60));
-        assert_eq!(snapshot.line, "2/4 files, 1.00 h of audio, 60.0x real time, 3 minutes left");
-        assert_eq!((snapshot.bytes_done, snapshot.bytes), (100, 400));
+        let line = tally.line(Duration::from_secs(60));
+        assert_eq!(line.complete(), "2/4 files, 3 min left, 60.0x real time, 1 h 0 min of audio");
+        assert_eq!(line.share, Some(0.25));
     }
 }

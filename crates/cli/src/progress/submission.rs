@@ -8,10 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{LINE_INTERVAL, REDRAW_INTERVAL, every, is_terminal};
+use super::{
+    LINE_INTERVAL, ProgressLine, REDRAW_INTERVAL, every, line::rough, terminal_bar,
+    terminal_columns,
+};
 use crate::output;
 
 /// Shows how many recordings were listed and how many jobs published.
@@ -29,11 +32,7 @@ struct Shared {
 
 impl SubmissionProgress {
     pub(crate) fn start() -> Self {
-        let bar = is_terminal().then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            let style = ProgressStyle::with_template("{spinner} {msg}");
-            bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
-        });
+        let bar = terminal_bar();
         let interval = if bar.is_some() { REDRAW_INTERVAL } else { LINE_INTERVAL };
         let shared = Arc::new(Shared {
             listed: AtomicU64::new(0),
@@ -79,14 +78,20 @@ impl Drop for SubmissionProgress {
 impl Shared {
     fn render(&self) {
         let (listed, published) = (self.listed.load(Relaxed), self.published.load(Relaxed));
-        let rate = published as f64 / self.started.elapsed().as_secs_f64().max(1e-3);
-        let line = format!("{listed} recordings listed, {published} jobs published, {rate:.0}/s");
+        let elapsed = self.started.elapsed();
+        let rate = published as f64 / elapsed.as_secs_f64().max(1e-3);
+        let line = ProgressLine {
+            counts: format!("{published} jobs published"),
+            details: vec![
+                format!("{listed} recordings listed"),
+                format!("{rate:.0}/s"),
+                format!("for {}", rough(elapsed)),
+            ],
+            ..ProgressLine::default()
+        };
         match &self.bar {
-            Some(bar) => {
-                bar.set_message(line);
-                bar.tick();
-            }
-            None => output::say(&line),
+            Some(bar) => bar.set_message(line.fit(terminal_columns())),
+            None => output::note(&line.complete()),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Lists the recordings that the paths of a command line stand for.
 
+mod pattern;
+
 use std::{
     collections::VecDeque,
     ffi::{OsStr, OsString},
@@ -14,6 +16,7 @@ use store::{ErrorKind, ObjectMeta, Stores};
 use tokio::sync::mpsc::Sender;
 use worker::source_failure;
 
+use self::pattern::Pattern;
 use crate::{
     filter::Filter,
     ignored::{IgnoredFile, Reason},
@@ -155,7 +158,8 @@ pub(crate) fn text_of(path: &OsStr) -> String {
 /// Returns `false` if the paths stand for at most one file.
 pub(crate) fn may_be_several(paths: &[OsString]) -> bool {
     let [path] = paths else { return true };
-    Location::from_os_argument(path).is_ok_and(|location| is_folder(&location))
+    Location::from_os_argument(path)
+        .is_ok_and(|location| is_folder(&location) || Pattern::of(&location).is_some())
 }
 
 /// Returns whether the location is written as a prefix, or is a folder.
@@ -200,8 +204,15 @@ impl Lister<'_> {
         cursor: CursorAt<'_>,
     ) -> Result<(), store::Error> {
         let location = Location::from_os_argument(path)?;
-        if is_folder(&location) || !place.after.is_empty() {
-            return self.list_below(&location.as_prefix(), place, cursor).await.map(drop);
+        let pattern = Pattern::of(&location);
+        // A listing that goes on knows by its place what the path stood for.
+        let prefix = location.as_prefix();
+        let is_below = || prefix.key().is_ok_and(|key| place.after.starts_with(key));
+        if is_folder(&location) || (!place.after.is_empty() && (pattern.is_none() || is_below())) {
+            return self.list_below(&prefix, None, place, cursor).await.map(drop);
+        }
+        if let Some(pattern) = pattern.as_ref().filter(|_| !place.after.is_empty()) {
+            return self.list_below(&pattern.prefix, Some(pattern), place, cursor).await.map(drop);
         }
         let (store, key) = self.stores.open(&location)?;
         match store.head(&key).await {
@@ -222,8 +233,20 @@ impl Lister<'_> {
                 Ok(())
             }
             Err(error) if error.kind == ErrorKind::NotFound => {
-                // Perhaps a prefix without its slash, as in `s3://bucket/folder`.
-                match self.list_below(&location.as_prefix(), place, cursor).await {
+                // Perhaps a prefix without its slash, as in `s3://bucket/folder`, or else a pattern.
+                let mut listed = self.list_below(&prefix, None, place, cursor).await;
+                if let Some(pattern) = &pattern
+                    && matches!(listed, Ok(0) | Err(_))
+                    && place.after.is_empty()
+                {
+                    listed = self.list_below(&pattern.prefix, Some(pattern), place, cursor).await;
+                    if matches!(listed, Ok(0)) && place.after.is_empty() {
+                        let uri = location.to_string();
+                        let message = "no recording matches this pattern";
+                        return Err(store::Error::new(ErrorKind::NotFound, "list", uri, message));
+                    }
+                }
+                match listed {
                     Ok(0) | Err(_) if place.after.is_empty() => Err(error),
                     Ok(_) => Ok(()),
                     Err(error) => Err(error),
@@ -233,11 +256,12 @@ impl Lister<'_> {
         }
     }
 
-    /// Lists everything below `prefix`; returns the number of objects. An entry that cannot be listed
+    /// Lists everything below `prefix` that the pattern matches; returns the number of objects. An entry that cannot be listed
     /// is sent as a failure; an error ends the listing.
     async fn list_below(
         &self,
         prefix: &Location,
+        pattern: Option<&Pattern>,
         place: &mut Place,
         cursor: CursorAt<'_>,
     ) -> Result<u64, store::Error> {
@@ -258,6 +282,9 @@ impl Lister<'_> {
                         continue;
                     }
                     if relative.is_empty() || relative.ends_with('/') {
+                        continue;
+                    }
+                    if pattern.is_some_and(|pattern| !pattern.matches(&relative)) {
                         continue;
                     }
                     count += 1;

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use app::Config;
-use indicatif::HumanDuration;
 use job::{Batch, BatchId, Delivery, Failed, Notification, WebhookRecord};
 use ledger::{BatchControl, BatchLedger, Counted, Tallies};
 use queue::{AmqpConfig, AmqpQueue, Queue};
@@ -22,7 +21,7 @@ use crate::{
     args::{StatusArgs, output_prefix},
     commands::{print_json, print_line},
     exit, history, output,
-    progress::Counter,
+    progress::{Counter, rough},
     termination::termination,
 };
 
@@ -112,7 +111,8 @@ impl View {
             }
             let ended = counted.tally.done + counted.tally.failed;
             let speed = rate.add(&counted, now);
-            counter.show(ended, counted.tally.jobs, &progress_line(&counted, speed));
+            let details = progress_details(&counted, speed);
+            counter.show(ended, counted.tally.jobs, &state_line(&counted), details);
             if counted.is_over() {
                 break counted;
             }
@@ -252,20 +252,19 @@ fn webhook_line(webhook: &WebhookRecord) -> String {
     line
 }
 
-/// Returns the progress as a line: counts, speed, time left, reasons of failures.
-fn progress_line(counted: &Counted, speed: Option<Speed>) -> String {
-    let mut line = state_line(counted);
-    if let Some(Speed { audio, left }) = speed {
-        line +=
-            &format!("; {:.1} h of audio, {audio:.0}x real time", counted.audio_seconds / 3600.0);
-        if let Some(left) = left {
-            line += &format!(", {} left", HumanDuration(left));
-        }
-    }
+/// Returns what else there is to say of the progress, the most important first: reasons of failures, time
+/// left, speed.
+fn progress_details(counted: &Counted, speed: Option<Speed>) -> Vec<String> {
     let reasons = counted.failed_by_code.iter().map(|(code, count)| format!("{count} {code}"));
     let reasons = reasons.collect::<Vec<_>>().join(", ");
+    let mut details = Vec::new();
     if !reasons.is_empty() {
-        line += &format!(" [{reasons}]");
+        details.push(format!("[{reasons}]"));
     }
-    line
+    if let Some(Speed { audio, left }) = speed {
+        details.extend(left.map(|left| format!("{} left", rough(left))));
+        details.push(format!("{audio:.0}x real time"));
+        details.push(format!("{:.1} h of audio", counted.audio_seconds / 3600.0));
+    }
+    details
 }

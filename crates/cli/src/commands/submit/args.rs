@@ -134,7 +134,7 @@ mod tests {
             .map(|arg| arg.get_id().as_str())
             .collect();
         let expected = ["manifest", "manifest_format", "out", "resume", "speed", "wait", "json"];
-        let common = ["config", "help", "version"];
+        let common = ["config", "help", "quiet", "verbose", "version"];
         assert!(taken.iter().all(|id| expected.contains(id) || common.contains(id)), "{taken:?}");
     }
 }

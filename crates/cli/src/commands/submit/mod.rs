@@ -35,7 +35,7 @@ use self::{
 use crate::{
     UsageError,
     args::output_prefix,
-    commands::{print_json, print_line, status},
+    commands::{connect, print_json, print_line, status},
     exit,
     filter::Filter,
     history,
@@ -64,13 +64,12 @@ pub(crate) async fn run(config: &Config, args: SubmitArgs) -> anyhow::Result<u8>
     if args.dry_run {
         return dry_run::run(config, &args, output, &stores, &stop).await;
     }
-    let queue = app::queue_config(config)?;
     let prepared = async {
         // In S3, the record of the batch shows it, and with fewer permissions than a probe needs.
         if matches!(output, Location::File(_)) {
             writable::check(&stores, &output).await?;
         }
-        let queue = AmqpQueue::connect(queue).await?;
+        let queue = connect(config).await?;
         let (submission, manifest) = describe(config, &args, output, &stores).await?;
         anyhow::Ok((queue, submission, manifest))
     };

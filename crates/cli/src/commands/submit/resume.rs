@@ -5,7 +5,6 @@ use std::ffi::OsString;
 use app::Config;
 use job::{Batch, BatchId, Cursor, Input, Submission};
 use ledger::BatchLedger;
-use queue::AmqpQueue;
 use store::Stores;
 use tokio_util::sync::CancellationToken;
 
@@ -13,7 +12,7 @@ use super::{Call, Report, SubmitArgs, run::Start, selector::Totals};
 use crate::{
     UsageError,
     args::output_prefix,
-    commands::{print_json, status},
+    commands::{connect, print_json, status},
     exit, history,
     manifest::Manifest,
     output,
@@ -49,9 +48,8 @@ pub(super) async fn run(
                        there is not exactly one";
         return Err(UsageError(message.to_owned()).into());
     }
-    let queue = app::queue_config(config)?;
     let queue = tokio::select! {
-        queue = AmqpQueue::connect(queue) => queue?,
+        queue = connect(config) => queue?,
         () = stop.cancelled() => return Ok(exit::INTERRUPTED),
     };
     let (wait, json, stop) = (args.wait, args.json, stop.clone());
@@ -149,7 +147,7 @@ async fn nothing_to_resume(
     }
     let complete = batch.jobs.is_some();
     if args.wait && complete {
-        let queue = AmqpQueue::connect(app::queue_config(config)?).await?;
+        let queue = connect(config).await?;
         let view = status::View { ledger, batch: batch.id, out: batch.output };
         return view.follow(Some(&queue), args.json).await;
     }

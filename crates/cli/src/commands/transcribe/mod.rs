@@ -1,10 +1,15 @@
 //! `scriptorium transcribe`: transcribes recordings on this machine.
 
+mod args;
+mod dry_run;
+mod failures;
+mod input;
+mod live;
 mod summary;
 
 use std::{
     collections::BTreeSet,
-    fmt::Write,
+    io::{self, IsTerminal},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -20,14 +25,20 @@ use tokio_util::sync::CancellationToken;
 use transcript::Format;
 use worker::{Completed, Transcriber, Transcription, TranscriptionRequest, convert, interruptible};
 
-use self::summary::Summary;
+pub(crate) use self::args::TranscribeArgs;
+use self::{
+    input::{Input, STDIN_NAME, STDIN_URI},
+    live::LiveText,
+    summary::Summary,
+};
 use crate::{
     UsageError,
-    args::{TranscribeArgs, output_prefix},
+    args::output_prefix,
     commands::print_json,
     exit,
     filter::Filter,
     ignored::IgnoredFile,
+    names::shown,
     naming::{Named, Naming},
     progress::{Progress, download_bar},
     sources::{self, Found, Item},
@@ -40,9 +51,16 @@ const LISTED_AHEAD: usize = 10_000;
 /// How long a finished transcript waits for its store.
 const WRITE_PATIENCE: Duration = Duration::from_secs(60);
 
+/// Folder of interrupted transcriptions, below that of the program's state.
+const UNFINISHED: &str = "unfinished";
+
 pub(crate) async fn run(config: &Config, args: TranscribeArgs) -> anyhow::Result<u8> {
+    if let Some(out) = &args.out {
+        input::check_out(out, &Format::ALL.map(Format::name))?;
+    }
     let output = args.out.as_deref().map(output_prefix).transpose()?;
-    let formats = formats(&args, output.is_some())?;
+    let labelled = args.files_from.is_some() || sources::may_be_several(&args.paths);
+    let formats = formats(&args, output.is_some(), labelled)?;
     let options = job::JobOptions {
         formats: formats.iter().copied().map(convert::output_format).collect(),
         ..args.recordings.options()?
@@ -50,6 +68,28 @@ pub(crate) async fn run(config: &Config, args: TranscribeArgs) -> anyhow::Result
     options.check().map_err(UsageError)?;
     let filter = Filter::new(&args.filter.selected(args.recordings.all_files)?)?;
     let stop = termination()?;
+
+    let max_bytes = config.audio.options()?.limits.max_bytes;
+    let read =
+        tokio::task::spawn_blocking(move || Input::read(&args, max_bytes).map(|i| (i, args)));
+    let (input, args) = tokio::select! {
+        read = read => read??,
+        () = stop.cancelled() => return Ok(exit::INTERRUPTED),
+    };
+    let mut request = sources::Request {
+        filter,
+        paths: input.paths.clone(),
+        // Without an output there is nothing to name.
+        name: if output.is_some() { config.output.name } else { OutputName::Full },
+    };
+    request.sort();
+    let naming =
+        output.clone().map(|output| Naming::new(output, config.output.name, request.paths.len()));
+    if args.dry_run {
+        let stores = app::stores(config)?;
+        return dry_run::run(&stores, &request, naming.as_ref(), args.json, &stop).await;
+    }
+
     let build = BuildOptions {
         pull: true,
         punctuation: options.punctuate.unwrap_or(true),
@@ -72,28 +112,25 @@ pub(crate) async fn run(config: &Config, args: TranscribeArgs) -> anyhow::Result
     // Somebody watches: a full disk is reported at once, and a store has a minute to come back.
     let patience = match &output {
         Some(Location::S3 { .. }) => WRITE_PATIENCE,
-        Some(Location::File(_)) | None => Duration::ZERO,
+        Some(_) | None => Duration::ZERO,
     };
+    let unfinished = app::state_directory().join(UNFINISHED);
     let batch = Arc::new(Batch {
-        progress: Progress::start(),
-        transcriber: app.transcriber.with_write_patience(patience),
-        naming: output.map(|output| Naming::new(output, config.output.name, args.paths.len())),
+        progress: Arc::new(Progress::start()),
+        transcriber: app.transcriber.with_write_patience(patience).with_unfinished(unfinished),
+        is_watched: naming.is_none() && !labelled && io::stdout().is_terminal(),
+        prints: args.print,
+        naming,
         formats,
         options: convert::pipeline_options(&options),
         channels: options.channels.map(convert::channel_mode),
         track: convert::track(&options).map_err(UsageError)?,
         summary: Mutex::default(),
-        labelled: sources::may_be_several(&args.paths),
+        labelled,
+        input,
         stop,
     });
 
-    let mut request = sources::Request {
-        filter,
-        paths: args.paths,
-        // Without an output there is nothing to name.
-        name: if batch.naming.is_some() { config.output.name } else { OutputName::Full },
-    };
-    request.sort();
     let (sender, receiver) = mpsc::channel(LISTED_AHEAD);
     let listing = tokio::spawn({
         let batch = Arc::clone(&batch);
@@ -118,20 +155,36 @@ pub(crate) async fn run(config: &Config, args: TranscribeArgs) -> anyhow::Result
     batch.report(args.json)
 }
 
-/// Returns the requested formats. Standard output takes exactly one.
-fn formats(args: &TranscribeArgs, has_output: bool) -> anyhow::Result<BTreeSet<Format>> {
+/// Returns the requested formats. Standard output takes exactly one, and of several recordings only one
+/// that tells them apart.
+fn formats(
+    args: &TranscribeArgs,
+    has_output: bool,
+    may_be_several: bool,
+) -> anyhow::Result<BTreeSet<Format>> {
     let formats: BTreeSet<Format> = args.format.iter().copied().collect();
-    match (has_output, formats.len()) {
-        (true, 0) => Ok(BTreeSet::from([Format::Json])),
-        (false, 0) => Ok(BTreeSet::from([Format::Txt])),
-        (false, 2..) => Err(UsageError("several formats need --out DIR".to_owned()).into()),
+    let format = formats.first().copied();
+    match (has_output, formats.len(), format) {
+        (true, 0, _) => Ok(BTreeSet::from([Format::Json])),
+        (false, 0, _) => Ok(BTreeSet::from([Format::Txt])),
+        (false, 2.., _) => Err(UsageError("several formats need --out DIR".to_owned()).into()),
+        (false, 1, Some(format)) if may_be_several && !has_place_for_several(format) => {
+            Err(UsageError(format!("several recordings need --out DIR for the format {format}"))
+                .into())
+        }
         _ => Ok(formats),
     }
 }
 
+/// Returns whether one stream can hold the transcripts of several recordings.
+fn has_place_for_several(format: Format) -> bool {
+    // The lines of CTM and RTTM name their recording.
+    matches!(format, Format::Txt | Format::Json | Format::Ctm | Format::Rttm)
+}
+
 /// State that all recordings of one run share.
 struct Batch {
-    progress: Progress,
+    progress: Arc<Progress>,
     transcriber: Transcriber,
     /// Names of the transcripts; `None`: they go to standard output.
     naming: Option<Naming>,
@@ -140,8 +193,14 @@ struct Batch {
     channels: Option<audio::ChannelMode>,
     track: Option<audio::TrackChoice>,
     summary: Mutex<Summary>,
-    /// Whether each transcript on standard output is preceded by the URI of its recording.
+    /// Whether there may be several recordings: text on standard output is preceded by the name of its
+    /// recording.
     labelled: bool,
+    /// Whether somebody watches the text of a single recording appear.
+    is_watched: bool,
+    /// Whether text is printed as soon as it is recognized (`--print`).
+    prints: bool,
+    input: Input,
     stop: CancellationToken,
 }
 
@@ -179,6 +238,9 @@ impl Batch {
     /// Returns what to do with a result of the listing; `None` if the recording was listed before.
     fn task(&self, found: Found) -> Option<Task> {
         let item = match found {
+            Found::Recording(item) if self.input.is_stdin(&item.source) => {
+                Item { relative: STDIN_NAME.to_owned(), ..item }
+            }
             Found::Recording(item) => item,
             Found::Ignored(file) => return Some(Task::Ignore(file)),
             Found::Failed(failure) | Found::Broken(failure) => return Some(Task::Fail(failure)),
@@ -191,7 +253,7 @@ impl Batch {
             Some(Ok(Named::Output(output, renamed))) => {
                 if let Some(renamed) = renamed {
                     let line = self.summary().renamed.add(renamed);
-                    self.progress.say(&line);
+                    self.progress.note(&line);
                 }
                 Some(output)
             }
@@ -207,7 +269,7 @@ impl Batch {
             Task::Transcribe(item, output) => (item, output),
             Task::Ignore(file) => {
                 let line = self.summary().ignored.add(file);
-                line.into_iter().for_each(|line| self.progress.say(&line));
+                line.into_iter().for_each(|line| self.progress.note(&line));
                 return None;
             }
             Task::Fail(failure) => {
@@ -219,8 +281,11 @@ impl Batch {
             return None;
         }
         let session = Arc::new(Session::default());
-        self.progress.begin(&session, item.size);
-        let result = self.transcribe(&item, output, &session).await;
+        let request = self.request(&item, output);
+        let is_shown = self.show_live(&session, &item, &request);
+        self.progress.begin(&session, &item.relative, item.size);
+        let work = self.transcriber.transcribe(&request, &session);
+        let result = interruptible(work, &session, &self.stop).await;
         let seconds = match &result {
             Ok(Transcription { completed: Completed::Transcribed, transcript }) => {
                 Some(transcript.source.duration)
@@ -229,7 +294,10 @@ impl Batch {
         };
         self.progress.end(&session, item.size, seconds);
         match result {
-            Ok(transcription) => self.succeed(&item, &transcription),
+            Ok(transcription) => {
+                let text = self.succeed(&item, &transcription);
+                text.filter(|_| !is_shown)
+            }
             Err(failure) if failure.code == FailureCode::Interrupted => None,
             Err(failure) => {
                 self.fail(failure);
@@ -238,14 +306,10 @@ impl Batch {
         }
     }
 
-    async fn transcribe(
-        &self,
-        item: &Item,
-        output: Option<Location>,
-        session: &Arc<Session>,
-    ) -> Result<Transcription, Failure> {
-        let request = TranscriptionRequest {
+    fn request(&self, item: &Item, output: Option<Location>) -> TranscriptionRequest {
+        TranscriptionRequest {
             source: item.source.clone(),
+            uri: self.input.is_stdin(&item.source).then(|| STDIN_URI.to_owned()),
             output,
             formats: self.formats.clone(),
             language_suffix: None,
@@ -253,9 +317,20 @@ impl Batch {
             channels: self.channels,
             track: self.track.clone(),
             options: self.options.clone(),
-        };
-        let work = self.transcriber.transcribe(&request, session);
-        interruptible(work, session, &self.stop).await
+        }
+    }
+
+    /// Prints the text of a recording as soon as it is recognized, if somebody wants that. Returns whether
+    /// that is all that is to be printed.
+    fn show_live(&self, session: &Session, item: &Item, request: &TranscriptionRequest) -> bool {
+        let is_final = || self.transcriber.is_text_final(request).unwrap_or(false);
+        let is_text = self.formats.first() == Some(&Format::Txt);
+        let is_all = self.is_watched && is_text && is_final();
+        if is_all || self.prints {
+            let name = (!is_all).then(|| item.relative.clone());
+            session.set_listener(Arc::new(LiveText::new(&self.progress, name)));
+        }
+        is_all
     }
 
     /// Counts a transcription; returns the text for standard output.
@@ -271,23 +346,39 @@ impl Batch {
         summary.cpu_seconds += transcript.processing.cpu_seconds;
         drop(summary);
         for warning in &transcript.source.warnings {
-            self.progress.say(&format!("warning: {}: {warning}", item.source));
+            let source = self.name_of(item);
+            self.progress.note(&format!("warning: {source}: {warning}"));
         }
         let format = *self.formats.first()?;
-        self.naming.is_none().then(|| {
-            let mut text = String::new();
-            if self.labelled {
-                let _ = writeln!(text, "== {}", item.source);
+        self.naming.is_none().then(|| match (format, self.labelled) {
+            (Format::Json, true) => {
+                serde_json::to_string(transcript).map_or_else(|_| String::new(), |json| json + "\n")
             }
-            text.push_str(transcript.render(format).trim_end());
-            text.push('\n');
-            text
+            (Format::Txt, true) => {
+                let text = transcript.render(format);
+                format!("== {}\n{}\n", self.name_of(item), text.trim_end())
+            }
+            _ => {
+                let text = transcript.render(format);
+                format!("{}\n", text.trim_end())
+            }
         })
     }
 
+    /// Returns what a recording is called on the screen.
+    fn name_of(&self, item: &Item) -> String {
+        if self.input.is_stdin(&item.source) {
+            return "standard input".to_owned();
+        }
+        shown(&item.source.to_string())
+    }
+
     fn fail(&self, failure: Failure) {
-        self.progress.say(&format!("failed: {}: {failure}", failure.source));
-        self.summary().add_failure(failure);
+        // The summary of a single recording says it.
+        if self.labelled {
+            self.progress.say(&format!("failed: {}: {failure}", shown(&failure.source)));
+        }
+        self.summary().failures.add(failure);
     }
 
     fn summary(&self) -> MutexGuard<'_, Summary> {
@@ -306,7 +397,10 @@ impl Batch {
         if summary.cpu_seconds > 0.0 {
             summary.audio_seconds_per_core_second = summary.audio_seconds / summary.cpu_seconds;
         }
-        summary.to_string().lines().for_each(|line| self.progress.say(line));
+        let is_bad = summary.is_bad();
+        for line in summary.to_string().lines() {
+            if is_bad { self.progress.say(line) } else { self.progress.note(line) }
+        }
         if json {
             print_json(&*summary)?;
         }
@@ -314,7 +408,7 @@ impl Batch {
             Summary { interrupted: true, .. } => exit::INTERRUPTED,
             // Nothing found is a failure, too: the prefix may be mistyped.
             Summary { done: 0, skipped: 0, .. } => exit::FAILURE,
-            Summary { failed: 0, .. } => exit::SUCCESS,
+            summary if summary.failures.total() == 0 => exit::SUCCESS,
             _ => exit::FAILURE,
         })
     }

@@ -2,21 +2,18 @@
 
 use std::fmt;
 
-use errors::printable;
-use job::Failure;
 use serde::Serialize;
 
+use super::failures::Failures;
 use crate::{ignored::Ignored, naming::AllRenamed};
-
-/// Maximum number of failures repeated at the end; each was printed when it happened.
-const MAX_LISTED_FAILURES: usize = 100;
 
 /// Counts, times and failures of one run.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Summary {
     pub(super) done: u64,
     pub(super) skipped: u64,
-    pub(super) failed: u64,
+    #[serde(flatten)]
+    pub(super) failures: Failures,
     #[serde(flatten)]
     pub(super) renamed: AllRenamed,
     #[serde(flatten)]
@@ -26,35 +23,24 @@ pub(super) struct Summary {
     pub(super) cpu_seconds: f64,
     pub(super) audio_seconds_per_core_second: f64,
     pub(super) interrupted: bool,
-    failures: Vec<ListedFailure>,
-}
-
-/// A failure as it is listed at the end.
-#[derive(Debug, Serialize)]
-struct ListedFailure {
-    #[serde(flatten)]
-    failure: Failure,
-    remedy: &'static str,
 }
 
 impl Summary {
-    pub(super) fn add_failure(&mut self, failure: Failure) {
-        self.failed += 1;
-        if self.failures.len() < MAX_LISTED_FAILURES {
-            self.failures.push(ListedFailure { remedy: failure.code.remedy(), failure });
-        }
+    /// Returns whether `--quiet` shows the summary.
+    pub(super) fn is_bad(&self) -> bool {
+        self.failures.total() > 0 || self.done + self.skipped == 0
     }
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.done + self.skipped + self.failed == 0 && !self.interrupted {
+        if self.done + self.skipped + self.failures.total() == 0 && !self.interrupted {
             write!(f, "no recordings found: ")?;
         }
         write!(f, "{} transcribed", self.done)?;
         for (count, what) in [
             (self.skipped, "up to date"),
-            (self.failed, "failed"),
+            (self.failures.total(), "failed"),
             (self.renamed.total(), "with another name than asked for, see above"),
         ] {
             if count > 0 {
@@ -70,14 +56,7 @@ impl fmt::Display for Summary {
             self.audio_seconds / self.wall_seconds.max(1e-3),
             self.audio_seconds_per_core_second,
         )?;
-        for ListedFailure { failure, remedy } in &self.failures {
-            // Names of others must not forge lines.
-            let (source, failure) = (printable(&failure.source), failure.to_string());
-            write!(f, "\n  {source}\n    {}\n    {remedy}", printable(&failure))?;
-        }
-        if self.failed > self.failures.len() as u64 {
-            write!(f, "\n  and {} more, see above", self.failed - self.failures.len() as u64)?;
-        }
+        write!(f, "{}", self.failures)?;
         if self.interrupted {
             write!(f, "\ninterrupted; run the same command again to continue")?;
         }
