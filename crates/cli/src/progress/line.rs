@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(line().fit(45), "12/200  3 min left  49x  interview…-name.mp3");
         assert_eq!(
             line().fit(80),
-            "██████░░░░░░  12/200  3 min left  49x  1.20 h of audio  interview-of…ng-name.mp3"
+            "███████░░░░░░░░  12/200  3 min left  49x  1.20 h of audio  interview-…-name.mp3"
         );
         let complete = line().complete();
         assert!(complete.starts_with("12/200, 3 min left, 49x") && complete.ends_with(".mp3"));
