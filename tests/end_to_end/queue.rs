@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::{
     proxy::Proxy,
     services::Services,
-    support::{SENTENCE, long_recording, models, speech, text_of, wait_for_log},
+    support::{SENTENCE, TIMEOUT, long_recording, models, speech, text_of, wait_for_log},
 };
 
 fn text(job: &Job) -> String {
@@ -186,6 +186,41 @@ async fn wrong_credentials_are_not_the_fault_of_a_recording() {
     let summary = ran.json();
     assert_eq!(summary["failures"][0]["code"], "store_misconfigured", "{summary}");
     assert!(!ran.stderr.contains("not-the-secret"));
+}
+
+/// A batch that names a model which no worker has once showed nothing but "running", for an hour.
+#[tokio::test(flavor = "multi_thread")]
+async fn status_says_why_jobs_wait() {
+    let (Some(models), Some(services)) = (models(), Services::of_test("setback")) else { return };
+    let bucket = services.bucket().await;
+    bucket.put("in/a.opus", fs::read(speech("sentence.opus")).unwrap()).await;
+    let scriptorium =
+        services.scriptorium(&models).with("SCRIPTORIUM__WORKER__RETRY_DELAYS", "600");
+    let (source, out) = (services.uri("in/a.opus"), services.uri("out/"));
+    let submit = ["submit", &source, "--out", &out, "--model", "nonesuch", "--json"];
+    let batch = scriptorium.run(submit).expect_code(0).json()["batch"].as_str().unwrap().to_owned();
+    let directory = tempfile::tempdir().unwrap();
+    let mut worker = scriptorium.start(["worker"], &directory.path().join("log"));
+    let started = std::time::Instant::now();
+    let status = loop {
+        let status = scriptorium.status(&batch);
+        if status.get("last_setback").is_some() {
+            break status;
+        }
+        assert!(started.elapsed() < TIMEOUT, "{status}");
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    };
+    let setback = &status["last_setback"];
+    assert_eq!((&setback["code"], &status["queued"]), (&"model_unavailable".into(), &1.into()));
+    assert_eq!(setback["source"], source);
+    assert!(setback["message"].as_str().unwrap().contains("nonesuch"), "{status}");
+    let [at, next] = ["at", "next_try_at"].map(|time| setback[time].as_str().unwrap());
+    assert!(next > at, "{status}");
+    let shown = scriptorium.run(["status", &batch]).stdout;
+    assert!(shown.contains("waiting for another try") && shown.contains("nonesuch"), "{shown}");
+    worker.signal("TERM");
+    assert_eq!(worker.wait(), Some(0));
+    services.queue().await.delete_queues().await.unwrap();
 }
 
 /// A worker that starts before its broker and its store waits for both, and logs that it waits.

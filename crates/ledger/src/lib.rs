@@ -47,7 +47,7 @@ pub use self::{
     state::State,
     submission::SubmissionLedger,
     tally::Tally,
-    worker_tally::WorkerTally,
+    worker_tally::{Setback, WorkerTally},
 };
 
 use std::sync::Arc;

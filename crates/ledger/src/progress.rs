@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use store::{Condition, ObjectMeta};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::{BatchControl, BatchLedger, Error, State, Tally, WorkerTally, records};
+use crate::{BatchControl, BatchLedger, Error, Setback, State, Tally, WorkerTally, records};
 
 /// Tallies that are read concurrently.
 const CONCURRENT_READS: usize = 64;
@@ -66,6 +66,9 @@ pub struct Counted {
     pub up_to_date: u64,
     /// Retries so far.
     pub retried: u64,
+    /// The latest reason why a job waits for another try; absent once the batch is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_setback: Option<Setback>,
     pub audio_seconds: f64,
     pub cpu_seconds: f64,
     /// Failures so far, by code.
@@ -236,6 +239,7 @@ impl Summed {
             cancelled = std::mem::take(&mut tally.queued);
         }
         let WorkerTally { up_to_date, retried, audio_seconds, cpu_seconds, failed, .. } = self.sum;
+        let last_setback = self.sum.last_setback.filter(|_| tally.queued > 0);
         Counted {
             tally,
             control,
@@ -243,6 +247,7 @@ impl Summed {
             exact: state.is_some(),
             up_to_date,
             retried,
+            last_setback,
             audio_seconds,
             cpu_seconds,
             failed_by_code: failed,

@@ -30,6 +30,40 @@ pub struct WorkerTally {
     pub retried: u64,
     pub audio_seconds: f64,
     pub cpu_seconds: f64,
+    /// The latest reason why a job of the batch waits for another try.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_setback: Option<Setback>,
+}
+
+/// Why a job waits for another try.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Setback {
+    /// Time in RFC 3339.
+    pub at: String,
+    /// Time of the next try in RFC 3339, or later if the workers are busy.
+    pub next_try_at: String,
+    /// Code of the failure.
+    pub code: String,
+    /// URI of the recording.
+    pub source: String,
+    pub message: String,
+}
+
+impl Setback {
+    /// A longer message is cut: each worker rewrites it every few seconds.
+    const MAX_MESSAGE: usize = 500;
+
+    /// Describes a failure, of which the job will be tried again.
+    pub fn new(failure: &job::Failure, at: String, next_try_at: String) -> Self {
+        let cut = |text: &str| text.chars().take(Self::MAX_MESSAGE).collect();
+        Self {
+            at,
+            next_try_at,
+            code: failure.code.as_str().to_owned(),
+            source: failure.source.clone(),
+            message: cut(&failure.message),
+        }
+    }
 }
 
 impl WorkerTally {
@@ -47,6 +81,10 @@ impl WorkerTally {
         sum(&mut self.retried, other.retried);
         self.audio_seconds += other.audio_seconds;
         self.cpu_seconds += other.cpu_seconds;
+        // Times in RFC 3339 and UTC are in order as texts.
+        if self.last_setback < other.last_setback {
+            self.last_setback.clone_from(&other.last_setback);
+        }
     }
 
     /// Returns the number of jobs whose last submission failed.

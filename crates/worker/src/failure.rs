@@ -2,9 +2,8 @@
 
 use std::{error::Error, io};
 
-use errors::{Chain, printable};
+use errors::Chain;
 use job::{Failure, FailureCode};
-use location::Location;
 use speech::{pipeline, recognizer};
 
 /// Returns the failure of the recording `source` that an error of the pipeline stands for.
@@ -94,30 +93,7 @@ pub fn output_failure(error: &store::Error, source: &str) -> Failure {
 }
 
 /// Makes a failure whose message is the error of the store and its causes, without control
-/// characters. The failure names its recording itself.
+/// characters.
 pub(crate) fn store_failure(code: FailureCode, source: &str, error: &store::Error) -> Failure {
-    let is_about_source = error.uri == source
-        || Location::from_argument(source).is_ok_and(|location| location.to_string() == error.uri);
-    let message = if is_about_source {
-        let causes = error.source().map_or_else(String::new, |cause| format!(": {}", Chain(cause)));
-        printable(&format!("{}{causes}", error.message)).into_owned()
-    } else {
-        format!("{error:#}")
-    };
-    failure(code, source, message)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_failure_does_not_repeat_the_name_of_its_recording() {
-        let error = |uri: &str| store::Error::new(store::ErrorKind::NotFound, "head", uri, "gone");
-        let message = |uri: &str| source_failure(&error(uri), "/a b.wav").message;
-        assert_eq!(message("file:///a%20b.wav"), "gone");
-        assert_eq!(message("file:///other.wav"), "head file:///other.wav: gone");
-        let caused = error("s3://b/k").with_source(io::Error::other("on\nfire"));
-        assert_eq!(source_failure(&caused, "s3://b/k").message, "gone: on\\nfire");
-    }
+    failure(code, source, format!("{error:#}"))
 }

@@ -3,13 +3,14 @@
 use std::{collections::HashMap, sync::Mutex, time::Duration};
 
 use errors::Chain;
-use job::RECORDS_VERSION;
-use ledger::{Ledger, WorkerTally};
+use job::{Failure, RECORDS_VERSION};
+use ledger::{Ledger, Setback, WorkerTally};
 use tokio::time::Instant;
 
 use crate::{
     events::{JobEvent, JobEventKind},
-    lock, now,
+    job::POSTPONED,
+    lock, now, rfc3339,
 };
 
 /// How often changed counts are written.
@@ -66,7 +67,13 @@ impl TallyWriter {
             JobEventKind::Failed { failure, first: true, .. } => {
                 *tally.failed.entry(failure.code.as_str().to_owned()).or_default() += 1;
             }
-            JobEventKind::Retried { .. } => tally.retried += 1,
+            JobEventKind::Retried { failure, delay, .. } => {
+                tally.retried += 1;
+                tally.last_setback = Some(setback(failure, *delay));
+            }
+            JobEventKind::Postponed { failure } => {
+                tally.last_setback = Some(setback(failure, POSTPONED));
+            }
             _ => return,
         }
         batch.is_changed = true;
@@ -109,4 +116,10 @@ impl TallyWriter {
         })
         .collect()
     }
+}
+
+fn setback(failure: &Failure, delay: Duration) -> Setback {
+    let next_try =
+        time::OffsetDateTime::now_utc().saturating_add(delay.try_into().unwrap_or_default());
+    Setback::new(failure, now(), rfc3339(next_try))
 }

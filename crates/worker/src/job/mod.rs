@@ -34,5 +34,6 @@ pub(crate) use self::{
     checkpoint::RunCheckpoints,
     plan::Plan,
     runner::JobRunner,
+    settle::POSTPONED,
     unfinished::{Unfinished, UnfinishedRecording},
 };

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Delay before a job is tried again that failed without its fault.
-const POSTPONED: Duration = Duration::from_secs(10);
+pub(crate) const POSTPONED: Duration = Duration::from_secs(10);
 /// A store that takes longer does not answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 

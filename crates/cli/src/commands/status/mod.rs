@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use app::Config;
 use job::{Batch, BatchId, Delivery, Failed, Notification, WebhookRecord};
-use ledger::{BatchControl, BatchLedger, Counted, Tallies};
+use ledger::{BatchControl, BatchLedger, Counted, Setback, Tallies};
 use queue::{AmqpConfig, AmqpQueue, Queue};
 use serde::Serialize;
 use tokio::time::Instant;
@@ -178,6 +178,11 @@ impl View {
             if counted.audio_seconds > 0.0 {
                 print_line(&work_line(counted))?;
             }
+            if let Some(setback) = &counted.last_setback {
+                for line in setback_lines(setback) {
+                    print_line(&line)?;
+                }
+            }
             for line in notifications.iter().flat_map(notification_lines) {
                 print_line(&line)?;
             }
@@ -224,6 +229,15 @@ fn work_line(counted: &Counted) -> String {
     line
 }
 
+/// Returns why a job waits for another try, as lines.
+fn setback_lines(setback: &Setback) -> [String; 2] {
+    let Setback { at, next_try_at, code, source, message } = setback;
+    [
+        format!("waiting for another try, as of {at}; the next one is due at {next_try_at}"),
+        format!("  {source}: {code}: {message}"),
+    ]
+}
+
 /// Returns who was told that the batch is over, as lines.
 fn notification_lines(notification: &Notification) -> Vec<String> {
     let event = notification.announced_at.as_ref().map(|at| format!("event batch.completed: {at}"));
@@ -260,6 +274,9 @@ fn progress_details(counted: &Counted, speed: Option<Speed>) -> Vec<String> {
     let mut details = Vec::new();
     if !reasons.is_empty() {
         details.push(format!("[{reasons}]"));
+    }
+    if let Some(setback) = &counted.last_setback {
+        details.push(format!("waiting: {}", setback.code));
     }
     if let Some(Speed { audio, left }) = speed {
         details.extend(left.map(|left| format!("{} left", rough(left))));

@@ -12,7 +12,7 @@ use crate::{
     commands::{print_json, print_line},
     exit,
     ignored::Ignored,
-    names::shown,
+    names::{message, shown},
     naming::{AllRenamed, Named, Naming},
     output,
     sources::{self, Found, Item},
@@ -63,7 +63,12 @@ pub(super) async fn run(
                 Found::Reached(_) => continue,
             };
             survey.failed += 1;
-            output::say(&format!("failed: {}: {failure}", shown(&failure.source)));
+            output::say(&format!(
+                "failed: {}: {}: {}",
+                shown(&failure.source),
+                failure.code,
+                message(&failure)
+            ));
         }
         anyhow::Ok(())
     };

@@ -3,11 +3,10 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use errors::printable;
 use job::{Failure, FailureCode};
 use serde::Serialize;
 
-use crate::names::shown;
+use crate::names::{message, shown};
 
 /// Maximum number of failures repeated at the end; each was printed when it happened.
 const MAX_LISTED: usize = 100;
@@ -51,7 +50,7 @@ impl fmt::Display for Failures {
             write!(f, "\n{code}: {remedy}")?;
             for failure in failures {
                 // Names of others must not forge lines.
-                write!(f, "\n  {}: {}", shown(&failure.source), printable(&failure.message))?;
+                write!(f, "\n  {}: {}", shown(&failure.source), message(failure))?;
             }
         }
         if self.total > self.listed.len() as u64 {

@@ -38,7 +38,7 @@ use crate::{
     exit,
     filter::Filter,
     ignored::IgnoredFile,
-    names::shown,
+    names::{message, shown},
     naming::{Named, Naming},
     progress::{Progress, download_bar},
     sources::{self, Found, Item},
@@ -376,7 +376,12 @@ impl Batch {
     fn fail(&self, failure: Failure) {
         // The summary of a single recording says it.
         if self.labelled {
-            self.progress.say(&format!("failed: {}: {failure}", shown(&failure.source)));
+            self.progress.say(&format!(
+                "failed: {}: {}: {}",
+                shown(&failure.source),
+                failure.code,
+                message(&failure)
+            ));
         }
         self.summary().failures.add(failure);
     }
