@@ -194,8 +194,10 @@ async fn status_says_why_jobs_wait() {
     let (Some(models), Some(services)) = (models(), Services::of_test("setback")) else { return };
     let bucket = services.bucket().await;
     bucket.put("in/a.opus", fs::read(speech("sentence.opus")).unwrap()).await;
-    let scriptorium =
-        services.scriptorium(&models).with("SCRIPTORIUM__WORKER__RETRY_DELAYS", "600");
+    let scriptorium = services
+        .scriptorium(&models)
+        .with("SCRIPTORIUM__WORKER__RETRY_DELAYS", "60")
+        .with("SCRIPTORIUM__QUEUE__RETRY_DELAYS_SECONDS", "60");
     let (source, out) = (services.uri("in/a.opus"), services.uri("out/"));
     let submit = ["submit", &source, "--out", &out, "--model", "nonesuch", "--json"];
     let batch = scriptorium.run(submit).expect_code(0).json()["batch"].as_str().unwrap().to_owned();
