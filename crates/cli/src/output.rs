@@ -18,9 +18,9 @@ static QUIET: AtomicBool = AtomicBool::new(false);
 pub(crate) struct Closed;
 
 /// Writes to standard output, unbuffered.
-pub(crate) fn write(text: &str) -> anyhow::Result<()> {
+pub(crate) fn write(text: impl AsRef<[u8]>) -> anyhow::Result<()> {
     let mut output = io::stdout().lock();
-    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+    match output.write_all(text.as_ref()).and_then(|()| output.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Closed.into()),
         written => written.context("cannot write to standard output"),
     }

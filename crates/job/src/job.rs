@@ -5,10 +5,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{BatchId, JobOptions, OutputFormat, output_name, records, records_prefix, strict_json};
+use crate::{BatchId, Format, JobOptions, output_name, records, records_prefix, strict_json};
 
 /// Version of the job message.
 pub const SCHEMA_VERSION: u32 = 1;
+/// Address of the schema, by which others may refer to it.
+const SCHEMA_ID: &str = "https://raw.githubusercontent.com/scriptorium-asr/scriptorium/main/docs/schemas/job.v1.schema.json";
 /// Limit in bytes for a job message. A larger message is refused without being parsed.
 pub const MAX_JOB_BYTES: usize = 64 * 1024;
 
@@ -63,7 +65,9 @@ pub enum InvalidJob {
 /// `docs/schemas/job.v1.schema.json`. [`Job::from_slice`] refuses everything that the schema
 /// refuses.
 pub fn json_schema() -> serde_json::Value {
-    schemars::schema_for!(Job).to_value()
+    let mut schema = schemars::schema_for!(Job);
+    schema.insert("$id".to_owned(), SCHEMA_ID.into());
+    schema.to_value()
 }
 
 impl Job {
@@ -143,8 +147,8 @@ impl Job {
                 self.batch
             ));
         }
-        for format in OutputFormat::ALL {
-            if self.source == self.output_in(*format) || self.is_subtitle_of_output(*format) {
+        for format in Format::ALL {
+            if self.source == self.output_in(format) || self.is_subtitle_of_output(format) {
                 return Err(format!("the transcript in {format} would replace the source"));
             }
         }
@@ -167,13 +171,13 @@ impl Job {
 
     /// Returns the URI of the transcript in `format`, shortened if that is too long; without a language
     /// in the names of subtitles.
-    pub fn output_in(&self, format: OutputFormat) -> String {
+    pub fn output_in(&self, format: Format) -> String {
         output_name::with_extension(&self.output, &format!(".{}", format.extension()))
     }
 
     /// Whether the source has the name of a subtitle of the output with a language, which
     /// [`JobOptions::language_suffix`] asks for.
-    fn is_subtitle_of_output(&self, format: OutputFormat) -> bool {
+    fn is_subtitle_of_output(&self, format: Format) -> bool {
         let rest = self.source.strip_prefix(&self.output).and_then(|rest| rest.strip_prefix('.'));
         let extension = format!(".{}", format.extension());
         let language = rest.and_then(|rest| rest.strip_suffix(&extension));

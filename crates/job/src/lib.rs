@@ -3,7 +3,7 @@
 //! This crate does not know how jobs travel (queue) or where records are stored (store).
 //!
 //! ```
-//! use job::{BatchId, Job, JobOptions, OutputFormat, records_prefix};
+//! use job::{BatchId, Format, Job, JobOptions, records_prefix};
 //!
 //! let batch = BatchId::generate();
 //! let job = Job::new(
@@ -11,7 +11,7 @@
 //!     "s3://recordings/calls/0042.wav".to_owned(),
 //!     "s3://transcripts/2026/calls/0042.wav".to_owned(),
 //!     records_prefix("s3://transcripts/2026", &batch),
-//!     JobOptions { formats: [OutputFormat::Srt].into(), ..JobOptions::default() },
+//!     JobOptions { formats: [Format::Srt].into(), ..JobOptions::default() },
 //! );
 //! job.validate()?;
 //!
@@ -35,13 +35,14 @@ mod watch;
 
 pub use batch::{Batch, BatchId};
 pub use failure::{Failure, FailureCode, FailureKind};
+pub use formats::Format;
 pub use job::{InvalidJob, Job, MAX_JOB_BYTES, SCHEMA_VERSION, json_schema};
 pub use manifest::{
     Entry, InvalidRow, MAX_ROW_BYTES, ManifestError, ManifestFormat, ManifestReader, Row,
 };
 pub use options::{
     ChannelMode, JobOptions, MAX_HOTWORD_CHARACTERS, MAX_HOTWORDS, MAX_PROMPT_CHARACTERS,
-    MAX_SPEAKERS, OutputFormat, Speakers, Task,
+    MAX_SPEAKERS, Speakers, Task,
 };
 pub use output_name::{OutputName, output_below, shortened_for, stem};
 pub use records::{

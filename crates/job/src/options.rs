@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, str::FromStr};
 
+use formats::Format;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +28,7 @@ pub struct JobOptions {
         skip_serializing_if = "BTreeSet::is_empty",
         deserialize_with = "strict_json::set"
     )]
-    pub formats: BTreeSet<OutputFormat>,
+    pub formats: BTreeSet<Format>,
     /// Whether the names of subtitles (`srt`, `vtt`) carry the language of the transcript:
     /// `<output>.en.srt`. Without a known language, they do not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -99,41 +100,6 @@ pub struct Speakers {
     pub max: Option<u32>,
 }
 
-/// A format of the transcript.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
-#[schemars(rename_all = "lowercase")]
-pub enum OutputFormat {
-    Json,
-    Srt,
-    Vtt,
-    Txt,
-    Aws,
-    Rttm,
-    Ctm,
-    Tsv,
-}
-
-string_enum!(OutputFormat, "format", {
-    Json => "json",
-    Srt => "srt",
-    Vtt => "vtt",
-    Txt => "txt",
-    Aws => "aws",
-    Rttm => "rttm",
-    Ctm => "ctm",
-    Tsv => "tsv",
-});
-
-impl OutputFormat {
-    /// Returns the extension of file names, without the first dot.
-    pub fn extension(self) -> &'static str {
-        match self {
-            Self::Aws => "aws.json",
-            _ => self.as_str(),
-        }
-    }
-}
-
 /// Whether speech is written down in its own language or in English.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, JsonSchema)]
 #[schemars(rename_all = "lowercase")]
@@ -184,7 +150,7 @@ impl JobOptions {
         {
             return Err(format!("language {language:?} is not a code such as \"en\" or \"yue\""));
         }
-        if self.formats.contains(&OutputFormat::Ctm) && self.word_times == Some(false) {
+        if self.formats.contains(&Format::Ctm) && self.word_times == Some(false) {
             return Err(
                 "the format ctm lists words with their times, and `word_times` is false".to_owned()
             );

@@ -5,6 +5,7 @@
 //! shortened: its beginning, `~`, 32 hexadecimal digits of its SHA-256, and the extension. The same
 //! name is always shortened in the same way, and no two names to the same one.
 
+use formats::Format;
 use location::Location;
 use schemars::JsonSchema;
 use sha2::{Digest, Sha256};
@@ -19,9 +20,6 @@ const MAX_KEY_BYTES: usize = 1024;
 pub(crate) const TRANSCRIPT: &str = ".json";
 /// Longest text that is appended to an output, which a shortened one has space for.
 pub(crate) const ERROR_RECORD: &str = ".error.json";
-/// Ends of names that would make the transcript another output's rendering or error record:
-/// `talk.aws` gives `talk.aws.json`, which is a rendering of `talk`.
-const RESERVED: [&str; 2] = [".aws", ".error"];
 /// Longest extension that a shortened name keeps.
 const MAX_KEPT_EXTENSION: usize = 16;
 const DIGEST_DIGITS: usize = 32;
@@ -130,8 +128,13 @@ fn shorten_if(condition: bool, name: &str, max: usize) -> String {
     format!("{}{tail}", &stem[..kept])
 }
 
+/// Whether the end of a name would make the transcript another output's error record or rendering:
+/// `talk.aws` gives `talk.aws.json`, which is a rendering of `talk`.
 fn is_reserved(name: &str) -> bool {
-    RESERVED.iter().any(|end| name.ends_with(end))
+    let in_json = Format::ALL.map(|format| format.extension().strip_suffix(TRANSCRIPT));
+    let ends = in_json.into_iter().chain([ERROR_RECORD[1..].strip_suffix(TRANSCRIPT)]).flatten();
+    let mut before_end = ends.filter_map(|end| name.strip_suffix(end));
+    before_end.any(|rest| rest.ends_with('.'))
 }
 
 fn looks_shortened(name: &str) -> bool {
@@ -169,6 +172,8 @@ mod tests {
             ("error.mp4", Some("error")),
             // Its transcript would be a rendering of `talk`.
             ("talk.aws.mp4", None),
+            ("talk.verbose.mp4", None),
+            ("my.json.mp4", Some("my.json")),
             ("talk.aws", Some("talk")),
         ] {
             assert_eq!(stem(path), expected, "{path}");
@@ -230,9 +235,14 @@ mod tests {
 
     #[test]
     fn a_name_that_ends_like_a_rendering_is_not_kept() {
-        for (name, end) in [("a.wav.aws", ".aws"), ("a.wav.error", ".error")] {
+        for (name, end) in
+            [("a.wav.aws", ".aws"), ("a.wav.error", ".error"), ("a.whisper", ".whisper")]
+        {
             let uri = output("file:///out/", name);
-            assert!(uri.starts_with("file:///out/a.wav~") && uri.ends_with(end), "{uri}");
+            assert!(
+                uri.starts_with("file:///out/a") && uri.contains('~') && uri.ends_with(end),
+                "{uri}"
+            );
         }
     }
 

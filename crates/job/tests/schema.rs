@@ -3,8 +3,7 @@
 use std::{error::Error, fs};
 
 use job::{
-    BatchId, ChannelMode, Job, JobOptions, MAX_JOB_BYTES, OutputFormat, Speakers, Task,
-    records_prefix,
+    BatchId, ChannelMode, Format, Job, JobOptions, MAX_JOB_BYTES, Speakers, Task, records_prefix,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -36,7 +35,7 @@ fn example() -> Job {
         output.to_owned(),
         records_prefix("s3://transcripts/2026", &batch()),
         JobOptions {
-            formats: [OutputFormat::Srt, OutputFormat::Vtt].into(),
+            formats: [Format::Srt, Format::Vtt].into(),
             language_suffix: Some(true),
             model: Some("whisper-tiny.en".to_owned()),
             language: Some("en".to_owned()),
@@ -149,7 +148,12 @@ fn an_invalid_field_is_refused_with_the_reason() -> Result<(), Box<dyn Error>> {
         ("/options", json!(null), true, "expected an object"),
         ("/options", json!({ "format": ["srt"] }), true, "unknown field `format`"),
         ("/options/formats", json!(["srt", "srt"]), true, "srt is named twice"),
-        ("/options/formats", json!(["doc"]), true, "unknown format \"doc\", known are json, srt"),
+        (
+            "/options/formats",
+            json!(["doc"]),
+            true,
+            "unknown format \"doc\"; the formats are json, jsonl",
+        ),
         ("/options/formats", json!([{ "srt": null }]), true, "expected a"),
         (
             "/options",
@@ -216,7 +220,7 @@ fn uri() -> impl Strategy<Value = String> {
 }
 
 fn options() -> impl Strategy<Value = JobOptions> {
-    let formats = proptest::sample::subsequence(OutputFormat::ALL.to_vec(), 0..=8);
+    let formats = proptest::sample::subsequence(Format::ALL.to_vec(), 0..=Format::ALL.len());
     let channels =
         proptest::sample::select(vec![None, Some(ChannelMode::Mix), Some(ChannelMode::Split)]);
     let flag = || proptest::option::of(any::<bool>());
@@ -242,7 +246,7 @@ fn options() -> impl Strategy<Value = JobOptions> {
             let (channels, audio_track) = channels;
             let (prompt, task) = texts;
             let (punctuate, normalize, word_times, language_suffix) = flags;
-            let word_times = word_times.filter(|_| !formats.contains(&OutputFormat::Ctm));
+            let word_times = word_times.filter(|_| !formats.contains(&Format::Ctm));
             JobOptions {
                 formats: formats.into_iter().collect(),
                 language_suffix,

@@ -3,14 +3,14 @@
 use std::fmt::Write;
 
 use crate::{
-    Transcript, labels::Labels, number, punctuation, recording_name, tokens::Token, turns::turns,
+    Transcript, names::Channels, number, punctuation, recording_name, tokens::Token, turns::turns,
 };
 
 pub(crate) fn render(transcript: &Transcript) -> String {
-    let labels = Labels::new(transcript);
+    let channels = Channels::new(transcript);
     let mut words: Vec<(u64, Token, String)> = Vec::new();
     for turn in turns(&transcript.segments) {
-        let channel = labels.nist_channel(turn.segment);
+        let channel = channels.nist_number(turn.segment);
         let of_turn = turn.tokens.into_iter().filter_map(|token| {
             let word = word(&token.content)?;
             Some((channel, token, word))

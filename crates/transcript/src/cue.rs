@@ -48,7 +48,7 @@ pub(crate) fn cues(transcript: &Transcript, label: SpeakerLabel) -> Vec<Cue> {
     let mut channels: BTreeMap<(Option<u32>, Option<u32>), Vec<Cue>> = BTreeMap::new();
     for segment in &transcript.segments {
         let channel = channels.entry((segment.track, segment.channel)).or_default();
-        channel.extend(segment_cues(segment, label));
+        channel.extend(segment_cues(segment, transcript.voice(segment), label));
     }
     for cues in channels.values_mut() {
         adjust_times(cues);
@@ -58,11 +58,10 @@ pub(crate) fn cues(transcript: &Transcript, label: SpeakerLabel) -> Vec<Cue> {
     cues
 }
 
-fn segment_cues(segment: &Segment, label: SpeakerLabel) -> Vec<Cue> {
+fn segment_cues(segment: &Segment, speaker: Option<String>, label: SpeakerLabel) -> Vec<Cue> {
     let clean = text::clean(&segment.text);
     let measured = MeasuredText::new(&clean);
     let timeline = Timeline::new(segment, &measured);
-    let speaker = segment.speaker_label();
     let label_width = match label {
         SpeakerLabel::InText => text::width(&text_label(speaker.as_deref())),
         SpeakerLabel::Markup => 0,

@@ -1,10 +1,13 @@
-//! The transcript as JSON: writing, strict reading, and the schema.
+//! The transcript as JSON: writing, reading, and the schema.
 
 use std::str::Utf8Error;
 
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
-use crate::{Processing, SCHEMA_VERSION, Transcript};
+use crate::{MAX_SPEAKER_NAME, Processing, SCHEMA_VERSION, Transcript, v1::TranscriptV1};
+
+/// Address of the schema, by which others may refer to it.
+const SCHEMA_ID: &str = "https://raw.githubusercontent.com/scriptorium-asr/scriptorium/main/docs/schemas/transcript.v2.schema.json";
 
 /// Why bytes are not a transcript that this version can read.
 #[derive(Debug, thiserror::Error)]
@@ -12,20 +15,25 @@ use crate::{Processing, SCHEMA_VERSION, Transcript};
 pub enum InvalidTranscript {
     #[error("transcript is not valid UTF-8")]
     NotUtf8(#[from] Utf8Error),
-    /// Invalid JSON, or JSON with missing, unknown or mistyped fields.
-    #[error("transcript is not valid")]
+    #[error("transcript is not valid JSON")]
     Json(#[from] serde_json::Error),
-    /// A value that the schema does not allow; says which.
+    /// A field that is missing or has another type; `path` is that of the field, or of the object that
+    /// lacks it. (It quotes the file, so `reason` has at most 400 characters.)
+    #[error("transcript is not valid at {path}: {reason}")]
+    Field { path: String, reason: String },
+    /// A value that the schema does not allow; says where and which.
     #[error("transcript is not valid: {0}")]
     Malformed(String),
-    #[error("transcript has version {0}; this program supports version {SCHEMA_VERSION}")]
+    #[error("transcript has version {0}; this program reads versions 1 and {SCHEMA_VERSION}")]
     UnknownVersion(String),
 }
 
 /// Returns the JSON Schema (draft 2020-12) of a transcript, as published in
-/// `docs/schemas/transcript.v1.schema.json`.
+/// `docs/schemas/transcript.v2.schema.json`. It allows further fields.
 pub fn json_schema() -> serde_json::Value {
-    schemars::schema_for!(Transcript).to_value()
+    let mut schema = schemars::schema_for!(Transcript);
+    schema.insert("$id".to_owned(), SCHEMA_ID.into());
+    schema.to_value()
 }
 
 /// The version alone, which is read before the rest.
@@ -44,12 +52,14 @@ impl Transcript {
         json
     }
 
-    /// Reads a transcript from JSON.
+    /// Reads a transcript from JSON. One of version 1 becomes one of version 2: its segments are numbered,
+    /// its speakers listed, its text and its language found. Fields that are not known are left out.
     ///
     /// # Errors
     ///
-    /// Checks the version before anything else. Refuses unknown fields, negative times, spans that
-    /// end before they start, and probabilities outside [0, 1].
+    /// Checks the version before anything else. Refuses missing fields and those of another type, negative
+    /// times, spans that end before they start, probabilities outside [0, 1], segments that share an
+    /// id, speakers that are not listed, and names of speakers that are too long. Says where.
     pub fn from_json(bytes: &[u8]) -> Result<Self, InvalidTranscript> {
         let json = std::str::from_utf8(bytes)?;
         // serde would accept an array for a struct.
@@ -57,15 +67,15 @@ impl Transcript {
             return Err(InvalidTranscript::Malformed("not a JSON object".to_owned()));
         }
         let versioned: Versioned = serde_json::from_str(json)?;
-        match versioned.version {
+        let transcript = match versioned.version {
             None => return Err(InvalidTranscript::Malformed("there is no `version`".to_owned())),
-            Some(version) if version == SCHEMA_VERSION => {}
+            Some(version) if version == 1 => read::<TranscriptV1>(json)?.into(),
+            Some(version) if version == SCHEMA_VERSION => read::<Self>(json)?,
             Some(version) => {
                 let version = version.to_string().chars().take(40).collect();
                 return Err(InvalidTranscript::UnknownVersion(version));
             }
-        }
-        let transcript: Self = serde_json::from_str(json)?;
+        };
         transcript.check().map_err(InvalidTranscript::Malformed)?;
         Ok(transcript)
     }
@@ -82,39 +92,100 @@ impl Transcript {
     fn check(&self) -> Result<(), String> {
         let Processing { wall_seconds, cpu_seconds, audio_seconds_per_core_second, stages, .. } =
             &self.processing;
-        let durations = [self.source.duration, *wall_seconds, *cpu_seconds]
-            .into_iter()
-            .chain([*audio_seconds_per_core_second])
-            .chain(stages.iter().map(|stage| stage.seconds));
-        if let Some(negative) = durations.into_iter().find(|seconds| *seconds < 0.0) {
-            return Err(format!("{negative} is negative"));
+        check_seconds("source.duration", self.source.duration)?;
+        check_seconds("processing.wall_seconds", *wall_seconds)?;
+        check_seconds("processing.cpu_seconds", *cpu_seconds)?;
+        let speed = *audio_seconds_per_core_second;
+        check_seconds("processing.audio_seconds_per_core_second", speed)?;
+        for (index, stage) in stages.iter().enumerate() {
+            check_seconds(&format!("processing.stages[{index}].seconds"), stage.seconds)?;
         }
+        self.check_speakers()?;
+        self.check_segments()
+    }
+
+    fn check_speakers(&self) -> Result<(), String> {
+        let mut last = None;
+        for (index, speaker) in self.speakers.iter().enumerate() {
+            let at = format!("speakers[{index}]");
+            check_seconds(&format!("{at}.seconds"), speaker.seconds)?;
+            if last.is_some_and(|last| speaker.id <= last) {
+                return Err(format!("{at}.id: {} does not follow the id before it", speaker.id));
+            }
+            last = Some(speaker.id);
+            for (field, name) in [("label", Some(&speaker.label)), ("name", speaker.name.as_ref())]
+            {
+                if name.is_some_and(|name| name.chars().count() > MAX_SPEAKER_NAME) {
+                    let limit = format!("it has more than {MAX_SPEAKER_NAME} characters");
+                    return Err(format!("{at}.{field}: {limit}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_segments(&self) -> Result<(), String> {
+        let mut ids = std::collections::HashSet::with_capacity(self.segments.len());
+        let check_speaker = |at: &str, id: Option<u32>| match id {
+            Some(id) if self.speaker(id).is_none() => {
+                Err(format!("{at}.speaker: {id} is not the id of one of the `speakers`"))
+            }
+            _ => Ok(()),
+        };
         for (index, segment) in self.segments.iter().enumerate() {
-            let at = |problem: String| format!("segment {index}: {problem}");
-            check_span(segment.start, segment.end).map_err(at)?;
-            check_probability(segment.confidence).map_err(at)?;
-            for word in &segment.words {
-                check_span(word.start, word.end).map_err(at)?;
-                word.confidence.map_or(Ok(()), check_probability).map_err(at)?;
+            let at = format!("segments[{index}]");
+            if !ids.insert(segment.id) {
+                return Err(format!("{at}.id: {} is the id of another segment, too", segment.id));
+            }
+            check_span(&at, segment.start, segment.end)?;
+            check_probability(&at, "confidence", Some(segment.confidence))?;
+            check_probability(&at, "no_speech_probability", segment.no_speech_probability)?;
+            check_speaker(&at, segment.speaker)?;
+            for (index, word) in segment.words.iter().enumerate() {
+                let at = format!("{at}.words[{index}]");
+                check_span(&at, word.start, word.end)?;
+                check_probability(&at, "confidence", word.confidence)?;
+                check_speaker(&at, word.speaker)?;
             }
         }
         Ok(())
     }
 }
 
-fn check_span(start: f64, end: f64) -> Result<(), String> {
+/// Reads a value, and says in which field it is wrong.
+fn read<T: DeserializeOwned>(json: &str) -> Result<T, InvalidTranscript> {
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = match error.path().to_string() {
+            root if root == "." => "the root".to_owned(),
+            path => path,
+        };
+        let reason = error.into_inner().to_string().chars().take(400).collect();
+        InvalidTranscript::Field { path, reason }
+    })?;
+    deserializer.end()?;
+    Ok(value)
+}
+
+fn check_seconds(at: &str, seconds: f64) -> Result<(), String> {
+    if seconds < 0.0 { Err(format!("{at}: {seconds} is negative")) } else { Ok(()) }
+}
+
+fn check_span(at: &str, start: f64, end: f64) -> Result<(), String> {
     if start < 0.0 {
-        return Err(format!("starts at {start}, before the recording"));
+        return Err(format!("{at}.start: {start} is before the recording"));
     }
     if end < start {
-        return Err(format!("ends at {end}, before its start at {start}"));
+        return Err(format!("{at}.end: {end} is before the start at {start}"));
     }
     Ok(())
 }
 
-fn check_probability(confidence: f32) -> Result<(), String> {
-    if (0.0..=1.0).contains(&confidence) {
-        return Ok(());
+fn check_probability(at: &str, field: &str, probability: Option<f32>) -> Result<(), String> {
+    match probability {
+        Some(value) if !(0.0..=1.0).contains(&value) => {
+            Err(format!("{at}.{field}: {value} is not between 0 and 1"))
+        }
+        _ => Ok(()),
     }
-    Err(format!("confidence {confidence} is not between 0 and 1"))
 }

@@ -5,18 +5,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::number;
 
-/// Version of the transcript JSON. Increases when a field changes its meaning or is removed.
-pub const SCHEMA_VERSION: u32 = 1;
+/// Version of the transcript JSON. Increases when a field changes its meaning or is removed; fields may be
+/// added within a version, and readers ignore those that they do not know.
+pub const SCHEMA_VERSION: u32 = 2;
+/// Limit for the characters of a speaker's label or name.
+pub const MAX_SPEAKER_NAME: usize = 100;
 
-/// The transcript of one recording.
+/// The transcript of one recording. [`Transcript::new`] makes one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Transcript {
     /// Version of this format.
     #[schemars(extend("const" = SCHEMA_VERSION))]
     pub version: u32,
     pub source: Source,
     pub pipeline: Pipeline,
+    /// Language in which there is speech for most of the time, as an ISO 639-1 or ISO 639-3 code;
+    /// absent if unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+    /// The texts of the segments in order, on one line.
+    pub text: String,
+    /// Speakers of all channels and tracks in order of `id`; absent if speakers were not distinguished.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub speakers: Vec<Speaker>,
     /// Segments in order of start. Segments of different channels may overlap.
     pub segments: Vec<Segment>,
     pub processing: Processing,
@@ -24,7 +35,6 @@ pub struct Transcript {
 
 /// The recording.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Source {
     pub uri: String,
     /// Size in bytes.
@@ -51,7 +61,6 @@ pub struct Source {
 /// How the text was produced. Equal fingerprints mean equal models, options and code. Where two words
 /// are almost equally probable, processors with and without bf16 instructions may still differ.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Pipeline {
     /// `scriptorium` and its version.
     pub version: String,
@@ -71,10 +80,35 @@ pub struct Pipeline {
     pub fingerprint: String,
 }
 
+/// One of the people who speak. Speakers of different channels or tracks are different people.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Speaker {
+    /// Number in the recording, counted from 0 in order of first appearance.
+    pub id: u32,
+    /// Name that the program gives, e.g. `Speaker 1`.
+    #[schemars(length(max = MAX_SPEAKER_NAME))]
+    pub label: String,
+    /// Name that a person has given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = MAX_SPEAKER_NAME))]
+    pub name: Option<String>,
+    /// Channel, counted from 0; absent if the channels were mixed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<u32>,
+    /// Audio track, counted from 1; absent unless all tracks were transcribed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub track: Option<u32>,
+    /// For how many seconds the speaker speaks.
+    #[serde(serialize_with = "number::three_decimals")]
+    #[schemars(with = "f64", range(min = 0))]
+    pub seconds: f64,
+}
+
 /// A span of speech on one channel.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Segment {
+    /// Number of the segment, by which others may refer to it; counted from 0 when the transcript is made.
+    pub id: u32,
     /// Seconds from the start of the recording.
     #[serde(serialize_with = "number::three_decimals")]
     #[schemars(with = "f64", range(min = 0))]
@@ -89,8 +123,7 @@ pub struct Segment {
     /// Channel, counted from 0; absent if the channels were mixed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<u32>,
-    /// Speaker, counted from 0 in order of first appearance; absent if speakers were not
-    /// distinguished.
+    /// `id` of the speaker; absent if speakers were not distinguished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub speaker: Option<u32>,
     /// Language as an ISO 639-1 or ISO 639-3 code, e.g. `en`.
@@ -101,6 +134,15 @@ pub struct Segment {
     #[serde(serialize_with = "number::probability")]
     #[schemars(with = "f32", range(min = 0, max = 1))]
     pub confidence: f32,
+    /// Probability from 0 to 1 that the window of the segment has no speech, if the model gives it
+    /// (Whisper).
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "number::optional_probability"
+    )]
+    #[schemars(with = "Option<f32>", range(min = 0, max = 1))]
+    pub no_speech_probability: Option<f32>,
     /// Emotion of the speaker, e.g. `happy`, if the model recognizes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub emotion: Option<String>,
@@ -114,7 +156,6 @@ pub struct Segment {
 
 /// A word of a segment, or a character in scripts that do not separate words.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Word {
     /// Seconds from the start of the recording.
     #[serde(serialize_with = "number::three_decimals")]
@@ -133,14 +174,13 @@ pub struct Word {
     )]
     #[schemars(with = "Option<f32>", range(min = 0, max = 1))]
     pub confidence: Option<f32>,
-    /// Speaker, if different from the segment's speaker.
+    /// `id` of the speaker, if different from the segment's speaker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub speaker: Option<u32>,
 }
 
 /// Time that the transcription took.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Processing {
     /// Time at which the transcript was finished, in RFC 3339.
     #[schemars(extend("format" = "date-time"))]
@@ -164,22 +204,9 @@ pub struct Processing {
 
 /// A stage of the pipeline and its CPU time in seconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Stage {
     pub name: String,
     #[serde(serialize_with = "number::three_decimals")]
     #[schemars(with = "f64", range(min = 0))]
     pub seconds: f64,
-}
-
-impl Segment {
-    /// Returns the name of the speaker in renderings for people, counted from 1: the track if all were
-    /// transcribed, the channel if the channels were split, the speaker if speakers were distinguished.
-    pub(crate) fn speaker_label(&self) -> Option<String> {
-        let channel = self.channel.map(|channel| format!("Channel {}", u64::from(channel) + 1));
-        let speaker = self.speaker.map(|speaker| format!("Speaker {}", u64::from(speaker) + 1));
-        let track = self.track.map(|track| format!("Track {track}"));
-        let names: Vec<String> = [track, channel, speaker].into_iter().flatten().collect();
-        (!names.is_empty()).then(|| names.join(", "))
-    }
 }

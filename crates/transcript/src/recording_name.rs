@@ -1,5 +1,7 @@
 //! The name of a recording in formats that know it by a short identifier.
 
+use crate::text;
+
 /// Longest name of a job in Amazon Transcribe.
 const MAX_JOB_NAME: usize = 200;
 /// Longest extension of a recording that is left out.
@@ -9,10 +11,21 @@ const UNNAMED: &str = "recording";
 
 /// Returns the recording's name for NIST's formats: without folders, extension and white space.
 pub(crate) fn file_id(uri: &str) -> String {
+    or_unnamed(one_field(&name(uri)))
+}
+
+/// Returns a name as one field of a line in NIST's formats.
+pub(crate) fn one_field(name: &str) -> String {
     // `;;` begins a comment, and some readers take quotation marks for those of a table.
     let is_separator =
         |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | ';' | '"');
-    or_unnamed(name(uri).replace(is_separator, "_"))
+    name.replace(is_separator, "_")
+}
+
+/// Returns the recording's name for people.
+pub(crate) fn display_name(uri: &str) -> String {
+    let name = text::clean(&name(uri));
+    or_unnamed(name)
 }
 
 /// Returns the recording's name as the name of a job, of the characters that Amazon allows there.

@@ -2,23 +2,31 @@
 
 use std::fmt::Write;
 
-use crate::{Transcript, labels::Labels, number, recording_name, turns::turns};
+use crate::{
+    Transcript,
+    names::{Channels, speaker_label},
+    number, recording_name, text,
+    turns::turns,
+};
 
 /// The speaker where none is known.
 const UNKNOWN: &str = "unknown";
 
 pub(crate) fn render(transcript: &Transcript) -> String {
-    let labels = Labels::new(transcript);
+    let channels = Channels::new(transcript);
     let mut turns: Vec<_> = turns(&transcript.segments).collect();
     turns.sort_by_key(|turn| turn.start);
     let file = recording_name::file_id(&transcript.source.uri);
     let mut rttm = String::new();
     for turn in turns {
-        let channel = labels.nist_channel(turn.segment);
+        let channel = channels.nist_number(turn.segment);
         let speaker = match turn.speaker {
-            Some(speaker) => labels.speaker_label(turn.segment, speaker),
+            Some(id) => match transcript.speaker(id).and_then(|speaker| speaker.name.as_deref()) {
+                Some(name) => recording_name::one_field(&text::clean(name)),
+                None => speaker_label(id),
+            },
             // Each channel is a person, as far as is known.
-            None => labels.channel_label(turn.segment).unwrap_or_else(|| UNKNOWN.to_owned()),
+            None => channels.label(turn.segment).unwrap_or_else(|| UNKNOWN.to_owned()),
         };
         let start = number::seconds(turn.start);
         // Readers refuse turns without a duration.

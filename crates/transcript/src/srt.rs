@@ -13,7 +13,7 @@ pub(crate) fn render(transcript: &Transcript) -> String {
     for (index, cue) in cues(transcript, SpeakerLabel::InText).into_iter().enumerate() {
         // SubRip has no escape for `-->`, which readers take for a line of times.
         let text = cue.lines.join("\n").replace("-->", "→");
-        let label = text_label(cue.speaker.as_deref());
+        let label = text_label(cue.speaker.as_deref()).replace("-->", "→");
         let (start, end) = (timestamp(cue.start), timestamp(cue.end));
         let separator = if index == 0 { "" } else { "\n" };
         let _infallible =

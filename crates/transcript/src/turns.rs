@@ -1,7 +1,7 @@
 //! Turns: the parts of a segment in which one person speaks.
 
 use crate::{
-    Segment, text,
+    Segment, Transcript, text,
     timeline::milliseconds,
     tokens::{Token, tokens},
 };
@@ -19,6 +19,13 @@ pub(crate) struct Turn<'a> {
     pub(crate) text: String,
     /// At least one.
     pub(crate) tokens: Vec<Token>,
+}
+
+impl Turn<'_> {
+    /// Returns who speaks, for people.
+    pub(crate) fn voice(&self, transcript: &Transcript) -> Option<String> {
+        transcript.voice_of(self.segment, self.speaker)
+    }
 }
 
 /// Returns the turns of all segments that have visible text, in order.

@@ -1,9 +1,6 @@
 //! Renders plain text: one line per segment, and an empty line after a pause.
 
-use crate::{Transcript, cue::text_label, text, timeline::milliseconds};
-
-/// Silence in milliseconds after which a new paragraph begins.
-const PARAGRAPH_PAUSE_MS: u64 = 2000;
+use crate::{Transcript, cue::text_label, paragraphs, text, timeline::milliseconds};
 
 pub(crate) fn render(transcript: &Transcript) -> String {
     let mut txt = String::new();
@@ -14,10 +11,10 @@ pub(crate) fn render(transcript: &Transcript) -> String {
             continue;
         }
         let (start, end) = (milliseconds(segment.start), milliseconds(segment.end));
-        if silent_since.is_some_and(|since| start > since + PARAGRAPH_PAUSE_MS) {
+        if silent_since.is_some_and(|since| start > since + paragraphs::PAUSE_MS) {
             txt.push('\n');
         }
-        txt.push_str(&text_label(segment.speaker_label().as_deref()));
+        txt.push_str(&text_label(transcript.voice(segment).as_deref()));
         txt.push_str(&line);
         txt.push('\n');
         silent_since = silent_since.max(Some(end));

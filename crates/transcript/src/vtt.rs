@@ -12,7 +12,8 @@ pub(crate) fn render(transcript: &Transcript) -> String {
     for (index, cue) in cues(transcript, SpeakerLabel::Markup).into_iter().enumerate() {
         let text = escape(&cue.lines.join("\n"));
         // The end tag may be omitted if the voice tag spans the whole cue.
-        let voice = cue.speaker.map_or_else(String::new, |speaker| format!("<v {speaker}>"));
+        let voice =
+            cue.speaker.map_or_else(String::new, |speaker| format!("<v {}>", escape(&speaker)));
         let separator = if index == 0 { "" } else { "\n" };
         let (start, end) = (timestamp(cue.start), timestamp(cue.end));
         let _infallible = write!(vtt, "{separator}{start} --> {end}\n{voice}{text}\n");

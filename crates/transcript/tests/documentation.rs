@@ -1,32 +1,51 @@
 //! The examples in docs/transcripts.md are the output of the code.
 
-use std::{error::Error, fs};
+use std::{error::Error, fs, ops::Range};
 
+use serde_json::Value;
 use transcript::{Format, Transcript};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/transcripts.md");
 
-/// Returns the code block of the page in `format`. Its last empty lines may be missing.
-fn example(page: &str, format: Format) -> Option<&str> {
-    let language = if format == Format::Aws { "json aws" } else { format.name() };
-    let (_, rest) = page.split_once(&format!("\n```{language}\n"))?;
-    rest.split_once("```\n").map(|(example, _)| example)
+/// Returns whether the format is JSON on one line, which the page shows indented.
+fn is_indented(format: Format) -> bool {
+    matches!(format, Format::WhisperJson | Format::VerboseJson | Format::Aws)
 }
 
+/// Returns where in the page the code block of a format is. Its last empty lines may be missing.
+fn example(page: &str, format: Format) -> Option<Range<usize>> {
+    let language = if is_indented(format) { "json " } else { "" };
+    let begin = format!("\n```{language}{format}\n");
+    let start = page.find(&begin)? + begin.len();
+    let length = page[start..].find("```\n")?;
+    Some(start..start + length)
+}
+
+/// `UPDATE_EXAMPLES=1` updates the page.
 #[test]
 fn the_examples_match_the_output() -> Result<(), Box<dyn Error>> {
-    let page = fs::read_to_string(PAGE)?;
+    let mut page = fs::read_to_string(PAGE)?;
     let json = example(&page, Format::Json).ok_or("no example in JSON")?;
-    let transcript = Transcript::from_json(json.as_bytes())?;
+    let transcript = Transcript::from_json(page[json].as_bytes())?;
     for format in Format::ALL {
-        let (shown, rendered) = (example(&page, format), transcript.render(format));
-        if format == Format::Aws {
-            // The page shows it indented.
-            let shown: serde_json::Value = serde_json::from_str(shown.ok_or("no example")?)?;
-            assert_eq!(shown, serde_json::from_str::<serde_json::Value>(&rendered)?);
-        } else {
-            assert_eq!(shown, Some(rendered.as_str()), "{format}");
+        let place = example(&page, format).ok_or_else(|| format!("no example of {format}"))?;
+        let mut rendered = String::from_utf8(transcript.render(format))?;
+        let shown = &page[place.clone()];
+        if is_indented(format) {
+            let value: Value = serde_json::from_str(&rendered)?;
+            if serde_json::from_str(shown).is_ok_and(|shown: Value| shown == value) {
+                continue;
+            }
+            rendered = serde_json::to_string_pretty(&value)? + "\n";
         }
+        if std::env::var_os("UPDATE_EXAMPLES").is_some() {
+            page.replace_range(place, &rendered);
+        } else {
+            assert_eq!(shown, rendered, "{format}: run UPDATE_EXAMPLES=1 cargo test -p transcript");
+        }
+    }
+    if std::env::var_os("UPDATE_EXAMPLES").is_some() {
+        fs::write(PAGE, page)?;
     }
     Ok(())
 }

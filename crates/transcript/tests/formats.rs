@@ -33,7 +33,8 @@ fn conversation() -> Transcript {
 }
 
 fn aws(transcript: &Transcript) -> Value {
-    serde_json::from_str(&transcript.render(Format::Aws)).unwrap_or_else(|error| panic!("{error}"))
+    serde_json::from_str(&common::text(transcript, Format::Aws))
+        .unwrap_or_else(|error| panic!("{error}"))
 }
 
 #[test]
@@ -155,7 +156,7 @@ fn aws_gives_the_time_of_each_of_several_languages() {
 #[test]
 fn rttm_has_a_line_per_turn() {
     assert_eq!(
-        conversation().render(Format::Rttm),
+        common::text(&conversation(), Format::Rttm),
         "SPEAKER on_hold 1 0.500 1.500 <NA> <NA> spk_0 <NA> <NA>\n\
          SPEAKER on_hold 1 2.500 0.500 <NA> <NA> spk_1 <NA> <NA>\n\
          SPEAKER on_hold 1 3.500 0.500 <NA> <NA> spk_0 <NA> <NA>\n\
@@ -167,8 +168,10 @@ fn rttm_has_a_line_per_turn() {
 fn rttm_takes_channels_for_speakers_if_none_are_known() {
     let right = Segment { channel: Some(1), ..segment(1.0, 1.0, "Yes.") };
     assert_eq!(
-        transcript(vec![segment(0.0, 2.0, "Well."), right, segment(3.0, 4.0, "\n")])
-            .render(Format::Rttm),
+        common::text(
+            &transcript(vec![segment(0.0, 2.0, "Well."), right, segment(3.0, 4.0, "\n")]),
+            Format::Rttm
+        ),
         "SPEAKER a 1 0.000 2.000 <NA> <NA> unknown <NA> <NA>\n\
          SPEAKER a 2 1.000 0.001 <NA> <NA> ch_1 <NA> <NA>\n"
     );
@@ -177,7 +180,7 @@ fn rttm_takes_channels_for_speakers_if_none_are_known() {
 #[test]
 fn ctm_has_a_line_per_word() {
     assert_eq!(
-        conversation().render(Format::Ctm),
+        common::text(&conversation(), Format::Ctm),
         "on_hold 1 0.500 0.300 I've 0.9900\n\
          on_hold 1 0.800 0.200 been 1.0000\n\
          on_hold 1 1.000 0.123 on 0.8750\n\
@@ -193,7 +196,7 @@ fn tsv_has_milliseconds_and_no_tabs_in_the_text() {
     let mut transcript = conversation();
     transcript.segments[1].text = " I am\tsorry\r\nabout that. ".to_owned();
     assert_eq!(
-        transcript.render(Format::Tsv),
+        common::text(&transcript, Format::Tsv),
         "start\tend\ttext\n\
          500\t4000\tI've been on hold. Sorry? Yes.\n\
          6000\t8000\tI am sorry about that.\n"
@@ -214,7 +217,7 @@ fn channels_and_speakers_of_all_tracks_are_numbered_together() {
         on(2, 1, Some(1), 2.0),
         on(1, 0, None, 3.0),
     ];
-    let rttm = transcript(segments).render(Format::Rttm);
+    let rttm = common::text(&transcript(segments), Format::Rttm);
     let found: Vec<_> = rttm
         .lines()
         .map(|line| line.split(' ').collect::<Vec<_>>())
@@ -226,11 +229,133 @@ fn channels_and_speakers_of_all_tracks_are_numbered_together() {
 #[test]
 fn a_recording_in_which_nobody_speaks_gives_empty_files() {
     for transcript in [transcript(vec![]), transcript(vec![segment(0.0, 1.0, " \n\u{200b}")])] {
-        assert_eq!(transcript.render(Format::Rttm), "");
-        assert_eq!(transcript.render(Format::Ctm), "");
-        assert_eq!(transcript.render(Format::Tsv), "start\tend\ttext\n");
+        assert_eq!(common::text(&transcript, Format::Rttm), "");
+        assert_eq!(common::text(&transcript, Format::Ctm), "");
+        assert_eq!(common::text(&transcript, Format::Tsv), "start\tend\ttext\n");
         let results =
             json!({ "transcripts": [{ "transcript": "" }], "items": [], "audio_segments": [] });
         assert_eq!(aws(&transcript)["results"], results);
     }
+}
+
+#[test]
+fn jsonl_has_a_segment_per_line() {
+    let mut transcript = conversation();
+    transcript.segments[1].text = "I am\u{2028}sorry.".to_owned();
+    let event = Segment { event: Some("bgm".to_owned()), ..segment(9.0, 10.0, "") };
+    transcript.segments.extend([segment(8.5, 9.0, " "), event]);
+    assert!(transcript.name_speaker(1, "Anna"));
+    let jsonl = common::text(&transcript, Format::Jsonl);
+    let lines: Vec<Value> =
+        jsonl.lines().map(|line| serde_json::from_str(line).unwrap_or_default()).collect();
+    assert_eq!((lines.len(), jsonl.ends_with("}\n")), (3, true), "{jsonl}");
+    assert_eq!(lines[0]["speaker_name"], "Speaker 1");
+    assert_eq!(
+        lines[0]["words"][4],
+        json!({ "start": 2.5, "end": 3.0, "text": "Sorry?", "confidence": 0.75, "speaker": 1 })
+    );
+    let second = json!({
+        "id": 1, "start": 6.0, "end": 8.0, "speaker": 1, "language": "en", "text": "I am sorry.",
+        "confidence": 0.625, "speaker_name": "Anna",
+    });
+    assert_eq!(lines[1], second);
+    assert_eq!((&lines[2]["event"], &lines[2]["text"]), (&json!("bgm"), &json!("")));
+}
+
+#[test]
+fn csv_has_a_row_per_segment() {
+    let mut transcript = conversation();
+    transcript.name_speaker(0, "Müller, \"Jo\"");
+    assert_eq!(
+        common::text(&transcript, Format::Csv),
+        "id,start,end,track,channel,speaker,language,confidence,text\n\
+         0,0.500,4.000,,,\"Müller, \"\"Jo\"\"\",en,1.0,I've been on hold. Sorry? Yes.\n\
+         1,6.000,8.000,,,Speaker 2,en,0.625,I am sorry about that.\n"
+    );
+}
+
+#[test]
+fn markdown_has_a_paragraph_per_turn() {
+    let mut transcript = conversation();
+    transcript.name_speaker(1, "*Anna*");
+    transcript
+        .segments
+        .push(Segment { speaker: Some(1), ..segment(9.9, 11.0, "1. <b>Really</b>.") });
+    transcript.segments.push(Segment { speaker: Some(1), ..segment(3700.0, 3701.0, "Bye.") });
+    assert_eq!(
+        common::text(&transcript, Format::Md),
+        "# on hold\n\nLanguage: en\n\n\
+         **Speaker 1** [00:00:00] I've been on hold.\n\n\
+         **\\*Anna\\*** [00:00:02] Sorry?\n\n\
+         **Speaker 1** [00:00:03] Yes.\n\n\
+         **\\*Anna\\*** [00:00:06] I am sorry about that. 1. \\<b\\>Really\\</b\\>.\n\n\
+         **\\*Anna\\*** [01:01:40] Bye.\n"
+    );
+}
+
+#[test]
+fn a_paragraph_ends_after_a_minute() {
+    let segments = (0..20).map(|i| segment(f64::from(i) * 8.0, f64::from(i) * 8.0 + 7.0, "Blah."));
+    let markdown = common::text(&transcript(segments.collect()), Format::Md);
+    let times: Vec<&str> =
+        markdown.lines().filter_map(|line| line.get(1..9)).filter(|t| t.contains(':')).collect();
+    assert_eq!(times, ["00:00:00", "00:01:04", "00:02:08"], "{markdown}");
+}
+
+#[test]
+fn whisper_json_is_that_of_whispers_command_line() {
+    let mut transcript = conversation();
+    transcript.segments[1].no_speech_probability = Some(0.25);
+    let json: Value =
+        serde_json::from_str(&common::text(&transcript, Format::WhisperJson)).unwrap_or_default();
+    assert_eq!(json["text"], " I've been on hold. Sorry? Yes. I am sorry about that.");
+    assert_eq!(json["language"], "en");
+    let second = json!({
+        "id": 1, "seek": 600, "start": 6.0, "end": 8.0, "text": " I am sorry about that.",
+        "tokens": [], "temperature": 0.0, "avg_logprob": -0.47, "no_speech_prob": 0.25,
+        "compression_ratio": json["segments"][1]["compression_ratio"],
+    });
+    assert_eq!(json["segments"][1], second);
+    assert!(
+        json["segments"][1]["compression_ratio"].as_f64().is_some_and(|r| (0.5..1.0).contains(&r))
+    );
+    let words = json["segments"][0]["words"].as_array().cloned().unwrap_or_default();
+    assert_eq!(words.len(), 6);
+    assert_eq!(words[3], json!({ "word": " hold.", "start": 1.2, "end": 2.0, "probability": 0.5 }));
+}
+
+#[test]
+fn verbose_json_is_that_of_openais_api() {
+    let json: Value = serde_json::from_str(&common::text(&conversation(), Format::VerboseJson))
+        .unwrap_or_default();
+    assert_eq!((&json["task"], &json["language"]), (&json!("transcribe"), &json!("english")));
+    assert_eq!(
+        (&json["duration"], json["segments"].as_array().map(Vec::len)),
+        (&json!(60.0), Some(2))
+    );
+    assert_eq!(json["text"], "I've been on hold. Sorry? Yes. I am sorry about that.");
+    assert_eq!(json["words"][3], json!({ "word": "hold", "start": 1.2, "end": 2.0 }));
+    assert_eq!(json["segments"][0]["text"], " I've been on hold. Sorry? Yes.");
+    // Without words and language.
+    let json = common::text(&transcript(vec![segment(0.0, 1.0, "你好")]), Format::VerboseJson);
+    let json: Value = serde_json::from_str(&json).unwrap_or_default();
+    assert_eq!((&json["language"], json.get("words")), (&json!("unknown"), None));
+    assert_eq!(json["segments"][0]["text"], "你好");
+}
+
+/// A name that a person has given is in all formats for people.
+#[test]
+fn a_name_is_shown_instead_of_the_label() {
+    let mut transcript = conversation();
+    assert!(transcript.name_speaker(0, "Anna  Smith\n") && !transcript.name_speaker(2, "Nobody"));
+    assert_eq!(transcript.speakers[0].name.as_deref(), Some("Anna Smith"));
+    for format in [Format::Srt, Format::Vtt, Format::Txt, Format::Md, Format::Csv, Format::Jsonl] {
+        let text = common::text(&transcript, format);
+        assert!(text.contains("Anna Smith") && !text.contains("Speaker 1"), "{format}: {text}");
+    }
+    assert!(common::text(&transcript, Format::Rttm).contains(" Anna_Smith <NA>"));
+    assert!(common::text(&transcript, Format::Aws).contains("\"spk_0\""));
+    transcript.name_speaker(0, "-->\u{202e}<i>");
+    assert!(common::text(&transcript, Format::Vtt).contains("<v --&gt;&lt;i&gt;>"));
+    assert!(common::text(&transcript, Format::Srt).contains("→<i>: I've"));
 }

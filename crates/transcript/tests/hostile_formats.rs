@@ -4,13 +4,18 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use common::{hostile_segment, transcript};
+use common::{hostile_segment, hostile_text, transcript};
 use proptest::prelude::*;
 use serde_json::Value;
 use transcript::{Format, Segment, Transcript};
 
+fn json(transcript: &Transcript, format: Format) -> Value {
+    serde_json::from_slice(&transcript.render(format))
+        .unwrap_or_else(|error| panic!("{format}: {error}"))
+}
+
 fn aws(transcript: &Transcript) -> Value {
-    serde_json::from_str(&transcript.render(Format::Aws)).unwrap_or_else(|error| panic!("{error}"))
+    json(transcript, Format::Aws)
 }
 
 /// Adds speakers, tracks and languages to hostile segments.
@@ -93,6 +98,109 @@ fn check_tsv(tsv: &str) {
     }
 }
 
+/// Reads CSV as RFC 4180 describes it.
+fn check_csv(csv: &str) {
+    let mut rows: Vec<Vec<String>> = vec![vec![String::new()]];
+    let (mut quoted, mut characters) = (false, csv.chars().peekable());
+    while let Some(c) = characters.next() {
+        let row = rows.last_mut().unwrap_or_else(|| panic!("no row"));
+        match c {
+            '"' if quoted && characters.next_if_eq(&'"').is_some() => {
+                row.last_mut().unwrap_or_else(|| panic!("no field")).push('"')
+            }
+            '"' => quoted = !quoted,
+            ',' if !quoted => row.push(String::new()),
+            '\n' if !quoted => rows.push(vec![String::new()]),
+            c => row.last_mut().unwrap_or_else(|| panic!("no field")).push(c),
+        }
+    }
+    assert!(!quoted && rows.pop() == Some(vec![String::new()]), "{csv:?}");
+    for row in &rows {
+        assert_eq!(row.len(), 9, "{row:?}");
+        assert!(!row.iter().any(|field| field.starts_with(['=', '+', '-', '@'])), "{row:?}");
+        assert!(!row.iter().any(|field| field.contains(char::is_control)), "{row:?}");
+    }
+    for row in &rows[1..] {
+        assert!(number(&row[1]) <= number(&row[2]) && number(&row[7]) <= 1.0, "{row:?}");
+    }
+}
+
+/// Each line is a paragraph that has no markup but the speaker in bold.
+fn check_markdown(markdown: &str) {
+    let mut lines = markdown.split_terminator('\n');
+    assert!(lines.next().is_some_and(|line| line.starts_with("# ")));
+    for line in lines {
+        // What is escaped is no markup.
+        let mut plain = String::new();
+        let mut characters = line.chars();
+        while let Some(c) = characters.next() {
+            if c == '\\' {
+                characters.next();
+            } else {
+                plain.push(c);
+            }
+        }
+        let rest = match plain.strip_prefix("**").and_then(|rest| rest.split_once("** ")) {
+            Some((_, rest)) => rest,
+            None => &plain,
+        };
+        let text = match rest.strip_prefix('[').and_then(|rest| rest.split_once("] ")) {
+            Some((_, text)) => text,
+            None => {
+                assert!(line.is_empty() || line.starts_with("Language: "), "{line:?}");
+                rest
+            }
+        };
+        assert!(
+            !text.contains(['*', '_', '`', '[', ']', '<', '>', '&', '|', '~', '$']),
+            "{line:?}"
+        );
+        assert!(!line.contains(char::is_control), "{line:?}");
+    }
+}
+
+fn check_jsonl(jsonl: &str, transcript: &Transcript) {
+    // As Python's `splitlines` does.
+    let ends = [
+        '\n', '\r', '\u{b}', '\u{c}', '\u{1c}', '\u{1d}', '\u{1e}', '\u{85}', '\u{2028}',
+        '\u{2029}',
+    ];
+    for line in jsonl.split_terminator(ends) {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line:?}"));
+        assert!(transcript.segments.iter().any(|segment| line["id"] == segment.id), "{line}");
+        let named = line
+            .get("speaker")
+            .and_then(Value::as_u64)
+            .map(|id| u32::try_from(id).unwrap_or(u32::MAX));
+        let name =
+            named.and_then(|id| transcript.speaker(id)).map(|speaker| speaker.display_name());
+        assert_eq!(line.get("speaker_name").and_then(Value::as_str), name.as_deref());
+    }
+}
+
+fn check_openai(whisper: &Value, verbose: &Value) {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("{value}")).to_owned();
+    let join = |parts: &[Value], field: &str| {
+        parts.iter().map(|part| text(&part[field])).collect::<String>()
+    };
+    let (segments, plain) = (list(&whisper["segments"]), list(&verbose["segments"]));
+    assert_eq!(segments.len(), plain.len());
+    assert_eq!(join(&segments, "text"), text(&whisper["text"]));
+    assert!(text(&verbose["text"]).len() <= text(&whisper["text"]).len() + segments.len());
+    for (segment, plain) in segments.iter().zip(&plain) {
+        assert_eq!((&segment["id"], &segment["text"]), (&plain["id"], &plain["text"]));
+        for field in
+            ["start", "end", "avg_logprob", "compression_ratio", "no_speech_prob", "temperature"]
+        {
+            assert!(segment[field].is_f64(), "{field} of {segment}");
+        }
+        for span in list(&segment["words"]).iter().chain([segment]) {
+            assert!(span["start"].as_f64() <= span["end"].as_f64(), "{span}");
+        }
+    }
+}
+
 fn check_aws(results: &Value) {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("{value}")).to_owned();
@@ -146,12 +254,20 @@ proptest! {
     fn hostile_transcripts_give_valid_files(
         segments in proptest::collection::vec(spoken_segment(), 0..6),
         uri in hostile_uri(),
+        name in hostile_text(),
     ) {
         let mut transcript = transcript(segments);
         transcript.source.uri = uri;
-        check_rttm(&transcript.render(Format::Rttm));
-        check_ctm(&transcript.render(Format::Ctm));
-        check_tsv(&transcript.render(Format::Tsv));
+        for id in 0..u32::try_from(transcript.speakers.len()).unwrap_or(0) {
+            transcript.name_speaker(id, &name);
+        }
+        check_rttm(&common::text(&transcript, Format::Rttm));
+        check_ctm(&common::text(&transcript, Format::Ctm));
+        check_tsv(&common::text(&transcript, Format::Tsv));
+        check_csv(&common::text(&transcript, Format::Csv));
+        check_markdown(&common::text(&transcript, Format::Md));
+        check_jsonl(&common::text(&transcript, Format::Jsonl), &transcript);
+        check_openai(&json(&transcript, Format::WhisperJson), &json(&transcript, Format::VerboseJson));
         let job = aws(&transcript);
         let name = job["jobName"].as_str().unwrap_or_default();
         prop_assert!((1..=200).contains(&name.len()));
@@ -170,8 +286,7 @@ proptest! {
         for (word, text) in segment.words.iter_mut().zip(words.collect::<Vec<_>>()) {
             word.text = text;
         }
-        let expected = without_space(transcript(vec![segment.clone()])
-            .render(Format::Tsv)
+        let expected = without_space(common::text(&transcript(vec![segment.clone()]), Format::Tsv)
             .lines()
             .nth(1)
             .and_then(|line| line.rsplit('\t').next())

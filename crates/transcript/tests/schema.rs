@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use transcript::{InvalidTranscript, Transcript};
 
 const SCHEMA: &str =
-    concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/schemas/transcript.v1.schema.json");
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/schemas/transcript.v2.schema.json");
 
 /// `UPDATE_SCHEMAS=1 cargo test -p transcript` updates the file.
 #[test]
@@ -23,7 +23,7 @@ fn the_published_schema_matches_the_types() -> Result<(), Box<dyn Error>> {
 
 fn example() -> Value {
     json!({
-        "version": 1,
+        "version": 2,
         "source": {
             "uri": "s3://calls/2026/11/22/0042.wav",
             "size": 1_440_044,
@@ -44,14 +44,23 @@ fn example() -> Value {
             "precision": "int8",
             "fingerprint": "5f70bf18a086007016e948b04aed3b82"
         },
+        "language": "en",
+        "text": "Hello.",
+        "speakers": [
+            { "id": 0, "label": "Speaker 1", "name": "Anna", "channel": 0, "track": 1, "seconds": 0.4 },
+            { "id": 1, "label": "Speaker 2", "channel": 0, "track": 1, "seconds": 1.12 }
+        ],
         "segments": [{
+            "id": 0,
             "start": 0.38,
             "end": 1.9,
+            "track": 1,
             "channel": 0,
             "speaker": 1,
             "language": "en",
             "text": "Hello.",
             "confidence": 0.9731,
+            "no_speech_probability": 0.0125,
             "emotion": "happy",
             "event": "laughter",
             "words": [
@@ -88,7 +97,7 @@ fn an_example_is_valid_and_reads_back_the_same() -> Result<(), Box<dyn Error>> {
 #[test]
 fn a_transcript_is_known_by_its_beginning() -> Result<(), Box<dyn Error>> {
     let json = read(&example())?.to_json_pretty();
-    let later = json.replacen("\"version\": 1", "\"version\": 12", 1);
+    let later = json.replacen("\"version\": 2", "\"version\": 12", 1);
     for ours in [&json, &json[..100], &later, &json.replace([' ', '\n'], "")] {
         assert!(Transcript::is_of_any_version(ours.as_bytes()), "{ours}");
     }
@@ -106,7 +115,20 @@ fn optional_fields_may_be_omitted() -> Result<(), Box<dyn Error>> {
     let optional = [
         ("/source", &["warnings"][..]),
         ("/pipeline", &["punctuation", "speakers"]),
-        ("/segments/0", &["channel", "speaker", "language", "emotion", "event", "words"]),
+        ("", &["language", "speakers"]),
+        (
+            "/segments/0",
+            &[
+                "track",
+                "channel",
+                "speaker",
+                "language",
+                "no_speech_probability",
+                "emotion",
+                "event",
+                "words",
+            ],
+        ),
     ];
     for (pointer, names) in optional {
         let object = sparse.pointer_mut(pointer).and_then(Value::as_object_mut).ok_or(pointer)?;
@@ -121,19 +143,41 @@ fn optional_fields_may_be_omitted() -> Result<(), Box<dyn Error>> {
 fn schema_and_reader_refuse_the_same_errors() -> Result<(), Box<dyn Error>> {
     let validator = jsonschema::validator_for(&transcript::json_schema())?;
     let wrong = [
-        ("/version", json!(2), "transcript has version 2; this program supports version 1"),
-        ("/version", json!("1"), "transcript has version \"1\"; this program supports version 1"),
+        ("/version", json!(3), "transcript has version 3; this program reads versions 1 and 2"),
+        (
+            "/version",
+            json!("2"),
+            "transcript has version \"2\"; this program reads versions 1 and 2",
+        ),
         ("/version", json!(null), "there is no `version`"),
-        ("/source/size", json!(-1), "integer `-1`"),
-        ("/source/duration", json!(-1.0), "-1 is negative"),
-        ("/source/duration", json!(null), "invalid type: null, expected f64"),
-        ("/segments", json!({}), "invalid type: map"),
-        ("/segments/0/start", json!(-0.5), "segment 0: starts at -0.5, before the recording"),
-        ("/segments/0/confidence", json!(1.5), "segment 0: confidence 1.5 is not between 0 and 1"),
-        ("/segments/0/words/0/confidence", json!(-1), "confidence -1 is not between"),
-        ("/segments/0/text", json!(["Hello"]), "expected a string"),
-        ("/pipeline", json!({}), "missing field `version`"),
-        ("/processing/stages/0", json!({ "name": "vad", "second": 1 }), "unknown field `second`"),
+        ("/text", json!(null), "not valid at text: invalid type: null"),
+        ("/source/size", json!(-1), "not valid at source.size: invalid value: integer `-1`"),
+        ("/source/duration", json!(-1.0), "source.duration: -1 is negative"),
+        ("/source/duration", json!(null), "source.duration: invalid type: null, expected f64"),
+        ("/speakers/0/seconds", json!(-2), "speakers[0].seconds: -2 is negative"),
+        ("/speakers/0/name", json!("n".repeat(101)), "speakers[0].name: it has more than 100 char"),
+        ("/speakers/1", json!("Anna"), "not valid at speakers[1]: invalid type: string"),
+        ("/segments", json!({}), "not valid at segments: invalid type: map"),
+        ("/segments/0/start", json!(-0.5), "segments[0].start: -0.5 is before the recording"),
+        (
+            "/segments/0/confidence",
+            json!(1.5),
+            "segments[0].confidence: 1.5 is not between 0 and 1",
+        ),
+        (
+            "/segments/0/no_speech_probability",
+            json!(2),
+            "segments[0].no_speech_probability: 2 is not",
+        ),
+        ("/segments/0/words/0/confidence", json!(-1), "segments[0].words[0].confidence: -1 is not"),
+        ("/segments/0/text", json!(["Hello"]), "at segments[0].text: invalid type: sequence"),
+        ("/segments/0/id", json!(-1), "not valid at segments[0].id: invalid value"),
+        ("/pipeline", json!({}), "not valid at pipeline: missing field `version`"),
+        (
+            "/processing/stages/0",
+            json!({ "name": "vad" }),
+            "at processing.stages[0]: missing field",
+        ),
     ];
     for (pointer, value, reason) in wrong {
         let mut transcript = example();
@@ -153,15 +197,80 @@ fn the_reader_checks_the_version_first() {
     };
     assert_eq!(
         refused(br#"{"version": 7, "anything": "else"}"#),
-        "transcript has version 7; this program supports version 1"
+        "transcript has version 7; this program reads versions 1 and 2"
     );
     assert!(refused(b"[1]").contains("not a JSON object"));
     assert!(refused(b"").contains("not a JSON object"));
-    assert!(refused(br#"{"version": 1, "version": 1}"#).contains("duplicate field"));
-    assert!(refused(b"{\"version\": 1, \"x\": \"\xff\"}").contains("not valid UTF-8"));
-    let mut backwards = example();
-    backwards["segments"][0]["end"] = json!(0.1);
-    assert!(refused(backwards.to_string().as_bytes()).contains("ends at 0.1, before its start"));
+    assert!(refused(br#"{"version": 2, "version": 2}"#).contains("duplicate field"));
+    assert!(refused(b"{\"version\": 2, \"x\": \"\xff\"}").contains("not valid UTF-8"));
+}
+
+/// What a schema cannot say.
+#[test]
+fn the_reader_refuses_what_contradicts_itself() -> Result<(), Box<dyn Error>> {
+    for (pointer, value, reason) in [
+        ("/segments/0/end", json!(0.1), "segments[0].end: 0.1 is before the start at 0.38"),
+        (
+            "/segments/0/words/0/end",
+            json!(0.1),
+            "segments[0].words[0].end: 0.1 is before the start",
+        ),
+        ("/segments/0/speaker", json!(7), "segments[0].speaker: 7 is not the id of one of the"),
+        ("/segments/0/words/0/speaker", json!(2), "segments[0].words[0].speaker: 2 is not the id"),
+        ("/speakers/1/id", json!(0), "speakers[1].id: 0 does not follow the id before it"),
+    ] {
+        let mut transcript = example();
+        *transcript.pointer_mut(pointer).ok_or(pointer)? = value;
+        let error = Chain(&read(&transcript).err().ok_or(pointer)?).to_string();
+        assert!(error.contains(reason), "{pointer}: {error}");
+    }
+    let mut twice = example();
+    let segment = twice["segments"][0].clone();
+    twice["segments"].as_array_mut().ok_or("no segments")?.push(segment);
+    let error = read(&twice).err().ok_or("two segments with one id")?.to_string();
+    assert!(error.contains("segments[1].id: 0 is the id of another segment"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn a_message_does_not_quote_a_whole_file() -> Result<(), Box<dyn Error>> {
+    let mut transcript = example();
+    transcript["segments"][0]["start"] = json!("x".repeat(1_000_000));
+    let error = read(&transcript).err().ok_or("a text for a number")?.to_string();
+    assert!(error.len() < 500 && error.contains("segments[0].start"), "{}", error.len());
+    Ok(())
+}
+
+/// Newer minor versions may add fields anywhere.
+#[test]
+fn fields_that_are_not_known_are_left_out() -> Result<(), Box<dyn Error>> {
+    let validator = jsonschema::validator_for(&transcript::json_schema())?;
+    let mut newer = example();
+    for pointer in [
+        "",
+        "/source",
+        "/pipeline",
+        "/speakers/0",
+        "/segments/0",
+        "/segments/0/words/0",
+        "/processing",
+    ] {
+        newer.pointer_mut(pointer).ok_or(pointer)?["mood"] = json!({ "of": ["the", "day"] });
+    }
+    assert!(validator.is_valid(&newer));
+    assert_eq!(serde_json::to_value(read(&newer)?)?, example());
+    Ok(())
+}
+
+/// An address at which the schema is found, by which other schemas and editors refer to it.
+#[test]
+fn the_schema_has_the_address_of_its_file() {
+    let schema = transcript::json_schema();
+    let id = schema["$id"].as_str().unwrap_or_default();
+    assert!(
+        id.starts_with("https://") && id.ends_with("/docs/schemas/transcript.v2.schema.json"),
+        "{id}"
+    );
 }
 
 #[test]

@@ -105,8 +105,8 @@ proptest! {
             }
             letters(segments.into_iter().map(|segment| segment.text.as_str()))
         };
-        let srt = read_srt(&transcript.render(Format::Srt));
-        let vtt = read_vtt(&transcript.render(Format::Vtt));
+        let srt = read_srt(&common::text(&transcript, Format::Srt));
+        let vtt = read_vtt(&common::text(&transcript, Format::Vtt));
         for cues in [srt, vtt] {
             let cues = cues.map_err(|error| TestCaseError::fail(error.to_string()))?;
             check(&cues);
@@ -120,10 +120,10 @@ proptest! {
                 prop_assert_eq!(letters(shown.flat_map(|cue| &cue.lines).map(String::as_str)), expected);
             }
         }
-        let txt = transcript.render(Format::Txt);
+        let txt = common::text(&transcript, Format::Txt);
         prop_assert!(txt.is_empty() || txt.ends_with('\n'));
         prop_assert!(!txt.contains("\n\n\n") && !txt.starts_with('\n'));
-        let json = transcript.render(Format::Json);
+        let json = common::text(&transcript, Format::Json);
         prop_assert!(serde_json::from_str::<Transcript>(&json).is_ok());
     }
 }
@@ -131,10 +131,10 @@ proptest! {
 #[test]
 fn an_empty_transcript_gives_valid_empty_files() -> Result<(), Box<dyn Error>> {
     for transcript in [transcript(vec![]), transcript(vec![segment(0.0, 1.0, " \n\u{200b}")])] {
-        assert_eq!(transcript.render(Format::Srt), "");
-        assert_eq!(transcript.render(Format::Vtt), "WEBVTT\n\n");
-        assert_eq!(transcript.render(Format::Txt), "");
-        assert!(read_vtt(&transcript.render(Format::Vtt))?.is_empty());
+        assert_eq!(common::text(&transcript, Format::Srt), "");
+        assert_eq!(common::text(&transcript, Format::Vtt), "WEBVTT\n\n");
+        assert_eq!(common::text(&transcript, Format::Txt), "");
+        assert!(read_vtt(&common::text(&transcript, Format::Vtt))?.is_empty());
     }
     Ok(())
 }
@@ -142,7 +142,7 @@ fn an_empty_transcript_gives_valid_empty_files() -> Result<(), Box<dyn Error>> {
 #[test]
 fn srt_survives_text_that_looks_like_srt() -> Result<(), Box<dyn Error>> {
     let hostile = "So:\n\n2\n00:00:00,000 --> 00:00:09,000\n\n\nI <never> said & that";
-    let srt = transcript(vec![segment(1.0, 4.5, hostile)]).render(Format::Srt);
+    let srt = common::text(&transcript(vec![segment(1.0, 4.5, hostile)]), Format::Srt);
     let cues = read_srt(&srt)?;
     assert_eq!(cues.len(), 1);
     assert_eq!(cues[0].lines.join(" "), "So: 2 00:00:00,000 → 00:00:09,000 I <never> said & that");
@@ -153,20 +153,22 @@ fn srt_survives_text_that_looks_like_srt() -> Result<(), Box<dyn Error>> {
 fn vtt_escapes_markup() {
     let segment = Segment { channel: Some(1), ..segment(1.0, 3.0, "a < b & c --> <v Eve>d") };
     assert_eq!(
-        transcript(vec![segment]).render(Format::Vtt),
+        common::text(&transcript(vec![segment]), Format::Vtt),
         "WEBVTT\n\n00:00:01.000 --> 00:00:03.000\n\
          <v Channel 2>a &lt; b &amp; c --&gt; &lt;v Eve&gt;d\n"
     );
 }
 
 #[test]
-fn speakers_are_named_by_number_and_channel() {
+fn a_segment_names_its_speaker_or_else_its_channel() {
     let of = |channel, speaker| {
         let segment = Segment { channel, speaker, ..segment(0.0, 2.0, "Well.") };
-        transcript(vec![segment]).render(Format::Txt)
+        common::text(&transcript(vec![segment]), Format::Txt)
     };
     assert_eq!(of(None, Some(0)), "Speaker 1: Well.\n");
-    assert_eq!(of(Some(1), Some(2)), "Channel 2, Speaker 3: Well.\n");
+    assert_eq!(of(Some(1), None), "Channel 2: Well.\n");
+    // Whose number is unique in the recording.
+    assert_eq!(of(Some(1), Some(2)), "Speaker 1: Well.\n");
 }
 
 #[test]
@@ -175,11 +177,11 @@ fn channels_may_speak_at_once() -> Result<(), Box<dyn Error>> {
     let right = Segment { channel: Some(1), ..segment(2.0, 3.0, "Well.") };
     let transcript = transcript(vec![left, right]);
     assert_eq!(
-        transcript.render(Format::Srt),
+        common::text(&transcript, Format::Srt),
         "1\n00:00:00,000 --> 00:00:05,000\nChannel 1: How can I help you?\n\n\
          2\n00:00:02,000 --> 00:00:03,000\nChannel 2: Well.\n"
     );
-    check(&read_vtt(&transcript.render(Format::Vtt))?);
+    check(&read_vtt(&common::text(&transcript, Format::Vtt))?);
     Ok(())
 }
 
@@ -196,7 +198,7 @@ fn words_give_the_times_of_the_cues_of_a_long_segment() -> Result<(), Box<dyn Er
             Word { start, end: start + 0.2, text: format!(" {word}"), ..Word::default() }
         })
         .collect();
-    let cues = read_srt(&transcript(vec![long]).render(Format::Srt))?;
+    let cues = read_srt(&common::text(&transcript(vec![long]), Format::Srt))?;
     let times: Vec<_> =
         cues.iter().map(|cue| (cue.start.as_millis(), cue.end.as_millis())).collect();
     // The second cue is spoken until 11.3 s and takes 2.9 s to read.
@@ -214,7 +216,7 @@ fn plain_text_has_a_line_per_segment_and_a_paragraph_per_pause() {
         Segment { channel: Some(0), ..segment(5.0, 6.0, "Four.") },
     ];
     assert_eq!(
-        transcript(segments).render(Format::Txt),
+        common::text(&transcript(segments), Format::Txt),
         "One.\nTwo lines.\n\nThree.\nChannel 1: Four.\n"
     );
 }

@@ -1,33 +1,6 @@
 //! Converts types of the job protocol to those of the crates that do not know the protocol.
 
 use speech::{pipeline, speakers::SpeakerOptions};
-use transcript::Format;
-
-pub fn format(format: job::OutputFormat) -> Format {
-    match format {
-        job::OutputFormat::Json => Format::Json,
-        job::OutputFormat::Srt => Format::Srt,
-        job::OutputFormat::Vtt => Format::Vtt,
-        job::OutputFormat::Txt => Format::Txt,
-        job::OutputFormat::Aws => Format::Aws,
-        job::OutputFormat::Rttm => Format::Rttm,
-        job::OutputFormat::Ctm => Format::Ctm,
-        job::OutputFormat::Tsv => Format::Tsv,
-    }
-}
-
-pub fn output_format(format: Format) -> job::OutputFormat {
-    match format {
-        Format::Json => job::OutputFormat::Json,
-        Format::Srt => job::OutputFormat::Srt,
-        Format::Vtt => job::OutputFormat::Vtt,
-        Format::Txt => job::OutputFormat::Txt,
-        Format::Aws => job::OutputFormat::Aws,
-        Format::Rttm => job::OutputFormat::Rttm,
-        Format::Ctm => job::OutputFormat::Ctm,
-        Format::Tsv => job::OutputFormat::Tsv,
-    }
-}
 
 pub fn channel_mode(mode: job::ChannelMode) -> audio::ChannelMode {
     match mode {
@@ -66,22 +39,5 @@ fn speaker_options(speakers: job::Speakers) -> SpeakerOptions {
         min: count(speakers.min),
         max: count(speakers.max),
         ..SpeakerOptions::default()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The job crate checks that no rendering replaces the source, so its names must be the real ones.
-    #[test]
-    fn formats_have_the_same_names_and_extensions_in_jobs_and_transcripts() {
-        assert_eq!(job::OutputFormat::ALL.len(), Format::ALL.len());
-        for &of_job in job::OutputFormat::ALL {
-            let of_transcript = format(of_job);
-            assert_eq!(of_job.as_str(), of_transcript.name());
-            assert_eq!(of_job.extension(), of_transcript.extension());
-            assert_eq!(output_format(of_transcript), of_job);
-        }
     }
 }

@@ -58,7 +58,7 @@ const INTERRUPTION_CHECK: Duration = Duration::from_millis(250);
 /// };
 /// let session = Arc::new(speech::pipeline::Session::default());
 /// let transcription = transcriber.transcribe(&request, &session).await?;
-/// println!("{}", transcription.transcript.render(transcript::Format::Txt));
+/// println!("{}", transcription.transcript.text);
 /// # Ok(())
 /// # }
 /// ```

@@ -5,6 +5,7 @@
 mod support;
 
 use std::{
+    collections::BTreeSet,
     fs,
     io::Write,
     path::{Path, PathBuf},
@@ -104,6 +105,50 @@ async fn a_second_job_finds_the_transcript_up_to_date() {
     assert_eq!(calls.load(Ordering::SeqCst), 1);
 }
 
+/// Nobody transcribes an archive anew for a format.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transcript_of_version_1_is_up_to_date_and_rendered() {
+    let (calls, script) = counted(Duration::ZERO);
+    let fleet = Fleet::new(script);
+    let ended = CancellationToken::new();
+    let running = tokio::spawn(fleet.worker().run(ended.clone()));
+    write_speech(&fleet.path("a.wav"), 3);
+    let done = async |formats: BTreeSet<job::Format>| {
+        let job = fleet.job("a.wav", JobOptions { formats, ..JobOptions::default() });
+        fleet.queue.publish(Message::new(job.id.clone(), job.to_vec())).await.unwrap();
+        wait_until("the job is done", async || fleet.is_done(&job)).await;
+    };
+    done(BTreeSet::new()).await;
+    // As the release before wrote it.
+    let output = fleet.path("out/a.wav.json");
+    let mut json: serde_json::Value = serde_json::from_slice(&fs::read(&output).unwrap()).unwrap();
+    json["version"] = 1.into();
+    let fields = json.as_object_mut().unwrap();
+    for added in ["language", "text", "speakers"] {
+        fields.remove(added);
+    }
+    for segment in json["segments"].as_array_mut().unwrap() {
+        segment.as_object_mut().unwrap().remove("id");
+    }
+    let old = serde_json::to_vec_pretty(&json).unwrap();
+    fs::write(&output, &old).unwrap();
+    done([job::Format::Txt, job::Format::WhisperJson].into()).await;
+    assert_eq!(calls.load(Ordering::SeqCst), 1, "the recording was transcribed again");
+    assert_eq!(fs::read(&output).unwrap(), old, "the transcript stays as it is");
+    assert_eq!(fs::read_to_string(fleet.path("out/a.wav.txt")).unwrap(), "word\n");
+    let whisper = fs::read(fleet.path("out/a.wav.whisper.json")).unwrap();
+    let whisper: serde_json::Value = serde_json::from_slice(&whisper).unwrap();
+    assert_eq!((&whisper["text"], &whisper["language"]), (&" word".into(), &"en".into()));
+    // With another fingerprint, it is not.
+    json["pipeline"]["fingerprint"] = "0".into();
+    fs::write(&output, json.to_string()).unwrap();
+    done(BTreeSet::new()).await;
+    assert_eq!(calls.load(Ordering::SeqCst), 2);
+    assert_eq!(read(&output).version, transcript::SCHEMA_VERSION);
+    ended.cancel();
+    assert_eq!(running.await.unwrap().unwrap().failed, 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fresh_job_replaces_an_older_transcript_that_has_come_since() {
     let (calls, script) = counted(Duration::ZERO);
@@ -163,7 +208,7 @@ async fn subtitles_carry_the_language_where_the_job_asks_for_it() {
     let fleet = Fleet::new(|_| {});
     for (file, language_suffix) in [("a.wav", Some(true)), ("b.wav", None)] {
         write_speech(&fleet.path(file), 3);
-        let formats = [job::OutputFormat::Srt, job::OutputFormat::Txt].into();
+        let formats = [job::Format::Srt, job::Format::Txt].into();
         let options = JobOptions { formats, language_suffix, ..JobOptions::default() };
         fleet.submit_with(file, options).await;
     }
@@ -187,9 +232,9 @@ async fn a_job_gets_every_format_that_it_asks_for() {
     let long = format!("{}.wav", "x".repeat(245));
     for file in ["a.wav", &long] {
         write_speech(&fleet.path(file), 3);
-        let formats = job::OutputFormat::ALL.iter().copied().collect();
+        let formats = job::Format::ALL.into();
         let job = fleet.submit_with(file, JobOptions { formats, ..JobOptions::default() }).await;
-        for &format in job::OutputFormat::ALL {
+        for format in job::Format::ALL {
             let uri = job.output_in(format);
             assert_eq!(uri.contains('~'), file == long && format.extension().len() > 5, "{uri}");
         }
@@ -197,15 +242,16 @@ async fn a_job_gets_every_format_that_it_asks_for() {
     let (summary, _, root) = fleet.run().await;
     assert_eq!((summary.done, summary.failed), (2, 0));
     let out = root.path().join("out");
-    for &format in job::OutputFormat::ALL {
+    for format in job::Format::ALL {
         assert!(out.join(format!("a.wav.{}", format.extension())).is_file(), "{format}");
-        if format != job::OutputFormat::Aws {
+        if format.extension().len() <= 5 {
             assert!(out.join(format!("{long}.{}", format.extension())).is_file(), "{format}");
         }
     }
     let names = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name());
     let shortened = names.filter(|name| name.to_string_lossy().contains("~"));
-    assert_eq!(shortened.count(), 1);
+    let long = job::Format::ALL.into_iter().filter(|format| format.extension().len() > 5);
+    assert_eq!(shortened.count(), long.count());
     assert_eq!(read(&out.join("a.wav.json")).segments[0].text, "word");
     let ctm = fs::read_to_string(out.join("a.wav.ctm")).unwrap();
     assert!(ctm.starts_with("a 1 ") && ctm.contains(" word "), "{ctm}");

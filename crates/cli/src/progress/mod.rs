@@ -115,7 +115,7 @@ impl Progress {
     }
 
     /// Prints a result to standard output; hides the bar meanwhile.
-    pub(crate) fn print(&self, text: &str) -> anyhow::Result<()> {
+    pub(crate) fn print(&self, text: impl AsRef<[u8]>) -> anyhow::Result<()> {
         match &self.shared.bar {
             Some(bar) => bar.suspend(|| output::write(text)),
             None => output::write(text),

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::{ChannelMode, OutputFormat, Speakers};
+use crate::{ChannelMode, Format, Speakers};
 
 fn entries(bytes: &[u8], format: ManifestFormat) -> Vec<Entry> {
     // A small buffer, so that everything is split somewhere.
@@ -59,7 +59,7 @@ fn rows_of_both_formats_mean_the_same() {
         let options = row(&rows[0]).job_options(&base).unwrap_or_else(|error| panic!("{error}"));
         let expected = JobOptions {
             language: Some("en".to_owned()),
-            formats: [OutputFormat::Srt, OutputFormat::Vtt].into(),
+            formats: [Format::Srt, Format::Vtt].into(),
             word_times: Some(false),
             speakers: Some(Speakers { count: None, min: Some(2), max: Some(5) }),
             ..JobOptions::default()

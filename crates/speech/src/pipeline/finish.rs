@@ -1,7 +1,5 @@
 //! Last step, once all words of a recording are known: punctuation, digits and speakers.
 
-use std::collections::HashMap;
-
 use transcript::Segment;
 
 use super::{
@@ -15,7 +13,7 @@ use crate::{
 
 /// Segments of a transcript.
 pub(super) struct Finished {
-    /// In order of start.
+    /// In order of start. The speakers of each channel have numbers of their own.
     pub(super) segments: Vec<Segment>,
     /// CPU seconds.
     pub(super) punctuate_seconds: f64,
@@ -38,7 +36,6 @@ pub(super) fn finish(
     let split = channels.len() > 1;
     let (mut punctuate_seconds, mut speakers_seconds) = (0.0, 0.0);
     let mut segments = Vec::new();
-    let mut speakers = 0;
     for (index, channel) in channels.iter_mut().enumerate() {
         let (mut of_channel, embeddings) = channel.take();
         of_channel.sort_by(|a, b| a.start.total_cmp(&b.start));
@@ -52,24 +49,21 @@ pub(super) fn finish(
         }
         if let (Some(diarizer), Some(options)) = (pipeline.diarizer(options), &options.speakers) {
             let turns = diarizer.diarize(embeddings, options);
-            // Speakers of different channels are different people.
-            speakers += label_speakers(&mut of_channel, &turns, speakers);
+            label_speakers(&mut of_channel, &turns);
         }
         speakers_seconds += thread_cpu_seconds() - punctuated;
         segments.extend(of_channel);
     }
     segments.sort_by(|a, b| a.start.total_cmp(&b.start).then_with(|| a.channel.cmp(&b.channel)));
-    number_speakers(&mut segments);
     if !options.has_word_times() {
         segments.iter_mut().for_each(|segment| segment.words.clear());
     }
     Ok(Finished { segments, punctuate_seconds, speakers_seconds })
 }
 
-/// Sets the speaker of each segment, and of each word whose speaker is another one. Speakers are
-/// numbered from `first`. Returns the number of speakers.
-fn label_speakers(segments: &mut [Segment], turns: &[Turn], first: u32) -> u32 {
-    let number = |speaker: usize| first + u32::try_from(speaker).unwrap_or(u32::MAX - first);
+/// Sets the speaker of each segment of a channel, and of each word whose speaker is another one.
+fn label_speakers(segments: &mut [Segment], turns: &[Turn]) {
+    let number = |speaker: usize| u32::try_from(speaker).unwrap_or(u32::MAX);
     let speaker = |start, end| speakers::dominant_speaker(turns, start, end).map(number);
     for segment in segments {
         segment.speaker = speaker(segment.start, segment.end);
@@ -77,23 +71,6 @@ fn label_speakers(segments: &mut [Segment], turns: &[Turn], first: u32) -> u32 {
             word.speaker =
                 speaker(word.start, word.end).filter(|&other| Some(other) != segment.speaker);
         }
-    }
-    turns.iter().map(|turn| number(turn.speaker) + 1 - first).max().unwrap_or(0)
-}
-
-/// Numbers the speakers of all channels from 0 in order of first appearance. `segments` must be in
-/// order of start.
-fn number_speakers(segments: &mut [Segment]) {
-    let mut numbers = HashMap::new();
-    let mut number = |speaker: &mut Option<u32>| {
-        if let Some(speaker) = speaker {
-            let next = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
-            *speaker = *numbers.entry(*speaker).or_insert(next);
-        }
-    };
-    for segment in segments {
-        number(&mut segment.speaker);
-        segment.words.iter_mut().for_each(|word| number(&mut word.speaker));
     }
 }
 
@@ -109,29 +86,17 @@ mod tests {
     }
 
     #[test]
-    fn speakers_are_numbered_by_first_appearance() {
-        let mut second = Segment { words: vec![word(0.0)], ..Segment::default() };
-        second.words[0].speaker = Some(2);
-        let of = |speaker| Segment { speaker: Some(speaker), ..Segment::default() };
-        let mut segments = vec![of(5), Segment { speaker: Some(0), ..second }, of(2), of(5)];
-        number_speakers(&mut segments);
-        let found: Vec<_> = segments.iter().map(|segment| segment.speaker).collect();
-        assert_eq!(found, [Some(0), Some(1), Some(2), Some(0)]);
-        assert_eq!(segments[1].words[0].speaker, Some(2));
-    }
-
-    #[test]
     fn words_name_their_speaker_only_where_it_is_another() {
         let turn = |start, end, speaker| Turn { start, end, speaker };
         let turns = [turn(0.0, 2.0, 0), turn(2.0, 2.6, 1)];
         let words = [0.0, 0.5, 1.0, 1.5, 2.1, 7.0].map(word);
         let segment = Segment { end: 2.5, words: words.to_vec(), ..Segment::default() };
         let mut segments = vec![segment];
-        assert_eq!(label_speakers(&mut segments, &turns, 3), 2);
-        assert_eq!(segments[0].speaker, Some(3));
+        label_speakers(&mut segments, &turns);
+        assert_eq!(segments[0].speaker, Some(0));
         let of_words: Vec<_> = segments[0].words.iter().map(|word| word.speaker).collect();
-        assert_eq!(of_words, [None, None, None, None, Some(4), None]);
-        assert_eq!(label_speakers(&mut segments, &[], 0), 0);
+        assert_eq!(of_words, [None, None, None, None, Some(1), None]);
+        label_speakers(&mut segments, &[]);
         assert_eq!(segments[0].speaker, None);
     }
 }

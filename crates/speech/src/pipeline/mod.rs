@@ -155,7 +155,7 @@ impl TranscribeOptions {
 /// Result of a transcription.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
-    /// In order of start.
+    /// In order of start. Each channel numbers its speakers on its own.
     pub segments: Vec<Segment>,
     pub info: audio::Info,
     pub report: audio::Report,

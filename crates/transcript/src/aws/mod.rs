@@ -16,7 +16,7 @@ use self::types::{
 };
 use crate::{
     Transcript,
-    labels::{Labels, channel_label},
+    names::{Channels, channel_label, speaker_label},
     number, recording_name, text,
     timeline::milliseconds,
     turns::{Turn, turns},
@@ -26,19 +26,20 @@ use crate::{
 const MAX_SILENT_CHANNELS: u32 = 64;
 
 pub(crate) fn render(transcript: &Transcript) -> String {
-    let labels = Labels::new(transcript);
-    let mut builder = Builder { labels: &labels, items: Vec::new(), segments: Vec::new() };
+    let channel_numbers = Channels::new(transcript);
+    let mut builder =
+        Builder { channels: &channel_numbers, items: Vec::new(), segments: Vec::new() };
     let mut channels: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
     let mut speakers = BTreeSet::new();
     let mut speaker_segments = Vec::new();
     for turn in turns(&transcript.segments) {
         let first = builder.items.len();
         builder.add(&turn);
-        if let Some(channel) = labels.channel(turn.segment) {
+        if let Some(channel) = channel_numbers.number(turn.segment) {
             channels.entry(channel).or_default().extend(first..builder.items.len());
         }
         if let Some(speaker) = turn.speaker {
-            let label = labels.speaker_label(turn.segment, speaker);
+            let label = speaker_label(speaker);
             speakers.insert(label.clone());
             speaker_segments.push(speaker_segment(&turn, label, &builder.items[first..]));
         }
@@ -84,7 +85,7 @@ pub(crate) fn render(transcript: &Transcript) -> String {
 
 /// Collects items and audio segments, which refer to items by number.
 struct Builder<'a> {
-    labels: &'a Labels,
+    channels: &'a Channels,
     items: Vec<Item>,
     segments: Vec<AudioSegment>,
 }
@@ -92,9 +93,8 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn add(&mut self, turn: &Turn<'_>) {
         let first = self.items.len();
-        let channel_label = self.labels.channel_label(turn.segment);
-        let speaker_label =
-            turn.speaker.map(|speaker| self.labels.speaker_label(turn.segment, speaker));
+        let channel_label = self.channels.label(turn.segment);
+        let speaker_label = turn.speaker.map(speaker_label);
         let mut add = |kind, content: &str, confidence, times: Option<(u64, u64)>| {
             if !content.is_empty() {
                 self.items.push(Item {

@@ -2,12 +2,11 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use proptest::prelude::*;
-use transcript::{Pipeline, Processing, Segment, Source, Transcript, Word};
+use transcript::{Format, Pipeline, Processing, Segment, Source, Transcript, Word};
 
 pub(crate) fn transcript(segments: Vec<Segment>) -> Transcript {
-    Transcript {
-        version: transcript::SCHEMA_VERSION,
-        source: Source {
+    Transcript::new(
+        Source {
             uri: "file:///a.wav".to_owned(),
             size: 1,
             etag: "1".to_owned(),
@@ -19,7 +18,7 @@ pub(crate) fn transcript(segments: Vec<Segment>) -> Transcript {
             decoder: None,
             warnings: Vec::new(),
         },
-        pipeline: Pipeline {
+        Pipeline {
             version: "scriptorium 0.1.0".to_owned(),
             recognizer: "whisper-tiny.en".to_owned(),
             vad: "fsmn-vad".to_owned(),
@@ -29,14 +28,19 @@ pub(crate) fn transcript(segments: Vec<Segment>) -> Transcript {
             fingerprint: "0".to_owned(),
         },
         segments,
-        processing: Processing {
+        Processing {
             finished_at: "2026-11-22T07:38:18Z".to_owned(),
             wall_seconds: 1.0,
             cpu_seconds: 1.0,
             audio_seconds_per_core_second: 1.0,
             stages: Vec::new(),
         },
-    }
+    )
+}
+
+/// Renders a transcript in a format of text.
+pub(crate) fn text(transcript: &Transcript, format: Format) -> String {
+    String::from_utf8(transcript.render(format)).unwrap_or_else(|error| panic!("{format}: {error}"))
 }
 
 pub(crate) fn segment(start: f64, end: f64, text: &str) -> Segment {
@@ -54,7 +58,7 @@ pub(crate) fn hostile_text() -> impl Strategy<Value = String> {
         1 => proptest::sample::select(vec![
             "-->", "--->", "\n\n", "\r\n\r\n1\r\n", "\u{2028}", "\u{2029}", "\u{85}", "\u{b}",
             "<v Bob>", "</v>", "<i>", "&amp;", "&", "<", ">", "\0", "\u{202e}", "\u{feff}", "WEBVTT",
-            "NOTE ", "STYLE", "00:00:01,000 --> 00:00:02,000", "12", " ", "\u{a0}", "\u{3000}",
+            "NOTE ", "STYLE", "]]>", "\"", "=1+1", "{\\b1}", "**", "# ", "`", "](x)", "\\N", "'", "00:00:01,000 --> 00:00:02,000", "12", " ", "\u{a0}", "\u{3000}",
             "\u{200b}", "e\u{301}\u{301}\u{301}", "👩\u{200d}👩\u{200d}👧", "สวัสดีครับ",
             "https://example.com/a/very/long/path/without/any/spaces/at/all?and=a&query=too",
         ]).prop_map(str::to_owned),

@@ -73,20 +73,6 @@ fn merge(merged: &mut Option<Outcome>, mut outcome: Outcome, number: usize) {
         *merged = Some(outcome);
         return;
     };
-    // Speakers of different tracks are different people.
-    let speakers = |outcome: &Outcome| {
-        let numbers = outcome.segments.iter().flat_map(|segment| {
-            segment.words.iter().map(|word| word.speaker).chain([segment.speaker])
-        });
-        numbers.flatten().max().map_or(0, |last| last + 1)
-    };
-    let first = speakers(merged);
-    for segment in &mut outcome.segments {
-        let words = segment.words.iter_mut().map(|word| &mut word.speaker);
-        for speaker in words.chain([&mut segment.speaker]) {
-            *speaker = speaker.map(|number| number + first);
-        }
-    }
     merged.segments.append(&mut outcome.segments);
     merged.report.duration = merged.report.duration.max(outcome.report.duration);
     merged.report.bytes_read += outcome.report.bytes_read;

@@ -11,7 +11,7 @@ use speech::pipeline::{self, Outcome, Session};
 use store::{ReadAhead, Reader};
 use tokio::runtime::Handle;
 use tracing::{Instrument, field::Empty};
-use transcript::{Processing, SCHEMA_VERSION, Source, Transcript};
+use transcript::{Processing, Source, Transcript};
 
 use super::{Plan, all_tracks};
 use crate::{
@@ -137,9 +137,8 @@ fn transcript(plan: &Plan, outcome: Outcome) -> Transcript {
     let duration = outcome.report.duration;
     let fallback = plan.fallback_fingerprint.as_ref().filter(|_| outcome.info.decoder.is_some());
     let fingerprint = fallback.unwrap_or(&plan.fingerprint).clone();
-    Transcript {
-        version: SCHEMA_VERSION,
-        source: Source {
+    Transcript::new(
+        Source {
             uri: plan.uri.clone(),
             size: plan.meta.size,
             etag: plan.meta.etag.clone(),
@@ -151,7 +150,7 @@ fn transcript(plan: &Plan, outcome: Outcome) -> Transcript {
             decoder: outcome.info.decoder,
             warnings: [outcome.report.warnings, outcome.warnings].concat(),
         },
-        pipeline: transcript::Pipeline {
+        transcript::Pipeline {
             version: concat!("scriptorium ", env!("CARGO_PKG_VERSION")).to_owned(),
             recognizer: recognizer.name.clone(),
             vad: plan.pipeline.vad_name().to_owned(),
@@ -160,8 +159,8 @@ fn transcript(plan: &Plan, outcome: Outcome) -> Transcript {
             precision: recognizer.precision.to_owned(),
             fingerprint,
         },
-        segments: outcome.segments,
-        processing: Processing {
+        outcome.segments,
+        Processing {
             finished_at: now(),
             wall_seconds: outcome.wall_seconds,
             cpu_seconds,
@@ -172,7 +171,7 @@ fn transcript(plan: &Plan, outcome: Outcome) -> Transcript {
             },
             stages: outcome.stages,
         },
-    }
+    )
 }
 
 /// An object in a store, as a source of the decoder.

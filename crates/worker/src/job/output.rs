@@ -89,8 +89,7 @@ impl Output {
     }
 
     fn rendering_key(&self, format: Format, transcript: &Transcript) -> String {
-        let extension =
-            subtitle_name::extension(format, &transcript.segments, self.language_suffix);
+        let extension = subtitle_name::extension(format, transcript, self.language_suffix);
         self.key_with(&extension)
     }
 
@@ -183,7 +182,7 @@ impl Output {
             return Ok(());
         }
         for &format in formats.iter().filter(|&&format| format != Format::Json) {
-            if self.language_suffix && subtitle_name::is_subtitle(format) {
+            if self.language_suffix && format.is_subtitle() {
                 continue;
             }
             let key = self.key_with(format.extension());
@@ -207,7 +206,7 @@ impl Output {
         match self.store.get(&key, MAX_TRANSCRIPT_BYTES).await {
             Ok((meta, _)) if meta.metadata.contains_key(META_FINGERPRINT) => Ok(()),
             // Left behind by a run that was ended before it wrote the JSON.
-            Ok((_, body)) if body == transcript.render(format).as_bytes() => Ok(()),
+            Ok((_, body)) if body == transcript.render(format) => Ok(()),
             Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
             Ok(_) => Err(self.not_ours(&key)),
             Err(error) if error.kind == ErrorKind::TooLarge => Err(self.not_ours(&key)),
@@ -230,7 +229,7 @@ impl Output {
         for &format in formats.iter().filter(|&&format| format != Format::Json) {
             let key = self.rendering_key(format, transcript);
             match self.store.get(&key, MAX_TRANSCRIPT_BYTES).await {
-                Ok((_, body)) if body == transcript.render(format).as_bytes() => continue,
+                Ok((_, body)) if body == transcript.render(format) => continue,
                 Ok(_) => {}
                 Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::TooLarge) => {}
                 Err(error) => return Err(self.failed(&error)),
@@ -294,7 +293,7 @@ impl Output {
             (META_FINGERPRINT.to_owned(), transcript.pipeline.fingerprint.clone()),
             (META_SOURCE_ETAG.to_owned(), transcript.source.etag.clone()),
         ]);
-        let options = PutOptions { condition, content_type: Some(format.content_type()), metadata };
+        let options = PutOptions { condition, content_type: Some(format.media_type()), metadata };
         let body = Bytes::from(transcript.render(format));
         self.store.put(&self.rendering_key(format, transcript), body, options).await.map(drop)
     }

@@ -49,7 +49,7 @@ impl TranscriptionRequest {
             output: Some(location(&job.output)?),
             source: location(&job.source)?,
             uri: None,
-            formats: job.options.formats.iter().copied().map(convert::format).collect(),
+            formats: job.options.formats.clone(),
             language_suffix: job.options.language_suffix,
             preset: job.options.model.clone(),
             channels: job.options.channels.map(convert::channel_mode),

@@ -6,8 +6,7 @@ use std::{
 };
 
 use ::job::{
-    BatchId, Entry, Job, JobOptions, MAX_JOB_BYTES, ManifestFormat, ManifestReader, OutputFormat,
-    Upload,
+    BatchId, Entry, Format, Job, JobOptions, MAX_JOB_BYTES, ManifestFormat, ManifestReader, Upload,
 };
 use ::location::Location;
 use jsonschema::Validator;
@@ -25,8 +24,8 @@ pub fn job(bytes: &[u8]) {
     assert_eq!(Job::from_slice(&message).as_ref(), Ok(&job));
     let value = serde_json::from_slice(bytes).unwrap_or_else(|error| panic!("{error}"));
     assert!(SCHEMA.is_valid(&value), "the schema refuses {value}");
-    for format in OutputFormat::ALL {
-        let output = job.output_in(*format);
+    for format in Format::ALL {
+        let output = job.output_in(format);
         assert_ne!(output, job.source);
         Location::parse_object(&output, 0).unwrap_or_else(|error| panic!("{error}"));
     }

@@ -14,8 +14,8 @@ pub fn transcript(bytes: &[u8]) {
     }
     // Rounded once, it stays as it is.
     let json = transcript.render(Format::Json);
-    let again = Transcript::from_json(json.as_bytes())
+    let again = Transcript::from_json(&json)
         .unwrap_or_else(|error| panic!("what was written is not read: {error:?}"));
     assert_eq!(again.render(Format::Json), json);
-    assert!(Transcript::is_of_any_version(json.as_bytes()));
+    assert!(Transcript::is_of_any_version(&json));
 }

@@ -24,7 +24,6 @@ use serde::Serialize;
 use store::Stores;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
-use worker::convert;
 
 pub(crate) use self::args::SubmitArgs;
 use self::{
@@ -103,7 +102,7 @@ async fn describe(
     stores: &Stores,
 ) -> anyhow::Result<(Submission, Option<Manifest>)> {
     let options = JobOptions {
-        formats: args.format.iter().copied().map(convert::output_format).collect(),
+        formats: args.format.iter().copied().collect(),
         model: args.model.clone(),
         language_suffix: config.output.language_suffix.then_some(true),
         ..args.recordings.options()?

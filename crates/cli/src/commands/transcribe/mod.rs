@@ -61,10 +61,7 @@ pub(crate) async fn run(config: &Config, args: TranscribeArgs) -> anyhow::Result
     let output = args.out.as_deref().map(output_prefix).transpose()?;
     let labelled = args.files_from.is_some() || sources::may_be_several(&args.paths);
     let formats = formats(&args, output.is_some(), labelled)?;
-    let options = job::JobOptions {
-        formats: formats.iter().copied().map(convert::output_format).collect(),
-        ..args.recordings.options()?
-    };
+    let options = job::JobOptions { formats: formats.clone(), ..args.recordings.options()? };
     options.check().map_err(UsageError)?;
     let filter = Filter::new(&args.filter.selected(args.recordings.all_files)?)?;
     let stop = termination()?;
@@ -264,7 +261,7 @@ impl Batch {
     }
 
     /// Does one task; returns the text for standard output.
-    async fn process(&self, task: Task) -> Option<String> {
+    async fn process(&self, task: Task) -> Option<Vec<u8>> {
         let (item, output) = match task {
             Task::Transcribe(item, output) => (item, output),
             Task::Ignore(file) => {
@@ -334,7 +331,7 @@ impl Batch {
     }
 
     /// Counts a transcription; returns the text for standard output.
-    fn succeed(&self, item: &Item, transcription: &Transcription) -> Option<String> {
+    fn succeed(&self, item: &Item, transcription: &Transcription) -> Option<Vec<u8>> {
         let transcript = &transcription.transcript;
         let mut summary = self.summary();
         if transcription.completed == Completed::UpToDate {
@@ -350,18 +347,18 @@ impl Batch {
             self.progress.note(&format!("warning: {source}: {warning}"));
         }
         let format = *self.formats.first()?;
-        self.naming.is_none().then(|| match (format, self.labelled) {
-            (Format::Json, true) => {
-                serde_json::to_string(transcript).map_or_else(|_| String::new(), |json| json + "\n")
+        self.naming.is_none().then(|| {
+            let mut text = Vec::new();
+            match (format, self.labelled) {
+                (Format::Json, true) => text = serde_json::to_vec(transcript).unwrap_or_default(),
+                (Format::Txt, true) => {
+                    text.extend(format!("== {}\n", self.name_of(item)).into_bytes());
+                    text.extend(transcript.render(format).trim_ascii_end());
+                }
+                _ => text.extend(transcript.render(format).trim_ascii_end()),
             }
-            (Format::Txt, true) => {
-                let text = transcript.render(format);
-                format!("== {}\n{}\n", self.name_of(item), text.trim_end())
-            }
-            _ => {
-                let text = transcript.render(format);
-                format!("{}\n", text.trim_end())
-            }
+            text.push(b'\n');
+            text
         })
     }
 
@@ -390,7 +387,7 @@ impl Batch {
         self.summary.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn show(&self, text: Option<String>) -> anyhow::Result<()> {
+    fn show(&self, text: Option<Vec<u8>>) -> anyhow::Result<()> {
         text.map_or(Ok(()), |text| self.progress.print(&text))
     }
 

@@ -1,0 +1,113 @@
+//! Who speaks: names for people and for programs.
+
+use std::collections::BTreeSet;
+
+use crate::{Segment, Speaker, Transcript, summary::default_label, text};
+
+impl Speaker {
+    /// Returns the name for people, on one line: the one that a person has given, else the label.
+    pub fn display_name(&self) -> String {
+        let given = self.name.iter().chain([&self.label]).map(|name| text::clean(name));
+        given.into_iter().find(|name| !name.is_empty()).unwrap_or_else(|| default_label(self.id))
+    }
+}
+
+impl Transcript {
+    /// Returns the speaker with an id.
+    pub fn speaker(&self, id: u32) -> Option<&Speaker> {
+        let index = self.speakers.binary_search_by_key(&id, |speaker| speaker.id).ok()?;
+        self.speakers.get(index)
+    }
+
+    /// Gives a speaker a name, on one line. Returns false if there is no such speaker.
+    pub fn name_speaker(&mut self, id: u32, name: &str) -> bool {
+        let Ok(index) = self.speakers.binary_search_by_key(&id, |speaker| speaker.id) else {
+            return false;
+        };
+        self.speakers[index].name = Some(text::clean(name)).filter(|name| !name.is_empty());
+        true
+    }
+
+    /// Returns who speaks in a segment, for people, on one line: the name of the speaker, if speakers were
+    /// distinguished; else the track and the channel, if there are several. They count from 1.
+    pub fn voice(&self, segment: &Segment) -> Option<String> {
+        self.voice_of(segment, segment.speaker)
+    }
+
+    /// Returns who speaks in the part of a segment in which `speaker` does.
+    pub(crate) fn voice_of(&self, segment: &Segment, speaker: Option<u32>) -> Option<String> {
+        if let Some(id) = speaker {
+            let name = self.speaker(id).map(Speaker::display_name);
+            return Some(name.unwrap_or_else(|| default_label(id)));
+        }
+        let track = segment.track.map(|track| format!("Track {track}"));
+        let channel = segment.channel.map(|channel| format!("Channel {}", u64::from(channel) + 1));
+        let names: Vec<String> = [track, channel].into_iter().flatten().collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    }
+}
+
+/// Numbers of channels in formats for programs, counted from 0 and unique in the recording. They are those
+/// of the JSON, unless all audio tracks were transcribed: the channels of all tracks are then numbered
+/// together.
+#[derive(Debug)]
+pub(crate) struct Channels {
+    /// Tracks and channels in order; empty unless all tracks were transcribed.
+    of_tracks: Vec<(Option<u32>, Option<u32>)>,
+}
+
+impl Channels {
+    pub(crate) fn new(transcript: &Transcript) -> Self {
+        let mut channels = BTreeSet::new();
+        if transcript.segments.iter().any(|segment| segment.track.is_some()) {
+            let of_segments = transcript.segments.iter();
+            channels.extend(of_segments.map(|segment| (segment.track, segment.channel)));
+        }
+        Self { of_tracks: channels.into_iter().collect() }
+    }
+
+    /// Returns the number of a segment's channel; `None` if the channels were mixed.
+    pub(crate) fn number(&self, segment: &Segment) -> Option<u32> {
+        match self.of_tracks.binary_search(&(segment.track, segment.channel)) {
+            Ok(index) => u32::try_from(index).ok(),
+            Err(_) => segment.channel,
+        }
+    }
+
+    /// Returns the name of a segment's channel, `ch_0`; `None` if the channels were mixed.
+    pub(crate) fn label(&self, segment: &Segment) -> Option<String> {
+        self.number(segment).map(channel_label)
+    }
+
+    /// Returns the channel as NIST's formats count them, from 1. A mix is channel 1.
+    pub(crate) fn nist_number(&self, segment: &Segment) -> u64 {
+        self.number(segment).map_or(1, |channel| u64::from(channel) + 1)
+    }
+}
+
+pub(crate) fn channel_label(channel: u32) -> String {
+    format!("ch_{channel}")
+}
+
+/// Returns the name of a speaker in formats for programs.
+pub(crate) fn speaker_label(id: u32) -> String {
+    format!("spk_{id}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_speaker_has_a_name_whatever_the_json_says() {
+        let speaker = |name: Option<&str>, label: &str| Speaker {
+            id: 4,
+            label: label.to_owned(),
+            name: name.map(str::to_owned),
+            ..Speaker::default()
+        };
+        assert_eq!(speaker(Some("Anna\nB."), "Speaker 5").display_name(), "Anna B.");
+        assert_eq!(speaker(Some("\u{200b}"), "Speaker 5").display_name(), "Speaker 5");
+        assert_eq!(speaker(None, "\n").display_name(), "Speaker 5");
+    }
+}
