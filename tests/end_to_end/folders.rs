@@ -282,11 +282,17 @@ fn a_subtitle_by_others_is_not_replaced() {
         assert!(!archive.out("talk.json").exists());
         fs::remove_file(archive.out(name)).unwrap();
     }
-    // Other formats are not concerned, and what belongs to a transcript is made again.
+    // Other formats are not concerned, and what was edited since is kept.
     fs::write(archive.out("talk.srt"), "by hand").unwrap();
     let vtt = ["--format", "vtt", "--name", "stem"];
     assert_eq!(counts(&archive.transcribe(0, &vtt)), [1, 0, 0, 0]);
-    fs::write(archive.out("talk.vtt"), "of another model").unwrap();
+    fs::write(archive.out("talk.vtt"), "corrected").unwrap();
     assert_eq!(counts(&archive.transcribe(0, &vtt)), [0, 1, 0, 0]);
-    assert!(fs::read_to_string(archive.out("talk.vtt")).unwrap().starts_with("WEBVTT"));
+    assert_eq!(fs::read_to_string(archive.out("talk.vtt")).unwrap(), "corrected");
+    // Both are replaced if that is asked for.
+    let both = ["--format", "srt,vtt", "--name", "stem", "--overwrite"];
+    assert_eq!(counts(&archive.transcribe(0, &both)), [0, 1, 0, 0]);
+    for (name, start) in [("talk.srt", "1\n"), ("talk.vtt", "WEBVTT")] {
+        assert!(fs::read_to_string(archive.out(name)).unwrap().starts_with(start), "{name}");
+    }
 }

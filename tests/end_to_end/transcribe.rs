@@ -69,11 +69,20 @@ fn a_second_run_skips_up_to_date_transcripts_and_repeats_stale_ones() {
     assert_eq!(counts(&more), (0, 2));
     let srt = fs::read(out.join("sub/b.mp3.srt")).unwrap();
 
-    // A rendering of an earlier transcript is replaced, also without a second transcription.
-    fs::write(out.join("sub/b.mp3.srt"), "text of another model").unwrap();
+    // What a person has corrected stays, until it is to be replaced.
+    fs::write(out.join("sub/b.mp3.srt"), "corrected by hand").unwrap();
     let again = scriptorium.run(arguments(&["--format", "srt"])).expect_code(0);
-    assert_eq!(counts(&again), (0, 2));
-    assert_eq!(fs::read(out.join("sub/b.mp3.srt")).unwrap(), srt);
+    assert_eq!((counts(&again), &again.json()["kept"]), ((0, 2), &1.into()));
+    assert!(again.stderr.contains("sub/b.mp3.srt was edited: --overwrite"), "{}", again.stderr);
+    let corrected = || fs::read_to_string(out.join("sub/b.mp3.srt")).unwrap();
+    assert_eq!(corrected(), "corrected by hand");
+    let other = Scriptorium::new(&models).with("SCRIPTORIUM__RECOGNIZER__PRECISION", "bf16");
+    assert_eq!(counts(&other.run(arguments(&["--format", "srt"])).expect_code(0)), (2, 0));
+    assert_eq!(corrected(), "corrected by hand", "also beside a new transcript");
+    assert_eq!(counts(&scriptorium.run(arguments(&["--format", "srt"])).expect_code(0)), (2, 0));
+    let overwritten = scriptorium.run(arguments(&["--format", "srt", "--overwrite"]));
+    assert_eq!(counts(&overwritten.expect_code(0)), (0, 2));
+    assert_eq!(corrected().as_bytes(), srt);
 
     // Another recording under the same name.
     let mut louder = sentence_samples();

@@ -70,7 +70,8 @@ pub async fn build(
         .collect();
     let stores = services::stores(config)?;
     let transcriber = Transcriber::new(stores, pipelines, decoding)
-        .with_language_suffix(config.output.language_suffix);
+        .with_language_suffix(config.output.language_suffix)
+        .with_overwrite(config.output.overwrite);
     Ok(App { transcriber, cores })
 }
 

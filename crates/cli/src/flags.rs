@@ -27,7 +27,8 @@ fn of_command(command: &Command) -> Vec<Flag> {
         Command::Transcribe(args) => {
             let allow_truncated = ("audio.allow_truncated", switch(args.allow_truncated));
             let flags = compute(&args.compute).into_iter().chain(models(&args.models));
-            flags.chain([allow_truncated]).chain(names(&args.recordings)).collect()
+            let overwrite = ("output.overwrite", switch(args.overwrite));
+            flags.chain([allow_truncated, overwrite]).chain(names(&args.recordings)).collect()
         }
         Command::Worker(args) => {
             compute(&args.compute).into_iter().chain(models(&args.models)).collect()

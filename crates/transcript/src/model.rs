@@ -1,5 +1,7 @@
 //! The types of a transcript.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +33,10 @@ pub struct Transcript {
     /// Segments in order of start. Segments of different channels may overlap.
     pub segments: Vec<Segment>,
     pub processing: Processing,
+    /// SHA-256, in hexadecimal digits, of each rendering as this program has written or would have written it,
+    /// by the name of its format. One with another digest was edited.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub renderings: BTreeMap<String, String>,
 }
 
 /// The recording.

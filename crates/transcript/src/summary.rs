@@ -30,6 +30,7 @@ impl Transcript {
             speakers,
             segments,
             processing,
+            renderings: BTreeMap::new(),
         };
         transcript.summarize();
         transcript

@@ -10,8 +10,8 @@ use std::{
 use job::{Failure, FailureCode, FailureKind};
 use location::Location;
 use speech::pipeline::{self, Pipeline, Session};
-use store::{Capabilities, Stores};
-use tokio::time::Instant;
+use store::{Capabilities, Condition, Stores};
+use tokio::{sync::Mutex, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use transcript::{Format, Transcript};
@@ -72,6 +72,8 @@ pub struct Transcriber {
     write_patience: Duration,
     /// Whether the names of subtitles carry the language, unless a request says otherwise.
     pub(crate) language_suffix: bool,
+    /// Whether renderings that somebody has edited are replaced.
+    pub(crate) overwrite: bool,
     /// Memory for the recordings in flight.
     pub(crate) memory: Arc<MemoryBudget>,
     /// Where transcriptions without a queue keep what they have computed.
@@ -115,6 +117,8 @@ pub struct TranscriptionRequest {
 pub struct Transcription {
     pub transcript: Transcript,
     pub completed: Completed,
+    /// URIs of the renderings that somebody has edited: they are as they were.
+    pub kept: Vec<String>,
 }
 
 /// How a request was completed.
@@ -150,6 +154,7 @@ impl Transcriber {
             capabilities,
             write_patience,
             language_suffix,
+            overwrite: false,
             memory,
             unfinished: None,
         }
@@ -173,6 +178,12 @@ impl Transcriber {
     #[must_use]
     pub fn with_language_suffix(self, language_suffix: bool) -> Self {
         Self { language_suffix, ..self }
+    }
+
+    /// Sets whether renderings that somebody has edited are replaced: they are kept by default.
+    #[must_use]
+    pub fn with_overwrite(self, overwrite: bool) -> Self {
+        Self { overwrite, ..self }
     }
 
     /// Sets how many bytes the process may have for another recording to be begun: without limit by
@@ -245,7 +256,7 @@ impl Transcriber {
     /// Returns whether the transcript of a request exists, as far as the stores answer.
     pub(crate) async fn is_up_to_date(&self, request: &TranscriptionRequest) -> bool {
         let plan = self.plan(request, false).instrument(plan_span()).await;
-        matches!(plan, Ok(Plan { output: Some((_, ExistingOutput::UpToDate(_))), .. }))
+        matches!(plan, Ok(Plan { output: Some((_, ExistingOutput::UpToDate(..))), .. }))
     }
 
     async fn complete(
@@ -261,18 +272,26 @@ impl Transcriber {
         let Some((output, existing)) = plan.output.take() else {
             let transcript = self.execute(&plan, max_seconds, session, keeper).await?;
             let completed = Completed::Transcribed;
-            return Ok(transcript.map(|transcript| Transcription { transcript, completed }));
+            let done = |transcript| Transcription { transcript, completed, kept: Vec::new() };
+            return Ok(transcript.map(done));
         };
-        if let ExistingOutput::UpToDate(transcript) = existing {
-            output.update_renderings(&transcript, &request.formats).await?;
-            let completed = Completed::UpToDate;
-            return Ok(Some(Transcription { transcript: *transcript, completed }));
+        if let ExistingOutput::UpToDate(transcript, etag) = existing {
+            let mut transcript = *transcript;
+            let noted = transcript.renderings.clone();
+            let kept = output.update_renderings(&mut transcript, &request.formats).await?;
+            if transcript.renderings != noted {
+                let capabilities = self.capabilities_for(&output).await?;
+                let if_match = capabilities.if_match.then_some(Condition::IfMatch(etag));
+                output.note(&transcript, if_match.unwrap_or(Condition::Always)).await?;
+            }
+            return Ok(Some(Transcription { transcript, completed: Completed::UpToDate, kept }));
         }
         // Before the work: whoever cannot write here need not begin.
         let capabilities = self.capabilities_for(&output).await?;
         output.check_writable().await?;
         output.check_renderings(&request.formats).await?;
         let condition = existing.condition(capabilities);
+        let replaces = !matches!(existing, ExistingOutput::Nothing);
         let (transcript, is_new) = match existing {
             ExistingOutput::UnderOtherName(transcript) => (*transcript, false),
             _ => match self.execute(&plan, max_seconds, session, keeper).await? {
@@ -280,12 +299,16 @@ impl Transcriber {
                 None => return Ok(None),
             },
         };
-        let write =
-            || output.write(&transcript, &request.formats, condition.clone(), &*plan.source);
-        let written =
+        let transcript = Mutex::new(transcript);
+        let write = || async {
+            let mut transcript = transcript.lock().await;
+            let (formats, condition) = (&request.formats, condition.clone());
+            output.write(&mut transcript, formats, replaces, condition, &*plan.source).await
+        };
+        let (written, kept) =
             self.persist(write, session).instrument(tracing::debug_span!("write")).await?;
         let completed = if is_new { written } else { Completed::UpToDate };
-        Ok(Some(Transcription { transcript, completed }))
+        Ok(Some(Transcription { transcript: transcript.into_inner(), completed, kept }))
     }
 
     /// Transcribes the recording of a plan, with what was computed before; returns `None` if it is too long.
@@ -324,16 +347,16 @@ impl Transcriber {
 
     /// Writes a finished transcript, again and again while its store does not answer: it may have cost
     /// hours. Gives up when the session is interrupted, or the patience is over.
-    async fn persist<F: Future<Output = Result<Completed, Failure>>>(
+    async fn persist<T, F: Future<Output = Result<T, Failure>>>(
         &self,
         mut write: impl FnMut() -> F,
         session: &Session,
-    ) -> Result<Completed, Failure> {
+    ) -> Result<T, Failure> {
         let start = Instant::now();
         let mut delays = delays(MIN_WRITE_DELAY, MAX_WRITE_DELAY);
         loop {
             let failure = match write().await {
-                Ok(completed) => return Ok(completed),
+                Ok(written) => return Ok(written),
                 Err(failure) => failure,
             };
             let kind = failure.code.kind();

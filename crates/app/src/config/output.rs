@@ -10,4 +10,6 @@ pub struct OutputConfig {
     pub name: OutputName,
     /// Whether the names of subtitles carry the language, unless a job says otherwise.
     pub language_suffix: bool,
+    /// Whether renderings are replaced that somebody has edited since they were written.
+    pub overwrite: bool,
 }

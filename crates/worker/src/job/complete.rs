@@ -58,6 +58,9 @@ impl JobRunner {
                 return Err(stop);
             }
         };
+        for rendering in &transcription.kept {
+            tracing::warn!(rendering, "it was edited and is kept (output.overwrite replaces it)");
+        }
         let done = self.done(job, &transcription)?;
         let recording = self.ledger.done(job, &done, is_fresh(job, run));
         let recorded = recording.instrument(tracing::debug_span!("record")).await;

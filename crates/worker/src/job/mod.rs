@@ -3,7 +3,7 @@
 //! [`state`] decides what a message calls for and how its lease moves: a pure state machine. [`plan`]
 //! is cheap: it parses, looks at the recording and at an existing transcript. [`execute`] is expensive:
 //! it decodes and recognizes, [`all_tracks`] track by track if the job asks for them. [`output`] writes the
-//! transcript, under the names of [`subtitle_name`]; [`policy`] decides what becomes of a job that
+//! transcript, and [`renderings`] what is made of it, under the names of [`subtitle_name`]; [`policy`] decides what becomes of a job that
 //! failed, and [`settle`] does it. [`keeper`] keeps the lease meanwhile, [`time_budget`] watches for runs
 //! that hang, [`complete`] does all of this for one job, and [`runner`] chooses what to do. [`checkpoint`]
 //! attaches between [`plan`] and [`execute`]: it brings what earlier runs have computed into the
@@ -22,6 +22,7 @@ mod other_name;
 pub(crate) mod output;
 mod plan;
 mod policy;
+mod renderings;
 mod runner;
 mod settle;
 mod state;

@@ -11,17 +11,17 @@ use location::Location;
 use store::{Capabilities, Condition, ErrorKind, ObjectMeta, PutOptions, Store};
 use transcript::{Format, Transcript};
 
-use super::subtitle_name;
+use super::{renderings::Previous, subtitle_name};
 use crate::{
     Completed,
     failure::{failure, output_failure, store_failure},
 };
 
 /// Metadata of a transcript object, which tells whether it is up to date without reading it.
-const META_FINGERPRINT: &str = "scriptorium-fingerprint";
+pub(super) const META_FINGERPRINT: &str = "scriptorium-fingerprint";
 const META_SOURCE_ETAG: &str = "scriptorium-source-etag";
 /// Largest transcript JSON that is read. A larger one was not written by this program.
-const MAX_TRANSCRIPT_BYTES: u64 = 256 << 20;
+pub(super) const MAX_TRANSCRIPT_BYTES: u64 = 256 << 20;
 
 /// Location of one transcript and its renderings.
 pub(crate) struct Output {
@@ -36,6 +36,8 @@ pub(crate) struct Output {
     pub(crate) language_suffix: bool,
     /// Whether a rendering that exists is somebody else's, unless it is known to be ours.
     pub(crate) guarded: bool,
+    /// Whether renderings that somebody has edited are replaced.
+    pub(crate) overwrite: bool,
 }
 
 /// What a transcript must be of to be up to date.
@@ -61,7 +63,8 @@ impl Wanted<'_> {
 /// What exists at the location of the transcript.
 pub(crate) enum ExistingOutput {
     Nothing,
-    UpToDate(Box<Transcript>),
+    /// With its ETag.
+    UpToDate(Box<Transcript>, String),
     /// Nothing, but the up-to-date transcript lies beside it under its other name.
     UnderOtherName(Box<Transcript>),
     /// A transcript of another recording or by another pipeline; its ETag.
@@ -84,11 +87,11 @@ impl ExistingOutput {
 
 impl Output {
     /// Returns the key of the transcript, the JSON.
-    fn key(&self) -> String {
+    pub(super) fn key(&self) -> String {
         format!("{}.{}", self.base, Format::Json.extension())
     }
 
-    fn rendering_key(&self, format: Format, transcript: &Transcript) -> String {
+    pub(super) fn rendering_key(&self, format: Format, transcript: &Transcript) -> String {
         let extension = subtitle_name::extension(format, transcript, self.language_suffix);
         self.key_with(&extension)
     }
@@ -157,7 +160,7 @@ impl Output {
                 if wanted.is_fingerprint(&transcript.pipeline.fingerprint)
                     && wanted.is_recording(&transcript.source.etag) =>
             {
-                Ok(ExistingOutput::UpToDate(Box::new(transcript)))
+                Ok(ExistingOutput::UpToDate(Box::new(transcript), meta.etag))
             }
             Ok(_) => Ok(ExistingOutput::Stale(meta.etag)),
             // Another version may have written it, or a crash may have damaged it.
@@ -196,64 +199,68 @@ impl Output {
         Ok(())
     }
 
-    /// Refuses to replace a rendering by others with this one.
-    async fn check_rendering(
-        &self,
-        transcript: &Transcript,
-        format: Format,
-    ) -> Result<(), Failure> {
-        let key = self.rendering_key(format, transcript);
-        match self.store.get(&key, MAX_TRANSCRIPT_BYTES).await {
-            Ok((meta, _)) if meta.metadata.contains_key(META_FINGERPRINT) => Ok(()),
-            // Left behind by a run that was ended before it wrote the JSON.
-            Ok((_, body)) if body == transcript.render(format) => Ok(()),
-            Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
-            Ok(_) => Err(self.not_ours(&key)),
-            Err(error) if error.kind == ErrorKind::TooLarge => Err(self.not_ours(&key)),
-            Err(error) => Err(self.failed(&error)),
-        }
-    }
-
-    fn not_ours(&self, key: &str) -> Failure {
+    pub(super) fn not_ours(&self, key: &str) -> Failure {
         let message = format!("{key} exists without a transcript that it belongs to");
         failure(FailureCode::OutputOccupied, &self.uri, message)
     }
 
-    /// Writes the renderings of an up-to-date transcript that are missing or differ. They may not
-    /// have been requested when the transcript was written, or may belong to an earlier transcript.
-    pub(crate) async fn update_renderings(
-        &self,
-        transcript: &Transcript,
-        formats: &BTreeSet<Format>,
-    ) -> Result<(), Failure> {
-        for &format in formats.iter().filter(|&&format| format != Format::Json) {
-            let key = self.rendering_key(format, transcript);
-            match self.store.get(&key, MAX_TRANSCRIPT_BYTES).await {
-                Ok((_, body)) if body == transcript.render(format) => continue,
-                Ok(_) => {}
-                Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::TooLarge) => {}
-                Err(error) => return Err(self.failed(&error)),
-            }
-            self.put(transcript, format, Condition::Always).await.map_err(|e| self.failed(&e))?;
-        }
-        Ok(())
+    /// Returns the URI of an object beside the transcript.
+    pub(super) fn uri_of(&self, key: &str) -> String {
+        let location = self.location.parent().and_then(|parent| {
+            let name = key.rsplit('/').next().unwrap_or(key);
+            parent.join(name).ok()
+        });
+        location.map_or_else(|| key.to_owned(), |location| location.to_string())
     }
 
-    /// Writes the renderings, then the JSON, whose existence means that the job is done.
-    pub(crate) async fn write(
+    /// Writes the renderings of an up-to-date transcript that are missing or differ: they may not have been
+    /// requested when it was written, or be those of an earlier one. Returns the URIs of those that were
+    /// edited and are kept.
+    pub(crate) async fn update_renderings(
+        &self,
+        transcript: &mut Transcript,
+        formats: &BTreeSet<Format>,
+    ) -> Result<Vec<String>, Failure> {
+        self.write_renderings(transcript, formats, Previous::Unread).await
+    }
+
+    /// Writes an up-to-date transcript again, which has got other renderings.
+    pub(crate) async fn note(
         &self,
         transcript: &Transcript,
+        condition: Condition,
+    ) -> Result<(), Failure> {
+        match self.put_json(transcript, condition).await {
+            Ok(()) => Ok(()),
+            // Somebody else has written the transcript: theirs counts.
+            Err(error) if error.kind == ErrorKind::Precondition => Ok(()),
+            Err(error) => Err(self.failed(&error)),
+        }
+    }
+
+    /// Writes the renderings, then the JSON, whose existence means that the job is done. Returns the URIs
+    /// of the renderings that were edited and are kept.
+    pub(crate) async fn write(
+        &self,
+        transcript: &mut Transcript,
         formats: &BTreeSet<Format>,
+        replaces: bool,
+        condition: Condition,
+        source: &dyn Store,
+    ) -> Result<(Completed, Vec<String>), Failure> {
+        let previous = if replaces { Previous::Unread } else { Previous::Nothing };
+        let kept = self.write_renderings(transcript, formats, previous).await?;
+        let completed = self.write_json(transcript, condition, source).await?;
+        Ok((completed, kept))
+    }
+
+    async fn write_json(
+        &self,
+        transcript: &Transcript,
         condition: Condition,
         source: &dyn Store,
     ) -> Result<Completed, Failure> {
-        for &format in formats.iter().filter(|&&format| format != Format::Json) {
-            if self.guarded {
-                self.check_rendering(transcript, format).await?;
-            }
-            self.put(transcript, format, Condition::Always).await.map_err(|e| self.failed(&e))?;
-        }
-        match self.put(transcript, Format::Json, condition).await {
+        match self.put_json(transcript, condition).await {
             Ok(()) => Ok(Completed::Transcribed),
             Err(error) if error.kind == ErrorKind::Precondition => {
                 // Somebody else wrote meanwhile; that is fine if the transcript is the same.
@@ -268,11 +275,11 @@ impl Output {
                     None => ExistingOutput::Nothing,
                 };
                 match existing {
-                    ExistingOutput::UpToDate(_) => Ok(Completed::UpToDate),
+                    ExistingOutput::UpToDate(..) => Ok(Completed::UpToDate),
                     // Another batch, with other options: the last one counts.
                     ExistingOutput::Stale(etag) => {
                         let replace = Condition::IfMatch(etag);
-                        let written = self.put(transcript, Format::Json, replace).await;
+                        let written = self.put_json(transcript, replace).await;
                         written.map_err(|error| self.failed(&error))?;
                         Ok(Completed::Transcribed)
                     }
@@ -283,10 +290,21 @@ impl Output {
         }
     }
 
-    async fn put(
+    async fn put_json(
+        &self,
+        transcript: &Transcript,
+        condition: Condition,
+    ) -> Result<(), store::Error> {
+        let body = Bytes::from(transcript.render(Format::Json));
+        self.put(transcript, Format::Json, body, condition).await
+    }
+
+    /// Writes the transcript, or a rendering of it.
+    pub(super) async fn put(
         &self,
         transcript: &Transcript,
         format: Format,
+        body: Bytes,
         condition: Condition,
     ) -> Result<(), store::Error> {
         let metadata = BTreeMap::from([
@@ -294,7 +312,6 @@ impl Output {
             (META_SOURCE_ETAG.to_owned(), transcript.source.etag.clone()),
         ]);
         let options = PutOptions { condition, content_type: Some(format.media_type()), metadata };
-        let body = Bytes::from(transcript.render(format));
         self.store.put(&self.rendering_key(format, transcript), body, options).await.map(drop)
     }
 }

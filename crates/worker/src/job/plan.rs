@@ -138,7 +138,7 @@ impl Transcriber {
         if !fresh && let Some(meta) = output.find().await? {
             return Ok((output, Found::Here(meta)));
         }
-        output.guarded = other_name::is_stem(location, &request.source);
+        output.guarded = !self.overwrite && other_name::is_stem(location, &request.source);
         let other = other_name::of(location, &request.source).filter(|_| !fresh);
         let Some(other) = other else { return Ok((output, Found::Nothing)) };
         let other = self.output(&other, request)?;
@@ -160,7 +160,8 @@ impl Transcriber {
         let (store, base) = opened.map_err(|error| output_failure(&error, &uri))?;
         let language_suffix = request.language_suffix.unwrap_or(self.language_suffix);
         let location = location.clone();
-        Ok(Output { location, store, base, uri, language_suffix, guarded: false })
+        let (guarded, overwrite) = (false, self.overwrite);
+        Ok(Output { location, store, base, uri, language_suffix, guarded, overwrite })
     }
 }
 
@@ -183,7 +184,7 @@ impl Found {
             Self::Nothing => Ok(ExistingOutput::Nothing),
             Self::Here(meta) => output.existing(meta, wanted).await,
             Self::UnderOtherName(other, meta) => Ok(match other.existing(meta, wanted).await {
-                Ok(ExistingOutput::UpToDate(transcript)) => {
+                Ok(ExistingOutput::UpToDate(transcript, _)) => {
                     ExistingOutput::UnderOtherName(transcript)
                 }
                 _ => ExistingOutput::Nothing,

@@ -66,6 +66,11 @@ pub(crate) struct TranscribeArgs {
     #[arg(long)]
     pub(crate) allow_truncated: bool,
 
+    /// Replace transcripts' renderings that were edited since this program wrote them, and files of others
+    /// in their places
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+
     /// Print text as soon as it is recognized, each line with its recording and time. On a terminal, a
     /// single recording without --out is printed so in any case
     #[arg(long, conflicts_with_all = ["json", "quiet"])]

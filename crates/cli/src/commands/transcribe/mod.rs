@@ -284,7 +284,7 @@ impl Batch {
         let work = self.transcriber.transcribe(&request, &session);
         let result = interruptible(work, &session, &self.stop).await;
         let seconds = match &result {
-            Ok(Transcription { completed: Completed::Transcribed, transcript }) => {
+            Ok(Transcription { completed: Completed::Transcribed, transcript, .. }) => {
                 Some(transcript.source.duration)
             }
             _ => None,
@@ -333,7 +333,12 @@ impl Batch {
     /// Counts a transcription; returns the text for standard output.
     fn succeed(&self, item: &Item, transcription: &Transcription) -> Option<Vec<u8>> {
         let transcript = &transcription.transcript;
+        for edited in &transcription.kept {
+            let edited = shown(edited);
+            self.progress.note(&format!("kept: {edited} was edited: --overwrite replaces it"));
+        }
         let mut summary = self.summary();
+        summary.kept += transcription.kept.len() as u64;
         if transcription.completed == Completed::UpToDate {
             summary.skipped += 1;
             return None;

@@ -12,6 +12,8 @@ use crate::{ignored::Ignored, naming::AllRenamed};
 pub(super) struct Summary {
     pub(super) done: u64,
     pub(super) skipped: u64,
+    /// Renderings that were edited, and are as they were.
+    pub(super) kept: u64,
     #[serde(flatten)]
     pub(super) failures: Failures,
     #[serde(flatten)]
@@ -41,6 +43,7 @@ impl fmt::Display for Summary {
         for (count, what) in [
             (self.skipped, "up to date"),
             (self.failures.total(), "failed"),
+            (self.kept, "edited renderings kept (--overwrite replaces them)"),
             (self.renamed.total(), "with another name than asked for, see above"),
         ] {
             if count > 0 {
