@@ -35,7 +35,7 @@ def words_of(transcript: Transcript) -> list[Transcript]:
 def transcript_of(segments: list[Transcript]) -> Transcript:
     """Returns a transcript with other segments than those of the meeting."""
     transcript = copy.deepcopy(meeting())
-    transcript["segments"] = [{"confidence": 0.9, **segment} for segment in segments]
+    transcript["segments"] = [{"id": id, "confidence": 0.9, **segment} for id, segment in enumerate(segments)]
     transcript["source"]["uri"] = "file:///recordings/other.ogg"
     return transcript
 

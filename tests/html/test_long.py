@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pages import PageTest, long_transcript
 
-LOAD_MS = 5000
+LOAD_MS = 3000
 UPDATE_MS = 60
 
 
@@ -14,7 +14,6 @@ class Long(PageTest):
         self.allowed_complaints = ("ERR_FILE_NOT_FOUND",)
         self.allowed_requests.add((self.directory / "other.ogg").as_uri())
         page = self.show(url)
-        load = page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
         # Moves the position as a recording would, word by word in what is in view: the handler reads it from the element.
         tracer = self.context.new_cdp_session(page)
         tracer.send("Performance.enable")
@@ -23,6 +22,7 @@ class Long(PageTest):
             metrics = tracer.send("Performance.getMetrics")["metrics"]
             return next(float(metric["value"]) for metric in metrics if metric["name"] == "ThreadTime")
 
+        load = busy() * 1000
         before = busy()
         page.evaluate(
             """async () => {
@@ -51,7 +51,7 @@ class Long(PageTest):
         )
         size = len((self.directory / "page.html").read_bytes()) / 1e6
         print(
-            f"\n100,000 words: {size:.1f} MB, loaded in {load:.0f} ms, a word marked and painted in {update:.1f} ms of CPU time, "
+            f"\n100,000 words: {size:.1f} MB, loaded in {load:.0f} ms, a word marked and painted in {update:.1f} ms (CPU time of the page's thread),  "
             f"next hit in {search:.1f} ms"
         )
         self.assertLess(load, LOAD_MS)

@@ -10,7 +10,6 @@ from pages import FIXTURES, MEETING, PageTest, long_transcript, meeting, transcr
 class Player(PageTest):
     def test_a_click_on_a_word_seeks_and_plays(self) -> None:
         page = self.show_meeting()
-        # The second "desktop" is a word of its own; its time is in the transcript.
         (word,) = [word for word in words_of(meeting()) if word["text"].strip() == "documents"]
         self.click_word(page, "documents")
         self.wait(page, "!document.querySelector('#media').paused")
