@@ -22,7 +22,10 @@ class Long(PageTest):
             metrics = tracer.send("Performance.getMetrics")["metrics"]
             return next(float(metric["value"]) for metric in metrics if metric["name"] == "ThreadTime")
 
-        load = busy() * 1000
+        before = busy()
+        page.reload()
+        load = (busy() - before) * 1000
+        self.assertGreater(load, 1)
         before = busy()
         page.evaluate(
             """async () => {
@@ -51,7 +54,7 @@ class Long(PageTest):
         )
         size = len((self.directory / "page.html").read_bytes()) / 1e6
         print(
-            f"\n100,000 words: {size:.1f} MB, loaded in {load:.0f} ms, a word marked and painted in {update:.1f} ms (CPU time of the page's thread),  "
+            f"\n100,000 words: {size:.1f} MB, loaded in {load:.0f} ms, a word marked and painted in {update:.1f} ms (CPU time of the page's thread), "
             f"next hit in {search:.1f} ms"
         )
         self.assertLess(load, LOAD_MS)
