@@ -56,6 +56,7 @@ mod aws;
 mod csv;
 mod ctm;
 mod cue;
+mod html;
 mod json;
 mod jsonl;
 mod layout;
@@ -81,6 +82,7 @@ mod vtt;
 mod words;
 
 pub use formats::{Format, UnknownFormat};
+pub use html::{HtmlAudio, HtmlOptions};
 pub use json::{InvalidTranscript, json_schema};
 pub use model::{
     MAX_SPEAKER_NAME, Pipeline, Processing, SCHEMA_VERSION, Segment, Source, Speaker, Stage,
@@ -88,6 +90,11 @@ pub use model::{
 };
 
 impl Transcript {
+    /// Renders the HTML page, as UTF-8. Accepts any text.
+    pub fn render_html(&self, options: &HtmlOptions) -> String {
+        html::render(self, options)
+    }
+
     /// Renders the transcript in `format`. Accepts any text. Formats of text are UTF-8 with line feeds.
     pub fn render(&self, format: Format) -> Vec<u8> {
         let text = match format {

@@ -39,15 +39,24 @@ fn or_unnamed(name: String) -> String {
     if name.is_empty() { UNNAMED.to_owned() } else { name }
 }
 
+/// Returns the recording's name for people, with its extension.
+pub(crate) fn file_name(uri: &str) -> String {
+    or_unnamed(last_part(uri))
+}
+
 /// Returns the last part of a URI without its extension.
 fn name(uri: &str) -> String {
-    let name = &uri[uri.rfind('/').map_or(0, |slash| slash + 1)..];
-    // Keys of S3 are literal.
-    let name = if uri.starts_with("file://") { decoded(name) } else { name.to_owned() };
+    let name = last_part(uri);
     match name.rsplit_once('.') {
         Some((stem, extension)) if !stem.is_empty() && is_extension(extension) => stem.to_owned(),
         _ => name,
     }
+}
+
+fn last_part(uri: &str) -> String {
+    let part = &uri[uri.rfind('/').map_or(0, |slash| slash + 1)..];
+    // Keys of S3 are literal.
+    if uri.starts_with("file://") { decoded(part) } else { part.to_owned() }
 }
 
 /// Whether this is the extension of a recording rather than a part of its name, such as `3.10`.
@@ -97,6 +106,8 @@ mod tests {
         ] {
             assert_eq!((file_id(uri).as_str(), job_name(uri).as_str()), (id, job), "{uri}");
         }
+        assert_eq!(file_name("file:///a/my%20talk.mp3"), "my talk.mp3");
+        assert_eq!(file_name("s3://b/"), "recording");
         assert_eq!(job_name(&"é".repeat(300)).len(), 200);
     }
 }

@@ -57,11 +57,16 @@ pub(crate) fn join(texts: impl IntoIterator<Item = String>) -> String {
     texts
         .into_iter()
         .reduce(|joined, next| {
-            let is_wide = |c: Option<char>| c.is_some_and(|c| columns(c) == 2);
-            let full_width = is_wide(joined.chars().next_back()) && is_wide(next.chars().next());
-            joined + if full_width { "" } else { " " } + &next
+            let space = if are_apart(&joined, &next) { " " } else { "" };
+            joined + space + &next
         })
         .unwrap_or_default()
+}
+
+/// Whether a space stands between two texts: not between full-width characters.
+pub(crate) fn are_apart(left: &str, right: &str) -> bool {
+    let is_wide = |c: Option<char>| c.is_some_and(|c| columns(c) == 2);
+    !(is_wide(left.chars().next_back()) && is_wide(right.chars().next()))
 }
 
 /// A text with precomputed widths, so that any range is measured in constant time.
