@@ -142,9 +142,10 @@ async fn describe(
     Ok((submission, manifest))
 }
 
-/// Returns the URI of a path. A folder keeps its slash, which tells it from an object.
+/// Returns the URI of a path, complete, so that the submission can be resumed. A folder keeps its slash, which
+/// tells it from an object.
 fn uri_of(location: &Location) -> String {
-    let uri = location.to_string();
+    let uri = location.to_uri();
     if location.is_prefix() && !uri.ends_with('/') { uri + "/" } else { uri }
 }
 

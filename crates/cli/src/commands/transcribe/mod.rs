@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use app::{BuildOptions, Config};
+use app::{BuildOptions, Config, Urls};
 use futures::{StreamExt, TryStreamExt};
 use job::{Cursor, Failure, FailureCode, OutputName};
 use location::Location;
@@ -55,6 +55,7 @@ pub(crate) async fn run(config: &Config, args: TranscribeArgs) -> anyhow::Result
         punctuation: options.punctuate.unwrap_or(true),
         speakers: options.speakers.is_some(),
         normalization: options.normalize.unwrap_or(config.recognizer.normalize),
+        urls: Urls::Own,
     };
     let on_pull = download_bar();
     let ready = async {
@@ -72,7 +73,7 @@ pub(crate) async fn run(config: &Config, args: TranscribeArgs) -> anyhow::Result
     // Somebody watches: a full disk is reported at once, and a store has a minute to come back.
     let patience = match &output {
         Some(Location::S3 { .. }) => WRITE_PATIENCE,
-        Some(Location::File(_)) | None => Duration::ZERO,
+        Some(Location::File(_) | Location::Http(_)) | None => Duration::ZERO,
     };
     let batch = Arc::new(Batch {
         progress: Progress::start(),
