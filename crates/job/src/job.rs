@@ -14,7 +14,8 @@ pub const SCHEMA_VERSION: u32 = 1;
 /// Limit in bytes for a job message. A larger message is refused without being parsed.
 pub const MAX_JOB_BYTES: usize = 64 * 1024;
 
-const SOURCE_PATTERN: &str = r"^(s3://[A-Za-z0-9_][A-Za-z0-9._-]{0,254}/|file:///|[hH][tT][tT][pP][sS]?://)[^\u0000]";
+const SOURCE_PATTERN: &str =
+    r"^(s3://[A-Za-z0-9_][A-Za-z0-9._-]{0,254}/|file:///|[hH][tT][tT][pP][sS]?://)[^\u0000]";
 
 /// One recording to transcribe: the message in the job queue.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -152,7 +153,9 @@ impl Job {
             ));
         }
         for format in OutputFormat::ALL {
-            if self.source.reveal() == self.output_in(*format) || self.is_subtitle_of_output(*format) {
+            if self.source.reveal() == self.output_in(*format)
+                || self.is_subtitle_of_output(*format)
+            {
                 return Err(format!("the transcript in {format} would replace the source"));
             }
         }

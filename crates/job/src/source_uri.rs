@@ -59,7 +59,10 @@ mod tests {
     fn the_message_has_the_whole_and_nothing_else_does() -> Result<(), serde_json::Error> {
         let text = "https://ann:pw@a.org/talk.mp3?X-Amz-Signature=s3cret";
         let uri = SourceUri::from(text);
-        assert_eq!(format!("{uri} {uri:?}"), r#"https://a.org/talk.mp3?… "https://a.org/talk.mp3?…""#);
+        assert_eq!(
+            format!("{uri} {uri:?}"),
+            r#"https://a.org/talk.mp3?… "https://a.org/talk.mp3?…""#
+        );
         assert_eq!(serde_json::to_value(&uri)?, text);
         assert_eq!(serde_json::from_value::<SourceUri>(text.into())?, uri);
         assert_eq!(uri.location().map(|location| location.to_uri()).ok().as_deref(), Some(text));

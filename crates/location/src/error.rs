@@ -23,7 +23,9 @@ pub enum ErrorKind {
     UrlTooLong { max: usize },
     #[error("recordings can be read from a URL, and nothing can be written to it")]
     ReadOnly,
-    #[error("{0}:// is not supported: use s3://bucket/key, file:///path, https://host/path or a path")]
+    #[error(
+        "{0}:// is not supported: use s3://bucket/key, file:///path, https://host/path or a path"
+    )]
     UnsupportedScheme(String),
     #[error("bucket name {bucket:?} {reason}")]
     Bucket { bucket: String, reason: &'static str },

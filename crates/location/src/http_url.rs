@@ -151,9 +151,11 @@ mod tests {
 
     #[test]
     fn what_may_be_secret_is_sent_and_never_shown() {
-        let text = "https://ann:pw@Media.example.org:8443/a%20b/talk.mp3?X-Amz-Signature=s3cret&x=1#t=9";
+        let text =
+            "https://ann:pw@Media.example.org:8443/a%20b/talk.mp3?X-Amz-Signature=s3cret&x=1#t=9";
         let url = parse(text);
-        let whole = "https://ann:pw@media.example.org:8443/a%20b/talk.mp3?X-Amz-Signature=s3cret&x=1";
+        let whole =
+            "https://ann:pw@media.example.org:8443/a%20b/talk.mp3?X-Amz-Signature=s3cret&x=1";
         assert_eq!(url.reveal().as_str(), whole);
         let expected = "https://media.example.org:8443/a%20b/talk.mp3?…";
         assert_eq!((url.to_string().as_str(), format!("{url:?}").as_str()), (expected, expected));

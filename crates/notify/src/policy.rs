@@ -77,11 +77,9 @@ mod tests {
     #[test]
     fn hosts_and_ports_must_match() {
         let some = policy(&["Hooks.Example.org", "*.example.net", "other.org:8443"]);
-        for allowed in [
-            "https://hooks.example.org/a",
-            "https://a.example.net/",
-            "https://other.org:8443/",
-        ] {
+        for allowed in
+            ["https://hooks.example.org/a", "https://a.example.net/", "https://other.org:8443/"]
+        {
             assert_eq!(check(&some, allowed), Ok(()), "{allowed}");
         }
         for (refused, named) in [

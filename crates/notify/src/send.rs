@@ -14,9 +14,7 @@ use reqwest::{
     redirect::Policy as Redirects,
 };
 
-use crate::{
-    ConfigError, NotifyConfig, Refusal, WebhookUrl, policy::Policy, signature::Keys,
-};
+use crate::{ConfigError, NotifyConfig, Refusal, WebhookUrl, policy::Policy, signature::Keys};
 
 /// Limit of a delivery, from the lookup of the host to the header of the answer.
 const TIMEOUT: Duration = Duration::from_secs(15);

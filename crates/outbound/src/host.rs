@@ -76,7 +76,8 @@ mod tests {
 
     #[test]
     fn hosts_and_ports_must_match() {
-        let hosts = ["Hooks.Example.org", "*.example.net", "other.org:8443", "bücher.de", "8.8.8.8"];
+        let hosts =
+            ["Hooks.Example.org", "*.example.net", "other.org:8443", "bücher.de", "8.8.8.8"];
         let hosts: Vec<HostPattern> = hosts.iter().map(|host| host.parse().unwrap()).collect();
         let matches = |url: &str| {
             let url = url.parse().unwrap();

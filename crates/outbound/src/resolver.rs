@@ -66,7 +66,11 @@ mod tests {
         assert_eq!(found(false, &["127.0.0.1:0", "8.8.8.8:0", "[::1]:0"]), Ok(vec![public]));
         let refused = Err(NoPublicAddress { host: "a.org".to_owned() });
         assert_eq!(found(false, &["127.0.0.1:0", "[::ffff:8.8.8.8]:0"]), refused);
-        assert_eq!(found(false, &[]), Ok(Vec::new()), "a name without addresses is another failure");
+        assert_eq!(
+            found(false, &[]),
+            Ok(Vec::new()),
+            "a name without addresses is another failure"
+        );
         assert_eq!(found(true, &["127.0.0.1:0"]).map(|found| found.len()), Ok(1));
     }
 }

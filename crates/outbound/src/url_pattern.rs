@@ -110,7 +110,10 @@ mod tests {
             ("https://media.example.org/calls", "https://media.example.org/calls/a%20b.wav"),
             ("https://media.example.org/a b/", "https://media.example.org/a%20b/c"),
             ("https://media.example.org/x/../calls/", "https://media.example.org/calls/a"),
-            ("https://*.s3.eu-central-1.amazonaws.com/", "https://b.s3.eu-central-1.amazonaws.com/k%2Fl"),
+            (
+                "https://*.s3.eu-central-1.amazonaws.com/",
+                "https://b.s3.eu-central-1.amazonaws.com/k%2Fl",
+            ),
             ("https://*/", "https://anywhere.example/a"),
             ("http://127.0.0.1:9000/", "http://127.0.0.1:9000/b/k"),
             ("http://[::1]:9000/", "http://[::1]:9000/b/k"),

@@ -166,8 +166,7 @@ mod tests {
     fn an_invalid_location_keeps_its_reason() {
         let error = Error::from("gs://b/a".parse::<location::Location>().unwrap_err());
         assert_eq!(error.kind, ErrorKind::Invalid);
-        let expected =
-            "parse gs://b/a: not a valid location: none of s3://bucket/key, file:///path and https://host/path";
+        let expected = "parse gs://b/a: not a valid location: none of s3://bucket/key, file:///path and https://host/path";
         assert_eq!(format!("{error:#}"), expected);
     }
 

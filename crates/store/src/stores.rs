@@ -88,6 +88,7 @@ mod tests {
         let (files, key) = open("file:///r/a.wav");
         assert_eq!(key, "r/a.wav");
         assert!(Arc::ptr_eq(&files, &open("file:///").0));
+        assert_eq!(open("https://a.org/x?s3cret").1, "https://a.org/x?…");
     }
 
     #[test]

@@ -28,9 +28,13 @@ fn or_unnamed(name: String) -> String {
 
 /// Returns the last part of a URI without its extension.
 fn name(uri: &str) -> String {
+    let is_http = uri.starts_with("https://") || uri.starts_with("http://");
+    // `?…` stands for a query that is not shown.
+    let uri = if is_http { uri.split('?').next().unwrap_or(uri) } else { uri };
     let name = &uri[uri.rfind('/').map_or(0, |slash| slash + 1)..];
     // Keys of S3 are literal.
-    let name = if uri.starts_with("file://") { decoded(name) } else { name.to_owned() };
+    let is_encoded = is_http || uri.starts_with("file://");
+    let name = if is_encoded { decoded(name) } else { name.to_owned() };
     match name.rsplit_once('.') {
         Some((stem, extension)) if !stem.is_empty() && is_extension(extension) => stem.to_owned(),
         _ => name,
@@ -81,6 +85,8 @@ mod tests {
             ("file:///100%", "100%", "100-"),
             ("file:///%+1%zz.wav", "%+1%zz", "--1-zz"),
             ("s3://b/", "recording", "recording"),
+            ("https://a.org/calls/my%20talk.mp3?…", "my_talk", "my-talk"),
+            ("https://a.org/dl/?…", "recording", "recording"),
         ] {
             assert_eq!((file_id(uri).as_str(), job_name(uri).as_str()), (id, job), "{uri}");
         }

@@ -217,7 +217,9 @@ mod tests {
         // A URL in the list does not open all buckets.
         let urls = allowed(&["https://media.example.org/"], &output);
         assert_eq!(code(&urls, "s3://calls/a"), NO_SOURCE);
-        for (sources, outputs) in [(vec![], vec!["https://a.org/"]), (vec!["https://a.org/?x"], vec![])] {
+        for (sources, outputs) in
+            [(vec![], vec!["https://a.org/"]), (vec!["https://a.org/?x"], vec![])]
+        {
             let list = |texts: Vec<&str>| texts.into_iter().map(str::to_owned).collect();
             let (sources, outputs) = (list(sources), list(outputs));
             let config = WorkerConfig { sources, outputs, ..WorkerConfig::default() };

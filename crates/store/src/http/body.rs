@@ -34,7 +34,8 @@ impl<'a> Incoming<'a> {
         let slowest = Duration::from_secs(self.received / MIN_BYTES_PER_SECOND);
         // Twice the idle time, so that a small body that stalls is not taken for a slow one.
         let deadline = self.start + 2 * IDLE_TIMEOUT + slowest;
-        let chunk = match timeout_at(deadline.min(now + IDLE_TIMEOUT), self.response.chunk()).await {
+        let chunk = match timeout_at(deadline.min(now + IDLE_TIMEOUT), self.response.chunk()).await
+        {
             Ok(Ok(chunk)) => chunk,
             Ok(Err(error)) => {
                 return Err(broken("the connection broke").with_source(error.without_url()));

@@ -36,7 +36,8 @@ impl Described {
     /// Returns what changes whenever the recording does, as far as the server says: the ETag, as S3 has it, or
     /// else time of modification and size.
     pub(super) fn identity(&self) -> Option<String> {
-        let by_time = || Some(format!("{MODIFIED}{}; {} bytes", self.last_modified.as_ref()?, self.size?));
+        let by_time =
+            || Some(format!("{MODIFIED}{}; {} bytes", self.last_modified.as_ref()?, self.size?));
         self.etag.clone().or_else(by_time)
     }
 }
@@ -70,7 +71,8 @@ impl Operation {
             && !encoding.eq_ignore_ascii_case("identity")
         {
             let encoding: String = encoding.chars().take(40).collect();
-            let message = format!("the server sends it compressed ({encoding}), which was not asked for");
+            let message =
+                format!("the server sends it compressed ({encoding}), which was not asked for");
             return Err(self.error(ErrorKind::Invalid, message));
         }
         let (range, size) = match status {
@@ -167,7 +169,10 @@ mod tests {
         let of = |fields: &[(&str, &str)]| described(200, fields).unwrap();
         let both = of(&[("etag", "\"abc\""), ("last-modified", time), ("content-length", "7")]);
         assert_eq!(both.identity().as_deref(), Some("abc"), "as S3's");
-        assert_eq!(both.modified, Some(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_795_591_680)));
+        assert_eq!(
+            both.modified,
+            Some(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_795_591_680))
+        );
         let weak = of(&[("etag", "W/\"abc\"")]).identity().unwrap();
         assert_eq!((weak.as_str(), condition(&weak)), ("W/\"abc\"", None));
         let by_time = of(&[("last-modified", time), ("content-length", "7")]).identity().unwrap();

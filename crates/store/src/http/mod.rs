@@ -30,8 +30,8 @@ use headers::Described;
 use service::Route;
 use spool::Spooled;
 
-pub use service::{HttpAccess, HttpOptions};
 pub(crate) use service::HttpService;
+pub use service::{HttpAccess, HttpOptions};
 
 /// The recording at one URL. Keys have no meaning: the store has this one object.
 pub(crate) struct HttpStore {
@@ -60,7 +60,8 @@ impl HttpStore {
     }
 
     fn read_only(&self, name: &'static str) -> Error {
-        let message = "recordings can be read from a URL, and nothing can be written to it or listed";
+        let message =
+            "recordings can be read from a URL, and nothing can be written to it or listed";
         self.operation(name).error(ErrorKind::Invalid, message)
     }
 
@@ -191,9 +192,7 @@ impl Store for HttpStore {
                     // A broken connection is no error of the object: whoever reads on tries again.
                     return Ok((meta, body.unwrap_or_default()));
                 }
-                Begun::Whole(described, response) => {
-                    self.spool(&op, &described, response).await?
-                }
+                Begun::Whole(described, response) => self.spool(&op, &described, response).await?,
             },
         };
         let meta = spooled.meta.clone();
@@ -205,7 +204,9 @@ impl Store for HttpStore {
         let op = self.operation("get");
         let response = self.request(&op, None, None).await?;
         let described = op.describe(&response)?;
-        let too_large = |bytes: u64| op.error(ErrorKind::TooLarge, format!("{bytes} bytes, the limit is {limit}"));
+        let too_large = |bytes: u64| {
+            op.error(ErrorKind::TooLarge, format!("{bytes} bytes, the limit is {limit}"))
+        };
         let body = match described.size {
             Some(size) if size > limit => return Err(too_large(size)),
             Some(size) => collect(&op, response, size).await?,

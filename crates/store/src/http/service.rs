@@ -188,7 +188,9 @@ impl HttpService {
         etag: Option<&str>,
     ) -> Result<Response, Failed> {
         if let Some(end) = route.end() {
-            if let Ok(response) = self.follow(op, &end, range, etag, true).await.map(|found| found.0) {
+            if let Ok(response) =
+                self.follow(op, &end, range, etag, true).await.map(|found| found.0)
+            {
                 return Ok(response);
             }
             route.set_end(None);
@@ -215,7 +217,8 @@ impl HttpService {
             let is_named = hop == 0 && !redirected;
             self.check(op, &current, is_named, from_private)?;
             let client = self.client(op, is_named || from_private)?;
-            let mut request = client.get(current.reveal().clone()).header(ACCEPT_ENCODING, "identity");
+            let mut request =
+                client.get(current.reveal().clone()).header(ACCEPT_ENCODING, "identity");
             if let Some(range) = range {
                 let last = range.end.saturating_sub(1);
                 request = request.header(RANGE, format!("bytes={}-{last}", range.start));
@@ -358,4 +361,53 @@ async fn refusal(op: &Operation, url: &HttpUrl, response: Response) -> Failed {
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use location::Location;
+
+    use super::*;
+
+    fn check(access: HttpAccess, url: &str, is_named: bool, from_private: bool) -> Option<String> {
+        let options = HttpOptions { access, ..HttpOptions::default() };
+        let service = HttpService::new(HttpConfig::default(), options);
+        let op = Operation { name: "read", uri: "https://a.org/".to_owned() };
+        let Ok(Location::Http(url)) = url.parse() else { panic!("{url}") };
+        service.check(&op, &url, is_named, from_private).err().map(|error| error.message)
+    }
+
+    #[test]
+    fn a_public_server_redirects_a_person_to_no_private_address() {
+        let own =
+            |url: &str, is_named, from_private| check(HttpAccess::Own, url, is_named, from_private);
+        for private in [
+            "http://192.168.0.1/x?s3cret",
+            "http://[::1]/x?s3cret",
+            "http://169.254.169.254/x?s3cret",
+        ] {
+            assert_eq!(own(private, true, false), None, "{private}");
+            assert_eq!(own(private, false, true), None, "from one private address to another");
+            let refused = own(private, false, false).unwrap_or_default();
+            assert!(
+                refused.contains("name it yourself") && !refused.contains("s3cret"),
+                "{refused}"
+            );
+        }
+        assert_eq!(own("https://8.8.8.8/x", false, false), None);
+        assert_eq!(own("https://example.org/x", false, false), None, "it is resolved later");
+    }
+
+    #[test]
+    fn a_worker_goes_to_no_private_address() {
+        let patterns = ["https://*/", "http://*/"].map(|pattern| pattern.parse().unwrap()).to_vec();
+        let listed = |url: &str| check(HttpAccess::Listed(patterns.clone()), url, true, false);
+        assert_eq!(listed("https://8.8.8.8/x"), None);
+        for private in
+            ["http://10.0.0.1/x", "http://0x7f.1/", "http://[fe80::1]/", "http://[::ffff:8.8.8.8]/"]
+        {
+            let refused = listed(private).unwrap_or_default();
+            assert!(refused.contains("store.http.allow_private"), "{private}: {refused}");
+        }
+    }
 }

@@ -45,8 +45,7 @@ impl Spool {
             return Err(too_large(&size.to_string()));
         }
         let failed = |error: io::Error| {
-            let message =
-                format!("cannot write a temporary file in {}", self.directory.display());
+            let message = format!("cannot write a temporary file in {}", self.directory.display());
             op.error(ErrorKind::Full, message).with_source(error)
         };
         let directory = self.directory.clone();
