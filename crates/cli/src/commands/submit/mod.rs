@@ -67,7 +67,7 @@ pub(crate) async fn run(config: &Config, args: SubmitArgs) -> anyhow::Result<u8>
     let queue = app::queue_config(config)?;
     let prepared = async {
         // In S3, the record of the batch shows it, and with fewer permissions than a probe needs.
-        if matches!(output, Location::File(_)) {
+        if !matches!(output, Location::S3 { .. }) {
             writable::check(&stores, &output).await?;
         }
         let queue = AmqpQueue::connect(queue).await?;
