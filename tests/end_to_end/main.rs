@@ -30,4 +30,5 @@ mod support;
 mod telemetry;
 mod transcribe;
 mod upgrade;
+mod urls;
 mod words;

@@ -96,7 +96,7 @@ impl Services {
             secret_key: Some(Secret::new(self.secret_key.clone())),
             ..S3Config::default()
         };
-        let stores = Stores::new(StoreConfig { s3 }).unwrap();
+        let stores = Stores::new(StoreConfig { s3, ..StoreConfig::default() }).unwrap();
         let location = Location::s3(BUCKET, "").unwrap();
         let (store, _) = stores.open(&location).unwrap();
         Bucket { store, prefix: format!("{}/", self.name) }

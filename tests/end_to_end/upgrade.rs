@@ -215,7 +215,7 @@ async fn give_back(queue: &queue::AmqpQueue, source: &str) {
         let lease = tokio::time::timeout(TIMEOUT, jobs.next()).await.unwrap().unwrap();
         let job = job::Job::from_slice(&lease.message().body).unwrap();
         let counts = lease.message().counts.clone();
-        if job.source == source {
+        if job.source.reveal() == source {
             lease.forward(Destination::Returned, counts.attempted()).await.unwrap();
             break;
         }

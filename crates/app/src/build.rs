@@ -10,7 +10,7 @@ use speech::{
 use worker::Transcriber;
 
 use crate::{
-    Config, ConfigError, Error, OnPull,
+    Config, ConfigError, Error, OnPull, Urls,
     compute::{instruction_sets, start_pool},
     models::ModelLoader,
     presets::{PresetDirectories, add_preset},
@@ -32,6 +32,7 @@ pub struct BuildOptions {
     pub punctuation: bool,
     pub speakers: bool,
     pub normalization: bool,
+    pub urls: Urls,
 }
 
 /// Builds the application. Models of all presets are loaded, the default preset's first.
@@ -68,7 +69,7 @@ pub async fn build(
             (name, Pipeline::new(models, pipeline_config.clone(), Arc::clone(&pool)))
         })
         .collect();
-    let stores = services::stores(config)?;
+    let stores = services::stores_with(config, options.urls)?;
     let transcriber = Transcriber::new(stores, pipelines, decoding)
         .with_language_suffix(config.output.language_suffix)
         .with_overwrite(config.output.overwrite);

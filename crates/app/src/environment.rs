@@ -54,6 +54,14 @@ pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
+/// Returns whether a proxy is set, as curl and others read it.
+pub(crate) fn has_proxy() -> bool {
+    ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"]
+        .iter()
+        .flat_map(|name| [(*name).to_owned(), name.to_lowercase()])
+        .any(|name| env::var_os(name).is_some_and(|value| !value.is_empty()))
+}
+
 /// Returns the system's directory for temporary files.
 pub(crate) fn temporary_directory() -> PathBuf {
     env::temp_dir()

@@ -30,4 +30,4 @@ pub use compute::{available_cores, instruction_sets, start_pool};
 pub use environment::state_directory;
 pub use error::{ConfigError, Error};
 pub use presets::{find_recognizer, preset};
-pub use services::{OnPull, PullEvent, library, pull, queue_config, stores, webhooks};
+pub use services::{OnPull, PullEvent, Urls, library, pull, queue_config, stores, webhooks};

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use ::models::{Catalogue, Entry, Library, Mirrors, ModelDirectory, PullOptions, PullProgress};
 use notify::Webhooks;
 use queue::AmqpConfig;
-use store::Stores;
+use store::{HttpAccess, HttpOptions, Stores};
 
-use crate::{Config, ConfigError, Error};
+use crate::{Config, ConfigError, Error, environment};
 
 /// Returns the library of pulled models.
 ///
@@ -29,13 +29,45 @@ pub fn library(config: &Config) -> Result<Library, Error> {
         .with_pull_options(pull_options))
 }
 
-/// Opens the stores.
+/// Which recordings on web servers are opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Urls {
+    /// None.
+    #[default]
+    Off,
+    /// Those that the person names who started the process.
+    Own,
+    /// Those of jobs, below the prefixes of `worker.sources`.
+    OfJobs,
+}
+
+/// Opens the stores for a person's own command.
 ///
 /// # Errors
 /// [`Error::Config`] if the section `store` is not valid.
 pub fn stores(config: &Config) -> Result<Arc<Stores>, Error> {
+    stores_with(config, Urls::Own)
+}
+
+pub(crate) fn stores_with(config: &Config, urls: Urls) -> Result<Arc<Stores>, Error> {
     let stores = Stores::new(config.store.clone());
-    Ok(Arc::new(stores.map_err(|error| ConfigError::caused("store", error))?))
+    let stores = stores.map_err(|error| ConfigError::caused("store", error))?;
+    let access = match urls {
+        Urls::Off => HttpAccess::Off,
+        Urls::Own => HttpAccess::Own,
+        Urls::OfJobs => {
+            let patterns = worker::url_patterns(&config.worker.sources);
+            HttpAccess::Listed(patterns.map_err(|e| ConfigError::caused("worker.sources", e))?)
+        }
+    };
+    let directory = config.audio.spool_directory.clone();
+    let options = HttpOptions {
+        access,
+        proxies: environment::has_proxy(),
+        spool_directory: directory.unwrap_or_else(environment::temporary_directory),
+        max_spool_bytes: config.audio.max_spool_bytes.min(config.audio.max_bytes),
+    };
+    Ok(Arc::new(stores.with_http(options)))
 }
 
 /// Returns the section `queue`, validated.

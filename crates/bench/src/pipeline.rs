@@ -62,6 +62,7 @@ pub(crate) async fn measure(
         punctuation: true,
         speakers: config.models.speakers.is_some(),
         normalization: config.recognizer.normalize,
+        ..BuildOptions::default()
     };
     let transcriber = app::build(&config, build, on_pull).await?.transcriber;
     if let Some(file) = recordings.file {

@@ -52,7 +52,7 @@ impl Claims {
         self.table.is_some()
     }
 
-    /// Claims `output` for the recording `source`.
+    /// Claims `output` for the recording `source`, which is identified by its whole URI.
     pub(crate) fn claim(&self, output: &str, source: &str) -> Claim {
         let Some(table) = &self.table else { return Claim::Granted };
         let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
@@ -63,7 +63,7 @@ impl Claims {
             Entry::Vacant(vacant) => {
                 vacant.insert(recording);
                 if names.len() < MAX_NAMES {
-                    names.insert(output, source.to_owned());
+                    names.insert(output, location::shown(source).into_owned());
                 }
                 Claim::Granted
             }

@@ -64,7 +64,7 @@ impl Existing {
             let Ok(key) = output.key() else { return true };
             self.find(key).is_some()
         };
-        let (Ok(source), Ok(output)) = (job.source.parse::<Location>(), job.output.parse()) else {
+        let (Ok(source), Ok(output)) = (job.source.location(), job.output.parse()) else {
             return false;
         };
         let error = job.error_record();

@@ -101,9 +101,10 @@ impl Naming {
     /// Returns where the transcript of a recording goes, which no other recording of this run has. A
     /// recording whose stem another one has keeps its extension.
     pub(crate) fn name(&self, item: &Item) -> Result<Named, Failure> {
-        let source = item.source.to_string();
+        // Two URLs that differ in what is not shown are two recordings.
+        let (source, identity) = (item.source.to_string(), item.source.to_uri());
         if let Some(output) = item.row.as_ref().and_then(|row| row.row.output.as_deref()) {
-            return self.name_as_asked(output, source);
+            return self.name_as_asked(output, source, &identity);
         }
         let (mut wanted, mut reason) = (item.relative.as_str(), None);
         if self.name == OutputName::Stem {
@@ -125,7 +126,7 @@ impl Naming {
                 source: source.clone(),
                 message: error.to_string(),
             })?;
-            match self.claims.claim(&output.to_string(), &source) {
+            match self.claims.claim(&output.to_string(), &identity) {
                 Claim::Granted => return Ok(self.granted(output, wanted, source, reason)),
                 Claim::Repeated => return Ok(Named::Repeated),
                 Claim::Taken(by) if wanted != item.relative => {
@@ -138,7 +139,12 @@ impl Naming {
     }
 
     /// Returns the output that the row of a manifest asks for: a path below the prefix, or a URI.
-    fn name_as_asked(&self, output: &str, source: String) -> Result<Named, Failure> {
+    fn name_as_asked(
+        &self,
+        output: &str,
+        source: String,
+        identity: &str,
+    ) -> Result<Named, Failure> {
         let invalid = |source: &str, message: String| Failure {
             code: FailureCode::OutputInvalid,
             source: source.to_owned(),
@@ -164,7 +170,7 @@ impl Naming {
                 Named::Repeated => return Ok(Named::Repeated),
             }
         };
-        match self.claims.claim(&location.to_string(), &source) {
+        match self.claims.claim(&location.to_string(), identity) {
             Claim::Granted => Ok(Named::Output(location, renamed)),
             Claim::Repeated => Ok(Named::Repeated),
             Claim::Taken(by) => Err(occupied(source, by)),
@@ -277,6 +283,17 @@ mod tests {
             assert!(refused.message.contains(mention), "{output}: {refused}");
         }
         assert_eq!(output(&naming, &item("s3://b/x.wav", Stem::Free)).0, "file:///out/x");
+    }
+
+    #[test]
+    fn urls_with_other_queries_are_other_recordings() {
+        let naming = naming(OutputName::Full, 2);
+        let url = |query: &str| item(&format!("https://a.org/x/talk.mp3?{query}"), Stem::None);
+        assert_eq!(output(&naming, &url("id=1")).0, "file:///out/talk.mp3");
+        assert_eq!(naming.name(&url("id=1")), Ok(Named::Repeated));
+        let refused = naming.name(&url("id=s3cret")).unwrap_err();
+        assert!(refused.message.contains("that of https://a.org/x/talk.mp3?…;"), "{refused}");
+        assert_eq!(refused.source, "https://a.org/x/talk.mp3?…");
     }
 
     #[test]

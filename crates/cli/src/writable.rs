@@ -23,7 +23,9 @@ pub(crate) async fn check(stores: &Stores, prefix: &Location) -> anyhow::Result<
         let (store, key) = stores.open(prefix)?;
         match prefix {
             Location::S3 { .. } => store.probe(&key).await.map(drop),
-            Location::File(_) => store.check_writable(&format!("{key}{TRANSCRIPT}")).await,
+            Location::File(_) | Location::Http(_) => {
+                store.check_writable(&format!("{key}{TRANSCRIPT}")).await
+            }
         }
     };
     checked.await.map_err(|error| {

@@ -12,7 +12,7 @@ use crate::string_enum::string_enum;
 #[serde(deny_unknown_fields)]
 pub struct Failure {
     pub code: FailureCode,
-    /// URI or path of the recording, as given.
+    /// URI or path of the recording, as given, but without what may be secret in a URL.
     // A raw identifier, because thiserror would treat a field named `source` as the error's source.
     pub r#source: String,
     /// Cause of the failure.
@@ -43,6 +43,7 @@ pub enum FailureCode {
     SourceNotAllowed,
     SourceMissing,
     SourceDenied,
+    SourceExpired,
     SourceInvalid,
     SourceArchived,
     SourceChanged,
@@ -73,6 +74,7 @@ string_enum!(FailureCode, "failure code", {
     SourceNotAllowed => "source_not_allowed",
     SourceMissing => "source_missing",
     SourceDenied => "source_denied",
+    SourceExpired => "source_expired",
     SourceInvalid => "source_invalid",
     SourceArchived => "source_archived",
     SourceChanged => "source_changed",
@@ -115,6 +117,7 @@ impl FailureCode {
             | Self::SourceNotAllowed
             | Self::SourceMissing
             | Self::SourceDenied
+            | Self::SourceExpired
             | Self::SourceInvalid
             | Self::SourceArchived
             | Self::SourceTooLarge
@@ -140,6 +143,7 @@ impl FailureCode {
             Self::SourceNotAllowed => "The workers may not read recordings there.",
             Self::SourceMissing => "There is no object or file of that name.",
             Self::SourceDenied => "The worker has no permission to read the recording.",
+            Self::SourceExpired => "The presigned URL of the recording has expired.",
             Self::SourceInvalid => {
                 "The store cannot work with the name of the recording, or it is not a file."
             }
@@ -191,6 +195,7 @@ impl FailureCode {
             Self::SourceDenied => {
                 "Allow the worker's account to read the recording and submit it again."
             }
+            Self::SourceExpired => "Submit the recording with a new URL that is valid for longer.",
             Self::SourceInvalid => "Rename the recording, or name a file, and submit it again.",
             Self::SourceArchived => {
                 "Restore the object from the archive first, wait until it is restored, and submit it again."

@@ -5,7 +5,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{BatchId, Format, JobOptions, output_name, records, records_prefix, strict_json};
+use crate::{
+    BatchId, Format, JobOptions, SourceUri, output_name, records, records_prefix, strict_json,
+};
 
 /// Version of the job message.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -13,6 +15,9 @@ pub const SCHEMA_VERSION: u32 = 1;
 const SCHEMA_ID: &str = "https://raw.githubusercontent.com/scriptorium-asr/scriptorium/main/docs/schemas/job.v1.schema.json";
 /// Limit in bytes for a job message. A larger message is refused without being parsed.
 pub const MAX_JOB_BYTES: usize = 64 * 1024;
+
+const SOURCE_PATTERN: &str =
+    r"^(s3://[A-Za-z0-9_][A-Za-z0-9._-]{0,254}/|file:///|[hH][tT][tT][pP][sS]?://)[^\u0000]";
 
 /// One recording to transcribe: the message in the job queue.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -28,10 +33,10 @@ pub struct Job {
     pub id: String,
     /// A UUID of version 7.
     pub batch: BatchId,
-    /// The recording: `s3://bucket/key`, where the key is taken literally, or `file:///path`,
-    /// percent-encoded.
-    #[schemars(regex(pattern = r"^(s3://[A-Za-z0-9_][A-Za-z0-9._-]{0,254}/|file:///)[^\u0000]"))]
-    pub source: String,
+    /// The recording: `s3://bucket/key`, where the key is taken literally, `file:///path`, percent-encoded, or
+    /// a URL of `https` or `http`, which may be presigned. Its user, password and query are repeated nowhere.
+    #[schemars(with = "String", regex(pattern = SOURCE_PATTERN))]
+    pub source: SourceUri,
     /// URI of the transcript without the extension that each format adds:
     /// `s3://bucket/prefix/a/b.wav` becomes `s3://bucket/prefix/a/b.wav.json`.
     #[schemars(regex(pattern = r"^(s3://[A-Za-z0-9_][A-Za-z0-9._-]{0,254}/|file:///)[^\u0000]"))]
@@ -74,11 +79,12 @@ impl Job {
     /// Creates a job and computes its id. Does not check the job: see [`Job::validate`].
     pub fn new(
         batch: BatchId,
-        source: String,
+        source: impl Into<SourceUri>,
         output: String,
         records: String,
         options: JobOptions,
     ) -> Self {
+        let source = source.into();
         let id = id_of(&batch, &source, &output);
         let version = SCHEMA_VERSION;
         Self { version, id, batch, source, output, records, options, fresh: false }
@@ -135,9 +141,12 @@ impl Job {
         let parse = |name: &str, uri: &str, appended| {
             Location::parse_object(uri, appended).map_err(|error| format!("{name} {error}"))
         };
-        parse("source", &self.source, 0)?;
+        parse("source", self.source.reveal(), 0)?;
         let output = parse("output", &self.output, output_name::TRANSCRIPT.len())?;
         let records = parse("records", &self.records, records::MAX_NAME_BYTES)?;
+        if matches!(output, Location::Http(_)) {
+            return Err(format!("output {output}: nothing can be written to a URL"));
+        }
         if !records.same_store(&output) {
             return Err("records and output are not in the same store".to_owned());
         }
@@ -148,7 +157,8 @@ impl Job {
             ));
         }
         for format in Format::ALL {
-            if self.source == self.output_in(format) || self.is_subtitle_of_output(format) {
+            if self.source.reveal() == self.output_in(format) || self.is_subtitle_of_output(format)
+            {
                 return Err(format!("the transcript in {format} would replace the source"));
             }
         }
@@ -178,7 +188,8 @@ impl Job {
     /// Whether the source has the name of a subtitle of the output with a language, which
     /// [`JobOptions::language_suffix`] asks for.
     fn is_subtitle_of_output(&self, format: Format) -> bool {
-        let rest = self.source.strip_prefix(&self.output).and_then(|rest| rest.strip_prefix('.'));
+        let source = self.source.reveal();
+        let rest = source.strip_prefix(&self.output).and_then(|rest| rest.strip_prefix('.'));
         let extension = format!(".{}", format.extension());
         let language = rest.and_then(|rest| rest.strip_suffix(&extension));
         language.is_some_and(|language| !language.contains(['/', '.']))
@@ -190,8 +201,8 @@ impl Job {
     }
 }
 
-fn id_of(batch: &BatchId, source: &str, output: &str) -> String {
+fn id_of(batch: &BatchId, source: &SourceUri, output: &str) -> String {
     // No URI contains a NUL, so different jobs never hash the same bytes.
-    let digest = Sha256::digest([batch.as_str(), source, output].join("\0"));
+    let digest = Sha256::digest([batch.as_str(), source.reveal(), output].join("\0"));
     hex::encode(&digest[..16])
 }

@@ -27,6 +27,7 @@ mod manifest;
 mod options;
 mod output_name;
 mod records;
+mod source_uri;
 mod strict_json;
 mod string_enum;
 mod submission;
@@ -49,6 +50,7 @@ pub use records::{
     BatchEnd, Delivery, Done, Failed, InvalidRecord, Notification, RECORDS_VERSION, Running,
     WebhookRecord, records_prefix,
 };
+pub use source_uri::SourceUri;
 pub use submission::{
     Cursor, Input, ManifestJob, PartEnd, Place, Published, Selected, Submission, SubmissionCounts,
 };

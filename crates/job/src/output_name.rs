@@ -77,6 +77,8 @@ pub fn output_below(prefix: &Location, relative: &str) -> Result<Location, locat
             path.push_str(&fitting(name, MAX_NAME_BYTES));
             prefix.join(&path)
         }
+        // Fails: nothing can be written there.
+        Location::Http(_) => prefix.join(relative),
     }
 }
 
@@ -96,7 +98,7 @@ pub fn shortened_for(output: &Location, extension: &str) -> Option<Location> {
     let (parent, name) = (output.parent()?, output.file_name());
     let space = match &parent {
         Location::S3 { key, .. } => MAX_KEY_BYTES.saturating_sub(key.len()),
-        Location::File(_) => MAX_NAME_BYTES,
+        Location::File(_) | Location::Http(_) => MAX_NAME_BYTES,
     };
     let space = space.saturating_sub(extension.len());
     if name.len() <= space {

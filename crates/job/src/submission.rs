@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BatchId, InvalidRecord, JobOptions, ManifestFormat, OutputName, records, strict_json::Object,
+    BatchId, InvalidRecord, JobOptions, ManifestFormat, OutputName, SourceUri, records,
+    strict_json::Object,
 };
 
 /// Version of the record that this program writes and reads.
@@ -134,7 +135,7 @@ pub struct SubmissionCounts {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ManifestJob {
     pub id: String,
-    pub source: String,
+    pub source: SourceUri,
     /// Absent in manifests of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,

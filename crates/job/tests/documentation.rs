@@ -57,6 +57,6 @@ fn the_examples_are_valid() -> Result<(), Box<dyn Error>> {
     assert_eq!(event["source"], job.records);
     assert_eq!(Watch::from_slice(watch.as_bytes())?.batch, batch.id);
     assert_eq!(records_prefix(&batch.output, &batch.id), job.records);
-    assert_eq!((job.batch, job.source), (batch.id, failure.failure.source));
+    assert_eq!((job.batch, job.source.to_string()), (batch.id, failure.failure.source));
     Ok(())
 }

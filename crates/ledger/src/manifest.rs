@@ -73,7 +73,7 @@ mod tests {
     fn a_part_is_read_back_and_so_are_those_of_earlier_versions() -> Result<(), Error> {
         let job = ManifestJob {
             id: "0".repeat(32),
-            source: "s3://b/a \"b\"\n{\"cursor\":".to_owned(),
+            source: "s3://b/a \"b\"\n{\"cursor\":".into(),
             output: Some("s3://b/out/a".to_owned()),
             options: Some(JobOptions { language: Some("en".to_owned()), ..JobOptions::default() }),
             generation: 2,

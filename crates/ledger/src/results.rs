@@ -68,7 +68,12 @@ impl BatchLedger {
                 } else {
                     JobState::Pending
                 };
-                found(JobResult { job: job.id, source: job.source, state, output: job.output })?;
+                found(JobResult {
+                    job: job.id,
+                    source: job.source.to_string(),
+                    state,
+                    output: job.output,
+                })?;
             }
         }
         let unlisted = batch.done().filter(|id| !seen.contains(id)).collect::<Vec<_>>();

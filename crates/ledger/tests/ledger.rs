@@ -98,7 +98,7 @@ fn failed(job: &Job, generation: u32) -> Failed {
         generation,
         failure: Failure {
             code: FailureCode::AudioEmpty,
-            source: job.source.clone(),
+            source: job.source.to_string(),
             message: "empty".to_owned(),
         },
         remedy: "fill it".to_owned(),
@@ -252,7 +252,7 @@ async fn a_batch_lists_its_jobs() {
 fn line_of(job: &Job) -> ManifestJob {
     ManifestJob {
         id: job.id.clone(),
-        source: job.source.clone(),
+        source: job.source.to_string(),
         output: Some(job.output.clone()),
         options: None,
         generation: 0,

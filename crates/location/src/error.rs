@@ -7,7 +7,7 @@ use std::io;
 #[error("{text:?}: {kind}")]
 pub struct Error {
     pub kind: ErrorKind,
-    /// The text as given, or the location for which an operation failed.
+    /// The text as given, or the location for which an operation failed. Without what may be secret in a URL.
     pub text: String,
 }
 
@@ -15,9 +15,17 @@ pub struct Error {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    #[error("neither s3://bucket/key nor file:///path")]
+    #[error("none of s3://bucket/key, file:///path and https://host/path")]
     NotAUri,
-    #[error("{0}:// is not supported: use s3://bucket/key, file:///path or a path")]
+    #[error("not a valid URL: https://host/path, with %20 for a space")]
+    NotAUrl,
+    #[error("the URL is longer than {max} bytes")]
+    UrlTooLong { max: usize },
+    #[error("recordings can be read from a URL, and nothing can be written to it")]
+    ReadOnly,
+    #[error(
+        "{0}:// is not supported: use s3://bucket/key, file:///path, https://host/path or a path"
+    )]
     UnsupportedScheme(String),
     #[error("bucket name {bucket:?} {reason}")]
     Bucket { bucket: String, reason: &'static str },

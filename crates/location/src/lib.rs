@@ -1,4 +1,5 @@
-//! Locations of objects and prefixes: `s3://bucket/key` and `file:///path`.
+//! Locations of objects and prefixes: `s3://bucket/key` and `file:///path`; of recordings also
+//! `https://host/path`.
 //!
 //! ```
 //! use location::Location;
@@ -13,14 +14,21 @@
 //!
 //! // A job names objects only, and leaves space for the extension of the transcript.
 //! assert!(Location::parse_object("s3://calls/2026/", ".json".len()).is_err());
+//!
+//! // A URL may contain a secret, which is not shown.
+//! let presigned: Location = "https://calls.example.org/0042.wav?X-Amz-Signature=1f".parse()?;
+//! assert_eq!(presigned.to_string(), "https://calls.example.org/0042.wav?…");
+//! assert_eq!(presigned.to_uri(), "https://calls.example.org/0042.wav?X-Amz-Signature=1f");
 //! # Ok::<(), location::Error>(())
 //! ```
 
 mod error;
 mod grammar;
+mod http_url;
 
 pub use error::{Error, ErrorKind};
 pub use grammar::check_file_key;
+pub use http_url::{HttpUrl, MAX_URL_BYTES, shown};
 
 use std::{
     borrow::Cow,
@@ -43,7 +51,9 @@ use grammar::{
 /// percent-encoded ([RFC 8089]), so every path has one, whether it is UTF-8 or not.
 ///
 /// A location that ends in `/` is a prefix, and so is a whole bucket: it stands for all objects
-/// below it.
+/// below it. A URL of `http` or `https` never is: it names one recording, and nothing can be written to it.
+///
+/// It prints without what may be secret in a URL; [`Location::to_uri`] returns the whole.
 ///
 /// There are three ways to read one:
 ///
@@ -60,6 +70,8 @@ pub enum Location {
     S3 { bucket: String, key: String },
     /// An absolute path.
     File(PathBuf),
+    /// A recording on a web server.
+    Http(HttpUrl),
 }
 
 impl Location {
@@ -106,7 +118,7 @@ impl Location {
     /// As [`str::parse`] and [`Location::from_path`], and [`ErrorKind::UnsupportedScheme`] for a
     /// URI of another scheme.
     pub fn from_argument(text: &str) -> Result<Self, Error> {
-        if text.starts_with("s3://") || text.starts_with("file://") {
+        if text.starts_with("s3://") || text.starts_with("file://") || http_url::is_http(text) {
             return text.parse();
         }
         let scheme_chars = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
@@ -140,7 +152,7 @@ impl Location {
     ///
     /// Any [`ErrorKind`] of a URI.
     pub fn parse_object(uri: &str, appended: usize) -> Result<Self, Error> {
-        Self::object(uri, appended).map_err(|kind| kind.of(uri))
+        Self::object(uri, appended).map_err(|kind| kind.of(shown(uri)))
     }
 
     fn object(uri: &str, appended: usize) -> Result<Self, ErrorKind> {
@@ -150,10 +162,14 @@ impl Location {
             Self::S3 { bucket: bucket.into(), key: key.into() }
         } else if let Some(path) = uri.strip_prefix("file://") {
             Self::File(decode_path(path)?)
+        } else if http_url::is_http(uri) {
+            // Nothing is appended to it.
+            return HttpUrl::parse(uri).map(Self::Http);
         } else {
             return Err(ErrorKind::NotAUri);
         };
         let (name, max) = match &location {
+            Self::Http(_) => return Ok(location),
             Self::S3 { key, .. } => (key.as_bytes(), MAX_KEY_BYTES),
             Self::File(path) => {
                 let path = path.as_os_str().as_bytes();
@@ -174,14 +190,23 @@ impl Location {
             let max = max.saturating_sub(appended);
             return Err(match location {
                 Self::S3 { .. } => ErrorKind::KeyTooLong { max },
-                Self::File(_) => ErrorKind::PathTooLong { max },
+                Self::File(_) | Self::Http(_) => ErrorKind::PathTooLong { max },
             });
         }
         Ok(location)
     }
 
+    /// Returns the URI, with everything that is secret in it: for messages, and for whoever opens the
+    /// location. Elsewhere, the location is printed.
+    pub fn to_uri(&self) -> String {
+        match self {
+            Self::Http(url) => url.reveal().to_string(),
+            Self::S3 { .. } | Self::File(_) => self.to_string(),
+        }
+    }
+
     /// Returns the key in the bucket, or the path without its leading slash: the name under which a
-    /// store knows this object or prefix.
+    /// store knows this object or prefix. That of a URL is [`HttpUrl::name`], which says less than the URL.
     ///
     /// # Errors
     ///
@@ -193,6 +218,7 @@ impl Location {
                 Some(path) => Ok(path.strip_prefix('/').unwrap_or(path)),
                 None => Err(ErrorKind::NotUtf8.of(self.to_string())),
             },
+            Self::Http(url) => Ok(url.name()),
         }
     }
 
@@ -201,23 +227,25 @@ impl Location {
         match self {
             Self::S3 { key, .. } => key.is_empty() || key.ends_with('/'),
             Self::File(path) => path.as_os_str().as_bytes().ends_with(b"/"),
+            Self::Http(_) => false,
         }
     }
 
     /// Returns the same location as a prefix: `s3://bucket/a` becomes `s3://bucket/a/`, which does
-    /// not include `s3://bucket/ab`.
+    /// not include `s3://bucket/ab`. A URL stays as it is.
     pub fn as_prefix(&self) -> Self {
         let mut location = self.clone();
         if !self.is_prefix() {
             match &mut location {
                 Self::S3 { key, .. } => key.push('/'),
                 Self::File(path) => path.as_mut_os_string().push("/"),
+                Self::Http(_) => {}
             }
         }
         location
     }
 
-    /// Returns the prefix that contains this location; `None` for a bucket and the root.
+    /// Returns the prefix that contains this location; `None` for a bucket, the root and a URL.
     pub fn parent(&self) -> Option<Self> {
         match self {
             Self::S3 { key, .. } if key.is_empty() => None,
@@ -227,6 +255,7 @@ impl Location {
                 Some(Self::S3 { bucket: bucket.clone(), key: key[..end].into() })
             }
             Self::File(path) => Some(Self::File(path.parent()?.to_owned()).as_prefix()),
+            Self::Http(_) => None,
         }
     }
 
@@ -238,6 +267,10 @@ impl Location {
                 name[name.rfind('/').map_or(0, |slash| slash + 1)..].into()
             }
             Self::File(path) => path.file_name().unwrap_or_default().to_string_lossy(),
+            Self::Http(url) => {
+                let name = url.name();
+                name[name.rfind('/').map_or(0, |slash| slash + 1)..].into()
+            }
         }
     }
 
@@ -246,7 +279,7 @@ impl Location {
     /// # Errors
     ///
     /// [`ErrorKind::EmptyName`]; for S3, [`ErrorKind::KeyTooLong`]; for a local path, the errors of
-    /// [`check_file_key`]: the result is always below this location.
+    /// [`check_file_key`]: the result is always below this location; for a URL, [`ErrorKind::ReadOnly`].
     pub fn join(&self, relative: &str) -> Result<Self, Error> {
         match self.as_prefix() {
             _ if relative.is_empty() => Err(ErrorKind::EmptyName.of(self.to_string())),
@@ -256,6 +289,7 @@ impl Location {
                     .map_err(|kind| kind.of(format!("{self}/{relative}")))?;
                 Ok(Self::File(path.join(relative)))
             }
+            Self::Http(_) => Err(ErrorKind::ReadOnly.of(self.to_string())),
         }
     }
 
@@ -279,7 +313,7 @@ impl Location {
         })
     }
 
-    /// Whether both are in S3, or both in the file system.
+    /// Whether both are in S3, both in the file system, or both on web servers.
     pub fn same_service(&self, other: &Self) -> bool {
         std::mem::discriminant(self) == std::mem::discriminant(other)
     }
@@ -297,8 +331,8 @@ impl Location {
 impl FromStr for Location {
     type Err = Error;
 
-    /// Parses a URI, `s3://` or `file://`, of an object or a prefix. `..` in a path is resolved as
-    /// in [`Location::from_path`].
+    /// Parses a URI, `s3://` or `file://`, of an object or a prefix, or the URL of a recording. `..` in a
+    /// path is resolved as in [`Location::from_path`].
     fn from_str(uri: &str) -> Result<Self, Error> {
         if let Some(rest) = uri.strip_prefix("s3://") {
             let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
@@ -307,6 +341,9 @@ impl FromStr for Location {
         if let Some(rest) = uri.strip_prefix("file://") {
             let path = rest.strip_prefix("localhost").unwrap_or(rest);
             return Self::from_path(decode_path(path).map_err(|kind| kind.of(uri))?);
+        }
+        if http_url::is_http(uri) {
+            return HttpUrl::parse(uri).map(Self::Http).map_err(|kind| kind.of(shown(uri)));
         }
         Err(ErrorKind::NotAUri.of(uri))
     }
@@ -320,6 +357,7 @@ impl fmt::Display for Location {
                 let path = path.as_os_str().as_bytes();
                 write!(f, "file://{}", percent_encode(path, ENCODED_IN_PATHS))
             }
+            Self::Http(url) => url.fmt(f),
         }
     }
 }

@@ -80,7 +80,7 @@ fn plain_paths_are_literal_and_become_absolute() {
 
 #[test]
 fn only_arguments_may_be_plain_paths() {
-    for text in ["a.wav", "/srv/a.wav", "", "S3://calls/a", "https://example.com/a"] {
+    for text in ["a.wav", "/srv/a.wav", "", "S3://calls/a", "ftp://example.com/a"] {
         let error = text.parse::<Location>().unwrap_err();
         assert!(matches!(error.kind, ErrorKind::NotAUri), "{error}");
         let error = Location::parse_object(text, 0).unwrap_err();
@@ -104,7 +104,8 @@ fn parent_dirs_are_resolved_through_links_as_the_file_system_does() {
 fn invalid_locations_are_refused_with_a_remedy() {
     assert!(refused("").contains("empty"));
     assert!(refused("gs://bucket/key").contains("use s3://"));
-    assert!(refused("https://host/x").contains("https:// is not supported"));
+    assert!(refused("https://ho st/x").contains("not a valid URL"));
+    assert!(refused("gs://host/x").contains("gs:// is not supported"));
     assert!(refused("S3://calls/a").contains("S3:// is not supported"));
     assert!(refused("s3://").contains("bucket"));
     assert!(refused("s3:///key").contains("bucket"));
@@ -315,4 +316,30 @@ fn relative_parts_mirror_the_base() {
     assert_eq!(relative("s3://b/r/a.wav", "s3://c/r"), None);
     assert_eq!(relative("s3://b/r/a.wav", "/r"), None);
     assert_eq!(relative("s3://b/r/a.wav", "s3://b/s"), None);
+}
+
+#[test]
+fn a_url_is_one_recording_and_never_a_prefix() {
+    let text = "https://a.org/calls/a%20b.wav?sig=s3cret";
+    for location in [parse(text), object(text), text.parse().unwrap()] {
+        assert_eq!(location.to_uri(), text);
+        assert_eq!(location.to_string(), "https://a.org/calls/a%20b.wav?…");
+        assert!(!format!("{location:?}").contains("s3cret"));
+        assert_eq!((location.key().unwrap(), &*location.file_name()), ("calls/a b.wav", "a b.wav"));
+        assert!(!location.is_prefix() && location.as_prefix() == location);
+        assert_eq!(location.parent(), None);
+        let below = location.join("x").unwrap_err();
+        assert!(matches!(below.kind, ErrorKind::ReadOnly));
+        assert!(!below.to_string().contains("s3cret"), "{below}");
+        assert!(!location.same_store(&location) && location.relative_to(&location).is_none());
+    }
+    // Different queries are different recordings.
+    assert_ne!(object("https://a.org/x?id=1"), object("https://a.org/x?id=2"));
+    assert!(!parse("https://a.org/folder/").is_prefix());
+    for error in [
+        Location::parse_object("https://u:s3cret@a b.org/?s3cret", 0).unwrap_err(),
+        "https://a.org:x/?s3cret".parse::<Location>().unwrap_err(),
+    ] {
+        assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
+    }
 }

@@ -1,11 +1,12 @@
 //! Section `notify` of the configuration.
 
+use outbound::HostPattern;
 use secret::Secret;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Refusal, WebhookUrl,
-    policy::{HostPattern, Policy},
+    policy::Policy,
     signature::{InvalidSecret, Keys},
 };
 
@@ -65,7 +66,7 @@ impl NotifyConfig {
     /// Returns what may be sent where, and the keys of the signatures.
     pub(crate) fn read(&self) -> Result<(Policy, Keys), ConfigError> {
         let parse = |text: &String| {
-            text.parse::<HostPattern>().map_err(|()| ConfigError::Host(text.clone()))
+            text.parse::<HostPattern>().map_err(|_| ConfigError::Host(text.clone()))
         };
         let hosts: Vec<_> = self.hosts.iter().map(parse).collect::<Result<_, _>>()?;
         let keys = match &self.secret {

@@ -9,10 +9,8 @@
 //! Signatures are those of Standard Webhooks (standardwebhooks.com, version 1.0.0), for which there are
 //! libraries in many languages.
 
-mod address;
 mod config;
 mod policy;
-mod resolver;
 mod send;
 mod signature;
 mod url;

@@ -1,10 +1,10 @@
 //! Where webhooks may go.
 
-use std::{net::IpAddr, str::FromStr};
+use std::net::IpAddr;
 
-use url::Host;
+use outbound::{HostPattern, is_public, literal_address};
 
-use crate::{WebhookUrl, address::is_public};
+use crate::WebhookUrl;
 
 /// What the configuration allows.
 #[derive(Debug, Clone)]
@@ -36,10 +36,9 @@ impl Policy {
         if self.hosts.is_empty() {
             return Err(Refusal::NoHosts);
         }
-        let (host, port) = url.host_and_port().ok_or_else(|| Refusal::Host(String::new()))?;
-        let default_port = if url.is_https() { 443 } else { 80 };
-        if !self.hosts.iter().any(|pattern| pattern.matches(&host, port, default_port)) {
-            let port = if port == default_port { String::new() } else { format!(":{port}") };
+        if !self.hosts.iter().any(|pattern| pattern.matches(url.url())) {
+            let host = url.url().host_str().unwrap_or_default();
+            let port = url.url().port().map_or_else(String::new, |port| format!(":{port}"));
             return Err(Refusal::Host(format!("{host}{port}")));
         }
         self.check_without_hosts(url)
@@ -50,7 +49,7 @@ impl Policy {
         if !url.is_https() && !self.allow_http {
             return Err(Refusal::Http);
         }
-        match url.literal_address() {
+        match literal_address(url.url()) {
             Some(address) if !self.allows(address) => Err(Refusal::Private(address)),
             _ => Ok(()),
         }
@@ -59,60 +58,6 @@ impl Policy {
     /// Returns whether a connection to the address may be made.
     pub(crate) fn allows(&self, address: IpAddr) -> bool {
         self.allow_private || is_public(address)
-    }
-}
-
-/// An entry of `notify.hosts`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct HostPattern {
-    host: Host,
-    /// Whether it stands for all names below the host, and not for the host.
-    is_wildcard: bool,
-    /// `None`: that of the URL's scheme.
-    port: Option<u16>,
-}
-
-impl HostPattern {
-    fn matches(&self, host: &Host<&str>, port: u16, default_port: u16) -> bool {
-        if self.port.unwrap_or(default_port) != port {
-            return false;
-        }
-        match (&self.host, host) {
-            (Host::Domain(domain), Host::Domain(host)) if self.is_wildcard => host
-                .strip_suffix(domain.as_str())
-                .and_then(|below| below.strip_suffix('.'))
-                .is_some_and(|below| !below.is_empty()),
-            (Host::Domain(domain), Host::Domain(host)) => domain == host,
-            (Host::Ipv4(address), Host::Ipv4(host)) => address == host,
-            (Host::Ipv6(address), Host::Ipv6(host)) => address == host,
-            _ => false,
-        }
-    }
-}
-
-impl FromStr for HostPattern {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let (is_wildcard, rest) = match text.strip_prefix("*.") {
-            Some(rest) => (true, rest),
-            None => (false, text),
-        };
-        let (host, port) = match rest.rsplit_once(':') {
-            // The colons of an address in brackets.
-            Some(_) if rest.ends_with(']') => (rest, None),
-            Some((host, port)) => (host, Some(port.parse().map_err(drop)?)),
-            None => (rest, None),
-        };
-        // As in URLs: lower case, punycode.
-        let host = Host::parse(host).map_err(drop)?;
-        let is_name =
-            matches!(&host, Host::Domain(name) if !name.is_empty() && !name.contains('*'));
-        if is_name || (!is_wildcard && !matches!(host, Host::Domain(_))) {
-            Ok(Self { host, is_wildcard, port })
-        } else {
-            Err(())
-        }
     }
 }
 
@@ -131,27 +76,18 @@ mod tests {
 
     #[test]
     fn hosts_and_ports_must_match() {
-        let some = policy(&["Hooks.Example.org", "*.example.net", "other.org:8443", "bücher.de"]);
-        for allowed in [
-            "https://hooks.example.org/a",
-            "https://HOOKS.example.ORG:443/",
-            "https://a.example.net/",
-            "https://a.b.example.net/",
-            "https://other.org:8443/",
-            "https://xn--bcher-kva.de/",
-        ] {
+        let some = policy(&["Hooks.Example.org", "*.example.net", "other.org:8443"]);
+        for allowed in
+            ["https://hooks.example.org/a", "https://a.example.net/", "https://other.org:8443/"]
+        {
             assert_eq!(check(&some, allowed), Ok(()), "{allowed}");
         }
         for (refused, named) in [
-            ("https://example.org/", "example.org"),
-            ("https://x.hooks.example.org/", "x.hooks.example.org"),
-            ("https://hooks.example.org.evil.com/", "hooks.example.org.evil.com"),
-            ("https://hooks.example.org./", "hooks.example.org."),
             ("https://hooks.example.org:8443/", "hooks.example.org:8443"),
             ("https://example.net/", "example.net"),
-            ("https://evilexample.net/", "evilexample.net"),
             ("https://other.org/", "other.org"),
             ("https://8.8.8.8/", "8.8.8.8"),
+            ("https://[2606:4700::1111]:8443/", "[2606:4700::1111]:8443"),
         ] {
             assert_eq!(check(&some, refused), Err(Refusal::Host(named.to_owned())), "{refused}");
         }
@@ -173,23 +109,5 @@ mod tests {
         some.allow_private = true;
         assert_eq!(check(&some, "http://127.0.0.1:8080/"), Ok(()));
         assert_eq!(check(&some, "http://[::1]:8080/"), Ok(()));
-    }
-
-    #[test]
-    fn other_patterns_are_refused() {
-        for text in [
-            "",
-            "*",
-            "*.",
-            "a b",
-            "https://a.org",
-            "a.org/",
-            "a.org:",
-            "a.org:x",
-            "*.*.org",
-            "*.127.0.0.1",
-        ] {
-            assert!(text.parse::<HostPattern>().is_err(), "{text}");
-        }
     }
 }

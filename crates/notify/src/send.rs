@@ -2,22 +2,19 @@
 
 use std::{
     error::Error as StdError,
-    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
 use errors::Chain;
+use outbound::{NoPublicAddress, PublicResolver};
 use reqwest::{
     Client, StatusCode,
     header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER},
     redirect::Policy as Redirects,
 };
 
-use crate::{
-    ConfigError, NotifyConfig, Refusal, WebhookUrl, policy::Policy, resolver::PublicResolver,
-    signature::Keys,
-};
+use crate::{ConfigError, NotifyConfig, Refusal, WebhookUrl, policy::Policy, signature::Keys};
 
 /// Limit of a delivery, from the lookup of the host to the header of the answer.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -26,7 +23,7 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// Sends webhooks where the configuration allows it.
 pub struct Webhooks {
-    policy: Arc<Policy>,
+    policy: Policy,
     keys: Keys,
     /// `None`: webhooks are off.
     client: Option<Client>,
@@ -70,10 +67,9 @@ impl Webhooks {
     /// If the section is invalid, or there can be no TLS.
     pub fn new(config: &NotifyConfig) -> Result<Self, Error> {
         let (policy, keys) = config.read()?;
-        let policy = Arc::new(policy);
         let client = match policy.hosts.is_empty() {
             true => None,
-            false => Some(client(Arc::clone(&policy)).map_err(Error::Client)?),
+            false => Some(client(policy.allow_private).map_err(Error::Client)?),
         };
         Ok(Self { policy, keys, client })
     }
@@ -81,7 +77,7 @@ impl Webhooks {
     /// Returns webhooks that are off: each is refused.
     pub fn off() -> Self {
         let policy = Policy { hosts: Vec::new(), allow_private: false, allow_http: false };
-        Self { policy: Arc::new(policy), keys: Keys::default(), client: None }
+        Self { policy, keys: Keys::default(), client: None }
     }
 
     /// Sends a webhook once.
@@ -111,7 +107,7 @@ impl Webhooks {
     }
 }
 
-fn client(policy: Arc<Policy>) -> Result<Client, reqwest::Error> {
+fn client(allow_private: bool) -> Result<Client, reqwest::Error> {
     Client::builder()
         .user_agent(concat!("scriptorium/", env!("CARGO_PKG_VERSION")))
         .timeout(TIMEOUT)
@@ -120,7 +116,7 @@ fn client(policy: Arc<Policy>) -> Result<Client, reqwest::Error> {
         .no_proxy()
         .redirect(Redirects::none())
         .referer(false)
-        .dns_resolver(PublicResolver { policy })
+        .dns_resolver(PublicResolver { allow_private })
         // Webhooks are rare.
         .pool_max_idle_per_host(0)
         .build()
@@ -155,7 +151,8 @@ fn failed(error: reqwest::Error) -> Answer {
     let error = error.without_url();
     let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
     while let Some(found) = cause {
-        if let Some(refusal) = found.downcast_ref::<Refusal>() {
+        if let Some(refused) = found.downcast_ref::<NoPublicAddress>() {
+            let refusal = Refusal::NoPublicAddress(refused.host.clone());
             return Answer::Refused { reason: refusal.to_string() };
         }
         cause = found.source();

@@ -1,8 +1,8 @@
 //! URLs of webhooks.
 
-use std::{fmt, net::IpAddr, str::FromStr};
+use std::{fmt, str::FromStr};
 
-use url::{Host, Url};
+use url::Url;
 
 /// Limit in bytes for the URL of a webhook.
 pub const MAX_URL_BYTES: usize = 2048;
@@ -58,21 +58,6 @@ impl WebhookUrl {
     pub(crate) fn is_https(&self) -> bool {
         self.0.scheme() == "https"
     }
-
-    /// Returns the host, which URLs of these schemes have, and the port.
-    pub(crate) fn host_and_port(&self) -> Option<(Host<&str>, u16)> {
-        Some((self.0.host()?, self.0.port_or_known_default()?))
-    }
-
-    /// Returns the address if the host is one. The parser reads all spellings of one: `0x7f.1` is
-    /// 127.0.0.1.
-    pub(crate) fn literal_address(&self) -> Option<IpAddr> {
-        match self.0.host()? {
-            Host::Ipv4(address) => Some(address.into()),
-            Host::Ipv6(address) => Some(address.into()),
-            Host::Domain(_) => None,
-        }
-    }
 }
 
 impl fmt::Display for WebhookUrl {
@@ -111,17 +96,5 @@ mod tests {
         assert!(matches!(error("a.org/hook"), InvalidUrl::Malformed(_)));
         assert!(matches!(error("https:///"), InvalidUrl::Malformed(_)));
         assert_eq!(error(&format!("https://a.org/{}", "x".repeat(2048))), InvalidUrl::TooLong);
-    }
-
-    #[test]
-    fn every_spelling_of_an_address_is_one() {
-        let address = |text: &str| text.parse::<WebhookUrl>().unwrap().literal_address();
-        for text in
-            ["http://127.1/", "http://0x7f000001/", "http://2130706433/", "http://0177.0.0.1/"]
-        {
-            assert_eq!(address(text), Some(IpAddr::from([127, 0, 0, 1])), "{text}");
-        }
-        assert_eq!(address("http://[::1]:80/"), Some("::1".parse().unwrap()));
-        assert_eq!(address("http://localhost/"), None);
     }
 }

@@ -12,6 +12,16 @@ use crate::{Error, ErrorKind};
 #[serde(default, deny_unknown_fields)]
 pub struct StoreConfig {
     pub s3: S3Config,
+    pub http: HttpConfig,
+}
+
+/// Recordings on web servers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpConfig {
+    /// Allows jobs to name, and servers to redirect to, private addresses: those of this machine and of private
+    /// networks. `worker.sources` must allow the URL as well.
+    pub allow_private: bool,
 }
 
 /// One S3 service. Locations name its buckets.

@@ -24,6 +24,10 @@ pub struct Error {
 pub enum ErrorKind {
     NotFound,
     Denied,
+    /// The configuration of this process does not allow it.
+    NotAllowed,
+    /// The presigned URL has expired.
+    Expired,
     /// The object is in an archive, from which it must be restored before it can be read.
     Archived,
     /// An entry that a listing leaves out.
@@ -119,7 +123,10 @@ impl From<Error> for io::Error {
         // Never `Interrupted` or `UnexpectedEof`: decoders would retry, or take it for the end.
         let kind = match error.kind {
             ErrorKind::NotFound => io::ErrorKind::NotFound,
-            ErrorKind::Denied | ErrorKind::Archived => io::ErrorKind::PermissionDenied,
+            ErrorKind::Denied
+            | ErrorKind::NotAllowed
+            | ErrorKind::Expired
+            | ErrorKind::Archived => io::ErrorKind::PermissionDenied,
             ErrorKind::Full => io::ErrorKind::StorageFull,
             ErrorKind::Invalid => io::ErrorKind::InvalidInput,
             ErrorKind::Misconfigured => io::ErrorKind::PermissionDenied,
@@ -159,8 +166,7 @@ mod tests {
     fn an_invalid_location_keeps_its_reason() {
         let error = Error::from("gs://b/a".parse::<location::Location>().unwrap_err());
         assert_eq!(error.kind, ErrorKind::Invalid);
-        let expected =
-            "parse gs://b/a: not a valid location: neither s3://bucket/key nor file:///path";
+        let expected = "parse gs://b/a: not a valid location: none of s3://bucket/key, file:///path and https://host/path";
         assert_eq!(format!("{error:#}"), expected);
     }
 

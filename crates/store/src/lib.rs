@@ -1,4 +1,4 @@
-//! Object stores: S3 and local files behind one trait, [`Store`].
+//! Object stores: S3, local files and, to be read, recordings on web servers behind one trait, [`Store`].
 //!
 //! [`Stores`] finds the store of a location. A read names the ETag of the version that it wants, so
 //! all bytes of a recording come from one version; a write may be conditional.
@@ -26,14 +26,16 @@
 
 mod config;
 mod error;
+mod http;
 mod local;
 mod probe;
 mod reader;
 mod s3;
 mod stores;
 
-pub use config::{Checksums, Encryption, S3Config, StoreConfig};
+pub use config::{Checksums, Encryption, HttpConfig, S3Config, StoreConfig};
 pub use error::{Error, ErrorKind, NotListed};
+pub use http::{HttpAccess, HttpOptions};
 pub use local::LocalStore;
 pub use reader::{ReadAhead, Reader};
 pub use s3::MAX_PUT_BYTES;
@@ -49,7 +51,7 @@ use futures::{StreamExt, stream::BoxStream};
 /// One bucket, or one file system. Keys are relative to it and literal: they are neither escaped
 /// nor normalized.
 ///
-/// All implementations pass the same conformance suite (`tests/store/conformance.rs`).
+/// All implementations that can be written to pass the same conformance suite (`tests/store/conformance.rs`).
 #[async_trait]
 pub trait Store: Debug + Send + Sync {
     /// Describes an object without reading it.

@@ -54,9 +54,13 @@ fn name(uri: &str) -> String {
 }
 
 fn last_part(uri: &str) -> String {
+    let is_http = uri.starts_with("https://") || uri.starts_with("http://");
+    // `?…` stands for a query that is not shown.
+    let uri = if is_http { uri.split('?').next().unwrap_or(uri) } else { uri };
     let part = &uri[uri.rfind('/').map_or(0, |slash| slash + 1)..];
     // Keys of S3 are literal.
-    if uri.starts_with("file://") { decoded(part) } else { part.to_owned() }
+    let is_encoded = is_http || uri.starts_with("file://");
+    if is_encoded { decoded(part) } else { part.to_owned() }
 }
 
 /// Whether this is the extension of a recording rather than a part of its name, such as `3.10`.
@@ -103,6 +107,8 @@ mod tests {
             ("file:///100%", "100%", "100-"),
             ("file:///%+1%zz.wav", "%+1%zz", "--1-zz"),
             ("s3://b/", "recording", "recording"),
+            ("https://a.org/calls/my%20talk.mp3?…", "my_talk", "my-talk"),
+            ("https://a.org/dl/?…", "recording", "recording"),
         ] {
             assert_eq!((file_id(uri).as_str(), job_name(uri).as_str()), (id, job), "{uri}");
         }

@@ -8,6 +8,7 @@ use std::{
 
 use job::{Failure, FailureCode, Job};
 use location::Location;
+use outbound::UrlPattern;
 
 use crate::{
     WorkerConfig,
@@ -18,26 +19,61 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Allowed {
     sources: Prefixes,
+    /// URLs of recordings. None unless some are listed.
+    urls: Vec<UrlPattern>,
     outputs: Prefixes,
+}
+
+/// A text in `worker.sources` or `worker.outputs` that is no prefix.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidPrefix {
+    #[error(transparent)]
+    Location(#[from] location::Error),
+    #[error(transparent)]
+    Url(#[from] outbound::InvalidPattern),
+    #[error("{0}: nothing can be written to a URL")]
+    Output(String),
+}
+
+/// Returns the URLs among the prefixes of `worker.sources`.
+///
+/// # Errors
+/// [`InvalidPrefix::Url`].
+pub fn url_patterns(sources: &[String]) -> Result<Vec<UrlPattern>, InvalidPrefix> {
+    let urls = sources.iter().filter(|prefix| UrlPattern::is_meant(prefix));
+    Ok(urls.map(|prefix| prefix.parse()).collect::<Result<_, _>>()?)
 }
 
 /// Without any: all buckets that the worker's account reaches, and no files.
 #[derive(Debug)]
-struct Prefixes(Vec<Location>);
+struct Prefixes {
+    locations: Vec<Location>,
+    is_unlimited: bool,
+}
 
 impl Allowed {
-    pub(crate) fn new(config: &WorkerConfig) -> Result<Self, location::Error> {
-        let prefixes = |prefixes: &[String]| {
+    pub(crate) fn new(config: &WorkerConfig) -> Result<Self, InvalidPrefix> {
+        let prefixes = |prefixes: &[String]| -> Result<Prefixes, InvalidPrefix> {
             let parse = |prefix: &String| Ok(Location::from_argument(prefix)?.as_prefix());
-            prefixes.iter().map(parse).collect::<Result<_, _>>().map(Prefixes)
+            let locations = prefixes.iter().filter(|prefix| !UrlPattern::is_meant(prefix));
+            let locations = locations.map(parse).collect::<Result<_, location::Error>>()?;
+            Ok(Prefixes { locations, is_unlimited: prefixes.is_empty() })
         };
-        Ok(Self { sources: prefixes(&config.sources)?, outputs: prefixes(&config.outputs)? })
+        if let Some(output) = config.outputs.iter().find(|output| UrlPattern::is_meant(output)) {
+            return Err(InvalidPrefix::Output(output.clone()));
+        }
+        Ok(Self {
+            sources: prefixes(&config.sources)?,
+            urls: url_patterns(&config.sources)?,
+            outputs: prefixes(&config.outputs)?,
+        })
     }
 
     /// Returns the keys of the configuration that set no limit.
     pub(crate) fn unlimited(&self) -> Vec<&'static str> {
         let keys = [("worker.sources", &self.sources), ("worker.outputs", &self.outputs)];
-        keys.into_iter().filter(|(_, prefixes)| prefixes.0.is_empty()).map(|(key, _)| key).collect()
+        keys.into_iter().filter(|(_, prefixes)| prefixes.is_unlimited).map(|(key, _)| key).collect()
     }
 
     /// Checks where a job reads and writes. The output comes first: if it is not allowed, not even
@@ -55,11 +91,13 @@ impl Allowed {
                 return Err(failure(FailureCode::OutputNotAllowed, &job.source, message));
             }
         }
-        let source: Location = job
-            .source
-            .parse()
-            .map_err(|error: location::Error| source_failure(&error.into(), &job.source))?;
-        if self.sources.contain(&source) {
+        let source = job.source.location();
+        let source = source.map_err(|error| source_failure(&error.into(), &job.source))?;
+        let is_allowed = match &source {
+            Location::Http(url) => self.urls.iter().any(|pattern| pattern.matches(url.reveal())),
+            Location::S3 { .. } | Location::File(_) => self.sources.contain(&source),
+        };
+        if is_allowed {
             return Ok(());
         }
         let message = "the recording is not below a prefix of worker.sources";
@@ -76,10 +114,10 @@ impl Allowed {
 
 impl Prefixes {
     fn contain(&self, location: &Location) -> bool {
-        if self.0.is_empty() {
+        if self.is_unlimited {
             return matches!(location, Location::S3 { .. });
         }
-        self.0.iter().any(|prefix| contains(prefix, location))
+        self.locations.iter().any(|prefix| contains(prefix, location))
     }
 }
 
@@ -162,6 +200,31 @@ mod tests {
         assert_eq!(code("s3://a/x", "s3://b/y", "s3://b/"), None);
         assert_eq!(code("file:///etc/passwd", "s3://b/y", "s3://b/"), NO_SOURCE);
         assert_eq!(code("s3://a/x", "file:///srv/y", "file:///srv"), NO_OUTPUT);
+    }
+
+    #[test]
+    fn urls_are_recordings_if_they_are_listed_and_never_outputs() {
+        let output = ["s3://b/"];
+        let code = |allowed: &Allowed, source| code(allowed, source, "s3://b/y", "s3://b");
+        assert_eq!(code(&allowed(&[], &output), "https://media.example.org/a"), NO_SOURCE);
+        let some = allowed(&["https://media.example.org/calls/", "s3://calls/"], &output);
+        assert!(some.unlimited().is_empty());
+        assert_eq!(code(&some, "https://media.example.org/calls/a?sig=x"), None);
+        assert_eq!(code(&some, "s3://calls/a"), None);
+        assert_eq!(code(&some, "https://media.example.org/secret"), NO_SOURCE);
+        assert_eq!(code(&some, "http://media.example.org/calls/a"), NO_SOURCE);
+        assert_eq!(code(&some, "https://169.254.169.254/latest/meta-data"), NO_SOURCE);
+        // A URL in the list does not open all buckets.
+        let urls = allowed(&["https://media.example.org/"], &output);
+        assert_eq!(code(&urls, "s3://calls/a"), NO_SOURCE);
+        for (sources, outputs) in
+            [(vec![], vec!["https://a.org/"]), (vec!["https://a.org/?x"], vec![])]
+        {
+            let list = |texts: Vec<&str>| texts.into_iter().map(str::to_owned).collect();
+            let (sources, outputs) = (list(sources), list(outputs));
+            let config = WorkerConfig { sources, outputs, ..WorkerConfig::default() };
+            assert!(Allowed::new(&config).is_err());
+        }
     }
 
     #[test]

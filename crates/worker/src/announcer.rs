@@ -85,10 +85,11 @@ impl Announcer {
         mut data: Value,
     ) -> Announcement {
         let Job { id, batch, source, output, .. } = job;
+        let source = source.shown();
         for (key, value) in [
             ("job", id.as_str()),
             ("batch", batch.as_str()),
-            ("source", source),
+            ("source", &*source),
             ("output", output),
             ("lane", lane.as_str()),
             ("worker", &self.worker),

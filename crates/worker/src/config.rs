@@ -13,8 +13,9 @@ use crate::{Announcements, memory};
 pub struct WorkerConfig {
     /// Name of this worker in records and logs; empty: host name and process id.
     pub name: String,
-    /// Prefixes of the recordings that jobs may read: `s3://bucket/prefix/` or a folder. Empty: every
-    /// bucket that the worker's account reaches, and no files.
+    /// Prefixes of the recordings that jobs may read: `s3://bucket/prefix/`, a folder, or a URL
+    /// (`https://media.example.org/`, `https://*.example.org/`). Empty: every bucket that the worker's account
+    /// reaches, no files and no URLs.
     pub sources: Vec<String>,
     /// Prefixes below which jobs may write transcripts and records; empty: as above.
     pub outputs: Vec<String>,

@@ -7,7 +7,7 @@ use job::{Failure, FailureCode};
 use speech::{pipeline, recognizer};
 
 /// Returns the failure of the recording `source` that an error of the pipeline stands for.
-pub fn failure_of(error: &pipeline::Error, source: &str) -> Failure {
+pub fn failure_of(error: &pipeline::Error, source: &(impl ToString + ?Sized)) -> Failure {
     let code = match error {
         pipeline::Error::Audio(error) => return audio_failure(error, source),
         pipeline::Error::Recognizer(
@@ -22,16 +22,24 @@ pub fn failure_of(error: &pipeline::Error, source: &str) -> Failure {
 }
 
 /// Makes a failure with a message of its own.
-pub(crate) fn failure(code: FailureCode, source: &str, message: impl Into<String>) -> Failure {
-    Failure { code, source: source.to_owned(), message: message.into() }
+pub(crate) fn failure(
+    code: FailureCode,
+    source: &(impl ToString + ?Sized),
+    message: impl Into<String>,
+) -> Failure {
+    Failure { code, source: source.to_string(), message: message.into() }
 }
 
 /// Makes a failure whose message is the error and the chain of its causes.
-pub(crate) fn caused(code: FailureCode, source: &str, error: &(dyn Error + 'static)) -> Failure {
+pub(crate) fn caused(
+    code: FailureCode,
+    source: &(impl ToString + ?Sized),
+    error: &(dyn Error + 'static),
+) -> Failure {
     failure(code, source, Chain(error).to_string())
 }
 
-pub(crate) fn audio_failure(error: &audio::Error, source: &str) -> Failure {
+pub(crate) fn audio_failure(error: &audio::Error, source: &(impl ToString + ?Sized)) -> Failure {
     let code = match error {
         audio::Error::Empty => FailureCode::AudioEmpty,
         audio::Error::Unrecognized(_) => FailureCode::AudioUnrecognized,
@@ -55,7 +63,7 @@ pub(crate) fn audio_failure(error: &audio::Error, source: &str) -> Failure {
 
 /// Returns the failure for bytes of the recording that could not be read. An error of the store is
 /// inside of the I/O error.
-fn read_failure(error: &io::Error, source: &str) -> Failure {
+fn read_failure(error: &io::Error, source: &(impl ToString + ?Sized)) -> Failure {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<store::Error>());
     inner.map_or_else(
         || caused(FailureCode::SourceUnavailable, source, error),
@@ -64,10 +72,14 @@ fn read_failure(error: &io::Error, source: &str) -> Failure {
 }
 
 /// Returns the failure for an error of the store while the recording is looked for or read.
-pub fn source_failure(error: &store::Error, source: &str) -> Failure {
+pub fn source_failure(error: &store::Error, source: &(impl ToString + ?Sized)) -> Failure {
     let code = match error.kind {
         store::ErrorKind::NotFound => FailureCode::SourceMissing,
         store::ErrorKind::Denied => FailureCode::SourceDenied,
+        store::ErrorKind::NotAllowed => FailureCode::SourceNotAllowed,
+        store::ErrorKind::Expired => FailureCode::SourceExpired,
+        // That of the recording's copy on this machine.
+        store::ErrorKind::Full => FailureCode::OutputFull,
         store::ErrorKind::Changed => FailureCode::SourceChanged,
         store::ErrorKind::TooLarge => FailureCode::SourceTooLarge,
         store::ErrorKind::Misconfigured => FailureCode::StoreMisconfigured,
@@ -80,7 +92,7 @@ pub fn source_failure(error: &store::Error, source: &str) -> Failure {
 
 /// Returns the failure for an error of the store while the transcript or a record is read or
 /// written.
-pub fn output_failure(error: &store::Error, source: &str) -> Failure {
+pub fn output_failure(error: &store::Error, source: &(impl ToString + ?Sized)) -> Failure {
     let code = match error.kind {
         // A missing bucket is as permanent as a denied one.
         store::ErrorKind::NotFound | store::ErrorKind::Denied => FailureCode::OutputDenied,
@@ -94,6 +106,10 @@ pub fn output_failure(error: &store::Error, source: &str) -> Failure {
 
 /// Makes a failure whose message is the error of the store and its causes, without control
 /// characters.
-pub(crate) fn store_failure(code: FailureCode, source: &str, error: &store::Error) -> Failure {
+pub(crate) fn store_failure(
+    code: FailureCode,
+    source: &(impl ToString + ?Sized),
+    error: &store::Error,
+) -> Failure {
     failure(code, source, format!("{error:#}"))
 }

@@ -29,6 +29,7 @@ mod worker;
 
 pub use self::{
     admission::MemoryState,
+    allowed::{InvalidPrefix, url_patterns},
     announcer::{Announcements, CONTENT_TYPE, CloudEvent},
     config::{LaneShares, WorkerConfig},
     failure::{failure_of, output_failure, source_failure},

@@ -268,7 +268,8 @@ impl Transcriber {
         keeper: &Keeper<'_>,
     ) -> Result<Option<Transcription>, Failure> {
         let fresh = fresh && self.refuses_to_replace(request).await?;
-        let mut plan = self.plan(request, fresh).instrument(plan_span()).await?;
+        let plan = self.plan(request, fresh).instrument(plan_span());
+        let mut plan = until_interrupted(plan, &request.source, session).await?;
         let Some((output, existing)) = plan.output.take() else {
             let transcript = self.execute(&plan, max_seconds, session, keeper).await?;
             let completed = Completed::Transcribed;
@@ -381,6 +382,26 @@ impl Transcriber {
     pub async fn probe(&self, location: &Location) -> Result<Capabilities, store::Error> {
         let (store, key) = self.stores.open(location)?;
         self.capabilities.probe(location, &*store, &key).await
+    }
+}
+
+/// Waits for `work`, which only reads, unless the session is interrupted meanwhile: a recording may be fetched
+/// for minutes.
+async fn until_interrupted<T>(
+    work: impl Future<Output = Result<T, Failure>>,
+    source: &Location,
+    session: &Session,
+) -> Result<T, Failure> {
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            result = &mut work => return result,
+            () = tokio::time::sleep(INTERRUPTION_CHECK) => {
+                if session.is_interrupted() {
+                    return Err(failure(FailureCode::Interrupted, source, "interrupted"));
+                }
+            }
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Transcriber, WorkerConfig,
     admission::MemoryBudget,
+    allowed::InvalidPrefix,
     events::{Observer, WorkerEvent},
     job::JobRunner,
     leases::Leases,
@@ -93,7 +94,7 @@ impl Worker {
         config: WorkerConfig,
         cores: usize,
         observers: Vec<Arc<dyn Observer>>,
-    ) -> Result<Self, location::Error> {
+    ) -> Result<Self, InvalidPrefix> {
         let interrupt = CancellationToken::new();
         let transcriber = match config.part_of_memory(config.memory_high_percent) {
             Some(bytes) => transcriber.with_high_water(bytes),

@@ -187,7 +187,7 @@ async fn a_record_of_an_earlier_success_stops_no_run_that_has_work() {
     // The recording was replaced since, and its transcript is not there.
     let done = Done {
         version: RECORDS_VERSION,
-        source: job.source.clone(),
+        source: job.source.to_string(),
         transcript: String::new(),
         up_to_date: false,
         audio_seconds: 1.0,

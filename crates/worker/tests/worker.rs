@@ -401,7 +401,7 @@ async fn a_job_that_ended_is_not_run_again() {
         generation: 0,
         failure: job::Failure {
             code: job::FailureCode::AudioEmpty,
-            source: job.source.clone(),
+            source: job.source.to_string(),
             message: "empty".to_owned(),
         },
         remedy: String::new(),

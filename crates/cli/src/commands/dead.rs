@@ -60,7 +60,7 @@ impl Entry {
         Self {
             job: job.as_ref().map_or_else(|| letter.message.id.clone(), |job| job.id.clone()),
             batch: job.as_ref().map(|job| job.batch.to_string()),
-            source: job.as_ref().map(|job| job.source.clone()),
+            source: job.as_ref().map(|job| job.source.to_string()),
             output: job.map(|job| job.output),
             code: letter.reason.code.clone(),
             detail: letter.reason.detail.clone(),
@@ -152,7 +152,10 @@ async fn show(queue: &AmqpQueue, job: &str, json: bool) -> anyhow::Result<u8> {
     };
     let entry = Entry::new(&letter);
     let body = String::from_utf8_lossy(&letter.message.body).into_owned();
-    let message = serde_json::from_str(&body).unwrap_or(Value::String(body));
+    let mut message: Value = serde_json::from_str(&body).unwrap_or(Value::String(body));
+    if let Some(source) = &entry.source {
+        message["source"] = source.as_str().into();
+    }
     if json {
         let mut shown = serde_json::to_value(&entry)?;
         shown["message"] = message;

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use app::{App, BuildOptions, Config};
+use app::{App, BuildOptions, Config, Urls};
 use location::Location;
 use queue::AmqpQueue;
 use store::Capabilities;
@@ -69,7 +69,8 @@ async fn warm_up(app: App) -> anyhow::Result<App> {
 /// megabytes.
 fn build_options(config: &Config) -> BuildOptions {
     let speakers = config.models.speakers.is_some();
-    BuildOptions { pull: false, punctuation: true, speakers, normalization: true }
+    let urls = Urls::OfJobs;
+    BuildOptions { pull: false, punctuation: true, speakers, normalization: true, urls }
 }
 
 /// Probes the store of `location` until that succeeds, fails for good, or `stop` is cancelled

@@ -29,7 +29,7 @@ pub(crate) struct Item {
     pub(crate) source: Location,
     /// Path below the listed path; the transcript gets the same path below `--out`.
     pub(crate) relative: String,
-    /// In bytes; 0 for the row of a manifest, which is not looked up.
+    /// In bytes; 0 for the row of a manifest and a URL, which are not looked up.
     pub(crate) size: u64,
     pub(crate) modified: Option<SystemTime>,
     /// Whether the transcript may be named without the extension.
@@ -144,14 +144,15 @@ enum Ended {
     Closed,
 }
 
-/// Returns a path as text: as it was given, or, if that is not UTF-8, as a URI.
+/// Returns a path as text: as it was given, without what may be secret in a URL, or, if that is not UTF-8, as a
+/// URI.
 pub(crate) fn text_of(path: &OsStr) -> String {
     path.to_str().map_or_else(
         || {
             Location::from_os_argument(path)
                 .map_or_else(|_| path.to_string_lossy().into_owned(), |path| path.to_string())
         },
-        str::to_owned,
+        |text| location::shown(text).into_owned(),
     )
 }
 
@@ -204,6 +205,10 @@ impl Lister<'_> {
         cursor: CursorAt<'_>,
     ) -> Result<(), store::Error> {
         let location = Location::from_os_argument(path)?;
+        if matches!(location, Location::Http(_)) {
+            self.send(self.url(location)).await;
+            return Ok(());
+        }
         let pattern = Pattern::of(&location);
         // A listing that goes on knows by its place what the path stood for.
         let prefix = location.as_prefix();
@@ -254,6 +259,20 @@ impl Lister<'_> {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Returns the recording at a URL, which is one, whatever its path ends with. It is not looked up: a server
+    /// may send the whole of it.
+    fn url(&self, source: Location) -> Found {
+        let relative = source.file_name().into_owned();
+        if let Some(reason) = self.request.filter.reason(&relative, None) {
+            return Found::Ignored(IgnoredFile { source: source.to_string(), reason });
+        }
+        let stem = match self.request.name {
+            OutputName::Stem => Stem::Free,
+            OutputName::Full => Stem::None,
+        };
+        Found::Recording(Item { source, relative, size: 0, modified: None, stem, row: None })
     }
 
     /// Lists everything below `prefix` that the pattern matches; returns the number of objects. An entry that cannot be listed
@@ -343,6 +362,8 @@ fn location_of(prefix: &Location, key: &str) -> Result<Location, location::Error
     match prefix {
         Location::S3 { bucket, .. } => Location::s3(bucket, key),
         Location::File(_) => Ok(Location::File(format!("/{key}").into())),
+        // It has nothing below it.
+        Location::Http(_) => prefix.join(key),
     }
 }
 

@@ -22,7 +22,11 @@ impl Pattern {
         let below = GlobBuilder::new(&key[start..]).literal_separator(true).build().ok()?;
         let prefix = match location {
             Location::S3 { bucket, .. } => Location::s3(bucket, &key[..start]).ok()?,
-            _ => Location::from_path(format!("/{}", &key[..start])).ok()?.as_prefix(),
+            Location::File(_) => {
+                Location::from_path(format!("/{}", &key[..start])).ok()?.as_prefix()
+            }
+            // A query is no wildcard, and nobody lists a web server.
+            Location::Http(_) => return None,
         };
         Some(Self { prefix, below: below.compile_matcher() })
     }
@@ -49,7 +53,7 @@ mod tests {
             assert_eq!(pattern.prefix.to_string(), prefix);
             assert!(pattern.matches(matching) && !pattern.matches(other), "{text}");
         }
-        for text in ["s3://b/a.wav", "/srv/a.wav", "/srv/a[.wav"] {
+        for text in ["s3://b/a.wav", "/srv/a.wav", "/srv/a[.wav", "https://b/a*.wav?x=[y]"] {
             assert!(Pattern::of(&Location::from_argument(text).unwrap()).is_none(), "{text}");
         }
     }

@@ -69,7 +69,7 @@ pub(crate) fn local() -> Subject {
 }
 
 pub(crate) fn s3(config: S3Config, bucket: &str, prefix: &str) -> Subject {
-    let stores = Stores::new(StoreConfig { s3: config }).unwrap();
+    let stores = Stores::new(StoreConfig { s3: config, ..StoreConfig::default() }).unwrap();
     let (store, prefix) = stores.open(&Location::s3(bucket, prefix).unwrap()).unwrap();
     Subject {
         store,

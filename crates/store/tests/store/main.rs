@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used)] // in helpers of tests too
 
 mod conformance;
+mod http;
 mod local;
 mod reader;
 mod s3;
 mod server;
+mod web_server;

@@ -14,7 +14,7 @@ use store::{
 use crate::server::{BUCKET, SECRET_KEY, Server};
 
 fn open(config: S3Config, bucket: &str) -> Arc<dyn Store> {
-    let stores = Stores::new(StoreConfig { s3: config }).unwrap();
+    let stores = Stores::new(StoreConfig { s3: config, ..StoreConfig::default() }).unwrap();
     stores.open(&Location::s3(bucket, "").unwrap()).unwrap().0
 }
 

@@ -171,7 +171,7 @@ impl JobRunner {
         let transcript = &transcription.transcript;
         Ok(Done {
             version: RECORDS_VERSION,
-            source: job.source.clone(),
+            source: job.source.to_string(),
             transcript: format!("{output}.{}", Format::Json.extension()),
             up_to_date,
             audio_seconds: transcript.source.duration,

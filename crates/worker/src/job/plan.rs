@@ -28,7 +28,7 @@ pub(crate) struct Plan {
     pub(crate) fingerprint: String,
     /// The fingerprint if another program decodes the recording, which turns out when it is opened.
     pub(crate) fallback_fingerprint: Option<String>,
-    /// URI of the recording.
+    /// URI of the recording, without what may be secret in a URL.
     pub(crate) uri: String,
     pub(crate) source: Arc<dyn Store>,
     pub(crate) meta: ObjectMeta,
@@ -47,7 +47,7 @@ impl TranscriptionRequest {
         };
         Ok(Self {
             output: Some(location(&job.output)?),
-            source: location(&job.source)?,
+            source: location(job.source.reveal())?,
             uri: None,
             formats: job.options.formats.clone(),
             language_suffix: job.options.language_suffix,
@@ -92,11 +92,12 @@ impl Transcriber {
             Some(location) => Some(self.find(location, request, fresh).await?),
         };
         // What is to be transcribed is read anyway; what may be up to date is not.
-        let begun = match &found {
-            None | Some((_, Found::Nothing)) => source.begin(&key, START_BYTES).await,
-            Some(_) => source.head(&key).await.map(|meta| (meta, Bytes::new())),
+        let may_be_made = !matches!(found, None | Some((_, Found::Nothing)));
+        let begun = match may_be_made {
+            false => source.begin(&key, START_BYTES).await,
+            true => source.head(&key).await.map(|meta| (meta, Bytes::new())),
         };
-        let (meta, start) = begun.map_err(|error| source_failure(&error, &uri))?;
+        let (mut meta, mut start) = begun.map_err(|error| source_failure(&error, &uri))?;
         check_size(&meta, self.decoding.limits.max_bytes, &uri)?;
 
         let wanted = Wanted {
@@ -112,6 +113,15 @@ impl Transcriber {
                 Some((output, existing))
             }
         };
+        let is_made = |(_, existing): &(Output, ExistingOutput)| {
+            matches!(existing, ExistingOutput::UpToDate(..) | ExistingOutput::UnderOtherName(_))
+        };
+        if may_be_made && !output.as_ref().is_some_and(is_made) {
+            // What cannot be read in parts is fetched here, where it can be interrupted.
+            let begun = source.begin(&key, START_BYTES).await;
+            (meta, start) = begun.map_err(|error| source_failure(&error, &uri))?;
+            check_size(&meta, self.decoding.limits.max_bytes, &uri)?;
+        }
         Ok(Plan {
             pipeline,
             options,

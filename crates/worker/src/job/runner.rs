@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     Summary, Transcriber, WorkerConfig,
-    allowed::Allowed,
+    allowed::{Allowed, InvalidPrefix},
     announcer::Announcer,
     breaker::Breaker,
     controls::Controls,
@@ -111,7 +111,7 @@ impl JobRunner {
         config: &WorkerConfig,
         interrupt: CancellationToken,
         observers: Vec<Arc<dyn Observer>>,
-    ) -> Result<Self, location::Error> {
+    ) -> Result<Self, InvalidPrefix> {
         let ledger = Ledger::new(Arc::clone(transcriber.stores()));
         let worker = config.name.clone();
         let announcer = Announcer::new(Arc::clone(queue), config.events, worker, interrupt.clone());
@@ -238,7 +238,7 @@ impl JobRunner {
         };
         let span = tracing::Span::current();
         span.record("batch", job.batch.as_str());
-        span.record("recording", &job.source);
+        span.record("recording", tracing::field::display(&job.source));
         let Delivery { origin, redelivered, ref counts, .. } = delivery;
         match self.registry.enter(&job.id, lease, may_lack_letter(origin, redelivered, counts)) {
             Some(run) => self.handle(&job, &run, delivery).await,
@@ -379,7 +379,7 @@ impl JobRunner {
         self.emit(job, run, JobEventKind::Started { origin, alone, attempts, waited });
         let running = Running {
             version: RECORDS_VERSION,
-            source: job.source.clone(),
+            source: job.source.to_string(),
             worker: self.worker.clone(),
             started_at: now(),
             alone,
@@ -446,7 +446,7 @@ impl JobRunner {
         if failure.code != FailureCode::OutputDenied || self.breaker.has_worked() {
             return failure;
         }
-        match self.head(&job.source).await {
+        match self.head(job.source.reveal()).await {
             Ok(_) | Err(store::Error { kind: ErrorKind::NotFound, .. }) => failure,
             Err(_) => Failure {
                 code: FailureCode::StoreMisconfigured,

@@ -295,13 +295,20 @@ impl JobRunner {
     /// one that refused this process serves it elsewhere.
     async fn store_works(&self, job: &Job, failure: &Failure) -> bool {
         let uri = match failure.code {
-            FailureCode::SourceUnavailable => &job.source,
+            // It is one host of many. If it is down, that is no reason to lease no other jobs, nor to wait
+            // for it without end.
+            FailureCode::SourceUnavailable
+                if matches!(job.source.location(), Ok(Location::Http(_))) =>
+            {
+                return true;
+            }
+            FailureCode::SourceUnavailable => job.source.reveal(),
             FailureCode::OutputUnavailable => &job.output,
             FailureCode::StoreMisconfigured => {
                 // The job's records are in the output's store, which this process reaches with the same
                 // account as that of the source if both are of one service.
                 let (Ok(source), Ok(output)) =
-                    (job.source.parse::<Location>(), job.output.parse::<Location>())
+                    (job.source.location(), job.output.parse::<Location>())
                 else {
                     return false;
                 };

@@ -20,7 +20,7 @@ use tracing::Instrument;
 
 use crate::{
     Announcements, WorkerConfig,
-    allowed::Allowed,
+    allowed::{Allowed, InvalidPrefix},
     events::{Channel, Notified, Observer, WorkerEvent},
 };
 
@@ -63,7 +63,7 @@ impl Watcher {
         stores: Arc<Stores>,
         config: &WorkerConfig,
         observers: Vec<Arc<dyn Observer>>,
-    ) -> Result<Self, location::Error> {
+    ) -> Result<Self, InvalidPrefix> {
         let (allowed, events) = (Arc::new(Allowed::new(config)?), config.events);
         let webhooks = Arc::new(Webhooks::off());
         Ok(Self { queue, stores, allowed, events, webhooks, observers })

@@ -193,7 +193,7 @@ impl Fleet {
     pub(crate) fn record_of_a_run(&self, job: &Job, alone: bool, crashes: u32) -> Running {
         Running {
             version: RECORDS_VERSION,
-            source: job.source.clone(),
+            source: job.source.to_string(),
             worker: "dead".to_owned(),
             started_at: "2026-11-25T10:00:00Z".to_owned(),
             alone,

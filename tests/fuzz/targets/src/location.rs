@@ -1,6 +1,6 @@
 //! Locations, as messages, records, manifests and arguments spell them.
 
-use ::location::Location;
+use ::location::{HttpUrl, Location};
 
 /// Longest name that is appended to the output of a job.
 const APPENDED: usize = 40;
@@ -18,10 +18,10 @@ pub fn location(bytes: &[u8]) {
     }
     if let Ok(location) = Location::parse_object(text, APPENDED) {
         assert!(!location.is_prefix(), "{location}");
-        let again = Location::parse_object(&location.to_string(), APPENDED);
+        let again = Location::parse_object(&location.to_uri(), APPENDED);
         assert_eq!(again.ok().as_ref(), Some(&location));
         let longer = Location::parse_object(&format!("{location}{}", "x".repeat(APPENDED)), 0);
-        assert!(longer.is_ok(), "{location}");
+        assert!(longer.is_ok() || matches!(location, Location::Http(_)), "{location}");
     }
     // As the name of an object below a prefix.
     for base in ["s3://bucket/prefix", "file:///folder"] {
@@ -34,8 +34,12 @@ pub fn location(bytes: &[u8]) {
 }
 
 fn check(location: &Location) {
-    let again: Result<Location, _> = location.to_string().parse();
+    let again: Result<Location, _> = location.to_uri().parse();
     assert_eq!(again.ok().as_ref(), Some(location), "is printed as it is not parsed");
+    if let Location::Http(url) = location {
+        check_url(url);
+        return;
+    }
     let prefix = location.as_prefix();
     assert!(prefix.is_prefix() && prefix.same_store(location) && prefix.as_prefix() == prefix);
     if let (Some(parent), Ok(key)) = (location.parent(), location.key()) {
@@ -44,4 +48,14 @@ fn check(location: &Location) {
         assert!(below.is_some_and(|below| key.ends_with(below)), "{location} below {parent}");
     }
     assert!(!location.file_name().contains('/'));
+}
+
+fn check_url(url: &HttpUrl) {
+    // Whatever way it is spelled, neither user nor query is shown.
+    let shown = url.to_string();
+    let query = shown.split_once('?').map(|(_, query)| query);
+    assert_eq!(query, url.reveal().query().map(|_| "…"), "{shown}");
+    assert!(!shown.split('/').nth(2).is_some_and(|host| host.contains('@')), "{shown}");
+    let is_safe = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.contains('\0');
+    assert!(url.name().split('/').all(is_safe), "{}", url.name());
 }

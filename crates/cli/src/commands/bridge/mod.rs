@@ -153,7 +153,7 @@ impl Bridge {
             match submitted.await {
                 Ok(()) => {
                     let (source, output) = (&job.source, &job.output);
-                    tracing::info!(job = job.id, %batch.id, source, output, "submitted");
+                    tracing::info!(job = job.id, %batch.id, %source, output, "submitted");
                     return Some(UploadOutcome::Submitted);
                 }
                 Err(error) => {

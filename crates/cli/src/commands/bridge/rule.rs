@@ -140,7 +140,7 @@ mod tests {
         assert!(rule.takes(&path));
         let batch = rule.batch(upload.created_at);
         let job = rule.job(&upload, &path, &batch.id).unwrap();
-        assert_eq!(job.source, "s3://calls/in/a/b c.wav");
+        assert_eq!(job.source.reveal(), "s3://calls/in/a/b c.wav");
         assert_eq!(job.output, "s3://texts/out/2026-11-27/a/b c");
         assert_eq!(job.options.language.as_deref(), Some("en"));
         assert_eq!(rule.lane(), queue::Lane::Urgent);

@@ -65,7 +65,7 @@ pub(crate) async fn run(config: &Config, args: SubmitArgs) -> anyhow::Result<u8>
     }
     let prepared = async {
         // In S3, the record of the batch shows it, and with fewer permissions than a probe needs.
-        if matches!(output, Location::File(_)) {
+        if !matches!(output, Location::S3 { .. }) {
             writable::check(&stores, &output).await?;
         }
         let queue = connect(config).await?;
@@ -140,9 +140,10 @@ async fn describe(
     Ok((submission, manifest))
 }
 
-/// Returns the URI of a path. A folder keeps its slash, which tells it from an object.
+/// Returns the URI of a path, complete, so that the submission can be resumed. A folder keeps its slash, which
+/// tells it from an object.
 fn uri_of(location: &Location) -> String {
-    let uri = location.to_string();
+    let uri = location.to_uri();
     if location.is_prefix() && !uri.ends_with('/') { uri + "/" } else { uri }
 }
 

@@ -122,7 +122,7 @@ impl<'a> Selector<'a> {
     /// Remembers the name of a job that is in the manifest.
     pub(super) fn restore(&self, job: &ManifestJob) {
         if let Some(output) = &job.output {
-            self.naming.restore(output, &job.source);
+            self.naming.restore(output, job.source.reveal());
         }
     }
 
@@ -181,7 +181,7 @@ impl<'a> Selector<'a> {
             None => base.clone(),
         };
         let own_options = (options != *base).then(|| options.clone());
-        let source = item.source.to_string();
+        let source = item.source.to_uri();
         let batch = self.submission.batch.clone();
         let mut job = Job::new(batch, source, output.to_string(), self.records.clone(), options);
         job.fresh = self.existing.as_ref().is_some_and(|existing| existing.has_nothing_of(&job));

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use app::{BuildOptions, Config};
+use app::{BuildOptions, Config, Urls};
 use futures::{StreamExt, TryStreamExt};
 use job::{Cursor, Failure, FailureCode, OutputName};
 use location::Location;
@@ -92,6 +92,7 @@ pub(crate) async fn run(config: &Config, args: TranscribeArgs) -> anyhow::Result
         punctuation: options.punctuate.unwrap_or(true),
         speakers: options.speakers.is_some(),
         normalization: options.normalize.unwrap_or(config.recognizer.normalize),
+        urls: Urls::Own,
     };
     let on_pull = download_bar();
     let ready = async {
@@ -109,7 +110,7 @@ pub(crate) async fn run(config: &Config, args: TranscribeArgs) -> anyhow::Result
     // Somebody watches: a full disk is reported at once, and a store has a minute to come back.
     let patience = match &output {
         Some(Location::S3 { .. }) => WRITE_PATIENCE,
-        Some(_) | None => Duration::ZERO,
+        Some(Location::File(_) | Location::Http(_)) | None => Duration::ZERO,
     };
     let unfinished = app::state_directory().join(UNFINISHED);
     let batch = Arc::new(Batch {

@@ -54,7 +54,7 @@ const NAT64: (Ipv6Addr, u32) = (Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 9
 /// Returns whether an address belongs to the public Internet: not to this machine, a private network or a
 /// special purpose. Addresses of IPv4 that are written as those of IPv6 (`::ffff:0:0/96`) are not public,
 /// whatever they are: no name has one.
-pub(crate) fn is_public(address: IpAddr) -> bool {
+pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
         IpAddr::V6(address) if contains_v6(NAT64, address) => {
