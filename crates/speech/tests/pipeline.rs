@@ -177,8 +177,11 @@ fn an_unknown_language_and_an_interruption_are_errors() {
     let options =
         TranscribeOptions { language: Some("tlh".to_owned()), ..TranscribeOptions::default() };
     let result = run(&recognizer, ChannelMode::Mix, &options, &Arc::default());
-    let unknown = recognizer::Error::UnknownLanguage("tlh".to_owned()).to_string();
-    assert_eq!(result.unwrap_err().to_string(), unknown);
+    assert_eq!(
+        result.unwrap_err().to_string(),
+        "the model `one-word` knows en and de, but not `tlh`: choose a multilingual model, such as \
+         whisper-base"
+    );
     let session = Arc::new(Session::default());
     session.interrupt();
     let result = run(&recognizer, ChannelMode::Mix, &TranscribeOptions::default(), &session);

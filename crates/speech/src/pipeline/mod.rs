@@ -310,7 +310,7 @@ impl Pipeline {
         if let Some(language) = &options.language
             && !self.recognizer().languages.contains(language)
         {
-            return Err(recognizer::Error::UnknownLanguage(language.clone()).into());
+            return Err(self.recognizer().unknown_language(language).into());
         }
         self.models.recognizer.check_hotwords(&self.hotwords(options))?;
         if options.translate && !self.models.recognizer.translates() {

@@ -273,7 +273,7 @@ fn accepts_short_and_unusual_audio() {
     }
     let german = RecognizeOptions { language: Some("de".into()), ..RecognizeOptions::default() };
     let error = model.recognize(&[], &german).expect_err("unknown");
-    assert!(matches!(error, Error::UnknownLanguage(code) if code == "de"));
+    assert!(matches!(error, Error::UnknownLanguage { language, .. } if language == "de"));
 }
 
 #[test]

@@ -153,7 +153,7 @@ impl Whisper {
     fn language_token(&self, code: &str) -> Result<Option<u32>, Error> {
         let token = self.tokenizer.language(code);
         let known = if self.multilingual { token.is_some() } else { code == "en" };
-        if known { Ok(token) } else { Err(Error::UnknownLanguage(code.to_owned())) }
+        if known { Ok(token) } else { Err(self.description.unknown_language(code)) }
     }
 }
 
