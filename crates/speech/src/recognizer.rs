@@ -135,6 +135,10 @@ pub struct Hypothesis {
     /// Mean natural log-probability of the tokens.
     #[serde(with = "bits::of_f32")]
     pub log_probability: f32,
+    /// Probability that nobody speaks in the audio that the text is of, where the model estimates it
+    /// (Whisper). Checkpoints of earlier versions lack it.
+    #[serde(default, with = "bits::of_optional_f32")]
+    pub no_speech_probability: Option<f32>,
     /// Empty if the family gives no word times. A word is what spaces separate in the text, or one
     /// character in scripts without spaces.
     pub words: Vec<Word>,

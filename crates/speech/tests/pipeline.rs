@@ -81,6 +81,7 @@ impl Recognizer for OneWord {
             text: " word ".to_owned(),
             tokens: vec![1],
             log_probability: 0.5_f32.ln(),
+            no_speech_probability: Some(0.125),
             ..Hypothesis::default()
         };
         let detected_language = options.language.is_none().then_some(detected);
