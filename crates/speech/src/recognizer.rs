@@ -56,6 +56,13 @@ pub trait Recognizer: Send + Sync {
         false
     }
 
+    /// Returns the mean natural log-probability of tokens below which the text of a recording is
+    /// probably made up for speech in a language that the model does not know. Returns `None` if it
+    /// knows more than one language, or if nobody has measured this for it.
+    fn foreign_below(&self) -> Option<f32> {
+        None
+    }
+
     /// Recognizes one window or segment of 16 kHz mono PCM in [-1, 1).
     ///
     /// # Errors

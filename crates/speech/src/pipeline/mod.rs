@@ -12,6 +12,7 @@ mod bleed;
 mod collector;
 mod fingerprint;
 mod finish;
+mod foreign;
 mod journal;
 mod memory;
 mod place;
@@ -158,8 +159,9 @@ pub struct Outcome {
     /// In order of start. Each channel numbers its speakers on its own.
     pub segments: Vec<Segment>,
     pub info: audio::Info,
+    /// The decoder's report, with warnings about what is spoken after its own.
     pub report: audio::Report,
-    /// Warnings of the pipeline; those of the audio are in `report`.
+    /// Warnings about options that have no effect.
     pub warnings: Vec<String>,
     /// Name of the model that added punctuation, if one did.
     pub punctuation: Option<String>,
