@@ -40,6 +40,7 @@ pub enum FailureKind {
 #[non_exhaustive]
 pub enum FailureCode {
     JobInvalid,
+    OptionUnsupported,
     SourceNotAllowed,
     SourceMissing,
     SourceDenied,
@@ -71,6 +72,7 @@ pub enum FailureCode {
 
 string_enum!(FailureCode, "failure code", {
     JobInvalid => "job_invalid",
+    OptionUnsupported => "option_unsupported",
     SourceNotAllowed => "source_not_allowed",
     SourceMissing => "source_missing",
     SourceDenied => "source_denied",
@@ -114,6 +116,7 @@ impl FailureCode {
             Self::StoreMisconfigured | Self::OutputFull => FailureKind::Worker,
             Self::Interrupted => FailureKind::Interrupted,
             Self::JobInvalid
+            | Self::OptionUnsupported
             | Self::SourceNotAllowed
             | Self::SourceMissing
             | Self::SourceDenied
@@ -140,6 +143,9 @@ impl FailureCode {
     pub fn cause(self) -> &'static str {
         match self {
             Self::JobInvalid => "The message is not a job that this version understands.",
+            Self::OptionUnsupported => {
+                "The model does not know the language, or cannot use a hotword."
+            }
             Self::SourceNotAllowed => "The workers may not read recordings there.",
             Self::SourceMissing => "There is no object or file of that name.",
             Self::SourceDenied => "The worker has no permission to read the recording.",
@@ -188,6 +194,9 @@ impl FailureCode {
     pub fn remedy(self) -> &'static str {
         match self {
             Self::JobInvalid => "Compare the message with the schema of jobs and submit it again.",
+            Self::OptionUnsupported => {
+                "Choose another model or another value of the option, as the message says."
+            }
             Self::SourceNotAllowed => {
                 "Submit a recording below a prefix of worker.sources, or add its prefix there."
             }

@@ -27,6 +27,24 @@ pub(crate) mod of_f32 {
     }
 }
 
+/// For `#[serde(default, with = "bits::of_optional_f32")]`.
+pub(crate) mod of_optional_f32 {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(
+        value: &Option<f32>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        value.map(f32::to_bits).serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<f32>, D::Error> {
+        Ok(Option::<u32>::deserialize(deserializer)?.map(f32::from_bits))
+    }
+}
+
 /// For `#[serde(with = "bits::of_vector")]`: eight hexadecimal digits for each number.
 pub(crate) mod of_vector {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};

@@ -56,6 +56,13 @@ pub trait Recognizer: Send + Sync {
         false
     }
 
+    /// Returns the mean natural log-probability of tokens below which the text of a recording is
+    /// probably made up for speech in a language that the model does not know. Returns `None` if it
+    /// knows more than one language, or if nobody has measured this for it.
+    fn foreign_below(&self) -> Option<f32> {
+        None
+    }
+
     /// Recognizes one window or segment of 16 kHz mono PCM in [-1, 1).
     ///
     /// # Errors
@@ -77,6 +84,17 @@ pub struct Description {
     pub digest: String,
     /// Codes of the languages that the model recognizes.
     pub languages: Vec<String>,
+}
+
+impl Description {
+    /// Returns the error for a language that the model does not know.
+    pub(crate) fn unknown_language(&self, language: &str) -> Error {
+        Error::UnknownLanguage {
+            language: language.to_owned(),
+            model: self.name.clone(),
+            languages: self.languages.clone(),
+        }
+    }
 }
 
 /// Options of one call, the same for all calls of a job except for the language.
@@ -124,6 +142,10 @@ pub struct Hypothesis {
     /// Mean natural log-probability of the tokens.
     #[serde(with = "bits::of_f32")]
     pub log_probability: f32,
+    /// Probability that nobody speaks in the audio that the text is of, where the model estimates it
+    /// (Whisper). Checkpoints of earlier versions lack it.
+    #[serde(default, with = "bits::of_optional_f32")]
+    pub no_speech_probability: Option<f32>,
     /// Empty if the family gives no word times. A word is what spaces separate in the text, or one
     /// character in scripts without spaces.
     pub words: Vec<Word>,
@@ -163,8 +185,14 @@ pub enum Error {
         #[source]
         cause: Option<Cause>,
     },
-    #[error("the model knows no language `{0}`")]
-    UnknownLanguage(String),
+    /// The model does not know the language that the options name.
+    #[error("the model `{model}` {}", languages_but(languages, language))]
+    UnknownLanguage {
+        language: String,
+        model: String,
+        /// Those that the model knows.
+        languages: Vec<String>,
+    },
     /// A hotword that the model does not support.
     #[error("hotword `{hotword}` {message}")]
     Hotword { hotword: String, message: String },
@@ -176,6 +204,27 @@ pub enum Error {
     Network(String),
 }
 
+/// A model that knows more languages than this is as multilingual as any other. Fewer are listed.
+const MAX_LISTED_LANGUAGES: usize = 8;
+
+/// Says which languages a model knows, that `language` is none of them, and what to do.
+fn languages_but(languages: &[String], language: &str) -> String {
+    const ANOTHER: &str = "choose a multilingual model, such as whisper-base";
+    match languages {
+        [only] if only == "en" => format!("knows only English, not `{language}`: {ANOTHER}"),
+        [_, .., last] if languages.len() <= MAX_LISTED_LANGUAGES => {
+            let others = languages[..languages.len() - 1].join(", ");
+            format!("knows {others} and {last}, but not `{language}`: {ANOTHER}")
+        }
+        [] | [_] => format!("knows only {}, not `{language}`: {ANOTHER}", languages.concat()),
+        _ => format!(
+            "knows {} languages, but none with the code `{language}`: name one by its ISO 639 code, \
+             such as `de`, or leave the option out to have it detected",
+            languages.len()
+        ),
+    }
+}
+
 /// Reads a precision in a test's fixture.
 #[cfg(test)]
 pub(crate) fn deserialize_precision<'de, D: serde::Deserializer<'de>>(
@@ -183,4 +232,31 @@ pub(crate) fn deserialize_precision<'de, D: serde::Deserializer<'de>>(
 ) -> Result<Precision, D::Error> {
     let text = <String as serde::Deserialize>::deserialize(deserializer)?;
     text.parse().map_err(serde::de::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_language_is_refused_with_what_the_model_knows() {
+        let message = |languages: &[&str]| {
+            let languages = languages.iter().map(|&code| code.to_owned()).collect();
+            let description = Description { languages, ..Description::of_test("m") };
+            description.unknown_language("de").to_string()
+        };
+        let another = "choose a multilingual model, such as whisper-base";
+        let only = |known: &str| format!("the model `m` knows only {known}, not `de`: {another}");
+        assert_eq!(message(&["en"]), only("English"));
+        assert_eq!(message(&["fr"]), only("fr"));
+        assert_eq!(
+            message(&["zh", "en", "ko"]),
+            format!("the model `m` knows zh, en and ko, but not `de`: {another}")
+        );
+        assert_eq!(
+            message(&["en"; 99]),
+            "the model `m` knows 99 languages, but none with the code `de`: name one by its ISO 639 \
+             code, such as `de`, or leave the option out to have it detected"
+        );
+    }
 }

@@ -29,6 +29,7 @@ use support::{InlineCompute, decoding, detector};
 struct OneWord {
     description: Description,
     fixed_window: bool,
+    foreign_below: Option<f32>,
     /// Seconds and language of each call.
     calls: Mutex<Vec<(f64, Option<String>)>>,
 }
@@ -42,7 +43,8 @@ impl OneWord {
             digest: "0".to_owned(),
             languages: vec!["en".to_owned(), "de".to_owned()],
         };
-        Arc::new(Self { description, fixed_window, calls: Mutex::default() })
+        let calls = Mutex::default();
+        Arc::new(Self { description, fixed_window, foreign_below: None, calls })
     }
 }
 
@@ -67,6 +69,10 @@ impl Recognizer for OneWord {
         true
     }
 
+    fn foreign_below(&self) -> Option<f32> {
+        self.foreign_below
+    }
+
     fn recognize(
         &self,
         samples: &[f32],
@@ -79,8 +85,9 @@ impl Recognizer for OneWord {
             start: 0.0,
             end: seconds,
             text: " word ".to_owned(),
-            tokens: vec![1],
+            tokens: vec![1; 10],
             log_probability: 0.5_f32.ln(),
+            no_speech_probability: Some(0.125),
             ..Hypothesis::default()
         };
         let detected_language = options.language.is_none().then_some(detected);
@@ -142,6 +149,8 @@ fn segments_are_packed_and_the_first_window_of_a_channel_decides_its_language() 
     assert_eq!(given, calls.len() - 2, "one detection for each channel: {calls:?}");
     assert!(outcome.segments.iter().all(|s| s.language.as_deref() == Some("de")));
     assert!(outcome.segments.iter().all(|s| s.text == "word" && (s.confidence - 0.5).abs() < 1e-3));
+    assert!(outcome.segments.iter().all(|s| s.no_speech_probability == Some(0.125)));
+    assert!(outcome.report.warnings.is_empty(), "{:?}", outcome.report.warnings);
     assert!(outcome.segments.is_sorted_by(|a, b| a.start <= b.start));
     let second: Vec<_> = outcome.segments.iter().filter(|s| s.channel == Some(1)).collect();
     assert_eq!(second.len(), 1);
@@ -172,13 +181,39 @@ fn segments_are_not_packed_if_cost_depends_on_length() {
 }
 
 #[test]
+fn each_channel_that_does_not_sound_like_the_language_of_the_model_gives_a_warning() {
+    let warnings = |limit: f32, channels| {
+        let mut recognizer = OneWord::new(true);
+        let model = Arc::get_mut(&mut recognizer).unwrap();
+        model.foreign_below = Some(limit);
+        model.description.languages = vec!["en".to_owned()];
+        let options = TranscribeOptions::default();
+        run(&recognizer, channels, &options, &Arc::default()).unwrap().report.warnings
+    };
+    // The words have the log-probability -0.69.
+    let of_channels = warnings(-0.6, ChannelMode::Split);
+    assert_eq!(of_channels.len(), 2, "{of_channels:?}");
+    for (index, warning) in of_channels.iter().enumerate() {
+        let begin = format!("channel {}: this does not sound like English, ", index + 1);
+        assert!(warning.starts_with(&begin) && warning.contains("`one-word`"), "{warning}");
+    }
+    let of_mix = warnings(-0.6, ChannelMode::Mix);
+    assert_eq!(of_mix.len(), 1);
+    assert!(of_mix[0].starts_with("this does not sound like English"), "{of_mix:?}");
+    assert!(warnings(-0.8, ChannelMode::Split).is_empty());
+}
+
+#[test]
 fn an_unknown_language_and_an_interruption_are_errors() {
     let recognizer = OneWord::new(true);
     let options =
         TranscribeOptions { language: Some("tlh".to_owned()), ..TranscribeOptions::default() };
     let result = run(&recognizer, ChannelMode::Mix, &options, &Arc::default());
-    let unknown = recognizer::Error::UnknownLanguage("tlh".to_owned()).to_string();
-    assert_eq!(result.unwrap_err().to_string(), unknown);
+    assert_eq!(
+        result.unwrap_err().to_string(),
+        "the model `one-word` knows en and de, but not `tlh`: choose a multilingual model, such as \
+         whisper-base"
+    );
     let session = Arc::new(Session::default());
     session.interrupt();
     let result = run(&recognizer, ChannelMode::Mix, &TranscribeOptions::default(), &session);

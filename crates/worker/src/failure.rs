@@ -11,8 +11,8 @@ pub fn failure_of(error: &pipeline::Error, source: &(impl ToString + ?Sized)) ->
     let code = match error {
         pipeline::Error::Audio(error) => return audio_failure(error, source),
         pipeline::Error::Recognizer(
-            recognizer::Error::UnknownLanguage(_) | recognizer::Error::Hotword { .. },
-        ) => FailureCode::JobInvalid,
+            recognizer::Error::UnknownLanguage { .. } | recognizer::Error::Hotword { .. },
+        ) => FailureCode::OptionUnsupported,
         // Transient: other workers of the queue may have the model, or may get it.
         pipeline::Error::Unsupported(_) => FailureCode::ModelUnavailable,
         pipeline::Error::Interrupted => FailureCode::Interrupted,

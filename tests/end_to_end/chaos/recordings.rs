@@ -133,7 +133,7 @@ impl Wrong {
             Self::Denied => &["source_denied"],
             Self::SourceElsewhere => &["source_not_allowed"],
             Self::UnknownModel | Self::Translation => &["model_unavailable"],
-            Self::UnknownLanguage => &["job_invalid"],
+            Self::UnknownLanguage => &["option_unsupported"],
             Self::Occupied => &["output_occupied"],
             Self::OutputElsewhere => &["output_not_allowed"],
             Self::NoBucket => &["output_denied"],

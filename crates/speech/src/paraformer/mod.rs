@@ -204,7 +204,7 @@ impl Recognizer for Paraformer {
         if let Some(code) = &options.language
             && !self.description.languages.contains(code)
         {
-            return Err(Error::UnknownLanguage(code.clone()));
+            return Err(self.description.unknown_language(code));
         }
         let tokens = self.tokens(samples, options)?;
         let JoinedText { sentence, words } = self.text(&tokens);

@@ -11,6 +11,7 @@ use transcript::Segment;
 
 use super::{
     Error, Pipeline, Progress, Session, TranscribeOptions, WindowKey, WindowResult,
+    foreign::Certainty,
     place::place_all,
     task::{CompletedWindow, WindowTask},
 };
@@ -52,6 +53,8 @@ pub(super) struct ChannelResult {
     /// What was recognized in each window, by its number: the transcript must not depend on the order in
     /// which windows come from the pool.
     windows: BTreeMap<usize, (Vec<Segment>, Vec<Embedding>)>,
+    /// How sure the recognizer is of its text.
+    certainty: Certainty,
 }
 
 impl ChannelResult {
@@ -178,6 +181,7 @@ impl<'a> Collector<'a> {
         if channel.language.is_none() && self.pipeline.models.recognizer.keeps_language() {
             channel.language.clone_from(&result.language);
         }
+        channel.certainty.add(&result.hypotheses);
         let segments = place_all(result.hypotheses, window, result.text_language.as_ref());
         channel.windows.insert(number, (segments, result.embeddings));
         self.tell();
@@ -194,6 +198,18 @@ impl<'a> Collector<'a> {
             }
             *next += 1;
         }
+    }
+
+    /// Returns a warning for each channel that is probably in a language that the recognizer does not
+    /// know.
+    pub(super) fn foreign_speech(&self) -> Vec<String> {
+        let recognizer = &self.pipeline.models.recognizer;
+        let split = self.channels.len() > 1;
+        let warnings = self.channels.iter().enumerate().filter_map(|(index, channel)| {
+            let warning = channel.certainty.warning(&**recognizer)?;
+            Some(if split { format!("channel {}: {warning}", index + 1) } else { warning })
+        });
+        warnings.collect()
     }
 
     /// Returns what the result of a window depends on, besides the recording and the fingerprint.

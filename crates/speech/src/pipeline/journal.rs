@@ -81,6 +81,7 @@ mod tests {
             text: text.to_owned(),
             tokens: numbers.to_vec(),
             log_probability,
+            no_speech_probability: numbers.get(1).copied().map(f32::from_bits),
             words: vec![word],
             emotion: numbers.is_empty().then(|| text.to_owned()),
             event: None,
@@ -102,6 +103,7 @@ mod tests {
         for hypothesis in &result.hypotheses {
             bits.extend([hypothesis.start, hypothesis.end].map(f64::to_bits));
             bits.push(hypothesis.log_probability.to_bits().into());
+            bits.extend(hypothesis.no_speech_probability.map(|p| u64::from(p.to_bits())));
             bits.extend(hypothesis.tokens.iter().map(|&token| u64::from(token)));
             texts.push(format!("{}{:?}", hypothesis.text, hypothesis.emotion));
             for word in &hypothesis.words {
@@ -130,6 +132,17 @@ mod tests {
             let read: WindowResult = serde_json::from_str(&json).unwrap();
             prop_assert_eq!(bits(&read), bits(&written));
         }
+    }
+
+    #[test]
+    fn a_checkpoint_of_an_earlier_version_can_be_read() {
+        let result = result("a", [1; 6], &[1, 2]);
+        let json = serde_json::to_string(&result).unwrap();
+        let earlier = json.replace(r#""no_speech_probability":2,"#, "");
+        assert_ne!(json, earlier);
+        let read: WindowResult = serde_json::from_str(&earlier).unwrap();
+        assert_eq!(read.hypotheses[0].no_speech_probability, None);
+        assert_eq!(read.hypotheses[0].tokens, result.hypotheses[0].tokens);
     }
 
     #[test]

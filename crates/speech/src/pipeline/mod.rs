@@ -12,6 +12,7 @@ mod bleed;
 mod collector;
 mod fingerprint;
 mod finish;
+mod foreign;
 mod journal;
 mod memory;
 mod place;
@@ -158,8 +159,9 @@ pub struct Outcome {
     /// In order of start. Each channel numbers its speakers on its own.
     pub segments: Vec<Segment>,
     pub info: audio::Info,
+    /// The decoder's report, with warnings about what is spoken after its own.
     pub report: audio::Report,
-    /// Warnings of the pipeline; those of the audio are in `report`.
+    /// Warnings about options that have no effect.
     pub warnings: Vec<String>,
     /// Name of the model that added punctuation, if one did.
     pub punctuation: Option<String>,
@@ -310,7 +312,7 @@ impl Pipeline {
         if let Some(language) = &options.language
             && !self.recognizer().languages.contains(language)
         {
-            return Err(recognizer::Error::UnknownLanguage(language.clone()).into());
+            return Err(self.recognizer().unknown_language(language).into());
         }
         self.models.recognizer.check_hotwords(&self.hotwords(options))?;
         if options.translate && !self.models.recognizer.translates() {

@@ -75,6 +75,7 @@ fn place(
             language: language.cloned(),
             text: text.to_owned(),
             confidence: log_probability.exp().clamp(0.0, 1.0),
+            no_speech_probability: hypothesis.no_speech_probability.map(|p| p.clamp(0.0, 1.0)),
             words,
             emotion: hypothesis.emotion.clone(),
             event: hypothesis.event.clone(),
@@ -209,6 +210,19 @@ mod tests {
             placed(hypothesis(" a b. a c ", &words), &window),
             [(10.0, 11.5, "a b.".to_owned(), 2), (30.0, 30.7, "a c".to_owned(), 2)]
         );
+    }
+
+    #[test]
+    fn both_parts_have_the_no_speech_probability_of_their_window() {
+        let window = window(&[(10.0, 2.0), (30.0, 2.0)]);
+        let mut hypothesis = hypothesis("a b", &[("a", 0.5, 1.0), ("b", 2.2, 2.6)]);
+        for (found, expected) in [(None, None), (Some(0.25), Some(0.25)), (Some(1.5), Some(1.0))] {
+            hypothesis.no_speech_probability = found;
+            let segments = place_all(vec![hypothesis.clone()], &window, None);
+            let of_segments: Vec<_> =
+                segments.iter().map(|segment| segment.no_speech_probability).collect();
+            assert_eq!(of_segments, [expected; 2]);
+        }
     }
 
     #[test]

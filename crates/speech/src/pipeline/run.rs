@@ -46,10 +46,13 @@ pub(super) fn transcribe(
         let seconds = collector.speakers_seconds + finished.speakers_seconds;
         stages.push(stage("speakers", seconds));
     }
+    let mut report = reader.decoder().report().clone();
+    // Like the warnings of the decoder, of one audio track.
+    report.warnings.extend(collector.foreign_speech());
     Ok(Outcome {
         segments: finished.segments,
         info: reader.decoder().info().clone(),
-        report: reader.decoder().report().clone(),
+        report,
         warnings: pipeline.warnings(options),
         punctuation: punctuator.map(|model| model.name().to_owned()),
         speakers: diarizer.map(|model| model.name().to_owned()),

@@ -103,7 +103,9 @@ impl SenseVoice {
 
     /// Recognizes the tokens of `samples`, tags included.
     fn tokens(&self, samples: &[f32], options: &RecognizeOptions) -> Result<Vec<Token>, Error> {
-        let prompt = self.prompt.ids(options)?;
+        let prompt = self.prompt.ids(options).ok_or_else(|| {
+            self.description.unknown_language(options.language.as_deref().unwrap_or_default())
+        })?;
         let rows = self.frontend.rows(samples);
         if rows.is_empty() {
             return Ok(Vec::new());

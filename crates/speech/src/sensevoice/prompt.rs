@@ -60,19 +60,17 @@ impl Prompt {
         })
     }
 
-    /// Returns the ids of the language and of the style.
-    ///
-    /// # Errors
-    /// [`Error::UnknownLanguage`] if the model does not support the language.
-    pub(super) fn ids(&self, options: &RecognizeOptions) -> Result<[i32; 2], Error> {
+    /// Returns the ids of the language and of the style, or `None` if the model does not know the
+    /// language.
+    pub(super) fn ids(&self, options: &RecognizeOptions) -> Option<[i32; 2]> {
         let language = match options.language.as_deref() {
             None => self.auto,
-            Some(code) => match LANGUAGES.iter().position(|&language| language == code) {
-                Some(index) => self.languages[index],
-                None => return Err(Error::UnknownLanguage(code.to_owned())),
-            },
+            Some(code) => {
+                let index = LANGUAGES.iter().position(|&language| language == code)?;
+                self.languages[index]
+            }
         };
-        Ok([language, self.styles[usize::from(!options.normalize)]])
+        Some([language, self.styles[usize::from(!options.normalize)]])
     }
 
     pub(super) fn blank(&self) -> usize {
@@ -103,8 +101,7 @@ mod tests {
             assert_eq!(prompt.ids(&options(language, true)).expect("known"), [row, 14]);
             assert_eq!(prompt.ids(&options(language, false)).expect("known"), [row, 15]);
         }
-        let error = prompt.ids(&options(Some("de"), false)).expect_err("unknown");
-        assert!(matches!(error, Error::UnknownLanguage(code) if code == "de"));
+        assert_eq!(prompt.ids(&options(Some("de"), false)), None);
     }
 
     #[test]

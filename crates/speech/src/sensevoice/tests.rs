@@ -1,7 +1,7 @@
 //! SenseVoice against ONNX Runtime and `funasr_onnx`. The READMEs in `tests/fixtures/funasr` and
 //! `tests/fixtures/sensevoice` describe how the references were made.
 
-use std::fs;
+use std::{fs, sync::OnceLock};
 
 use engine::OnnxFile;
 use errors::Chain;
@@ -13,6 +13,9 @@ use crate::{
     fixtures,
     npz::{Npz, features},
 };
+
+/// Opened once for the property test.
+static MODEL: OnceLock<SenseVoice> = OnceLock::new();
 
 const BPE: &str = "chn_jpn_yue_eng_ko_spectok.bpe.model";
 const CONFIG: &str = "model: SenseVoiceSmall\nfrontend_conf: {fs: 16000, window: hamming, n_mels: \
@@ -170,6 +173,71 @@ fn tokens_and_text_match_funasr() {
     assert!(total > 500 && same * 10 >= total * 9, "{same} of {total}");
 }
 
+#[derive(Deserialize)]
+struct Alignment {
+    rows: usize,
+    /// Added to the scores of the blank.
+    blank: f32,
+    repeats: usize,
+    tokens: Vec<usize>,
+    /// Start and end of each token in milliseconds, by FunASR's `ctc_forced_align`.
+    times: Vec<[i64; 2]>,
+}
+
+#[test]
+fn times_of_tokens_are_those_of_funasr() {
+    let npz = Npz::open(&fixtures::path("funasr/sensevoice/reference.npz"));
+    let mut model = open(Precision::F32);
+    // Every class is a word of its own. Four more are the tags of the prompt's rows.
+    let words = (0..48).map(|class| Piece::Text(format!(" {class}").into_bytes()));
+    let tags = (0..PROMPT_ROWS).map(|row| Piece::Tag(row.to_string()));
+    model.pieces = words.chain(tags).collect();
+    let mut total = 0;
+    for case in cases::<Alignment>("alignments.json") {
+        let mut logits = npz[format!("{}/f32/ctc_logits", case.rows).as_str()].f32();
+        logits.iter_mut().step_by(48).for_each(|score| *score += case.blank);
+        let prompt = (0..PROMPT_ROWS).map(|row| (48 + row, 0.0));
+        let rows = argmax(&logits).into_iter().skip(PROMPT_ROWS);
+        let rows = rows.flat_map(|row| std::iter::repeat_n(row, case.repeats));
+        let tokens = greedy(prompt.chain(rows).collect(), 0);
+        let seconds = (case.rows * case.repeats) as f64 * model.row_seconds;
+        let hypothesis = model.hypothesis(&tokens, seconds);
+        let text: Vec<String> = case.tokens.iter().map(ToString::to_string).collect();
+        let found: Vec<&str> = hypothesis.words.iter().map(|word| word.text.as_str()).collect();
+        assert_eq!(found, text);
+        let milliseconds = |seconds: f64| (seconds * 1000.0).round() as i64;
+        let times: Vec<_> = hypothesis
+            .words
+            .iter()
+            .map(|word| [milliseconds(word.start), milliseconds(word.end)])
+            .collect();
+        assert_eq!(times, case.times, "{} rows, blank {}", case.rows, case.blank);
+        total += times.len();
+    }
+    assert!(total > 600, "{total} tokens");
+}
+
+proptest::proptest! {
+    /// Whatever the network finds, words are in order and within the segment, and make up the text.
+    #[test]
+    fn words_of_any_classes_are_in_order(
+        classes in proptest::collection::vec((0usize..48, -9.0f32..0.0), 0..120),
+    ) {
+        let model = MODEL.get_or_init(|| open(Precision::F32));
+        let seconds = classes.len().saturating_sub(PROMPT_ROWS) as f64 * model.row_seconds;
+        let tokens = greedy(classes, 0);
+        let hypothesis = model.hypothesis(&tokens, seconds);
+        let mut before = 0.0;
+        for word in &hypothesis.words {
+            proptest::prop_assert!(before <= word.start && word.start <= word.end, "{:?}", hypothesis);
+            proptest::prop_assert!(word.end <= seconds && word.log_probability <= 0.0);
+            before = word.end;
+        }
+        let words: String = hypothesis.words.iter().map(|word| word.text.as_str()).collect();
+        proptest::prop_assert_eq!(words, hypothesis.text.replace(' ', ""));
+    }
+}
+
 /// Returns the length of the longest common subsequence.
 fn common(a: &[usize], b: &[usize]) -> usize {
     let mut lengths = vec![0; b.len() + 1];
@@ -273,7 +341,7 @@ fn accepts_short_and_unusual_audio() {
     }
     let german = RecognizeOptions { language: Some("de".into()), ..RecognizeOptions::default() };
     let error = model.recognize(&[], &german).expect_err("unknown");
-    assert!(matches!(error, Error::UnknownLanguage(code) if code == "de"));
+    assert!(matches!(error, Error::UnknownLanguage { language, .. } if language == "de"));
 }
 
 #[test]

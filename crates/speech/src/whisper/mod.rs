@@ -57,6 +57,9 @@ const POSITIONS_PER_SECOND: f64 = 50.0;
 /// invent text such as "you".
 const DIGITAL_SILENCE: f32 = 1e-4;
 
+/// See [`Recognizer::foreign_below`]. docs/models.md says how it was measured.
+const FOREIGN_BELOW: f32 = -0.75;
+
 impl Whisper {
     /// Opens a model directory in CTranslate2's format: `model.bin`, `config.json` and
     /// `tokenizer.json`. `name` is the name of the model in transcripts.
@@ -153,7 +156,7 @@ impl Whisper {
     fn language_token(&self, code: &str) -> Result<Option<u32>, Error> {
         let token = self.tokenizer.language(code);
         let known = if self.multilingual { token.is_some() } else { code == "en" };
-        if known { Ok(token) } else { Err(Error::UnknownLanguage(code.to_owned())) }
+        if known { Ok(token) } else { Err(self.description.unknown_language(code)) }
     }
 }
 
@@ -188,6 +191,10 @@ impl Recognizer for Whisper {
 
     fn keeps_language(&self) -> bool {
         self.multilingual
+    }
+
+    fn foreign_below(&self) -> Option<f32> {
+        (!self.multilingual).then_some(FOREIGN_BELOW)
     }
 
     /// Recognizes audio of any length. Without a language in the options, a multilingual model uses

@@ -172,6 +172,7 @@ impl Passes<'_> {
                 end: (seek + end) as f64 / FRAMES_PER_SECOND,
                 text: text.to_owned(),
                 log_probability: sum / text_tokens.len().max(1) as f32,
+                no_speech_probability: attempt.no_speech_probability,
                 tokens: text_tokens,
                 ..Hypothesis::default()
             };

@@ -126,5 +126,5 @@ fn describes_its_language_and_precision() {
         ..RecognizeOptions::default()
     };
     assert!(WORDS.recognize(&[], &language("en")).is_ok());
-    assert!(matches!(WORDS.recognize(&[], &language("zh")), Err(Error::UnknownLanguage(_))));
+    assert!(matches!(WORDS.recognize(&[], &language("zh")), Err(Error::UnknownLanguage { .. })));
 }

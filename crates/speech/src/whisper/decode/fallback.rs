@@ -31,7 +31,8 @@ pub(in crate::whisper) struct Attempt {
     pub(in crate::whisper) temperature: f32,
     pub(in crate::whisper) mean_log_probability: f32,
     pub(in crate::whisper) compression_ratio: f32,
-    pub(in crate::whisper) no_speech_probability: f32,
+    /// `None` for models without `<|nospeech|>`.
+    pub(in crate::whisper) no_speech_probability: Option<f32>,
 }
 
 impl Decoding<'_> {
@@ -70,7 +71,7 @@ impl Decoding<'_> {
 
     /// Returns whether the window is silent, whatever its text is.
     pub(in crate::whisper) fn is_silence(&self, attempt: &Attempt) -> bool {
-        attempt.no_speech_probability > self.options.no_speech_threshold
+        attempt.no_speech_probability.is_some_and(|p| p > self.options.no_speech_threshold)
             && attempt.mean_log_probability < self.options.log_probability_threshold
     }
 
@@ -96,8 +97,7 @@ impl Decoding<'_> {
         // The probability of no speech is read after the start of the transcript.
         let (before, after) = prompt.split_at((prompt.len() + 1).saturating_sub(header));
         decoder.step(before, logits)?;
-        let no_speech_probability =
-            self.no_speech.map_or(0.0, |no_speech| probability(logits, no_speech));
+        let no_speech_probability = self.no_speech.map(|no_speech| probability(logits, no_speech));
         if !after.is_empty() {
             decoder.step(after, logits)?;
         }
@@ -198,7 +198,7 @@ mod tests {
             let (attempt, started, silence) = decode(&options, &[script::START], sure);
             assert_eq!(attempt.candidate.tokens, [20, 1, 2, 25]);
             assert_eq!((started, attempt.temperature, silence), (1, 0.0, false));
-            assert!((attempt.no_speech_probability - 0.5).abs() < 1e-5);
+            assert!((attempt.no_speech_probability.unwrap() - 0.5).abs() < 1e-5);
             assert!(
                 attempt.mean_log_probability.abs() < 1e-4,
                 "probabilities are among the allowed tokens"
@@ -218,7 +218,7 @@ mod tests {
         let prompt = [7, 8, script::START, 2, 3];
         let (attempt, ..) = decode(&WhisperOptions::default(), &prompt, choices);
         assert_eq!(attempt.candidate.tokens, [20, 1, 25]);
-        assert!((attempt.no_speech_probability - 0.75).abs() < 1e-5);
+        assert!((attempt.no_speech_probability.unwrap() - 0.75).abs() < 1e-5);
     }
 
     #[test]
