@@ -234,7 +234,7 @@ impl HttpService {
                     return Err(error.into());
                 }
             };
-            if is_named {
+            if is_named && matches!(self.options.access, HttpAccess::Own) {
                 from_private = self.is_private(&current, &response);
             }
             let status = response.status();
