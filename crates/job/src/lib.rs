@@ -21,6 +21,7 @@
 //! ```
 
 mod batch;
+mod event;
 mod failure;
 mod job;
 mod manifest;
@@ -34,6 +35,9 @@ mod upload;
 mod watch;
 
 pub use batch::{Batch, BatchId};
+pub use event::{
+    BatchCompleted, BatchSubmitted, EndedJob, Event, JobCancelled, JobDone, JobFailed, Work,
+};
 pub use failure::{Failure, FailureCode, FailureKind};
 pub use job::{InvalidJob, Job, MAX_JOB_BYTES, SCHEMA_VERSION, json_schema};
 pub use manifest::{

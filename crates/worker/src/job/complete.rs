@@ -168,6 +168,7 @@ impl JobRunner {
         let transcript = &transcription.transcript;
         Ok(Done {
             version: RECORDS_VERSION,
+            job: (job.id != job.key()).then(|| job.id.clone()),
             source: job.source.clone(),
             transcript: format!("{output}.{}", Format::Json.extension()),
             up_to_date,
