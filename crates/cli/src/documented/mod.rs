@@ -125,7 +125,7 @@ fn of_command(words: &[String]) -> Option<Vec<String>> {
             let image = |word: &&String| {
                 word.contains("/scriptorium")
                     && !word.starts_with(['-', '"', '$'])
-                    && !word.contains("=")
+                    && !word.contains('=')
             };
             let at = words.iter().position(|word| image(&word))?;
             &words[at + 1..]
