@@ -131,6 +131,8 @@ start_services
 if [[ $# -eq 0 ]]; then
     tests/chart/run.sh
     tests/monitoring/run.sh
+    tests/clients/run.sh
+    tests/docs/run.sh
     run_tests_with_other_brokers
 fi
 # Runs last, so that its summary ends the output; stopping the services prints nothing.

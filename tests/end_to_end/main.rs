@@ -10,6 +10,7 @@ mod bridge;
 mod channels;
 mod chaos;
 mod checkpoints;
+mod clients;
 mod command_line;
 mod configuration;
 mod encodings;

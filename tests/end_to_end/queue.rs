@@ -58,11 +58,12 @@ async fn impossible_jobs_become_dead_letters_with_a_reason() {
     unknown["colour"] = "blue".into();
     let mut model = good.clone();
     model.options.model = Some("nonesuch".to_owned());
+    let batch = good.batch.clone().unwrap();
     let elsewhere = Job::new(
-        good.batch.clone(),
+        batch.clone(),
         good.source.clone(),
         "s3://no-such-bucket-here/a".to_owned(),
-        records_prefix("s3://no-such-bucket-here", &good.batch),
+        records_prefix("s3://no-such-bucket-here", &batch),
         JobOptions::default(),
     );
     for (id, body) in [

@@ -1,8 +1,11 @@
 //! The command line of Scriptorium.
 
 mod args;
+mod batches;
 mod claims;
 mod commands;
+#[cfg(test)]
+mod documented;
 mod existing;
 mod extensions;
 mod filter;

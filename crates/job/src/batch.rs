@@ -8,18 +8,19 @@ use sha2::{Digest, Sha256};
 
 use crate::{InvalidRecord, RECORDS_VERSION, records, strict_json};
 
-/// Name of a batch: a time-ordered UUID (version 7), in lower case with hyphens.
+/// Limit for the characters of a batch's id.
+const MAX_LEN: usize = 128;
+
+/// Name of a batch, which is a part of the names of its records: 1 to 128 letters, digits, `.`, `_` and `-`,
+/// the first and the last of which are letters or digits. `submit` takes UUIDs of version 7.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct BatchId(
-    #[schemars(regex(
-        pattern = r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
-    ))]
-    String,
+    #[schemars(regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,126}[A-Za-z0-9])?$"))] String,
 );
 
 impl BatchId {
-    /// Generates a new id. Ids sort by the time of their generation.
+    /// Generates a new id, a UUID of version 7. Generated ids sort by the time of their generation.
     pub fn generate() -> Self {
         Self(uuid::Uuid::now_v7().hyphenated().to_string())
     }
@@ -49,19 +50,24 @@ impl fmt::Display for BatchId {
 impl FromStr for BatchId {
     type Err = String;
 
-    /// Accepts one spelling only, because the text is a part of keys and of the jobs' ids.
+    /// Accepts what is safe as the name of a folder and as a part of a key.
     fn from_str(text: &str) -> Result<Self, String> {
-        let canonical = uuid::Uuid::try_parse(text)
-            .ok()
-            .filter(|uuid| uuid.get_variant() == uuid::Variant::RFC4122)
-            .filter(|uuid| uuid.get_version_num() == 7)
-            .map(|uuid| uuid.hyphenated().to_string());
-        match canonical {
-            Some(canonical) if canonical == text => Ok(Self(canonical)),
-            _ => Err(format!(
-                "batch id {text:?} is not a UUID of version 7 in lower case with hyphens"
-            )),
+        let is_alphanumeric =
+            |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
+        let mut bytes = text.bytes();
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        if text.len() <= MAX_LEN
+            && is_alphanumeric(text.bytes().next())
+            && is_alphanumeric(text.bytes().next_back())
+            && bytes.all(is_allowed)
+        {
+            return Ok(Self(text.to_owned()));
         }
+        Err(format!(
+            "batch id {:?} is not 1 to {MAX_LEN} letters, digits, `.`, `_` and `-` that begin and end with a \
+             letter or digit",
+            text.chars().take(MAX_LEN + 1).collect::<String>()
+        ))
     }
 }
 
@@ -135,21 +141,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_batch_id_has_one_spelling() {
+    fn a_batch_id_is_safe_in_names() {
         let id = BatchId::generate();
         assert_eq!(id.as_str().parse(), Ok(id.clone()));
         assert!(id < BatchId::generate(), "ordered by time");
         for other in [
             "",
-            "batch",
+            ".",
+            "..",
+            "_",
+            "-a",
+            "a.",
+            "a/b",
+            "a\\b",
+            "a b",
+            "a\nb",
+            "é",
+            "a\0",
             "../../../../etc/passwd",
-            &id.as_str().to_uppercase(),
-            &id.as_str().replace('-', ""),
             &format!("{{{id}}}"),
-            "f47ac10b-58cc-4372-a567-0e02b2c3d479",
-            "00000000-0000-0000-0000-000000000000",
+            &"a".repeat(129),
         ] {
             assert!(other.parse::<BatchId>().is_err(), "{other:?}");
+        }
+        for good in [
+            "a",
+            "2026-11-26.calls_of-monday",
+            "a..b",
+            "01JDKZ5T9Q3V8F6W2X4Y7A1B0C",
+            "f47ac10b-58cc-4372-a567-0e02b2c3d479",
+            &id.as_str().to_uppercase(),
+            &"a".repeat(128),
+        ] {
+            assert!(good.parse::<BatchId>().is_ok_and(|id| id.as_str() == good), "{good:?}");
         }
     }
 

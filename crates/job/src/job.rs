@@ -2,7 +2,7 @@
 
 use location::Location;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -15,6 +15,10 @@ pub const SCHEMA_VERSION: u32 = 1;
 const SCHEMA_ID: &str = "https://raw.githubusercontent.com/scriptorium-asr/scriptorium/main/docs/schemas/job.v1.schema.json";
 /// Limit in bytes for a job message. A larger message is refused without being parsed.
 pub const MAX_JOB_BYTES: usize = 64 * 1024;
+/// Limit for the characters of a job's id.
+const MAX_ID_LEN: usize = 128;
+/// Stands for the batch of a job without one in the prefix of its records. No batch has this name.
+const WITHOUT_BATCH: &str = "_";
 
 const SOURCE_PATTERN: &str =
     r"^(s3://[A-Za-z0-9_][A-Za-z0-9._-]{0,254}/|file:///|[hH][tT][tT][pP][sS]?://)[^\u0000]";
@@ -26,13 +30,22 @@ pub struct Job {
     /// Version of this format.
     #[schemars(extend("const" = SCHEMA_VERSION))]
     pub version: u32,
-    /// The first 32 hexadecimal digits of the SHA-256 of batch, source and output, joined by NUL
-    /// characters. The same batch, source and output give the same id, so a second submission does
-    /// not create a second job.
-    #[schemars(regex(pattern = r"^[0-9a-f]{32}$"))]
+    /// The submitter's name for the job, which logs, events and records of failures repeat: 1 to 128
+    /// letters, digits and characters of `._:@/+=~-`, the first of which is a letter or digit. Need not be
+    /// unique: jobs are told apart by batch, source and output. If absent, their key: the first 32
+    /// hexadecimal digits of the SHA-256 of batch (empty if absent), source and output, joined by NUL
+    /// characters.
+    #[serde(default, deserialize_with = "given_id")]
+    #[schemars(schema_with = "id_schema")]
     pub id: String,
-    /// A UUID of version 7.
-    pub batch: BatchId,
+    /// Jobs that are counted, paused and cancelled together. Without a batch, the job leaves no records.
+    #[serde(
+        default,
+        deserialize_with = "strict_json::given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(with = "BatchId")]
+    pub batch: Option<BatchId>,
     /// The recording: `s3://bucket/key`, where the key is taken literally, `file:///path`, percent-encoded, or
     /// a URL of `https` or `http`, which may be presigned. Its user, password and query are repeated nowhere.
     #[schemars(with = "String", regex(pattern = SOURCE_PATTERN))]
@@ -41,9 +54,18 @@ pub struct Job {
     /// `s3://bucket/prefix/a/b.wav` becomes `s3://bucket/prefix/a/b.wav.json`.
     #[schemars(regex(pattern = r"^(s3://[A-Za-z0-9_][A-Za-z0-9._-]{0,254}/|file:///)[^\u0000]"))]
     pub output: String,
-    /// Prefix of the batch's records, in the same store as the output.
-    #[schemars(regex(pattern = r"^(s3://[A-Za-z0-9_][A-Za-z0-9._-]{0,254}/|file:///)[^\u0000]"))]
-    pub records: String,
+    /// Prefix of the batch's records: `<prefix>/.scriptorium/<batch>`, where the output is below
+    /// `<prefix>`. If absent, `<prefix>` is the folder of the output. Needs `batch`.
+    #[serde(
+        default,
+        deserialize_with = "strict_json::given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(
+        with = "String",
+        regex(pattern = r"^(s3://[A-Za-z0-9_][A-Za-z0-9._-]{0,254}/|file:///)[^\u0000]")
+    )]
+    pub records: Option<String>,
     #[serde(default, deserialize_with = "strict_json::object")]
     pub options: JobOptions,
     /// Whether there was neither a transcript of the recording nor the record of a failure next to
@@ -76,7 +98,7 @@ pub fn json_schema() -> serde_json::Value {
 }
 
 impl Job {
-    /// Creates a job and computes its id. Does not check the job: see [`Job::validate`].
+    /// Creates a job of a batch, whose id is its key. Does not check the job: see [`Job::validate`].
     pub fn new(
         batch: BatchId,
         source: impl Into<SourceUri>,
@@ -85,9 +107,29 @@ impl Job {
         options: JobOptions,
     ) -> Self {
         let source = source.into();
-        let id = id_of(&batch, &source, &output);
-        let version = SCHEMA_VERSION;
+        let id = key_of(Some(&batch), &source, &output);
+        let (version, batch, records) = (SCHEMA_VERSION, Some(batch), Some(records));
         Self { version, id, batch, source, output, records, options, fresh: false }
+    }
+
+    /// Returns what tells the job from all others: 32 hexadecimal digits that follow from batch, source
+    /// and output. Names of records have it in place of the id, which anybody may choose.
+    pub fn key(&self) -> String {
+        key_of(self.batch.as_ref(), &self.source, &self.output)
+    }
+
+    /// Returns the prefix of the batch's records. That of a job without a batch has only what is deleted
+    /// when the job ends.
+    pub fn records_prefix(&self) -> String {
+        if let Some(records) = &self.records {
+            return records.clone();
+        }
+        let output = Location::parse_object(&self.output, 0).ok();
+        let folder = output
+            .and_then(|output| output.parent())
+            .map_or_else(|| self.output.clone(), |folder| folder.to_string());
+        let batch = self.batch.as_ref().map_or(WITHOUT_BATCH, BatchId::as_str);
+        records::prefix_of(&folder, batch)
     }
 
     /// Parses and validates a message. The version is checked first, so a message of another
@@ -111,8 +153,11 @@ impl Job {
                 return Err(InvalidJob::UnknownVersion(version));
             }
         }
-        let strict_json::Object(job) =
+        let strict_json::Object(mut job) =
             serde_json::from_str::<strict_json::Object<Self>>(json).map_err(malformed)?;
+        if job.id.is_empty() {
+            job.id = job.key();
+        }
         job.validate()?;
         Ok(job)
     }
@@ -143,18 +188,21 @@ impl Job {
         };
         parse("source", self.source.reveal(), 0)?;
         let output = parse("output", &self.output, output_name::TRANSCRIPT.len())?;
-        let records = parse("records", &self.records, records::MAX_NAME_BYTES)?;
+        let records = parse("records", &self.records_prefix(), records::MAX_NAME_BYTES)?;
         if matches!(output, Location::Http(_)) {
             return Err(format!("output {output}: nothing can be written to a URL"));
         }
         if !records.same_store(&output) {
             return Err("records and output are not in the same store".to_owned());
         }
-        if !self.has_records_above_output() {
-            return Err(format!(
-                "records is not <prefix>/.scriptorium/{}, where the output is below <prefix>",
-                self.batch
-            ));
+        match (&self.batch, &self.records) {
+            (None, Some(_)) => return Err("records needs a batch".to_owned()),
+            (Some(batch), Some(records)) if !self.has_output_below(records, batch) => {
+                return Err(format!(
+                    "records is not <prefix>/.scriptorium/{batch}, where the output is below <prefix>"
+                ));
+            }
+            _ => {}
         }
         for format in Format::ALL {
             if self.source.reveal() == self.output_in(format) || self.is_subtitle_of_output(format)
@@ -162,17 +210,14 @@ impl Job {
                 return Err(format!("the transcript in {format} would replace the source"));
             }
         }
-        let id = id_of(&self.batch, &self.source, &self.output);
-        if self.id != id {
-            return Err(format!("id is {:?}, but batch, source and output give {id:?}", self.id));
-        }
+        check_id(&self.id)?;
         self.options.check()
     }
 
     /// Whether the records are where [`records_prefix`] places them, so that a message cannot write
     /// them anywhere else.
-    fn has_records_above_output(&self) -> bool {
-        let Some(prefix) = self.records.strip_suffix(&records_prefix("", &self.batch)) else {
+    fn has_output_below(&self, records: &str, batch: &BatchId) -> bool {
+        let Some(prefix) = records.strip_suffix(&records_prefix("", batch)) else {
             return false;
         };
         prefix.ends_with('/')
@@ -201,8 +246,37 @@ impl Job {
     }
 }
 
-fn id_of(batch: &BatchId, source: &SourceUri, output: &str) -> String {
+fn key_of(batch: Option<&BatchId>, source: &SourceUri, output: &str) -> String {
     // No URI contains a NUL, so different jobs never hash the same bytes.
-    let digest = Sha256::digest([batch.as_str(), source.reveal(), output].join("\0"));
+    let batch = batch.map_or("", BatchId::as_str);
+    let digest = Sha256::digest([batch, source.reveal(), output].join("\0"));
     hex::encode(&digest[..16])
+}
+
+/// Checks an id that a submitter chose. Nobody can do harm with it in a log or on a command line; it is
+/// never a part of the name of an object.
+fn check_id(id: &str) -> Result<(), String> {
+    let is_allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"._:@/+=~-".contains(byte);
+    let begins_well = id.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+    if begins_well && id.len() <= MAX_ID_LEN && id.as_bytes().iter().all(|byte| is_allowed(byte)) {
+        return Ok(());
+    }
+    Err(format!(
+        "id {:?} is not 1 to {MAX_ID_LEN} letters, digits and characters of ._:@/+=~- that begin with a \
+         letter or digit",
+        id.chars().take(MAX_ID_LEN + 1).collect::<String>()
+    ))
+}
+
+fn given_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let id = String::deserialize(deserializer)?;
+    check_id(&id).map_err(serde::de::Error::custom)?;
+    Ok(id)
+}
+
+fn id_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "string",
+        "pattern": r"^[A-Za-z0-9][A-Za-z0-9._:@/+=~-]{0,127}$",
+    })
 }

@@ -21,6 +21,7 @@
 //! ```
 
 mod batch;
+mod event;
 mod failure;
 mod job;
 mod manifest;
@@ -35,6 +36,9 @@ mod upload;
 mod watch;
 
 pub use batch::{Batch, BatchId};
+pub use event::{
+    BatchCompleted, BatchSubmitted, EndedJob, Event, JobCancelled, JobDone, JobFailed, Work,
+};
 pub use failure::{Failure, FailureCode, FailureKind};
 pub use formats::Format;
 pub use job::{InvalidJob, Job, MAX_JOB_BYTES, SCHEMA_VERSION, json_schema};

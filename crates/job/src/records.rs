@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{BatchId, Failure, strict_json::Object};
@@ -17,6 +18,10 @@ pub(crate) const MAX_NAME_BYTES: usize = "/checkpoint/.-4294967295.jsonl".len() 
 /// [`crate::Job::records`]. The records are stored next to the transcripts, so no database is
 /// needed.
 pub fn records_prefix(output: &str, batch: &BatchId) -> String {
+    prefix_of(output, batch.as_str())
+}
+
+pub(crate) fn prefix_of(output: &str, batch: &str) -> String {
     let slash = if output.is_empty() || output.ends_with('/') { "" } else { "/" };
     format!("{output}{slash}.scriptorium/{batch}")
 }
@@ -51,6 +56,9 @@ pub struct Running {
 pub struct Done {
     #[serde(default = "first_version")]
     pub version: u32,
+    /// The id that the message gave the job, if it is not the job's key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
     pub source: String,
     /// URI of the transcript JSON.
     pub transcript: String,
@@ -65,12 +73,15 @@ pub struct Done {
 
 /// Record of a job that was given up and is in the dead-letter queue. It is also written as
 /// `<output>.error.json`, next to the missing transcript.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Failed {
     #[serde(default = "first_version")]
     pub version: u32,
+    /// The id that the message gave the job, else its key.
     pub job: String,
-    pub batch: BatchId,
+    /// Absent if the job has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchId>,
     /// Number of earlier submissions of the job.
     #[serde(default)]
     pub generation: u32,
@@ -85,7 +96,7 @@ pub struct Failed {
 }
 
 /// What a batch has come to when it is over.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BatchEnd {
     pub jobs: u64,
     pub done: u64,

@@ -49,6 +49,15 @@ where
     object(deserializer).map(Some)
 }
 
+/// Deserializes a value that is not `null` if it is present. For `deserialize_with`.
+pub(crate) fn given<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    T::deserialize(deserializer).map(Some)
+}
+
 /// Deserializes a set and refuses duplicates. For `deserialize_with`.
 pub(crate) fn set<'de, T, D>(deserializer: D) -> Result<BTreeSet<T>, D::Error>
 where

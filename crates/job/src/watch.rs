@@ -1,5 +1,6 @@
 //! Watches of batches: messages that ask workers to tell somebody when a batch is over.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -13,12 +14,14 @@ const VERSION: u32 = 1;
 
 /// Asks for an event, and a webhook if it has a URL, when all jobs of a batch have ended. Each submission
 /// of a batch has one of its own.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Watch {
+    #[schemars(extend("const" = VERSION))]
     pub version: u32,
     pub batch: BatchId,
-    /// Id of the submission, a UUID in lower case with hyphens.
+    /// Id of the submission, a UUID in lower case with hyphens. Each is told once.
+    #[schemars(extend("format" = "uuid"))]
     pub submission: String,
     /// Prefix of the transcripts.
     pub output: String,
@@ -27,6 +30,7 @@ pub struct Watch {
     pub notify: Option<String>,
     /// When it was published.
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub since: OffsetDateTime,
 }
 
@@ -121,7 +125,7 @@ mod tests {
         for id in ["../../x", "", "0199D2C8-3A5F-7C63-9D0E-8F1F3B0C2A11"] {
             assert!(refused("submission", id.into()).contains("`submission`"), "{id}");
         }
-        assert!(refused("batch", "x".into()).contains("batch"));
+        assert!(refused("batch", "../x".into()).contains("batch"));
         assert!(refused("since", "yesterday".into()).contains("not a valid watch"));
         assert!(refused("notify", "x".repeat(MAX_WATCH_BYTES).into()).contains("more than"));
         for text in ["", "[]", "null", "{}", "\u{ff}"] {

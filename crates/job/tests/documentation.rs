@@ -3,8 +3,8 @@
 use std::{error::Error, fs};
 
 use job::{
-    Batch, FailureCode, FailureKind, Job, ManifestFormat, ManifestJob, ManifestReader, PartEnd,
-    Watch, records_prefix,
+    Batch, BatchCompleted, Event, FailureCode, FailureKind, Job, JobDone, ManifestFormat,
+    ManifestJob, ManifestReader, PartEnd, Watch, records_prefix,
 };
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/jobs.md");
@@ -38,9 +38,13 @@ fn the_examples_are_valid() -> Result<(), Box<dyn Error>> {
         .skip(1)
         .filter_map(|rest| rest.split_once("```").map(|(example, _)| example))
         .collect();
-    let [job, rows, part, batch, failure, event, watch] = examples[..] else {
-        return Err("not seven examples".into());
+    let [least, done, job, rows, part, batch, failure, event, watch] = examples[..] else {
+        return Err("not nine examples".into());
     };
+    let least = Job::from_slice(least.as_bytes())?;
+    let done = serde_json::from_str::<Event<JobDone>>(done)?;
+    assert_eq!((done.id, done.source), (format!("{}.job.done", least.key()), least.output.clone()));
+    assert_eq!((done.data.job.source, done.data.job.output), (least.source, least.output));
     let mut manifest = ManifestReader::new(rows.as_bytes(), ManifestFormat::JsonLines)?;
     while let Some(entry) = manifest.next_row()? {
         entry.row?;
@@ -53,10 +57,10 @@ fn the_examples_are_valid() -> Result<(), Box<dyn Error>> {
     let job = Job::from_slice(job.as_bytes())?;
     let batch = Batch::from_slice(batch.as_bytes())?;
     let failure = serde_json::from_slice::<job::Failed>(failure.as_bytes())?;
-    let event = serde_json::from_str::<serde_json::Value>(event)?;
-    assert_eq!(event["source"], job.records);
+    let event = serde_json::from_str::<Event<BatchCompleted>>(event)?;
+    assert_eq!(event.source, job.records_prefix());
     assert_eq!(Watch::from_slice(watch.as_bytes())?.batch, batch.id);
-    assert_eq!(records_prefix(&batch.output, &batch.id), job.records);
-    assert_eq!((job.batch, job.source.to_string()), (batch.id, failure.failure.source));
+    assert_eq!(records_prefix(&batch.output, &batch.id), job.records_prefix());
+    assert_eq!((job.batch, job.source.to_string()), (Some(batch.id), failure.failure.source));
     Ok(())
 }

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 const SCHEMA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/schemas/job.v1.schema.json");
+const KEY_WITHOUT_BATCH: &str = "0b0c3a61ec4bee63c2d6d965b2a580ed";
 const BATCH: &str = "019ab5c2-7c00-7b3e-9d51-3f1c2a4b5d6e";
 
 /// `UPDATE_SCHEMAS=1 cargo test -p job` rewrites the file.
@@ -50,6 +51,52 @@ fn example() -> Job {
             speakers: Some(Speakers { min: Some(1), max: Some(4), ..Speakers::default() }),
         },
     )
+}
+
+/// What a program of another language may leave out, and choose.
+#[test]
+fn a_job_may_have_any_id_and_no_batch() -> Result<(), Box<dyn Error>> {
+    let validator = jsonschema::validator_for(&job::json_schema())?;
+    let job = |more: Value| -> Result<Job, Box<dyn Error>> {
+        let mut message = json!({
+            "version": 1,
+            "source": "s3://recordings/calls/0042.wav",
+            "output": "s3://transcripts/2026/calls/0042.wav",
+        });
+        for (name, value) in more.as_object().into_iter().flatten() {
+            message[name] = value.clone();
+        }
+        assert!(validator.is_valid(&message), "{message:#}");
+        Ok(Job::from_slice(message.to_string().as_bytes())?)
+    };
+    let least = job(json!({}))?;
+    // printf '\0%s\0%s' $SOURCE $OUTPUT | sha256sum | head -c 32
+    assert_eq!((least.id.as_str(), least.batch.as_ref()), (KEY_WITHOUT_BATCH, None));
+    assert_eq!(least.records_prefix(), "s3://transcripts/2026/calls/.scriptorium/_");
+
+    let named = job(json!({ "id": "crm:call/4711+2" }))?;
+    assert_eq!((named.id.as_str(), named.key()), ("crm:call/4711+2", least.key()));
+
+    let batched = job(json!({ "batch": "2026-11-26.monday" }))?;
+    assert_ne!(batched.key(), least.key());
+    assert_eq!(batched.id, batched.key());
+    let records = "s3://transcripts/2026/calls/.scriptorium/2026-11-26.monday";
+    assert_eq!(batched.records_prefix(), records);
+    let records = "s3://transcripts/.scriptorium/2026-11-26.monday";
+    let elsewhere = job(json!({ "batch": "2026-11-26.monday", "records": records }))?;
+    assert_eq!((elsewhere.records_prefix().as_str(), elsewhere.key()), (records, batched.key()));
+
+    for job in [least, named, batched, elsewhere] {
+        assert_eq!(Job::from_slice(&job.to_vec())?, job);
+    }
+    for (output, expected) in [
+        ("s3://transcripts/a", "s3://transcripts/.scriptorium/_"),
+        ("file:///a", "file:///.scriptorium/_"),
+        ("file:///texts/100%25/a.wav", "file:///texts/100%25/.scriptorium/_"),
+    ] {
+        assert_eq!(job(json!({ "output": output }))?.records_prefix(), expected);
+    }
+    Ok(())
 }
 
 fn refusal(bytes: &[u8]) -> String {
@@ -105,13 +152,19 @@ fn an_invalid_field_is_refused_with_the_reason() -> Result<(), Box<dyn Error>> {
         ("/version", json!("1"), true, "has version \"1\", this worker understands 1"),
         ("/version", json!(1.5), true, "has version 1.5, this worker understands 1"),
         ("/version", json!(null), true, "there is no `version`"),
-        ("/id", json!("0123456789abcdef0123456789abcdef"), false, "batch, source and output give"),
-        ("/id", json!("../../secrets"), true, "batch, source and output give"),
-        ("/batch", json!("monday"), true, "batch id \"monday\" is not a UUID"),
+        ("/id", json!("../../secrets"), true, "id \"../../secrets\" is not 1 to 128 letters"),
+        ("/id", json!(""), true, "id \"\" is not"),
+        ("/id", json!("a b"), true, "id \"a b\" is not"),
+        ("/id", json!("a\u{1b}[2J"), true, "is not 1 to 128 letters"),
+        ("/id", json!("a".repeat(129)), true, "is not 1 to 128 letters"),
+        ("/id", json!(7), true, "expected a string"),
+        ("/id", json!(null), true, "expected a string"),
+        ("/batch", json!("monday/.."), true, "batch id \"monday/..\" is not 1 to 128 letters"),
+        ("/batch", json!("../x"), true, "batch id \"../x\" is not"),
+        ("/batch", json!("monday"), false, "records is not <prefix>/.scriptorium/monday"),
         ("/batch", json!(null), true, "expected a"),
         ("/source", json!("https://a/b"), true, "source \"https://a/b\": neither s3"),
         ("/source", json!("s3://-a/b"), true, "source \"s3://-a/b\": bucket name"),
-        ("/source", json!("s3://my_calls/b..c"), false, "batch, source and output give"),
         ("/source", json!("s3://my..calls/b"), false, "contains two dots in a row"),
         ("/source", json!("file://localhost/a"), true, "three slashes"),
         ("/source", json!("s3://calls/"), true, "the key or path is empty"),
@@ -143,6 +196,13 @@ fn an_invalid_field_is_refused_with_the_reason() -> Result<(), Box<dyn Error>> {
         ("/options/language_suffix", json!("en"), true, "expected a boolean"),
         ("/output", json!(format!("s3://calls/{}", "k".repeat(1020))), false, "longer than 1019"),
         ("/records", json!("s3://elsewhere/r"), false, "not in the same store"),
+        (
+            "/records",
+            json!("s3://transcripts/r"),
+            false,
+            "records is not <prefix>/.scriptorium/019a",
+        ),
+        ("/records", json!(null), true, "expected a string"),
         ("/records", json!(format!("s3://transcripts/{}", "k".repeat(1000))), false, "longer than"),
         ("/options", json!([]), true, "expected an object"),
         ("/options", json!(null), true, "expected an object"),
@@ -188,7 +248,7 @@ fn an_invalid_field_is_refused_with_the_reason() -> Result<(), Box<dyn Error>> {
 
 #[test]
 fn a_message_that_is_not_a_job_is_refused_with_the_reason() {
-    let twice = String::from_utf8_lossy(&example().to_vec()).replacen('{', "{\"id\":\"\",", 1);
+    let twice = String::from_utf8_lossy(&example().to_vec()).replacen('{', "{\"id\":\"a\",", 1);
     let huge = format!("{{\"version\": 1, \"x\": \"{}\"}}", "x".repeat(MAX_JOB_BYTES));
     let deep = format!("{{\"version\": {}", "[".repeat(10_000));
     for (bytes, reason) in [
@@ -199,7 +259,11 @@ fn a_message_that_is_not_a_job_is_refused_with_the_reason() {
         (br#"{"version": 2, "unheard": "of"}"#, "has version 2"),
         (br#"{"version": 1, "version": 1}"#, "duplicate field `version`"),
         (br#"{"version": 1, "unheard": "of"}"#, "unknown field `unheard`"),
-        (br#"{"version": 1}"#, "missing field `id`"),
+        (br#"{"version": 1}"#, "missing field `source`"),
+        (
+            br#"{"version": 1, "source": "s3://a/b", "output": "s3://c/d", "records": "s3://c/.scriptorium/e"}"#,
+            "records needs a batch",
+        ),
         (br#"{"version": 1} {}"#, "trailing characters"),
         (b"{\"version\": 1, \"source\": \"\xff\"}", "not UTF-8: invalid utf-8 sequence of 1 bytes"),
         (twice.as_bytes(), "duplicate field `id`"),

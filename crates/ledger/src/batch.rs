@@ -58,6 +58,18 @@ impl BatchLedger {
         batch.map(Some).map_err(|error| Error::Invalid { uri, source: error.into() })
     }
 
+    /// Returns whether there is any record of the batch or of its jobs.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`].
+    pub async fn has_records(&self) -> Result<bool, Error> {
+        let all = format!("{}/", self.names.prefix());
+        let (store, prefix) = self.stores.open(&all.parse()?)?;
+        let mut objects = store.list(&prefix);
+        Ok(objects.try_next().await?.is_some())
+    }
+
     /// Writes the record of the batch.
     ///
     /// # Errors
@@ -175,7 +187,7 @@ impl BatchLedger {
     }
 
     /// Reads the record of a failure; `None` if there is none.
-    async fn failure(&self, uri: &str) -> Result<Option<Failed>, Error> {
+    pub(crate) async fn failure(&self, uri: &str) -> Result<Option<Failed>, Error> {
         let Some((body, _)) = records::get(&self.stores, uri).await? else { return Ok(None) };
         records::parse(uri, &body).map(Some)
     }

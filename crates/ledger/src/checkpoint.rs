@@ -76,7 +76,7 @@ impl Ledger {
         Checkpoints {
             stores: Arc::clone(&self.stores),
             names: Names::of(job),
-            job: job.id.clone(),
+            job: job.key(),
             writer: uuid::Uuid::now_v7().simple().to_string(),
             sequence: 0,
         }

@@ -14,6 +14,12 @@
 //! whatever order the two write, and also where the store honours no conditions: there, the second of
 //! two equal records replaces the first.
 //!
+//! # Jobs without a batch
+//!
+//! A job without a batch has no record of its outcome but `<output>.error.json`. While it runs, it has the same
+//! records as others, so that the death of its worker is noticed. Two copies of its message are two jobs: one of
+//! them may fail after the other is done.
+//!
 //! # Checkpoints
 //!
 //! While a job runs for long, its worker writes what it has computed so far ([`Checkpoints`]). They are
@@ -93,7 +99,10 @@ impl Ledger {
         if self.is_done(job).await? {
             return Ok(Some(Outcome::Done));
         }
-        let uri = Names::of(job).failed(&job.id, generation);
+        if job.batch.is_none() {
+            return Ok(None);
+        }
+        let uri = Names::of(job).failed(&job.key(), generation);
         let Some((body, _)) = records::get(&self.stores, &uri).await? else { return Ok(None) };
         Ok(Some(Outcome::Failed(records::parse(&uri, &body)?)))
     }
@@ -104,6 +113,9 @@ impl Ledger {
     ///
     /// [`Error::Store`], and [`Error::Invalid`] if the record is damaged.
     pub async fn control(&self, job: &Job) -> Result<BatchControl, Error> {
+        if job.batch.is_none() {
+            return Ok(BatchControl::Active);
+        }
         control_of(&self.stores, &Names::of(job)).await
     }
 
@@ -113,7 +125,10 @@ impl Ledger {
     ///
     /// [`Error::Store`].
     pub async fn is_done(&self, job: &Job) -> Result<bool, Error> {
-        records::exists(&self.stores, &Names::of(job).done(&job.id)).await
+        if job.batch.is_none() {
+            return Ok(false);
+        }
+        records::exists(&self.stores, &Names::of(job).done(&job.key())).await
     }
 
     /// Returns the record of the job's run with its version. There is one while the job runs, and
@@ -123,7 +138,7 @@ impl Ledger {
     ///
     /// [`Error::Store`]. A damaged record is no error: it says nothing about its run.
     pub async fn running(&self, job: &Job) -> Result<Option<(Running, String)>, Error> {
-        let uri = Names::of(job).running(&job.id);
+        let uri = Names::of(job).running(&job.key());
         let found = records::get(&self.stores, &uri).await?;
         Ok(found.and_then(|(body, version)| Some((records::parse(&uri, &body).ok()?, version))))
     }
@@ -134,7 +149,7 @@ impl Ledger {
     ///
     /// [`Error::Store`].
     pub async fn start(&self, job: &Job, running: &Running) -> Result<String, Error> {
-        let uri = Names::of(job).running(&job.id);
+        let uri = Names::of(job).running(&job.key());
         let version = records::put(&self.stores, &uri, running, Condition::Always).await?;
         Ok(version.unwrap_or_default())
     }
@@ -145,8 +160,10 @@ impl Ledger {
     ///
     /// [`Error::Store`].
     pub async fn resubmit(&self, job: &Job, generation: u32) -> Result<(), Error> {
-        let uri = Names::of(job).resubmitted(&job.id, generation);
-        records::put(&self.stores, &uri, &generation, Condition::Always).await?;
+        if job.batch.is_some() {
+            let uri = Names::of(job).resubmitted(&job.key(), generation);
+            records::put(&self.stores, &uri, &generation, Condition::Always).await?;
+        }
         records::delete(&self.stores, &job.error_record()).await
     }
 
@@ -156,7 +173,7 @@ impl Ledger {
     ///
     /// [`Error::Store`].
     pub async fn requeue(&self, job: &Job) -> Result<(), Error> {
-        records::delete(&self.stores, &Names::of(job).running(&job.id)).await
+        records::delete(&self.stores, &Names::of(job).running(&job.key())).await
     }
 
     /// Records that the job is done, and removes the record of its failure next to the transcript, perhaps of
@@ -167,14 +184,19 @@ impl Ledger {
     ///
     /// [`Error::Store`]. The job may be done nevertheless; the call may be repeated.
     pub async fn done(&self, job: &Job, done: &Done, fresh: bool) -> Result<bool, Error> {
-        let uri = Names::of(job).done(&job.id);
-        let written = records::put(&self.stores, &uri, done, Condition::IfAbsent).await?;
+        let first = match job.batch {
+            Some(_) => {
+                let uri = Names::of(job).done(&job.key());
+                records::put(&self.stores, &uri, done, Condition::IfAbsent).await?.is_some()
+            }
+            None => true,
+        };
         // After the record, so that a failure that is being written meanwhile either sees it or is
         // removed here.
         if !fresh {
             records::delete(&self.stores, &job.error_record()).await?;
         }
-        Ok(written.is_some())
+        Ok(first)
     }
 
     /// Removes the other records of a job that is done, in place of a worker that died between its
@@ -198,8 +220,13 @@ impl Ledger {
         let names = Names::of(job);
         let mut recorded = FailureRecord::Done;
         if !self.is_done(job).await? {
-            let uri = names.failed(&job.id, failed.generation);
-            let first = records::create(&self.stores, &uri, failed).await?;
+            let first = match job.batch {
+                Some(_) => {
+                    let uri = names.failed(&job.key(), failed.generation);
+                    records::create(&self.stores, &uri, failed).await?
+                }
+                None => true,
+            };
             records::put(&self.stores, &job.error_record(), failed, Condition::Always).await?;
             recorded = FailureRecord::Failed { first };
             if self.is_done(job).await? {
@@ -209,7 +236,7 @@ impl Ledger {
                 recorded = FailureRecord::Done;
             }
         }
-        records::delete(&self.stores, &names.running(&job.id)).await?;
+        records::delete(&self.stores, &names.running(&job.key())).await?;
         Ok(recorded)
     }
 

@@ -16,7 +16,8 @@
 //!                               checkpoint/<job>.<writer>-<sequence>.jsonl
 //! ```
 //!
-//! A listing of names says how many jobs are in which state, without reading any record.
+//! `<job>` is the job's key ([`Job::key`]): its id may be any text. A listing of names says how many jobs are in
+//! which state, without reading any record.
 
 use job::{BatchId, Job, records_prefix};
 use location::Location;
@@ -30,10 +31,10 @@ pub(crate) struct Names {
 impl Names {
     /// Returns the names for the batch of a job.
     pub(crate) fn of(job: &Job) -> Self {
-        Self { prefix: job.records.clone() }
+        Self { prefix: job.records_prefix() }
     }
 
-    /// Returns the names for the batch whose records have this prefix ([`Job::records`]).
+    /// Returns the names for the batch whose records have this prefix ([`Job::records_prefix`]).
     pub(crate) fn at(records: &str) -> Self {
         Self { prefix: records.to_owned() }
     }

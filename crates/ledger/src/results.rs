@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use job::Done;
+use job::{Done, Failed};
 use serde::Serialize;
 
 use crate::{
@@ -39,7 +39,7 @@ pub struct JobResult {
 
 impl BatchLedger {
     /// Calls `found` with each job of the batch, once, in the order of the manifests; then with jobs that are
-    /// done and in no manifest. Ends early if `found` returns an error. Takes some 50 bytes of memory for
+    /// done or failed and in no manifest, because another program submitted them. Ends early if `found` returns an error. Takes some 50 bytes of memory for
     /// a job.
     ///
     /// # Errors
@@ -80,9 +80,22 @@ impl BatchLedger {
         let mut read =
             stream::iter(unlisted).map(|id| self.done_record(id_of(id))).buffered(CONCURRENT_READS);
         while let Some((job, done)) = read.try_next().await? {
-            let Some(Done { source, transcript, .. }) = done else { continue };
-            let output = transcript.strip_suffix(".json").map(str::to_owned);
+            let Some(Done { job: id, source, transcript, .. }) = done else { continue };
+            let (job, output) = (id.unwrap_or(job), transcript.strip_suffix(".json"));
+            let output = output.map(str::to_owned);
             found(JobResult { job, source, state: JobState::Done, output })?;
+        }
+        let is_unlisted = |job: &str| number_of(job).is_some_and(|number| !seen.contains(&number));
+        let unlisted = batch.failures().filter(|(job, _)| is_unlisted(job)).collect::<Vec<_>>();
+        let mut read = stream::iter(unlisted)
+            .map(|(job, generation)| async move {
+                self.failure(&self.names().failed(&job, generation)).await
+            })
+            .buffered(CONCURRENT_READS);
+        while let Some(failed) = read.try_next().await? {
+            let Some(Failed { job, failure, .. }) = failed else { continue };
+            let (source, state, output) = (failure.source, JobState::Failed, None);
+            found(JobResult { job, source, state, output })?;
         }
         Ok(())
     }

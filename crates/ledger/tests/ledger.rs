@@ -15,8 +15,8 @@ use job::{
     SubmissionCounts,
 };
 use ledger::{
-    BatchControl, BatchLedger, CheckpointInput, Error, FailureRecord, Ledger, MAX_CHECKPOINT_BYTES,
-    Outcome, Part, Tallies, Tally, WorkerTally,
+    BatchControl, BatchLedger, CheckpointInput, Error, FailureRecord, JobState, Ledger,
+    MAX_CHECKPOINT_BYTES, Outcome, Part, Tallies, Tally, WorkerTally,
 };
 use location::Location;
 use store::{StoreConfig, Stores};
@@ -79,6 +79,7 @@ fn running(beat: u64) -> Running {
 
 fn done() -> Done {
     Done {
+        job: None,
         version: RECORDS_VERSION,
         source: "s3://calls/a".to_owned(),
         transcript: "s3://texts/a.json".to_owned(),
@@ -542,4 +543,56 @@ async fn the_checkpoints_of_all_runs_are_read_and_deleted_with_their_job() {
     assert_eq!(ledger.checkpoints(&other).load(&input).await.unwrap().windows, lines(&[7]));
     // They say nothing about the state of a job.
     assert_eq!(fixture.tally(2).await, Tally { jobs: Some(2), queued: 2, ..Tally::default() });
+}
+
+/// Whatever happens to it, no record of it stays, except that of its failure next to the transcript.
+#[tokio::test]
+async fn a_job_without_a_batch_leaves_no_records() {
+    let fixture = Fixture::new();
+    let ledger = fixture.ledger();
+    let job = Job { batch: None, records: None, ..fixture.job("a") };
+    let folder = fixture.root.path().join(".scriptorium/_");
+    let files = |name: &str| fs::read_dir(folder.join(name)).into_iter().flatten().count();
+
+    ledger.start(&job, &running(0)).await.unwrap();
+    assert!(ledger.running(&job).await.unwrap().is_some());
+    assert_eq!(files("running"), 1, "the death of its worker is noticed");
+    assert_eq!(ledger.control(&job).await.unwrap(), BatchControl::Active);
+
+    let recorded = ledger.fail(&job, &failed(&job, 0)).await.unwrap();
+    assert_eq!(recorded, FailureRecord::Failed { first: true });
+    assert!(fixture.error_record("a").exists());
+    assert_eq!((files("running"), ledger.outcome(&job, 0).await.unwrap()), (0, None));
+
+    ledger.resubmit(&job, 1).await.unwrap();
+    assert!(!fixture.error_record("a").exists());
+
+    ledger.fail(&job, &failed(&job, 1)).await.unwrap();
+    assert!(ledger.done(&job, &done(), false).await.unwrap());
+    assert!(!fixture.error_record("a").exists());
+    let left: Vec<_> = fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left, ["running"], "an empty folder");
+}
+
+/// A program that submits jobs need not write `batch.json`.
+#[tokio::test]
+async fn the_results_of_a_batch_without_a_manifest_are_those_of_its_records() {
+    let fixture = Fixture::new();
+    let (ledger, batch) = (fixture.ledger(), fixture.batch_ledger());
+    assert!(!batch.has_records().await.unwrap());
+    let [good, bad] = ["a", "b"].map(|name| Job { id: format!("my:{name}"), ..fixture.job(name) });
+    let record = Done { job: Some(good.id.clone()), ..done() };
+    ledger.done(&good, &record, false).await.unwrap();
+    ledger.fail(&bad, &failed(&bad, 0)).await.unwrap();
+    assert!(batch.has_records().await.unwrap());
+    let mut results = Vec::new();
+    let listed: Result<(), Error> = batch
+        .results(|result| {
+            results.push((result.job, result.state));
+            Ok(())
+        })
+        .await;
+    listed.unwrap();
+    let expected = [("my:a", JobState::Done), ("my:b", JobState::Failed)];
+    assert_eq!(results, expected.map(|(job, state)| (job.to_owned(), state)));
 }

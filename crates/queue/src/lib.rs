@@ -29,7 +29,7 @@ mod message;
 
 #[cfg(feature = "test-util")]
 pub use amqp::untrusted;
-pub use amqp::{AmqpConfig, AmqpQueue, AmqpUrl};
+pub use amqp::{AmqpConfig, AmqpQueue, AmqpUrl, Envelope, Header, Names, Properties};
 pub use error::{Error, ErrorKind};
 pub use lane::{Lane, Origin};
 pub use memory::MemoryQueue;

@@ -82,7 +82,7 @@ impl Allowed {
     /// # Errors
     /// [`FailureCode::OutputNotAllowed`], [`FailureCode::SourceNotAllowed`].
     pub(crate) fn check(&self, job: &Job) -> Result<(), Failure> {
-        for uri in [&job.output, &job.records] {
+        for uri in [&job.output, &job.records_prefix()] {
             let output: Location = uri
                 .parse()
                 .map_err(|error: location::Error| output_failure(&error.into(), &job.source))?;

@@ -1,8 +1,8 @@
-//! Announces what becomes of jobs and batches, as CloudEvents in their JSON format (cloudevents.io, version 1.0).
+//! Announces what becomes of jobs and batches.
 
 use std::{sync::Arc, time::Duration};
 
-use job::Job;
+use job::{EndedJob, Event, Job, JobCancelled, JobDone, JobFailed, OutputFormat, Work};
 use queue::{Announcement, Lane, Queue};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -59,8 +59,8 @@ impl Announcer {
         if self.mode == Announcements::Off {
             return true;
         }
-        let Some((topic, data)) = described(kind) else { return true };
-        let announcement = self.announcement(job, lane, trace, topic, data);
+        let Some((topic, data)) = described(kind, self.ended(job, lane)) else { return true };
+        let announcement = announcement(job, trace, topic, data);
         let mut delays = delays(MIN_DELAY, MAX_DELAY);
         loop {
             let Err(error) = self.queue.announce(announcement.clone()).await else { return true };
@@ -76,41 +76,28 @@ impl Announcer {
         }
     }
 
-    fn announcement(
-        &self,
-        job: &Job,
-        lane: Lane,
-        trace: &str,
-        topic: &str,
-        mut data: Value,
-    ) -> Announcement {
-        let Job { id, batch, source, output, .. } = job;
-        let source = source.shown();
-        for (key, value) in [
-            ("job", id.as_str()),
-            ("batch", batch.as_str()),
-            ("source", &*source),
-            ("output", output),
-            ("lane", lane.as_str()),
-            ("worker", &self.worker),
-        ] {
-            data[key] = value.into();
-        }
-        CloudEvent {
-            topic,
-            // The same end has the same id, however often it is announced.
-            id: format!("{id}.{topic}"),
-            source: &job.records,
-            subject: id,
-            time: now(),
-            trace,
-            data,
-        }
-        .announcement()
+    fn ended(&self, job: &Job, lane: Lane) -> EndedJob {
+        let Job { id, batch, source, output, .. } = job.clone();
+        let (lane, worker) = (lane.to_string(), self.worker.clone());
+        EndedJob { job: id, batch, source: source.to_string(), output, lane, worker }
     }
 }
 
-/// A CloudEvent. `id` and `source` together identify it.
+fn announcement(job: &Job, trace: &str, topic: &str, data: Value) -> Announcement {
+    CloudEvent {
+        topic,
+        // The same end has the same id, however often it is announced.
+        id: format!("{}.{topic}", job.key()),
+        source: &job.batch.as_ref().map_or_else(|| job.output.clone(), |_| job.records_prefix()),
+        subject: &job.id,
+        time: now(),
+        trace,
+        data,
+    }
+    .announcement()
+}
+
+/// An event that is announced. `id` and `source` together identify it.
 #[derive(Debug)]
 pub struct CloudEvent<'a> {
     /// The event's type is this after `scriptorium.`.
@@ -131,51 +118,45 @@ impl CloudEvent<'_> {
     /// Returns the announcement of the event.
     pub fn announcement(self) -> Announcement {
         let Self { topic, id, source, subject, time, trace, data } = self;
-        let mut event = json!({
-            "specversion": "1.0",
-            "id": id,
-            "source": source,
-            "type": format!("scriptorium.{topic}"),
-            "subject": subject,
-            "time": time,
-            "datacontenttype": "application/json",
-            "data": data,
-        });
-        if !trace.is_empty() {
-            event["traceparent"] = trace.into();
-        }
+        let event = Event {
+            specversion: "1.0".to_owned(),
+            id,
+            source: source.to_owned(),
+            kind: format!("scriptorium.{topic}"),
+            subject: subject.to_owned(),
+            time,
+            datacontenttype: "application/json".to_owned(),
+            traceparent: (!trace.is_empty()).then(|| trace.to_owned()),
+            data,
+        };
         Announcement {
             topic: topic.to_owned(),
             content_type: CONTENT_TYPE.to_owned(),
-            body: event.to_string().into(),
+            // Texts and numbers can always be represented in JSON.
+            body: serde_json::to_vec(&event).unwrap_or_default().into(),
         }
     }
 }
 
 /// Returns the topic and the data of an end that is announced.
-fn described(kind: &JobEventKind) -> Option<(&'static str, Value)> {
+fn described(kind: &JobEventKind, job: EndedJob) -> Option<(&'static str, Value)> {
+    let transcript = format!("{}.{}", job.output, OutputFormat::Json.extension());
     Some(match kind {
-        JobEventKind::Done(done) => (
-            "job.done",
-            json!({
-                "transcript": done.transcript,
-                "up_to_date": done.up_to_date,
-                "audio_seconds": done.audio_seconds,
-                "cpu_seconds": done.cpu_seconds,
-                "model": done.model,
-            }),
-        ),
-        JobEventKind::DoneBefore => ("job.done", json!({ "up_to_date": true })),
-        JobEventKind::Failed { failure, attempts, .. } => (
-            "job.failed",
-            json!({
-                "code": failure.code.as_str(),
-                "message": failure.message,
-                "remedy": failure.code.remedy(),
-                "attempts": attempts,
-            }),
-        ),
-        JobEventKind::Cancelled => ("job.cancelled", json!({})),
+        JobEventKind::Done(done) => {
+            let (audio_seconds, cpu_seconds) = (done.audio_seconds, done.cpu_seconds);
+            let work = Work { audio_seconds, cpu_seconds, model: done.model.clone() };
+            let (up_to_date, work) = (done.up_to_date, Some(work));
+            ("job.done", json!(JobDone { job, transcript, up_to_date, work }))
+        }
+        JobEventKind::DoneBefore => {
+            ("job.done", json!(JobDone { job, transcript, up_to_date: true, work: None }))
+        }
+        JobEventKind::Failed { failure, attempts, .. } => {
+            let (code, message, attempts) = (failure.code, failure.message.clone(), *attempts);
+            let remedy = code.remedy().to_owned();
+            ("job.failed", json!(JobFailed { job, code, message, remedy, attempts }))
+        }
+        JobEventKind::Cancelled => ("job.cancelled", json!(JobCancelled { job })),
         _ => return None,
     })
 }

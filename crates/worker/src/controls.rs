@@ -40,7 +40,10 @@ impl Controls {
     /// Returns what is to be done with the jobs of the job's batch. If the ledger does not say, what it
     /// said last: a store that does not answer must not stop what is allowed to run.
     pub(crate) async fn of(&self, job: &Job) -> BatchControl {
-        let batch = self.batch(&job.records);
+        if job.batch.is_none() {
+            return BatchControl::Active;
+        }
+        let batch = self.batch(&job.records_prefix());
         // Held while asking, so that jobs of one batch ask once.
         let mut known = batch.lock().await;
         if known.at.is_none_or(|at| at.elapsed() >= FRESH) {
@@ -56,8 +59,11 @@ impl Controls {
         known.control
     }
 
-    /// Waits until the job's batch is paused or cancelled.
+    /// Waits until the job's batch is paused or cancelled; for ever if it has none.
     pub(crate) async fn stopped(&self, job: &Job) -> BatchControl {
+        if job.batch.is_none() {
+            return std::future::pending().await;
+        }
         loop {
             sleep(WATCH_INTERVAL).await;
             let control = self.of(job).await;

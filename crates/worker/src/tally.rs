@@ -41,10 +41,13 @@ impl TallyWriter {
         Self { ledger, worker, batches: Mutex::default() }
     }
 
-    /// Counts an event.
+    /// Counts an event of a job that has a batch.
     pub(crate) fn count(&self, event: &JobEvent<'_>) {
+        if event.job.batch.is_none() {
+            return;
+        }
         let mut batches = lock(&self.batches);
-        let batch = batches.entry(event.job.records.clone()).or_insert_with(|| Batch {
+        let batch = batches.entry(event.job.records_prefix()).or_insert_with(|| Batch {
             name: uuid::Uuid::now_v7().to_string(),
             tally: WorkerTally {
                 version: RECORDS_VERSION,

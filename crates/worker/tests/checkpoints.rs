@@ -186,6 +186,7 @@ async fn a_record_of_an_earlier_success_stops_no_run_that_has_work() {
     let job = fleet.submit("a.wav").await;
     // The recording was replaced since, and its transcript is not there.
     let done = Done {
+        job: None,
         version: RECORDS_VERSION,
         source: job.source.to_string(),
         transcript: String::new(),
@@ -217,7 +218,7 @@ async fn a_paused_job_goes_on_where_it_was_and_a_cancelled_one_leaves_nothing() 
     let drain = CancellationToken::new();
     let running = tokio::spawn(fleet.worker().run(drain.clone()));
     let output = fleet.uri("out").parse().unwrap();
-    let batch = BatchLedger::new(fleet.stores(), &output, &job.batch);
+    let batch = BatchLedger::new(fleet.stores(), &output, job.batch.as_ref().unwrap());
     let pause = async |batch: &BatchLedger, job: &Job, calls_before: usize| {
         let some = async || calls.load(Ordering::SeqCst) >= calls_before + 4;
         wait_until("some windows are computed", some).await;
@@ -245,7 +246,7 @@ async fn a_paused_job_goes_on_where_it_was_and_a_cancelled_one_leaves_nothing() 
 
     write_speech(&fleet.path("b.wav"), 1200);
     let job = fleet.job("b.wav", JobOptions::default());
-    let batch = BatchLedger::new(fleet.stores(), &output, &job.batch);
+    let batch = BatchLedger::new(fleet.stores(), &output, job.batch.as_ref().unwrap());
     fleet.queue.publish(Message::new(job.id.clone(), job.to_vec())).await.unwrap();
     pause(&batch, &job, computed).await;
     batch.set_control(BatchControl::Cancelled).await.unwrap();

@@ -22,7 +22,11 @@ impl Fleet {
     }
 
     fn ledger(&self, job: &Job) -> BatchLedger {
-        BatchLedger::new(self.stores(), &self.uri("out").parse().unwrap(), &job.batch)
+        BatchLedger::new(
+            self.stores(),
+            &self.uri("out").parse().unwrap(),
+            job.batch.as_ref().unwrap(),
+        )
     }
 
     fn long_after_a_minute(&self) -> WorkerConfig {

@@ -139,7 +139,7 @@ async fn the_end_of_a_batch_is_told_once() {
     let fleet = Fleet::new(|_| {});
     write_speech(&fleet.path("a.wav"), 3);
     let good = fleet.job("a.wav", JobOptions::default());
-    let (batch, records) = (good.batch.clone(), good.records.clone());
+    let (batch, records) = (good.batch.clone().unwrap(), good.records_prefix());
     let missing = Job::new(
         batch.clone(),
         fleet.uri("b.wav"),

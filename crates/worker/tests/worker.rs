@@ -22,6 +22,7 @@ use location::Location;
 use queue::{Lane, MemoryQueue, Message, Origin, Queue};
 use support::{Fleet, counted, read, wait_until, windows, write_speech};
 use tokio_util::sync::CancellationToken;
+use worker::{Announcements, WorkerConfig};
 
 const JOBS: Origin = Origin::Jobs(Lane::Normal);
 
@@ -45,7 +46,11 @@ async fn a_recording_that_changes_while_it_is_read_is_read_again() {
     assert_eq!(queue.depth().await.unwrap(), queue::QueueDepth::default());
     let transcript = read(&root.path().join("out/long.wav.json"));
     assert!((transcript.source.duration - 1800.0).abs() < 1.0);
-    assert!(Path::new(&root.path().join("out/.scriptorium")).join(job.batch.as_str()).is_dir());
+    assert!(
+        Path::new(&root.path().join("out/.scriptorium"))
+            .join(job.batch.as_ref().unwrap().as_str())
+            .is_dir()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,7 +65,7 @@ async fn a_panic_fails_only_its_own_recording() {
     assert_eq!(letters.len(), 1);
     assert_eq!(letters[0].reason.code, "internal");
     assert!(letters[0].reason.detail.contains("on purpose"), "{:?}", letters[0].reason);
-    let records = root.path().join("out/.scriptorium").join(job.batch.as_str());
+    let records = root.path().join("out/.scriptorium").join(job.batch.as_ref().unwrap().as_str());
     let record = fs::read(records.join(format!("failed/{}.json", job.id))).unwrap();
     let record: Failed = serde_json::from_slice(&record).unwrap();
     assert_eq!((record.attempts, record.failure.code.as_str()), (3, "internal"));
@@ -81,7 +86,11 @@ async fn success_removes_the_record_of_an_earlier_failure() {
     let (summary, _, root) = fleet.run().await;
     assert_eq!((summary.done, summary.failed), (1, 0));
     assert!(!root.path().join("out/a.wav.error.json").exists());
-    let done = root.path().join("out/.scriptorium").join(job.batch.as_str()).join("done");
+    let done = root
+        .path()
+        .join("out/.scriptorium")
+        .join(job.batch.as_ref().unwrap().as_str())
+        .join("done");
     let done: job::Done = serde_json::from_slice(&fs::read(done.join(&job.id)).unwrap()).unwrap();
     assert!(!done.up_to_date);
     let transcript = read(&root.path().join("out/a.wav.json"));
@@ -488,4 +497,54 @@ async fn a_job_that_hangs_is_given_up() {
     let letters = fleet.queue.take_dead_letters(1).await.unwrap();
     assert_eq!(letters[0].reason.code, "internal");
     assert!(letters[0].reason.detail.contains("no progress for 1 s"), "{:?}", letters[0].reason);
+}
+
+/// Ids are names: whoever chooses one need not keep it unique, and a job needs no batch.
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_of_other_programs_may_share_an_id_and_have_no_batch() {
+    let fleet = Fleet::new(|_| {});
+    for name in ["a.wav", "b.wav"] {
+        write_speech(&fleet.path(name), 3);
+    }
+    for name in ["a.wav", "b.wav", "missing.wav"] {
+        let (source, output) = (fleet.uri(name), fleet.uri(&format!("out/{name}")));
+        let message = serde_json::json!({
+            "version": 1, "id": "urn:call:4711", "source": source, "output": output,
+        });
+        // Without the property `message-id`, too.
+        fleet.queue.publish(Message::new("", message.to_string())).await.unwrap();
+    }
+    let drain = CancellationToken::new();
+    let config = WorkerConfig { events: Announcements::Sent, ..fleet.config() };
+    let running = tokio::spawn(fleet.worker_with(config).run(drain.clone()));
+    let settled = queue::QueueDepth { dead: 1, ..queue::QueueDepth::default() };
+    wait_until("all are settled", async || fleet.queue.depth().await.unwrap() == settled).await;
+    drain.cancel();
+    let summary = running.await.unwrap().unwrap();
+    assert_eq!((summary.done, summary.failed), (2, 1));
+    for name in ["a.wav", "b.wav"] {
+        read(&fleet.path(&format!("out/{name}.json")));
+    }
+    let failure = fs::read(fleet.path("out/missing.wav.error.json")).unwrap();
+    let failure: Failed = serde_json::from_slice(&failure).unwrap();
+    assert_eq!((failure.job.as_str(), failure.batch), ("urn:call:4711", None));
+    let events: Vec<serde_json::Value> = fleet
+        .queue
+        .take_announcements()
+        .iter()
+        .map(|announcement| serde_json::from_slice(&announcement.body).unwrap())
+        .collect();
+    let ids: std::collections::HashSet<_> = events.iter().map(|e| e["id"].to_string()).collect();
+    assert_eq!(ids.len(), 3, "each end has an id of its own: {events:?}");
+    for event in &events {
+        assert_eq!(event["subject"], "urn:call:4711");
+        assert_eq!(event["source"], event["data"]["output"]);
+        assert!(event["data"].get("batch").is_none(), "{event}");
+    }
+    let left = fs::read_dir(fleet.path("out/.scriptorium")).into_iter().flatten();
+    for batch in left {
+        for state in fs::read_dir(batch.unwrap().path()).unwrap() {
+            assert_eq!(fs::read_dir(state.unwrap().path()).unwrap().count(), 0, "records are left");
+        }
+    }
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::{
     UsageError,
     args::{BatchArgs, output_prefix},
+    batches,
     commands::{connect, print_json, print_line},
     exit, history, output,
 };
@@ -79,15 +80,14 @@ async fn open(config: &Config, args: &BatchArgs) -> anyhow::Result<BatchLedger> 
     let out = args.out.clone().map_or_else(|| history::recall(&args.batch), Ok)?;
     let location = output_prefix(&out)?;
     let ledger = BatchLedger::new(app::stores(config)?, &location, &args.batch);
-    let batch = ledger.batch().await?;
-    batch.with_context(|| format!("there is no batch {} below {location}", args.batch))?;
+    batches::find(&ledger, &args.batch, &location.to_string()).await?;
     Ok(ledger)
 }
 
 /// Puts the held jobs of the batch back into the queue, until workers hold no more of them.
 async fn release(queue: &AmqpQueue, batch: &BatchId) -> anyhow::Result<u64> {
     let is_of_batch = |message: &queue::Message| {
-        Job::from_slice(&message.body).is_ok_and(|job| job.batch == *batch)
+        Job::from_slice(&message.body).is_ok_and(|job| job.batch.as_ref() == Some(batch))
     };
     let mut released = 0;
     loop {

@@ -59,7 +59,7 @@ impl Entry {
         let counts = &letter.message.counts;
         Self {
             job: job.as_ref().map_or_else(|| letter.message.id.clone(), |job| job.id.clone()),
-            batch: job.as_ref().map(|job| job.batch.to_string()),
+            batch: job.as_ref().and_then(|job| job.batch.as_ref()).map(ToString::to_string),
             source: job.as_ref().map(|job| job.source.to_string()),
             output: job.map(|job| job.output),
             code: letter.reason.code.clone(),
@@ -82,7 +82,7 @@ impl DeadFilter {
     fn accepts(&self, letter: &DeadLetter) -> bool {
         let age = age(letter);
         let batch = |batch: &job::BatchId| {
-            Job::from_slice(&letter.message.body).is_ok_and(|job| job.batch == *batch)
+            Job::from_slice(&letter.message.body).is_ok_and(|job| job.batch.as_ref() == Some(batch))
         };
         (self.code.is_empty() || self.code.contains(&letter.reason.code))
             && self.batch.as_ref().is_none_or(batch)
@@ -204,7 +204,9 @@ async fn retry(
         }
         ledger.resubmit(&job, generation).await?;
         letters.retry(Counts { generation, ..Counts::default() }).await?;
-        *resubmitted.entry(job.records).or_default() += 1;
+        if job.batch.is_some() {
+            *resubmitted.entry(job.records_prefix()).or_default() += 1;
+        }
         retried += 1;
     }
     for (records, count) in &resubmitted {

@@ -1,12 +1,12 @@
 //! `scriptorium results`: lists the transcripts of a batch, or all of its jobs.
 
-use anyhow::Context;
 use app::Config;
 use ledger::{BatchLedger, JobResult, JobState};
 use serde::Serialize;
 
 use crate::{
     args::{ResultsArgs, output_prefix},
+    batches,
     commands::print_line,
     exit, history, output,
 };
@@ -25,8 +25,7 @@ pub(crate) async fn run(config: &Config, args: ResultsArgs) -> anyhow::Result<u8
     let out = args.out.map_or_else(|| history::recall(&args.batch), Ok)?;
     let location = output_prefix(&out)?;
     let ledger = BatchLedger::new(app::stores(config)?, &location, &args.batch);
-    let batch = ledger.batch().await?;
-    batch.with_context(|| format!("there is no batch {} below {location}", args.batch))?;
+    batches::find(&ledger, &args.batch, &location.to_string()).await?;
     let printed = ledger.results(|result| print(&result, args.json)).await;
     match printed {
         // The reader has seen enough.

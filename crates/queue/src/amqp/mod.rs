@@ -11,6 +11,7 @@ mod connection;
 mod consumer;
 mod dead_letters;
 mod deadline;
+mod envelope;
 mod error;
 mod held;
 mod lease;
@@ -22,6 +23,7 @@ pub mod untrusted;
 mod wire;
 
 pub use config::{AmqpConfig, AmqpUrl};
+pub use envelope::{Envelope, Header, Names, Properties};
 
 use std::{fmt, sync::Arc, time::Duration};
 

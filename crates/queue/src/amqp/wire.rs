@@ -24,6 +24,9 @@ const PERSISTENT: u8 = 2;
 /// RabbitMQ's default limit is 128 KiB.
 const MAX_HEADER_LEN: usize = 16 * 1024;
 
+/// Content type of jobs and watches. Nobody checks it.
+const JSON: &str = "application/json";
+
 const ATTEMPTS: &str = "attempt";
 const RELEASES: &str = "releases";
 const CRASHES: &str = "crashes";
@@ -70,6 +73,7 @@ pub(super) fn properties(
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Ok(BasicProperties::default()
         .with_delivery_mode(PERSISTENT)
+        .with_content_type(JSON.into())
         .with_message_id(id)
         .with_timestamp(now.as_secs())
         .with_headers(headers))

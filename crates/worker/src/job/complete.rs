@@ -171,6 +171,7 @@ impl JobRunner {
         let transcript = &transcription.transcript;
         Ok(Done {
             version: RECORDS_VERSION,
+            job: (job.id != job.key()).then(|| job.id.clone()),
             source: job.source.to_string(),
             transcript: format!("{output}.{}", Format::Json.extension()),
             up_to_date,

@@ -693,7 +693,7 @@ fn failure() -> Failed {
     Failed {
         version: RECORDS_VERSION,
         job: String::new(),
-        batch: job::BatchId::generate(),
+        batch: Some(job::BatchId::generate()),
         generation: 0,
         failure: Failure {
             code: FailureCode::Internal,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use errors::Chain;
-use job::{Failure, FailureCode, Job, RECORDS_VERSION, Running};
+use job::{Failure, FailureCode, InvalidJob, Job, RECORDS_VERSION, Running};
 use ledger::{BatchControl, Ledger, Outcome};
 use queue::{Counts, DeadLetterReason, Destination, Lane, Lease, Origin, Queue};
 use store::{ErrorKind, ObjectMeta};
@@ -140,16 +140,17 @@ impl JobRunner {
     /// Runs a leased job and settles its lease, whatever happens.
     pub(crate) async fn run(&self, lease: Box<dyn Lease>) {
         let message = lease.message();
+        let job = Job::from_slice(&message.body);
         let span = tracing::info_span!(
             "job",
-            job = message.id,
+            job = job.as_ref().map_or(&message.id, |job| &job.id),
             batch = tracing::field::Empty,
             recording = tracing::field::Empty,
             attempt = message.counts.attempts,
             redelivered = lease.is_redelivered(),
         );
         self.observers.iter().for_each(|observer| observer.span(&span, &message.trace));
-        self.process(lease).instrument(span).await;
+        self.process(job, lease).instrument(span).await;
     }
 
     /// Returns the keys of the configuration that would limit what jobs may name, and do not.
@@ -214,7 +215,7 @@ impl JobRunner {
         *count += 1;
     }
 
-    async fn process(&self, lease: Box<dyn Lease>) {
+    async fn process(&self, job: Result<Job, InvalidJob>, lease: Box<dyn Lease>) {
         let delivery = Delivery {
             origin: lease.origin(),
             lane: lease.message().lane,
@@ -223,7 +224,7 @@ impl JobRunner {
             waited: waited(&*lease),
             counts: lease.message().counts.clone(),
         };
-        let job = match Job::from_slice(&lease.message().body) {
+        let job = match job {
             Ok(job) => job,
             Err(error) => {
                 let detail = Chain(&error).to_string();
@@ -237,10 +238,12 @@ impl JobRunner {
             }
         };
         let span = tracing::Span::current();
-        span.record("batch", job.batch.as_str());
+        if let Some(batch) = &job.batch {
+            span.record("batch", batch.as_str());
+        }
         span.record("recording", tracing::field::display(&job.source));
         let Delivery { origin, redelivered, ref counts, .. } = delivery;
-        match self.registry.enter(&job.id, lease, may_lack_letter(origin, redelivered, counts)) {
+        match self.registry.enter(&job.key(), lease, may_lack_letter(origin, redelivered, counts)) {
             Some(run) => self.handle(&job, &run, delivery).await,
             None => tracing::info!("the job runs already: its run adopts the lease"),
         }

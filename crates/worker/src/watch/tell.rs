@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use errors::Chain;
-use job::{BatchEnd, Delivery, Notification, RECORDS_VERSION, Watch, WebhookRecord};
+use job::{
+    BatchCompleted, BatchEnd, Delivery, Notification, RECORDS_VERSION, Watch, WebhookRecord,
+};
 use ledger::BatchLedger;
 use notify::{Answer, Request, WebhookUrl};
 use queue::{Announcement, Counts, Message};
@@ -179,10 +181,9 @@ fn completed(
     record: &Notification,
     trace: &str,
 ) -> Announcement {
-    let mut data = serde_json::to_value(record.end.as_ref()).unwrap_or_default();
-    data["batch"] = watch.batch.as_str().into();
-    data["submission"] = watch.submission.as_str().into();
-    data["output"] = watch.output.as_str().into();
+    let Watch { batch, submission, output, .. } = watch.clone();
+    let end = record.end.clone().unwrap_or_default();
+    let data = BatchCompleted { batch, submission, output, end };
     CloudEvent {
         topic: TOPIC,
         id: format!("{}.{TOPIC}", watch.submission),
@@ -190,7 +191,7 @@ fn completed(
         subject: watch.batch.as_str(),
         time: record.over_at.clone().unwrap_or_default(),
         trace,
-        data,
+        data: serde_json::to_value(data).unwrap_or_default(),
     }
     .announcement()
 }

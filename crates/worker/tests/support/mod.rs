@@ -175,7 +175,7 @@ pub(crate) async fn wait_until(what: &str, mut condition: impl AsyncFnMut() -> b
 
 impl Fleet {
     pub(crate) fn records(&self, job: &Job) -> PathBuf {
-        self.root.path().join("out/.scriptorium").join(job.batch.as_str())
+        self.root.path().join("out/.scriptorium").join(job.batch.as_ref().unwrap().as_str())
     }
 
     pub(crate) fn is_running(&self, job: &Job) -> bool {

@@ -19,6 +19,7 @@ use self::{
 };
 use crate::{
     args::{StatusArgs, output_prefix},
+    batches,
     commands::{print_json, print_line},
     exit, history, output,
     progress::{Counter, rough},
@@ -47,13 +48,19 @@ pub(crate) async fn run(config: &Config, args: StatusArgs) -> anyhow::Result<u8>
         let queue = queue(config).await?;
         return view.follow(queue.as_ref(), args.json).await;
     }
+    let record = view.record().await?;
+    let is_recorded = record.is_some();
+    let batch = record.unwrap_or_else(|| Batch {
+        id: view.batch.clone(),
+        ..Batch::new(Vec::new(), view.out.clone())
+    });
     let mut tallies = Tallies::default();
     let counted = if args.recount {
-        view.recount(&mut tallies).await?
+        view.ledger.recount(&batch, &mut tallies).await?
     } else {
-        view.count(&mut tallies).await?
+        view.ledger.count(&batch, &mut tallies).await?
     };
-    view.print(&counted, args.json).await
+    view.print(&counted, is_recorded, args.json).await
 }
 
 /// Connects to the queue, to see whether jobs are still in it. Without an answer the batch is followed
@@ -84,6 +91,8 @@ pub(crate) struct View {
 struct Status<'a> {
     batch: &'a BatchId,
     out: &'a str,
+    /// Whether there is a `batch.json`; without it, the numbers of all and of queued jobs are unknown.
+    is_recorded: bool,
     #[serde(flatten)]
     counted: &'a Counted,
     /// Who was told that the batch is over; empty before.
@@ -128,7 +137,7 @@ impl View {
                      with --batch {}",
                     self.batch
                 ));
-                self.print(&counted, json).await?;
+                self.print(&counted, true, json).await?;
                 return Ok(exit::FAILURE);
             }
             tokio::select! {
@@ -144,25 +153,37 @@ impl View {
             }
         };
         drop(counter);
-        self.print(&counted, json).await
+        self.print(&counted, true, json).await
     }
 
     async fn count(&self, tallies: &mut Tallies) -> anyhow::Result<Counted> {
-        let batch = self.record().await?;
+        let batch = self.expect_record().await?;
         Ok(self.ledger.count(&batch, tallies).await?)
     }
 
     async fn recount(&self, tallies: &mut Tallies) -> anyhow::Result<Counted> {
-        let batch = self.record().await?;
+        let batch = self.expect_record().await?;
         Ok(self.ledger.recount(&batch, tallies).await?)
     }
 
-    async fn record(&self) -> anyhow::Result<Batch> {
-        let batch = self.ledger.batch().await?;
-        batch.with_context(|| format!("there is no batch {} below {}", self.batch, self.out))
+    async fn record(&self) -> anyhow::Result<Option<Batch>> {
+        batches::find(&self.ledger, &self.batch, &self.out).await
     }
 
-    async fn print(&self, counted: &Counted, json: bool) -> anyhow::Result<u8> {
+    /// Returns the record, without which nobody knows when the batch is over.
+    async fn expect_record(&self) -> anyhow::Result<Batch> {
+        self.record().await?.with_context(|| {
+            format!(
+                "cannot wait for batch {}: nothing says how many jobs it has. Whoever submits them \
+                 writes that to {}/batch.json (docs/jobs.md)",
+                self.batch,
+                self.ledger.prefix()
+            )
+        })
+    }
+
+    /// Prints the status. `is_recorded`: there is a record of the batch.
+    async fn print(&self, counted: &Counted, is_recorded: bool, json: bool) -> anyhow::Result<u8> {
         let limit = if counted.exact { MAX_LISTED_FAILURES } else { MAX_SHOWN_FAILURES };
         let failures = match &counted.state {
             Some(state) => self.ledger.failures(state, limit).await?,
@@ -172,9 +193,13 @@ impl View {
         let unlisted = counted.tally.failed.saturating_sub(failures.len() as u64);
         if json {
             let (batch, out) = (&self.batch, self.out.as_str());
-            print_json(&Status { batch, out, counted, notifications, failures })?;
+            print_json(&Status { batch, out, is_recorded, counted, notifications, failures })?;
         } else {
-            print_line(&state_line(counted))?;
+            let line = match is_recorded {
+                true => state_line(counted),
+                false => unrecorded_line(counted, self.ledger.prefix()),
+            };
+            print_line(&line)?;
             if counted.audio_seconds > 0.0 {
                 print_line(&work_line(counted))?;
             }
@@ -201,6 +226,20 @@ impl View {
         let failed = counted.tally.failed > 0 || counted.control == BatchControl::Cancelled;
         Ok(if failed { exit::FAILURE } else { exit::SUCCESS })
     }
+}
+
+/// Returns the counts of a batch without a record as a line.
+fn unrecorded_line(counted: &Counted, prefix: &str) -> String {
+    let ledger::Tally { running, done, failed, .. } = counted.tally;
+    let control = match counted.control {
+        BatchControl::Active => "",
+        BatchControl::Paused => " (paused)",
+        BatchControl::Cancelled => " (cancelled)",
+    };
+    format!(
+        "{running} running, {done} done, {failed} failed{control}; how many jobs there are is unknown: \
+         there is no {prefix}/batch.json"
+    )
 }
 
 /// Returns the counts as a line.

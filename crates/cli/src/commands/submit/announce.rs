@@ -1,7 +1,7 @@
 //! What is published of a submission when all of its jobs are: the watch that has workers tell of the end
 //! of the batch, and the event that it was submitted.
 
-use job::{Batch, Submission, Watch};
+use job::{Batch, BatchSubmitted, Submission, Watch};
 use ledger::BatchLedger;
 use queue::{Message, Queue};
 use serde_json::json;
@@ -63,13 +63,13 @@ impl Announcements<'_> {
             subject: submission.batch.as_str(),
             time: submission.submitted_at.clone(),
             trace: &ran.trace,
-            data: json!({
-                "batch": submission.batch,
-                "submission": submission.id,
-                "output": submission.output,
-                "lane": submission.lane,
-                "jobs": self.batch.jobs,
-                "submitted_jobs": ran.totals.jobs,
+            data: json!(BatchSubmitted {
+                batch: submission.batch.clone(),
+                submission: submission.id.clone(),
+                output: submission.output.clone(),
+                lane: submission.lane.clone(),
+                jobs: self.batch.jobs,
+                submitted_jobs: ran.totals.jobs,
             }),
         }
     }

@@ -20,6 +20,7 @@ use crate::{
                         scriptorium submit s3://archive/2024/ --out s3://transcripts/2024/\n  \
                         scriptorium submit s3://archive/ --include '*.wav' --newer-than 7d --out s3://transcripts/ --dry-run\n  \
                         scriptorium submit --manifest calls.csv --out s3://transcripts/calls/ --language en\n  \
+                        scriptorium submit s3://archive/a.wav --out s3://transcripts/ --job-json\n  \
                         scriptorium submit --resume 0199d2c8-3a5f-7c63-9d0e-8f1f3b0c2a11\n  \
                         scriptorium submit s3://archive/ --out s3://transcripts/ --lane bulk\n  \
                         scriptorium submit s3://archive/ --out s3://transcripts/ --notify https://hooks.example.org/batches\n  \
@@ -80,13 +81,19 @@ pub(crate) struct SubmitArgs {
     /// needed if they began on another machine
     #[arg(long, value_name = "ID",
           conflicts_with_all = ["paths", "batch", "RecordingArgs", "FilterArgs", "format", "model",
-                                "lane", "skip_existing", "dry_run", "notify"])]
+                                "lane", "skip_existing", "dry_run", "job_json", "notify"])]
     pub(crate) resume: Option<job::BatchId>,
 
     /// Only print how many recordings there are, their size, what is left out and why, and an estimate
     /// of the work; nothing is written, and no queue is needed
     #[arg(long, conflicts_with = "wait")]
     pub(crate) dry_run: bool,
+
+    /// Only print the messages that would be published, one line of JSON each, with the queue, properties
+    /// and headers that other publishers set as well (docs/jobs.md); nothing is written, and no queue is
+    /// needed
+    #[arg(long, conflicts_with_all = ["dry_run", "wait", "notify", "json"])]
+    pub(crate) job_json: bool,
 
     /// Seconds of audio that a core transcribes per second, for the estimate
     #[arg(long, value_name = "X", requires = "dry_run", default_value_t = super::estimate::SPEED,

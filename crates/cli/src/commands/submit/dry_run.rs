@@ -3,23 +3,21 @@
 use std::sync::Arc;
 
 use app::Config;
-use job::{Batch, SubmissionCounts};
-use ledger::BatchLedger;
+use job::Submission;
 use location::Location;
 use serde::Serialize;
 use store::Stores;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    SubmitArgs, describe,
+    SubmitArgs,
     estimate::{Estimate, Sample},
-    run::Run,
-    selector::Totals,
+    selector::{Chosen, Totals},
+    survey::Survey,
 };
 use crate::{
     commands::{print_json, print_line},
     exit,
-    progress::SubmissionProgress,
 };
 
 /// A dry run as JSON.
@@ -40,37 +38,27 @@ pub(super) async fn run(
     stores: &Arc<Stores>,
     stop: &CancellationToken,
 ) -> anyhow::Result<u8> {
+    let survey = Survey { config, args, stores, stop };
+    let begin =
+        |submission: &Submission| anyhow::Ok((submission.output.clone(), Sample::default()));
     let surveyed = async {
-        let (mut submission, manifest) = describe(config, args, output, stores).await?;
-        let batch = submission.batch.clone();
-        let ledger = BatchLedger::new(stores.clone(), &submission.output.parse()?, &batch);
-        if args.batch.is_some() {
-            let first: Option<Batch> = ledger.batch().await?;
-            submission.earlier_jobs = first.map(|first| first.jobs.unwrap_or(0));
-        }
-        let progress = SubmissionProgress::start();
-        let run =
-            Run { stores, ledger: &ledger, submission: &submission, stop, progress: &progress };
-        let mut selector = run.selector(&SubmissionCounts::default()).await?;
-        let (mut found, listing) = run.list(None, manifest)?;
-        let mut sample = Sample::default();
-        while let Some(found) = found.recv().await {
-            if let Some(chosen) = selector.take(found) {
-                sample.add(&chosen.item);
-            }
-        }
-        let complete = listing.await??;
+        let take = |(_, sample): &mut (String, Sample), chosen: Chosen| {
+            sample.add(&chosen.item);
+            Ok(())
+        };
+        let ((out, sample), surveyed) = survey.run(output, begin, take).await?;
         let estimate = sample.measure(stores, config.audio.options()?, args.speed).await;
-        anyhow::Ok((submission.output.clone(), selector.totals, estimate, complete))
+        anyhow::Ok((out, surveyed, estimate))
     };
-    let (out, totals, estimate, complete) = tokio::select! {
+    let (out, surveyed, estimate) = tokio::select! {
         surveyed = surveyed => surveyed?,
         () = stop.cancelled() => return Ok(exit::INTERRUPTED),
     };
+    let totals = &surveyed.totals;
     if args.json {
-        print_json(&Report { dry_run: true, out: &out, totals: &totals, estimate: &estimate })?;
+        print_json(&Report { dry_run: true, out: &out, totals, estimate: &estimate })?;
     } else {
-        let Totals { jobs, already_done, up_to_date, ignored, failed, .. } = &totals;
+        let Totals { jobs, already_done, up_to_date, ignored, failed, .. } = totals;
         print_line(&format!(
             "{jobs} jobs would be submitted, {already_done} are done already, {up_to_date} have a \
              transcript, {failed} failed{ignored}"
@@ -79,6 +67,5 @@ pub(super) async fn run(
             print_line(line)?;
         }
     }
-    let found = totals.jobs + totals.already_done + totals.up_to_date > 0;
-    Ok(if complete && found && totals.failed == 0 { exit::SUCCESS } else { exit::FAILURE })
+    Ok(if surveyed.is_good() { exit::SUCCESS } else { exit::FAILURE })
 }

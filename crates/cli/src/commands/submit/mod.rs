@@ -7,10 +7,12 @@ mod announce;
 mod args;
 mod dry_run;
 mod estimate;
+mod job_json;
 mod publish;
 mod resume;
 mod run;
 mod selector;
+mod survey;
 
 use std::sync::Arc;
 
@@ -62,6 +64,9 @@ pub(crate) async fn run(config: &Config, args: SubmitArgs) -> anyhow::Result<u8>
     }
     if args.dry_run {
         return dry_run::run(config, &args, output, &stores, &stop).await;
+    }
+    if args.job_json {
+        return job_json::run(config, &args, output, &stores, &stop).await;
     }
     let prepared = async {
         // In S3, the record of the batch shows it, and with fewer permissions than a probe needs.
