@@ -236,7 +236,7 @@ impl fmt::Display for Estimate {
         }
         writeln!(
             f,
-            "about {:.1} hours of audio, {:.2} core-hours at {} times real time per core (--speed); \
+            "about {:.1} hours of audio, {:.2} core-hours at {} s of audio per core-second (--speed); \
              estimated from {} recordings of {} kinds",
             self.audio_hours,
             self.core_hours,
