@@ -3,7 +3,7 @@
 //! The number is optional, so clap takes one only after `=`: what follows a bare `--speakers` may be a recording.
 //! People write a space all the same, and what is a number or a range is not the name of a recording.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 const FLAG: &str = "--speakers";
 
@@ -24,7 +24,7 @@ pub(crate) fn join(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsStrin
     joined
 }
 
-fn is_number_or_range(argument: &OsString) -> bool {
+fn is_number_or_range(argument: &OsStr) -> bool {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     argument.to_str().is_some_and(|text| match text.split_once('-') {
         Some((min, max)) => is_number(min) && is_number(max),

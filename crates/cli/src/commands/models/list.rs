@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 use models::{Catalogue, DEFAULT_RECOGNIZER, DEFAULT_VAD, Entry, Library, Measured, Role};
 use serde_json::json;
 
@@ -87,12 +87,12 @@ fn text(
             vec![name(entry), entry.purpose.clone(), wrong, speed, memory, size(entry), licence]
         });
         let header = ["  RECOGNIZER", "FOR", "WRONG", "SPEED", "MEMORY", "SIZE", "LICENCE"];
-        text.push_str(&table(&header, rows, &[2, 3, 4, 5], width));
+        text.push_str(&table(&header, rows, 1, &[2, 3, 4, 5], width));
         let rows = others.iter().map(|entry| {
             vec![name(entry), entry.purpose.clone(), size(entry), entry.licence.clone()]
         });
         text.push('\n');
-        text.push_str(&table(&["  OTHER MODEL", "FOR", "SIZE", "LICENCE"], rows, &[2], width));
+        text.push_str(&table(&["  OTHER MODEL", "FOR", "SIZE", "LICENCE"], rows, 1, &[2], width));
     }
     text.push('\n');
     let with = |preset: &models::Preset| preset.models()[1..].join(", ");
@@ -110,11 +110,11 @@ fn text(
             let name = format!("  {}", preset.name);
             vec![name, preset.recognizer.clone(), with(preset)]
         });
-        text.push_str(&table(&["  PRESET", "RECOGNIZER", "WITH"], rows, &[], width));
+        text.push_str(&table(&["  PRESET", "RECOGNIZER", "WITH"], rows, 2, &[], width));
     }
     text.push('\n');
     for note in notes(catalogue) {
-        let table = table(&[], [vec![note]].into_iter(), &[], width);
+        let table = table(&[], [vec![note]].into_iter(), 0, &[], width);
         let _ = writeln!(text, "{}", table.trim_end());
     }
     text
@@ -150,11 +150,12 @@ fn size(entry: &Entry) -> String {
     entry.size().map_or_else(|| "?".to_owned(), |bytes| format!("{} MB", bytes.div_ceil(1_000_000)))
 }
 
-/// Returns an aligned table whose widest texts are wrapped to fit the width. The numbers in the columns
-/// `right` are aligned to the right.
+/// Returns an aligned table. The texts in the column `wrapped` are wrapped to fit the width; names and numbers
+/// in the others stay whole. The numbers in the columns `right` are aligned to the right.
 fn table(
     header: &[&str],
     rows: impl Iterator<Item = Vec<String>>,
+    wrapped: usize,
     right: &[usize],
     width: Option<u16>,
 ) -> String {
@@ -170,6 +171,9 @@ fn table(
     let last = table.column_count().saturating_sub(1);
     for (index, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, if index == last { 0 } else { GAP }));
+        if index != wrapped {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
         if right.contains(&index) {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -182,7 +186,7 @@ fn table(
 fn record(name: &str, texts: &[&str], width: Option<u16>) -> String {
     let rows = texts.iter().filter(|text| !text.is_empty());
     let rows = rows.map(|text| vec!["   ".to_owned(), (*text).to_owned()]);
-    format!("{name}\n{}", table(&[], rows, &[], width))
+    format!("{name}\n{}", table(&[], rows, 1, &[], width))
 }
 
 #[cfg(test)]
@@ -209,7 +213,9 @@ mod tests {
     #[test]
     fn marks_what_is_installed_and_states_only_what_was_measured() {
         let text = listed(None);
-        let line = |name: &str| text.lines().find(|line| line[2..].starts_with(name)).unwrap();
+        let is_of =
+            |line: &str, name: &str| line.get(2..).is_some_and(|text| text.starts_with(name));
+        let line = |name: &str| text.lines().find(|line| is_of(line, name)).unwrap();
         assert!(line("fsmn-vad").starts_with('*'), "{text}");
         assert!(line("whisper-base ").starts_with(' '), "{text}");
         let measured = Catalogue::builtin().get("whisper-base").unwrap().measured.unwrap();
