@@ -350,7 +350,7 @@ impl Batch {
         summary.without_speech += u64::from(is_silent);
         drop(summary);
         if is_silent {
-            self.progress.say(&format!("no speech found: {}", item.source));
+            self.progress.note(&format!("no speech found: {}", self.name_of(item)));
         }
         for warning in &transcript.source.warnings {
             let source = self.name_of(item);
