@@ -1,9 +1,13 @@
 # The commands in the README. Each runs a script, which also works without make.
 
-.PHONY: help demo compare compare-funasr bench-peers bench-submit test test-deployment arm mca services stop-services
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+.PHONY: help demo install compare compare-funasr bench-peers bench-submit test test-deployment arm mca services stop-services
 
 help:
 	@echo 'make demo           transcribe recorded speech, print word error rate and speed'
+	@echo 'make install        build the release and install it; PREFIX (/usr/local) and DESTDIR'
 	@echo 'make compare        compare word error rate and speed with faster-whisper, same weights'
 	@echo 'make compare-funasr compare results and speed with funasr_onnx, same Paraformer file'
 	@echo 'make bench-peers    compare speed, memory and loading with all peers, one table'
@@ -17,6 +21,9 @@ help:
 
 demo:
 	@scripts/demo.sh
+
+install:
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' scripts/install.sh
 
 compare:
 	@scripts/compare.sh

@@ -2,7 +2,7 @@
 # Measures recognizers on this machine with the recordings of `make demo`: builds the release, pulls the models,
 # runs `scriptorium bench` on each, and writes DIR/MODEL-PRECISION.json and DIR/table.md.
 #
-#   scripts/bench-machine.sh [--runs N] [--out DIR] [MODEL...]     default: figures, whisper-tiny.en
+#   scripts/bench-machine.sh [--runs N] [--out DIR] [MODEL...]     default: figures, whisper-base
 #
 # SCRIPTORIUM names a binary to measure instead of building one. A model that cannot be pulled is left out, and
 # the table says so.
@@ -23,7 +23,7 @@ while [ $# -gt 0 ]; do
     *) break ;;
     esac
 done
-[ $# -gt 0 ] || set -- whisper-tiny.en
+[ $# -gt 0 ] || set -- whisper-base
 
 clips=/usr/share/pocketsphinx/test/data/librivox
 needs_build_tools

@@ -31,8 +31,7 @@ if [ ${#missing[@]} -gt 0 ]; then
     step "Installing ${missing[*]}" install_missing
 fi
 step "Building scriptorium (first time: minutes)" cargo build --locked -p cli
-step "Pulling the models whisper-tiny.en and fsmn-vad" \
-    "$binary" models pull whisper-tiny.en fsmn-vad
+step "Pulling the models whisper-base and fsmn-vad" "$binary" models pull
 step "Transcribing five clips of 'Sense and Sensibility'" \
     "$binary" transcribe "$clips" --out "$out/transcripts" --format json --json
 mv "$out/stdout" "$out/summary"

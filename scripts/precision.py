@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 """Compares int8 and bf16 with f32: word errors, changed tokens, time and memory, in the same build.
 
-    scripts/precision.py --whisper DIR [--words DIR] [--paraformer DIR] [--sensevoice DIR]
+    scripts/precision.py --whisper DIR [--seven] [--words DIR] [--paraformer DIR] [--sensevoice DIR]
 
-Whisper and the small trained Paraformer (--words) are compared by word errors. The Paraformer's f32
+Whisper and the small trained Paraformer (--words) are compared by word errors. One near-tie between two
+words decides four of the 108 words of Whisper's recordings, so they say little about precisions: --seven
+hears each recording seven ways (as it is, quieter, noisy, over the telephone, faster, slower, and
+compressed) and compares 756 words; it needs ffmpeg. The Paraformer's f32
 file is not in the repository; make it with tests/fixtures/words/scripts. The full-size models have
 random weights here (scripts/inflate_paraformer.py). Their tokens mean nothing, and the number of
 changed tokens only shows how small the margins of random weights are; their time and memory are
@@ -13,10 +16,12 @@ crates/speech/examples/precision.rs. The script builds the example in release mo
 """
 
 import argparse
+import array
 import json
 import math
 import os
 import pathlib
+import random
 import subprocess
 import tempfile
 
@@ -24,6 +29,18 @@ import compare
 import wer
 
 PRECISIONS = ["f32", "bf16", "int8"]
+# Ways to hear a recording: name -> arguments of ffmpeg. They change which words are doubtful, not what is said.
+WAYS = {
+    "as it is": [],
+    "quieter": ["-af", "volume=-12dB"],
+    "noisy": None,
+    "telephone": ["-af", "highpass=f=300,lowpass=f=3400,aresample=8000,aresample=16000"],
+    "faster": ["-af", "atempo=1.08"],
+    "slower": ["-af", "atempo=0.92"],
+    "compressed": ["-c:a", "libopus", "-b:a", "12k"],
+}
+# Signal-to-noise ratio of `noisy`.
+NOISE_DB = 20
 QUANTIZED = ["model_quant.onnx", "model.int8.onnx", "model_eb_quant.onnx"]
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FIXTURES = ROOT / "tests" / "fixtures"
@@ -36,8 +53,11 @@ def main():
     parser.add_argument("--recordings", type=pathlib.Path,
                         default=pathlib.Path("/usr/share/pocketsphinx/test/data"),
                         help="the directory of pocketsphinx-testdata")  # fmt: skip
+    parser.add_argument("--whisper", type=pathlib.Path, action="append", default=[],
+                        help="the directory of a Whisper model; may be repeated")  # fmt: skip
+    parser.add_argument("--seven", action="store_true",
+                        help="let Whisper hear each recording seven ways")  # fmt: skip
     for name, text in [
-        ("whisper", "the directory of a Whisper model"),
         ("words", "the directory of the small trained Paraformer, with its f32 file"),
         ("paraformer", "the directory of Paraformer-large"),
         ("sensevoice", "the directory of SenseVoiceSmall"),
@@ -47,27 +67,29 @@ def main():
     arguments = parser.parse_args()
     binary = arguments.binary or build()
 
+    models = [(directory.name, "whisper", directory) for directory in arguments.whisper]
+    for name, family in [
+        ("words", "paraformer"),
+        ("paraformer", "paraformer"),
+        ("sensevoice", "sensevoice"),
+    ]:
+        if directory := getattr(arguments, name):
+            models.append((name, family, directory))
     figures = {}
     with tempfile.TemporaryDirectory() as folder:
-        for name, family in [
-            ("whisper", "whisper"),
-            ("words", "paraformer"),
-            ("paraformer", "paraformer"),
-            ("sensevoice", "sensevoice"),
-        ]:
-            if directory := getattr(arguments, name):
-                recordings = recordings_of(name, arguments, pathlib.Path(folder))
-                runs = {p: run(binary, family, directory, p, recordings) for p in PRECISIONS}
-                if any((directory / file).exists() for file in QUANTIZED):
-                    out = pathlib.Path(folder) / f"{name}-f32"
-                    unquantized = link_without_quantized(directory, out)
-                    runs["int8, quantized when loaded"] = run(
-                        binary, family, unquantized, "int8", recordings
-                    )
-                figures[name] = {
-                    precision: evaluate(result, runs["f32"], recordings)
-                    for precision, result in runs.items()
-                }
+        for name, family, directory in models:
+            recordings = recordings_of(name, family, arguments, pathlib.Path(folder))
+            runs = {p: run(binary, family, directory, p, recordings) for p in PRECISIONS}
+            if any((directory / file).exists() for file in QUANTIZED):
+                out = pathlib.Path(folder) / f"{name}-f32"
+                unquantized = link_without_quantized(directory, out)
+                runs["int8, quantized when loaded"] = run(
+                    binary, family, unquantized, "int8", recordings
+                )
+            figures[name] = {
+                precision: evaluate(result, runs["f32"], recordings)
+                for precision, result in runs.items()
+            }
     print(table(figures))
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
@@ -93,21 +115,54 @@ def link_without_quantized(directory, out):
     return out
 
 
-def recordings_of(name, arguments, folder):
+def recordings_of(name, family, arguments, folder):
     """Returns the recordings as path -> reference text, or None where the text is unknown."""
     if name == "words":
         expected = json.loads((FIXTURES / "words" / "expected.json").read_text(encoding="utf-8"))
         clips = {clip: result["text"] for clip, result in expected.items() if clip != "long"}
         clips["long"] = " ".join(segment["text"] for segment in expected["long"]["segments"])
         return {FIXTURES / "words" / "audio" / f"{clip}.flac": text for clip, text in clips.items()}
-    if name != "whisper":
+    if family != "whisper":
         return {FIXTURES / "frontend" / "speech_10s.wav": None}
     texts = {}
     for path, words in compare.sources(arguments.recordings).items():
         wav = folder / f"{path.stem}.wav"
         compare.write_samples(wav, compare.read_samples(path))
-        texts[wav] = words
+        for file in heard(wav) if arguments.seven else [wav]:
+            texts[file] = words
     return texts
+
+
+def heard(wav):
+    """Writes the recording as it sounds in each of the ways, and returns the files."""
+    files = []
+    for number, (way, options) in enumerate(WAYS.items()):
+        file = wav.with_name(f"{wav.stem}-{number}.wav")
+        if options is None:
+            compare.write_samples(file, noisy(compare.read_samples(wav)))
+        elif way == "compressed":
+            opus = file.with_suffix(".opus")
+            ffmpeg(wav, *options, opus)
+            ffmpeg(opus, "-ar", "16000", file)
+        else:
+            ffmpeg(wav, *options, file)
+        files.append(file)
+    return files
+
+
+def ffmpeg(source, *options):
+    command = ["ffmpeg", "-y", "-loglevel", "error", "-i", source, *options]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+
+
+def noisy(samples):
+    """Adds white noise, the same on every run."""
+    values = array.array("h", samples)
+    power = sum(value * value for value in values) / len(values)
+    deviation = math.sqrt(power / 10 ** (NOISE_DB / 10))
+    rng = random.Random(1)
+    mixed = (round(value + rng.gauss(0, deviation)) for value in values)
+    return array.array("h", (max(-32768, min(32767, value)) for value in mixed)).tobytes()
 
 
 def run(binary, family, directory, precision, recordings):
@@ -117,7 +172,7 @@ def run(binary, family, directory, precision, recordings):
 
 def evaluate(run, f32_run, recordings):
     """Compares a run with the f32 run and with the reference texts."""
-    wrong = total = changed = tokens = 0
+    wrong = total = changed = tokens = more = fewer = 0
     differences = []
     for result, f32_result, words in zip(run["heard"], f32_run["heard"], recordings.values()):
         changed += wer.errors(f32_result["tokens"], result["tokens"])
@@ -127,11 +182,16 @@ def evaluate(run, f32_run, recordings):
             differences += [a - b for a, b in pairs]
         if words is not None:
             words = wer.normalize(words)
-            wrong += wer.errors(words, wer.normalize(result["text"]))
+            of_this, of_f32 = (wer.errors(words, wer.normalize(r["text"])) for r in (result, f32_result))
+            wrong += of_this
             total += len(words)
+            more += of_this > of_f32
+            fewer += of_this < of_f32
     squares = sum(difference**2 for difference in differences)
     return {
         "word_errors": [wrong, total] if total else None,
+        # Recordings with more and with fewer errors than in f32.
+        "more_and_fewer": [more, fewer] if total else None,
         "agreement": 1 - changed / tokens if tokens else None,
         "rms": math.sqrt(squares / len(differences)) if differences else None,
         "most": max(map(abs, differences), default=None),
@@ -141,23 +201,25 @@ def evaluate(run, f32_run, recordings):
 def table(figures):
     """Formats the figures as a Markdown table."""
     lines = [
-        "| model | precision | word errors | tokens as in f32 |"
+        "| model | precision | word errors | recordings with more, fewer than f32 | tokens as in f32 |"
         " log-probability of words: RMS, max |"
         " load, CPU s | memory loaded, peak, MB | recognition, CPU s |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for model, precisions in figures.items():
         for precision, row in precisions.items():
-            errors = "-"
+            errors = others = "-"
             if row["word_errors"]:
                 wrong, total = row["word_errors"]
                 errors = f"{wrong} of {total} ({100 * wrong / total:.1f} %)"
+                if precision != "f32":
+                    others = "{}, {}".format(*row["more_and_fewer"])
             agreement = "-" if row["agreement"] is None else f"{100 * row['agreement']:.1f} %"
             difference = "-"
             if row["rms"] is not None:
                 difference = f"{row['rms']:.4f}, {row['most']:.4f}"
             lines.append(
-                f"| {model} | {precision} | {errors} | {agreement} | {difference} |"
+                f"| {model} | {precision} | {errors} | {others} | {agreement} | {difference} |"
                 f" {row['load_seconds']:.2f} | {row['resident']}, {row['peak']} |"
                 f" {row['seconds']:.2f} |"
             )

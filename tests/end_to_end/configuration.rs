@@ -2,7 +2,7 @@
 
 use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt, process::Stdio};
 
-use crate::support::{Ran, fixture, without_models};
+use crate::support::{Ran, Scriptorium, fixture, models, without_models};
 
 #[test]
 fn wrong_usage_exits_with_2_and_names_the_problem() {
@@ -92,13 +92,92 @@ fn config_prints_a_valid_file_with_origins_and_without_secrets() {
 fn names_a_model_that_is_not_installed_with_the_remedy() {
     let (_directory, scriptorium) = without_models();
     let ran = scriptorium.run(["transcribe", "x.wav"]).expect_code(1);
-    assert!(ran.stderr.contains("scriptorium models pull whisper-tiny.en"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("scriptorium models pull whisper-base"), "{}", ran.stderr);
     let ran = scriptorium.run(["models", "path", "nonesuch"]).expect_code(1);
     assert!(ran.stderr.contains("nonesuch"), "{}", ran.stderr);
+    for command in [&["transcribe", "x.wav", "--model"][..], &["models", "pull"], &["models", "rm"]]
+    {
+        let misspelt = [command, &["tiny.en"]].concat();
+        let ran = scriptorium.run(misspelt);
+        assert!(ran.code != Some(0), "{ran:?}");
+        assert!(ran.stderr.contains("did you mean `whisper-tiny.en`?"), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn lists_models_with_what_was_measured_and_marks_what_is_installed() {
+    let Some(models) = models() else { return };
+    let scriptorium = Scriptorium::with_default_recognizer(&models);
     let list = scriptorium.run(["models", "list", "--json"]).expect_code(0).json();
-    let names: Vec<_> =
-        list.as_array().unwrap().iter().map(|m| m["name"].as_str().unwrap()).collect();
-    assert!(names.contains(&"whisper-tiny.en") && names.contains(&"fsmn-vad"), "{names:?}");
+    let list = list.as_array().unwrap();
+    let model = |name: &str| list.iter().find(|model| model["name"] == name).unwrap();
+    for name in ["whisper-base", "whisper-tiny.en"] {
+        assert_eq!(model(name)["installed"], true, "{name}");
+        assert!(model(name)["measured"]["wrong_words_percent"].as_f64().unwrap() > 0.0, "{name}");
+        assert!(model(name)["measurement"]["cpu"].is_string(), "{name}");
+    }
+    assert_eq!(model("whisper-base")["default"], true);
+    assert_eq!(model("whisper-large-v3")["measured"], serde_json::Value::Null);
+    let ran =
+        Ran::from(scriptorium.command(["models", "list"]).env("COLUMNS", "60").output().unwrap());
+    let longest = ran.expect_code(0).stdout.lines().map(|line| line.chars().count()).max();
+    assert!(longest <= Some(60), "{longest:?}");
+}
+
+#[test]
+fn removes_a_model_but_no_directory_that_it_did_not_pull() {
+    let (directory, scriptorium) = without_models();
+    let model = directory.path().join("whisper-tiny.en");
+    let mine = directory.path().join("mine");
+    for path in [&model, &mine] {
+        fs::create_dir(path).unwrap();
+        fs::write(path.join("model.bin"), vec![0; 2_500_000]).unwrap();
+    }
+    let ran = scriptorium.run(["models", "rm", "whisper-tiny.en"]).expect_code(0);
+    assert_eq!(ran.stdout, "whisper-tiny.en: removed, 3 MB freed\n");
+    assert!(!model.exists());
+    let ran = scriptorium.run(["models", "rm", "whisper-tiny.en"]).expect_code(1);
+    assert!(ran.stderr.contains("not installed"), "{}", ran.stderr);
+    let ran = scriptorium.run(["models", "rm", "mine"]).expect_code(1);
+    assert!(ran.stderr.contains("not a model of the catalogue"), "{}", ran.stderr);
+    assert!(mine.join("model.bin").exists());
+}
+
+/// `-V` is for scripts, `--version` for reports of problems.
+#[test]
+fn prints_the_version_with_target_and_instruction_sets() {
+    let (_directory, scriptorium) = without_models();
+    let short = format!("scriptorium {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(scriptorium.run(["-V"]).expect_code(0).stdout, short);
+    let long = scriptorium.run(["--version"]).expect_code(0).stdout;
+    assert!(long.starts_with(&short), "{long}");
+    let line =
+        |name: &str| long.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
+    assert!(!line("commit: ").is_empty(), "{long}");
+    assert!(line("target: ").starts_with(std::env::consts::ARCH), "{long}");
+    assert!(line("instruction sets: ").contains("(this CPU has plain"), "{long}");
+    let plain = scriptorium.with("SCRIPTORIUM_KERNELS", "plain").run(["--version"]).expect_code(0);
+    assert!(plain.stdout.contains("instruction sets: plain ("), "{}", plain.stdout);
+}
+
+/// The program answers a shell that completes a command, as the scripts of `completions` ask.
+#[test]
+fn completes_names_of_models_and_presets() {
+    let (_directory, scriptorium) = without_models();
+    let candidates = |words: &[&str]| {
+        let mut command = scriptorium.command([&["--", "scriptorium"], words].concat());
+        command.env("COMPLETE", "bash").env("_CLAP_IFS", "\n");
+        command.env("_CLAP_COMPLETE_INDEX", words.len().to_string());
+        let ran = Ran::from(command.output().unwrap()).expect_code(0);
+        ran.stdout.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let of_models = candidates(&["models", "pull", "whisper-ti"]);
+    assert_eq!(of_models, ["whisper-tiny.en", "whisper-tiny"]);
+    let recognizers = candidates(&["transcribe", "--model", "s"]);
+    assert!(recognizers.contains(&"sensevoice".to_owned()), "{recognizers:?}");
+    assert!(!candidates(&["transcribe", "--model", "f"]).contains(&"fsmn-vad".to_owned()));
+    assert_eq!(candidates(&["transcribe", "--speaker-model", "camp"]), ["campplus", "campplus-zh"]);
+    assert_eq!(candidates(&["models", "in"]), ["inspect"]);
 }
 
 #[test]
@@ -192,7 +271,7 @@ fn prints_completions_and_help_with_examples() {
     let (_directory, scriptorium) = without_models();
     for shell in ["bash", "zsh", "fish"] {
         let ran = scriptorium.run(["completions", shell]).expect_code(0);
-        assert!(ran.stdout.contains("transcribe"), "{shell}");
+        assert!(ran.stdout.contains("COMPLETE"), "{shell}: {}", ran.stdout);
     }
     for command in ["transcribe", "worker", "submit", "status"] {
         let ran = scriptorium.run([command, "--help"]).expect_code(0);

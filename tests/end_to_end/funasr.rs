@@ -206,6 +206,10 @@ fn inspects_a_model_directory() {
     assert_eq!(words["precisions"], serde_json::json!(["int8"]), "{words:#}");
     let whisper = inspect("whisper-tiny.en").expect_code(0).json();
     assert_eq!(whisper["family"], "whisper", "{whisper:#}");
+    assert_eq!(whisper["vocabulary"], 51864, "{whisper:#}");
+    let whisper = inspect("whisper-base").expect_code(0).json();
+    assert_eq!(whisper["vocabulary"], 51865, "{whisper:#}");
+    assert_eq!(whisper["languages"], serde_json::json!(["multilingual"]), "{whisper:#}");
     let nothing = tempfile::tempdir().unwrap();
     let error = inspect(nothing.path().to_str().unwrap()).expect_code(1).stderr;
     assert!(error.contains(nothing.path().to_str().unwrap()), "{error}");

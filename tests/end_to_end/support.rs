@@ -12,6 +12,10 @@ use std::{
 
 use serde_json::Value;
 
+/// The recognizer of most tests: faster than the default, and their texts and times are its own.
+pub(crate) const TINY: &str = "whisper-tiny.en";
+const RECOGNIZER: &str = "SCRIPTORIUM__MODELS__RECOGNIZER";
+
 /// Text of the recordings in `tests/fixtures/speech`, as recognized by tiny.en.
 pub(crate) const SENTENCE: &str = "He might even have been made amiable himself.";
 
@@ -58,6 +62,11 @@ pub(crate) struct Scriptorium {
 
 impl Scriptorium {
     pub(crate) fn new(models: &Path) -> Self {
+        Self::with_default_recognizer(models).with(RECOGNIZER, TINY)
+    }
+
+    /// As users have it, without the recognizer of the tests.
+    pub(crate) fn with_default_recognizer(models: &Path) -> Self {
         let this = Self { home: tempfile::tempdir().unwrap(), environment: Vec::new() };
         this.with("SCRIPTORIUM__MODELS__DIRECTORY", models.to_str().unwrap())
     }
@@ -110,8 +119,8 @@ impl Scriptorium {
 /// automatic pulls.
 pub(crate) fn without_models() -> (tempfile::TempDir, Scriptorium) {
     let directory = tempfile::tempdir().unwrap();
-    let scriptorium =
-        Scriptorium::new(directory.path()).with("SCRIPTORIUM__MODELS__AUTO_PULL", "false");
+    let scriptorium = Scriptorium::with_default_recognizer(directory.path())
+        .with("SCRIPTORIUM__MODELS__AUTO_PULL", "false");
     (directory, scriptorium)
 }
 

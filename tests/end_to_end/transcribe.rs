@@ -40,6 +40,46 @@ fn all_audio_formats_give_the_same_words_in_all_renderings() {
     }
 }
 
+/// As a new user types it: with the default models, and speakers asked for with a space before their number.
+#[test]
+fn the_defaults_hear_speech_and_tell_speakers_apart() {
+    let Some(models) = models() else { return };
+    let sentence = speech("sentence.wav");
+    let run = |more: &[&str]| {
+        let scriptorium = Scriptorium::with_default_recognizer(&models);
+        let arguments = ["transcribe", sentence.to_str().unwrap(), "--format", "json"];
+        scriptorium.run(arguments.iter().chain(more)).expect_code(0).json()
+    };
+    let transcript = run(&[]);
+    assert_eq!(transcript["pipeline"]["recognizer"], "whisper-base");
+    assert_eq!(text_of(&transcript), SENTENCE);
+    if !models.join("campplus").exists() {
+        eprintln!("skipped: speakers are not tested, because campplus could not be pulled");
+        return;
+    }
+    let transcript = run(&["--speakers", "2"]);
+    assert_eq!(transcript["pipeline"]["speakers"], "campplus");
+    assert_eq!(transcript["segments"][0]["speaker"], 0, "{transcript:#}");
+}
+
+/// Silence is no failure, and how fast it is found says nothing.
+#[test]
+fn says_that_nobody_speaks() {
+    let Some(models) = models() else { return };
+    let root = tempfile::tempdir().unwrap();
+    let wav = root.path().join("silence.wav");
+    write_wav(&wav, 16_000, 1, 2 * 80_000, std::iter::repeat_n(0, 80_000));
+    let ran = Scriptorium::new(&models).run(["transcribe", wav.to_str().unwrap()]).expect_code(0);
+    assert_eq!(ran.stdout.trim(), "", "{ran:?}");
+    assert!(ran.stderr.contains("no speech found: "), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("1 transcribed, without speech; 5.0 s of audio in "),
+        "{}",
+        ran.stderr
+    );
+    assert!(!ran.stderr.contains("real time"), "{}", ran.stderr);
+}
+
 #[test]
 fn a_second_run_skips_up_to_date_transcripts_and_repeats_stale_ones() {
     let Some(models) = models() else { return };

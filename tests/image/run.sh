@@ -8,7 +8,7 @@
 #                     by default the build of the development profile
 #   --arm64           also builds the image for arm64, and runs it emulated on a short recording
 #
-# SCRIPTORIUM_TEST_MODELS is a folder with whisper-tiny.en and fsmn-vad. Takes the services that tests/services/start.sh
+# SCRIPTORIUM_TEST_MODELS is a folder with whisper-base, whisper-tiny.en and fsmn-vad. Takes the services that tests/services/start.sh
 # has started, or starts them. Base images and ffmpeg are made once, in .cache/image. Needs root on Debian 12. Where
 # containers cannot run, this is skipped.
 set -euo pipefail
@@ -142,7 +142,7 @@ confined() {
     shift
     podman run --rm --arch "$architecture" --network none --read-only --read-only-tmpfs=false --tmpfs /tmp \
         --cap-drop all --security-opt no-new-privileges --user 65532:65532 --memory 1g \
-        --volume "$models:/models:ro" --volume "$work/recordings:/recordings:ro" "$@"
+        --env SCRIPTORIUM__MODELS__RECOGNIZER=whisper-tiny.en --volume "$models:/models:ro" --volume "$work/recordings:/recordings:ro" "$@"
 }
 
 # transcribe ARCHITECTURE TAG RECORDING DECODER: expects the word "amiable" in the transcript, and who decoded it.
@@ -232,7 +232,8 @@ prepare_binaries() {
 
 add_models() {
     mkdir -p "$work/context/models"
-    cp -r --reflink=auto "$models/whisper-tiny.en" "$models/fsmn-vad" "$work/context/models/"
+    # The chart's default.
+    cp -r --reflink=auto "$models/whisper-base" "$models/fsmn-vad" "$work/context/models/"
     buildah bud --format oci --pull-never --file infra/docker/Dockerfile.models --build-arg IMAGE="$1" \
         --build-context "models=$work/context" --tag "$2" infra/docker >"$work/models.log" 2>&1 || {
         cat "$work/models.log" >&2

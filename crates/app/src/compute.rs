@@ -17,6 +17,15 @@ pub fn instruction_sets() -> Result<&'static str, Error> {
         .map_err(|error| ConfigError::caused(environment::KERNELS, error).into())
 }
 
+/// Returns the names of the instruction sets that this CPU supports, the best one last. Selects none.
+pub fn supported_instruction_sets() -> Vec<&'static str> {
+    // No set has this name, and the error lists those that there are.
+    kernels::select_instruction_sets(Some(""))
+        .err()
+        .map(|error| error.supported)
+        .unwrap_or_default()
+}
+
 /// Returns the number of CPUs in this process's affinity mask, or fewer if the cgroup's quota
 /// grants fewer (`available_parallelism` respects both).
 pub fn available_cores() -> usize {

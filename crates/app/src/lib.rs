@@ -26,7 +26,7 @@ mod services;
 pub use self::config::Config;
 pub use self::models::{convert_model, open_recognizer};
 pub use build::{App, BuildOptions, build};
-pub use compute::{available_cores, instruction_sets, start_pool};
+pub use compute::{available_cores, instruction_sets, start_pool, supported_instruction_sets};
 pub use environment::state_directory;
 pub use error::{ConfigError, Error};
 pub use presets::{find_recognizer, preset};

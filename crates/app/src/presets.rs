@@ -1,6 +1,6 @@
 //! Finds the models of a preset: which belong together, and where their directories are.
 
-use models::{Family, Library, ModelDirectory, Preset, Role};
+use models::{DEFAULT_SPEAKERS, Family, Library, ModelDirectory, Preset, Role};
 
 use crate::{BuildOptions, Config, ConfigError, Error, OnPull, services};
 
@@ -69,6 +69,12 @@ impl PresetDirectories {
             _ => Ok(None),
         };
         let recognizer = required(&preset.recognizer, Role::Recognizer).await?;
+        // Any recognizer goes with any speaker model. It is not among the models of a preset such as
+        // `whisper-base`, because most who pull it do not ask for speakers.
+        let speakers = match (preset.speakers, &config.models.speakers) {
+            (None, None) => Some(DEFAULT_SPEAKERS.to_owned()),
+            (speakers, _) => speakers,
+        };
         Ok(Self {
             // A preset made for a directory takes the directory's name.
             name: if preset.name == preset.recognizer {
@@ -80,7 +86,7 @@ impl PresetDirectories {
             vad: required(&preset.vad, Role::VoiceActivity).await?,
             punctuation: optional(preset.punctuation, options.punctuation, Role::Punctuation)
                 .await?,
-            speakers: optional(preset.speakers, options.speakers, Role::Speakers).await?,
+            speakers: optional(speakers, options.speakers, Role::Speakers).await?,
             normalization: optional(
                 preset.normalization,
                 options.normalization,

@@ -138,7 +138,7 @@ pub(crate) fn write(rows: &[PipelineMeasurement], f: &mut fmt::Formatter<'_>) ->
         "seconds",
         "threads",
         "RTF",
-        "audio s per core second",
+        "audio s per core-second",
         "wall ms",
         "CPU ms",
         "memory MB",

@@ -173,7 +173,7 @@ impl Report {
         writeln!(
             f,
             "{:>8}{:>9}{:>9}{:>14}{:>10}{:>10}{:>10}{:>11}{:>10}",
-            "", "", "", "core second", "median", "", "median", "MB", "speed-up"
+            "", "", "", "core-second", "median", "", "median", "MB", "speed-up"
         )?;
         for row in &self.segments {
             writeln!(

@@ -4,6 +4,7 @@ mod args;
 mod batches;
 mod claims;
 mod commands;
+mod completion;
 #[cfg(test)]
 mod documented;
 mod existing;
@@ -19,15 +20,17 @@ mod naming;
 mod output;
 mod progress;
 mod sources;
+mod speakers_flag;
 mod stems;
 mod termination;
+mod version;
 mod whisper_spelling;
 mod writable;
 
 use std::process::ExitCode;
 
 use app::config::{LogConfig, LogFormat};
-use clap::Parser;
+use clap::{Parser, error::ErrorKind};
 use errors::Chain;
 
 use crate::args::{Arguments, Command};
@@ -51,8 +54,20 @@ mod exit {
 pub(crate) struct UsageError(pub(crate) String);
 
 fn main() -> ExitCode {
-    let (arguments, hints) = whisper_spelling::translate(std::env::args_os());
-    let arguments = Arguments::parse_from(arguments);
+    completion::answer();
+    let (written, hints) = whisper_spelling::translate(std::env::args_os());
+    let written = speakers_flag::join(written);
+    let arguments = match Arguments::try_parse_from(&written) {
+        Err(error)
+            if error.kind() == ErrorKind::DisplayVersion
+                && written.iter().any(|argument| argument == "--version") =>
+        {
+            // `-V` prints the version alone.
+            let printed = commands::print_text(&version::long());
+            return ExitCode::from(if printed.is_ok() { exit::SUCCESS } else { exit::FAILURE });
+        }
+        parsed => parsed.unwrap_or_else(|error| error.exit()),
+    };
     if arguments.quiet {
         output::be_quiet();
     }

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use suggest::closest;
 
 use crate::{Error, Family, FileSource, Preset};
 
@@ -21,6 +22,9 @@ use crate::{Error, Family, FileSource, Preset};
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Catalogue {
+    /// How the figures in [`Entry::measured`] were measured.
+    #[serde(default)]
+    pub measurement: Option<Measurement>,
     #[serde(rename = "model")]
     pub models: Vec<Entry>,
     #[serde(rename = "preset", default)]
@@ -39,10 +43,40 @@ pub struct Entry {
     /// ISO 639-1 codes, or `multilingual`; empty for models without a language, such as VAD.
     pub languages: Vec<String>,
     pub description: String,
+    /// What to take it for, in a few words.
+    #[serde(rename = "for", default)]
+    pub purpose: String,
+    /// How good and how fast it is; `None` if nobody measured it.
+    #[serde(default)]
+    pub measured: Option<Measured>,
     /// Directories that hold the files under their own names, tried in order.
     #[serde(default)]
     pub sources: Vec<FileSource>,
     pub files: Vec<FileEntry>,
+}
+
+/// How good and how fast a recognizer is, as [`Measurement`] says.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Measured {
+    /// Wrong words of 100.
+    pub wrong_words_percent: f64,
+    pub audio_seconds_per_core_second: f64,
+    /// Most resident memory of a process with one compute thread, in megabytes.
+    pub memory_mb: u32,
+}
+
+/// How the figures of the catalogue were measured.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Measurement {
+    /// Day, as in `2026-11-26`.
+    pub date: String,
+    pub cpu: String,
+    /// The command that measures a model again.
+    pub command: String,
+    /// What the words are of, and how the program was built.
+    pub conditions: String,
 }
 
 /// One file of a model. It is identified by its checksum, not by its source. Where the catalogue has
@@ -97,11 +131,14 @@ impl Catalogue {
     /// Returns the model of this name.
     ///
     /// # Errors
-    /// [`Error::Unknown`] with the names of all models.
+    /// [`Error::Unknown`] with the name that was probably meant.
     pub fn get(&self, name: &str) -> Result<&Entry, Error> {
-        self.models.iter().find(|entry| entry.name == name).ok_or_else(|| Error::Unknown {
-            name: name.to_owned(),
-            known: self.models.iter().map(|m| m.name.as_str()).collect::<Vec<_>>().join(", "),
+        self.models.iter().find(|entry| entry.name == name).ok_or_else(|| {
+            let names = self.models.iter().map(|entry| entry.name.as_str());
+            Error::Unknown {
+                name: name.to_owned(),
+                closest: closest(name, names).map(str::to_owned),
+            }
         })
     }
 }
@@ -183,8 +220,18 @@ mod tests {
         let catalogue = Catalogue::builtin();
         assert_eq!(catalogue.get(DEFAULT_RECOGNIZER).unwrap().family, Family::Whisper);
         assert_eq!(catalogue.get(DEFAULT_VAD).unwrap().family, Family::FsmnVad);
-        let unknown = catalogue.get("whisper-huge").unwrap_err().to_string();
-        assert!(unknown.contains("whisper-huge") && unknown.contains(DEFAULT_RECOGNIZER));
+        let unknown = |name| catalogue.get(name).unwrap_err().to_string();
+        for (name, meant) in [
+            ("whisper-tinny", "whisper-tiny"),
+            ("tiny.en", "whisper-tiny.en"),
+            ("large-v3", "whisper-large-v3"),
+            ("base", "whisper-base"),
+        ] {
+            let error = unknown(name);
+            assert!(error.contains(&format!("`{name}`; did you mean `{meant}`?")), "{error}");
+        }
+        let error = unknown("nothing-like-it");
+        assert!(error.contains("models list") && !error.contains("did you mean"), "{error}");
     }
 
     #[test]

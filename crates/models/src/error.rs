@@ -16,8 +16,13 @@ pub enum Error {
     /// The record of pinned checksums cannot be parsed.
     #[error("{}: not a file of pinned checksums; correct or delete it", path.display())]
     Pins { path: PathBuf, source: Box<toml::de::Error> },
-    #[error("no model is named `{name}`; known: {known} (or give the path of a model directory)")]
-    Unknown { name: String, known: String },
+    /// Nothing has this name; `closest` is the name that was probably meant.
+    #[error(
+        "no model is named `{name}`{} (`scriptorium models list` lists all names; the path of a model \
+         directory will do, too)",
+        closest.as_ref().map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
+    )]
+    Unknown { name: String, closest: Option<String> },
     #[error("model `{name}` is not installed; `scriptorium models pull {name}` fetches it")]
     NotInstalled { name: String },
     /// An earlier version pulled the model, and its checkpoint is not converted yet.
@@ -37,6 +42,16 @@ pub enum Error {
         path.display()
     )]
     Unverifiable { name: String, path: PathBuf },
+    /// A model that is to be removed is not one that a pull can fetch again.
+    #[error(
+        "{}: not a model of the catalogue: no pull could fetch it again, so delete the directory \
+         yourself if you no longer need it",
+        path.display()
+    )]
+    NotPulled { path: PathBuf },
+    /// A model that is to be removed is a link to a directory elsewhere.
+    #[error("{}: a link, and not a directory of the library: delete the link yourself", path.display())]
+    Linked { path: PathBuf },
     #[error("{}: not a model directory: {message}", path.display())]
     NotAModel { path: PathBuf, message: String },
     /// No source provided the file.

@@ -18,12 +18,13 @@ mod onnx;
 mod pins;
 mod preset;
 mod pull;
+mod remove;
 mod source;
 #[cfg(test)]
 mod tests;
 mod yaml;
 
-pub use catalogue::{Catalogue, Entry, FileEntry};
+pub use catalogue::{Catalogue, Entry, FileEntry, Measured, Measurement};
 pub use convert::{ConvertError, convert};
 pub use directory::ModelDirectory;
 pub use error::Error;
@@ -36,6 +37,8 @@ pub use pull::{PullOptions, PullProgress, Pulled};
 pub use source::{AddressError, FileSource, HubPath, Mirrors, WheelPath};
 
 /// Name of the default recognizer.
-pub const DEFAULT_RECOGNIZER: &str = "whisper-tiny.en";
+pub const DEFAULT_RECOGNIZER: &str = "whisper-base";
 /// Name of the default VAD model.
 pub const DEFAULT_VAD: &str = "fsmn-vad";
+/// Name of the speaker model for recognizers whose preset has none.
+pub const DEFAULT_SPEAKERS: &str = "campplus";

@@ -98,6 +98,11 @@ impl Directory {
         names.iter().find(|(name, _)| self.has(name)).map(|&(_, family)| (family, None))
     }
 
+    /// Returns the number of lines of a text file, blank ones as well.
+    pub(super) fn count_lines(&self, name: &str) -> Result<u64, String> {
+        Ok(self.text(name)?.lines().count() as u64)
+    }
+
     /// Returns the number of symbols in a vocabulary.
     pub(super) fn count_tokens(&self, name: &str) -> Result<u64, String> {
         if name == SENTENCEPIECE {

@@ -206,6 +206,24 @@ fn recognizes_releases_of_sherpa_onnx() {
     assert_eq!(marks("x|y").inspect().problems.len(), 1);
 }
 
+/// The vocabulary of the multilingual models has a symbol without a character, number 50256.
+#[test]
+fn counts_the_empty_symbol_of_whisper() {
+    let vocabulary = |symbols: usize, empty: usize| {
+        let line =
+            |symbol| if symbol == empty { "\n".into() } else { format!("symbol-{symbol}\n") };
+        (0..symbols).map(line).collect::<String>()
+    };
+    for (symbols, empty, language) in [(51865, 50256, "multilingual"), (51864, 51864, "en")] {
+        let found = Model::new()
+            .with("model.bin", b"\x06\0\0\0\x0c\x00WhisperSpec\0\x03\0\0\0\0\0\0\0")
+            .with("vocabulary.txt", vocabulary(symbols, empty))
+            .inspect();
+        assert_eq!(found.vocabulary, Some(symbols as u64));
+        assert_eq!(found.languages, [language]);
+    }
+}
+
 #[test]
 fn reports_missing_files_with_a_remedy() {
     for missing in ["am.mvn", "config.yaml", "tokens.json", "model_eb.onnx"] {

@@ -16,10 +16,13 @@ const MAX_NAME: u16 = 4096;
 
 /// Inspects a directory with a `model.bin`.
 pub(super) fn inspect(directory: &Directory, inspection: &mut Inspection) {
-    let vocabulary = ["vocabulary.txt", "vocabulary.json"];
-    if let Some(file) = directory.first_of(&vocabulary)
-        && let Ok(count) = directory.count_tokens(file)
-    {
+    let count = match directory.first_of(&["vocabulary.txt", "vocabulary.json"]) {
+        // Of the multilingual models a symbol is empty, and its line blank.
+        Some(file @ "vocabulary.txt") => directory.count_lines(file).ok(),
+        Some(file) => directory.count_tokens(file).ok(),
+        None => None,
+    };
+    if let Some(count) = count {
         inspection.vocabulary = Some(count);
         let language = if count <= ENGLISH_SYMBOLS { "en" } else { "multilingual" };
         inspection.languages = vec![language.to_owned()];

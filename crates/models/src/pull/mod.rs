@@ -13,10 +13,10 @@ mod wheel;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use blocking::blocking;
 use fetcher::{Fetched, Fetcher};
 use staging::{Staging, link};
 
+pub(crate) use blocking::blocking;
 pub use options::{PullOptions, PullProgress, Pulled};
 
 use crate::convert;
@@ -32,14 +32,12 @@ pub(crate) async fn pull(
     progress: &(dyn Fn(PullProgress<'_>) + Send + Sync),
 ) -> Result<Vec<Pin>, Error> {
     let target = root.join(&entry.name);
-    let partial = root.join(".partial");
-    fs::create_dir_all(&partial).map_err(Error::io(&partial))?;
     // Held until the pull ends. A pull that waited for it then finds the model installed.
-    let _lock = lock(partial.join(format!("{}.lock", entry.name))).await?;
+    let _lock = lock_model(root, &entry.name).await?;
 
     let pins = PinFile::of(root, entry);
     let entry = pins.fill(entry)?;
-    let staging = Staging::open(partial.join(&entry.name))?;
+    let staging = Staging::open(partial(root).join(&entry.name))?;
     let mut fetcher = Fetcher::new(options, &staging, target.clone());
     let mut is_installed = target.is_dir();
     let mut pinned = Vec::new();
@@ -107,13 +105,25 @@ async fn pin(file: &FileEntry, fetched: &Fetched) -> Result<Pin, Error> {
     .await
 }
 
+/// Returns the directory of pulls under way in the library at `root`.
+pub(crate) fn partial(root: &Path) -> PathBuf {
+    root.join(".partial")
+}
+
+/// Waits until no other process pulls or removes the model `name`, and keeps them from it.
+pub(crate) async fn lock_model(root: &Path, name: &str) -> Result<File, Error> {
+    let partial = partial(root);
+    fs::create_dir_all(&partial).map_err(Error::io(&partial))?;
+    lock(partial.join(format!("{name}.lock"))).await
+}
+
 /// Locks the file at `path`, which other processes may hold.
 async fn lock(path: PathBuf) -> Result<File, Error> {
     let lock = File::create(&path).map_err(Error::io(&path))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(fs::TryLockError::WouldBlock) => {
-            tracing::info!(lock = %path.display(), "waiting: another process is pulling this model");
+            tracing::info!(lock = %path.display(), "waiting: another process is pulling or removing this model");
             blocking(move || lock.lock().map(|()| lock).map_err(Error::io(&path))).await
         }
         Err(fs::TryLockError::Error(source)) => Err(Error::Io { path, source }),

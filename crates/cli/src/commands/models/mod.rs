@@ -1,11 +1,12 @@
-//! `scriptorium models`: lists, pulls, verifies and inspects models.
+//! `scriptorium models`: lists, pulls, verifies, removes and inspects models.
 
-use std::{collections::HashSet, fmt::Write, iter, path::PathBuf};
+mod list;
+
+use std::{collections::HashSet, iter, path::PathBuf};
 
 use app::Config;
 use errors::printable;
-use models::{Entry, Error, Library, Preset};
-use serde_json::json;
+use models::{Error, Library, Preset};
 
 use crate::{
     args::{ModelsArgs, ModelsCommand},
@@ -17,9 +18,12 @@ use crate::{
 pub(crate) async fn run(config: &Config, args: ModelsArgs) -> anyhow::Result<u8> {
     let library = app::library(config)?;
     match args.command {
-        ModelsCommand::List { json } => list(&library, json),
+        ModelsCommand::List { json } => list::run(&library, json),
         ModelsCommand::Pull { names } => {
-            for name in to_pull(config, &library, names) {
+            let names = to_pull(config, &library, names);
+            // A misspelt name is an error before anything is pulled.
+            names.iter().try_for_each(|name| library.catalogue().get(name).map(drop))?;
+            for name in names {
                 let entry = library.catalogue().get(&name)?;
                 let directory = app::pull(&library, entry, &download_bar()).await?;
                 let path = directory.path.display().to_string();
@@ -28,6 +32,7 @@ pub(crate) async fn run(config: &Config, args: ModelsArgs) -> anyhow::Result<u8>
             Ok(exit::SUCCESS)
         }
         ModelsCommand::Verify { names } => verify(&library, &names),
+        ModelsCommand::Rm { names } => remove(&library, &names).await,
         ModelsCommand::Path { name } => {
             print_line(&library.open(&name)?.path.display().to_string())?;
             Ok(exit::SUCCESS)
@@ -93,47 +98,12 @@ fn directory_of(library: &Library, model: &str) -> Result<PathBuf, Error> {
     Ok(if is_name && inside.is_dir() { inside } else { model.into() })
 }
 
-fn is_installed(library: &Library, entry: &Entry) -> bool {
-    library.open(&entry.name).is_ok()
-}
-
-fn list(library: &Library, json: bool) -> anyhow::Result<u8> {
-    let models = &library.catalogue().models;
-    if json {
-        let models = models.iter().map(|entry| {
-            json!({
-                "name": entry.name,
-                "family": entry.family,
-                "licence": entry.licence,
-                "languages": entry.languages,
-                "size": entry.size(),
-                "description": entry.description,
-                "installed": is_installed(library, entry),
-            })
-        });
-        print_json(&models.collect::<Vec<_>>())?;
-        return Ok(exit::SUCCESS);
+/// Removes models, and says what that frees.
+async fn remove(library: &Library, names: &[String]) -> anyhow::Result<u8> {
+    for name in names {
+        let freed = library.remove(name).await?;
+        print_line(&format!("{name}: removed, {} MB freed", freed.div_ceil(1_000_000)))?;
     }
-    let mut table = format!(
-        "{:<24} {:>9}  {:<10} {:<10} DESCRIPTION\n",
-        "NAME", "SIZE", "LICENCE", "INSTALLED"
-    );
-    for entry in models {
-        let size = entry.size();
-        let size = size.map_or_else(|| "?".to_owned(), |b| format!("{} MB", b.div_ceil(1_000_000)));
-        let installed = if is_installed(library, entry) { "yes" } else { "" };
-        writeln!(
-            table,
-            "{:<24} {size:>9}  {:<10} {installed:<10} {}",
-            entry.name, entry.licence, entry.description
-        )?;
-    }
-    writeln!(table, "\n{:<24} {:<24} WITH", "PRESET", "RECOGNIZER")?;
-    for preset in &library.catalogue().presets {
-        let with = preset.models()[1..].join(", ");
-        writeln!(table, "{:<24} {:<24} {with}", preset.name, preset.recognizer)?;
-    }
-    print_text(table.trim_end())?;
     Ok(exit::SUCCESS)
 }
 
