@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use job::{EndedJob, Event, Job, JobCancelled, JobDone, JobFailed, OutputFormat, Work};
+use job::{EndedJob, Event, Format, Job, JobCancelled, JobDone, JobFailed, Work};
 use queue::{Announcement, Lane, Queue};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -140,7 +140,7 @@ impl CloudEvent<'_> {
 
 /// Returns the topic and the data of an end that is announced.
 fn described(kind: &JobEventKind, job: EndedJob) -> Option<(&'static str, Value)> {
-    let transcript = format!("{}.{}", job.output, OutputFormat::Json.extension());
+    let transcript = format!("{}.{}", job.output, Format::Json.extension());
     Some(match kind {
         JobEventKind::Done(done) => {
             let (audio_seconds, cpu_seconds) = (done.audio_seconds, done.cpu_seconds);

@@ -9,7 +9,7 @@ use app::PullEvent;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use models::{Entry, PullProgress};
 
-use super::{LINE_INTERVAL, is_terminal};
+use super::{LINE_INTERVAL, is_watched};
 use crate::output;
 
 /// The name takes the space that is left, and is cut where there is too little.
@@ -34,7 +34,7 @@ pub(crate) fn download_bar() -> impl Fn(PullEvent<'_>) + Send + Sync {
         match event {
             PullEvent::Started(entry) => {
                 *current =
-                    Some(Download { bar: is_terminal().then(|| bar(entry)), last_line: None });
+                    Some(Download { bar: is_watched().then(|| bar(entry)), last_line: None });
             }
             PullEvent::Progress(entry, progress) => {
                 if let Some(download) = &mut *current {
@@ -74,7 +74,7 @@ impl Download {
         if total == Some(done) || !is_due {
             return;
         }
-        output::say(&line(entry, progress, self.last_line.is_none()));
+        output::note(&line(entry, progress, self.last_line.is_none()));
         self.last_line = Some(Instant::now());
     }
 }
