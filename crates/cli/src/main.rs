@@ -17,6 +17,8 @@ mod output;
 mod progress;
 mod sources;
 mod stems;
+#[cfg_attr(not(test), expect(dead_code, reason = "not yet an argument of a command"))]
+mod subtitles;
 mod termination;
 mod whisper_spelling;
 mod writable;

@@ -2,7 +2,9 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use proptest::prelude::*;
-use transcript::{Format, Pipeline, Processing, Segment, Source, SubtitleOptions, Transcript, Word};
+use transcript::{
+    Format, Pipeline, Processing, Segment, Source, SubtitleOptions, Transcript, Word,
+};
 
 pub(crate) fn transcript(segments: Vec<Segment>) -> Transcript {
     Transcript::new(
