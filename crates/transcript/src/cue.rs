@@ -111,7 +111,9 @@ fn adjust_times(cues: &mut [Cue], options: &SubtitleOptions) {
     for index in 0..cues.len() {
         let next_start = cues.get(index + 1).map(|next| next.start);
         let cue = &mut cues[index];
-        let columns: usize = cue.lines.iter().map(|line| text::width(line)).sum();
+        // The end of a line is read as a space.
+        let columns: usize = cue.lines.iter().map(|line| text::width(line) + 1).sum();
+        let columns = columns.saturating_sub(1);
         let spoken = cue.end.max(cue.start + 1);
         let read = (cue.start + options.reading_time(columns)).min(spoken + READING_LAG_MS);
         let latest = cue.start + options.max_duration();
@@ -164,6 +166,13 @@ mod tests {
         // But not for longer than a second after its end.
         assert_eq!(adjusted(vec![cue(0, 1200, &"a".repeat(80))]), [(0, 2200)]);
         assert_eq!(adjusted(vec![cue(0, 60_000, "Well")]), [(0, 7000)]);
+    }
+
+    #[test]
+    fn the_end_of_a_line_takes_as_long_to_read_as_a_space() {
+        let (half, all) = ("a".repeat(20), format!("{0} {0}", "a".repeat(20)));
+        let two = Cue { lines: vec![half.clone(), half], ..cue(0, 1500, "") };
+        assert_eq!(adjusted(vec![two]), adjusted(vec![cue(0, 1500, &all)]));
     }
 
     #[test]

@@ -141,7 +141,7 @@ impl<'a> Layout<'a> {
         // What follows decides how long the cue can stay.
         let is_last = last + 1 == self.chunks.len();
         let lag = if is_last { READING_LAG_MS } else { self.pauses[last].min(READING_LAG_MS) };
-        let shown = spoken + lag;
+        let shown = (spoken + lag).saturating_sub(if is_last { 0 } else { self.options.min_gap() });
         let too_long = seconds(spoken.saturating_sub(self.options.max_duration()));
         let too_short = seconds(self.options.min_duration().saturating_sub(shown));
         let too_fast = seconds(self.options.reading_time(columns).saturating_sub(shown));
@@ -157,7 +157,7 @@ impl<'a> Layout<'a> {
             + pauses
             + 3.0 * too_long
             + 2.0 * too_short
-            + 0.3 * too_fast
+            + 0.6 * too_fast
             + self.fragments(first, last)
     }
 
@@ -262,9 +262,18 @@ mod tests {
         label_width: usize,
         options: &SubtitleOptions,
     ) -> Vec<String> {
-        let measured = MeasuredText::new(text);
         let spans = [Span { range: 0..text.len(), start: 0, end: seconds * 1000 }];
-        let timeline = Timeline::new(&measured, &spans);
+        captions_of(text, &spans, label_width, options)
+    }
+
+    fn captions_of(
+        text: &str,
+        spans: &[Span],
+        label_width: usize,
+        options: &SubtitleOptions,
+    ) -> Vec<String> {
+        let measured = MeasuredText::new(text);
+        let timeline = Timeline::new(&measured, spans);
         let context = Context { language: Some("en"), borders: &[] };
         let captions = Layout::new(&measured, &timeline, context, label_width, options).captions();
         let lines = |caption: Caption| {
@@ -306,9 +315,20 @@ mod tests {
                 "and what's left over is a helium atom."
             ]
         );
-        let text =
-            "Everything that they could have said about it was said, and by one person only.";
-        assert!(captions(text, 5, 0).iter().all(|lines| lines.contains(' ')));
+        // Neither does one behind a small pause.
+        let text = "Everything that they could have said about it that whole long day was said by her, only.";
+        let last = text.len() - "only.".len();
+        let spans = [
+            Span { range: 0..last - 1, start: 0, end: 4000 },
+            Span { range: last..text.len(), start: 4500, end: 4750 },
+        ];
+        assert_eq!(
+            captions_of(text, &spans, 0, &SubtitleOptions::default()),
+            [
+                "Everything that they could have said",
+                "about it that whole long/day was said by her, only."
+            ]
+        );
     }
 
     #[test]

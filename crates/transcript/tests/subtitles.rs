@@ -244,9 +244,9 @@ fn words_give_the_times_of_the_cues_of_a_long_segment() -> Result<(), Box<dyn Er
     long.end = 12.0;
     let expected = [
         (200, 3200, "The first sentence was said quickly/at the start of it all.".to_owned()),
-        (8600, 11_500, "The second came after a long pause,/and nobody expected it.".to_owned()),
+        (8600, 11_550, "The second came after a long pause,/and nobody expected it.".to_owned()),
     ];
-    // The second cue is spoken until 11.35 s and takes 2.9 s to read.
+    // The second cue is spoken until 11.35 s and takes 2.95 s to read.
     assert_eq!(shown(vec![long])?, expected);
     Ok(())
 }
