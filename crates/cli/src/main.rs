@@ -22,6 +22,8 @@ mod progress;
 mod sources;
 mod speakers_flag;
 mod stems;
+#[cfg_attr(not(test), expect(dead_code, reason = "not yet an argument of a command"))]
+mod subtitles;
 mod termination;
 mod version;
 mod whisper_spelling;

@@ -53,23 +53,29 @@
 //! ```
 
 mod aws;
+mod breaks;
 mod csv;
 mod ctm;
 mod cue;
+mod function_words;
 mod html;
 mod json;
 mod jsonl;
 mod layout;
+mod lines;
 mod markdown;
 mod model;
 mod names;
 mod number;
 mod openai;
 mod paragraphs;
+mod passage;
 mod punctuation;
 mod recording_name;
 mod rttm;
+mod sentence;
 mod srt;
+mod subtitle_options;
 mod summary;
 mod text;
 mod timeline;
@@ -88,6 +94,7 @@ pub use model::{
     MAX_SPEAKER_NAME, Pipeline, Processing, SCHEMA_VERSION, Segment, Source, Speaker, Stage,
     Transcript, Word,
 };
+pub use subtitle_options::{InvalidSubtitleOption, SubtitleOptions};
 
 impl Transcript {
     /// Renders the HTML page, as UTF-8. Accepts any text.
@@ -97,11 +104,16 @@ impl Transcript {
 
     /// Renders the transcript in `format`. Accepts any text. Formats of text are UTF-8 with line feeds.
     pub fn render(&self, format: Format) -> Vec<u8> {
+        self.render_with(format, &SubtitleOptions::default())
+    }
+
+    /// Renders the transcript in `format`, subtitles with these options.
+    pub fn render_with(&self, format: Format, subtitles: &SubtitleOptions) -> Vec<u8> {
         let text = match format {
             Format::Json => self.to_json_pretty(),
             Format::Jsonl => jsonl::render(self),
-            Format::Srt => srt::render(self),
-            Format::Vtt => vtt::render(self),
+            Format::Srt => srt::render(self, subtitles),
+            Format::Vtt => vtt::render(self, subtitles),
             Format::Txt => txt::render(self),
             Format::Md => markdown::render(self),
             Format::Tsv => tsv::render(self),

@@ -4,13 +4,13 @@
 use std::fmt::Write;
 
 use crate::{
-    Transcript,
+    SubtitleOptions, Transcript,
     cue::{SpeakerLabel, cues, text_label},
 };
 
-pub(crate) fn render(transcript: &Transcript) -> String {
+pub(crate) fn render(transcript: &Transcript, options: &SubtitleOptions) -> String {
     let mut srt = String::new();
-    for (index, cue) in cues(transcript, SpeakerLabel::InText).into_iter().enumerate() {
+    for (index, cue) in cues(transcript, SpeakerLabel::InText, options).into_iter().enumerate() {
         // SubRip has no escape for `-->`, which readers take for a line of times.
         let text = cue.lines.join("\n").replace("-->", "→");
         let label = text_label(cue.speaker.as_deref()).replace("-->", "→");

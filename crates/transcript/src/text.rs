@@ -52,21 +52,40 @@ pub(crate) fn width(text: &str) -> usize {
     text.chars().map(columns).sum()
 }
 
-/// Joins texts with spaces, but not between full-width characters: Chinese and Japanese have none.
+/// Returns whether a character is a full-width one.
+pub(crate) fn is_wide(c: char) -> bool {
+    columns(c) == 2
+}
+
+/// Returns whether a character is a full-width one of a script without spaces, which Korean is not.
+pub(crate) fn is_unspaced(c: char) -> bool {
+    let hangul =
+        matches!(c, '\u{1100}'..='\u{11ff}' | '\u{3130}'..='\u{318f}' | '\u{ac00}'..='\u{d7a3}');
+    is_wide(c) && !hangul
+}
+
+/// Returns what separates two texts in a line: a space, but nothing between Chinese or Japanese
+/// characters.
+pub(crate) fn separator(before: &str, after: &str) -> &'static str {
+    let unspaced = before.chars().next_back().is_some_and(is_unspaced)
+        && after.chars().next().is_some_and(is_unspaced);
+    if unspaced { "" } else { " " }
+}
+
+/// Joins texts with spaces, but not between full-width characters.
 pub(crate) fn join(texts: impl IntoIterator<Item = String>) -> String {
     texts
         .into_iter()
         .reduce(|joined, next| {
-            let space = if are_apart(&joined, &next) { " " } else { "" };
-            joined + space + &next
+            let separator = separator(&joined, &next);
+            joined + separator + &next
         })
         .unwrap_or_default()
 }
 
-/// Whether a space stands between two texts: not between full-width characters.
+/// Returns whether a space stands between two texts in a line.
 pub(crate) fn are_apart(left: &str, right: &str) -> bool {
-    let is_wide = |c: Option<char>| c.is_some_and(|c| columns(c) == 2);
-    !(is_wide(left.chars().next_back()) && is_wide(right.chars().next()))
+    !separator(left, right).is_empty()
 }
 
 /// A text with precomputed widths, so that any range is measured in constant time.
@@ -136,6 +155,7 @@ mod tests {
     fn full_width_texts_are_joined_without_a_space() {
         let joined = |texts: &[&str]| join(texts.iter().map(|&text| text.to_owned()));
         assert_eq!(joined(&["你好。", "再见。", "OK.", "Bye."]), "你好。再见。 OK. Bye.");
+        assert_eq!(joined(&["안녕", "하세요"]), "안녕 하세요");
         assert_eq!(joined(&[]), "");
     }
 }

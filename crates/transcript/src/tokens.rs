@@ -62,17 +62,7 @@ pub(crate) fn tokens(segment: &Segment, text: &str) -> Vec<Token> {
 /// Divides the text between the words. What follows a word and precedes the next is punctuation and white
 /// space.
 fn placed_pieces(segment: &Segment, text: &str, placed: &[PlacedWord<'_>]) -> Vec<Piece> {
-    // Where the text of each word begins: its opening marks are part of it.
-    let mut begins = vec![0];
-    begins.extend(placed.windows(2).map(|pair| {
-        let (from, to) = (pair[0].range.end, pair[1].range.start);
-        let gap = &text[from..to];
-        match gap.rfind(char::is_whitespace) {
-            // What is glued to the next word belongs to it.
-            Some(space) => from + space,
-            None => from + gap.trim_end_matches(punctuation::is_opening).len(),
-        }
-    }));
+    let mut begins = words::beginnings(placed, text);
     begins.push(text.len());
     let pieces =
         placed.iter().zip(begins.windows(2)).map(|(PlacedWord { range, word }, bounds)| {

@@ -3,13 +3,13 @@
 use std::fmt::Write;
 
 use crate::{
-    Transcript,
+    SubtitleOptions, Transcript,
     cue::{SpeakerLabel, cues},
 };
 
-pub(crate) fn render(transcript: &Transcript) -> String {
+pub(crate) fn render(transcript: &Transcript, options: &SubtitleOptions) -> String {
     let mut vtt = "WEBVTT\n\n".to_owned();
-    for (index, cue) in cues(transcript, SpeakerLabel::Markup).into_iter().enumerate() {
+    for (index, cue) in cues(transcript, SpeakerLabel::Markup, options).into_iter().enumerate() {
         let text = escape(&cue.lines.join("\n"));
         // The end tag may be omitted if the voice tag spans the whole cue.
         let voice =

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::{Word, text};
+use crate::{Word, punctuation, text};
 
 /// A word and where it is in the text.
 #[derive(Debug)]
@@ -31,4 +31,20 @@ pub(crate) fn place<'a>(words: &'a [Word], text: &str) -> Option<Vec<PlacedWord<
     }
     let all_found = !placed.is_empty() && !text[byte..].contains(char::is_alphanumeric);
     all_found.then_some(placed)
+}
+
+/// Returns the bytes at which the text of each word begins: marks that open it are part of it, all others
+/// follow the word before. The first is 0.
+pub(crate) fn beginnings(placed: &[PlacedWord<'_>], text: &str) -> Vec<usize> {
+    let mut begins = vec![0];
+    begins.extend(placed.windows(2).map(|pair| {
+        let (from, to) = (pair[0].range.end, pair[1].range.start);
+        let gap = &text[from..to];
+        match gap.rfind(char::is_whitespace) {
+            // What is glued to the next word belongs to it.
+            Some(space) => from + space,
+            None => from + gap.trim_end_matches(punctuation::is_opening).len(),
+        }
+    }));
+    begins
 }

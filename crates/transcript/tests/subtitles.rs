@@ -11,7 +11,7 @@ use subtp::{
     srt::SubRip,
     vtt::{VttBlock, WebVtt},
 };
-use transcript::{Format, Segment, Transcript, Word};
+use transcript::{Format, InvalidSubtitleOption, Segment, SubtitleOptions, Transcript, Word};
 use unicode_width::UnicodeWidthChar;
 
 /// A cue as `subtp` parses it.
@@ -67,19 +67,45 @@ fn width(text: &str) -> usize {
 }
 
 /// Checks the properties of all subtitle files.
-fn check(cues: &[ParsedCue]) {
-    let mut ends: BTreeMap<&Option<String>, Duration> = BTreeMap::new();
+fn check(cues: &[ParsedCue], options: &SubtitleOptions) {
+    let mut previous: BTreeMap<&Option<String>, &ParsedCue> = BTreeMap::new();
+    let longest = Duration::from_millis(options.max_duration());
+    let min_gap = Duration::from_millis(options.min_gap());
     assert!(cues.is_sorted_by_key(|cue| cue.start), "out of order: {cues:#?}");
     for cue in cues {
-        assert!(cue.start < cue.end && cue.end - cue.start <= Duration::from_secs(7), "{cue:?}");
-        let end = ends.insert(&cue.channel, cue.end).unwrap_or_default();
-        assert!(end <= cue.start, "overlaps: {cue:?}");
-        assert!(matches!(cue.lines.len(), 1 | 2), "{cue:?}");
+        assert!(cue.start < cue.end && cue.end - cue.start <= longest, "{cue:?}");
+        if let Some(before) = previous.insert(&cue.channel, cue) {
+            assert!(before.end <= cue.start, "overlaps: {cue:?}");
+            // A gap takes at most half of a very short cue.
+            let gap = min_gap.min((cue.start - before.start) / 2 - Duration::from_micros(500));
+            assert!(cue.start - before.end >= gap, "{before:?} {cue:?}");
+        }
+        assert!((1..=options.max_lines()).contains(&cue.lines.len()), "{cue:?}");
         for line in &cue.lines {
-            assert!((1..=42).contains(&width(line)), "{line:?}");
+            assert!((1..=options.max_line_width()).contains(&width(line)), "{line:?}");
             assert!(!line.contains(|c: char| c.is_control() || c == '\u{2028}'), "{line:?}");
         }
     }
+}
+
+/// Generates all options within their ranges.
+fn options() -> impl Strategy<Value = SubtitleOptions> {
+    let columns = prop_oneof![1 => Just(42_usize), 2 => 10..=200_usize, 1 => 10..=16_usize];
+    let times = (0..=1000_u64, 0..=3000_u64, 3000..=60_000_u64);
+    (columns, 1..=5_usize, 5..=100_u64, times).prop_map(
+        |(columns, lines, speed, (gap, shortest, longest))| {
+            let made = || -> Result<SubtitleOptions, InvalidSubtitleOption> {
+                SubtitleOptions::default()
+                    .with_max_line_width(columns)?
+                    .with_max_lines(lines)?
+                    .with_reading_speed(speed)?
+                    .with_min_gap(gap)?
+                    .with_min_duration(shortest)?
+                    .with_max_duration(longest)
+            };
+            made().expect("all are in range")
+        },
+    )
 }
 
 /// Returns the letters of the text in order, without spaces and hidden characters. They must all be in
@@ -94,6 +120,7 @@ proptest! {
     #[test]
     fn hostile_transcripts_give_valid_subtitles(
         segments in proptest::collection::vec(hostile_segment(), 0..6),
+        options in prop_oneof![1 => Just(SubtitleOptions::default()), 2 => options()],
     ) {
         let transcript = transcript(segments);
         let spoken = |channel: Option<u32>| {
@@ -105,11 +132,11 @@ proptest! {
             }
             letters(segments.into_iter().map(|segment| segment.text.as_str()))
         };
-        let srt = read_srt(&common::text(&transcript, Format::Srt));
-        let vtt = read_vtt(&common::text(&transcript, Format::Vtt));
+        let srt = read_srt(&common::text_with(&transcript, Format::Srt, &options));
+        let vtt = read_vtt(&common::text_with(&transcript, Format::Vtt, &options));
         for cues in [srt, vtt] {
             let cues = cues.map_err(|error| TestCaseError::fail(error.to_string()))?;
-            check(&cues);
+            check(&cues, &options);
             for channel in transcript.segments.iter().map(|segment| segment.channel) {
                 let expected = spoken(channel);
                 if expected.is_empty() {
@@ -181,30 +208,95 @@ fn channels_may_speak_at_once() -> Result<(), Box<dyn Error>> {
         "1\n00:00:00,000 --> 00:00:05,000\nChannel 1: How can I help you?\n\n\
          2\n00:00:02,000 --> 00:00:03,000\nChannel 2: Well.\n"
     );
-    check(&read_vtt(&common::text(&transcript, Format::Vtt))?);
+    check(&read_vtt(&common::text(&transcript, Format::Vtt))?, &SubtitleOptions::default());
     Ok(())
+}
+
+/// A segment of words that are each said in a quarter of a second, from `start` on.
+fn spoken(start: f64, text: &str) -> Segment {
+    let words: Vec<Word> = text
+        .split(' ')
+        .enumerate()
+        .map(|(index, word)| {
+            let start = start + 0.25 * index as f64;
+            Word { start, end: start + 0.25, text: format!(" {word}"), ..Word::default() }
+        })
+        .collect();
+    let end = words.last().map_or(start, |word| word.end);
+    Segment { words, language: Some("en".to_owned()), ..segment(start, end, text) }
+}
+
+/// Returns the start and the end of each cue in milliseconds, and its lines.
+fn shown(segments: Vec<Segment>) -> Result<Vec<(u128, u128, String)>, Box<dyn Error>> {
+    let cues = read_srt(&common::text(&transcript(segments), Format::Srt))?;
+    let show = |cue: ParsedCue| (cue.start.as_millis(), cue.end.as_millis(), cue.lines.join("/"));
+    Ok(cues.into_iter().map(show).collect())
 }
 
 #[test]
 fn words_give_the_times_of_the_cues_of_a_long_segment() -> Result<(), Box<dyn Error>> {
     let text = "The first sentence was said quickly at the start of it all. \
                 The second came after a long pause, and nobody expected it.";
-    let mut long = segment(0.0, 12.0, text);
-    long.words = text
-        .split(' ')
-        .enumerate()
-        .map(|(index, word)| {
-            let start = if index < 12 { 0.2 } else { 5.6 } + 0.25 * index as f64;
-            Word { start, end: start + 0.2, text: format!(" {word}"), ..Word::default() }
-        })
-        .collect();
-    let cues = read_srt(&common::text(&transcript(vec![long]), Format::Srt))?;
-    let times: Vec<_> =
-        cues.iter().map(|cue| (cue.start.as_millis(), cue.end.as_millis())).collect();
-    // The second cue is spoken until 11.3 s and takes 2.9 s to read.
-    assert_eq!(times, [(200, 3150), (8600, 11500)]);
-    assert_eq!(cues[1].lines, ["The second came after a long pause,", "and nobody expected it."]);
+    let mut long = spoken(0.2, text);
+    for word in &mut long.words[12..] {
+        (word.start, word.end) = (word.start + 5.4, word.end + 5.4);
+    }
+    long.end = 12.0;
+    let expected = [
+        (200, 3200, "The first sentence was said quickly/at the start of it all.".to_owned()),
+        (8600, 11_550, "The second came after a long pause,/and nobody expected it.".to_owned()),
+    ];
+    // The second cue is spoken until 11.35 s and takes 2.95 s to read.
+    assert_eq!(shown(vec![long])?, expected);
     Ok(())
+}
+
+#[test]
+fn a_sentence_that_runs_over_two_segments_is_one_sentence() -> Result<(), Box<dyn Error>> {
+    // SubtitleEdit 8452: the last word of a sentence in a segment and a cue of its own.
+    let first =
+        "You take two hydrogen atoms, you ram them together, and what's left over is a helium";
+    let expected = [
+        (0, 2167, "You take two hydrogen atoms,/you ram them together,".to_owned()),
+        (2250, 4350, "and what's left over is a helium atom.".to_owned()),
+    ];
+    assert_eq!(shown(vec![spoken(0.0, first), spoken(4.1, "atom.")])?, expected);
+    Ok(())
+}
+
+#[test]
+fn pauses_are_shown_and_small_gaps_closed() -> Result<(), Box<dyn Error>> {
+    let (first, second) = ("He was not an ill-disposed young man.", "He went away.");
+    let starts_and_ends = |pause: f64| -> Result<Vec<(u128, u128)>, Box<dyn Error>> {
+        let found = shown(vec![spoken(0.0, first), spoken(1.75 + pause, second)])?;
+        Ok(found.into_iter().map(|(start, end, _)| (start, end)).collect())
+    };
+    // He paused for 1.2 s: reading takes 0.1 s of them.
+    assert_eq!(starts_and_ends(1.2)?, [(0, 1850), (2950, 3950)]);
+    // Half a second after what reading takes is seen, less would flicker.
+    assert_eq!(starts_and_ends(1.8)?.len(), 2);
+    Ok(())
+}
+
+#[test]
+fn speakers_never_share_a_cue() -> Result<(), Box<dyn Error>> {
+    let mut talk = spoken(0.0, "Did you see it? No. But I did.");
+    talk.speaker = Some(0);
+    talk.words[4].speaker = Some(1);
+    let found: Vec<String> = shown(vec![talk])?.into_iter().map(|(_, _, lines)| lines).collect();
+    let expected = ["Speaker 1: Did you see it?", "Speaker 2: No.", "Speaker 1: But I did."];
+    assert_eq!(found, expected);
+    Ok(())
+}
+
+#[test]
+fn an_hour_without_a_pause_takes_no_time_to_speak_of() {
+    // 60,000 words in one sentence, and none of them with a time.
+    let words = "word after word ".repeat(20_000);
+    let start = std::time::Instant::now();
+    let srt = common::text(&transcript(vec![segment(0.0, 3600.0, words.trim())]), Format::Srt);
+    assert!(srt.len() > words.len());
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
 }
 
 #[test]

@@ -2,7 +2,9 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use proptest::prelude::*;
-use transcript::{Format, Pipeline, Processing, Segment, Source, Transcript, Word};
+use transcript::{
+    Format, Pipeline, Processing, Segment, Source, SubtitleOptions, Transcript, Word,
+};
 
 pub(crate) fn transcript(segments: Vec<Segment>) -> Transcript {
     Transcript::new(
@@ -40,7 +42,16 @@ pub(crate) fn transcript(segments: Vec<Segment>) -> Transcript {
 
 /// Renders a transcript in a format of text.
 pub(crate) fn text(transcript: &Transcript, format: Format) -> String {
-    String::from_utf8(transcript.render(format)).unwrap_or_else(|error| panic!("{format}: {error}"))
+    text_with(transcript, format, &SubtitleOptions::default())
+}
+
+pub(crate) fn text_with(
+    transcript: &Transcript,
+    format: Format,
+    options: &SubtitleOptions,
+) -> String {
+    String::from_utf8(transcript.render_with(format, options))
+        .unwrap_or_else(|error| panic!("{format}: {error}"))
 }
 
 pub(crate) fn segment(start: f64, end: f64, text: &str) -> Segment {
