@@ -12,6 +12,7 @@ mod chaos;
 mod checkpoints;
 mod command_line;
 mod configuration;
+mod convert;
 mod encodings;
 mod fleet;
 mod folders;

@@ -10,6 +10,7 @@ use location::Location;
 use transcript::Format;
 
 use crate::UsageError;
+pub(crate) use crate::commands::convert::ConvertArgs;
 pub(crate) use crate::commands::{submit::SubmitArgs, transcribe::TranscribeArgs};
 
 /// Transcribes recordings, on one machine or with a fleet of workers.
@@ -48,6 +49,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Transcribe recordings on this machine; no server needed
     Transcribe(TranscribeArgs),
+    /// Write transcripts in other formats, without transcribing anything
+    Convert(ConvertArgs),
     /// Lease jobs from the queue and transcribe their recordings until SIGTERM
     Worker(WorkerArgs),
     /// Make jobs of the store's notifications of uploads until SIGTERM

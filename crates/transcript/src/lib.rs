@@ -52,10 +52,13 @@
 //! # }
 //! ```
 
+mod ass;
 mod aws;
 mod csv;
 mod ctm;
 mod cue;
+mod docx;
+mod eaf;
 mod html;
 mod json;
 mod jsonl;
@@ -72,6 +75,8 @@ mod rttm;
 mod srt;
 mod summary;
 mod text;
+mod textgrid;
+mod tiers;
 mod timeline;
 mod tokens;
 mod tsv;
@@ -80,6 +85,7 @@ mod txt;
 mod v1;
 mod vtt;
 mod words;
+mod xml;
 
 pub use formats::{Format, UnknownFormat};
 pub use html::{HtmlAudio, HtmlOptions};
@@ -89,21 +95,30 @@ pub use model::{
     Transcript, Word,
 };
 
+/// How transcripts are rendered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RenderOptions {
+    pub html: HtmlOptions,
+}
+
 impl Transcript {
-    /// Renders the HTML page, as UTF-8. Accepts any text.
-    pub fn render_html(&self, options: &HtmlOptions) -> String {
-        html::render(self, options)
+    /// Renders the transcript in `format`, as [`Self::render_with`] does with the default options.
+    pub fn render(&self, format: Format) -> Vec<u8> {
+        self.render_with(format, &RenderOptions::default())
     }
 
     /// Renders the transcript in `format`. Accepts any text. Formats of text are UTF-8 with line feeds.
-    pub fn render(&self, format: Format) -> Vec<u8> {
+    pub fn render_with(&self, format: Format, options: &RenderOptions) -> Vec<u8> {
         let text = match format {
             Format::Json => self.to_json_pretty(),
             Format::Jsonl => jsonl::render(self),
             Format::Srt => srt::render(self),
             Format::Vtt => vtt::render(self),
+            Format::Ass => ass::render(self),
             Format::Txt => txt::render(self),
             Format::Md => markdown::render(self),
+            Format::Html => html::render(self, &options.html),
             Format::Tsv => tsv::render(self),
             Format::Csv => csv::render(self),
             Format::WhisperJson => openai::whisper(self),
@@ -111,6 +126,9 @@ impl Transcript {
             Format::Aws => aws::render(self),
             Format::Rttm => rttm::render(self),
             Format::Ctm => ctm::render(self),
+            Format::Textgrid => textgrid::render(self),
+            Format::Eaf => eaf::render(self),
+            Format::Docx => return docx::render(self),
         };
         text.into_bytes()
     }
