@@ -14,7 +14,7 @@ use store::{Capabilities, Condition, Stores};
 use tokio::{sync::Mutex, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
-use transcript::{Format, Transcript};
+use transcript::{Format, RenderOptions, Transcript};
 
 use crate::{
     admission::MemoryBudget,
@@ -74,6 +74,7 @@ pub struct Transcriber {
     pub(crate) language_suffix: bool,
     /// Whether renderings that somebody has edited are replaced.
     pub(crate) overwrite: bool,
+    pub(crate) rendering: RenderOptions,
     /// Memory for the recordings in flight.
     pub(crate) memory: Arc<MemoryBudget>,
     /// Where transcriptions without a queue keep what they have computed.
@@ -155,6 +156,7 @@ impl Transcriber {
             write_patience,
             language_suffix,
             overwrite: false,
+            rendering: RenderOptions::default(),
             memory,
             unfinished: None,
         }
@@ -184,6 +186,12 @@ impl Transcriber {
     #[must_use]
     pub fn with_overwrite(self, overwrite: bool) -> Self {
         Self { overwrite, ..self }
+    }
+
+    /// Sets how transcripts are rendered.
+    #[must_use]
+    pub fn with_rendering(self, rendering: RenderOptions) -> Self {
+        Self { rendering, ..self }
     }
 
     /// Sets how many bytes the process may have for another recording to be begun: without limit by

@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use transcript::{
-    Format, Pipeline, Processing, Segment, Source, SubtitleOptions, Transcript, Word,
+    Format, Pipeline, Processing, RenderOptions, Segment, Source, SubtitleOptions, Transcript, Word,
 };
 
 pub(crate) fn transcript(segments: Vec<Segment>) -> Transcript {
@@ -50,7 +50,8 @@ pub(crate) fn text_with(
     format: Format,
     options: &SubtitleOptions,
 ) -> String {
-    String::from_utf8(transcript.render_with(format, options))
+    let options = RenderOptions { subtitles: options.clone(), ..RenderOptions::default() };
+    String::from_utf8(transcript.render_with(format, &options))
         .unwrap_or_else(|error| panic!("{format}: {error}"))
 }
 

@@ -171,7 +171,8 @@ impl Transcriber {
         let language_suffix = request.language_suffix.unwrap_or(self.language_suffix);
         let location = location.clone();
         let (guarded, overwrite) = (false, self.overwrite);
-        Ok(Output { location, store, base, uri, language_suffix, guarded, overwrite })
+        let rendering = self.rendering.clone();
+        Ok(Output { location, store, base, uri, language_suffix, guarded, overwrite, rendering })
     }
 }
 

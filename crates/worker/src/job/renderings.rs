@@ -49,7 +49,7 @@ impl Output {
     ) -> Result<Vec<String>, Failure> {
         let mut kept = Vec::new();
         for &format in formats.iter().filter(|&&format| format != Format::Json) {
-            let body = Bytes::from(transcript.render(format));
+            let body = Bytes::from(transcript.render_with(format, &self.rendering));
             let key = self.rendering_key(format, transcript);
             match self.look(&key, &body, format, &mut previous).await? {
                 Found::Same => {}

@@ -8,6 +8,7 @@ use transcript::Format;
 use crate::{
     args::{ComputeArgs, ModelArgs, RecordingArgs, format},
     filter::FilterArgs,
+    subtitles::SubtitleArgs,
 };
 
 #[derive(Debug, Args)]
@@ -55,6 +56,9 @@ pub(crate) struct TranscribeArgs {
     /// JSON of several recordings has one line for each
     #[arg(short, long, value_delimiter = ',', value_name = "FORMATS", value_parser = format())]
     pub(crate) format: Vec<Format>,
+
+    #[command(flatten)]
+    pub(crate) subtitles: SubtitleArgs,
 
     #[command(flatten)]
     pub(crate) compute: ComputeArgs,

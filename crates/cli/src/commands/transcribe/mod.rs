@@ -22,7 +22,7 @@ use speech::pipeline::Session;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use transcript::Format;
+use transcript::{Format, RenderOptions};
 use worker::{Completed, Transcriber, Transcription, TranscriptionRequest, convert, interruptible};
 
 pub(crate) use self::args::TranscribeArgs;
@@ -112,10 +112,17 @@ pub(crate) async fn run(config: &Config, args: TranscribeArgs) -> anyhow::Result
         Some(Location::S3 { .. }) => WRITE_PATIENCE,
         Some(Location::File(_) | Location::Http(_)) | None => Duration::ZERO,
     };
+    let rendering =
+        RenderOptions { subtitles: args.subtitles.options()?, ..RenderOptions::default() };
     let unfinished = app::state_directory().join(UNFINISHED);
     let batch = Arc::new(Batch {
         progress: Arc::new(Progress::start()),
-        transcriber: app.transcriber.with_write_patience(patience).with_unfinished(unfinished),
+        transcriber: app
+            .transcriber
+            .with_write_patience(patience)
+            .with_unfinished(unfinished)
+            .with_rendering(rendering.clone()),
+        rendering,
         is_watched: naming.is_none() && !labelled && io::stdout().is_terminal(),
         prints: args.print,
         naming,
@@ -170,6 +177,11 @@ fn formats(
             Err(UsageError(format!("several recordings need --out DIR for the format {format}"))
                 .into())
         }
+        (false, 1, Some(format)) if !format.is_text() && io::stdout().is_terminal() => {
+            let message =
+                format!("a terminal cannot show the format {format}: use --out DIR, or > FILE");
+            Err(UsageError(message).into())
+        }
         _ => Ok(formats),
     }
 }
@@ -187,6 +199,7 @@ struct Batch {
     /// Names of the transcripts; `None`: they go to standard output.
     naming: Option<Naming>,
     formats: BTreeSet<Format>,
+    rendering: RenderOptions,
     options: speech::pipeline::TranscribeOptions,
     channels: Option<audio::ChannelMode>,
     track: Option<audio::TrackChoice>,
@@ -359,15 +372,16 @@ impl Batch {
         }
         let format = *self.formats.first()?;
         self.naming.is_none().then(|| {
-            let mut text = Vec::new();
-            match (format, self.labelled) {
-                (Format::Json, true) => text = serde_json::to_vec(transcript).unwrap_or_default(),
+            let rendered = || transcript.render_with(format, &self.rendering);
+            let mut text = match (format, self.labelled) {
+                (format, _) if !format.is_text() => return rendered(),
+                (Format::Json, true) => serde_json::to_vec(transcript).unwrap_or_default(),
                 (Format::Txt, true) => {
-                    text.extend(format!("== {}\n", self.name_of(item)).into_bytes());
-                    text.extend(transcript.render(format).trim_ascii_end());
+                    [format!("== {}\n", self.name_of(item)).into_bytes(), rendered()].concat()
                 }
-                _ => text.extend(transcript.render(format).trim_ascii_end()),
-            }
+                _ => rendered(),
+            };
+            text.truncate(text.trim_ascii_end().len());
             text.push(b'\n');
             text
         })
