@@ -18,7 +18,12 @@ import tscribe
 import webvtt
 from pyannote.database.util import load_rttm
 
-FORMATS = ["json", "srt", "vtt", "txt", "aws", "rttm", "ctm", "tsv"]
+import read_formats
+
+FORMATS = ["json", "jsonl", "srt", "vtt", "ass", "txt", "md", "docx", "tsv", "csv", "whisper-json", "verbose-json",
+           "aws", "rttm", "ctm", "textgrid", "eaf"]
+# Other formats in JSON, whose names also end with `.json`.
+JSON_RENDERINGS = (".aws.json", ".whisper.json", ".verbose.json")
 # Half a millisecond, in which the formats round, and the error of a sum.
 TOLERANCE = 0.0006
 
@@ -91,8 +96,8 @@ def check_aws(transcript):
     if len(languages) == 1:
         assert {results["language_code"]} == languages
     # The document that most people want from the converter.
-    tscribe.write(str(transcript.path("aws.json")), format="docx", save_as=str(transcript.path("docx")))
-    assert transcript.path("docx").stat().st_size > 10_000
+    tscribe.write(str(transcript.path("aws.json")), format="docx", save_as=str(transcript.path("tscribe.docx")))
+    assert transcript.path("tscribe.docx").stat().st_size > 10_000
 
 
 def check_ctm(transcript):
@@ -195,13 +200,14 @@ def main():
             command = [args.binary, "transcribe", source, "--out", out, "--format", ",".join(formats)]
             subprocess.run([*command, *mode], check=True, stderr=subprocess.DEVNULL)
             transcripts = [Transcript(p) for p in sorted(out.glob("*.json"))
-                           if not p.name.endswith(".aws.json")]
+                           if not p.name.endswith(JSON_RENDERINGS)]
             assert len(transcripts) == 2 + len(args.recordings)
             for transcript in transcripts:
                 check_aws(transcript)
                 check_rttm(transcript)
                 check_tsv(transcript)
                 check_subtitles(transcript)
+                read_formats.check_all(transcript)
                 if "ctm" in formats:
                     check_ctm(transcript)
                 words = sum(1 for _ in transcript.words())

@@ -13,6 +13,7 @@ mod checkpoints;
 mod clients;
 mod command_line;
 mod configuration;
+mod convert;
 mod encodings;
 mod fleet;
 mod folders;

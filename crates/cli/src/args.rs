@@ -11,6 +11,7 @@ use location::Location;
 use models::Role;
 use transcript::Format;
 
+pub(crate) use crate::commands::convert::ConvertArgs;
 pub(crate) use crate::commands::{submit::SubmitArgs, transcribe::TranscribeArgs};
 use crate::{UsageError, completion};
 
@@ -50,6 +51,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Transcribe recordings on this machine; no server needed
     Transcribe(TranscribeArgs),
+    /// Write transcripts in other formats, without transcribing anything
+    Convert(ConvertArgs),
     /// Lease jobs from the queue and transcribe their recordings until SIGTERM
     Worker(WorkerArgs),
     /// Make jobs of the store's notifications of uploads until SIGTERM

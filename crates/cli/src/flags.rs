@@ -38,6 +38,9 @@ fn of_command(command: &Command) -> Vec<Flag> {
             models(&args.models).into_iter().chain([("compute.pin", switch(args.pin))]).collect()
         }
         Command::Submit(args) => names(&args.recordings).into(),
+        Command::Convert(args) => {
+            vec![("output.language_suffix", switch(args.language_suffix))]
+        }
         Command::Status(_)
         | Command::Results(_)
         | Command::Bridge

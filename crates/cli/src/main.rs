@@ -129,6 +129,7 @@ fn run(arguments: Arguments) -> anyhow::Result<u8> {
         let config = &layered.config;
         match arguments.command {
             Command::Transcribe(args) => commands::transcribe::run(config, args).await,
+            Command::Convert(args) => commands::convert::run(config, args).await,
             Command::Worker(_) => commands::worker::run(config).await,
             Command::Bridge => commands::bridge::run(config).await,
             Command::Submit(args) => commands::submit::run(config, args).await,

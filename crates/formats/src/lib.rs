@@ -48,8 +48,10 @@ formats! {
     Jsonl "jsonl" "jsonl" "application/jsonl" "JSON Lines: one segment per line"
     Srt "srt" "srt" "application/x-subrip; charset=utf-8" "SubRip subtitles"
     Vtt "vtt" "vtt" "text/vtt; charset=utf-8" "WebVTT subtitles"
+    Ass "ass" "ass" "text/x-ssa; charset=utf-8" "Advanced SubStation Alpha subtitles, a colour per speaker"
     Txt "txt" "txt" "text/plain; charset=utf-8" "Plain text, one line per segment"
     Md "md" "md" "text/markdown; charset=utf-8" "Markdown, one paragraph per turn"
+    Html "html" "html" "text/html; charset=utf-8" "A page with the text, the recording and a search"
     Tsv "tsv" "tsv" "text/tab-separated-values; charset=utf-8" "Tab-separated values, as Whisper writes them"
     Csv "csv" "csv" "text/csv; charset=utf-8" "Comma-separated values, for spreadsheets"
     WhisperJson "whisper-json" "whisper.json" "application/json" "The JSON of Whisper's command line"
@@ -57,6 +59,9 @@ formats! {
     Aws "aws" "aws.json" "application/json" "The JSON of Amazon Transcribe"
     Rttm "rttm" "rttm" "text/plain; charset=utf-8" "NIST's RTTM: who speaks when"
     Ctm "ctm" "ctm" "text/plain; charset=utf-8" "NIST's CTM: words with their times"
+    Textgrid "textgrid" "TextGrid" "text/plain; charset=utf-8" "Praat's TextGrid: tiers of segments and words"
+    Eaf "eaf" "eaf" "text/x-eaf+xml; charset=utf-8" "ELAN's annotation document: tiers of segments and words"
+    Docx "docx" "docx" "application/vnd.openxmlformats-officedocument.wordprocessingml.document" "A document of Word, one paragraph per turn"
 }
 
 /// The error for a name that is not the name of a [`Format`].
@@ -67,7 +72,12 @@ pub struct UnknownFormat(String);
 impl Format {
     /// Returns whether players show the format beside a video. They look for the language in its name.
     pub fn is_subtitle(self) -> bool {
-        matches!(self, Self::Srt | Self::Vtt)
+        matches!(self, Self::Srt | Self::Vtt | Self::Ass)
+    }
+
+    /// Returns whether the format is UTF-8, which a terminal can show.
+    pub fn is_text(self) -> bool {
+        self != Self::Docx
     }
 }
 

@@ -52,11 +52,14 @@
 //! # }
 //! ```
 
+mod ass;
 mod aws;
 mod breaks;
 mod csv;
 mod ctm;
 mod cue;
+mod docx;
+mod eaf;
 mod function_words;
 mod html;
 mod json;
@@ -78,6 +81,8 @@ mod srt;
 mod subtitle_options;
 mod summary;
 mod text;
+mod textgrid;
+mod tiers;
 mod timeline;
 mod tokens;
 mod tsv;
@@ -86,6 +91,7 @@ mod txt;
 mod v1;
 mod vtt;
 mod words;
+mod xml;
 
 pub use formats::{Format, UnknownFormat};
 pub use html::{HtmlAudio, HtmlOptions};
@@ -96,26 +102,31 @@ pub use model::{
 };
 pub use subtitle_options::{InvalidSubtitleOption, SubtitleOptions};
 
+/// How transcripts are rendered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RenderOptions {
+    pub subtitles: SubtitleOptions,
+    pub html: HtmlOptions,
+}
+
 impl Transcript {
-    /// Renders the HTML page, as UTF-8. Accepts any text.
-    pub fn render_html(&self, options: &HtmlOptions) -> String {
-        html::render(self, options)
+    /// Renders the transcript in `format`, as [`Self::render_with`] does with the default options.
+    pub fn render(&self, format: Format) -> Vec<u8> {
+        self.render_with(format, &RenderOptions::default())
     }
 
     /// Renders the transcript in `format`. Accepts any text. Formats of text are UTF-8 with line feeds.
-    pub fn render(&self, format: Format) -> Vec<u8> {
-        self.render_with(format, &SubtitleOptions::default())
-    }
-
-    /// Renders the transcript in `format`, subtitles with these options.
-    pub fn render_with(&self, format: Format, subtitles: &SubtitleOptions) -> Vec<u8> {
+    pub fn render_with(&self, format: Format, options: &RenderOptions) -> Vec<u8> {
         let text = match format {
             Format::Json => self.to_json_pretty(),
             Format::Jsonl => jsonl::render(self),
-            Format::Srt => srt::render(self, subtitles),
-            Format::Vtt => vtt::render(self, subtitles),
+            Format::Srt => srt::render(self, &options.subtitles),
+            Format::Vtt => vtt::render(self, &options.subtitles),
+            Format::Ass => ass::render(self, &options.subtitles),
             Format::Txt => txt::render(self),
             Format::Md => markdown::render(self),
+            Format::Html => html::render(self, &options.html),
             Format::Tsv => tsv::render(self),
             Format::Csv => csv::render(self),
             Format::WhisperJson => openai::whisper(self),
@@ -123,6 +134,9 @@ impl Transcript {
             Format::Aws => aws::render(self),
             Format::Rttm => rttm::render(self),
             Format::Ctm => ctm::render(self),
+            Format::Textgrid => textgrid::render(self),
+            Format::Eaf => eaf::render(self),
+            Format::Docx => return docx::render(self),
         };
         text.into_bytes()
     }

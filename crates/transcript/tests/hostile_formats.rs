@@ -178,6 +178,73 @@ fn check_jsonl(jsonl: &str, transcript: &Transcript) {
     }
 }
 
+/// Reads a TextGrid as Praat does: texts in quotation marks, numbers, and what is between them is ignored.
+fn check_textgrid(grid: &str) {
+    let mut strings = Vec::new();
+    let mut rest = grid;
+    while let Some(start) = rest.find('"') {
+        let mut end = start + 1;
+        while let Some(quote) = rest[end..].find('"') {
+            end += quote + 1;
+            if !rest[end..].starts_with('"') {
+                break;
+            }
+            end += 1;
+        }
+        strings.push(rest[start + 1..end - 1].replace("\"\"", "\""));
+        rest = &rest[end..];
+    }
+    assert_eq!(strings[..2], ["ooTextFile", "TextGrid"]);
+    assert!(!strings.iter().any(|text| text.contains(char::is_control)), "{strings:?}");
+    // No text has line breaks, so the fields of each line are known.
+    let field = |line: &str, name: &str| {
+        Some(line.trim().strip_prefix(name)?.strip_prefix(" = ")?.to_owned())
+    };
+    let all = |name: &str| grid.lines().filter_map(|line| field(line, name)).collect::<Vec<_>>();
+    let (starts, ends) = (all("xmin"), all("xmax"));
+    assert_eq!(starts.len(), ends.len());
+    let mut tiers = 0;
+    let (mut last, mut open) = (0.0, 0);
+    let mut spans = starts.iter().zip(&ends).map(|(start, end)| (number(start), number(end)));
+    let (zero, end) = spans.next().unwrap_or_else(|| panic!("no times"));
+    for line in grid.lines() {
+        if let Some(size) = field(line, "intervals: size") {
+            assert_eq!((open, spans.next()), (0, Some((zero, end))), "the times of the tier");
+            (last, open, tiers) = (zero, number(&size) as usize, tiers + 1);
+        } else if line.trim().starts_with("intervals [") {
+            let (start, end) = spans.next().unwrap_or_else(|| panic!("no times"));
+            assert!(start == last && end > start, "a gap, or nothing: {start} {end}");
+            (last, open) = (end, open - 1);
+        }
+        assert!(open > 0 || tiers == 0 || last == end, "the tier ends early");
+    }
+    assert!(tiers > 0 && open == 0 && spans.next().is_none());
+    assert_eq!(strings.iter().filter(|text| *text == "IntervalTier").count(), tiers);
+}
+
+/// Returns the texts of the elements with a name, of an XML document that is well formed.
+fn xml_texts(xml: &str, name: &str) -> Vec<String> {
+    let document = roxmltree::Document::parse(xml).unwrap_or_else(|error| panic!("{error}: {xml}"));
+    let elements = document.descendants().filter(|node| node.has_tag_name(name));
+    elements.map(|element| element.text().unwrap_or_default().to_owned()).collect()
+}
+
+fn check_ass(ass: &str) {
+    let events = ass.split_once("\n[Events]\n").map(|(_, events)| events).unwrap_or_default();
+    for event in events.lines().skip(1) {
+        assert!(!event.contains(['{', '}']), "{event:?}");
+        assert!(event.replace("\\N", "").find('\\').is_none(), "{event:?}");
+        let fields: Vec<&str> = event.splitn(10, ',').collect();
+        assert!(
+            fields.len() == 10 && fields[0] == "Dialogue: 0" && fields[1] < fields[2]
+                || fields[2].len() > fields[1].len(),
+            "{event:?}"
+        );
+        assert!(!fields[9].trim().is_empty(), "{event:?}");
+    }
+    assert!(!ass.contains(|c: char| c.is_control() && c != '\n'), "{ass:?}");
+}
+
 fn check_openai(whisper: &Value, verbose: &Value) {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("{value}")).to_owned();
@@ -267,6 +334,22 @@ proptest! {
         check_csv(&common::text(&transcript, Format::Csv));
         check_markdown(&common::text(&transcript, Format::Md));
         check_jsonl(&common::text(&transcript, Format::Jsonl), &transcript);
+        check_ass(&common::text(&transcript, Format::Ass));
+        check_textgrid(&common::text(&transcript, Format::Textgrid));
+        let said = xml_texts(&common::text(&transcript, Format::Eaf), "ANNOTATION_VALUE");
+        prop_assert!(said.iter().all(|text| !text.trim().is_empty()), "{said:?}");
+        for line in common::text(&transcript, Format::Tsv).lines().skip(1) {
+            let text = line.rsplit('\t').next().unwrap_or_default();
+            let whole = said.iter().any(|said| said == text);
+            // A segment in which several people speak is several annotations.
+            let divided = transcript.segments.iter().any(|s| s.words.iter().any(|w| w.speaker.is_some()));
+            prop_assert!(whole || divided, "{text:?} is not among {said:?}");
+        }
+        let mut docx = zip::ZipArchive::new(std::io::Cursor::new(transcript.render(Format::Docx)))?;
+        for index in 0..docx.len() {
+            let part = std::io::read_to_string(docx.by_index(index)?)?;
+            xml_texts(&part, "");
+        }
         check_openai(&json(&transcript, Format::WhisperJson), &json(&transcript, Format::VerboseJson));
         let job = aws(&transcript);
         let name = job["jobName"].as_str().unwrap_or_default();

@@ -33,7 +33,10 @@ pub use self::{
     announcer::{Announcements, CONTENT_TYPE, CloudEvent},
     config::{LaneShares, WorkerConfig},
     failure::{failure_of, output_failure, source_failure},
-    job::other_name,
+    job::{
+        other_name,
+        output::{write_file, write_rendering},
+    },
     pool::ComputePool,
     transcriber::{Completed, Transcriber, Transcription, TranscriptionRequest, interruptible},
     worker::{Summary, Worker},

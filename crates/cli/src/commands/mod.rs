@@ -5,6 +5,7 @@ pub(crate) mod bridge;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod control;
+pub(crate) mod convert;
 pub(crate) mod dead;
 pub(crate) mod man;
 pub(crate) mod models;

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use job::{Failure, FailureCode};
 use location::Location;
-use store::{Capabilities, Condition, ErrorKind, ObjectMeta, PutOptions, Store};
+use store::{Capabilities, Condition, ErrorKind, ObjectMeta, PutOptions, Store, Stores};
 use transcript::{Format, Transcript};
 
 use super::{renderings::Previous, subtitle_name};
@@ -307,11 +307,60 @@ impl Output {
         body: Bytes,
         condition: Condition,
     ) -> Result<(), store::Error> {
-        let metadata = BTreeMap::from([
-            (META_FINGERPRINT.to_owned(), transcript.pipeline.fingerprint.clone()),
-            (META_SOURCE_ETAG.to_owned(), transcript.source.etag.clone()),
-        ]);
-        let options = PutOptions { condition, content_type: Some(format.media_type()), metadata };
-        self.store.put(&self.rendering_key(format, transcript), body, options).await.map(drop)
+        put(
+            &*self.store,
+            &self.rendering_key(format, transcript),
+            (format, transcript, body),
+            condition,
+        )
+        .await
     }
+}
+
+/// A transcript in a format, rendered.
+type Rendered<'a> = (Format, &'a Transcript, Bytes);
+
+async fn put(
+    store: &dyn Store,
+    key: &str,
+    (format, transcript, body): Rendered<'_>,
+    condition: Condition,
+) -> Result<(), store::Error> {
+    let metadata = BTreeMap::from([
+        (META_FINGERPRINT.to_owned(), transcript.pipeline.fingerprint.clone()),
+        (META_SOURCE_ETAG.to_owned(), transcript.source.etag.clone()),
+    ]);
+    let options = PutOptions { condition, content_type: Some(format.media_type()), metadata };
+    store.put(key, body, options).await.map(drop)
+}
+
+/// Writes a rendering where the job of the transcript would write it. `output`: without the extension of
+/// the format; `language_suffix`: whether the names of subtitles carry the language.
+///
+/// # Errors
+/// Those of the store.
+pub async fn write_rendering(
+    stores: &Stores,
+    output: &Location,
+    language_suffix: bool,
+    rendered: Rendered<'_>,
+) -> Result<(), store::Error> {
+    let (store, base) = stores.open(output)?;
+    let (location, uri) = (output.clone(), String::new());
+    let output = Output { location, store, base, uri, language_suffix, guarded: false };
+    let key = output.rendering_key(rendered.0, rendered.1);
+    put(&*output.store, &key, rendered, Condition::Always).await
+}
+
+/// Writes a rendering to a file or object, with the metadata that a job would give it.
+///
+/// # Errors
+/// Those of the store.
+pub async fn write_file(
+    stores: &Stores,
+    file: &Location,
+    rendered: Rendered<'_>,
+) -> Result<(), store::Error> {
+    let (store, key) = stores.open(file)?;
+    put(&*store, &key, rendered, Condition::Always).await
 }

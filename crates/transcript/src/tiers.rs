@@ -1,0 +1,122 @@
+//! Tiers for annotation tools: what each voice says, as intervals that do not overlap.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::{Transcript, tokens::Token, turns::turns};
+
+/// Name of the only tier where nobody knows who speaks.
+const UNNAMED: &str = "Transcript";
+
+/// What one voice says.
+#[derive(Debug)]
+pub(crate) struct Tier {
+    /// Unique among the tiers, also among those of words.
+    pub(crate) name: String,
+    /// Who speaks, if that is known.
+    pub(crate) voice: Option<String>,
+    /// In order; at least one, unless nobody speaks.
+    pub(crate) intervals: Vec<Interval>,
+}
+
+/// A text with its times in milliseconds. It ends after it starts, and not after the next one starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Interval {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    /// On one line.
+    pub(crate) text: String,
+}
+
+/// Returns a tier of segments for each voice, followed by one of its words if it has words; one empty tier if
+/// nobody speaks.
+pub(crate) fn tiers(transcript: &Transcript) -> Vec<Tier> {
+    let mut voices: Vec<(Option<String>, Vec<Interval>, Vec<Interval>)> = Vec::new();
+    let mut numbers = HashMap::new();
+    for turn in turns(&transcript.segments) {
+        let key = (turn.segment.track, turn.segment.channel, turn.speaker);
+        let number = *numbers.entry(key).or_insert_with(|| {
+            voices.push((turn.voice(transcript), Vec::new(), Vec::new()));
+            voices.len() - 1
+        });
+        let (_, segments, words) = &mut voices[number];
+        if !turn.segment.words.is_empty() {
+            words.extend(turn.tokens.iter().map(word));
+        }
+        segments.push(Interval { start: turn.start, end: turn.end, text: turn.text });
+    }
+    let mut names = Names::default();
+    let mut tiers = Vec::new();
+    for (voice, segments, words) in voices {
+        let base = voice.clone().unwrap_or_else(|| UNNAMED.to_owned());
+        let named = [(base.clone(), segments), (format!("{base} (words)"), words)];
+        for (name, intervals) in named.into_iter().filter(|(_, intervals)| !intervals.is_empty()) {
+            let (name, voice) = (names.unique(name), voice.clone());
+            tiers.push(Tier { name, voice, intervals: separated(intervals) });
+        }
+    }
+    if tiers.is_empty() {
+        tiers.push(Tier { name: UNNAMED.to_owned(), voice: None, intervals: Vec::new() });
+    }
+    tiers
+}
+
+fn word(token: &Token) -> Interval {
+    let text = format!("{}{}", token.content, token.closing);
+    Interval { start: token.start, end: token.end, text }
+}
+
+/// Sorts intervals and ends each where the next one starts. None is shorter than a millisecond.
+fn separated(mut intervals: Vec<Interval>) -> Vec<Interval> {
+    intervals.sort_by_key(|interval| interval.start);
+    let starts: Vec<u64> = intervals.iter().map(|interval| interval.start).collect();
+    let mut last = 0;
+    for (index, interval) in intervals.iter_mut().enumerate() {
+        interval.start = interval.start.max(last);
+        let next = starts.get(index + 1).copied().filter(|&next| next > interval.start);
+        interval.end = interval.end.min(next.unwrap_or(u64::MAX)).max(interval.start + 1);
+        last = interval.end;
+    }
+    intervals
+}
+
+/// Gives names to tiers: two people may have the same name.
+#[derive(Default)]
+struct Names {
+    taken: HashSet<String>,
+    counts: HashMap<String, u32>,
+}
+
+impl Names {
+    fn unique(&mut self, wanted: String) -> String {
+        let mut name = wanted.clone();
+        while !self.taken.insert(name.clone()) {
+            let count = self.counts.entry(wanted.clone()).or_insert(1);
+            *count += 1;
+            name = format!("{wanted} ({count})");
+        }
+        name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_are_separated() {
+        let interval = |(start, end): (u64, u64)| Interval { start, end, text: String::new() };
+        let spans = |spans: &[(u64, u64)]| -> Vec<(u64, u64)> {
+            let intervals = separated(spans.iter().copied().map(interval).collect());
+            intervals.iter().map(|interval| (interval.start, interval.end)).collect()
+        };
+        assert_eq!(spans(&[(50, 60), (0, 100)]), [(0, 50), (50, 60)]);
+        assert_eq!(spans(&[(5, 5), (5, 5), (5, 9)]), [(5, 6), (6, 7), (7, 9)]);
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let mut names = Names::default();
+        let given = ["Anna", "Anna (2)", "Anna", "Anna"].map(|name| names.unique(name.to_owned()));
+        assert_eq!(given, ["Anna", "Anna (2)", "Anna (3)", "Anna (4)"]);
+    }
+}
