@@ -104,13 +104,17 @@ pub use subtitle_options::{InvalidSubtitleOption, SubtitleOptions};
 
 /// How transcripts are rendered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct RenderOptions {
     pub subtitles: SubtitleOptions,
     pub html: HtmlOptions,
 }
 
 impl Transcript {
+    /// Renders the HTML page, as UTF-8. Accepts any text.
+    pub fn render_html(&self, options: &HtmlOptions) -> String {
+        html::render(self, options)
+    }
+
     /// Renders the transcript in `format`, as [`Self::render_with`] does with the default options.
     pub fn render(&self, format: Format) -> Vec<u8> {
         self.render_with(format, &RenderOptions::default())

@@ -347,7 +347,8 @@ pub async fn write_rendering(
 ) -> Result<(), store::Error> {
     let (store, base) = stores.open(output)?;
     let (location, uri) = (output.clone(), String::new());
-    let output = Output { location, store, base, uri, language_suffix, guarded: false };
+    let output =
+        Output { location, store, base, uri, language_suffix, guarded: false, overwrite: true };
     let key = output.rendering_key(rendered.0, rendered.1);
     put(&*output.store, &key, rendered, Condition::Always).await
 }
