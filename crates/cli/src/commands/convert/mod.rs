@@ -12,7 +12,7 @@ use std::{
 
 use app::Config;
 use errors::Chain;
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use job::{Failure, OutputName, output_below, stem};
 use location::Location;
 use store::Stores;
@@ -56,8 +56,8 @@ pub(crate) async fn run(config: &Config, args: ConvertArgs) -> anyhow::Result<u8
     let work = async {
         let found = list::list(&stores, &args.paths);
         let texts = found.map(|found| conversion.convert(found)).buffered(IN_FLIGHT);
-        let mut texts = texts.map(anyhow::Ok);
-        while let Some(text) = texts.try_next().await? {
+        let mut texts = std::pin::pin!(texts);
+        while let Some(text) = texts.next().await {
             text.map_or(Ok(()), output::write)?;
         }
         anyhow::Ok(())
