@@ -22,7 +22,6 @@ mod progress;
 mod sources;
 mod speakers_flag;
 mod stems;
-#[cfg_attr(not(test), expect(dead_code, reason = "not yet an argument of a command"))]
 mod subtitles;
 mod termination;
 mod version;

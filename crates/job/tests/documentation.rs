@@ -44,7 +44,10 @@ fn the_examples_are_valid() -> Result<(), Box<dyn Error>> {
     let least = Job::from_slice(least.as_bytes())?;
     let done = serde_json::from_str::<Event<JobDone>>(done)?;
     assert_eq!((done.id, done.source), (format!("{}.job.done", least.key()), least.output.clone()));
-    assert_eq!((done.data.job.source, done.data.job.output), (least.source.clone().to_string(), least.output));
+    assert_eq!(
+        (done.data.job.source, done.data.job.output),
+        (least.source.clone().to_string(), least.output)
+    );
     let mut manifest = ManifestReader::new(rows.as_bytes(), ManifestFormat::JsonLines)?;
     while let Some(entry) = manifest.next_row()? {
         entry.row?;

@@ -5,7 +5,10 @@ use std::ffi::OsString;
 use clap::Args;
 use transcript::{Format, MAX_SPEAKER_NAME};
 
-use crate::args::{format, one_of};
+use crate::{
+    args::{format, one_of},
+    subtitles::SubtitleArgs,
+};
 
 #[derive(Debug, Args)]
 #[command(
@@ -45,6 +48,9 @@ pub(crate) struct ConvertArgs {
     /// Add the language of the transcript to the names of subtitles: `talk.en.srt`
     #[arg(long)]
     pub(crate) language_suffix: bool,
+
+    #[command(flatten)]
+    pub(crate) subtitles: SubtitleArgs,
 }
 
 /// Parses `0=Anna`.

@@ -36,6 +36,11 @@ const STDIN_NAME: &str = "stdin";
 pub(crate) async fn run(config: &Config, args: ConvertArgs) -> anyhow::Result<u8> {
     let may_be_several = sources::may_be_several(&args.paths);
     let (target, formats) = target(&args, may_be_several)?;
+    let subtitles = args.subtitles.options().map_err(|error| UsageError(error.to_string()))?;
+    if args.subtitles.is_any_given() && !formats.iter().any(|format| format.is_subtitle()) {
+        let message = "--max-line-width, --max-lines and --min-gap are for srt, vtt and ass";
+        return Err(UsageError(message.to_owned()).into());
+    }
     let stores = app::stores(config)?;
     if let Target::Below(prefix) = &target {
         writable::check(&stores, prefix).await?;
@@ -48,7 +53,7 @@ pub(crate) async fn run(config: &Config, args: ConvertArgs) -> anyhow::Result<u8
         speaker_names: args.speaker_name,
         name: args.name,
         language_suffix: config.output.language_suffix,
-        options: RenderOptions::default(),
+        options: RenderOptions { subtitles, ..RenderOptions::default() },
         taken: Mutex::default(),
         counts: Mutex::default(),
     };
