@@ -253,7 +253,7 @@ async fn a_batch_lists_its_jobs() {
 fn line_of(job: &Job) -> ManifestJob {
     ManifestJob {
         id: job.id.clone(),
-        source: job.source.to_string(),
+        source: job.source.clone(),
         output: Some(job.output.clone()),
         options: None,
         generation: 0,

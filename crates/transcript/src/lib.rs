@@ -122,13 +122,12 @@ impl Transcript {
 
     /// Renders the transcript in `format`. Accepts any text. Formats of text are UTF-8 with line feeds.
     pub fn render_with(&self, format: Format, options: &RenderOptions) -> Vec<u8> {
-        let subtitles = &options.subtitles;
         let text = match format {
             Format::Json => self.to_json_pretty(),
             Format::Jsonl => jsonl::render(self),
-            Format::Srt => srt::render(self, subtitles),
-            Format::Vtt => vtt::render(self, subtitles),
-            Format::Ass => ass::render(self, subtitles),
+            Format::Srt => srt::render(self, &options.subtitles),
+            Format::Vtt => vtt::render(self, &options.subtitles),
+            Format::Ass => ass::render(self, &options.subtitles),
             Format::Txt => txt::render(self),
             Format::Md => markdown::render(self),
             Format::Html => html::render(self, &options.html),

@@ -50,7 +50,7 @@ pub(crate) fn text_with(
     format: Format,
     options: &SubtitleOptions,
 ) -> String {
-    let options = RenderOptions { subtitles: options.clone(), ..RenderOptions::default() };
+    let options = RenderOptions { subtitles: *options, ..RenderOptions::default() };
     String::from_utf8(transcript.render_with(format, &options))
         .unwrap_or_else(|error| panic!("{format}: {error}"))
 }

@@ -36,9 +36,6 @@ pub(crate) struct ConvertArgs {
     #[arg(short, long, value_name = "DIR|FILE")]
     pub(crate) out: Option<String>,
 
-    #[command(flatten)]
-    pub(crate) subtitles: SubtitleArgs,
-
     /// Name a speaker by the number in the transcript, which counts from 0: `0=Anna`. May be repeated
     #[arg(long, value_name = "ID=NAME", value_parser = speaker_name)]
     pub(crate) speaker_name: Vec<(u32, String)>,
@@ -51,6 +48,9 @@ pub(crate) struct ConvertArgs {
     /// Add the language of the transcript to the names of subtitles: `talk.en.srt`
     #[arg(long)]
     pub(crate) language_suffix: bool,
+
+    #[command(flatten)]
+    pub(crate) subtitles: SubtitleArgs,
 }
 
 /// Parses `0=Anna`.

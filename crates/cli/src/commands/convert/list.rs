@@ -112,6 +112,8 @@ fn source(prefix: &Location, store: &Arc<dyn Store>, key: String) -> Option<Sour
     let location = match prefix {
         Location::S3 { bucket, .. } => Location::s3(bucket, &key).ok()?,
         Location::File(_) => Location::File(format!("/{key}").into()),
+        // Nobody lists a web server.
+        Location::Http(_) => return None,
     };
     let relative = location.relative_to(prefix)?.to_owned();
     is_transcript(&relative).then(|| Source::Object {

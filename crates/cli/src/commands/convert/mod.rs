@@ -12,7 +12,7 @@ use std::{
 
 use app::Config;
 use errors::Chain;
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use job::{Failure, OutputName, output_below, stem};
 use location::Location;
 use store::Stores;
@@ -36,6 +36,11 @@ const STDIN_NAME: &str = "stdin";
 pub(crate) async fn run(config: &Config, args: ConvertArgs) -> anyhow::Result<u8> {
     let may_be_several = sources::may_be_several(&args.paths);
     let (target, formats) = target(&args, may_be_several)?;
+    let subtitles = args.subtitles.options().map_err(|error| UsageError(error.to_string()))?;
+    if args.subtitles.is_any_given() && !formats.iter().any(|format| format.is_subtitle()) {
+        let message = "--max-line-width, --max-lines and --min-gap are for srt, vtt and ass";
+        return Err(UsageError(message.to_owned()).into());
+    }
     let stores = app::stores(config)?;
     if let Target::Below(prefix) = &target {
         writable::check(&stores, prefix).await?;
@@ -48,7 +53,7 @@ pub(crate) async fn run(config: &Config, args: ConvertArgs) -> anyhow::Result<u8
         speaker_names: args.speaker_name,
         name: args.name,
         language_suffix: config.output.language_suffix,
-        options: RenderOptions { subtitles: args.subtitles.options()?, ..RenderOptions::default() },
+        options: RenderOptions { subtitles, ..RenderOptions::default() },
         taken: Mutex::default(),
         counts: Mutex::default(),
     };
@@ -56,8 +61,8 @@ pub(crate) async fn run(config: &Config, args: ConvertArgs) -> anyhow::Result<u8
     let work = async {
         let found = list::list(&stores, &args.paths);
         let texts = found.map(|found| conversion.convert(found)).buffered(IN_FLIGHT);
-        let mut texts = std::pin::pin!(texts.map(anyhow::Ok));
-        while let Some(text) = texts.try_next().await? {
+        let mut texts = std::pin::pin!(texts);
+        while let Some(text) = texts.next().await {
             text.map_or(Ok(()), output::write)?;
         }
         anyhow::Ok(())

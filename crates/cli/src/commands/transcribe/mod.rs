@@ -112,8 +112,8 @@ pub(crate) async fn run(config: &Config, args: TranscribeArgs) -> anyhow::Result
         Some(Location::S3 { .. }) => WRITE_PATIENCE,
         Some(Location::File(_) | Location::Http(_)) | None => Duration::ZERO,
     };
-    let rendering =
-        RenderOptions { subtitles: args.subtitles.options()?, ..RenderOptions::default() };
+    let subtitles = args.subtitles.options()?;
+    let rendering = RenderOptions { subtitles, ..RenderOptions::default() };
     let unfinished = app::state_directory().join(UNFINISHED);
     let batch = Arc::new(Batch {
         progress: Arc::new(Progress::start()),
