@@ -3,7 +3,7 @@
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-.PHONY: help demo install compare compare-funasr bench-peers bench-submit test test-deployment arm mca services stop-services
+.PHONY: help demo install compare compare-funasr bench-peers bench-submit test test-all test-deployment arm mca services stop-services
 
 help:
 	@echo 'make demo           transcribe recorded speech, print word error rate and speed'
@@ -13,6 +13,7 @@ help:
 	@echo 'make bench-peers    compare speed, memory and loading with all peers, one table'
 	@echo 'make bench-submit   submit a million jobs: rate, memory, requests'
 	@echo 'make test           run all tests, with the services they need'
+	@echo 'make test-all       the same, and clients, a browser, commands of the documentation, more brokers'
 	@echo 'make test-deployment  build and try packages and images, check Terraform further'
 	@echo 'make arm            build for aarch64 and test the kernels and the engine under emulation'
 	@echo 'make mca            compare the cycles of the inner loops on Arm cores with the minimum'
@@ -39,6 +40,9 @@ bench-submit:
 
 test:
 	@tests/run.sh
+
+test-all:
+	@SCRIPTORIUM_TEST_ALL=1 tests/run.sh
 
 test-deployment:
 	@tests/packages/run.sh

@@ -96,7 +96,9 @@ run_tests_with_other_brokers() {
         printf '\n!! SKIPPED: tests with other brokers need cargo-nextest\n\n' >&2
         return
     fi
-    for suite in trixie forky; do
+    local suites=(forky)
+    [[ -z ${SCRIPTORIUM_TEST_ALL:-} ]] || suites=(trixie forky)
+    for suite in "${suites[@]}"; do
         status=0
         variables=$(tests/services/start-broker.sh "$suite" "$services/broker") || status=$?
         if [[ $status -eq 75 ]]; then
@@ -132,8 +134,12 @@ start_services
 if [[ $# -eq 0 ]]; then
     tests/chart/run.sh
     tests/monitoring/run.sh
-    tests/clients/run.sh
-    tests/docs/run.sh
+    if [[ -n ${SCRIPTORIUM_TEST_ALL:-} ]]; then
+        tests/asyncapi/run.sh
+        tests/html/run.sh
+        tests/clients/run.sh
+        tests/docs/run.sh
+    fi
     run_tests_with_other_brokers
 fi
 # Runs last, so that its summary ends the output; stopping the services prints nothing.
