@@ -9,8 +9,8 @@ fn wrong_usage_exits_with_2_and_names_the_problem() {
     let (_directory, scriptorium) = without_models();
     let ran = scriptorium.run(["transcribe"]).expect_code(2);
     assert!(ran.stderr.contains("PATH"), "{}", ran.stderr);
-    let ran = scriptorium.run(["transcribe", "x.wav", "--format", "docx"]).expect_code(2);
-    assert!(ran.stderr.contains("docx"), "{}", ran.stderr);
+    let ran = scriptorium.run(["transcribe", "x.wav", "--format", "pdf"]).expect_code(2);
+    assert!(ran.stderr.contains("pdf"), "{}", ran.stderr);
     let ran = scriptorium.run(["transcribe", "x.wav", "--format", "srt,vtt"]).expect_code(2);
     assert!(ran.stderr.contains("--out"), "{}", ran.stderr);
     let ctm = ["transcribe", "x.wav", "--format", "ctm", "--no-word-times"];

@@ -111,7 +111,7 @@ pub(super) fn no_jobs(planned: &Value) -> Vec<String> {
     let mut unknown = planned.clone();
     unknown["colour"] = "blue".into();
     let mut other = planned.clone();
-    other["id"] = "0".repeat(32).into();
+    other["id"] = "not an id".into();
     let mut large = planned.clone();
     large["options"]["prompt"] = "x".repeat(70_000).into();
     vec![

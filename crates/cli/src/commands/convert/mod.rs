@@ -206,7 +206,7 @@ impl Conversion<'_> {
         let mut transcript = match (Transcript::from_json(&bytes), source) {
             (Ok(transcript), _) => transcript,
             (Err(_), Source::Object { is_named: false, .. })
-                if !Transcript::is_of_any_version(&bytes) =>
+                if !is_meant_as_transcript(&bytes) =>
             {
                 return Ok(Converted::NoTranscript);
             }
@@ -345,6 +345,14 @@ fn renamed(relative: &str, recording: &str, name: Option<OutputName>) -> String 
 }
 
 /// Reads a file completely.
+/// Returns whether a file in a folder is a transcript that cannot be read, rather than something else in JSON:
+/// a damaged one, one of a later version, or one that another program has written.
+fn is_meant_as_transcript(bytes: &[u8]) -> bool {
+    Transcript::is_of_any_version(bytes)
+        || serde_json::from_slice::<serde_json::Value>(bytes)
+            .is_ok_and(|json| json["version"].is_u64() && json["source"]["uri"].is_string())
+}
+
 async fn read(source: &Source, uri: &str) -> Result<Vec<u8>, String> {
     match source {
         Source::Object { store, key, .. } => match store.get(key, MAX_TRANSCRIPT_BYTES).await {
