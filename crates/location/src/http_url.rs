@@ -187,7 +187,7 @@ mod tests {
             ("https://a.org//a//b/", "a/b"),
             ("https://a.org", "a.org"),
             ("http://[::1]:8080/", "___1_"),
-            ("https://a.org/%2e%2e/%2e%2e%2fetc", "__._etc"),
+            ("https://a.org/%2e%2e/%2e%2e%2fetc", "_._etc"),
             ("https://a.org/.scriptorium/x", "_scriptorium/x"),
             ("https://a.org/a%00b%0ac%5cd%2fe", "a_b_c_d_e"),
             ("https://a.org/%FF.wav", "\u{fffd}.wav"),

@@ -10,24 +10,27 @@ use crate::Error;
 
 /// The crates of this program, as the log names them. What libraries log, a user cannot act upon: the
 /// transcript's warnings and the failures say what matters.
-const OURS: [&str; 20] = [
+const OURS: [&str; 23] = [
     "app",
     "audio",
     "bench",
     "engine",
     "errors",
+    "formats",
     "job",
     "kernels",
     "ledger",
     "location",
     "models",
     "notify",
+    "outbound",
     "protobuf",
     "queue",
     "scriptorium",
     "secret",
     "speech",
     "store",
+    "suggest",
     "telemetry",
     "transcript",
     "worker",

@@ -67,6 +67,10 @@ fn remedy(failure: &Failure) -> &'static str {
         FailureCode::JobInvalid => "Change the option that the message names.",
         FailureCode::SourceMissing if is_local => "Check the name and the current folder.",
         FailureCode::SourceMissing => "Check the name.",
+        FailureCode::SourceExpired => "Get a new URL that is valid for longer.",
+        FailureCode::SourceNotAllowed => {
+            "Name the address to which the server redirects, if you trust it."
+        }
         FailureCode::SourceDenied if is_local => "Give yourself permission to read the file.",
         FailureCode::SourceDenied => "Use credentials that may read the object.",
         FailureCode::SourceInvalid => {
@@ -118,8 +122,7 @@ mod tests {
     /// What helps whoever submits jobs does not help here.
     #[test]
     fn no_remedy_speaks_of_jobs_or_workers() {
-        let never =
-            [FailureCode::SourceNotAllowed, FailureCode::OutputNotAllowed, FailureCode::WorkerLost];
+        let never = [FailureCode::OutputNotAllowed, FailureCode::WorkerLost];
         for &code in FailureCode::ALL.iter().filter(|code| !never.contains(code)) {
             for source in ["/a.wav", "s3://b/a.wav"] {
                 let failure = Failure { code, source: source.to_owned(), message: String::new() };
