@@ -205,9 +205,7 @@ impl Conversion<'_> {
         let bytes = read(source, uri).await?;
         let mut transcript = match (Transcript::from_json(&bytes), source) {
             (Ok(transcript), _) => transcript,
-            (Err(_), Source::Object { is_named: false, .. })
-                if !is_meant_as_transcript(&bytes) =>
-            {
+            (Err(_), Source::Object { is_named: false, .. }) if !is_meant_as_transcript(&bytes) => {
                 return Ok(Converted::NoTranscript);
             }
             (Err(error), _) => return Err(Chain(&error).to_string()),
@@ -344,7 +342,6 @@ fn renamed(relative: &str, recording: &str, name: Option<OutputName>) -> String 
     }
 }
 
-/// Reads a file completely.
 /// Returns whether a file in a folder is a transcript that cannot be read, rather than something else in JSON:
 /// a damaged one, one of a later version, or one that another program has written.
 fn is_meant_as_transcript(bytes: &[u8]) -> bool {
@@ -353,6 +350,7 @@ fn is_meant_as_transcript(bytes: &[u8]) -> bool {
             .is_ok_and(|json| json["version"].is_u64() && json["source"]["uri"].is_string())
 }
 
+/// Reads a file completely.
 async fn read(source: &Source, uri: &str) -> Result<Vec<u8>, String> {
     match source {
         Source::Object { store, key, .. } => match store.get(key, MAX_TRANSCRIPT_BYTES).await {
