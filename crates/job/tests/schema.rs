@@ -163,7 +163,7 @@ fn an_invalid_field_is_refused_with_the_reason() -> Result<(), Box<dyn Error>> {
         ("/batch", json!("../x"), true, "batch id \"../x\" is not"),
         ("/batch", json!("monday"), false, "records is not <prefix>/.scriptorium/monday"),
         ("/batch", json!(null), true, "expected a"),
-        ("/source", json!("ftp://a/b"), true, "source \"ftp://a/b\": neither s3"),
+        ("/source", json!("ftp://a/b"), true, "source \"ftp://a/b\": none of s3"),
         ("/source", json!("s3://-a/b"), true, "source \"s3://-a/b\": bucket name"),
         ("/source", json!("s3://my..calls/b"), false, "contains two dots in a row"),
         ("/source", json!("file://localhost/a"), true, "three slashes"),
