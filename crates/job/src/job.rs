@@ -258,7 +258,7 @@ fn key_of(batch: Option<&BatchId>, source: &SourceUri, output: &str) -> String {
 fn check_id(id: &str) -> Result<(), String> {
     let is_allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"._:@/+=~-".contains(byte);
     let begins_well = id.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
-    if begins_well && id.len() <= MAX_ID_LEN && id.as_bytes().iter().all(|byte| is_allowed(byte)) {
+    if begins_well && id.len() <= MAX_ID_LEN && id.as_bytes().iter().all(is_allowed) {
         return Ok(());
     }
     Err(format!(

@@ -226,8 +226,10 @@ fn spoken(start: f64, text: &str) -> Segment {
     Segment { words, language: Some("en".to_owned()), ..segment(start, end, text) }
 }
 
-/// Returns the start and the end of each cue in milliseconds, and its lines.
-fn shown(segments: Vec<Segment>) -> Result<Vec<(u128, u128, String)>, Box<dyn Error>> {
+/// Start and end of each cue in milliseconds, and its lines.
+type Shown = Vec<(u128, u128, String)>;
+
+fn shown(segments: Vec<Segment>) -> Result<Shown, Box<dyn Error>> {
     let cues = read_srt(&common::text(&transcript(segments), Format::Srt))?;
     let show = |cue: ParsedCue| (cue.start.as_millis(), cue.end.as_millis(), cue.lines.join("/"));
     Ok(cues.into_iter().map(show).collect())

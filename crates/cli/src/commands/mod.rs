@@ -36,7 +36,7 @@ pub(crate) fn print_line(line: &str) -> anyhow::Result<()> {
 /// Prints lines of a result, which contain no text of others. A closed standard output changes
 /// neither the work nor the exit code of the command.
 pub(crate) fn print_text(text: &str) -> anyhow::Result<()> {
-    match output::write(&format!("{text}\n")) {
+    match output::write(format!("{text}\n")) {
         Err(error) if error.is::<output::Closed>() => Ok(()),
         written => written,
     }

@@ -42,7 +42,7 @@ fn print(result: &JobResult, json: bool) -> anyhow::Result<()> {
     let transcript = transcript.as_deref();
     if json {
         let line = serde_json::to_string(&Line { result, transcript })?;
-        return output::write(&format!("{line}\n"));
+        return output::write(format!("{line}\n"));
     }
     match transcript {
         Some(transcript) => print_line(transcript),

@@ -125,13 +125,18 @@ impl Progress {
     pub(crate) fn elapsed(&self) -> Duration {
         self.shared.started.elapsed()
     }
+
+    /// Removes the bar: nothing more will happen. Tasks that were interrupted may still hold the progress.
+    pub(crate) fn close(&self) {
+        if let Some(bar) = &self.shared.bar {
+            bar.finish_and_clear();
+        }
+    }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if let Some(bar) = &self.shared.bar {
-            bar.finish_and_clear();
-        }
+        self.close();
     }
 }
 

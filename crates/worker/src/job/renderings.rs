@@ -133,7 +133,7 @@ impl PreviousTranscript {
             (Some(rendering), Some(transcript)) => rendering <= transcript,
             _ => false,
         };
-        is_older || Bytes::from(self.transcript.render(format)) == there
+        is_older || self.transcript.render(format) == there
     }
 }
 

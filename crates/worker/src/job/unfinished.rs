@@ -102,8 +102,8 @@ impl UnfinishedRecording {
         let lines = body.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
         let (found, _torn) = self.earlier.add(lines.map(|line| body.slice_ref(line)).collect());
         if found.windows > 0 {
-            let minutes = (found.audio_seconds / 60.0).round();
-            tracing::info!(minutes, "going on with what was transcribed before");
+            let minutes = found.audio_seconds / 60.0;
+            tracing::info!("going on: {minutes:.1} minutes of speech were transcribed before");
         }
         Ok(size)
     }
@@ -135,11 +135,11 @@ impl UnfinishedRecording {
             Some(file) => file.write_all(&text),
             None => open(&self.path).and_then(|file| pending.file.insert(file).write_all(&text)),
         };
-        if let Err(error) = written {
-            if !mem::replace(&mut pending.failed, true) {
-                let path = self.path.display();
-                tracing::warn!(%error, %path, "cannot keep what is transcribed: an interruption loses it");
-            }
+        if let Err(error) = written
+            && !mem::replace(&mut pending.failed, true)
+        {
+            let path = self.path.display();
+            tracing::warn!(%error, %path, "cannot keep what is transcribed: an interruption loses it");
         }
     }
 }

@@ -52,9 +52,7 @@ pub(crate) struct SubmitArgs {
     #[arg(long, value_name = "PREFIX", required_unless_present = "resume")]
     pub(crate) out: Option<String>,
 
-    /// Formats to write in addition to the JSON, separated by commas: subtitles (`srt`, `vtt`), text
-    /// (`txt`), Amazon Transcribe's JSON (`aws`), who speaks when (`rttm`, with --speakers), words with
-    /// their times (`ctm`), a table of the segments (`tsv`)
+    /// Formats to write in addition to the JSON, separated by commas
     #[arg(long, value_delimiter = ',', value_name = "FORMATS", value_parser = format())]
     pub(crate) format: Vec<Format>,
 

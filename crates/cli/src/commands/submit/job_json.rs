@@ -39,7 +39,7 @@ pub(super) async fn run(
         let message = Message::new(job.id.clone(), job.to_vec());
         let envelope = Envelope::of(&queue, &Message { lane: *lane, counts, ..message })?;
         let line = serde_json::to_string(&Line { envelope, body: &job })?;
-        output::write(&format!("{line}\n"))
+        output::write(format!("{line}\n"))
     };
     let begin = |submission: &job::Submission| {
         output::say(&format!("batch {}: nothing is published or written", submission.batch));

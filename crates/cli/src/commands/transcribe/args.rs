@@ -50,10 +50,8 @@ pub(crate) struct TranscribeArgs {
     #[arg(short, long, value_name = "DIR")]
     pub(crate) out: Option<String>,
 
-    /// Formats to write, separated by commas: subtitles (`srt`, `vtt`), text (`txt`), Amazon
-    /// Transcribe's JSON (`aws`), who speaks when (`rttm`, with --speakers), words with their times
-    /// (`ctm`), a table of the segments (`tsv`) [default: json with --out, else txt]. On standard output,
-    /// JSON of several recordings has one line for each
+    /// Formats to write, separated by commas [default: json with --out, where it is always written, else
+    /// txt]. On standard output, JSON of several recordings has one line for each
     #[arg(short, long, value_delimiter = ',', value_name = "FORMATS", value_parser = format())]
     pub(crate) format: Vec<Format>,
 

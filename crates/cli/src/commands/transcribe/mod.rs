@@ -218,7 +218,7 @@ struct Batch {
 /// What to do with one result of the listing.
 enum Task {
     /// Transcribe a recording, to this location or to standard output.
-    Transcribe(Item, Option<Location>),
+    Transcribe(Box<Item>, Option<Location>),
     Ignore(IgnoredFile),
     Fail(Failure),
 }
@@ -271,7 +271,7 @@ impl Batch {
             Some(Err(failure)) => return Some(Task::Fail(failure)),
         };
         self.progress.found(item.size);
-        Some(Task::Transcribe(item, output))
+        Some(Task::Transcribe(Box::new(item), output))
     }
 
     /// Does one task; returns the text for standard output.
@@ -424,6 +424,7 @@ impl Batch {
         if summary.cpu_seconds > 0.0 {
             summary.audio_seconds_per_core_second = summary.audio_seconds / summary.cpu_seconds;
         }
+        self.progress.close();
         let is_bad = summary.is_bad();
         for line in summary.to_string().lines() {
             if is_bad { self.progress.say(line) } else { self.progress.note(line) }
