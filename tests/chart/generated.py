@@ -61,7 +61,7 @@ def check(tools: Path) -> list[str]:
     made, problems = readme(tools)
     if not problems and made != README.read_text():
         problems.append("README.md is not up to date with values.yaml: tests/chart/run.sh --update")
-    version = program.run("--version", env={}).stdout.split()[-1]
+    version = program.run("-V", env={}).stdout.split()[-1]
     stated = load((CHART / "Chart.yaml").read_text())[0]["appVersion"]
     if stated != version:
         problems.append(f"Chart.yaml: appVersion is {stated}, but the program's version is {version}")
