@@ -13,7 +13,7 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-use crate::args::Arguments;
+use crate::{args::Arguments, speakers_flag, whisper_spelling};
 
 /// Where pages are. CHANGELOG.md tells of flags that are gone.
 const PAGES: [&str; 9] = [
@@ -41,7 +41,9 @@ struct Found {
 impl Found {
     /// Returns why the command line does not parse.
     fn complaint(&self) -> Option<String> {
-        let error = Arguments::try_parse_from(&self.words).err()?;
+        // As `main` reads them.
+        let (words, _hints) = whisper_spelling::translate(self.words.iter().map(Into::into));
+        let error = Arguments::try_parse_from(speakers_flag::join(words)).err()?;
         let is_incomplete = matches!(
             error.kind(),
             ErrorKind::MissingRequiredArgument | ErrorKind::MissingSubcommand
