@@ -13,7 +13,7 @@ help:
 	@echo 'make bench-peers    compare speed, memory and loading with all peers, one table'
 	@echo 'make bench-submit   submit a million jobs: rate, memory, requests'
 	@echo 'make test           run all tests, with the services they need'
-	@echo 'make test-all       the same, and clients, a browser, commands of the documentation, more brokers'
+	@echo 'make test-all       the same, and clients, a browser, the parser of AsyncAPI, more brokers'
 	@echo 'make test-deployment  build and try packages and images, check Terraform further'
 	@echo 'make arm            build for aarch64 and test the kernels and the engine under emulation'
 	@echo 'make mca            compare the cycles of the inner loops on Arm cores with the minimum'

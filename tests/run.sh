@@ -134,11 +134,11 @@ start_services
 if [[ $# -eq 0 ]]; then
     tests/chart/run.sh
     tests/monitoring/run.sh
+    tests/docs/run.sh
     if [[ -n ${SCRIPTORIUM_TEST_ALL:-} ]]; then
         tests/asyncapi/run.sh
         tests/html/run.sh
         tests/clients/run.sh
-        tests/docs/run.sh
     fi
     run_tests_with_other_brokers
 fi
