@@ -186,6 +186,27 @@ fn a_transcript_comes_from_standard_input() {
 }
 
 #[test]
+fn a_recording_becomes_a_part_of_its_page() {
+    let root = folder();
+    let paths = [root.path().join("a.mp4.json"), crate::support::speech("sentence.mp3")];
+    let [transcript, recording] = paths.each_ref().map(|path| text(path));
+    let page = |more: &[&str]| {
+        let arguments = [&["convert", transcript, "-f", "html"], more].concat();
+        scriptorium().run(arguments)
+    };
+    let embedded = page(&["--embed", recording]).expect_code(0).stdout;
+    assert!(embedded.contains("src=\"data:audio/mpeg;base64,"), "{embedded}");
+    let linked = page(&["--link", "https://media.example.org/a.mp3"]).expect_code(0).stdout;
+    assert!(linked.contains("src=\"https://media.example.org/a.mp3\""), "{linked}");
+    assert!(
+        page(&["--embed", "/nowhere.mp3"]).expect_code(2).stderr.contains("--embed /nowhere.mp3")
+    );
+    assert!(page(&["--embed", transcript]).expect_code(2).stderr.contains("browsers"));
+    let srt = ["convert", transcript, "-f", "srt", "--embed", recording];
+    assert!(scriptorium().run(srt).expect_code(2).stderr.contains("html"));
+}
+
+#[test]
 fn each_failure_is_listed_with_its_place_and_the_others_are_converted() {
     let root = folder();
     let mut wrong = dialogue("d.wav");

@@ -1,6 +1,6 @@
 //! The arguments of `scriptorium convert`.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::Args;
 use transcript::{Format, MAX_SPEAKER_NAME};
@@ -16,6 +16,7 @@ use crate::{
                   releases.\n\nExamples:\n  \
                   scriptorium convert talk.mp4.json -f srt > talk.srt\n  \
                   scriptorium convert talk.mp4.json -o talk.docx\n  \
+                  scriptorium convert talk.mp3.json -o talk.html --embed talk.mp3\n  \
                   scriptorium convert transcripts/ -f md,docx -o documents/\n  \
                   scriptorium convert call.wav.json -f txt --speaker-name 0=Anna --speaker-name 1=Ben\n  \
                   scriptorium convert s3://archive/text/ -f vtt -o s3://archive/subtitles/ --name stem --language-suffix\n  \
@@ -48,6 +49,15 @@ pub(crate) struct ConvertArgs {
     /// Add the language of the transcript to the names of subtitles: `talk.en.srt`
     #[arg(long)]
     pub(crate) language_suffix: bool,
+
+    /// Make this file a part of the HTML page, which then needs nothing beside it
+    #[arg(long, value_name = "FILE", conflicts_with = "link")]
+    pub(crate) embed: Option<PathBuf>,
+
+    /// Where the HTML page takes the recording from: a URL, or a path from the page [default: a file of its
+    /// name beside the page]
+    #[arg(long, value_name = "URL")]
+    pub(crate) link: Option<String>,
 
     #[command(flatten)]
     pub(crate) subtitles: SubtitleArgs,

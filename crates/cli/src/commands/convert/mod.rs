@@ -2,6 +2,7 @@
 
 mod args;
 mod list;
+mod page;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -41,6 +42,7 @@ pub(crate) async fn run(config: &Config, args: ConvertArgs) -> anyhow::Result<u8
         let message = "--max-line-width, --max-lines and --min-gap are for srt, vtt and ass";
         return Err(UsageError(message.to_owned()).into());
     }
+    let html = page::options(&args, formats.contains(&Format::Html), may_be_several)?;
     let stores = app::stores(config)?;
     if let Target::Below(prefix) = &target {
         writable::check(&stores, prefix).await?;
@@ -53,7 +55,7 @@ pub(crate) async fn run(config: &Config, args: ConvertArgs) -> anyhow::Result<u8
         speaker_names: args.speaker_name,
         name: args.name,
         language_suffix: config.output.language_suffix,
-        options: RenderOptions { subtitles, ..RenderOptions::default() },
+        options: RenderOptions { subtitles, html },
         taken: Mutex::default(),
         counts: Mutex::default(),
     };
