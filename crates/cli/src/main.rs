@@ -7,6 +7,7 @@ mod commands;
 mod completion;
 #[cfg(test)]
 mod documented;
+mod documents;
 mod existing;
 mod extensions;
 mod filter;
@@ -28,7 +29,7 @@ mod version;
 mod whisper_spelling;
 mod writable;
 
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
 use app::config::{LogConfig, LogFormat};
 use clap::{Parser, error::ErrorKind};
@@ -56,8 +57,7 @@ pub(crate) struct UsageError(pub(crate) String);
 
 fn main() -> ExitCode {
     completion::answer();
-    let (written, hints) = whisper_spelling::translate(std::env::args_os());
-    let written = speakers_flag::join(written);
+    let (written, hints) = as_clap_reads_them(std::env::args_os());
     let arguments = match Arguments::try_parse_from(&written) {
         Err(error)
             if error.kind() == ErrorKind::DisplayVersion
@@ -93,6 +93,14 @@ fn is_usage_error(error: &anyhow::Error) -> bool {
     error.is::<UsageError>()
         || error.is::<bench::InvalidOption>()
         || error.downcast_ref().is_some_and(app::Error::is_configuration)
+}
+
+/// Returns the arguments in the spelling of this program, and hints about those that were spelt otherwise.
+fn as_clap_reads_them(
+    arguments: impl IntoIterator<Item = OsString>,
+) -> (Vec<OsString>, Vec<String>) {
+    let (arguments, hints) = whisper_spelling::translate(arguments);
+    (speakers_flag::join(arguments), hints)
 }
 
 /// Returns how to log: people read what a command says, also in a pipe; programs read what a service says.

@@ -81,12 +81,12 @@ pub struct Transcriber {
     unfinished: Option<Unfinished>,
 }
 
-/// Who keeps what a transcription has computed, for the case that it is interrupted.
-enum Keeper<'a> {
-    Nobody,
+/// Where a transcription writes the results of its windows, so that it can be resumed.
+enum Checkpointing<'a> {
+    Off,
     Job(&'a RunCheckpoints<'a>),
     /// With the file of the recording, once it is begun.
-    Folder(&'a Unfinished, &'a OnceLock<Arc<UnfinishedRecording>>),
+    Local(&'a Unfinished, &'a OnceLock<Arc<UnfinishedRecording>>),
 }
 
 /// A request to transcribe one recording.
@@ -231,11 +231,11 @@ impl Transcriber {
         session: &Arc<Session>,
     ) -> Result<Transcription, Failure> {
         let recording = OnceLock::new();
-        let keeper = match &self.unfinished {
-            Some(unfinished) => Keeper::Folder(unfinished, &recording),
-            None => Keeper::Nobody,
+        let checkpointing = match &self.unfinished {
+            Some(unfinished) => Checkpointing::Local(unfinished, &recording),
+            None => Checkpointing::Off,
         };
-        let completed = self.complete(f64::INFINITY, request, false, session, &keeper).await;
+        let completed = self.complete(f64::INFINITY, request, false, session, &checkpointing).await;
         if let Some(recording) = recording.into_inner() {
             let may_go_on = |failure: &Failure| failure.code.kind() != FailureKind::Permanent;
             recording.end(completed.as_ref().is_err_and(may_go_on));
@@ -258,7 +258,7 @@ impl Transcriber {
         session: &Arc<Session>,
         checkpoints: &RunCheckpoints<'_>,
     ) -> Result<Option<Transcription>, Failure> {
-        self.complete(max_seconds, request, fresh, session, &Keeper::Job(checkpoints)).await
+        self.complete(max_seconds, request, fresh, session, &Checkpointing::Job(checkpoints)).await
     }
 
     /// Returns whether the transcript of a request exists, as far as the stores answer.
@@ -273,13 +273,13 @@ impl Transcriber {
         request: &TranscriptionRequest,
         fresh: bool,
         session: &Arc<Session>,
-        keeper: &Keeper<'_>,
+        checkpointing: &Checkpointing<'_>,
     ) -> Result<Option<Transcription>, Failure> {
         let fresh = fresh && self.refuses_to_replace(request).await?;
         let plan = self.plan(request, fresh).instrument(plan_span());
         let mut plan = until_interrupted(plan, &request.source, session).await?;
         let Some((output, existing)) = plan.output.take() else {
-            let transcript = self.execute(&plan, max_seconds, session, keeper).await?;
+            let transcript = self.execute(&plan, max_seconds, session, checkpointing).await?;
             let completed = Completed::Transcribed;
             let done = |transcript| Transcription { transcript, completed, kept: Vec::new() };
             return Ok(transcript.map(done));
@@ -291,7 +291,7 @@ impl Transcriber {
             if transcript.renderings != noted {
                 let capabilities = self.capabilities_for(&output).await?;
                 let if_match = capabilities.if_match.then_some(Condition::IfMatch(etag));
-                output.note(&transcript, if_match.unwrap_or(Condition::Always)).await?;
+                output.rewrite_json(&transcript, if_match.unwrap_or(Condition::Always)).await?;
             }
             return Ok(Some(Transcription { transcript, completed: Completed::UpToDate, kept }));
         }
@@ -303,7 +303,7 @@ impl Transcriber {
         let replaces = !matches!(existing, ExistingOutput::Nothing);
         let (transcript, is_new) = match existing {
             ExistingOutput::UnderOtherName(transcript) => (*transcript, false),
-            _ => match self.execute(&plan, max_seconds, session, keeper).await? {
+            _ => match self.execute(&plan, max_seconds, session, checkpointing).await? {
                 Some(transcript) => (transcript, true),
                 None => return Ok(None),
             },
@@ -326,13 +326,13 @@ impl Transcriber {
         plan: &Plan,
         max_seconds: f64,
         session: &Arc<Session>,
-        keeper: &Keeper<'_>,
+        checkpointing: &Checkpointing<'_>,
     ) -> Result<Option<Transcript>, Failure> {
         let Some(opened) = execute::open(plan, max_seconds).await? else { return Ok(None) };
-        let bytes = match keeper {
-            Keeper::Nobody => 0,
-            Keeper::Job(checkpoints) => checkpoints.begin(plan, session).await,
-            Keeper::Folder(unfinished, begun) => {
+        let bytes = match checkpointing {
+            Checkpointing::Off => 0,
+            Checkpointing::Job(checkpoints) => checkpoints.begin(plan, session).await,
+            Checkpointing::Local(unfinished, begun) => {
                 let (recording, bytes) = unfinished.begin(plan, session);
                 let _ = begun.set(recording);
                 bytes

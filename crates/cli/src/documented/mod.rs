@@ -13,7 +13,7 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-use crate::{args::Arguments, speakers_flag, whisper_spelling};
+use crate::{args::Arguments, as_clap_reads_them};
 
 /// Where pages are. CHANGELOG.md tells of flags that are gone.
 const PAGES: [&str; 9] = [
@@ -41,9 +41,8 @@ struct Found {
 impl Found {
     /// Returns why the command line does not parse.
     fn complaint(&self) -> Option<String> {
-        // As `main` reads them.
-        let (words, _hints) = whisper_spelling::translate(self.words.iter().map(Into::into));
-        let error = Arguments::try_parse_from(speakers_flag::join(words)).err()?;
+        let (words, _hints) = as_clap_reads_them(self.words.iter().map(Into::into));
+        let error = Arguments::try_parse_from(words).err()?;
         let is_incomplete = matches!(
             error.kind(),
             ErrorKind::MissingRequiredArgument | ErrorKind::MissingSubcommand

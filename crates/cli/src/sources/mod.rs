@@ -164,7 +164,7 @@ pub(crate) fn may_be_several(paths: &[OsString]) -> bool {
 }
 
 /// Returns whether the location is written as a prefix, or is a folder.
-fn is_folder(location: &Location) -> bool {
+pub(crate) fn is_folder(location: &Location) -> bool {
     location.is_prefix() || matches!(location, Location::File(path) if path.is_dir())
 }
 
@@ -293,10 +293,7 @@ impl Lister<'_> {
                 Ok(object) => {
                     let source = location_of(prefix, &object.key)?;
                     let relative = source.relative_to(prefix).unwrap_or(&object.key).to_owned();
-                    if let Some(records) = records_in(&relative) {
-                        // There may be millions of them: the listing goes on behind their folder.
-                        let folder = object.key.len() - relative.len() + records;
-                        let after = format!("{}{AFTER_RECORDS}", &object.key[..folder]);
+                    if let Some(after) = behind_records(&key, &object.key) {
                         objects = store.list_after(&key, &after).peekable();
                         continue;
                     }
@@ -358,7 +355,7 @@ impl Lister<'_> {
     }
 }
 
-fn location_of(prefix: &Location, key: &str) -> Result<Location, location::Error> {
+pub(crate) fn location_of(prefix: &Location, key: &str) -> Result<Location, location::Error> {
     match prefix {
         Location::S3 { bucket, .. } => Location::s3(bucket, key),
         Location::File(_) => Ok(Location::File(format!("/{key}").into())),
@@ -392,8 +389,16 @@ fn left_out(prefix: &Location, error: &store::Error) -> Option<Reason> {
     Reason::of(&format!("{relative}{slash}"), true)
 }
 
+/// Returns the key behind which a listing of `prefix` goes on if this key is that of a batch's record: there may
+/// be millions of them.
+pub(crate) fn behind_records(prefix: &str, key: &str) -> Option<String> {
+    let relative = key.strip_prefix(prefix).unwrap_or(key);
+    let folder = key.len() - relative.len() + records_in(relative)?;
+    Some(format!("{}{AFTER_RECORDS}", &key[..folder]))
+}
+
 /// Returns where the folder of records begins that a file is in.
-fn records_in(relative: &str) -> Option<usize> {
+pub(crate) fn records_in(relative: &str) -> Option<usize> {
     let is_folder = |at: &usize| *at == 0 || relative.as_bytes()[at - 1] == b'/';
     relative.match_indices(RECORDS).map(|(at, _)| at).find(is_folder)
 }

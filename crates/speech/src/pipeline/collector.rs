@@ -35,9 +35,11 @@ pub(super) struct Collector<'a> {
     pending_ends: BTreeMap<usize, f64>,
     /// Number of windows submitted.
     windows: usize,
-    /// Channels of the windows that a listener has not heard, by window number, and the number of the next
-    /// one: it hears them in order.
-    unheard: (BTreeMap<usize, usize>, usize),
+    /// Channels of the windows whose results wait for those of earlier ones, by window number: the listener
+    /// gets them in order.
+    unreported: BTreeMap<usize, usize>,
+    /// Number of the next window for the listener.
+    next_reported: usize,
     pub(super) channels: Vec<ChannelResult>,
     /// CPU seconds of all windows so far, including those that were recalled: what they took when they
     /// were computed.
@@ -92,7 +94,8 @@ impl<'a> Collector<'a> {
             in_flight: 0,
             pending_ends: BTreeMap::new(),
             windows: 0,
-            unheard: (BTreeMap::new(), 0),
+            unreported: BTreeMap::new(),
+            next_reported: 0,
             channels,
             recognize_seconds: 0.0,
             speakers_seconds: 0.0,
@@ -176,7 +179,7 @@ impl<'a> Collector<'a> {
     fn accept(&mut self, number: usize, channel: usize, window: &Window, result: WindowResult) {
         self.recognize_seconds += result.recognize_seconds;
         self.speakers_seconds += result.speakers_seconds;
-        self.unheard.0.insert(number, channel);
+        self.unreported.insert(number, channel);
         let channel = &mut self.channels[channel];
         if channel.language.is_none() && self.pipeline.models.recognizer.keeps_language() {
             channel.language.clone_from(&result.language);
@@ -184,19 +187,18 @@ impl<'a> Collector<'a> {
         channel.certainty.add(&result.hypotheses);
         let segments = place_all(result.hypotheses, window, result.text_language.as_ref());
         channel.windows.insert(number, (segments, result.embeddings));
-        self.tell();
+        self.report_to_listener();
     }
 
-    /// Lets the listener hear the windows whose turn it is.
-    fn tell(&mut self) {
-        let (unheard, next) = &mut self.unheard;
-        while let Some(channel) = unheard.remove(next) {
-            let segments = self.channels[channel].windows.get(next);
+    /// Sends the listener the windows whose turn it is.
+    fn report_to_listener(&mut self) {
+        while let Some(channel) = self.unreported.remove(&self.next_reported) {
+            let segments = self.channels[channel].windows.get(&self.next_reported);
             if let (Some(listener), Some((segments, _))) = (self.session.listener(), segments) {
                 let channel = (self.channels.len() > 1).then_some(channel);
-                listener.hear(channel, segments);
+                listener.on_segments(channel, segments);
             }
-            *next += 1;
+            self.next_reported += 1;
         }
     }
 

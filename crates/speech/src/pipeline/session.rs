@@ -13,11 +13,11 @@ use transcript::Segment;
 use super::{Error, Journal};
 use crate::compute::Owner;
 
-/// Hears what is recognized, while the transcription goes on.
+/// Receives segments as soon as they are recognized.
 pub trait Listener: fmt::Debug + Send + Sync {
-    /// Takes the segments of the next window, in order; of `channel` if the channels are separate. What
-    /// comes at the end is missing: punctuation by a model, digits, speakers.
-    fn hear(&self, channel: Option<usize>, segments: &[Segment]);
+    /// Takes the segments of the next window, in order; of `channel` if the channels are separate. They lack
+    /// what is added at the end: punctuation by a model, digits, speakers.
+    fn on_segments(&self, channel: Option<usize>, segments: &[Segment]);
 }
 
 /// Lets a caller watch and interrupt the transcription of one recording.
@@ -101,7 +101,7 @@ impl Session {
         self.journal.get().map(|journal| &**journal)
     }
 
-    /// Sets who hears the segments, before the transcription begins. Only the first call has an effect.
+    /// Sets who receives the segments, before the transcription begins. Only the first call has an effect.
     pub fn set_listener(&self, listener: Arc<dyn Listener>) {
         let _ = self.listener.set(listener);
     }

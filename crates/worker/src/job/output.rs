@@ -226,7 +226,7 @@ impl Output {
     }
 
     /// Writes an up-to-date transcript again, which has got other renderings.
-    pub(crate) async fn note(
+    pub(crate) async fn rewrite_json(
         &self,
         transcript: &Transcript,
         condition: Condition,

@@ -34,7 +34,9 @@ enum Found {
     Nothing,
     /// What is to be written.
     Same,
+    /// Something that may be replaced.
     Own,
+    /// Something to keep.
     Edited,
 }
 
@@ -51,10 +53,10 @@ impl Output {
         for &format in formats.iter().filter(|&&format| format != Format::Json) {
             let body = Bytes::from(transcript.render_with(format, &self.rendering));
             let key = self.rendering_key(format, transcript);
-            match self.look(&key, &body, format, &mut previous).await? {
+            match self.compare(&key, &body, format, &mut previous).await? {
                 Found::Same => {}
-                Found::Edited if !self.overwrite => kept.push(self.uri_of(&key)),
-                Found::Nothing | Found::Own | Found::Edited => {
+                Found::Edited => kept.push(self.uri_of(&key)),
+                Found::Nothing | Found::Own => {
                     let put = self.put(transcript, format, body.clone(), Condition::Always);
                     put.await.map_err(|error| self.failed(&error))?;
                 }
@@ -65,7 +67,7 @@ impl Output {
         Ok(kept)
     }
 
-    async fn look(
+    async fn compare(
         &self,
         key: &str,
         body: &[u8],

@@ -13,12 +13,11 @@ use store::{ErrorKind, Store, Stores};
 use transcript::Format;
 use worker::source_failure;
 
-use crate::sources::text_of;
+use crate::{
+    documents::STDIN,
+    sources::{behind_records, is_folder, location_of, records_in, text_of},
+};
 
-/// The path that stands for standard input.
-pub(super) const STDIN: &str = "-";
-/// Folder of the batches' records, which are no transcripts.
-const RECORDS: &str = ".scriptorium";
 /// Ends of the names of records of failures.
 const ERROR_RECORD: &str = ".error.json";
 const TRANSCRIPT: &str = ".json";
@@ -59,9 +58,7 @@ async fn of_path<'a>(stores: &'a Stores, path: &'a OsStr) -> Found<'a> {
 
 async fn find<'a>(stores: &'a Stores, path: &OsStr) -> Result<Found<'a>, store::Error> {
     let location = Location::from_os_argument(path)?;
-    let is_folder =
-        location.is_prefix() || matches!(&location, Location::File(path) if path.is_dir());
-    if is_folder {
+    if is_folder(&location) {
         return below(stores, location.as_prefix()).await;
     }
     let (store, key) = stores.open(&location)?;
@@ -90,6 +87,12 @@ async fn below(stores: &Stores, prefix: Location) -> Result<Found<'_>, store::Er
     tokio::spawn(async move {
         let mut objects = store.list(&key);
         while let Some(object) = objects.next().await {
+            if let Ok(object) = &object
+                && let Some(after) = behind_records(&key, &object.key)
+            {
+                objects = store.list_after(&key, &after);
+                continue;
+            }
             let found = match object {
                 Ok(object) => match source(&prefix, &store, object.key) {
                     Some(source) => Ok(source),
@@ -109,12 +112,7 @@ async fn below(stores: &Stores, prefix: Location) -> Result<Found<'_>, store::Er
 
 /// Returns an object below a prefix if it has the name of a transcript.
 fn source(prefix: &Location, store: &Arc<dyn Store>, key: String) -> Option<Source> {
-    let location = match prefix {
-        Location::S3 { bucket, .. } => Location::s3(bucket, &key).ok()?,
-        Location::File(_) => Location::File(format!("/{key}").into()),
-        // Nobody lists a web server.
-        Location::Http(_) => return None,
-    };
+    let location = location_of(prefix, &key).ok()?;
     let relative = location.relative_to(prefix)?.to_owned();
     is_transcript(&relative).then(|| Source::Object {
         location,
@@ -132,7 +130,7 @@ fn is_transcript(relative: &str) -> bool {
     relative.ends_with(TRANSCRIPT)
         && !relative.ends_with(ERROR_RECORD)
         && !Format::ALL.into_iter().any(is_rendering)
-        && !relative.split('/').any(|part| part == RECORDS)
+        && records_in(relative).is_none()
 }
 
 #[cfg(test)]

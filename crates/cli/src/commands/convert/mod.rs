@@ -23,16 +23,20 @@ use worker::{source_failure, write_file, write_rendering};
 pub(crate) use self::args::ConvertArgs;
 use self::list::Source;
 use crate::{
-    UsageError, args::output_prefix, exit, extensions::is_name_of_recording, names, output,
-    sources, termination::termination, writable,
+    UsageError,
+    args::output_prefix,
+    documents::{self, STDIN_NAME, STDIN_URI, has_place_for_several},
+    exit,
+    extensions::is_name_of_recording,
+    names, output, sources,
+    termination::termination,
+    writable,
 };
 
 /// Largest transcript that is read, in bytes.
 const MAX_TRANSCRIPT_BYTES: u64 = 256 << 20;
 /// Transcripts that are read, rendered and written at the same time.
 const IN_FLIGHT: usize = 8;
-/// Name of the transcript on standard input.
-const STDIN_NAME: &str = "stdin";
 
 pub(crate) async fn run(config: &Config, args: ConvertArgs) -> anyhow::Result<u8> {
     let may_be_several = sources::may_be_several(&args.paths);
@@ -98,9 +102,14 @@ fn target(
             Some(_) if formats.len() > 1 => {
                 Err(UsageError("several formats need --out DIR".to_owned()))
             }
-            Some(format) if may_be_several && !has_place_for_several(format) => Err(UsageError(
-                format!("several transcripts need --out DIR for the format {format}"),
-            )),
+            Some(format)
+                if may_be_several
+                    && !(has_place_for_several(format) || format == Format::Jsonl) =>
+            {
+                Err(UsageError(format!(
+                    "several transcripts need --out DIR for the format {format}"
+                )))
+            }
             Some(format) if !format.is_text() && io::stdout().is_terminal() => Err(UsageError(
                 format!("{format} is not text: give --out FILE, or send it to a file with > FILE"),
             )),
@@ -140,11 +149,6 @@ fn format_of_file(out: &str) -> Option<Format> {
     fitting.max_by_key(|format| format.extension().len())
 }
 
-/// Returns whether one stream can hold several transcripts in a format.
-fn has_place_for_several(format: Format) -> bool {
-    matches!(format, Format::Json | Format::Jsonl | Format::Txt | Format::Rttm | Format::Ctm)
-}
-
 /// One run.
 struct Conversion<'a> {
     stores: &'a Stores,
@@ -180,7 +184,7 @@ impl Conversion<'_> {
             }
         };
         let uri = match &source {
-            Source::Stdin => "file:///dev/stdin".to_owned(),
+            Source::Stdin => STDIN_URI.to_owned(),
             Source::Object { location, .. } => location.to_string(),
         };
         match self.try_convert(&source, &uri).await {
@@ -261,21 +265,8 @@ impl Conversion<'_> {
     /// Returns the text for standard output.
     fn text(&self, transcript: &Transcript) -> Vec<u8> {
         let format = self.formats.first().copied().unwrap_or(Format::Txt);
-        let rendered = transcript.render_with(format, &self.options);
-        match (format, self.labelled) {
-            (Format::Json, true) => {
-                let mut line = serde_json::to_vec(transcript).unwrap_or_default();
-                line.push(b'\n');
-                line
-            }
-            (Format::Txt, true) => {
-                let mut text =
-                    format!("== {}\n", names::shown(&transcript.source.uri)).into_bytes();
-                text.extend(rendered);
-                text
-            }
-            _ => rendered,
-        }
+        let title = self.labelled.then(|| names::shown(&transcript.source.uri));
+        documents::render(transcript, format, &self.options, title.as_deref())
     }
 
     /// Returns where the renderings of a transcript go, without the extension of a format; no two have the

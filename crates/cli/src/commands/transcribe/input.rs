@@ -13,14 +13,8 @@ use location::Location;
 use tempfile::NamedTempFile;
 
 use super::TranscribeArgs;
-use crate::UsageError;
+use crate::{UsageError, documents::STDIN};
 
-/// The path that stands for standard input.
-const STDIN: &str = "-";
-/// URI of the recording on standard input.
-pub(super) const STDIN_URI: &str = "file:///dev/stdin";
-/// Name of its transcript, without the extension of a format.
-pub(super) const STDIN_NAME: &str = "stdin";
 /// Longest path in a list; a longer line is not of a list of paths.
 const MAX_PATH_BYTES: u64 = 64 << 10;
 

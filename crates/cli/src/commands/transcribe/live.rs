@@ -48,7 +48,7 @@ impl fmt::Debug for LiveText {
 }
 
 impl Listener for LiveText {
-    fn hear(&self, channel: Option<usize>, segments: &[Segment]) {
+    fn on_segments(&self, channel: Option<usize>, segments: &[Segment]) {
         let mut lines = String::new();
         let mut silent_since = self.silent_since.lock().unwrap_or_else(PoisonError::into_inner);
         for segment in segments.iter().filter(|segment| !segment.text.trim().is_empty()) {

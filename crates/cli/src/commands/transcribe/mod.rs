@@ -26,15 +26,12 @@ use transcript::{Format, RenderOptions};
 use worker::{Completed, Transcriber, Transcription, TranscriptionRequest, convert, interruptible};
 
 pub(crate) use self::args::TranscribeArgs;
-use self::{
-    input::{Input, STDIN_NAME, STDIN_URI},
-    live::LiveText,
-    summary::Summary,
-};
+use self::{input::Input, live::LiveText, summary::Summary};
 use crate::{
     UsageError,
     args::output_prefix,
     commands::print_json,
+    documents::{self, STDIN_NAME, STDIN_URI, has_place_for_several},
     exit,
     filter::Filter,
     ignored::IgnoredFile,
@@ -69,13 +66,13 @@ pub(crate) async fn run(config: &Config, args: TranscribeArgs) -> anyhow::Result
     let max_bytes = config.audio.options()?.limits.max_bytes;
     let read =
         tokio::task::spawn_blocking(move || Input::read(&args, max_bytes).map(|i| (i, args)));
-    let (input, args) = tokio::select! {
+    let (mut input, args) = tokio::select! {
         read = read => read??,
         () = stop.cancelled() => return Ok(exit::INTERRUPTED),
     };
     let mut request = sources::Request {
         filter,
-        paths: input.paths.clone(),
+        paths: std::mem::take(&mut input.paths),
         // Without an output there is nothing to name.
         name: if output.is_some() { config.output.name } else { OutputName::Full },
     };
@@ -184,12 +181,6 @@ fn formats(
         }
         _ => Ok(formats),
     }
-}
-
-/// Returns whether one stream can hold the transcripts of several recordings.
-fn has_place_for_several(format: Format) -> bool {
-    // The lines of CTM and RTTM name their recording.
-    matches!(format, Format::Txt | Format::Json | Format::Ctm | Format::Rttm)
 }
 
 /// State that all recordings of one run share.
@@ -372,15 +363,12 @@ impl Batch {
         }
         let format = *self.formats.first()?;
         self.naming.is_none().then(|| {
-            let rendered = || transcript.render_with(format, &self.rendering);
-            let mut text = match (format, self.labelled) {
-                (format, _) if !format.is_text() => return rendered(),
-                (Format::Json, true) => serde_json::to_vec(transcript).unwrap_or_default(),
-                (Format::Txt, true) => {
-                    [format!("== {}\n", self.name_of(item)).into_bytes(), rendered()].concat()
-                }
-                _ => rendered(),
-            };
+            let title = self.labelled.then(|| self.name_of(item));
+            let rendering = &self.rendering;
+            let mut text = documents::render(transcript, format, rendering, title.as_deref());
+            if !format.is_text() {
+                return text;
+            }
             text.truncate(text.trim_ascii_end().len());
             text.push(b'\n');
             text
