@@ -4,7 +4,7 @@ use transcript::Segment;
 
 use super::{
     Error, Pipeline, Session, TranscribeOptions, collector::ChannelResult,
-    sentences::SentenceBuilder,
+    sentences::SentenceBuilder, speakers::Speakers,
 };
 use crate::{
     compute::thread_cpu_seconds,
@@ -15,6 +15,8 @@ use crate::{
 pub(super) struct Finished {
     /// In order of start. The speakers of each channel have numbers of their own.
     pub(super) segments: Vec<Segment>,
+    /// In order of start.
+    pub(super) turns: Vec<transcript::Turn>,
     /// CPU seconds.
     pub(super) punctuate_seconds: f64,
     pub(super) speakers_seconds: f64,
@@ -24,6 +26,7 @@ pub(super) struct Finished {
 pub(super) fn finish(
     pipeline: &Pipeline,
     channels: &mut [ChannelResult],
+    speakers: Option<&Speakers<'_>>,
     options: &TranscribeOptions,
     session: &Session,
 ) -> Result<Finished, Error> {

@@ -5,8 +5,9 @@
 //! bounded number at a time, so that memory use does not grow with the length of the recording.
 //!
 //! `run` has the steps in order: `reader` decodes and packs windows, `task` recognizes one window in
-//! the pool, `collector` gathers the results, which `place` maps to the recording, `finish` and
-//! `sentences` make a transcript of them. `journal` keeps the results of windows between attempts.
+//! the pool, `collector` gathers the results, which `place` maps to the recording, `speakers` finds who speaks when,
+//! `finish`, `sentences` and `attribution` make a transcript of them. `journal` keeps the results of tasks between
+//! attempts.
 
 mod bleed;
 mod collector;
@@ -20,6 +21,7 @@ mod reader;
 mod run;
 mod sentences;
 mod session;
+mod speakers;
 mod task;
 mod warm_up;
 
@@ -28,7 +30,7 @@ use std::sync::Arc;
 use transcript::{Segment, Stage};
 
 pub use self::{
-    journal::{Journal, WindowKey, WindowResult},
+    journal::{Journal, TaskKey, TaskResult},
     session::{Listener, Progress, Session},
 };
 use crate::{

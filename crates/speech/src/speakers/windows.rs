@@ -1,0 +1,219 @@
+//! Cuts speech of one voice into the windows that get an embedding each.
+//!
+//! Speech in which the chunks hear one speaker is cut where they hear the speaker change, so that a window
+//! has the voice of one person. Pauses of less than 0.3 s do not end a piece.
+
+use super::{
+    chunks::{self, Chunks},
+    frames::Span,
+};
+
+/// Frames per window: 1.5 s.
+pub(super) const WINDOW_FRAMES: u32 = 89;
+/// Frames from one window to the next.
+const HOP: u32 = 44;
+/// Fewer frames of a voice than this (0.2 s) say nothing of who it is.
+const MIN_FRAMES: u32 = 12;
+/// Longest pause within a piece, in frames (0.3 s).
+const MAX_PAUSE: u32 = 18;
+/// Frames to both sides of a place over which the changes that chunks hear are summed: they do not agree
+/// on the frame.
+const SMOOTHING: usize = 9;
+/// Mean number of speakers per frame from which on there is speech, and from which on there is overlap.
+pub(super) const SPEECH: f32 = 0.5;
+pub(super) const OVERLAP: f32 = 1.5;
+/// Pause, in frames, in whose middle a stretch may end: no piece spans it, and no change before it affects one
+/// after it.
+const STRETCH_PAUSE: usize = 60;
+/// Frames of a stretch that is cut although there is no such pause (60 s): what waits for the end of a stretch
+/// is bounded.
+const MAX_STRETCH: usize = 3_556;
+
+/// Finds the windows of a recording while its chunks come.
+#[derive(Debug)]
+pub(super) struct Cutter {
+    /// First frame that is not cut yet.
+    start: u32,
+    /// Chunks that were added.
+    chunks: u32,
+    /// Sums over the chunks, for each frame from `start` on.
+    frames: Vec<Sums>,
+}
+
+/// What the chunks that cover a frame hear.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sums {
+    chunks: u16,
+    /// Speakers.
+    speakers: u16,
+    /// Changes from one lone speaker to another at the frame's beginning.
+    changes: u16,
+}
+
+impl Sums {
+    /// Returns whether one person speaks.
+    fn is_lone(self) -> bool {
+        let mean = f32::from(self.speakers) / f32::from(self.chunks.max(1));
+        (SPEECH..OVERLAP).contains(&mean)
+    }
+}
+
+impl Cutter {
+    pub(super) fn new() -> Self {
+        Self { start: 0, chunks: 0, frames: Vec::new() }
+    }
+
+    /// Returns the first frame that is needed from now on.
+    pub(super) fn start(&self) -> u32 {
+        self.start
+    }
+
+    /// Takes the chunks that are new, and appends the windows that they complete; all that are left if `last`.
+    pub(super) fn advance(&mut self, chunks: &Chunks, last: bool, windows: &mut Vec<Span>) {
+        for chunk in self.chunks..chunks.len() {
+            self.add(chunks, chunk);
+        }
+        self.chunks = chunks.len();
+        // No later chunk covers what lies before the next one.
+        let complete = if last { u32::MAX } else { chunks.span(chunks.len()).start };
+        loop {
+            let complete = (complete.saturating_sub(self.start) as usize).min(self.frames.len());
+            let Some(end) = stretch(&self.frames[..complete]) else { break };
+            self.cut(end, windows);
+        }
+        if last {
+            self.cut(self.frames.len(), windows);
+        }
+    }
+
+    fn add(&mut self, chunks: &Chunks, chunk: u32) {
+        let span = chunks.span(chunk);
+        let first = (span.start - self.start) as usize;
+        let frames = chunks.frames(chunk);
+        self.frames.resize(first + frames.len(), Sums::default());
+        let sums = &mut self.frames[first..];
+        // The last lone speaker so far, and the frame.
+        let mut lone: Option<(u8, usize)> = None;
+        for (index, &frame) in frames.iter().enumerate() {
+            sums[index].chunks += 1;
+            sums[index].speakers += chunks::count(frame) as u16;
+            if let Some(speaker) = chunks::lone_speaker(frame) {
+                if let Some((before, at)) = lone
+                    && before != speaker
+                {
+                    // In the middle of the pause between them.
+                    sums[(at + 1 + index) / 2].changes += 1;
+                }
+                lone = Some((speaker, index));
+            }
+        }
+    }
+
+    /// Cuts the first `end` frames into windows, and forgets them.
+    fn cut(&mut self, end: usize, windows: &mut Vec<Span>) {
+        for piece in pieces(&self.frames[..end]) {
+            windows_of(piece, |window| {
+                let Span { start, end } = window;
+                windows.push(Span { start: self.start + start, end: self.start + end });
+            });
+        }
+        self.frames.drain(..end);
+        self.start += end as u32;
+    }
+}
+
+/// Returns where the first stretch of `frames` ends, if it ends surely.
+fn stretch(frames: &[Sums]) -> Option<usize> {
+    let mut pause = 0;
+    for (index, frame) in frames.iter().enumerate() {
+        pause = if frame.is_lone() { 0 } else { pause + 1 };
+        // Not in a pause at the beginning: it would end stretches without end.
+        if pause == STRETCH_PAUSE && index >= STRETCH_PAUSE {
+            return Some(index + 1 - STRETCH_PAUSE / 2);
+        }
+    }
+    (frames.len() >= MAX_STRETCH).then(|| {
+        let middle = frames.len() / 2;
+        let pause = frames[middle..].iter().rposition(|frame| !frame.is_lone());
+        pause.map_or(frames.len(), |frame| middle + frame)
+    })
+}
+
+/// Returns the pieces of speech of one voice.
+fn pieces(frames: &[Sums]) -> Vec<Span> {
+    let changes = changes(frames);
+    let mut pieces: Vec<Span> = Vec::new();
+    let mut start = 0;
+    for run in frames.chunk_by(|a, b| a.is_lone() == b.is_lone()) {
+        let end = start + run.len();
+        if run[0].is_lone() {
+            let from = changes.partition_point(|&change| change <= start);
+            let to = changes.partition_point(|&change| change < end);
+            let mut parts: Vec<usize> = vec![start];
+            parts.extend(&changes[from..to]);
+            parts.push(end);
+            for part in parts.windows(2) {
+                join_or_push(&mut pieces, Span { start: part[0] as u32, end: part[1] as u32 }, &changes);
+            }
+        }
+        start = end;
+    }
+    pieces
+}
+
+fn join_or_push(pieces: &mut Vec<Span>, piece: Span, changes: &[usize]) {
+    if let Some(last) = pieces.last_mut() {
+        let pause = piece.start - last.end;
+        let has_change =
+            changes.iter().any(|&change| (last.end..=piece.start).contains(&(change as u32)));
+        if pause <= MAX_PAUSE && pause > 0 && !has_change {
+            last.end = piece.end;
+            return;
+        }
+    }
+    pieces.push(piece);
+}
+
+/// Returns the frames at which at least half of the chunks hear the speaker change, in order, the clearest of
+/// those that are close to each other.
+fn changes(frames: &[Sums]) -> Vec<usize> {
+    let sum = |index: usize| {
+        let from = index.saturating_sub(SMOOTHING);
+        let to = (index + SMOOTHING + 1).min(frames.len());
+        frames[from..to].iter().map(|frame| u32::from(frame.changes)).sum::<u32>()
+    };
+    let mut candidates: Vec<(u32, usize)> = (0..frames.len())
+        .map(|index| (sum(index), index))
+        .filter(|&(sum, index)| sum > 0 && 2 * sum >= u32::from(frames[index].chunks.max(1)))
+        .collect();
+    candidates.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+    let mut chosen: Vec<usize> = Vec::new();
+    for (_, index) in candidates {
+        let place = chosen.partition_point(|&other| other < index);
+        let near = |other: Option<&usize>| {
+            other.is_some_and(|other| other.abs_diff(index) <= 2 * SMOOTHING)
+        };
+        if !near(place.checked_sub(1).and_then(|before| chosen.get(before))) && !near(chosen.get(place)) {
+            chosen.insert(place, index);
+        }
+    }
+    chosen
+}
+
+/// Calls `found` with the windows of a piece. The last one ends with the piece.
+pub(super) fn windows_of(piece: Span, mut found: impl FnMut(Span)) {
+    if piece.len() < MIN_FRAMES {
+        return;
+    }
+    if piece.len() <= WINDOW_FRAMES {
+        return found(piece);
+    }
+    let mut end = piece.start + WINDOW_FRAMES;
+    loop {
+        found(Span { start: end - WINDOW_FRAMES, end });
+        if end == piece.end {
+            return;
+        }
+        end = (end + HOP).min(piece.end);
+    }
+}
