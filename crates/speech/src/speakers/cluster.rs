@@ -213,3 +213,124 @@ fn of_size(labels: &[usize], seconds: &[f32], least: f32) -> Vec<usize> {
     clusters.truncate(enough.max(1));
     clusters
 }
+
+#[cfg(test)]
+mod tests {
+    use half::f16;
+
+    use super::*;
+
+    const WIDTH: usize = 64;
+
+    /// Windows of voices, one after the other: a direction for each, with noise.
+    fn windows(of: &[usize], noise: f32) -> (Vec<Span>, Vectors) {
+        let mut random = fastrand::Rng::with_seed(3);
+        let (mut spans, mut vectors) = (Vec::new(), Vectors::default());
+        for (index, &voice) in (0u32..).zip(of) {
+            let mut vector: Vec<f32> = (0..WIDTH).map(|_| noise * (random.f32() - 0.5)).collect();
+            vector[voice] += 1.0;
+            normalize(&mut vector);
+            let values: Vec<f16> = vector.into_iter().map(f16::from_f32).collect();
+            vectors.extend(WIDTH, &values);
+            spans.push(Span { start: index * 44, end: index * 44 + 89 });
+        }
+        (spans, vectors)
+    }
+
+    /// Checks that windows have the same label exactly if they have the same voice.
+    fn assert_voices(labels: &[usize], of: &[usize]) {
+        for (index, (label, voice)) in labels.iter().zip(of).enumerate() {
+            let first = of.iter().position(|other| other == voice).unwrap();
+            assert_eq!(*label, labels[first], "window {index}");
+        }
+        let mut voices: Vec<usize> = of.to_vec();
+        voices.sort_unstable();
+        voices.dedup();
+        let mut found = labels.to_vec();
+        found.sort_unstable();
+        found.dedup();
+        assert_eq!(found.len(), voices.len());
+    }
+
+    #[test]
+    fn each_voice_is_a_speaker() {
+        for voices in 1..6 {
+            let of: Vec<usize> = (0..60).map(|index| index / 3 % voices).collect();
+            let (spans, vectors) = windows(&of, 0.2);
+            let found = cluster(&spans, &vectors, &[], &SpeakerOptions::default());
+            assert_voices(&found.labels, &of);
+            assert_eq!(found.centres.len(), voices);
+        }
+    }
+
+    #[test]
+    fn more_windows_than_a_block_are_clustered_in_levels() {
+        let of: Vec<usize> = (0..3 * BLOCK + 17).map(|index| index / 40 % 4).collect();
+        let (spans, vectors) = windows(&of, 0.2);
+        let found = cluster(&spans, &vectors, &[], &SpeakerOptions::default());
+        assert_voices(&found.labels, &of);
+        // Also where all windows differ, which makes as many pieces as there may be.
+        let (spans, vectors) = windows(&of, 40.0);
+        let found = cluster(&spans, &vectors, &[], &SpeakerOptions::default());
+        assert_eq!(found.labels.len(), of.len());
+        assert!(found.labels.iter().all(|&label| label < found.centres.len()));
+    }
+
+    #[test]
+    fn who_says_little_is_nobody_unless_it_is_long_enough() {
+        // 2 % of 100 windows are 3 s: one window of 1.5 s is too little, three are enough.
+        for (few, speakers) in [(1, 1), (3, 2)] {
+            let of: Vec<usize> = (0..100).map(|index| usize::from(index < few)).collect();
+            let (spans, vectors) = windows(&of, 0.1);
+            let found = cluster(&spans, &vectors, &[], &SpeakerOptions::default());
+            assert_eq!(found.centres.len(), speakers, "{few} windows");
+        }
+        // Whose windows are all too short is somebody all the same.
+        let (mut spans, vectors) = windows(&[0], 0.1);
+        spans[0].end = spans[0].start + 20;
+        let found = cluster(&spans, &vectors, &[], &SpeakerOptions::default());
+        assert_eq!((found.labels.as_slice(), found.centres.len()), (&[0][..], 1));
+        assert!(cluster(&[], &Vectors::default(), &[], &SpeakerOptions::default()).labels.is_empty());
+    }
+
+    #[test]
+    fn bounds_matter_only_where_the_estimate_is_outside() {
+        let of: Vec<usize> = (0..90).map(|index| index / 3 % 3).collect();
+        let (spans, vectors) = windows(&of, 0.2);
+        let count = |count, min, max| {
+            let options = SpeakerOptions { count, min, max };
+            cluster(&spans, &vectors, &[], &options).centres.len()
+        };
+        assert_eq!(count(None, Some(2), Some(5)), 3);
+        assert_eq!(count(Some(3), None, None), 3);
+        assert_eq!(count(Some(2), None, None), 2);
+        assert_eq!(count(None, None, Some(1)), 1);
+        assert_eq!(count(Some(5), None, None), 5);
+        assert_eq!(count(None, Some(64), None), 64);
+    }
+
+    #[test]
+    fn votes_part_voices_that_are_alike() {
+        // Two voices whose windows are at the threshold.
+        let of: Vec<usize> = vec![0; 40];
+        let (spans, vectors) = windows(&of, 0.0);
+        let (mut noisy, mut random) = (Vectors::default(), fastrand::Rng::with_seed(1));
+        for index in 0..40 {
+            let mut vector = vectors.row(index);
+            vector[1 + index % 2] += 0.98;
+            vector.iter_mut().for_each(|value| *value += 0.02 * random.f32());
+            normalize(&mut vector);
+            let values: Vec<f16> = vector.into_iter().map(f16::from_f32).collect();
+            noisy.extend(WIDTH, &values);
+        }
+        let member = |index: usize, speaker| {
+            vec![Membership { chunk: index as u32 / 10, speaker, share: 1.0 }]
+        };
+        let apart: Vec<_> = (0..40).map(|index| member(index, index as u8 % 2)).collect();
+        let together: Vec<_> = (0..40).map(|index| member(index, 0)).collect();
+        let count = |members: &[Vec<Membership>]| {
+            cluster(&spans, &noisy, members, &SpeakerOptions::default()).centres.len()
+        };
+        assert_eq!((count(&apart), count(&together)), (2, 1));
+    }
+}

@@ -217,3 +217,112 @@ pub(super) fn windows_of(piece: Span, mut found: impl FnMut(Span)) {
         end = (end + HOP).min(piece.end);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::speakers::frames::CHUNK_FRAMES;
+
+    const STEP: u32 = 148;
+
+    /// Makes chunks that all hear the same: spans of frames and who speaks in them, as bits.
+    fn chunks_of(total: u32, speech: &[(u32, u32, u8)]) -> Vec<Vec<u8>> {
+        let mut chunks = Vec::new();
+        for first in (0..).step_by(STEP as usize) {
+            let mut frames = vec![0; CHUNK_FRAMES];
+            for &(start, end, speakers) in speech {
+                for frame in start.max(first)..end.min(first + CHUNK_FRAMES as u32).max(start) {
+                    if frame < end {
+                        frames[(frame - first) as usize] |= speakers;
+                    }
+                }
+            }
+            chunks.push(frames);
+            if first + CHUNK_FRAMES as u32 >= total {
+                return chunks;
+            }
+        }
+        chunks
+    }
+
+    /// Cuts the windows of chunks that come `batch` at a time.
+    fn cut(chunks: &[Vec<u8>], batch: usize) -> Vec<(u32, u32)> {
+        let (mut cutter, mut all, mut windows) = (Cutter::new(), Chunks::new(STEP), Vec::new());
+        let mut batches = chunks.chunks(batch).peekable();
+        while let Some(next) = batches.next() {
+            next.iter().for_each(|frames| all.extend(frames));
+            cutter.advance(&all, batches.peek().is_none(), &mut windows);
+        }
+        windows.iter().map(|window| (window.start, window.end)).collect()
+    }
+
+    #[test]
+    fn speech_is_cut_into_windows_that_overlap_by_half() {
+        let cut = |speech: &[(u32, u32, u8)]| cut(&chunks_of(900, speech), 8);
+        // Shorter than a voice, than a window, as long as one, and longer.
+        assert_eq!(cut(&[(100, 111, 1)]), []);
+        assert_eq!(cut(&[(100, 112, 1)]), [(100, 112)]);
+        assert_eq!(cut(&[(100, 189, 1)]), [(100, 189)]);
+        assert_eq!(cut(&[(100, 190, 1)]), [(100, 189), (101, 190)]);
+        assert_eq!(cut(&[(100, 300, 2)]), [(100, 189), (144, 233), (188, 277), (211, 300)]);
+        // A short pause does not end a piece, a longer one does.
+        assert_eq!(cut(&[(100, 140, 1), (158, 180, 1)]), [(100, 180)]);
+        assert_eq!(cut(&[(100, 140, 1), (159, 180, 1)]), [(100, 140), (159, 180)]);
+    }
+
+    #[test]
+    fn no_window_has_two_voices() {
+        // One speaker after the other, with and without a pause.
+        let cut = |speech: &[(u32, u32, u8)]| cut(&chunks_of(900, speech), 8);
+        assert_eq!(cut(&[(100, 160, 1), (160, 220, 2)]), [(100, 160), (160, 220)]);
+        assert_eq!(cut(&[(100, 160, 1), (170, 220, 2)]), [(100, 160), (170, 220)]);
+        // Overlap is nobody's window.
+        assert_eq!(cut(&[(100, 190, 1), (150, 240, 4)]), [(100, 150), (190, 240)]);
+    }
+
+    proptest! {
+        #[test]
+        fn windows_do_not_depend_on_how_chunks_come(
+            lengths in prop::collection::vec((0u32..120, 1u32..200, 1u8..7), 1..40),
+            batch in 1usize..9,
+        ) {
+            let (mut speech, mut at) = (Vec::new(), 0);
+            for (pause, length, speakers) in lengths {
+                speech.push((at + pause, at + pause + length, speakers));
+                at += pause + length;
+            }
+            let chunks = chunks_of(at, &speech);
+            let windows = cut(&chunks, batch);
+            prop_assert_eq!(&windows, &cut(&chunks, chunks.len()));
+            for pair in windows.windows(2) {
+                prop_assert!(pair[0].0 < pair[1].0 && pair[0].1 < pair[1].1);
+            }
+            for (start, end) in windows {
+                prop_assert!((MIN_FRAMES..=WINDOW_FRAMES).contains(&(end - start)));
+            }
+        }
+    }
+
+    #[test]
+    fn an_hour_without_a_pause_does_not_wait_for_its_end() {
+        let (mut cutter, mut all, mut windows) = (Cutter::new(), Chunks::new(STEP), Vec::new());
+        for _ in 0..1000 {
+            all.extend(&vec![1; CHUNK_FRAMES]);
+            cutter.advance(&all, false, &mut windows);
+            assert!(cutter.frames.len() <= MAX_STRETCH + CHUNK_FRAMES + STEP as usize);
+        }
+        let last = windows.last().unwrap().end;
+        assert!(all.span(1000).start - last <= MAX_STRETCH as u32);
+        // All of it is in windows.
+        assert!(windows.windows(2).all(|pair| pair[1].start <= pair[0].end));
+        assert_eq!(windows[0].start, 0);
+        // Silence does not wait either.
+        for _ in 0..100 {
+            all.extend(&vec![0; CHUNK_FRAMES]);
+            cutter.advance(&all, false, &mut windows);
+            assert!(cutter.frames.len() <= MAX_STRETCH + CHUNK_FRAMES + STEP as usize);
+        }
+    }
+}
