@@ -82,7 +82,7 @@ mod tests {
 
     fn word(start: f64) -> Word {
         let text = "w".to_owned();
-        Word { start, end: start + 0.4, text, confidence: Some(1.0), speaker: None }
+        Word { start, end: start + 0.4, text, confidence: Some(1.0), ..Word::default() }
     }
 
     #[test]
