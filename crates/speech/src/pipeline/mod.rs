@@ -9,6 +9,7 @@
 //! `finish`, `sentences` and `attribution` make a transcript of them. `journal` keeps the results of tasks between
 //! attempts.
 
+mod attribution;
 mod bleed;
 mod collector;
 mod fingerprint;
@@ -160,6 +161,10 @@ impl TranscribeOptions {
 pub struct Outcome {
     /// In order of start. Each channel numbers its speakers on its own.
     pub segments: Vec<Segment>,
+    /// Who speaks when, in order of start; empty if speakers are not identified.
+    pub turns: Vec<transcript::Turn>,
+    /// Speakers whose voices are known.
+    pub voices: Vec<transcript::KnownVoice>,
     pub info: audio::Info,
     /// The decoder's report, with warnings about what is spoken after its own.
     pub report: audio::Report,
@@ -169,6 +174,8 @@ pub struct Outcome {
     pub punctuation: Option<String>,
     /// Name of the model that identified speakers, if one did.
     pub speakers: Option<String>,
+    /// Name of the network that found who speaks when, if one did.
+    pub speaker_segmentation: Option<String>,
     /// CPU seconds of each stage.
     pub stages: Vec<Stage>,
     pub wall_seconds: f64,

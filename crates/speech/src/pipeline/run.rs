@@ -45,17 +45,22 @@ pub(super) fn transcribe(
     if let Some(speakers) = &speakers {
         stages.push(stage("speakers", speakers.seconds + finished.speakers_seconds));
     }
+    let diarizer = pipeline.diarizer(options);
     let mut report = reader.decoder().report().clone();
     // Like the warnings of the decoder, of one audio track.
     report.warnings.extend(collector.foreign_speech());
     Ok(Outcome {
         segments: finished.segments,
         turns: finished.turns,
+        voices: Vec::new(),
         info: reader.decoder().info().clone(),
         report,
         warnings: pipeline.warnings(options),
         punctuation: punctuator.map(|model| model.name().to_owned()),
-        speakers: pipeline.diarizer(options).map(|diarizer| diarizer.name().to_owned()),
+        speakers: diarizer.map(|diarizer| diarizer.name().to_owned()),
+        speaker_segmentation: diarizer
+            .and_then(|diarizer| diarizer.segmentation_name())
+            .map(str::to_owned),
         stages,
         wall_seconds: started.elapsed().as_secs_f64(),
     })
