@@ -159,7 +159,7 @@ fn transcript(plan: &Plan, outcome: Outcome) -> Transcript {
             precision: recognizer.precision.to_owned(),
             fingerprint,
         },
-        Speech { segments: outcome.segments, ..Speech::default() },
+        Speech { segments: outcome.segments, turns: outcome.turns, voices: outcome.voices },
         Processing {
             finished_at: now(),
             wall_seconds: outcome.wall_seconds,
