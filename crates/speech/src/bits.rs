@@ -45,31 +45,6 @@ pub(crate) mod of_optional_f32 {
     }
 }
 
-/// For `#[serde(with = "bits::of_vector")]`: eight hexadecimal digits for each number.
-pub(crate) mod of_vector {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub(crate) fn serialize<S: Serializer>(
-        values: &[f32],
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        serializer.serialize_str(&hex::encode(bytes))
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Vec<f32>, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let bytes = hex::decode(text).map_err(Error::custom)?;
-        let (numbers, rest) = bytes.as_chunks::<4>();
-        if !rest.is_empty() {
-            return Err(Error::custom("the vector ends within a number"));
-        }
-        Ok(numbers.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
-    }
-}
-
 /// For `#[serde(with = "bits::of_bytes")]`: two hexadecimal digits for each byte.
 pub(crate) mod of_bytes {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};

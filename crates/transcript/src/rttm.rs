@@ -41,7 +41,7 @@ pub(crate) fn render(transcript: &Transcript) -> String {
 
 fn of_turns(transcript: &Transcript) -> Vec<Line> {
     let channels = Channels::new(transcript);
-    let line = |turn| {
+    let line = |turn: &crate::Turn| {
         let crate::Turn { start, end, speaker, .. } = *turn;
         Line {
             channel: channels.nist_number(turn),

@@ -25,6 +25,7 @@ impl Span {
         self.end.saturating_sub(self.start)
     }
 
+    #[cfg(test)]
     pub(super) fn overlap(self, other: Self) -> u32 {
         self.end.min(other.end).saturating_sub(self.start.max(other.start))
     }

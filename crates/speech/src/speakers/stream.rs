@@ -16,12 +16,15 @@ use super::{
     votes::memberships,
     windows::{Cutter, windows_of},
 };
-use crate::{bits, speakers::encoder::{FEATURE_SHIFT, FEATURE_WINDOW, MAX_WINDOW_SAMPLES}};
+use crate::{bits, speakers::encoder::MAX_WINDOW_SAMPLES};
 
 /// Chunks per batch.
 const CHUNK_BATCH: u32 = 8;
 /// Windows per batch.
 const WINDOW_BATCH: usize = 16;
+/// Samples of a feature of the encoder, and from one to the next.
+const FEATURE_WINDOW: u64 = 400;
+const FEATURE_SHIFT: u64 = 160;
 /// Fewer features of a window than this say nothing of a voice.
 const MIN_FEATURES: u64 = 12;
 
@@ -259,6 +262,12 @@ impl Stream {
         let (turns, order) = turns(&evidence, &clusters);
         let voices = order.iter().map(|&cluster| clusters.centres[cluster].clone()).collect();
         Diarization { turns, voices }
+    }
+
+    /// Returns the number of samples that are held.
+    #[cfg(test)]
+    pub(super) fn held_samples(&self) -> usize {
+        self.samples.samples.len()
     }
 
     fn next_chunks(&mut self, count: u32, step: u32) -> Work {

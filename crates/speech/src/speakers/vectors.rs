@@ -24,10 +24,6 @@ impl Vectors {
         let row = &self.values[index * self.width..][..self.width];
         row.iter().map(|value| value.to_f32()).collect()
     }
-
-    pub(super) fn width(&self) -> usize {
-        self.width
-    }
 }
 
 /// Scales a vector to length 1.

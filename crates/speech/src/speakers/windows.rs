@@ -177,18 +177,23 @@ fn join_or_push(pieces: &mut Vec<Span>, piece: Span, changes: &[usize]) {
 /// Returns the frames at which at least half of the chunks hear the speaker change, in order, the clearest of
 /// those that are close to each other.
 fn changes(frames: &[Sums]) -> Vec<usize> {
-    let sum = |index: usize| {
-        let from = index.saturating_sub(SMOOTHING);
-        let to = (index + SMOOTHING + 1).min(frames.len());
-        frames[from..to].iter().map(|frame| u32::from(frame.changes)).sum::<u32>()
+    // The sum, and a sum in which near ones count more: it is largest in the middle.
+    let sums = |index: usize| {
+        let (from, to) = (index.saturating_sub(SMOOTHING), index + SMOOTHING + 1);
+        let near = frames.iter().enumerate().take(to).skip(from);
+        near.fold((0, 0), |(sum, weighted), (other, frame)| {
+            let changes = usize::from(frame.changes);
+            (sum + changes, weighted + changes * (SMOOTHING + 1 - other.abs_diff(index)))
+        })
     };
-    let mut candidates: Vec<(u32, usize)> = (0..frames.len())
-        .map(|index| (sum(index), index))
-        .filter(|&(sum, index)| sum > 0 && 2 * sum >= u32::from(frames[index].chunks.max(1)))
+    let mut candidates: Vec<(usize, usize, usize)> = (0..frames.len())
+        .map(|index| (sums(index), index))
+        .filter(|&((sum, _), index)| sum > 0 && 2 * sum >= usize::from(frames[index].chunks.max(1)))
+        .map(|((sum, weighted), index)| (sum, weighted, index))
         .collect();
-    candidates.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+    candidates.sort_by(|a, b| (b.0, b.1).cmp(&(a.0, a.1)).then(a.2.cmp(&b.2)));
     let mut chosen: Vec<usize> = Vec::new();
-    for (_, index) in candidates {
+    for (_, _, index) in candidates {
         let place = chosen.partition_point(|&other| other < index);
         let near = |other: Option<&usize>| {
             other.is_some_and(|other| other.abs_diff(index) <= 2 * SMOOTHING)
