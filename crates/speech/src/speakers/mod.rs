@@ -32,7 +32,7 @@ mod windows;
 
 use std::sync::Arc;
 
-pub use encoder::SpeakerEncoder;
+pub use encoder::{MAX_WINDOW_SAMPLES, MIN_WINDOW_SAMPLES, SpeakerEncoder};
 use half::f16;
 pub use options::{MAX_SPEAKERS, SpeakerOptions};
 pub use stream::{Stream, Work, WorkKey, WorkResult};

@@ -16,14 +16,17 @@ use super::{
     votes::memberships,
     windows::{Cutter, windows_of},
 };
-use crate::{bits, speakers::encoder::MAX_WINDOW_SAMPLES};
+use crate::{
+    bits,
+    speakers::encoder::{MAX_WINDOW_SAMPLES, MIN_WINDOW_SAMPLES},
+};
 
 /// Chunks per batch.
 const CHUNK_BATCH: u32 = 8;
 /// Windows per batch.
 const WINDOW_BATCH: usize = 16;
 /// Samples of a feature of the encoder, and from one to the next.
-const FEATURE_WINDOW: u64 = 400;
+const FEATURE_WINDOW: u64 = MIN_WINDOW_SAMPLES as u64;
 const FEATURE_SHIFT: u64 = 160;
 /// Fewer features of a window than this say nothing of a voice.
 const MIN_FEATURES: u64 = 12;
