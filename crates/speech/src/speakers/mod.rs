@@ -12,6 +12,7 @@ mod chunks;
 mod cluster;
 mod encoder;
 mod options;
+pub mod segmentation;
 #[cfg(test)]
 mod tests;
 mod turns;
