@@ -280,6 +280,7 @@ impl Isa {
         match post_op {
             PostOp::None | PostOp::Add => {}
             PostOp::Relu => dispatch!(self, loops::relu(values)),
+            PostOp::LeakyRelu => dispatch!(self, loops::leaky_relu(values)),
             PostOp::Gelu => dispatch!(self, loops::gelu(values)),
         }
     }
@@ -324,6 +325,22 @@ impl Isa {
 
     pub(crate) fn round_to_bf16(self, x: &[f32], out: &mut [u16]) {
         dispatch!(self, loops::round_to_bf16(x, out));
+    }
+
+    /// Computes `max(x * scale + shift, 0)`.
+    pub(crate) fn normalize(self, x: &[f32], scale: &[f32], shift: &[f32], out: &mut [f32]) {
+        dispatch!(self, loops::normalize(x, scale, shift, out));
+    }
+
+    /// Rounds `max(x * scale + shift, 0)` to bfloat16.
+    pub(crate) fn normalize_to_bf16(
+        self,
+        x: &[f32],
+        scale: &[f32],
+        shift: &[f32],
+        out: &mut [u16],
+    ) {
+        dispatch!(self, loops::normalize_to_bf16(x, scale, shift, out));
     }
 
     /// Packs up to 16 rows of `inputs` numbers into 16 columns of a bfloat16 panel, and returns
@@ -373,8 +390,33 @@ impl Isa {
         dispatch!(self, loops::dot_rows(x, rows, dots));
     }
 
-    pub(crate) fn column_statistics(self, rows: &[f32], mean: &mut [f32], scale: &mut [f32]) {
-        dispatch!(self, loops::column_statistics(rows, mean, scale));
+    pub(crate) fn column_statistics(
+        self,
+        rows: &[f32],
+        epsilon: f32,
+        mean: &mut [f32],
+        scale: &mut [f32],
+    ) {
+        dispatch!(self, loops::column_statistics(rows, epsilon, mean, scale));
+    }
+
+    pub(crate) fn scale_columns(self, rows: &mut [f32], scale: &[f32], offset: &[f32], slope: f32) {
+        dispatch!(self, loops::scale_columns(rows, scale, offset, slope));
+    }
+
+    pub(crate) fn max_pool(self, x: &[f32], channels: usize, window: usize, out: &mut [f32]) {
+        dispatch!(self, loops::max_pool(x, channels, window, out));
+    }
+
+    pub(crate) fn max_pool_magnitudes(
+        self,
+        x: &[f32],
+        scale: f32,
+        offsets: &[f32],
+        window: usize,
+        out: &mut [f32],
+    ) {
+        dispatch!(self, loops::max_pool_magnitudes(x, scale, offsets, window, out));
     }
 
     pub(crate) fn add_medians(

@@ -2,6 +2,7 @@
 
 mod argmax;
 mod attention;
+mod bidirectional_lstm;
 mod compute_into;
 mod convolution;
 mod cost;
@@ -12,8 +13,10 @@ mod lazy_weights;
 mod linear;
 mod lstm;
 mod pool;
+mod pooled_convolution;
 mod quantize_output;
 mod quantized;
+mod shared_bank;
 mod softmax;
 mod sum;
 mod support;
@@ -22,6 +25,7 @@ mod truncate;
 
 pub(crate) use argmax::Argmax;
 pub(crate) use attention::{Attention, Columns};
+pub(crate) use bidirectional_lstm::BidirectionalLstm;
 pub(crate) use convolution::Convolution;
 pub(crate) use cost::{BF16_MAC, is_generic};
 pub(crate) use decoder::{CachedAttention, CrossAttention, Embedding, LastPosition};
@@ -31,8 +35,10 @@ pub(crate) use lazy_weights::LazyWeights;
 pub(crate) use linear::Linear;
 pub(crate) use lstm::{Direction, Lstm};
 pub(crate) use pool::TensorPool;
+pub(crate) use pooled_convolution::PooledConvolution;
 pub(crate) use quantize_output::QuantizeOutput;
 pub(crate) use quantized::{DynamicQuantize, QuantizedLinear};
+pub(crate) use shared_bank::SharedBank;
 pub(crate) use softmax::Softmax;
 pub(crate) use sum::Sum;
 pub(crate) use top_k::TopK;

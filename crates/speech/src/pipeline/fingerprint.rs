@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::{Pipeline, TranscribeOptions};
 use crate::{
     segmenter::SegmentationConfig,
-    speakers::{ClusteringMethod, SpeakerOptions},
+    speakers::SpeakerOptions,
     vad::{SilenceSchedule, VadOptions},
 };
 
@@ -76,15 +76,8 @@ struct Speakers<'a>(&'a SpeakerOptions);
 
 impl Display for Speakers<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let SpeakerOptions { count, min, max, method } = self.0;
-        let method = match method {
-            ClusteringMethod::Spectral => "Spectral",
-            ClusteringMethod::Agglomerative => "Agglomerative",
-        };
-        write!(
-            f,
-            "SpeakerOptions {{ count: {count:?}, min: {min:?}, max: {max:?}, method: {method} }}"
-        )
+        let SpeakerOptions { count, min, max } = self.0;
+        write!(f, "SpeakerOptions {{ count: {count:?}, min: {min:?}, max: {max:?} }}")
     }
 }
 
