@@ -327,7 +327,7 @@ impl<'a> Checks<'a> {
             Family::PyannoteSegmentation => {
                 if self.inspection.weight_formats == [WeightFormat::Int8] {
                     let message =
-                        "it is quantized for each tensor, which misses much speech".into();
+                        "it is quantized for each tensor, which makes it less accurate".into();
                     self.add_problem(file, message, "use model.onnx of the same release");
                 }
                 for (key, expected) in SEGMENTATION {

@@ -10,6 +10,8 @@ mod network;
 mod weights;
 
 #[cfg(test)]
+mod conversion;
+#[cfg(test)]
 mod tests;
 
 use std::{
