@@ -19,6 +19,7 @@ const BLOCK_ROWS: usize = 128;
 /// Packed weights of one direction.
 #[derive(Clone)]
 pub struct Lstm {
+    isa: Isa,
     /// Weights of the input, `[4 * width, inputs]`.
     input: Matrix,
     /// Weights of the hidden state, `[4 * width, width]`.
@@ -35,7 +36,23 @@ enum Matrix {
     Int8(int8::Weights),
 }
 
+/// Number format of the products of an LSTM.
+#[derive(Debug, Clone, Copy)]
+enum Format {
+    Float,
+    Bf16,
+    Int8,
+}
+
 impl Matrix {
+    fn pack(isa: Isa, format: Format, weights: &[f32], outputs: usize, inputs: usize) -> Self {
+        match format {
+            Format::Float => Self::Float(float::Weights::pack_for(isa, weights, outputs, inputs)),
+            Format::Bf16 => Self::Bf16(bf16::Weights::pack_for(isa, weights, outputs, inputs)),
+            Format::Int8 => Self::Int8(int8::Weights::quantize_for(isa, weights, outputs, inputs)),
+        }
+    }
+
     fn apply(&self, x: &[f32], inputs: usize, epilogue: Epilogue<'_>, out: &mut [f32]) {
         match self {
             Self::Float(weights) => weights.apply(x, inputs, x.len() / inputs, epilogue, out),
@@ -58,9 +75,7 @@ impl Lstm {
     /// # Panics
     /// If the lengths do not match.
     pub fn pack(input: &[f32], recurrent: &[f32], bias: &[f32]) -> Self {
-        Self::pack_with(input, recurrent, bias, |weights, outputs, inputs| {
-            Matrix::Float(float::Weights::pack(weights, outputs, inputs))
-        })
+        Self::pack_for(Isa::selected(), Format::Float, input, recurrent, bias)
     }
 
     /// As [`Self::pack`]; rounds weights, inputs and hidden states to bfloat16. Sums, gates and
@@ -69,9 +84,7 @@ impl Lstm {
     /// # Panics
     /// If the lengths do not match.
     pub fn pack_bf16(input: &[f32], recurrent: &[f32], bias: &[f32]) -> Self {
-        Self::pack_with(input, recurrent, bias, |weights, outputs, inputs| {
-            Matrix::Bf16(bf16::Weights::pack(weights, outputs, inputs))
-        })
+        Self::pack_for(Isa::selected(), Format::Bf16, input, recurrent, bias)
     }
 
     /// As [`Self::pack`]; quantizes weights per row, and inputs and hidden states per step and item,
@@ -80,24 +93,18 @@ impl Lstm {
     /// # Panics
     /// If the lengths do not match, or if there are more than [`int8::MAX_INPUTS`] inputs or units.
     pub fn quantize(input: &[f32], recurrent: &[f32], bias: &[f32]) -> Self {
-        Self::pack_with(input, recurrent, bias, |weights, outputs, inputs| {
-            Matrix::Int8(int8::Weights::quantize(weights, outputs, inputs))
-        })
+        Self::pack_for(Isa::selected(), Format::Int8, input, recurrent, bias)
     }
 
-    fn pack_with(
-        input: &[f32],
-        recurrent: &[f32],
-        bias: &[f32],
-        pack: impl Fn(&[f32], usize, usize) -> Matrix,
-    ) -> Self {
+    fn pack_for(isa: Isa, format: Format, input: &[f32], recurrent: &[f32], bias: &[f32]) -> Self {
         let gates = bias.len();
         assert!(gates > 0 && gates.is_multiple_of(4), "gates of an LSTM");
         assert!(!input.is_empty() && input.len().is_multiple_of(gates), "weights of an LSTM");
         let inputs = input.len() / gates;
         Self {
-            input: pack(input, gates, inputs),
-            recurrent: pack(recurrent, gates, gates / 4),
+            isa,
+            input: Matrix::pack(isa, format, input, gates, inputs),
+            recurrent: Matrix::pack(isa, format, recurrent, gates, gates / 4),
             bias: bias.to_vec(),
             inputs,
         }
@@ -135,7 +142,7 @@ impl Lstm {
         backward: bool,
         mut step: impl FnMut(usize, &[f32]),
     ) {
-        let (isa, width) = (Isa::selected(), self.width());
+        let (isa, width) = (self.isa, self.width());
         let (State { hidden, cell }, gates) = (state, 4 * width);
         let batch = hidden.len() / width;
         assert!(hidden.len() == batch * width && cell.len() == hidden.len(), "states of an LSTM");
@@ -163,6 +170,86 @@ impl Lstm {
                     isa.lstm_cell(sums, cell, hidden);
                 }
                 step(first + index, hidden);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::tests::{assert_close, numbers};
+
+    /// Computes the hidden states of all steps, `[time, batch, width]`, in f64.
+    fn naive(
+        x: &[f32],
+        [input, recurrent, bias]: [&[f32]; 3],
+        batch: usize,
+        backward: bool,
+    ) -> Vec<f64> {
+        let (gates, width) = (bias.len(), bias.len() / 4);
+        let (inputs, sigmoid) = (input.len() / gates, |x: f64| 1.0 / (1.0 + (-x).exp()));
+        let time = x.len() / (batch * inputs);
+        let mut all = vec![0.0; time * batch * width];
+        for item in 0..batch {
+            let (mut hidden, mut cell) = (vec![0.0; width], vec![0.0; width]);
+            for step in 0..time {
+                let step = if backward { time - 1 - step } else { step };
+                let x = &x[(step * batch + item) * inputs..][..inputs];
+                let sums: Vec<f64> = (0..gates)
+                    .map(|gate| {
+                        let of_input = input[gate * inputs..].iter().zip(x);
+                        let of_hidden = recurrent[gate * width..].iter().zip(&hidden);
+                        f64::from(bias[gate])
+                            + of_input.map(|(w, x)| f64::from(w * x)).sum::<f64>()
+                            + of_hidden.map(|(&w, h)| f64::from(w) * h).sum::<f64>()
+                    })
+                    .collect();
+                for unit in 0..width {
+                    let gate = |of: usize| sums[of * width + unit];
+                    cell[unit] = sigmoid(gate(2)) * cell[unit] + sigmoid(gate(0)) * gate(3).tanh();
+                    hidden[unit] = sigmoid(gate(1)) * cell[unit].tanh();
+                }
+                all[(step * batch + item) * width..][..width].copy_from_slice(&hidden);
+            }
+        }
+        all
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        /// More steps than a block has, whatever the batch.
+        #[test]
+        fn steps_of_batches(
+            time in 0usize..200, batch in 1usize..6, inputs in 1usize..20, width in 1usize..20,
+            backward: bool, seed: u64,
+        ) {
+            let x = numbers(seed, time * batch * inputs);
+            let input = numbers(seed ^ 1, 4 * width * inputs);
+            let recurrent: Vec<f32> =
+                numbers(seed ^ 2, 4 * width * width).iter().map(|w| w * 0.5).collect();
+            let bias = numbers(seed ^ 3, 4 * width);
+            let expected = naive(&x, [&input, &recurrent, &bias], batch, backward);
+            for &isa in Isa::available() {
+                for (format, tolerance) in
+                    [(Format::Float, 1e-4), (Format::Bf16, 0.1), (Format::Int8, 0.15)]
+                {
+                    let lstm = Lstm::pack_for(isa, format, &input, &recurrent, &bias);
+                    let mut found = vec![f32::NAN; time * batch * width];
+                    let (mut hidden, mut cell) = (vec![0.0; batch * width], vec![0.0; batch * width]);
+                    let state = State { hidden: &mut hidden, cell: &mut cell };
+                    lstm.run(&x, state, backward, |step, hidden| {
+                        found[step * batch * width..][..batch * width].copy_from_slice(hidden);
+                    });
+                    assert_close(&found, &expected, tolerance);
+                    let last = if backward { 0 } else { time.saturating_sub(1) };
+                    if time > 0 {
+                        prop_assert_eq!(&found[last * batch * width..][..batch * width], &hidden[..]);
+                    }
+                }
             }
         }
     }

@@ -28,3 +28,33 @@ pub fn fold(
     assert!(samples.len() >= end_of_rows(rows, stride, 2 * half + 1), "rows to fold");
     Isa::selected().fold_rows(samples, stride, sums, differences, half);
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::tests::numbers;
+
+    proptest! {
+        #[test]
+        fn rows_are_folded(
+            rows in 0usize..9, half in 1usize..90, stride in 1usize..40, seed: u64,
+        ) {
+            let samples = numbers(seed, end_of_rows(rows, stride, 2 * half + 1));
+            for &isa in Isa::available() {
+                let mut sums = vec![f32::NAN; rows * (half + 1)];
+                let mut differences = vec![f32::NAN; rows * half];
+                isa.fold_rows(&samples, stride, &mut sums, &mut differences, half);
+                for row in 0..rows {
+                    let x = &samples[row * stride..];
+                    for k in 0..half {
+                        prop_assert_eq!(sums[row * (half + 1) + k], x[k] + x[2 * half - k]);
+                        prop_assert_eq!(differences[row * half + k], x[k] - x[2 * half - k]);
+                    }
+                    prop_assert_eq!(sums[row * (half + 1) + half], x[half]);
+                }
+            }
+        }
+    }
+}

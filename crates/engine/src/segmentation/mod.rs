@@ -1,5 +1,8 @@
 //! Layers of networks that find who speaks when, such as pyannote's: SincNet and LSTMs.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use kernels::{attention::ComputeType, lstm::Lstm};
