@@ -3,13 +3,10 @@
 use transcript::Segment;
 
 use super::{
-    Error, Pipeline, Session, TranscribeOptions, collector::ChannelResult,
+    Error, Pipeline, Session, TranscribeOptions, attribution::attribute, collector::ChannelResult,
     sentences::SentenceBuilder,
 };
-use crate::{
-    compute::thread_cpu_seconds,
-    speakers::{self, Turn},
-};
+use crate::compute::thread_cpu_seconds;
 
 /// Segments of a transcript.
 pub(super) struct Finished {
@@ -49,7 +46,7 @@ pub(super) fn finish(
         }
         if let (Some(diarizer), Some(options)) = (pipeline.diarizer(options), &options.speakers) {
             let turns = diarizer.diarize(embeddings, options);
-            label_speakers(&mut of_channel, &turns);
+            of_channel = attribute(of_channel, &turns);
         }
         speakers_seconds += thread_cpu_seconds() - punctuated;
         segments.extend(of_channel);
@@ -59,44 +56,4 @@ pub(super) fn finish(
         segments.iter_mut().for_each(|segment| segment.words.clear());
     }
     Ok(Finished { segments, punctuate_seconds, speakers_seconds })
-}
-
-/// Sets the speaker of each segment of a channel, and of each word whose speaker is another one.
-fn label_speakers(segments: &mut [Segment], turns: &[Turn]) {
-    let number = |speaker: usize| u32::try_from(speaker).unwrap_or(u32::MAX);
-    let speaker = |start, end| speakers::dominant_speaker(turns, start, end).map(number);
-    for segment in segments {
-        segment.speaker = speaker(segment.start, segment.end);
-        for word in &mut segment.words {
-            word.speaker =
-                speaker(word.start, word.end).filter(|&other| Some(other) != segment.speaker);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use transcript::Word;
-
-    use super::*;
-
-    fn word(start: f64) -> Word {
-        let text = "w".to_owned();
-        Word { start, end: start + 0.4, text, confidence: Some(1.0), speaker: None }
-    }
-
-    #[test]
-    fn words_name_their_speaker_only_where_it_is_another() {
-        let turn = |start, end, speaker| Turn { start, end, speaker };
-        let turns = [turn(0.0, 2.0, 0), turn(2.0, 2.6, 1)];
-        let words = [0.0, 0.5, 1.0, 1.5, 2.1, 7.0].map(word);
-        let segment = Segment { end: 2.5, words: words.to_vec(), ..Segment::default() };
-        let mut segments = vec![segment];
-        label_speakers(&mut segments, &turns);
-        assert_eq!(segments[0].speaker, Some(0));
-        let of_words: Vec<_> = segments[0].words.iter().map(|word| word.speaker).collect();
-        assert_eq!(of_words, [None, None, None, None, Some(1), None]);
-        label_speakers(&mut segments, &[]);
-        assert_eq!(segments[0].speaker, None);
-    }
 }

@@ -5,9 +5,10 @@
 //! bounded number at a time, so that memory use does not grow with the length of the recording.
 //!
 //! `run` has the steps in order: `reader` decodes and packs windows, `task` recognizes one window in
-//! the pool, `collector` gathers the results, which `place` maps to the recording, `finish` and
-//! `sentences` make a transcript of them. `journal` keeps the results of windows between attempts.
+//! the pool, `collector` gathers the results, which `place` maps to the recording, `finish`,
+//! `sentences` and `attribution` make a transcript of them. `journal` keeps the results of windows between attempts.
 
+mod attribution;
 mod bleed;
 mod collector;
 mod fingerprint;
