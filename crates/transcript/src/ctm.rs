@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use crate::{
-    Transcript, names::Channels, number, punctuation, recording_name, tokens::Token, utterances::utterances,
+    Transcript, names::Channels, number, punctuation, recording_name, tokens::Token,
+    utterances::utterances,
 };
 
 pub(crate) fn render(transcript: &Transcript) -> String {

@@ -25,7 +25,9 @@ pub(crate) struct Paragraph {
 pub(crate) fn paragraphs(transcript: &Transcript) -> Vec<Paragraph> {
     let utterances: Vec<Utterance<'_>> = utterances(&transcript.segments).collect();
     let belongs = |before: &Utterance<'_>, next: &Utterance<'_>| {
-        let of = |utterance: &Utterance<'_>| (utterance.segment.track, utterance.segment.channel, utterance.speaker);
+        let of = |utterance: &Utterance<'_>| {
+            (utterance.segment.track, utterance.segment.channel, utterance.speaker)
+        };
         of(before) == of(next) && next.start <= before.end + PAUSE_MS
     };
     let mut paragraphs = Vec::new();

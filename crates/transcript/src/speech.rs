@@ -138,8 +138,7 @@ mod tests {
             channel,
             track: None,
         };
-        let mut segment =
-            Segment { start: 2.0, end: 3.0, speaker: Some(5), ..Segment::default() };
+        let mut segment = Segment { start: 2.0, end: 3.0, speaker: Some(5), ..Segment::default() };
         segment.words = vec![Word { other_speaker: Some(9), ..Word::default() }];
         let mut speech = Speech {
             segments: vec![segment],
@@ -168,11 +167,8 @@ mod tests {
             speaker,
             name: name.to_owned(),
         };
-        let of = |channel, speaker| Segment {
-            channel,
-            speaker: Some(speaker),
-            ..Segment::default()
-        };
+        let of =
+            |channel, speaker| Segment { channel, speaker: Some(speaker), ..Segment::default() };
         let long = "n".repeat(2 * MAX_SPEAKER_NAME);
         let mut speech = Speech {
             segments: vec![of(Some(1), 0), of(Some(0), 0), of(Some(0), 1), of(Some(0), 2)],

@@ -42,7 +42,11 @@ pub(crate) fn tiers(transcript: &Transcript) -> Vec<Tier> {
         if !utterance.segment.words.is_empty() {
             words.extend(utterance.tokens.iter().map(word));
         }
-        segments.push(Interval { start: utterance.start, end: utterance.end, text: utterance.text });
+        segments.push(Interval {
+            start: utterance.start,
+            end: utterance.end,
+            text: utterance.text,
+        });
     }
     let mut names = Names::default();
     let mut tiers = Vec::new();

@@ -85,7 +85,9 @@ mod tests {
             ],
             ..Segment::default()
         };
-        let show = |utterance: Utterance<'_>| (utterance.speaker, utterance.start, utterance.end, utterance.text);
+        let show = |utterance: Utterance<'_>| {
+            (utterance.speaker, utterance.start, utterance.end, utterance.text)
+        };
         let found: Vec<_> = utterances(std::slice::from_ref(&segment)).map(show).collect();
         let expected = [
             (Some(0), 1000, 2500, "Yes, I do.".to_owned()),

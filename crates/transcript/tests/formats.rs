@@ -187,7 +187,11 @@ fn rttm_has_the_turns_where_they_are_known() {
             turn(2.125, 4.0, 1, 1),
             turn(5.0, 5.0, 1, 0),
         ],
-        voices: vec![KnownVoice { channel: Some(0), name: "Anna B.".to_owned(), ..KnownVoice::default() }],
+        voices: vec![KnownVoice {
+            channel: Some(0),
+            name: "Anna B.".to_owned(),
+            ..KnownVoice::default()
+        }],
     });
     assert_eq!(
         common::text(&transcript, Format::Rttm),

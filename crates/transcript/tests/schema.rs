@@ -228,7 +228,11 @@ fn the_reader_refuses_what_contradicts_itself() -> Result<(), Box<dyn Error>> {
             json!(2),
             "segments[0].words[0].other_speaker: 2 is not",
         ),
-        ("/turns/1/speaker", json!(2), "turns[1].speaker: 2 is not the id of one of the `speakers`"),
+        (
+            "/turns/1/speaker",
+            json!(2),
+            "turns[1].speaker: 2 is not the id of one of the `speakers`",
+        ),
         ("/turns/0/end", json!(0.1), "turns[0].end: 0.1 is before the start at 0.375"),
         ("/speakers/1/id", json!(0), "speakers[1].id: 0 does not follow the id before it"),
     ] {

@@ -87,8 +87,8 @@ fn units(segments: &[Segment], texts: &[Option<Vec<String>>]) -> Vec<Unit> {
         let language = segments[segment].language.as_deref();
         let before = units.last().map_or(0.0, |unit| unit.end);
         let start = if start.is_finite() { start.clamp(0.0, LATEST) } else { before };
-        // NaN is less than any number.
-        let end = end.min(LATEST).max(start + SHORTEST_WORD);
+        // `max` takes NaN for the least number.
+        let end = end.max(start + SHORTEST_WORD).min(LATEST + SHORTEST_WORD);
         let ending = last.and_then(|(last, language)| transcript::ending(last, text, language));
         let change = change_cost(ending, start - before);
         units.push(Unit { segment, word, start, end, change });
@@ -214,9 +214,12 @@ fn other_speaker(unit: &Unit, voice: usize, voices: &[Voice]) -> Option<u32> {
     let others = voices.iter().enumerate().filter(|&(other, _)| other != voice);
     let seconds = others.map(|(_, other)| (other.speaker, other.seconds(unit)));
     let (speaker, seconds) =
-        seconds.fold((None, 0.0), |best, (speaker, seconds)| {
-            if seconds > best.1 { (Some(speaker), seconds) } else { best }
-        });
+        seconds.fold(
+            (None, 0.0),
+            |best, (speaker, seconds)| {
+                if seconds > best.1 { (Some(speaker), seconds) } else { best }
+            },
+        );
     // Two that speak for so long in all speak together for at least half of the time.
     speaker.filter(|_| own + seconds >= 3.0 * half)
 }
@@ -242,9 +245,8 @@ impl Voice {
     /// Returns the voices of the turns in order of the speakers' numbers. Turns without a duration, and those
     /// whose times are not finite, are left out.
     fn all(turns: &[Turn]) -> Vec<Self> {
-        let valid = |turn: &&Turn| {
-            turn.start.is_finite() && turn.end.is_finite() && turn.start < turn.end
-        };
+        let valid =
+            |turn: &&Turn| turn.start.is_finite() && turn.end.is_finite() && turn.start < turn.end;
         let mut turns: Vec<&Turn> = turns.iter().filter(valid).collect();
         turns.sort_by(|a, b| a.speaker.cmp(&b.speaker).then(a.start.total_cmp(&b.start)));
         let of_speakers = turns.chunk_by(|a, b| a.speaker == b.speaker);
@@ -439,9 +441,9 @@ mod tests {
         let pieces = edges.windows(2).filter(|piece| {
             let middle = (piece[0] + piece[1]) / 2.0;
             inside(unit.start, unit.end, middle)
-                && turns.iter().any(|turn| {
-                    turn.speaker == speaker && inside(turn.start, turn.end, middle)
-                })
+                && turns
+                    .iter()
+                    .any(|turn| turn.speaker == speaker && inside(turn.start, turn.end, middle))
         });
         pieces.map(|piece| piece[1] - piece[0]).sum()
     }
@@ -456,7 +458,12 @@ mod tests {
     }
 
     fn hostile_segment() -> impl Strategy<Value = Segment> {
-        let text = prop_oneof!["[a-z]{1,5}[.,?]?", "[你好今天]{1,2}[。，]?", "[\u{200b} ]", "“[A-Z]{1,3}”"];
+        let text = prop_oneof![
+            "[a-z]{1,5}[.,?]?",
+            "[你好今天]{1,2}[。，]?",
+            "[\u{200b} ]",
+            "“[A-Z]{1,3}”"
+        ];
         let word = (text, hostile_seconds(), 0.0..0.5).prop_map(|(text, start, seconds)| Word {
             text,
             start,
@@ -482,7 +489,10 @@ mod tests {
     }
 
     fn without_space(texts: impl Iterator<Item = String>) -> String {
-        texts.flat_map(|text| text.chars().collect::<Vec<_>>()).filter(|c| !c.is_whitespace()).collect()
+        texts
+            .flat_map(|text| text.chars().collect::<Vec<_>>())
+            .filter(|c| !c.is_whitespace())
+            .collect()
     }
 
     proptest! {

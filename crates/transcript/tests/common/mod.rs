@@ -3,7 +3,8 @@
 
 use proptest::prelude::*;
 use transcript::{
-    Format, Pipeline, Processing, RenderOptions, Segment, Source, Speech, SubtitleOptions, Transcript, Word,
+    Format, Pipeline, Processing, RenderOptions, Segment, Source, Speech, SubtitleOptions,
+    Transcript, Word,
 };
 
 pub(crate) fn transcript(segments: Vec<Segment>) -> Transcript {
