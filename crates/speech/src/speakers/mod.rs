@@ -157,11 +157,8 @@ impl Diarizer {
             Work::Windows { windows, .. } => {
                 let windows: Vec<&[f32]> = windows.iter().map(Vec::as_slice).collect();
                 let vectors = self.encoder.embed(&windows)?;
-                let vectors = vectors.into_iter().flat_map(|mut vector| {
-                    vectors::normalize(&mut vector);
-                    vector.into_iter().map(f16::from_f32)
-                });
-                Ok(WorkResult::Windows { width: self.encoder.width(), vectors: vectors.collect() })
+                let vectors = vectors.into_iter().flatten().map(f16::from_f32).collect();
+                Ok(WorkResult::Windows { width: self.encoder.width(), vectors })
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The encoder against ONNX Runtime, which follows PyTorch. The READMEs of tests/fixtures/campplus
 //! and tests/fixtures/speakers describe the files.
 
-use std::{fs, sync::Arc};
+use std::fs;
 
 use tempfile::TempDir;
 
