@@ -7,7 +7,7 @@ use super::{floats, relative_difference};
 use crate::{
     fixtures,
     speakers::{
-        Diarization, Diarizer, SpeakerEncoder, SpeakerOptions, Turn,
+        Diarization, Diarizer, SpeakerEncoder, SpeakerOptions, SpeakersConfig, Turn,
         segmentation::SegmentationNetwork,
     },
     vad::{FsmnVad, VadOptions},
@@ -170,10 +170,11 @@ fn distinguishes_real_speakers() {
         eprintln!("skipped: SCRIPTORIUM_TEST_MODELS has no campplus");
         return;
     };
-    let mut diarizers = vec![Diarizer::new(Arc::clone(&encoder), None)];
+    let config = SpeakersConfig::default();
+    let mut diarizers = vec![Diarizer::new(Arc::clone(&encoder), None, &config)];
     match segmentation {
         None => eprintln!("skipped in part: SCRIPTORIUM_TEST_MODELS has no segmentation network"),
-        network => diarizers.push(Diarizer::new(encoder, network)),
+        network => diarizers.push(Diarizer::new(encoder, network, &config)),
     }
     let estimate = SpeakerOptions::default();
     let with_count = |count| SpeakerOptions { count: Some(count), ..estimate.clone() };
