@@ -8,6 +8,7 @@
 //! then takes at most a few seconds of one core, however long the recording is (see `cluster`). The
 //! network dominates the cost, with 0.7 G multiplications and additions per window.
 
+mod campplus;
 mod chunks;
 mod cluster;
 mod encoder;
