@@ -16,6 +16,7 @@
 
 mod activity;
 mod assignment;
+mod campplus;
 mod chunks;
 mod cluster;
 mod encoder;
