@@ -415,8 +415,24 @@ impl Isa {
         offsets: &[f32],
         window: usize,
         out: &mut [f32],
+        out_stride: usize,
     ) {
-        dispatch!(self, loops::max_pool_magnitudes(x, scale, offsets, window, out));
+        dispatch!(self, loops::max_pool_magnitudes(x, scale, offsets, window, out, out_stride));
+    }
+
+    pub(crate) fn fold_rows(
+        self,
+        samples: &[f32],
+        stride: usize,
+        sums: &mut [f32],
+        differences: &mut [f32],
+        half: usize,
+    ) {
+        dispatch!(self, loops::fold_rows(samples, stride, sums, differences, half));
+    }
+
+    pub(crate) fn moments(self, x: &[f32], origin: f32) -> (f32, f32) {
+        dispatch!(self, loops::moments(x, origin))
     }
 
     pub(crate) fn add_medians(

@@ -40,6 +40,7 @@ pub mod pointwise;
 pub mod pooling;
 mod rows;
 pub mod scores;
+pub mod symmetric;
 #[cfg(test)]
 mod tests;
 mod tile;

@@ -150,10 +150,39 @@ pub(crate) fn scale_columns(rows: &mut [f32], scale: &[f32], offset: &[f32], slo
     }
 }
 
+/// See [`crate::symmetric::fold`].
+#[inline(always)]
+pub(crate) fn fold_rows(
+    samples: &[f32],
+    stride: usize,
+    sums: &mut [f32],
+    differences: &mut [f32],
+    half: usize,
+) {
+    let rows = sums.chunks_exact_mut(half + 1).zip(differences.chunks_exact_mut(half));
+    for (index, (sums, differences)) in rows.enumerate() {
+        let row = &samples[index * stride..][..2 * half + 1];
+        let (left, right) = (&row[..half], &row[half + 1..]);
+        for ((sum, a), b) in sums.iter_mut().zip(left).zip(right.iter().rev()) {
+            *sum = a + b;
+        }
+        for ((difference, a), b) in differences.iter_mut().zip(left).zip(right.iter().rev()) {
+            *difference = a - b;
+        }
+        sums[half] = row[half];
+    }
+}
+
+/// Returns the sums of `x - origin` and of their squares.
+#[inline(always)]
+pub(crate) fn moments(x: &[f32], origin: f32) -> (f32, f32) {
+    (sum(x, |x| x - origin), sum(x, |x| (x - origin) * (x - origin)))
+}
+
 /// See [`crate::pooling::max_pool`].
 #[inline(always)]
 pub(crate) fn max_pool(x: &[f32], channels: usize, window: usize, out: &mut [f32]) {
-    pool(x, channels, window, out, |_, x| x);
+    pool(x, channels, window, out, channels, |_, x| x);
 }
 
 /// See [`crate::pooling::max_pool_magnitudes`].
@@ -164,8 +193,10 @@ pub(crate) fn max_pool_magnitudes(
     offsets: &[f32],
     window: usize,
     out: &mut [f32],
+    out_stride: usize,
 ) {
-    pool(x, offsets.len(), window, out, |channel, x| (scale * x + offsets[channel]).abs());
+    let magnitude = |channel: usize, x: f32| (scale * x + offsets[channel]).abs();
+    pool(x, offsets.len(), window, out, out_stride, magnitude);
 }
 
 #[inline(always)]
@@ -174,10 +205,12 @@ fn pool(
     channels: usize,
     window: usize,
     out: &mut [f32],
+    out_stride: usize,
     of: impl Fn(usize, f32) -> f32,
 ) {
     let windows = x.chunks_exact(window * channels);
-    for (rows, out) in windows.zip(out.chunks_exact_mut(channels)) {
+    for (rows, out) in windows.zip(out.chunks_mut(out_stride)) {
+        let out = &mut out[..channels];
         let (first, rest) = rows.split_at(channels);
         for (channel, (out, x)) in out.iter_mut().zip(first).enumerate() {
             *out = of(channel, *x);

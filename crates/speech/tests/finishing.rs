@@ -20,7 +20,7 @@ use speech::{
     pipeline::{Error, Models, Outcome, Pipeline, PipelineConfig, Session, TranscribeOptions},
     punctuation::Punctuator,
     recognizer::{self, Description, Hypothesis, Precision, Recognition, Recognizer, Word},
-    speakers::{Diarizer, SpeakerEncoder, SpeakerOptions},
+    speakers::{Diarizer, SpeakerEncoder, SpeakerOptions, SpeakersConfig},
 };
 use support::{InlineCompute, decoding, detector, fixture};
 
@@ -108,7 +108,7 @@ fn normalizer() -> Normalizer {
 fn diarizer() -> Diarizer {
     let directory = directory(&[("model.onnx", "campplus/model.onnx.gz")]);
     let encoder = SpeakerEncoder::open(directory.path(), "campplus").unwrap();
-    Diarizer::new(Arc::new(encoder), None)
+    Diarizer::new(Arc::new(encoder), None, &SpeakersConfig::default())
 }
 
 /// Returns a WAV file of ten sentences by one reader, with pauses, the same on all channels.

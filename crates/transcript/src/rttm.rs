@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::{
-    Transcript,
+    Transcript, Turn,
     names::{Channels, speaker_label},
     number, recording_name, text,
     timeline::milliseconds,
@@ -41,8 +41,8 @@ pub(crate) fn render(transcript: &Transcript) -> String {
 
 fn of_turns(transcript: &Transcript) -> Vec<Line> {
     let channels = Channels::new(transcript);
-    let line = |turn: &crate::Turn| {
-        let crate::Turn { start, end, speaker, .. } = *turn;
+    let line = |turn: &Turn| {
+        let Turn { start, end, speaker, .. } = *turn;
         Line {
             channel: channels.nist_number(turn),
             start: milliseconds(start),

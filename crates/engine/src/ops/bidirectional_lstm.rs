@@ -4,7 +4,7 @@ use kernels::lstm::{Lstm, State};
 use tract_onnx::tract_core::{internal::*, ops::Cost};
 
 use super::{
-    cost::f32_macs,
+    cost::{bf16_macs, f32_macs, int8_macs},
     pool::{pooled_tensor, recycle},
     support::{floats, last_axis, operator, with_last_axis},
 };
@@ -78,6 +78,11 @@ impl TypedOp for BidirectionalLstm {
 
     fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
         let per_step = 4 * self.width() * (self.inputs() + self.width()) * 2;
-        Ok(f32_macs(inputs[0].shape[0].clone() * &inputs[0].shape[1] * per_step))
+        let count = inputs[0].shape[0].clone() * &inputs[0].shape[1] * per_step;
+        Ok(match &self.directions[0] {
+            lstm if lstm.is_int8() => int8_macs(count),
+            lstm if lstm.is_bf16() => bf16_macs(count),
+            _ => f32_macs(count),
+        })
     }
 }

@@ -7,6 +7,7 @@ mod compute_into;
 mod convolution;
 mod cost;
 mod decoder;
+mod filter_bank;
 mod fsmn;
 mod layer_norm;
 mod lazy_weights;

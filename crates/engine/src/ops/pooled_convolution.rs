@@ -1,11 +1,11 @@
 //! Convolution over time, followed by max-pooling, instance norm and leaky ReLU.
 
-use kernels::{Epilogue, PostOp, float::Weights, pooling};
+use kernels::{Epilogue, PostOp, attention::ComputeType, bf16, float, pooling};
 use tract_onnx::tract_core::{internal::*, ops::Cost};
 
 use super::{
     convolution::by_time,
-    cost::f32_macs,
+    cost::{bf16_macs, f32_macs},
     pool::{pooled_tensor, recycle},
     support::{floats, operator},
 };
@@ -31,6 +31,11 @@ struct Layer {
     norm: InstanceNorm,
 }
 
+enum Weights {
+    Float(float::Weights),
+    Bf16(bf16::Weights),
+}
+
 impl PooledConvolution {
     /// Packs `weights`, `[outputs, channels, kernel]`.
     ///
@@ -41,6 +46,7 @@ impl PooledConvolution {
         bias: Vec<f32>,
         kernel: usize,
         norm: InstanceNorm,
+        compute_type: ComputeType,
     ) -> Result<Self, Error> {
         let outputs = bias.len();
         let window = weights.len().checked_div(outputs).unwrap_or(0);
@@ -52,7 +58,11 @@ impl PooledConvolution {
             );
             return Err(Error::graph(message));
         }
-        let weights = Weights::pack(&by_time(weights, channels, kernel), outputs, window);
+        let weights = by_time(weights, channels, kernel);
+        let weights = match compute_type {
+            ComputeType::F32 => Weights::Float(float::Weights::pack(&weights, outputs, window)),
+            ComputeType::Bf16 => Weights::Bf16(bf16::Weights::pack(&weights, outputs, window)),
+        };
         Ok(Self { layer: Arc::new(Layer { weights, bias, channels, kernel, norm }) })
     }
 }
@@ -67,7 +77,10 @@ impl Layer {
             let x = &x[index * BLOCK * self.channels..];
             let rows = out.len() / outputs * WINDOW;
             let block = &mut block[..rows * outputs];
-            self.weights.apply(x, self.channels, rows, epilogue, block);
+            match &self.weights {
+                Weights::Float(weights) => weights.apply(x, self.channels, rows, epilogue, block),
+                Weights::Bf16(weights) => weights.apply(x, self.channels, rows, epilogue, block),
+            }
             pooling::max_pool(block, outputs, WINDOW, out);
         }
         self.norm.apply(out);
@@ -131,6 +144,10 @@ impl TypedOp for PooledConvolution {
 
     fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
         let outputs = self.output_facts(inputs)?[0].shape.volume();
-        Ok(f32_macs(outputs * (WINDOW * self.layer.kernel * self.layer.channels)))
+        let count = outputs * (WINDOW * self.layer.kernel * self.layer.channels);
+        Ok(match self.layer.weights {
+            Weights::Float(_) => f32_macs(count),
+            Weights::Bf16(_) => bf16_macs(count),
+        })
     }
 }

@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 
-use kernels::{Epilogue, float::Weights, pooling};
+use kernels::pooling;
 use tract_onnx::tract_core::{internal::*, ops::Cost};
 
 use super::{
     cost::f32_macs,
+    filter_bank::{Folded, Part},
     pool::pooled_tensor,
     pooled_convolution::WINDOW,
     support::{floats, operator},
@@ -30,7 +31,7 @@ pub(crate) struct SharedBank {
 }
 
 struct Layer {
-    weights: Weights,
+    parts: Vec<Part>,
     /// Sum of the taps of each filter.
     tap_sums: Vec<f32>,
     taps: usize,
@@ -65,8 +66,8 @@ impl SharedBank {
             return Err(Error::graph(message));
         }
         let tap_sums = filters.chunks_exact(taps).map(|filter| filter.iter().sum()).collect();
-        let weights = Weights::pack(filters, count, taps);
-        let layer = Layer { weights, tap_sums, taps, stride, chunk, chunk_norm, norm };
+        let parts = Part::of_bank(filters, taps);
+        let layer = Layer { parts, tap_sums, taps, stride, chunk, chunk_norm, norm };
         Ok(Self { layer: Arc::new(layer) })
     }
 }
@@ -94,26 +95,30 @@ impl Layer {
             .collect();
         let rows_of = |start: usize| start..start + pooled * WINDOW;
         let end = starts.iter().map(|&start| rows_of(start).end).max().unwrap_or(0);
-        let mut block = vec![0.0; BLOCK * filters];
+        let (mut folded, mut block) = (Folded::default(), vec![0.0; BLOCK * filters]);
         for first in (0..end).step_by(BLOCK) {
             let rows = first..end.min(first + BLOCK);
             let overlaps = |start: usize| intersection(&rows, &rows_of(start));
             if starts.iter().all(|&start| overlaps(start).is_empty()) {
                 continue;
             }
-            let block = &mut block[..rows.len() * filters];
             let x = &samples[first * self.stride..];
-            self.weights.apply(x, self.stride, rows.len(), Epilogue::default(), block);
-            let chunks = starts.iter().zip(&scales).zip(out.chunks_exact_mut(pooled * filters));
-            for ((&start, (scale, offsets)), out) in chunks {
-                let shared = overlaps(start);
-                if shared.is_empty() {
-                    continue;
+            folded.fill(&self.parts, x, self.taps, self.stride, rows.len());
+            for part in &self.parts {
+                let count = part.filters();
+                let block = &mut block[..rows.len() * count];
+                part.apply(x, &folded, self.stride, rows.len(), block);
+                let chunks = out.chunks_exact_mut(pooled * filters);
+                for ((&start, (scale, offsets)), out) in starts.iter().zip(&scales).zip(chunks) {
+                    let shared = overlaps(start);
+                    if shared.is_empty() {
+                        continue;
+                    }
+                    let x = &block[(shared.start - first) * count..][..shared.len() * count];
+                    let out = &mut out[(shared.start - start) / WINDOW * filters + part.first..];
+                    let offsets = &offsets[part.first..][..count];
+                    pooling::max_pool_magnitudes(x, *scale, offsets, WINDOW, out, filters);
                 }
-                let x = &block[(shared.start - first) * filters..][..shared.len() * filters];
-                let out = &mut out[(shared.start - start) / WINDOW * filters..];
-                let out = &mut out[..shared.len() / WINDOW * filters];
-                pooling::max_pool_magnitudes(x, *scale, offsets, WINDOW, out);
             }
         }
         out.chunks_exact_mut(pooled * filters).for_each(|out| self.norm.apply(out));

@@ -87,8 +87,8 @@ fn units(segments: &[Segment], texts: &[Option<Vec<String>>]) -> Vec<Unit> {
         let language = segments[segment].language.as_deref();
         let before = units.last().map_or(0.0, |unit| unit.end);
         let start = if start.is_finite() { start.clamp(0.0, LATEST) } else { before };
-        // NaN is less than any number.
-        let end = end.min(LATEST).max(start + SHORTEST_WORD);
+        // `max` takes NaN for the least number.
+        let end = end.max(start + SHORTEST_WORD).min(LATEST + SHORTEST_WORD);
         let ending = last.and_then(|(last, language)| transcript::ending(last, text, language));
         let change = change_cost(ending, start - before);
         units.push(Unit { segment, word, start, end, change });

@@ -20,7 +20,7 @@ const MAX_PIECES: usize = BLOCK / 4;
 const FINE_SIMILARITY: f32 = 0.55;
 const SIMILARITY: f32 = 0.5;
 /// The same where there are no chunks that vote.
-const SIMILARITY_WITHOUT_VOTES: f32 = 0.35;
+const SIMILARITY_WITHOUT_VOTES: f32 = 0.45;
 /// What a unanimous vote of the chunks adds to the similarity of two windows.
 const VOTE: f32 = 0.15;
 /// Who is heard for less than this is nobody: seconds of windows, which overlap by half, and the share of all

@@ -5,6 +5,7 @@
 //! log-probabilities of [`CLASSES`] sets of at most two of three speakers, who are numbered anew in
 //! each chunk. `weights` reads it from an ONNX file, `network` builds it from operators of `engine`.
 
+mod array;
 mod constants;
 mod network;
 mod weights;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use engine::{Error, GraphBuilder, Linear, Network, PostOp};
+use engine::{ComputeType, Error, GraphBuilder, Linear, Network, PostOp, Precision};
 
-use super::weights::{Layer, Weights};
+use super::weights::{Convolution, Layer, Weights};
 
 /// Number formats of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,8 +21,12 @@ pub(super) enum Arithmetic {
 pub(super) fn build(
     weights: Weights,
     chunk: usize,
-    _arithmetic: Arithmetic,
+    arithmetic: Arithmetic,
 ) -> Result<Network, Error> {
+    let (lstm, others) = match arithmetic {
+        Arithmetic::F32 => (Precision::F32, ComputeType::F32),
+        Arithmetic::Fast => (Precision::Int8, ComputeType::fastest()),
+    };
     let mut graph = GraphBuilder::default();
     let samples = graph.input::<f32>("samples", &["samples".into()])?;
     let starts = graph.input::<i64>("starts", &["chunks".into()])?;
@@ -31,17 +35,21 @@ pub(super) fn build(
     let mut x = graph.shared_bank("bank", [samples, starts], bank, stride, chunk, norms)?;
     for (index, layer) in weights.convolutions.into_iter().enumerate() {
         let (name, kernel) = (format!("convolution_{index}"), layer.kernel);
-        x = graph.pooled_convolution(&name, x, &layer.weights, layer.bias, kernel, layer.norm)?;
+        let Convolution { weights, bias, norm, .. } = layer;
+        x = graph.pooled_convolution(&name, x, &weights, bias, kernel, norm, others)?;
     }
     // Time comes first, so that a step of all chunks is contiguous.
     let mut x = graph.transpose("steps", x)?;
     for (index, directions) in weights.lstms.iter().enumerate() {
-        x = graph.bidirectional_lstm(&format!("lstm_{index}"), x, directions)?;
+        x = graph.bidirectional_lstm(&format!("lstm_{index}"), x, directions, lstm)?;
     }
     let last = weights.linears.len().saturating_sub(1);
     for (index, Layer { weights, bias }) in weights.linears.into_iter().enumerate() {
         let activation = if index < last { PostOp::LeakyRelu } else { PostOp::None };
-        let layer = Linear::float(&weights, bias.len(), Some(bias))?;
+        let layer = match others {
+            ComputeType::F32 => Linear::float(&weights, bias.len(), Some(bias))?,
+            ComputeType::Bf16 => Linear::bf16(&weights, bias.len(), Some(bias))?,
+        };
         x = graph.linear(&format!("linear_{index}"), x, &Arc::new(layer), activation)?;
     }
     let x = graph.log_softmax("log_softmax", x)?;

@@ -1,13 +1,17 @@
 //! Layers of networks that find who speaks when, such as pyannote's: SincNet and LSTMs.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
-use kernels::lstm::Lstm;
+use kernels::{attention::ComputeType, lstm::Lstm};
 
 use crate::{
     error::Error,
     network::{GraphBuilder, Node},
     ops,
+    precision::Precision,
 };
 
 /// Instance norm with leaky ReLU; see [`kernels::pooling::instance_norm`].
@@ -31,11 +35,7 @@ impl InstanceNorm {
 
     /// Returns the factor and the offset that normalize these samples, one channel, without ReLU.
     pub(crate) fn of_samples(&self, samples: &[f32]) -> (f32, f32) {
-        // f64, because the samples of a chunk are many and may have an offset.
-        let count = samples.len() as f64;
-        let mean = samples.iter().map(|&x| f64::from(x)).sum::<f64>() / count;
-        let square = |&x: &f32| (f64::from(x) - mean) * (f64::from(x) - mean);
-        let variance = samples.iter().map(square).sum::<f64>() / count;
+        let (mean, variance) = kernels::pooling::mean_and_variance(samples);
         let scale = f64::from(self.gamma[0]) / (variance + f64::from(self.epsilon)).sqrt();
         (scale as f32, (f64::from(self.beta[0]) - mean * scale) as f32)
     }
@@ -85,8 +85,9 @@ impl GraphBuilder {
         bias: Vec<f32>,
         kernel: usize,
         norm: InstanceNorm,
+        compute_type: ComputeType,
     ) -> Result<Node, Error> {
-        let op = ops::PooledConvolution::new(weights, bias, kernel, norm)?;
+        let op = ops::PooledConvolution::new(weights, bias, kernel, norm, compute_type)?;
         self.wire(name, op, &[x])
     }
 
@@ -97,6 +98,7 @@ impl GraphBuilder {
         name: &str,
         x: Node,
         [forward, backward]: &[LstmWeights; 2],
+        precision: Precision,
     ) -> Result<Node, Error> {
         let sizes = |w: &LstmWeights| (w.input.len(), w.recurrent.len(), w.bias.len());
         let (input, recurrent, gates) = sizes(forward);
@@ -110,7 +112,15 @@ impl GraphBuilder {
             let message = format!("the weights of LSTM `{name}` do not fit its {gates} gates");
             return Err(Error::graph(message));
         }
-        let pack = |w: &LstmWeights| Lstm::pack(&w.input, &w.recurrent, &w.bias);
+        if precision == Precision::Int8 && input / gates.max(1) > kernels::int8::MAX_INPUTS {
+            return Err(Error::graph(format!("LSTM `{name}` has too many inputs for int8")));
+        }
+        let pack = match precision {
+            Precision::F32 => Lstm::pack,
+            Precision::Bf16 => Lstm::pack_bf16,
+            Precision::Int8 => Lstm::quantize,
+        };
+        let pack = |w: &LstmWeights| pack(&w.input, &w.recurrent, &w.bias);
         let directions = Arc::new([pack(forward), pack(backward)]);
         self.wire(name, ops::BidirectionalLstm { directions }, &[x])
     }
