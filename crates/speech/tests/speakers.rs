@@ -57,11 +57,14 @@ fn pipeline(step: Option<f64>, segmentation: bool) -> Option<Pipeline> {
         eprintln!("skipped: SCRIPTORIUM_TEST_MODELS is not set; run `make test`");
         return None;
     };
-    let encoder = SpeakerEncoder::open(&models.join("campplus"), "campplus").unwrap();
-    let network = segmentation.then(|| {
-        let name = "pyannote-segmentation-3.0";
-        Arc::new(SegmentationNetwork::open(&models.join(name), name).unwrap())
-    });
+    let names = ["campplus", "pyannote-segmentation-3.0"];
+    if let Some(missing) = names.iter().find(|name| !models.join(name).is_dir()) {
+        eprintln!("skipped: SCRIPTORIUM_TEST_MODELS has no {missing}");
+        return None;
+    }
+    let encoder = SpeakerEncoder::open(&models.join(names[0]), names[0]).unwrap();
+    let network = segmentation
+        .then(|| Arc::new(SegmentationNetwork::open(&models.join(names[1]), names[1]).unwrap()));
     let mut diarizer = Diarizer::new(Arc::new(encoder), network);
     if let Some(step) = step {
         diarizer = diarizer.with_step(step);
