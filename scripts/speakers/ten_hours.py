@@ -64,6 +64,7 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=10)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
+    arguments.binary = arguments.binary.resolve()
     path = arguments.cache / f"hours-{arguments.hours:g}.wav"
     if not path.exists():
         make(path, arguments.hours, arguments.cache / "debian")
