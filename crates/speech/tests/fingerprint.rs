@@ -85,6 +85,7 @@ fn speakers_hotwords_language_and_channels() {
             min: Some(2),
             max: Some(5),
             method: ClusteringMethod::Agglomerative,
+            voices: None,
         }),
     };
     assert_eq!(

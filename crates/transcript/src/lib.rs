@@ -100,6 +100,7 @@ pub use model::{
     MAX_SPEAKER_NAME, Pipeline, Processing, SCHEMA_VERSION, Segment, Source, Speaker, Stage,
     Transcript, Word,
 };
+pub use text::clean as clean_name;
 pub use subtitle_options::{InvalidSubtitleOption, SubtitleOptions};
 
 /// How transcripts are rendered.

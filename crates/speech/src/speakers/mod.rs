@@ -15,6 +15,7 @@ mod options;
 #[cfg(test)]
 mod tests;
 mod turns;
+pub mod voices;
 
 use std::sync::Arc;
 
@@ -71,6 +72,11 @@ impl Diarizer {
     /// Returns the name of the model.
     pub fn name(&self) -> &str {
         self.encoder.name()
+    }
+
+    /// Returns the model that computes embeddings.
+    pub fn encoder(&self) -> &SpeakerEncoder {
+        &self.encoder
     }
 
     /// Returns the hexadecimal SHA-256 of the model's file.

@@ -1,11 +1,15 @@
 //! Options of speaker diarization.
 
+use std::sync::Arc;
+
+use super::voices::VoicePrints;
+
 /// Maximum number of speakers that diarization can be asked for.
 pub const MAX_SPEAKERS: usize = 64;
 /// Default of [`SpeakerOptions::max`], as in FunASR.
 const DEFAULT_MAX_SPEAKERS: usize = 15;
 
-/// Number of speakers of a recording, and the method of finding them. Numbers that are `None` are
+/// Number of speakers of a recording, who they may be, and the method of finding them. Numbers that are `None` are
 /// estimated.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SpeakerOptions {
@@ -16,6 +20,8 @@ pub struct SpeakerOptions {
     /// Maximum number of speakers; 15 by default, as in FunASR.
     pub max: Option<usize>,
     pub method: ClusteringMethod,
+    /// Known voices: speakers who have one of them get its name.
+    pub voices: Option<Arc<VoicePrints>>,
 }
 
 /// Method of clustering embeddings to speakers.
