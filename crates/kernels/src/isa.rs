@@ -326,6 +326,22 @@ impl Isa {
         dispatch!(self, loops::round_to_bf16(x, out));
     }
 
+    /// Computes `max(x * scale + shift, 0)`.
+    pub(crate) fn normalize(self, x: &[f32], scale: &[f32], shift: &[f32], out: &mut [f32]) {
+        dispatch!(self, loops::normalize(x, scale, shift, out));
+    }
+
+    /// Rounds `max(x * scale + shift, 0)` to bfloat16.
+    pub(crate) fn normalize_to_bf16(
+        self,
+        x: &[f32],
+        scale: &[f32],
+        shift: &[f32],
+        out: &mut [u16],
+    ) {
+        dispatch!(self, loops::normalize_to_bf16(x, scale, shift, out));
+    }
+
     /// Packs up to 16 rows of `inputs` numbers into 16 columns of a bfloat16 panel, and returns
     /// `true`. Returns `false` if the instruction set has no kernel for this.
     pub(crate) fn transpose_to_bf16(self, x: Rows<'_>, inputs: usize, panel: &mut [u16]) -> bool {

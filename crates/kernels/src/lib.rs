@@ -19,6 +19,7 @@
 mod aligned;
 pub mod attention;
 pub mod bf16;
+pub mod convolution;
 pub mod depthwise;
 pub mod dynamic;
 mod epilogue;

@@ -346,6 +346,27 @@ pub(crate) fn round_to_bf16(x: &[f32], out: &mut [u16]) {
     }
 }
 
+/// Computes `out = max(x * scale + shift, 0)`.
+#[inline(always)]
+pub(crate) fn normalize(x: &[f32], scale: &[f32], shift: &[f32], out: &mut [f32]) {
+    for (((out, x), scale), shift) in out.iter_mut().zip(x).zip(scale).zip(shift) {
+        let value = x * scale + shift;
+        *out = if value > 0.0 { value } else { 0.0 };
+    }
+}
+
+/// Rounds `max(x * scale + shift, 0)` to bfloat16.
+#[inline(always)]
+pub(crate) fn normalize_to_bf16(x: &[f32], scale: &[f32], shift: &[f32], out: &mut [u16]) {
+    for (((out, x), scale), shift) in out.iter_mut().zip(x).zip(scale).zip(shift) {
+        let value = x * scale + shift;
+        let value = if value > 0.0 { value } else { 0.0 };
+        // As `round_to_bf16`, of a value that is not NaN.
+        let bits = value.to_bits();
+        *out = (bits.wrapping_add(0x7FFF + (bits >> 16 & 1)) >> 16) as u16;
+    }
+}
+
 /// Converts a bfloat16 to f32.
 #[inline(always)]
 pub(crate) fn widened(x: u16) -> f32 {

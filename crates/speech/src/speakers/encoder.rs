@@ -8,7 +8,6 @@ use std::{
 
 use engine::{Dim, ElementType, Input, OnnxFile, OnnxNetwork};
 
-use super::chunks::WINDOW_SAMPLES;
 use crate::{
     features::{Filterbank, FilterbankOptions, FilterbankStream, Window},
     files::{self, broken, broken_by, not_loaded},
@@ -21,6 +20,12 @@ const MEL_BINS: usize = 80;
 const INT16_SCALE: f32 = 32768.0;
 /// Maximum width of an embedding. Those of published models have 192 to 512 values.
 const MAX_VALUES: usize = 4096;
+/// Samples of the shortest window: one frame.
+pub const MIN_WINDOW_SAMPLES: usize = 400;
+/// Samples of the longest window: 150 frames.
+pub const MAX_WINDOW_SAMPLES: usize = MIN_WINDOW_SAMPLES + 149 * 160;
+/// Windows that the network takes at once. More would leave the second-level cache.
+const BATCH: usize = 4;
 
 /// A speaker embedding model, shared by all recordings and threads.
 pub struct SpeakerEncoder {
@@ -49,7 +54,7 @@ impl SpeakerEncoder {
         let file = OnnxFile::read(&path).map_err(unusable)?;
         let front = FrontEnd::read(&file).map_err(broken)?;
         let (input, output) = ports(&file).map_err(broken)?;
-        let shape = [1, Filterbank::frames(WINDOW_SAMPLES), MEL_BINS].map(Dim::from);
+        let shape = ["windows".into(), "frames".into(), Dim::from(MEL_BINS)];
         let graph = file.network(&[Input::new(input, shape)], &[output]).map_err(unusable)?;
         let options =
             FilterbankOptions { bins: MEL_BINS, window: Window::Povey, scale: front.scale };
@@ -63,9 +68,12 @@ impl SpeakerEncoder {
         };
         // Another kind of network should fail here, not at the first recording.
         let noise: Vec<f32> =
-            (0..WINDOW_SAMPLES).map(|i| ((i * i) % 1009) as f32 / 1009.0 - 0.5).collect();
-        let values =
-            encoder.run(&noise).map_err(|error| broken_by(&path, "cannot be run", error))?;
+            (0..MAX_WINDOW_SAMPLES).map(|i| ((i * i) % 1009) as f32 / 1009.0 - 0.5).collect();
+        let mut features = Vec::new();
+        let values = encoder
+            .append_features(&noise, &mut features)
+            .and_then(|()| encoder.infer(&features, 1))
+            .map_err(|error| broken_by(&path, "cannot be run", error))?;
         if !(2..=MAX_VALUES).contains(&values.len()) || !values.iter().all(|v| v.is_finite()) {
             let message = "is not a speaker encoder, or is damaged: its output for noise is not an \
                            embedding";
@@ -98,51 +106,73 @@ impl SpeakerEncoder {
         self.width
     }
 
-    /// Computes the embedding of at most [`WINDOW_SAMPLES`] samples of 16 kHz PCM in [-1, 1):
-    /// `width` values whose direction identifies the speaker. Shorter input is padded with silence,
-    /// as in FunASR.
+    /// Computes the embeddings of windows of 16 kHz PCM in [-1, 1), each of [`MIN_WINDOW_SAMPLES`] to
+    /// [`MAX_WINDOW_SAMPLES`] samples: for each window a unit vector of [`Self::width`] values whose
+    /// direction identifies the speaker, in the order of the windows. Windows of as many frames are
+    /// computed together.
     ///
     /// # Errors
-    /// [`Error::Network`] if there are more samples, [`Error::Engine`] if the network fails.
-    pub fn embed(&self, samples: &[f32]) -> Result<Vec<f32>, Error> {
-        let values = self.run(samples)?;
-        if values.len() != self.width {
-            let message = format!("the embedding has {} values, not {}", values.len(), self.width);
-            return Err(Error::Network(message));
+    /// [`Error::Network`] if a window is shorter or longer, or if its embedding is not finite,
+    /// [`Error::Engine`] if the network fails.
+    pub fn embed(&self, windows: &[&[f32]]) -> Result<Vec<Vec<f32>>, Error> {
+        let mut order: Vec<usize> = (0..windows.len()).collect();
+        order.sort_by_key(|&index| Filterbank::frames(windows[index].len()));
+        let mut embeddings = vec![Vec::new(); windows.len()];
+        let frames = |index: &usize| Filterbank::frames(windows[*index].len());
+        for batch in order.chunk_by(|a, b| frames(a) == frames(b)).flat_map(|x| x.chunks(BATCH)) {
+            let mut features = Vec::new();
+            for &index in batch {
+                self.append_features(windows[index], &mut features)?;
+            }
+            let values = self.infer(&features, batch.len())?;
+            for (&index, values) in batch.iter().zip(values.chunks_exact(self.width)) {
+                embeddings[index] = unit(values)?;
+            }
         }
-        Ok(values)
+        Ok(embeddings)
     }
 
-    fn run(&self, samples: &[f32]) -> Result<Vec<f32>, Error> {
-        if samples.len() > WINDOW_SAMPLES {
-            let message = format!("{} samples for a window of {WINDOW_SAMPLES}", samples.len());
+    /// Appends the features of a window, row-major `[frames, MEL_BINS]`.
+    fn append_features(&self, samples: &[f32], features: &mut Vec<f32>) -> Result<(), Error> {
+        if !(MIN_WINDOW_SAMPLES..=MAX_WINDOW_SAMPLES).contains(&samples.len()) {
+            let message = format!(
+                "{} samples for a window of {MIN_WINDOW_SAMPLES} to {MAX_WINDOW_SAMPLES}",
+                samples.len()
+            );
             return Err(Error::Network(message));
         }
-        let mut stream = FilterbankStream::new(Arc::clone(&self.filterbank));
-        let mut frames = Vec::with_capacity(Filterbank::frames(WINDOW_SAMPLES) * MEL_BINS);
-        stream.push(samples, &mut frames);
-        stream.push(&vec![0.0; WINDOW_SAMPLES - samples.len()], &mut frames);
+        let first = features.len();
+        FilterbankStream::new(Arc::clone(&self.filterbank)).push(samples, features);
         if self.subtracts_mean {
-            subtract_mean(&mut frames);
+            subtract_mean(&mut features[first..]);
         }
-        self.infer(&frames)
+        Ok(())
     }
 
-    /// Computes the embedding of the features of a whole window, row-major `[frames, MEL_BINS]`.
-    pub(super) fn infer(&self, frames: &[f32]) -> Result<Vec<f32>, Error> {
-        let shape = [1, frames.len() / MEL_BINS, MEL_BINS];
-        let feature = engine::tensor(&shape, frames)?;
-        let outputs = self.graph.run(vec![feature])?;
-        let [embedding] = outputs.as_slice() else {
+    /// Computes the embeddings of the features of `windows` windows of the same length, row-major
+    /// `[windows, frames, MEL_BINS]`: `[windows, width]`.
+    pub(super) fn infer(&self, features: &[f32], windows: usize) -> Result<Vec<f32>, Error> {
+        let shape = [windows, features.len() / (windows * MEL_BINS), MEL_BINS];
+        let outputs = self.graph.run(vec![engine::tensor(&shape, features)?])?;
+        let [embeddings] = outputs.as_slice() else {
             let message = format!("the speaker encoder has {} outputs, not one", outputs.len());
             return Err(Error::Network(message));
         };
-        if embedding.shape().len() != 2 || embedding.shape()[0] != 1 {
-            let message = format!("the embedding has the shape {:?}", embedding.shape());
-            return Err(Error::Network(message));
+        let shape = embeddings.shape();
+        if shape.len() != 2 || shape[0] != windows || (self.width > 0 && shape[1] != self.width) {
+            return Err(Error::Network(format!("the embeddings have the shape {shape:?}")));
         }
-        Ok(engine::values::<f32>(embedding)?.to_vec())
+        Ok(engine::values::<f32>(embeddings)?.to_vec())
     }
+}
+
+/// Returns the vector of length one that has the direction of `values`.
+fn unit(values: &[f32]) -> Result<Vec<f32>, Error> {
+    let norm = values.iter().map(|value| value * value).sum::<f32>().sqrt();
+    if !norm.is_finite() || norm == 0.0 {
+        return Err(Error::Network("an embedding has no direction".to_owned()));
+    }
+    Ok(values.iter().map(|value| value / norm).collect())
 }
 
 /// Settings of a model's features: from metadata that sherpa-onnx's exporters write into the file,

@@ -20,7 +20,7 @@ pub mod voices;
 use std::sync::Arc;
 
 pub use chunks::WINDOW_SAMPLES;
-pub use encoder::SpeakerEncoder;
+pub use encoder::{MAX_WINDOW_SAMPLES, MIN_WINDOW_SAMPLES, SpeakerEncoder};
 pub use options::{ClusteringMethod, MAX_SPEAKERS, SpeakerOptions};
 use serde::{Deserialize, Serialize};
 pub use turns::{Turn, dominant_speaker};
@@ -90,15 +90,20 @@ impl Diarizer {
     /// # Errors
     /// [`Error::Engine`] or [`Error::Network`] if the network fails.
     pub fn embed_segment(&self, start: f64, samples: &[f32]) -> Result<Vec<Embedding>, Error> {
-        chunks::windows(samples.len())
-            .map(|window| {
-                Ok(Embedding {
-                    start: start + window.start as f64 / SAMPLE_RATE,
-                    end: start + window.end as f64 / SAMPLE_RATE,
-                    vector: self.encoder.embed(&samples[window])?,
-                })
-            })
-            .collect()
+        let ranges: Vec<_> = chunks::windows(samples.len()).collect();
+        let mut windows: Vec<&[f32]> = ranges.iter().map(|range| &samples[range.clone()]).collect();
+        // Only the only window of a short segment can be too short.
+        let padded = [samples, &[0.0; encoder::MIN_WINDOW_SAMPLES]].concat();
+        if let Some(window) = windows.first_mut() && window.len() < encoder::MIN_WINDOW_SAMPLES {
+            *window = &padded;
+        }
+        let vectors = self.encoder.embed(&windows)?;
+        let embedding = |(range, vector): (&std::ops::Range<usize>, _)| Embedding {
+            start: start + range.start as f64 / SAMPLE_RATE,
+            end: start + range.end as f64 / SAMPLE_RATE,
+            vector,
+        };
+        Ok(ranges.iter().zip(vectors).map(embedding).collect())
     }
 
     /// Returns the turns of a recording, given all its embeddings in any order. Turns are in order,
