@@ -130,7 +130,8 @@ fn known_voices_get_their_names() {
 async fn a_job_can_name_voices() {
     let (Some(models), Some(services)) = (trained(), Services::of_test("voices")) else { return };
     let bucket = services.bucket().await;
-    let scriptorium = services.scriptorium(&models).with("SCRIPTORIUM__MODELS__SPEAKERS", "campplus");
+    let scriptorium =
+        services.scriptorium(&models).with("SCRIPTORIUM__MODELS__SPEAKERS", "campplus");
     let directory = tempfile::tempdir().unwrap();
     let voices = enroll(&scriptorium, directory.path());
     bucket.put("voices.json", fs::read(&voices).unwrap()).await;
@@ -147,7 +148,8 @@ async fn a_job_can_name_voices() {
     submit("out", "voices.json").expect_code(0);
     let transcript = bucket.get("out/conversation.wav.json").await;
     assert_eq!(names(&serde_json::from_slice(&transcript).unwrap()), ["Jane", "Tom"]);
-    for (name, cause) in [("damaged.json", "not a file of voice prints"), ("none.json", "no such")] {
+    for (name, cause) in [("damaged.json", "not a file of voice prints"), ("none.json", "no such")]
+    {
         let status = submit(&format!("out-{name}"), name).expect_code(1).json();
         let failure = &status["failures"][0];
         assert_eq!(failure["code"], "voices_unusable", "{status}");

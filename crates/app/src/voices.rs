@@ -8,9 +8,7 @@ use speech::{
     vad::{FsmnVad, VoiceActivityDetector},
 };
 
-use crate::{
-    Config, ConfigError, Error, OnPull, compute::instruction_sets, presets, services,
-};
+use crate::{Config, ConfigError, Error, OnPull, compute::instruction_sets, presets, services};
 
 /// The models that make voice prints.
 pub struct VoiceModels {
@@ -26,10 +24,7 @@ pub struct VoiceModels {
 /// # Errors
 /// [`Error::Config`] if a model is unknown, has another role, or is `none`; the other kinds if one cannot be
 /// pulled or opened.
-pub async fn open_voice_models(
-    config: &Config,
-    on_pull: OnPull<'_>,
-) -> Result<VoiceModels, Error> {
+pub async fn open_voice_models(config: &Config, on_pull: OnPull<'_>) -> Result<VoiceModels, Error> {
     instruction_sets()?;
     let library: Library = services::library(config)?;
     let preset = presets::preset(config, &library, &config.models.recognizer);
@@ -37,14 +32,14 @@ pub async fn open_voice_models(
         (Some(speakers), _) => speakers,
         (None, None) => DEFAULT_SPEAKERS.to_owned(),
         (None, Some(none)) => {
-            let message =
-                format!("models.speakers is `{none}`: voice prints need a speaker model, such as {DEFAULT_SPEAKERS}");
+            let message = format!(
+                "models.speakers is `{none}`: voice prints need a speaker model, such as {DEFAULT_SPEAKERS}"
+            );
             return Err(ConfigError::new(message).into());
         }
     };
-    let find = async |name: &str, role| {
-        presets::find(config, &library, name, role, Some(on_pull)).await
-    };
+    let find =
+        async |name: &str, role| presets::find(config, &library, name, role, Some(on_pull)).await;
     let vad = find(&preset.vad, Role::VoiceActivity).await?;
     let speakers = find(&speakers, Role::Speakers).await?;
     let open = move || {

@@ -104,12 +104,17 @@ fn quantile(values: &mut [f32], share: f64) -> f32 {
 
 fn percent(values: &[f32], is: impl Fn(f32) -> bool) -> String {
     let count = values.iter().filter(|&&value| is(value)).count();
-    if values.is_empty() { "-".to_owned() } else { format!("{:.1}", 100.0 * count as f64 / values.len() as f64) }
+    if values.is_empty() {
+        "-".to_owned()
+    } else {
+        format!("{:.1}", 100.0 * count as f64 / values.len() as f64)
+    }
 }
 
 fn measure(sessions: &[Session], enrolled: f64, tested: f64) -> Cosines {
     let mut cosines = Cosines::default();
-    let prints: Vec<Sample> = sessions.iter().flat_map(|session| session.samples(enrolled)).collect();
+    let prints: Vec<Sample> =
+        sessions.iter().flat_map(|session| session.samples(enrolled)).collect();
     for speech in sessions.iter().flat_map(|session| session.samples(tested)) {
         let mut first: BTreeMap<&str, f32> = BTreeMap::new();
         for print in &prints {
@@ -141,10 +146,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         .iter()
         .map(|folder| Session::read(&encoder, folder))
         .collect::<Result<Vec<_>, _>>()?;
-    let people: std::collections::BTreeSet<&str> = sessions.iter().map(|s| s.person.as_str()).collect();
+    let people: std::collections::BTreeSet<&str> =
+        sessions.iter().map(|s| s.person.as_str()).collect();
     println!("{} people in {} sessions\n", people.len(), sessions.len());
 
-    println!("enrolled tested | same session: n, 1 %, 10 %, 50 % | another session: n, 1 %, 10 %, 50 % | others: n, 50 %, 99 %, max");
+    println!(
+        "enrolled tested | same session: n, 1 %, 10 %, 50 % | another session: n, 1 %, 10 %, 50 % | others: n, 50 %, 99 %, max"
+    );
     for enrolled in ENROLLED {
         for tested in TESTED {
             let mut c = measure(&sessions, enrolled, tested);
@@ -152,7 +160,8 @@ fn main() -> Result<(), Box<dyn Error>> {
                 let q = [0.01, 0.1, 0.5].map(|share| format!("{:.2}", quantile(values, share)));
                 format!("{} {}", values.len(), q.join(" "))
             };
-            let high = [0.5, 0.99, 1.0].map(|share| format!("{:.2}", quantile(&mut c.others, share)));
+            let high =
+                [0.5, 0.99, 1.0].map(|share| format!("{:.2}", quantile(&mut c.others, share)));
             println!(
                 "{enrolled:>4} s {tested:>4} s | {} | {} | {} {}",
                 low(&mut c.same_session),
@@ -162,7 +171,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             );
         }
     }
-    println!("\nof all seconds: % of own voices that are refused in the same session / in another, % of pairs with others that are accepted, % of speakers that get a name of another, if each other person has one print");
+    println!(
+        "\nof all seconds: % of own voices that are refused in the same session / in another, % of pairs with others that are accepted, % of speakers that get a name of another, if each other person has one print"
+    );
     for (enrolled, tested) in [(5.0, 2.0), (5.0, 5.0), (10.0, 5.0), (10.0, 10.0), (30.0, 10.0)] {
         let c = measure(&sessions, enrolled, tested);
         println!("enrolled {enrolled} s, tested {tested} s");
@@ -177,10 +188,13 @@ fn main() -> Result<(), Box<dyn Error>> {
             );
         }
     }
-    println!("\ncosine of the halves of 5, 10 and 30 s: of one person, and of two people with half of it each");
+    println!(
+        "\ncosine of the halves of 5, 10 and 30 s: of one person, and of two people with half of it each"
+    );
     for seconds in [5.0, 10.0, 30.0] {
         let all = |start: f64, seconds: f64, session: &Session| -> Vec<(Vec<f32>, f64)> {
-            let windows = session.windows.iter().filter(|w| w.start >= start && w.end <= start + seconds);
+            let windows =
+                session.windows.iter().filter(|w| w.start >= start && w.end <= start + seconds);
             windows.map(|w| (w.embedding.clone(), w.end - w.start)).collect()
         };
         let of = |windows: Vec<(Vec<f32>, f64)>| {
@@ -205,8 +219,18 @@ fn main() -> Result<(), Box<dyn Error>> {
                 }
             }
         }
-        let q = |values: &mut Vec<f32>| [0.0, 0.01, 0.05, 0.5, 0.95, 0.99, 1.0].map(|share| format!("{:.2}", quantile(values, share))).join(" ");
-        println!("{seconds:>4} s: one {} ({none} undivided): {} | two {} ({missed} undivided): {}", one.len(), q(&mut one), two.len(), q(&mut two));
+        let q = |values: &mut Vec<f32>| {
+            [0.0, 0.01, 0.05, 0.5, 0.95, 0.99, 1.0]
+                .map(|share| format!("{:.2}", quantile(values, share)))
+                .join(" ")
+        };
+        println!(
+            "{seconds:>4} s: one {} ({none} undivided): {} | two {} ({missed} undivided): {}",
+            one.len(),
+            q(&mut one),
+            two.len(),
+            q(&mut two)
+        );
     }
     Ok(())
 }

@@ -100,8 +100,8 @@ pub use model::{
     MAX_SPEAKER_NAME, Pipeline, Processing, SCHEMA_VERSION, Segment, Source, Speaker, Stage,
     Transcript, Word,
 };
-pub use text::clean as clean_name;
 pub use subtitle_options::{InvalidSubtitleOption, SubtitleOptions};
+pub use text::clean as clean_name;
 
 /// How transcripts are rendered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -22,7 +22,8 @@ async fn reason(fleet: Fleet, voices: String) -> (String, String) {
     assert_eq!(letters.len(), 1);
     let reason = letters.remove(0).reason;
     // A permanent failure is not tried again.
-    let retried = if reason.code == "voices_unusable" || reason.code == "source_not_allowed" { 0 } else { 2 };
+    let retried =
+        if reason.code == "voices_unusable" || reason.code == "source_not_allowed" { 0 } else { 2 };
     assert_eq!(summary.retried, retried, "{reason:?}");
     (reason.code, reason.detail)
 }

@@ -353,7 +353,8 @@ impl Pipeline {
         diarizer.map_or(Ok(()), |diarizer| prints.check_encoder(&diarizer.encoder().into()))
     }
 
-    /// Returns warnings about options that have no effect.(&self, options: &TranscribeOptions) -> Vec<String> {
+    /// Returns warnings about options that have no effect.
+    fn warnings(&self, options: &TranscribeOptions) -> Vec<String> {
         let name = &self.recognizer().name;
         let recognizer = &self.models.recognizer;
         let normalizes = self.normalizes(options);

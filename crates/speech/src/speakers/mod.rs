@@ -94,7 +94,9 @@ impl Diarizer {
         let mut windows: Vec<&[f32]> = ranges.iter().map(|range| &samples[range.clone()]).collect();
         // Only the only window of a short segment can be too short.
         let padded = [samples, &[0.0; encoder::MIN_WINDOW_SAMPLES]].concat();
-        if let Some(window) = windows.first_mut() && window.len() < encoder::MIN_WINDOW_SAMPLES {
+        if let Some(window) = windows.first_mut()
+            && window.len() < encoder::MIN_WINDOW_SAMPLES
+        {
             *window = &padded;
         }
         let vectors = self.encoder.embed(&windows)?;

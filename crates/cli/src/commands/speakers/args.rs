@@ -9,12 +9,14 @@ use models::Role;
 use crate::completion;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Voice prints are biometric data of the people whose voices they are of: ask them, \
+#[command(
+    after_help = "Voice prints are biometric data of the people whose voices they are of: ask them, \
                         and read docs/speakers.md first.\n\nExamples:\n  \
                         scriptorium speakers enroll 'Anna Smith' anna-1.wav anna-2.m4a --voices voices.json\n  \
                         scriptorium transcribe meeting.m4a --voices voices.json\n  \
                         scriptorium speakers list --voices voices.json\n  \
-                        scriptorium speakers remove 'Anna Smith' --voices voices.json")]
+                        scriptorium speakers remove 'Anna Smith' --voices voices.json"
+)]
 pub(crate) struct SpeakersArgs {
     #[command(subcommand)]
     pub(crate) command: SpeakersCommand,
@@ -23,11 +25,13 @@ pub(crate) struct SpeakersArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum SpeakersCommand {
     /// Add the voice of a person to a file of voice prints, from recordings in which nobody else speaks
-    #[command(after_help = "Take half a minute of speech or more, recorded as the meetings are: of less than \
+    #[command(
+        after_help = "Take half a minute of speech or more, recorded as the meetings are: of less than \
                             ten seconds, prints are less certain. The file is made for the speaker model in \
                             use, and only its owner can read it (mode 0600).\n\nExamples:\n  \
                             scriptorium speakers enroll 'Anna Smith' anna-1.wav anna-2.m4a --voices voices.json\n  \
-                            scriptorium speakers enroll Ben s3://archive/voices/ben/ --voices voices.json --replace")]
+                            scriptorium speakers enroll Ben s3://archive/voices/ben/ --voices voices.json --replace"
+    )]
     Enroll(EnrollArgs),
     /// List the voices of a file
     #[command(after_help = "Example:\n  scriptorium speakers list --voices voices.json --json")]

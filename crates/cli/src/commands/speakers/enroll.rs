@@ -133,7 +133,11 @@ struct Work {
 }
 
 impl Work {
-    fn make(&self, models: &VoiceModels, recordings: Vec<(String, Reader)>) -> anyhow::Result<Voice> {
+    fn make(
+        &self,
+        models: &VoiceModels,
+        recordings: Vec<(String, Reader)>,
+    ) -> anyhow::Result<Voice> {
         let mut enrolment = Enrolment::new(&models.encoder);
         let mut count = 0;
         for (recording, reader) in recordings {
@@ -148,7 +152,8 @@ impl Work {
             count += u32::from(seconds > 0.0);
         }
         let voice = enrolment.voice(&self.name, count)?;
-        let voice = voice.context("no speech was found: a voice print needs half a minute of it")?;
+        let voice =
+            voice.context("no speech was found: a voice print needs half a minute of it")?;
         warn(&enrolment);
         Ok(voice)
     }

@@ -44,7 +44,8 @@ pub(super) fn read_if_there(path: &Path) -> anyhow::Result<Option<VoicePrints>> 
 pub(super) fn write(path: &Path, prints: &VoicePrints) -> anyhow::Result<()> {
     let cannot = || format!("cannot write {}", path.display());
     // A link stays, and what it leads to is replaced.
-    let path = if path.is_symlink() { path.canonicalize().with_context(cannot)? } else { path.into() };
+    let path =
+        if path.is_symlink() { path.canonicalize().with_context(cannot)? } else { path.into() };
     let folder = match path.parent() {
         Some(folder) if folder != Path::new("") => folder.to_owned(),
         _ => PathBuf::from("."),
@@ -90,6 +91,9 @@ mod tests {
         fs::write(&path, "{}").unwrap();
         let error = read_if_there(&path).unwrap_err();
         assert!(error.is::<UsageError>());
-        assert!(error.to_string().contains("voices.json: it is not a file of voice prints"), "{error}");
+        assert!(
+            error.to_string().contains("voices.json: it is not a file of voice prints"),
+            "{error}"
+        );
     }
 }

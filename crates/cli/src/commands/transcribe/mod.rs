@@ -27,7 +27,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use transcript::{Format, RenderOptions};
 use worker::{
-    Completed, Transcriber, Transcription, TranscriptionRequest, VoicesError, convert, interruptible,
+    Completed, Transcriber, Transcription, TranscriptionRequest, VoicesError, convert,
+    interruptible,
 };
 
 pub(crate) use self::args::TranscribeArgs;
@@ -181,10 +182,7 @@ async fn read_voices(
     Ok(Some(Arc::new(voices.map_err(refused)?)))
 }
 
-fn with_voices(
-    options: TranscribeOptions,
-    voices: Option<Arc<VoicePrints>>,
-) -> TranscribeOptions {
+fn with_voices(options: TranscribeOptions, voices: Option<Arc<VoicePrints>>) -> TranscribeOptions {
     let speakers = options.speakers.map(|speakers| SpeakerOptions { voices, ..speakers });
     TranscribeOptions { speakers, ..options }
 }

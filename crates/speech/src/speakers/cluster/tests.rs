@@ -140,7 +140,10 @@ fn respects_the_numbers_of_speakers() {
         let windows = case.windows();
         for method in [ClusteringMethod::Spectral, ClusteringMethod::Agglomerative] {
             let found = |count, min, max| {
-                speakers(&cluster(&windows, &SpeakerOptions { count, min, max, method, voices: None }))
+                speakers(&cluster(
+                    &windows,
+                    &SpeakerOptions { count, min, max, method, voices: None },
+                ))
             };
             for count in [1, 2, 5] {
                 assert_eq!(found(Some(count), None, None), count, "{} {method:?}", case.name);

@@ -76,7 +76,8 @@ impl<'a> Enrolment<'a> {
         for (embedding, &seconds) in self.embeddings.iter().zip(&self.seconds) {
             direction.add(embedding, seconds);
         }
-        let voice = |print| Voice { name: name.to_owned(), seconds: self.seconds(), recordings, print };
+        let voice =
+            |print| Voice { name: name.to_owned(), seconds: self.seconds(), recordings, print };
         Ok(direction.unit().map(voice))
     }
 }
@@ -106,9 +107,8 @@ pub fn halves(embeddings: &[Vec<f32>], seconds: &[f64]) -> Option<f32> {
         }
         direction.unit()
     };
-    let farthest = |from: &[f32]| {
-        embeddings.iter().min_by(|a, b| cosine(a, from).total_cmp(&cosine(b, from)))
-    };
+    let farthest =
+        |from: &[f32]| embeddings.iter().min_by(|a, b| cosine(a, from).total_cmp(&cosine(b, from)));
     let one = farthest(&mean(&|_| true)?)?;
     let mut centres = [one.clone(), farthest(one)?.clone()];
     let mut in_second = Vec::new();

@@ -37,7 +37,8 @@ impl VoicePrints {
         }
         let Version { voice_prints_version: version } = serde_json::from_slice(bytes)?;
         if version.as_u64() != Some(u64::from(VERSION)) {
-            return Err(Error::UnknownVersion(version.to_string().chars().take(40).collect()));
+            let found = version.to_string().chars().take(40).collect();
+            return Err(Error::UnknownVersion { found });
         }
         let File { encoder, voices, .. } = serde_json::from_slice(bytes)?;
         if voices.len() > MAX_VOICES {

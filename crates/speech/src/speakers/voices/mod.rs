@@ -30,7 +30,7 @@ const MAX_WIDTH: usize = 4096;
 /// How far the square of a print's length may be from 1.
 const UNIT_TOLERANCE: f64 = 1e-3;
 /// Least cosine of a print and the centre of a speaker who gets its name.
-pub const MIN_SIMILARITY: f32 = 0.6;
+pub const MIN_SIMILARITY: f32 = 0.55;
 
 /// The voices of people, for one speaker encoder.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,11 +86,10 @@ pub enum Error {
     #[error("it is not a file of voice prints")]
     Malformed(#[from] serde_json::Error),
     #[error(
-        "its voice prints have version {0}, this program reads version {}: take a newer program, or \
-         enroll the voices again",
-        file::VERSION
+        "its voice prints have version {found}, this program reads version {known}: take a newer program, \
+         or enroll the voices again", known = file::VERSION
     )]
-    UnknownVersion(String),
+    UnknownVersion { found: String },
     #[error("it has {0} voices, the limit is {MAX_VOICES}")]
     TooMany(usize),
     #[error("the name {name:?} {reason}")]

@@ -39,7 +39,10 @@ fn speakers_get_the_names_of_the_nearest_prints_one_to_one() {
     assert_eq!(names(&known, &[20.0, 5.0]), [None, some("Anna")]);
     assert_eq!(names(&known, &[5.0, 20.0]), [some("Anna"), None]);
     // A name that the nearest speaker has taken leaves the second nearest one.
-    assert_eq!(names(&prints(&[("Anna", 0.0), ("Ben", 30.0)]), &[8.0, 10.0]), [some("Anna"), some("Ben")]);
+    assert_eq!(
+        names(&prints(&[("Anna", 0.0), ("Ben", 30.0)]), &[8.0, 10.0]),
+        [some("Anna"), some("Ben")]
+    );
     // Speakers like nobody who is known stay without a name.
     assert_eq!(names(&known, &[180.0, 270.0]), [None, None]);
     let limit = MIN_SIMILARITY.acos().to_degrees();
@@ -98,14 +101,19 @@ fn the_digest_covers_all_that_names_depend_on() {
 /// Errors say what is wrong, and what to do about it.
 #[test]
 fn files_of_others_are_refused() {
-    let good: Value = serde_json::from_slice(&prints(&[("Anna", 0.0), ("Ben", 90.0)]).to_json()).unwrap();
+    let good: Value =
+        serde_json::from_slice(&prints(&[("Anna", 0.0), ("Ben", 90.0)]).to_json()).unwrap();
     let refusal = |json: &[u8]| {
         let error = VoicePrints::from_json(json).unwrap_err();
         errors::Chain(&error).to_string()
     };
     let longest = "n".repeat(MAX_SPEAKER_NAME);
     for (pointer, value, reason) in [
-        ("/voice_prints_version", json!(2), "have version 2, this program reads version 1: take a newer"),
+        (
+            "/voice_prints_version",
+            json!(2),
+            "have version 2, this program reads version 1: take a newer",
+        ),
         ("/voice_prints_version", json!(1.5), "have version 1.5"),
         ("/voice_prints_version", json!("1"), "not a file of voice prints: invalid type: string"),
         ("/encoder/digest", json!(null), "not a file of voice prints"),
@@ -113,16 +121,28 @@ fn files_of_others_are_refused() {
         ("/voices/0/more", json!(3), "unknown field `more`"),
         ("/voices/0/name", json!(""), "has no visible characters"),
         ("/voices/0/name", json!(format!("{longest}n")), "has 101 characters, the limit is 100"),
-        ("/voices/0/name", json!("Anna\nSmith"), "is not on one line without spaces around it: try \"Anna Smith\""),
+        (
+            "/voices/0/name",
+            json!("Anna\nSmith"),
+            "is not on one line without spaces around it: try \"Anna Smith\"",
+        ),
         ("/voices/0/name", json!("\u{202e}Anna"), "try \"Anna\""),
         ("/voices/0/name", json!("Ben"), "\"Ben\" is there twice"),
-        ("/voices/0/print", json!(""), "\"Anna\" has too few or too many values: the file is damaged, enroll"),
+        (
+            "/voices/0/print",
+            json!(""),
+            "\"Anna\" has too few or too many values: the file is damaged, enroll",
+        ),
         ("/voices/0/print", json!("0000803f"), "has too few"),
         ("/voices/0/print", json!("0000803"), "not a file of voice prints"),
         ("/voices/0/print", json!("0000803f0000803f"), "is not a unit vector"),
         ("/voices/0/print", json!("0000c07f00000000"), "is not a unit vector"),
         ("/voices/0/print", json!("0000807f00000000"), "is not a unit vector"),
-        ("/voices/1/print", json!("0000803f0000000000000000"), "has another number of values than the others"),
+        (
+            "/voices/1/print",
+            json!("0000803f0000000000000000"),
+            "has another number of values than the others",
+        ),
         ("/voices/0/seconds", json!(-1), "has a number of seconds that is none"),
     ] {
         let mut bad = good.clone();
@@ -152,9 +172,24 @@ fn files_of_others_are_refused() {
     many["voices"] = json!(voices);
     assert!(refusal(many.to_string().as_bytes()).contains("it has 1001 voices, the limit is 1000"));
 
-    assert!(refusal(&vec![b' '; MAX_FILE_BYTES + 1]).contains("bytes, the limit for voice prints is 8388608"));
-    for no_file in [&b""[..], b"[]", b"{}", b"null", b"\xff", &good.to_string().as_bytes()[..100], &[b'['; 100_000]] {
-        assert!(refusal(no_file).starts_with("it is not a file of voice prints: "), "{}", refusal(no_file));
+    assert!(
+        refusal(&vec![b' '; MAX_FILE_BYTES + 1])
+            .contains("bytes, the limit for voice prints is 8388608")
+    );
+    for no_file in [
+        &b""[..],
+        b"[]",
+        b"{}",
+        b"null",
+        b"\xff",
+        &good.to_string().as_bytes()[..100],
+        &[b'['; 100_000],
+    ] {
+        assert!(
+            refusal(no_file).starts_with("it is not a file of voice prints: "),
+            "{}",
+            refusal(no_file)
+        );
     }
 }
 
@@ -209,7 +244,11 @@ fn two_voices_are_told_from_one() {
     let mut two = one.clone();
     two.iter_mut().step_by(3).for_each(|vector| *vector = scattered(1, &mut random));
     let seconds = vec![1.5; 40];
-    assert!(halves(&one, &seconds).is_none_or(|similarity| similarity > 0.8), "{:?}", halves(&one, &seconds));
+    assert!(
+        halves(&one, &seconds).is_none_or(|similarity| similarity > 0.8),
+        "{:?}",
+        halves(&one, &seconds)
+    );
     assert!(halves(&two, &seconds).unwrap() < 0.2, "{:?}", halves(&two, &seconds));
     // One window of somebody else, such as a laugh, is not enough.
     let mut outlier = one.clone();
@@ -221,7 +260,8 @@ fn two_voices_are_told_from_one() {
 
 #[test]
 fn a_voice_is_made_of_speech() {
-    let directory = fixtures::directory(&[("model.onnx", fixtures::gunzip("campplus/model.onnx.gz"))]);
+    let directory =
+        fixtures::directory(&[("model.onnx", fixtures::gunzip("campplus/model.onnx.gz"))]);
     let encoder = SpeakerEncoder::open(directory.path(), "campplus").unwrap();
     let mut enrolment = Enrolment::new(&encoder);
     enrolment.add(&[0.1; 6000]).unwrap();
