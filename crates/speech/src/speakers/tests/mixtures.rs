@@ -118,8 +118,7 @@ fn the_trained_model_matches_pytorch() {
     let speech = pcm(&bytes[44..]);
     let expected = floats("campplus/trained.f32");
     for (start, expected) in [8000, 100_000].into_iter().zip(expected.chunks_exact(192)) {
-        let found =
-            diarizer.encoder.embed(&[&speech[start..start + WINDOW_SAMPLES]]).unwrap().remove(0);
+        let found = diarizer.encoder.embed(&[&speech[start..start + WINDOW_SAMPLES]]).unwrap().remove(0);
         let difference = relative_difference(&found, expected);
         eprintln!("relative difference: {difference:e}");
         assert!(difference < 1e-3);
