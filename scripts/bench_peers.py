@@ -22,6 +22,7 @@ import tempfile
 import bench_report
 import compare
 from bench_pairs import Bench, progress
+from bench_segmentation import segmentation
 from bench_systems import SCRIPTS, Peer, Unavailable, command, python_environment
 
 # --- Comparisons ------------------------------------------------------------------------------
@@ -189,6 +190,7 @@ SECTIONS = {
     "paraformer-f32": paraformer_f32,
     "paraformer-bf16": paraformer_bf16,
     "sensevoice-int8": sensevoice_int8,
+    "segmentation": segmentation,
     "recordings": recordings,
     "whisper": whisper,
     "memory": memory,

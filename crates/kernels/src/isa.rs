@@ -280,6 +280,7 @@ impl Isa {
         match post_op {
             PostOp::None | PostOp::Add => {}
             PostOp::Relu => dispatch!(self, loops::relu(values)),
+            PostOp::LeakyRelu => dispatch!(self, loops::leaky_relu(values)),
             PostOp::Gelu => dispatch!(self, loops::gelu(values)),
         }
     }
@@ -389,8 +390,49 @@ impl Isa {
         dispatch!(self, loops::dot_rows(x, rows, dots));
     }
 
-    pub(crate) fn column_statistics(self, rows: &[f32], mean: &mut [f32], scale: &mut [f32]) {
-        dispatch!(self, loops::column_statistics(rows, mean, scale));
+    pub(crate) fn column_statistics(
+        self,
+        rows: &[f32],
+        epsilon: f32,
+        mean: &mut [f32],
+        scale: &mut [f32],
+    ) {
+        dispatch!(self, loops::column_statistics(rows, epsilon, mean, scale));
+    }
+
+    pub(crate) fn scale_columns(self, rows: &mut [f32], scale: &[f32], offset: &[f32], slope: f32) {
+        dispatch!(self, loops::scale_columns(rows, scale, offset, slope));
+    }
+
+    pub(crate) fn max_pool(self, x: &[f32], channels: usize, window: usize, out: &mut [f32]) {
+        dispatch!(self, loops::max_pool(x, channels, window, out));
+    }
+
+    pub(crate) fn max_pool_magnitudes(
+        self,
+        x: &[f32],
+        scale: f32,
+        offsets: &[f32],
+        window: usize,
+        out: &mut [f32],
+        out_stride: usize,
+    ) {
+        dispatch!(self, loops::max_pool_magnitudes(x, scale, offsets, window, out, out_stride));
+    }
+
+    pub(crate) fn fold_rows(
+        self,
+        samples: &[f32],
+        stride: usize,
+        sums: &mut [f32],
+        differences: &mut [f32],
+        half: usize,
+    ) {
+        dispatch!(self, loops::fold_rows(samples, stride, sums, differences, half));
+    }
+
+    pub(crate) fn moments(self, x: &[f32], origin: f32) -> (f32, f32) {
+        dispatch!(self, loops::moments(x, origin))
     }
 
     pub(crate) fn add_medians(

@@ -8,7 +8,7 @@ use crate::{
     bf16,
     convolution::{Convolution, Finish, Normalization, Window},
     depthwise, dynamic,
-    epilogue::{Epilogue, PostOp},
+    epilogue::{Epilogue, LEAKY_SLOPE, PostOp},
     float, int8,
     isa::Isa,
     loops::{self, widened},
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Returns pseudorandom numbers in [-1, 1).
-fn numbers(seed: u64, count: usize) -> Vec<f32> {
+pub(crate) fn numbers(seed: u64, count: usize) -> Vec<f32> {
     let mut state = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let mut next = || {
         state =
@@ -28,7 +28,7 @@ fn numbers(seed: u64, count: usize) -> Vec<f32> {
     (0..count).map(|_| next()).collect()
 }
 
-fn assert_close(actual: &[f32], expected: &[f64], tolerance: f64) {
+pub(crate) fn assert_close(actual: &[f32], expected: &[f64], tolerance: f64) {
     assert_eq!(actual.len(), expected.len());
     for (index, (&actual, &expected)) in actual.iter().zip(expected).enumerate() {
         let difference = (f64::from(actual) - expected).abs();
@@ -56,6 +56,7 @@ fn after_post_op(sum: f64, before: f32, post_op: PostOp) -> f64 {
     match post_op {
         PostOp::None => sum,
         PostOp::Relu => sum.max(0.0),
+        PostOp::LeakyRelu => sum.max(sum * f64::from(LEAKY_SLOPE)),
         PostOp::Gelu => gelu(sum),
         PostOp::Add => f64::from(before) + sum,
     }
@@ -75,7 +76,13 @@ fn windows() -> impl Strategy<Value = Window> {
 }
 
 fn post_ops() -> impl Strategy<Value = PostOp> {
-    prop_oneof![Just(PostOp::None), Just(PostOp::Relu), Just(PostOp::Gelu), Just(PostOp::Add)]
+    prop_oneof![
+        Just(PostOp::None),
+        Just(PostOp::Relu),
+        Just(PostOp::LeakyRelu),
+        Just(PostOp::Gelu),
+        Just(PostOp::Add)
+    ]
 }
 
 proptest! {

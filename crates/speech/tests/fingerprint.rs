@@ -11,7 +11,7 @@ use speech::{
     pipeline::{Models, Pipeline, PipelineConfig, TranscribeOptions},
     recognizer::{Description, Error, Recognition, RecognizeOptions, Recognizer},
     segmenter::SegmentationConfig,
-    speakers::{ClusteringMethod, SpeakerOptions},
+    speakers::SpeakerOptions,
     vad::{EnergyVad, SilenceSchedule, VadOptions},
 };
 use support::{InlineCompute, decoding};
@@ -84,7 +84,6 @@ fn speakers_hotwords_language_and_channels() {
             count: None,
             min: Some(2),
             max: Some(5),
-            method: ClusteringMethod::Agglomerative,
             voices: None,
         }),
     };

@@ -110,7 +110,8 @@ fn normalizer() -> Normalizer {
 
 fn diarizer() -> Diarizer {
     let directory = directory(&[("model.onnx", "campplus/model.onnx.gz")]);
-    Diarizer::new(Arc::new(SpeakerEncoder::open(directory.path(), "campplus").unwrap()))
+    let encoder = SpeakerEncoder::open(directory.path(), "campplus").unwrap();
+    Diarizer::new(Arc::new(encoder), None)
 }
 
 /// Returns a WAV file of ten sentences by one reader, with pauses, the same on all channels.

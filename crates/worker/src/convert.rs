@@ -39,6 +39,6 @@ fn speaker_options(speakers: &job::Speakers) -> SpeakerOptions {
         count: count(speakers.count),
         min: count(speakers.min),
         max: count(speakers.max),
-        ..SpeakerOptions::default()
+        voices: None,
     }
 }

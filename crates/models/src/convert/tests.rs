@@ -13,19 +13,27 @@ use super::*;
 use crate::{Catalogue, Inspection, Library, inspect};
 
 const NAME: &str = "campplus_cn_common.bin";
+const CONVERTED: &str = "campplus.onnx";
 
 fn fixture() -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/campplus");
+    unpacked(&format!("campplus/{NAME}.gz"))
+}
+
+pub(super) fn unpacked(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name);
     let mut bytes = Vec::new();
-    let compressed = fs::File::open(path.join(format!("{NAME}.gz"))).unwrap();
-    GzDecoder::new(compressed).read_to_end(&mut bytes).unwrap();
+    GzDecoder::new(fs::File::open(path).unwrap()).read_to_end(&mut bytes).unwrap();
     bytes
 }
 
 /// Writes a checkpoint to a directory of its own.
 fn directory(checkpoint: &[u8]) -> (TempDir, PathBuf) {
+    directory_of(NAME, checkpoint)
+}
+
+pub(super) fn directory_of(name: &str, checkpoint: &[u8]) -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join(NAME);
+    let path = directory.path().join(name);
     fs::write(&path, checkpoint).unwrap();
     (directory, path)
 }
@@ -97,7 +105,7 @@ fn incomplete_checkpoints_are_refused() {
     let parameters = checkpoint::read(&path).unwrap();
     assert_eq!(parameters.len(), 815);
     let error = |parameters: Vec<Parameter>| campplus::to_onnx(parameters).unwrap_err().to_string();
-    assert!(error(Vec::new()).contains("not a CAM++ model"));
+    assert!(error(Vec::new()).contains("not a cam-plus-plus model"));
     for name in ["head.conv1.weight", "xvector.block3.tdnnd16.cam_layer.linear2.bias"] {
         let mut parameters = parameters.clone();
         parameters.retain(|parameter| parameter.name != name);

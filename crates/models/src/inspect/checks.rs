@@ -8,6 +8,17 @@ use crate::onnx::Graph;
 
 const SAME_RELEASE: &str = "take all files from the same release of the model";
 
+/// Constants of pyannote's segmentation in sherpa-onnx's metadata: chunks of ten seconds, and classes for
+/// three speakers of whom two speak at a time.
+const SEGMENTATION: [(&str, &str); 6] = [
+    ("sample_rate", "16000"),
+    ("window_size", "160000"),
+    ("receptive_field_shift", "270"),
+    ("num_speakers", "3"),
+    ("powerset_max_classes", "2"),
+    ("num_classes", "7"),
+];
+
 /// Adds the problems that it finds to an [`Inspection`].
 pub(super) struct Checks<'a> {
     directory: &'a Directory,
@@ -118,7 +129,8 @@ impl<'a> Checks<'a> {
             return;
         }
         let networks = self.directory.files().filter(|(name, _)| name.ends_with(".onnx")).count();
-        if self.inspection.family != Family::CamPlusPlus {
+        let family = self.inspection.family;
+        if !matches!(family, Family::CamPlusPlus | Family::PyannoteSegmentation) {
             let message = "not one of the names that a network must have".into();
             self.add_problem(file, message, "rename it to model.onnx (int8: model_quant.onnx)");
         } else if networks > 1 {
@@ -134,7 +146,7 @@ impl<'a> Checks<'a> {
         graph: Option<&Graph>,
     ) {
         let family = self.inspection.family;
-        if !has_config && family != Family::CamPlusPlus {
+        if !has_config && !matches!(family, Family::CamPlusPlus | Family::PyannoteSegmentation) {
             self.require(&CONFIGS[..1], "the model's configuration");
         }
         match family {
@@ -156,7 +168,10 @@ impl<'a> Checks<'a> {
                 self.check_tokens(&TOKENS, config, None);
                 self.check_punctuation(config, graph);
             }
-            Family::Whisper | Family::CamPlusPlus | Family::TextNormalization => {}
+            Family::Whisper
+            | Family::CamPlusPlus
+            | Family::PyannoteSegmentation
+            | Family::TextNormalization => {}
         }
     }
 
@@ -307,6 +322,17 @@ impl<'a> Checks<'a> {
                     self.add_problem(file, message.into(), remedy);
                 }
             }
+            Family::PyannoteSegmentation => {
+                for (key, expected) in SEGMENTATION {
+                    let found = graph.metadata.get(key).map(|value| value.trim());
+                    if let Some(found) = found.filter(|&found| found != expected) {
+                        let message = format!(
+                            "`{key}` is {found} in its metadata, and only {expected} is supported"
+                        );
+                        self.add_problem(file, message, remedy);
+                    }
+                }
+            }
             Family::FsmnVad | Family::CamPlusPlus | Family::Whisper | Family::TextNormalization => {
             }
         }
@@ -322,6 +348,7 @@ impl<'a> Checks<'a> {
             | Family::FsmnVad
             | Family::CtTransformer
             | Family::CamPlusPlus
+            | Family::PyannoteSegmentation
             | Family::Whisper
             | Family::TextNormalization => &[],
         };

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::{Pipeline, TranscribeOptions};
 use crate::{
     segmenter::SegmentationConfig,
-    speakers::{ClusteringMethod, SpeakerOptions},
+    speakers::SpeakerOptions,
     vad::{SilenceSchedule, VadOptions},
 };
 
@@ -53,8 +53,7 @@ pub(super) fn fingerprint(
         text.push_str(&format!("track {track}\n"));
     }
     if pipeline.diarizer(options).is_some()
-        && let Some(voices) =
-            options.speakers.as_ref().and_then(|speakers| speakers.voices.as_ref())
+        && let Some(voices) = options.speakers.as_ref().and_then(|speakers| speakers.voices.as_ref())
     {
         text.push_str(&format!("voices {}\n", voices.digest()));
     }
@@ -83,15 +82,8 @@ struct Speakers<'a>(&'a SpeakerOptions);
 impl Display for Speakers<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         // The voice prints have a line of their own.
-        let SpeakerOptions { count, min, max, method, voices: _ } = self.0;
-        let method = match method {
-            ClusteringMethod::Spectral => "Spectral",
-            ClusteringMethod::Agglomerative => "Agglomerative",
-        };
-        write!(
-            f,
-            "SpeakerOptions {{ count: {count:?}, min: {min:?}, max: {max:?}, method: {method} }}"
-        )
+        let SpeakerOptions { count, min, max, voices: _ } = self.0;
+        write!(f, "SpeakerOptions {{ count: {count:?}, min: {min:?}, max: {max:?} }}")
     }
 }
 

@@ -6,7 +6,7 @@ use std::{cell::RefCell, fs, io::Write, path::Path};
 use engine::OnnxFile;
 use protobuf::{Reader, Span, Value};
 use speech::{
-    pipeline::{WindowKey, WindowResult},
+    pipeline::{TaskKey, TaskResult},
     untrusted,
 };
 use tempfile::TempDir;
@@ -184,15 +184,15 @@ fn archive(pickle: &[u8]) -> zip::result::ZipResult<Vec<u8>> {
 
 /// Reads a window of a checkpoint.
 pub fn window(bytes: &[u8]) {
-    if let Ok(key) = serde_json::from_slice::<WindowKey>(bytes) {
+    if let Ok(key) = serde_json::from_slice::<TaskKey>(bytes) {
         assert!(key.audio_seconds() >= 0.0 && key.audio_seconds().is_finite());
         let written = serde_json::to_vec(&key).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(serde_json::from_slice::<WindowKey>(&written).ok(), Some(key));
+        assert_eq!(serde_json::from_slice::<TaskKey>(&written).ok(), Some(key));
     }
-    if let Ok(result) = serde_json::from_slice::<WindowResult>(bytes) {
+    if let Ok(result) = serde_json::from_slice::<TaskResult>(bytes) {
         // As text: a time may be NaN, which is not equal to itself.
         let written = serde_json::to_string(&result).unwrap_or_else(|error| panic!("{error}"));
-        let read = serde_json::from_str::<WindowResult>(&written);
+        let read = serde_json::from_str::<TaskResult>(&written);
         let read = read.unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(serde_json::to_string(&read).ok(), Some(written));
     }

@@ -15,8 +15,11 @@ const SHIFT: usize = WINDOW / 2;
 const MIN_WINDOW: usize = 6_400;
 /// Windows that are embedded together.
 const BATCH: usize = 16;
-/// Least cosine of the two halves of a voice's windows: below it, the speech is likely of several people.
-pub const LIKELY_SEVERAL: f32 = 0.5;
+/// Least cosine of the two halves of a voice's windows: below it, the speech is likely of several people. Measured
+/// (docs/speakers.md) from [`MIN_JUDGED_SECONDS`] on: 0.71 to 0.95 for one voice, at most 0.74 for two.
+pub const LIKELY_SEVERAL: f32 = 0.7;
+/// Seconds of speech that the two halves need: of less, those of one voice differ as much as two voices.
+const MIN_JUDGED_SECONDS: f64 = 10.0;
 /// Least share of the windows in the smaller half: fewer may be noise or music.
 const MIN_SHARE: f64 = 0.1;
 /// Rounds in which the halves settle.
@@ -61,9 +64,10 @@ impl<'a> Enrolment<'a> {
 
     /// Returns how similar the two halves are into which the windows fall most clearly: the cosine of
     /// their means. That of one voice is high; below [`LIKELY_SEVERAL`], the speech is likely of several
-    /// people. `None` if there are too few windows to say, or if one half is too small.
+    /// people. `None` if there is too little speech to say, or if one half is too small.
     pub fn similarity_of_halves(&self) -> Option<f32> {
-        halves(&self.embeddings, &self.seconds)
+        let is_enough = self.seconds() >= MIN_JUDGED_SECONDS;
+        is_enough.then(|| halves(&self.embeddings, &self.seconds)).flatten()
     }
 
     /// Returns the voice of `name`, who speaks in this many recordings; `None` without any speech.
