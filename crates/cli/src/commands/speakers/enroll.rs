@@ -31,6 +31,8 @@ use crate::{
 
 /// Less speech than this makes a poor print: the command warns.
 const FEW_SECONDS: f64 = 10.0;
+/// Bytes of a recording that are read with its description: all of a short one.
+const START_BYTES: u64 = 1 << 20;
 /// More speech than this does not make a better print: the rest is left out.
 const ENOUGH_SECONDS: f64 = 600.0;
 
@@ -78,7 +80,7 @@ async fn list(stores: &Stores, paths: Vec<std::ffi::OsString>) -> anyhow::Result
     let (sender, mut listed) = mpsc::channel(1);
     let request =
         sources::Request { paths, filter: Filter::default(), name: job::OutputName::Full };
-    let list = async { sources::list(stores, &request, Cursor::default(), &sender).await };
+    let list = async move { sources::list(stores, &request, Cursor::default(), &sender).await };
     let gather = async {
         let mut items = Vec::new();
         while let Some(found) = listed.recv().await {
@@ -92,11 +94,7 @@ async fn list(stores: &Stores, paths: Vec<std::ffi::OsString>) -> anyhow::Result
         }
         Ok(items)
     };
-    let list = async {
-        list.await;
-        drop(sender);
-    };
-    let ((), items) = tokio::join!(list, gather);
+    let (_, items) = tokio::join!(list, gather);
     let items = items?;
     if items.is_empty() {
         return Err(UsageError("there are no recordings there".to_owned()).into());
@@ -111,13 +109,10 @@ async fn open(stores: &Arc<Stores>, items: &[Item]) -> anyhow::Result<Vec<(Strin
         let name = shown(&item.source.to_string());
         let reader = async {
             let (store, key) = stores.open(&item.source)?;
-            let meta = store.head(&key).await?;
-            Ok::<_, store::Error>(Reader::with_read_ahead(
-                store,
-                meta,
-                Handle::current(),
-                ReadAhead::default(),
-            ))
+            let (meta, start) = store.begin(&key, START_BYTES).await?;
+            let reader =
+                Reader::with_read_ahead(store, meta, Handle::current(), ReadAhead::default());
+            Ok::<_, store::Error>(reader.with_start(start))
         };
         let reader = reader.await.map_err(|error| anyhow::anyhow!("{name}: {error:#}"))?;
         opened.push((name, reader));
