@@ -14,7 +14,7 @@ use speech::{
     punctuation::Punctuator,
     recognizer::{Precision, Recognizer},
     sensevoice::SenseVoice,
-    speakers::{Diarizer, SpeakerEncoder, segmentation::SegmentationNetwork},
+    speakers::{Diarizer, SpeakerEncoder, SpeakersConfig, segmentation::SegmentationNetwork},
     vad::{FsmnVad, VoiceActivityDetector},
     whisper::{Whisper, WhisperOptions},
 };
@@ -99,12 +99,13 @@ fn whisper_options(config: &RecognizerConfig) -> WhisperOptions {
 /// Opens models, each directory once, so that presets share them.
 pub(crate) struct ModelLoader {
     config: RecognizerConfig,
+    speakers: SpeakersConfig,
     opened: BTreeMap<PathBuf, Model>,
 }
 
 impl ModelLoader {
-    pub(crate) fn new(config: RecognizerConfig) -> Self {
-        Self { config, opened: BTreeMap::new() }
+    pub(crate) fn new(config: RecognizerConfig, speakers: SpeakersConfig) -> Self {
+        Self { config, speakers, opened: BTreeMap::new() }
     }
 
     /// Opens the models of a preset.
@@ -151,7 +152,7 @@ impl ModelLoader {
                     _ => None,
                 }
             })?;
-        Ok(encoder.map(|encoder| Arc::new(Diarizer::new(encoder, segmentation))))
+        Ok(encoder.map(|encoder| Arc::new(Diarizer::new(encoder, segmentation, &self.speakers))))
     }
 
     fn open<M>(

@@ -210,7 +210,79 @@ pub(crate) fn wrong_role(name: &str, family: Family, role: Role) -> ConfigError 
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, File};
+
+    use ::models::Catalogue;
+
     use super::*;
+
+    /// A library in which models of the catalogue have files of the right size and no content.
+    fn library(root: &std::path::Path, names: &[&str]) -> Library {
+        let library = Library::new(root.to_owned(), Catalogue::builtin());
+        for name in names {
+            let entry = library.catalogue().get(name).unwrap();
+            let directory = library.directory(entry);
+            fs::create_dir(&directory).unwrap();
+            for file in &entry.files {
+                let size = file.size.unwrap();
+                File::create(directory.join(&file.path)).unwrap().set_len(size).unwrap();
+            }
+            for converted in ["campplus.onnx", "model.onnx"] {
+                let _ = File::create_new(directory.join(converted));
+            }
+        }
+        library
+    }
+
+    async fn find_segmentation(
+        config: &Config,
+        library: &Library,
+    ) -> Result<Option<String>, Error> {
+        let options = BuildOptions { speakers: true, ..BuildOptions::default() };
+        let found =
+            PresetDirectories::find(config, library, "whisper-base", options, &|_| ()).await?;
+        assert_eq!(found.speakers.is_some(), config.models.speakers.as_deref() != Some(NONE));
+        Ok(found.speaker_segmentation.map(|model| model.name))
+    }
+
+    #[tokio::test]
+    async fn speakers_do_without_a_segmentation_that_nobody_named() {
+        let root = tempfile::tempdir().unwrap();
+        let library = library(root.path(), &["whisper-base", "fsmn-vad", "campplus"]);
+        let mut config = Config::default();
+        assert_eq!(find_segmentation(&config, &library).await.unwrap(), None);
+        config.models.speaker_segmentation = Some(NONE.to_owned());
+        assert_eq!(find_segmentation(&config, &library).await.unwrap(), None);
+        config.models.speaker_segmentation = Some(DEFAULT_SPEAKER_SEGMENTATION.to_owned());
+        let error = find_segmentation(&config, &library).await.unwrap_err();
+        assert!(matches!(error, Error::Models(models::Error::NotInstalled { .. })), "{error}");
+        config.models.speaker_segmentation = Some("campplus".to_owned());
+        let error = find_segmentation(&config, &library).await.unwrap_err().to_string();
+        assert!(error.contains("not a segmentation model"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_installed_segmentation_goes_with_any_speaker_model() {
+        let root = tempfile::tempdir().unwrap();
+        let names = ["whisper-base", "fsmn-vad", "campplus", DEFAULT_SPEAKER_SEGMENTATION];
+        let library = library(root.path(), &names);
+        let mut config = Config::default();
+        let default = Some(DEFAULT_SPEAKER_SEGMENTATION.to_owned());
+        assert_eq!(find_segmentation(&config, &library).await.unwrap(), default);
+        config.models.speakers = Some("campplus".to_owned());
+        assert_eq!(find_segmentation(&config, &library).await.unwrap(), default);
+        // What a pull without names fetches.
+        assert_eq!(super::preset(&config, &library, "whisper-base").models()[2..], names[2..]);
+        config.models.speakers = Some(NONE.to_owned());
+        assert_eq!(find_segmentation(&config, &library).await.unwrap(), None);
+        assert_eq!(super::preset(&config, &library, "paraformer-zh").speaker_segmentation, None);
+        // A damaged model is not one that cannot be had.
+        config.models.speakers = None;
+        fs::remove_file(root.path().join(DEFAULT_SPEAKER_SEGMENTATION).join("pytorch_model.bin"))
+            .unwrap();
+        let error = find_segmentation(&config, &library).await.unwrap_err();
+        assert!(matches!(error, Error::Models(models::Error::Damaged { .. })), "{error}");
+    }
 
     fn preset(name: &str, path: &str) -> PresetDirectories {
         let model = |name: &str, family, path: &str| ModelDirectory {

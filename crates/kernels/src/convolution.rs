@@ -43,7 +43,8 @@ impl Window {
     /// ```
     pub fn output(&self, input: [usize; 2]) -> Option<[usize; 2]> {
         let length = |axis: usize| {
-            let padded = input[axis].checked_add(self.before[axis])?.checked_add(self.after[axis])?;
+            let padded =
+                input[axis].checked_add(self.before[axis])?.checked_add(self.after[axis])?;
             Some(padded.checked_sub(self.reach(axis)?)? / self.stride[axis] + 1)
         };
         if input.contains(&0) || self.stride.contains(&0) {
@@ -158,7 +159,8 @@ impl<T: Element> Convolution<T> {
         let plane = Plane::new(shape, window, channels);
         let depth = T::depth(isa, self.weights.inputs());
         // A row of the GEMM need not be gathered if it is contiguous.
-        let contiguous = window.kernel[0] == 1 && (window.kernel[1] == 1 || window.dilation[1] == 1);
+        let contiguous =
+            window.kernel[0] == 1 && (window.kernel[1] == 1 || window.dilation[1] == 1);
         let stride = window.stride[1] * channels;
         let direct = contiguous
             && (out_height == 1 || out_width * stride == window.stride[0] * plane.row)

@@ -13,7 +13,9 @@ use std::{error::Error, fs, io::Write, path::Path, sync::Arc};
 use speech::{
     compute::thread_cpu_seconds,
     segmenter::{SegmentationConfig, Segmenter},
-    speakers::{Diarizer, SpeakerEncoder, SpeakerOptions, segmentation::SegmentationNetwork},
+    speakers::{
+        Diarizer, SpeakerEncoder, SpeakerOptions, SpeakersConfig, segmentation::SegmentationNetwork,
+    },
     vad::FsmnVad,
 };
 
@@ -24,11 +26,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err(usage.into());
     };
     let (models, out) = (Path::new(&models), Path::new(&out));
-    let (mut step, mut options, mut files) = (None, SpeakerOptions::default(), Vec::new());
+    let (mut config, mut options) = (SpeakersConfig::default(), SpeakerOptions::default());
+    let mut files = Vec::new();
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(usage);
         match argument.as_str() {
-            "--step" => step = Some(value()?.parse()?),
+            "--step" => config.step_seconds = value()?.parse()?,
             "--speakers" => options.count = Some(value()?.parse()?),
             _ => files.push(argument),
         }
@@ -40,10 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         true => Some(Arc::new(SegmentationNetwork::open(&segmentation, name)?)),
         false => None,
     };
-    let mut diarizer = Diarizer::new(Arc::new(encoder), segmentation);
-    if let Some(step) = step {
-        diarizer = diarizer.with_step(step);
-    }
+    let diarizer = Diarizer::new(Arc::new(encoder), segmentation, &config);
     let vad = match diarizer.hears_speech() {
         true => None,
         false => Some(FsmnVad::open(&models.join("fsmn-vad"))?),

@@ -21,7 +21,7 @@ use speech::{
     punctuation::Punctuator,
     recognizer::{self, Description, Hypothesis, Precision, Recognition, Recognizer, Word},
     speakers::{
-        Diarizer, SpeakerEncoder, SpeakerOptions,
+        Diarizer, SpeakerEncoder, SpeakerOptions, SpeakersConfig,
         voices::{Encoder, Voice, VoicePrints},
     },
 };
@@ -111,7 +111,7 @@ fn normalizer() -> Normalizer {
 fn diarizer() -> Diarizer {
     let directory = directory(&[("model.onnx", "campplus/model.onnx.gz")]);
     let encoder = SpeakerEncoder::open(directory.path(), "campplus").unwrap();
-    Diarizer::new(Arc::new(encoder), None)
+    Diarizer::new(Arc::new(encoder), None, &SpeakersConfig::default())
 }
 
 /// Returns a WAV file of ten sentences by one reader, with pauses, the same on all channels.

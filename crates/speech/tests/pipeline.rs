@@ -18,8 +18,8 @@ use std::{
 use audio::{ChannelMode, Decoder};
 use speech::{
     pipeline::{
-        Error, Journal, Models, Outcome, Pipeline, PipelineConfig, Session, TranscribeOptions,
-        TaskKey, TaskResult,
+        Error, Journal, Models, Outcome, Pipeline, PipelineConfig, Session, TaskKey, TaskResult,
+        TranscribeOptions,
     },
     recognizer::{self, Description, DetectedLanguage, Hypothesis, Recognition, Recognizer},
 };

@@ -169,9 +169,8 @@ unsafe fn bf16_rows<const A: usize, const R: usize>(
             if A == ACROSS {
                 prefetch.line(pair);
             }
-            let b: [__m512bh; A] = std::array::from_fn(|i| {
-                transmute(_mm512_loadu_si512(panel.add(32 * i).cast()))
-            });
+            let b: [__m512bh; A] =
+                std::array::from_fn(|i| transmute(_mm512_loadu_si512(panel.add(32 * i).cast())));
             unrolled!(r in R {
                 let a = a.add(r * tile.a_stride + 2 * pair).cast::<i32>().read_unaligned();
                 let a: __m512bh = transmute(_mm512_set1_epi32(a));

@@ -183,7 +183,8 @@ mod tests {
         let result = TaskResult { output: TaskOutput::Speakers(voices), seconds: 0.5 };
         let json = serde_json::to_string(&result).unwrap();
         let read: TaskResult = serde_json::from_str(&json).unwrap();
-        let TaskOutput::Speakers(speakers::WorkResult::Windows { width, vectors: read }) = read.output
+        let TaskOutput::Speakers(speakers::WorkResult::Windows { width, vectors: read }) =
+            read.output
         else {
             panic!("another kind");
         };
@@ -202,7 +203,8 @@ mod tests {
     #[test]
     fn a_result_of_another_task_does_not_fit() {
         let key = |input| TaskKey { track: 1, decoder: None, channels: 1, channel: 0, input };
-        let chunks = key(TaskInput::Speakers(speakers::WorkKey::Chunks { first: 0, count: 1, frames: 9 }));
+        let chunks =
+            key(TaskInput::Speakers(speakers::WorkKey::Chunks { first: 0, count: 1, frames: 9 }));
         let result = |frames| TaskResult {
             output: TaskOutput::Speakers(speakers::WorkResult::Chunks { frames: vec![0; frames] }),
             seconds: 0.0,

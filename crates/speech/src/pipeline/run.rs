@@ -26,8 +26,9 @@ pub(super) fn transcribe(
 
     let mut finished = Err(Error::Interrupted);
     pipeline.compute.run(session.owner(), &mut || {
-        finished =
-            contained(|| finish::finish(pipeline, &mut collector.channels, speakers.as_ref(), options, session));
+        finished = contained(|| {
+            finish::finish(pipeline, &mut collector.channels, speakers.as_ref(), options, session)
+        });
     });
     let finished = finished?;
 

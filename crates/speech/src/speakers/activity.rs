@@ -67,7 +67,8 @@ fn local_speakers(
     let mut first = 0;
     let of_chunk = |chunk: u32| {
         let span = evidence.chunks.span(chunk);
-        let spoken = evidence.chunks.frames(chunk).iter().fold(0, |all, &f| all | chunks::speakers(f));
+        let spoken =
+            evidence.chunks.frames(chunk).iter().fold(0, |all, &f| all | chunks::speakers(f));
         let present: Vec<usize> =
             (0..LOCAL_SPEAKERS).filter(|speaker| spoken >> speaker & 1 == 1).collect();
         let mut gains = vec![0.0; present.len() * count];

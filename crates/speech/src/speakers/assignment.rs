@@ -74,13 +74,15 @@ mod tests {
 
     /// The largest total of all assignments.
     fn best(gains: &[f32], columns: usize, taken: &mut Vec<bool>) -> f32 {
-        let Some((row, rest)) = gains.split_at_checked(columns).filter(|(row, _)| !row.is_empty()) else {
+        let Some((row, rest)) = gains.split_at_checked(columns).filter(|(row, _)| !row.is_empty())
+        else {
             return 0.0;
         };
         let rows_left = rest.len() / columns + 1;
         let free = taken.iter().filter(|taken| !**taken).count();
         // A row goes without only if there are too few columns.
-        let mut largest = if rows_left > free { best(rest, columns, taken) } else { f32::NEG_INFINITY };
+        let mut largest =
+            if rows_left > free { best(rest, columns, taken) } else { f32::NEG_INFINITY };
         for column in 0..columns {
             if !taken[column] {
                 taken[column] = true;

@@ -128,7 +128,8 @@ mod tests {
         for class in 0..CLASSES {
             let frame = encode_frame(&log_probabilities(class, 0.9));
             assert_eq!(speakers(frame), SETS[class]);
-            let others: u32 = (0..CLASSES).filter(|&c| c != class).map(|c| SETS[c].count_ones()).sum();
+            let others: u32 =
+                (0..CLASSES).filter(|&c| c != class).map(|c| SETS[c].count_ones()).sum();
             let expected = 0.9 * SETS[class].count_ones() as f32 + 0.1 / 6.0 * others as f32;
             assert!((expected_count(frame) - expected).abs() < 0.034, "{class}");
             assert_eq!(lone_speaker(frame).is_some(), (1..=3).contains(&class));

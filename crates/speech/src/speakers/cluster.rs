@@ -73,10 +73,10 @@ pub(super) fn cluster(
         votes_of = &[];
     }
     let dendrogram = items.dendrogram(0..items.seconds.len(), votes_of);
-    let similarity =
-        if memberships.is_empty() { SIMILARITY_WITHOUT_VOTES } else { SIMILARITY };
+    let similarity = if memberships.is_empty() { SIMILARITY_WITHOUT_VOTES } else { SIMILARITY };
     let (labels, kept) = choose(&dendrogram, &items.seconds, similarity, options);
-    let centres: Vec<Vec<f32>> = kept.iter().map(|&cluster| items.centre(&labels, cluster)).collect();
+    let centres: Vec<Vec<f32>> =
+        kept.iter().map(|&cluster| items.centre(&labels, cluster)).collect();
     let of_window = |window: usize| {
         let cluster = labels[items.of_windows[window]];
         kept.iter().position(|&other| other == cluster).unwrap_or_else(|| {
@@ -290,7 +290,9 @@ mod tests {
         spans[0].end = spans[0].start + 20;
         let found = cluster(&spans, &vectors, &[], &SpeakerOptions::default());
         assert_eq!((found.labels.as_slice(), found.centres.len()), (&[0][..], 1));
-        assert!(cluster(&[], &Vectors::default(), &[], &SpeakerOptions::default()).labels.is_empty());
+        assert!(
+            cluster(&[], &Vectors::default(), &[], &SpeakerOptions::default()).labels.is_empty()
+        );
     }
 
     #[test]

@@ -16,6 +16,7 @@
 
 mod activity;
 mod assignment;
+mod campplus;
 mod chunks;
 mod cluster;
 mod encoder;
@@ -35,17 +36,16 @@ use std::sync::Arc;
 
 pub use encoder::{MAX_WINDOW_SAMPLES, MIN_WINDOW_SAMPLES, SpeakerEncoder};
 use half::f16;
-pub use options::{MAX_SPEAKERS, SpeakerOptions};
+pub use options::{MAX_SPEAKERS, SpeakerOptions, SpeakersConfig};
 pub use stream::{Stream, Work, WorkKey, WorkResult};
 
-use self::{frames::FRAME_SAMPLES, segmentation::SegmentationNetwork};
+use self::{
+    frames::{CHUNK_FRAMES, FRAME_SAMPLES},
+    segmentation::SegmentationNetwork,
+};
 use crate::recognizer::Error;
 
 const SAMPLE_RATE: f64 = 16_000.0;
-/// Most frames from one chunk to the next: 5 s.
-const MAX_STEP: f64 = 296.0;
-/// Frames from one chunk to the next: 2.5 s.
-const DEFAULT_STEP: u32 = 148;
 
 /// A span in which one speaker talks. Those of different speakers may overlap. Times are seconds from the start of
 /// the recording.
@@ -70,12 +70,15 @@ pub struct Diarization {
 ///
 /// ```no_run
 /// # use std::sync::Arc;
-/// # use speech::speakers::{Diarizer, SpeakerEncoder, SpeakerOptions, segmentation::SegmentationNetwork};
+/// # use speech::speakers::{
+/// #     Diarizer, SpeakerEncoder, SpeakerOptions, SpeakersConfig, segmentation::SegmentationNetwork,
+/// # };
 /// # let blocks: Vec<Vec<f32>> = Vec::new();
 /// let encoder = SpeakerEncoder::open("models/campplus".as_ref(), "campplus")?;
 /// let segmentation =
 ///     SegmentationNetwork::open("models/pyannote-segmentation-3.0".as_ref(), "pyannote-segmentation-3.0")?;
-/// let diarizer = Diarizer::new(Arc::new(encoder), Some(Arc::new(segmentation)));
+/// let config = SpeakersConfig::default();
+/// let diarizer = Diarizer::new(Arc::new(encoder), Some(Arc::new(segmentation)), &config);
 /// let (mut stream, mut work) = (diarizer.stream(), Vec::new());
 /// for samples in &blocks {
 ///     stream.push(samples, &mut work);
@@ -97,20 +100,16 @@ pub struct Diarizer {
 }
 
 impl Diarizer {
-    /// Makes a diarizer of a speaker embedding model and a segmentation network.
+    /// Makes a diarizer of a speaker embedding model and a segmentation network. Chunks begin on the grid of frames.
     pub fn new(
         encoder: Arc<SpeakerEncoder>,
         segmentation: Option<Arc<SegmentationNetwork>>,
+        config: &SpeakersConfig,
     ) -> Self {
-        Self { encoder, segmentation, step: DEFAULT_STEP }
-    }
-
-    /// Sets the seconds from one chunk to the next, from about 0.02 to 5: shorter steps cost more and are more accurate.
-    #[must_use]
-    pub fn with_step(mut self, seconds: f64) -> Self {
-        let frames = (seconds * SAMPLE_RATE / FRAME_SAMPLES as f64).round();
-        self.step = frames.clamp(1.0, MAX_STEP) as u32;
-        self
+        let frames = config.step_seconds * SAMPLE_RATE / FRAME_SAMPLES as f64;
+        // No chunk may begin after the end of the one before.
+        let step = frames.round().clamp(1.0, CHUNK_FRAMES as f64) as u32;
+        Self { encoder, segmentation, step }
     }
 
     /// Returns the name of the speaker embedding model.

@@ -1,11 +1,39 @@
 //! Options of speaker diarization.
 
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
+
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 use super::voices::VoicePrints;
 
 /// Maximum number of speakers that diarization can be asked for.
 pub const MAX_SPEAKERS: usize = 64;
+const STEP_SECONDS: RangeInclusive<f64> = 0.5..=5.0;
+
+/// Configuration of diarization: the section `[speakers]` of the configuration file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SpeakersConfig {
+    /// Seconds from one chunk of 10 s to the next, in which a segmentation network listens (0.5 to 5). Shorter steps are
+    /// more accurate and cost more.
+    #[serde(deserialize_with = "step_seconds")]
+    pub step_seconds: f64,
+}
+
+impl Default for SpeakersConfig {
+    fn default() -> Self {
+        Self { step_seconds: 2.5 }
+    }
+}
+
+fn step_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let seconds = f64::deserialize(deserializer)?;
+    if STEP_SECONDS.contains(&seconds) {
+        return Ok(seconds);
+    }
+    let (min, max) = (STEP_SECONDS.start(), STEP_SECONDS.end());
+    Err(D::Error::custom(format!("{seconds} seconds are not between {min} and {max}")))
+}
 
 /// Number of speakers of a recording, and who they may be. The number is estimated, and set only where the estimate is
 /// outside of these bounds.

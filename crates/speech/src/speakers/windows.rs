@@ -153,7 +153,11 @@ fn pieces(frames: &[Sums]) -> Vec<Span> {
             parts.extend(&changes[from..to]);
             parts.push(end);
             for part in parts.windows(2) {
-                join_or_push(&mut pieces, Span { start: part[0] as u32, end: part[1] as u32 }, &changes);
+                join_or_push(
+                    &mut pieces,
+                    Span { start: part[0] as u32, end: part[1] as u32 },
+                    &changes,
+                );
             }
         }
         start = end;
@@ -198,7 +202,9 @@ fn changes(frames: &[Sums]) -> Vec<usize> {
         let near = |other: Option<&usize>| {
             other.is_some_and(|other| other.abs_diff(index) <= 2 * SMOOTHING)
         };
-        if !near(place.checked_sub(1).and_then(|before| chosen.get(before))) && !near(chosen.get(place)) {
+        if !near(place.checked_sub(1).and_then(|before| chosen.get(before)))
+            && !near(chosen.get(place))
+        {
             chosen.insert(place, index);
         }
     }
