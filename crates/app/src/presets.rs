@@ -170,7 +170,7 @@ pub(crate) fn add_preset(
 
 /// Finds the directory of a model and checks its role. A model that is not installed is pulled if
 /// `on_pull` is given and the configuration allows it.
-async fn find(
+pub(crate) async fn find(
     config: &Config,
     library: &Library,
     name: &str,

@@ -86,3 +86,29 @@ pub(crate) mod of_halves {
         Ok(numbers.iter().map(|&bytes| f16::from_le_bytes(bytes)).collect())
     }
 }
+
+/// For `#[serde(with = "bits::of_vector")]`: eight hexadecimal digits for each number.
+pub(crate) mod of_vector {
+    use serde::{Deserializer, Serializer, de::Error};
+
+    use super::of_bytes;
+
+    pub(crate) fn serialize<S: Serializer>(
+        values: &[f32],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        of_bytes::serialize(&bytes, serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<f32>, D::Error> {
+        let bytes = of_bytes::deserialize(deserializer)?;
+        let (numbers, rest) = bytes.as_chunks::<4>();
+        if !rest.is_empty() {
+            return Err(D::Error::custom("the vector ends within a number"));
+        }
+        Ok(numbers.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
+    }
+}

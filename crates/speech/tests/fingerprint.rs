@@ -80,7 +80,7 @@ fn speakers_hotwords_language_and_channels() {
         punctuate: Some(true),
         normalize: Some(true),
         word_times: Some(false),
-        speakers: Some(SpeakerOptions { count: None, min: Some(2), max: Some(5) }),
+        speakers: Some(SpeakerOptions { min: Some(2), max: Some(5), ..SpeakerOptions::default() }),
     };
     assert_eq!(
         pipeline.fingerprint(&decoding(ChannelMode::Split), &options),

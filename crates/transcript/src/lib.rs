@@ -105,6 +105,7 @@ pub use model::{
 pub use sentence::{Ending, ending};
 pub use speech::{KnownVoice, Speech};
 pub use subtitle_options::{InvalidSubtitleOption, SubtitleOptions};
+pub use text::clean as clean_name;
 
 /// How transcripts are rendered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

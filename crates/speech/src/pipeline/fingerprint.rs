@@ -52,6 +52,11 @@ pub(super) fn fingerprint(
     if let Some(track) = &decoding.track {
         text.push_str(&format!("track {track}\n"));
     }
+    if pipeline.diarizer(options).is_some()
+        && let Some(voices) = options.speakers.as_ref().and_then(|speakers| speakers.voices.as_ref())
+    {
+        text.push_str(&format!("voices {}\n", voices.digest()));
+    }
     hex::encode(Sha256::digest(text))
 }
 
@@ -76,7 +81,8 @@ struct Speakers<'a>(&'a SpeakerOptions);
 
 impl Display for Speakers<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let SpeakerOptions { count, min, max } = self.0;
+        // The voice prints have a line of their own.
+        let SpeakerOptions { count, min, max, voices: _ } = self.0;
         write!(f, "SpeakerOptions {{ count: {count:?}, min: {min:?}, max: {max:?} }}")
     }
 }

@@ -1,6 +1,6 @@
 //! Last step, once all words of a recording are known: punctuation, digits and speakers.
 
-use transcript::Segment;
+use transcript::{KnownVoice, Segment};
 
 use super::{
     Error, Pipeline, Session, TranscribeOptions, attribution::attribute, collector::ChannelResult,
@@ -14,6 +14,7 @@ pub(super) struct Finished {
     pub(super) segments: Vec<Segment>,
     /// In order of start.
     pub(super) turns: Vec<transcript::Turn>,
+    pub(super) voices: Vec<KnownVoice>,
     /// CPU seconds.
     pub(super) punctuate_seconds: f64,
     pub(super) speakers_seconds: f64,
@@ -35,7 +36,8 @@ pub(super) fn finish(
     // The segments of split channels carry the channel's number, those of a mix do not.
     let split = channels.len() > 1;
     let (mut punctuate_seconds, mut speakers_seconds) = (0.0, 0.0);
-    let (mut segments, mut turns) = (Vec::new(), Vec::new());
+    let (mut segments, mut turns, mut voices) = (Vec::new(), Vec::new(), Vec::new());
+    let prints = options.speakers.as_ref().and_then(|speakers| speakers.voices.as_ref());
     for (index, channel) in channels.iter_mut().enumerate() {
         let mut of_channel = channel.take();
         of_channel.sort_by(|a, b| a.start.total_cmp(&b.start));
@@ -55,6 +57,12 @@ pub(super) fn finish(
                 track: None,
                 channel: number,
             }));
+            let names = prints.map(|prints| prints.names(&diarization.voices)).unwrap_or_default();
+            for (speaker, found) in names.into_iter().enumerate() {
+                let speaker = u32::try_from(speaker).unwrap_or(u32::MAX);
+                let name = found.map(|found| found.name);
+                voices.extend(name.map(|name| KnownVoice { track: None, channel: number, speaker, name }));
+            }
         }
         speakers_seconds += thread_cpu_seconds() - punctuated;
         segments.extend(of_channel);
@@ -64,5 +72,5 @@ pub(super) fn finish(
     if !options.has_word_times() {
         segments.iter_mut().for_each(|segment| segment.words.clear());
     }
-    Ok(Finished { segments, turns, punctuate_seconds, speakers_seconds })
+    Ok(Finished { segments, turns, voices, punctuate_seconds, speakers_seconds })
 }

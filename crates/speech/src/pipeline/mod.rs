@@ -40,7 +40,10 @@ use crate::{
     punctuation::Punctuator,
     recognizer::{self, Recognizer},
     segmenter::SegmentationConfig,
-    speakers::{Diarizer, SpeakerOptions},
+    speakers::{
+        Diarizer, SpeakerOptions,
+        voices::{self, VoicePrints},
+    },
     vad::VoiceActivityDetector,
 };
 
@@ -192,6 +195,9 @@ pub enum Error {
     /// The pipeline does not support what the options ask for.
     #[error("{0}")]
     Unsupported(String),
+    /// The voice prints of the options are of another speaker model.
+    #[error(transparent)]
+    Voices(#[from] voices::Error),
     #[error("interrupted")]
     Interrupted,
     /// A bug in our code or a library. It affects this recording only.
@@ -340,8 +346,20 @@ impl Pipeline {
                                `scriptorium models pull campplus` fetches it";
                 return Err(Error::Unsupported(message.to_owned()));
             }
+            if let Some(voices) = &speakers.voices {
+                self.check_voices(voices)?;
+            }
         }
         Ok(())
+    }
+
+    /// Checks that the speaker model, if there is one, has made these voice prints.
+    ///
+    /// # Errors
+    /// [`voices::Error::OtherEncoder`].
+    pub fn check_voices(&self, prints: &VoicePrints) -> Result<(), voices::Error> {
+        let diarizer = self.models.diarizer.as_ref();
+        diarizer.map_or(Ok(()), |diarizer| prints.check_encoder(&diarizer.encoder().into()))
     }
 
     /// Returns warnings about options that have no effect.

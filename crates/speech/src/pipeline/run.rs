@@ -53,7 +53,7 @@ pub(super) fn transcribe(
     Ok(Outcome {
         segments: finished.segments,
         turns: finished.turns,
-        voices: Vec::new(),
+        voices: finished.voices,
         info: reader.decoder().info().clone(),
         report,
         warnings: pipeline.warnings(options),

@@ -28,6 +28,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod vectors;
+pub mod voices;
 mod votes;
 mod windows;
 
@@ -114,6 +115,11 @@ impl Diarizer {
     /// Returns the name of the speaker embedding model.
     pub fn name(&self) -> &str {
         self.encoder.name()
+    }
+
+    /// Returns the speaker embedding model.
+    pub fn encoder(&self) -> &SpeakerEncoder {
+        &self.encoder
     }
 
     /// Returns the name of the segmentation network.

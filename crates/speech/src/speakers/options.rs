@@ -1,8 +1,10 @@
 //! Options of speaker diarization.
 
-use std::ops::RangeInclusive;
+use std::{ops::RangeInclusive, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
+
+use super::voices::VoicePrints;
 
 /// Maximum number of speakers that diarization can be asked for.
 pub const MAX_SPEAKERS: usize = 64;
@@ -33,7 +35,8 @@ fn step_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Er
     Err(D::Error::custom(format!("{seconds} seconds are not between {min} and {max}")))
 }
 
-/// Number of speakers of a recording. It is estimated, and set only where the estimate is outside of these bounds.
+/// Number of speakers of a recording, and who they may be. The number is estimated, and set only where the estimate is
+/// outside of these bounds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SpeakerOptions {
     /// Exact number of speakers; excludes `min` and `max`.
@@ -42,6 +45,8 @@ pub struct SpeakerOptions {
     pub min: Option<usize>,
     /// Maximum number of speakers; [`MAX_SPEAKERS`] by default.
     pub max: Option<usize>,
+    /// Known voices: speakers who have one of them get its name.
+    pub voices: Option<Arc<VoicePrints>>,
 }
 
 impl SpeakerOptions {
@@ -50,7 +55,7 @@ impl SpeakerOptions {
     /// # Errors
     /// Describes numbers that are out of range or contradict each other.
     pub fn check(&self) -> Result<(), String> {
-        let Self { count, min, max } = *self;
+        let Self { count, min, max, .. } = *self;
         if [count, min, max].into_iter().flatten().any(|n| !(1..=MAX_SPEAKERS).contains(&n)) {
             return Err(format!("numbers of speakers must be from 1 to {MAX_SPEAKERS}"));
         }
