@@ -14,7 +14,9 @@ use audio::{ChannelMode, Decoder};
 use speech::{
     pipeline::{Models, Pipeline, PipelineConfig, Session, TranscribeOptions},
     recognizer::{self, Description, Recognition, Recognizer},
-    speakers::{Diarizer, SpeakerEncoder, SpeakerOptions, segmentation::SegmentationNetwork},
+    speakers::{
+        Diarizer, SpeakerEncoder, SpeakerOptions, SpeakersConfig, segmentation::SegmentationNetwork,
+    },
 };
 use support::{
     InlineCompute, decoding,
@@ -65,10 +67,9 @@ fn pipeline(step: Option<f64>, segmentation: bool) -> Option<Pipeline> {
     let encoder = SpeakerEncoder::open(&models.join(names[0]), names[0]).unwrap();
     let network = segmentation
         .then(|| Arc::new(SegmentationNetwork::open(&models.join(names[1]), names[1]).unwrap()));
-    let mut diarizer = Diarizer::new(Arc::new(encoder), network);
-    if let Some(step) = step {
-        diarizer = diarizer.with_step(step);
-    }
+    let mut config = SpeakersConfig::default();
+    config.step_seconds = step.unwrap_or(config.step_seconds);
+    let diarizer = Diarizer::new(Arc::new(encoder), network, &config);
     let description = Description {
         name: "silent".to_owned(),
         family: "test",
