@@ -390,18 +390,23 @@ impl Isa {
         dispatch!(self, loops::dot_rows(x, rows, dots));
     }
 
-    pub(crate) fn column_statistics(
-        self,
-        rows: &[f32],
-        epsilon: f32,
-        mean: &mut [f32],
-        scale: &mut [f32],
-    ) {
-        dispatch!(self, loops::column_statistics(rows, epsilon, mean, scale));
+    pub(crate) fn column_statistics(self, rows: &[f32], mean: &mut [f32], scale: &mut [f32]) {
+        dispatch!(self, loops::column_statistics(rows, mean, scale));
     }
 
-    pub(crate) fn scale_columns(self, rows: &mut [f32], scale: &[f32], offset: &[f32], slope: f32) {
-        dispatch!(self, loops::scale_columns(rows, scale, offset, slope));
+    pub(crate) fn column_moments(self, rows: &[f32], mean: &mut [f32], variance: &mut [f32]) {
+        dispatch!(self, loops::column_moments(rows, mean, variance));
+    }
+
+    pub(crate) fn scale_columns(
+        self,
+        rows: &mut [f32],
+        mean: &[f32],
+        scale: &[f32],
+        offset: &[f32],
+        slope: f32,
+    ) {
+        dispatch!(self, loops::scale_columns(rows, mean, scale, offset, slope));
     }
 
     pub(crate) fn max_pool(self, x: &[f32], channels: usize, window: usize, out: &mut [f32]) {

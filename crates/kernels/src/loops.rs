@@ -117,9 +117,8 @@ pub(crate) fn mix_rows(weights: &[f32], rows: &[f32], out: &mut [f32]) {
 }
 
 /// Computes mean and inverse standard deviation of each column of `rows`, 0 for one without deviation.
-/// Adds `epsilon` to the variance.
 #[inline(always)]
-pub(crate) fn column_statistics(rows: &[f32], epsilon: f32, mean: &mut [f32], scale: &mut [f32]) {
+pub(crate) fn column_statistics(rows: &[f32], mean: &mut [f32], scale: &mut [f32]) {
     let width = mean.len();
     let share = 1.0 / (rows.len() / width).max(1) as f32;
     mean.fill(0.0);
@@ -134,17 +133,49 @@ pub(crate) fn column_statistics(rows: &[f32], epsilon: f32, mean: &mut [f32], sc
         }
     }
     for scale in scale {
-        let deviation = (*scale * share + epsilon).sqrt();
+        let deviation = (*scale * share).sqrt();
         *scale = if deviation > 0.0 { 1.0 / deviation } else { 0.0 };
     }
 }
 
-/// Computes `x * scale + offset` of each column, and multiplies negative results by `slope`.
+/// Computes mean and biased variance of each column of `rows`. They are exact for a column that is
+/// constant: the first row is subtracted before sums round.
 #[inline(always)]
-pub(crate) fn scale_columns(rows: &mut [f32], scale: &[f32], offset: &[f32], slope: f32) {
+pub(crate) fn column_moments(rows: &[f32], mean: &mut [f32], variance: &mut [f32]) {
+    let width = mean.len();
+    let share = 1.0 / (rows.len() / width).max(1) as f32;
+    mean.fill(0.0);
+    variance.fill(0.0);
+    let Some(first) = rows.get(..width) else { return };
+    for row in rows.chunks_exact(width) {
+        for ((mean, x), first) in mean.iter_mut().zip(row).zip(first) {
+            *mean += x - first;
+        }
+    }
+    for (mean, first) in mean.iter_mut().zip(first) {
+        *mean = first + *mean * share;
+    }
+    for row in rows.chunks_exact(width) {
+        for ((sum, x), mean) in variance.iter_mut().zip(row).zip(&*mean) {
+            *sum += (x - mean) * (x - mean);
+        }
+    }
+    variance.iter_mut().for_each(|sum| *sum *= share);
+}
+
+/// Computes `(x - mean) * scale + offset` of each column, and multiplies negative results by
+/// `slope`.
+#[inline(always)]
+pub(crate) fn scale_columns(
+    rows: &mut [f32],
+    mean: &[f32],
+    scale: &[f32],
+    offset: &[f32],
+    slope: f32,
+) {
     for row in rows.chunks_exact_mut(scale.len()) {
-        for ((x, scale), offset) in row.iter_mut().zip(scale).zip(offset) {
-            let y = *x * scale + offset;
+        for (((x, mean), scale), offset) in row.iter_mut().zip(mean).zip(scale).zip(offset) {
+            let y = (*x - mean) * scale + offset;
             *x = if y > 0.0 { y } else { y * slope };
         }
     }

@@ -68,7 +68,9 @@ fn mean_and_variance_with(isa: Isa, x: &[f32]) -> (f64, f64) {
 
 /// Normalizes each channel of `rows` over time to mean 0 and variance 1 (the biased variance, to
 /// which `epsilon` is added), multiplies it by its `gamma`, adds its `beta`, and multiplies
-/// negative results by [`LEAKY_SLOPE`]: instance norm (Ulyanov et al. 2016) and leaky ReLU.
+/// negative results by [`LEAKY_SLOPE`]: instance norm (Ulyanov et al. 2016) and leaky ReLU. A channel
+/// that is constant, as all are in digital silence, becomes its `beta`, whatever the rounding of
+/// sums.
 ///
 /// # Panics
 /// If the lengths do not match.
@@ -82,13 +84,11 @@ pub fn instance_norm(rows: &mut [f32], gamma: &[f32], beta: &[f32], epsilon: f32
 fn instance_norm_with(isa: Isa, rows: &mut [f32], gamma: &[f32], beta: &[f32], epsilon: f32) {
     let channels = gamma.len();
     let (mut mean, mut scale) = (vec![0.0; channels], vec![0.0; channels]);
-    isa.column_statistics(rows, epsilon, &mut mean, &mut scale);
-    // (x - mean) * scale * gamma + beta as x * scale + offset.
-    for (((scale, mean), gamma), beta) in scale.iter_mut().zip(&mut mean).zip(gamma).zip(beta) {
-        *scale *= gamma;
-        *mean = beta - *mean * *scale;
+    isa.column_moments(rows, &mut mean, &mut scale);
+    for (scale, gamma) in scale.iter_mut().zip(gamma) {
+        *scale = gamma / (*scale + epsilon).sqrt();
     }
-    isa.scale_columns(rows, &scale, &mean, LEAKY_SLOPE);
+    isa.scale_columns(rows, &mean, &scale, beta, LEAKY_SLOPE);
 }
 
 #[cfg(test)]
@@ -154,6 +154,18 @@ mod tests {
                 let mut out = x.clone();
                 instance_norm_with(isa, &mut out, &gamma, &beta, 1e-5);
                 assert_close(&out, &expected, 2e-4);
+            }
+        }
+
+        #[test]
+        fn constant_channels_become_their_beta(
+            rows in 1usize..6000, level in -9f32..9.0, beta in -3f32..3.0,
+        ) {
+            for &isa in Isa::available() {
+                let mut out = vec![level; 3 * rows];
+                instance_norm_with(isa, &mut out, &[1.0, -2.0, 3.0], &[beta; 3], 1e-5);
+                let expected = if beta > 0.0 { beta } else { beta * LEAKY_SLOPE };
+                prop_assert!(out.iter().all(|&y| y == expected), "{out:?}");
             }
         }
 

@@ -19,7 +19,7 @@ pub(crate) fn add_head_with(isa: Isa, weights: &[f32], positions: usize, sum: &m
     assert!(positions > 0 && weights.len().is_multiple_of(positions), "incomplete rows");
     assert_eq!(weights.len(), sum.len(), "rows of unequal number");
     let (mut mean, mut scale) = (vec![0.0; positions], vec![0.0; positions]);
-    isa.column_statistics(weights, 0.0, &mut mean, &mut scale);
+    isa.column_statistics(weights, &mut mean, &mut scale);
     let mut padded = vec![0.0; positions + MEDIAN_WIDTH - 1];
     for (row, sum) in weights.chunks_exact(positions).zip(sum.chunks_exact_mut(positions)) {
         isa.add_medians(row, &mean, &scale, &mut padded, sum);

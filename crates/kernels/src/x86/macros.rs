@@ -43,10 +43,11 @@ macro_rules! compile_loops {
             fn exponentials(row: &mut [f32], scale: f32) -> f32;
             fn dot_rows(x: &[f32], rows: &[f32], dots: &mut [f32]);
             fn mix_rows(weights: &[f32], rows: &[f32], out: &mut [f32]);
-            fn column_statistics(
-                rows: &[f32], epsilon: f32, mean: &mut [f32], scale: &mut [f32]
+            fn column_statistics(rows: &[f32], mean: &mut [f32], scale: &mut [f32]);
+            fn column_moments(rows: &[f32], mean: &mut [f32], variance: &mut [f32]);
+            fn scale_columns(
+                rows: &mut [f32], mean: &[f32], scale: &[f32], offset: &[f32], slope: f32
             );
-            fn scale_columns(rows: &mut [f32], scale: &[f32], offset: &[f32], slope: f32);
             fn max_pool(x: &[f32], channels: usize, window: usize, out: &mut [f32]);
             fn max_pool_magnitudes(
                 x: &[f32], scale: f32, offsets: &[f32], window: usize, out: &mut [f32],
