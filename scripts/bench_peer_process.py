@@ -70,6 +70,17 @@ class OnnxChunks(OnnxRuntime):
         return {"frames": outputs[0].shape[1]}
 
 
+class OnnxWindows(OnnxRuntime):
+    """A network that takes features of windows, on numbers of their size and shape."""
+
+    def prepare(self, shape):
+        features = self.numpy.random.default_rng(0).normal(0, 3, shape).astype("float32")
+        return {self.session.get_inputs()[0].name: features}
+
+    def describe(self, outputs):
+        return {"values": outputs[0].shape[1]}
+
+
 class Torch:
     """FunASR's own classes with the weights of the ONNX file, on features computed before."""
 
@@ -166,7 +177,8 @@ class SherpaOnnx:
         return {"characters": len(text)}
 
 
-PEERS = {peer.__name__: peer for peer in (OnnxRuntime, OnnxChunks, Torch, FunasrOnnx, SherpaOnnx)}
+CLASSES = (OnnxRuntime, OnnxChunks, OnnxWindows, Torch, FunasrOnnx, SherpaOnnx)
+PEERS = {peer.__name__: peer for peer in CLASSES}
 
 
 def memory_mb():

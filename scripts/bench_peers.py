@@ -23,6 +23,7 @@ import bench_report
 import compare
 from bench_pairs import Bench, progress
 from bench_segmentation import segmentation
+from bench_speaker_encoder import speaker_encoder
 from bench_systems import SCRIPTS, Peer, Unavailable, command, python_environment
 
 # --- Comparisons ------------------------------------------------------------------------------
@@ -191,6 +192,7 @@ SECTIONS = {
     "paraformer-bf16": paraformer_bf16,
     "sensevoice-int8": sensevoice_int8,
     "segmentation": segmentation,
+    "speaker-encoder": speaker_encoder,
     "recordings": recordings,
     "whisper": whisper,
     "memory": memory,

@@ -21,20 +21,14 @@ import dataclasses
 import json
 import pathlib
 import sys
-import unicodedata
 from collections import defaultdict
+
+from der import Span, assign, find, read_references
 
 # Of the time of whoever speaks most during a word.
 SHARE = 0.5
 # Seconds of words that have less.
 SHORTEST_WORD = 0.02
-
-
-@dataclasses.dataclass(frozen=True)
-class Span:
-    start: float
-    end: float
-    speaker: str | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,22 +48,6 @@ class Score:
     def rate(self) -> float:
         """The error rate in percent."""
         return 100 * self.wrong / max(self.right + self.wrong, 1)
-
-
-def plain(name: str) -> str:
-    return "".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c))
-
-
-def read_references(path: pathlib.Path) -> dict[str, list[Span]]:
-    """Reads who speaks when in each recording."""
-    references = defaultdict(list)
-    for file in sorted(path.glob("*.rttm")) if path.is_dir() else [path]:
-        for line in file.read_text("utf-8").splitlines():
-            fields = line.split()
-            if len(fields) >= 8 and fields[0] == "SPEAKER":
-                start, duration = float(fields[3]), float(fields[4])
-                references[fields[1]].append(Span(start, start + duration, fields[7]))
-    return dict(references)
 
 
 def read_words(path: pathlib.Path) -> list[Span]:
@@ -106,44 +84,6 @@ def who_speaks(reference: list[Span], words: list[Span]) -> list[set[str]]:
     return found
 
 
-def assign(gain: list[list[float]]) -> dict[int, int]:
-    """Returns the column of each row in the assignment one to one with the largest total gain (Hungarian method)."""
-    rows, columns = len(gain), len(gain[0]) if gain else 0
-    size = max(rows, columns)
-    cost = [[-gain[i][j] if i < rows and j < columns else 0.0 for j in range(size)] for i in range(size)]
-    # Index 0 of each list stands for no row or no column.
-    of_row, of_column = [0.0] * (size + 1), [0.0] * (size + 1)
-    row_of, before = [0] * (size + 1), [0] * (size + 1)
-    for row in range(1, size + 1):
-        row_of[0], column = row, 0
-        least, used = [float("inf")] * (size + 1), [False] * (size + 1)
-        while True:
-            used[column] = True
-            current, delta, following = row_of[column], float("inf"), 0
-            for j in range(1, size + 1):
-                if used[j]:
-                    continue
-                reduced = cost[current - 1][j - 1] - of_row[current] - of_column[j]
-                if reduced < least[j]:
-                    least[j], before[j] = reduced, column
-                if least[j] < delta:
-                    delta, following = least[j], j
-            for j in range(size + 1):
-                if used[j]:
-                    of_row[row_of[j]] += delta
-                    of_column[j] -= delta
-                else:
-                    least[j] -= delta
-            column = following
-            if row_of[column] == 0:
-                break
-        while column:
-            row_of[column] = row_of[before[column]]
-            column = before[column]
-    pairs = ((row_of[j] - 1, j - 1) for j in range(1, size + 1))
-    return {row: column for row, column in pairs if row < rows and column < columns}
-
-
 def score(reference: list[Span], words: list[Span]) -> Score:
     speaking = who_speaks(reference, words)
     pairs = [(word.speaker, who) for word, who in zip(words, speaking) if who]
@@ -162,15 +102,6 @@ def score(reference: list[Span], words: list[Span]) -> Score:
     )
 
 
-def find(folder: pathlib.Path, name: str) -> pathlib.Path | None:
-    """Finds the transcript of a recording."""
-    for file in sorted(folder.glob("*.json")):
-        stem = plain(file.name[: -len(".json")])
-        if plain(name) in (stem, stem.rsplit(".", 1)[0]):
-            return file
-    return None
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("references", type=pathlib.Path)
@@ -178,7 +109,7 @@ def main() -> int:
     arguments = parser.parse_args()
     right, wrong, missing = 0, 0, False
     for name, reference in sorted(read_references(arguments.references).items()):
-        file = find(arguments.transcripts, name)
+        file = find(arguments.transcripts, name, [".json"])
         if file is None:
             print(f"{name}: there is no transcript", file=sys.stderr)
             missing = True

@@ -14,7 +14,8 @@ use crate::{
     precision::Precision,
 };
 
-/// Instance norm with leaky ReLU; see [`kernels::pooling::instance_norm`].
+/// Parameters of instance norm, which normalizes each channel over time; see
+/// [`kernels::pooling::instance_norm`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct InstanceNorm {
     /// One number per channel, as `beta`.

@@ -307,10 +307,10 @@ fn filters(low: &[f32], band: &[f32], window: &[f32], times: &[f32]) -> Vec<f32>
             taps.map(|(&time, window)| difference(time) / (time / 2.0) * window / middle).collect()
         };
         let side = left(&|time| sin(high * time) - sin(low * time));
-        // Not 1 where the band is empty: then the caller refuses the filter.
-        even.extend(
-            side.iter().copied().chain([middle / middle]).chain(side.iter().rev().copied()),
-        );
+        // The tap in the middle is `middle / middle`, which is no number where the band is empty: then the caller refuses
+        // the filter.
+        let tap = if middle == 0.0 { f32::NAN } else { 1.0 };
+        even.extend(side.iter().copied().chain([tap]).chain(side.iter().rev().copied()));
         let side = left(&|time| cos(low * time) - cos(high * time));
         odd.extend(side.iter().copied().chain([0.0]).chain(side.iter().rev().map(|tap| -tap)));
     }

@@ -124,7 +124,8 @@ fn library(root: &Path) -> Library {
     fs::write(model.join(NAME), &checkpoint).unwrap();
     let sha256 = crate::digest::sha256(&model.join(NAME)).unwrap();
     let catalogue = Catalogue::parse(&format!(
-        "[[model]]\nname = 'm'\nfamily = 'cam-plus-plus'\nlicence = 'MIT'\nlanguages = []\n\
+        "[[model]]\nname = 'm'\nfamily = 'cam-plus-plus'\nlicence = 'MIT'\n\
+         copyright = 'Copyright Somebody'\nlanguages = []\n\
          description = ''\nfiles = [{{ path = '{NAME}', size = {}, sha256 = '{sha256}', sources = [\
          {{ url = 'http://127.0.0.1:9/nobody-listens-here' }}] }}]",
         checkpoint.len()
@@ -146,6 +147,8 @@ async fn a_pull_converts_a_checkpoint_of_an_earlier_pull_without_a_download() {
     assert_eq!(library.open("m").unwrap(), pulled.model);
     library.verify(entry).unwrap();
     assert!(inspect(&pulled.model.path).unwrap().is_usable());
+    let licence = fs::read_to_string(pulled.model.path.join("LICENSE")).unwrap();
+    assert!(licence.starts_with("MIT License\n\nCopyright Somebody\n"), "{licence}");
 
     // A damaged conversion is repaired, and one that is right is left as it is.
     let right = fs::read(&converted).unwrap();

@@ -97,7 +97,9 @@ impl<'a> Checks<'a> {
         self.check_name(&network.file);
         let format = network::weight_format(graph);
         self.inspection.weight_formats.push(format);
-        if format == WeightFormat::F16 {
+        // The segmentation's weights are widened when it is opened.
+        let is_segmentation = self.inspection.family == Family::PyannoteSegmentation;
+        if format == WeightFormat::F16 && !is_segmentation {
             let remedy = "use the export in f32, or the one quantized to int8";
             self.add_problem(&network.file, "its weights are 16-bit floats".into(), remedy);
         }
@@ -323,6 +325,11 @@ impl<'a> Checks<'a> {
                 }
             }
             Family::PyannoteSegmentation => {
+                if self.inspection.weight_formats == [WeightFormat::Int8] {
+                    let message =
+                        "it is quantized for each tensor, which makes it less accurate".into();
+                    self.add_problem(file, message, "use model.onnx of the same release");
+                }
                 for (key, expected) in SEGMENTATION {
                     let found = graph.metadata.get(key).map(|value| value.trim());
                     if let Some(found) = found.filter(|&found| found != expected) {

@@ -300,7 +300,7 @@ mod tests {
         let of: Vec<usize> = (0..90).map(|index| index / 3 % 3).collect();
         let (spans, vectors) = windows(&of, 0.2);
         let count = |count, min, max| {
-            let options = SpeakerOptions { count, min, max };
+            let options = SpeakerOptions { count, min, max, voices: None };
             cluster(&spans, &vectors, &[], &options).centres.len()
         };
         assert_eq!(count(None, Some(2), Some(5)), 3);

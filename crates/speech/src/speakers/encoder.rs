@@ -72,11 +72,7 @@ impl SpeakerEncoder {
         Self::open_with(directory, name, Choice::Fastest)
     }
 
-    pub(super) fn open_with(
-        directory: &Path,
-        name: &str,
-        choice: Choice,
-    ) -> Result<Self, Error> {
+    pub(super) fn open_with(directory: &Path, name: &str, choice: Choice) -> Result<Self, Error> {
         let path = model_file(directory)?;
         let unusable = |error: engine::Error| not_loaded(&path, error);
         let broken = |message: String| broken(&path, message);

@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn refuses_contradictory_numbers() {
-        let options = |count, min, max| SpeakerOptions { count, min, max };
+        let options = |count, min, max| SpeakerOptions { count, min, max, voices: None };
         for (options, cause) in [
             (options(Some(0), None, None), "from 1 to 64"),
             (options(None, None, Some(65)), "from 1 to 64"),
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn bounds_are_limited_by_the_number_of_windows() {
-        let options = |count, min, max| SpeakerOptions { count, min, max };
+        let options = |count, min, max| SpeakerOptions { count, min, max, voices: None };
         for (options, windows, bounds) in [
             (options(None, None, None), 100, (1, 64)),
             (options(None, None, None), 3, (1, 3)),

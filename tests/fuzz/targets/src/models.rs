@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 /// Names that the files of an input may have.
-const NAMES: [&str; 24] = [
+const NAMES: [&str; 25] = [
     "config.yaml",
     "tokens.json",
     "tokens.txt",
@@ -38,6 +38,7 @@ const NAMES: [&str; 24] = [
     "campplus_cn_common.bin",
     "seg_dict",
     "other.onnx",
+    "pytorch_model.bin",
 ];
 /// Begins each file of an input; the next byte is the index of its name.
 const FILE: &[u8] = b"\xffFILE";

@@ -11,6 +11,8 @@ mod network;
 mod weights;
 
 #[cfg(test)]
+mod conversion;
+#[cfg(test)]
 mod tests;
 
 use std::{
@@ -44,9 +46,9 @@ pub struct SegmentationNetwork {
 
 impl SegmentationNetwork {
     /// Opens a model directory that holds segmentation-3.0, or a network of the same layers, as an
-    /// ONNX file (`model.onnx`, or the only `*.onnx`): as sherpa-onnx, Hugging Face's exporters or
-    /// `models::convert` write it, with weights of f32 or f16. Tensors may have any names. Other
-    /// parts of the program call the model `name`.
+    /// ONNX file (`model.onnx`, or the only `*.onnx`): the graph that PyTorch's exporter makes of it,
+    /// which sherpa-onnx and others publish, and `models::convert` writes. Weights may be f32 or
+    /// f16, tensors may have any names. Transcripts call the model `name`.
     ///
     /// # Errors
     /// [`Error::Model`] if there is no such file, or if it is damaged, quantized, or another kind of

@@ -66,6 +66,15 @@ pub(super) struct Convolution {
     pub(super) norm: InstanceNorm,
 }
 
+/// What a node of a convolution holds.
+struct Filters {
+    /// `[outputs, channels, kernel]`.
+    weights: Vec<f32>,
+    bias: Option<Vec<f32>>,
+    kernel: usize,
+    outputs: usize,
+}
+
 /// A linear layer.
 pub(super) struct Layer {
     /// `[outputs, inputs]`.
@@ -139,18 +148,18 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn weights(&mut self) -> Result<Weights, String> {
         let chunk_norm = self.norm(1, false)?;
-        let (bank, none, taps, channels) = self.convolution(1, BANK_STRIDE)?;
-        if none.is_some() {
+        let bank = self.filters(1, BANK_STRIDE)?;
+        if bank.bias.is_some() {
             return Err(foreign("its first filters have a bias"));
         }
         self.next("Abs")?;
         self.pool()?;
-        let bank_norm = self.norm(channels, true)?;
+        let bank_norm = self.norm(bank.outputs, true)?;
         let mut frames =
-            (CHUNK_SAMPLES.checked_sub(taps)).map_or(0, |rest| rest / BANK_STRIDE + 1) / 3;
-        let (mut width, mut convolutions) = (channels, Vec::new());
+            (CHUNK_SAMPLES.checked_sub(bank.kernel)).map_or(0, |rest| rest / BANK_STRIDE + 1) / 3;
+        let (mut width, mut convolutions) = (bank.outputs, Vec::new());
         while self.is_next("Conv") && convolutions.len() < MAX_LAYERS {
-            let (weights, bias, kernel, outputs) = self.convolution(width, 1)?;
+            let Filters { weights, bias, kernel, outputs } = self.filters(width, 1)?;
             let bias = bias.unwrap_or_else(|| vec![0.0; outputs]);
             self.pool()?;
             let norm = self.norm(outputs, true)?;
@@ -195,7 +204,7 @@ impl<'a> Reader<'a> {
         if let Some(node) = self.nodes.next() {
             return Err(foreign(&format!("an operator {} follows its classes", node.op())));
         }
-        let bank_stride = BANK_STRIDE;
+        let (bank, bank_stride) = (bank.weights, BANK_STRIDE);
         Ok(Weights { chunk_norm, bank, bank_stride, bank_norm, convolutions, lstms, linears })
     }
 
@@ -233,13 +242,7 @@ impl<'a> Reader<'a> {
         fits.then_some(()).ok_or_else(|| unusual(node))
     }
 
-    /// Reads a convolution: its weights, `[outputs, channels, kernel]`, bias, kernel and outputs.
-    #[expect(clippy::type_complexity, reason = "used where it is taken apart")]
-    fn convolution(
-        &mut self,
-        channels: usize,
-        stride: usize,
-    ) -> Result<(Vec<f32>, Option<Vec<f32>>, usize, usize), String> {
+    fn filters(&mut self, channels: usize, stride: usize) -> Result<Filters, String> {
         let node = self.next("Conv")?;
         let fits = all(node.ints("strides"), stride as i64)
             && (stride == 1 || node.ints("strides").is_some())
@@ -257,7 +260,7 @@ impl<'a> Reader<'a> {
             return Err(unusual(node));
         }
         let bias = node.input(2).map(|_| self.array(node, 2, &[outputs])).transpose()?;
-        Ok((array.values, bias, kernel, outputs))
+        Ok(Filters { weights: array.values, bias, kernel, outputs })
     }
 
     fn lstm(&mut self, inputs: usize) -> Result<[LstmWeights; 2], String> {
