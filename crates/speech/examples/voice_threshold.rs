@@ -8,6 +8,8 @@
 //! FOLDER has a folder for each person and session, `PERSON@SESSION`, with recordings (16 kHz mono, WAV) in
 //! which nobody else speaks and nothing but speech is heard.
 
+#![allow(clippy::print_stdout, reason = "it prints its results")]
+
 use std::{collections::BTreeMap, error::Error, fs, path::Path};
 
 use speech::speakers::{

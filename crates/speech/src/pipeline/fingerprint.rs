@@ -53,7 +53,8 @@ pub(super) fn fingerprint(
         text.push_str(&format!("track {track}\n"));
     }
     if pipeline.diarizer(options).is_some()
-        && let Some(voices) = options.speakers.as_ref().and_then(|speakers| speakers.voices.as_ref())
+        && let Some(voices) =
+            options.speakers.as_ref().and_then(|speakers| speakers.voices.as_ref())
     {
         text.push_str(&format!("voices {}\n", voices.digest()));
     }

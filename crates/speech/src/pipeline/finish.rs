@@ -61,7 +61,12 @@ pub(super) fn finish(
             for (speaker, found) in names.into_iter().enumerate() {
                 let speaker = u32::try_from(speaker).unwrap_or(u32::MAX);
                 let name = found.map(|found| found.name);
-                voices.extend(name.map(|name| KnownVoice { track: None, channel: number, speaker, name }));
+                voices.extend(name.map(|name| KnownVoice {
+                    track: None,
+                    channel: number,
+                    speaker,
+                    name,
+                }));
             }
         }
         speakers_seconds += thread_cpu_seconds() - punctuated;

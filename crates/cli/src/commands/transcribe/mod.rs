@@ -110,9 +110,9 @@ pub(crate) async fn run(config: &Config, args: TranscribeArgs) -> anyhow::Result
         app = ready => app?,
         () = stop.cancelled() => return Ok(exit::INTERRUPTED),
     };
-    if let Some(voices) = &voices {
+    if let (Some(voices), Some(file)) = (&voices, &args.recordings.voices) {
         let checked = app.transcriber.check_voices(None, voices);
-        checked.map_err(|error| UsageError(format!("--voices: {error}")))?;
+        checked.map_err(|error| UsageError(format!("--voices {}: {error}", file.display())))?;
     }
     let cores = app.cores;
     // Somebody watches: a full disk is reported at once, and a store has a minute to come back.

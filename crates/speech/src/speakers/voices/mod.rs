@@ -266,10 +266,11 @@ fn check_print(voice: &Voice, width: Option<usize>) -> Result<(), Error> {
     }
     let square: f64 = print.iter().map(|&value| f64::from(value).powi(2)).sum();
     // Also false for values that are not numbers.
-    if !((square - 1.0).abs() <= UNIT_TOLERANCE) {
+    let is_unit = (square - 1.0).abs() <= UNIT_TOLERANCE;
+    if !is_unit {
         return refused("is not a unit vector");
     }
-    if !(seconds.is_finite() && *seconds >= 0.0) {
+    if !seconds.is_finite() || *seconds < 0.0 {
         return refused("has a number of seconds that is none");
     }
     Ok(())
