@@ -23,9 +23,9 @@ const SIMILARITY: f32 = 0.5;
 const SIMILARITY_WITHOUT_VOTES: f32 = 0.45;
 /// What a unanimous vote of the chunks adds to the similarity of two windows.
 const VOTE: f32 = 0.15;
-/// Who is heard for less than this is nobody: seconds of windows, which overlap by half, and the share of all
-/// windows; but a minute of a guest counts in any recording.
-const MIN_SECONDS: f32 = 1.0;
+/// Who is heard for less than this is nobody: seconds of windows, more than one has, and the share of all
+/// windows; but who speaks for some ten seconds counts in any recording.
+const MIN_SECONDS: f32 = 2.0;
 const MIN_SHARE: f32 = 0.02;
 const MAX_MIN_SECONDS: f32 = 20.0;
 

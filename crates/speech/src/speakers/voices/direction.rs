@@ -12,7 +12,7 @@ impl Direction {
     pub fn add(&mut self, embedding: &[f32], seconds: f64) {
         let square: f64 = embedding.iter().map(|&value| f64::from(value).powi(2)).sum();
         let weight = seconds / square.sqrt();
-        if !weight.is_finite() {
+        if !square.is_finite() || !weight.is_finite() {
             return;
         }
         self.sum.resize(embedding.len().max(self.sum.len()), 0.0);
