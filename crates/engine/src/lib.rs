@@ -28,7 +28,7 @@ pub use network::{GraphBuilder, Network, Node};
 pub use onnx::{ElementType, Input, OnnxFile, OnnxNetwork, OnnxNode, Port};
 pub use precision::{Precision, UnknownPrecision};
 pub use profile::{MacCounts, NetworkRun, OperatorTime, Profile, profile};
-pub use segmentation::{InstanceNorm, LstmWeights};
+pub use segmentation::{ConvolutionWeights, InstanceNorm, LstmWeights};
 pub use tensor::{tensor, values};
 /// An n-dimensional array: [`tensor()`] makes one, [`values`] reads one.
 pub use tract_onnx::prelude::Tensor;

@@ -207,10 +207,10 @@ mod tests {
                             + of_hidden.map(|(&w, h)| f64::from(w) * h).sum::<f64>()
                     })
                     .collect();
-                for unit in 0..width {
+                for (unit, (cell, hidden)) in cell.iter_mut().zip(&mut hidden).enumerate() {
                     let gate = |of: usize| sums[of * width + unit];
-                    cell[unit] = sigmoid(gate(2)) * cell[unit] + sigmoid(gate(0)) * gate(3).tanh();
-                    hidden[unit] = sigmoid(gate(1)) * cell[unit].tanh();
+                    *cell = sigmoid(gate(2)) * *cell + sigmoid(gate(0)) * gate(3).tanh();
+                    *hidden = sigmoid(gate(1)) * cell.tanh();
                 }
                 all[(step * batch + item) * width..][..width].copy_from_slice(&hidden);
             }

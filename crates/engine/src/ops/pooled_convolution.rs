@@ -9,7 +9,10 @@ use super::{
     pool::{pooled_tensor, recycle},
     support::{floats, operator},
 };
-use crate::{error::Error, segmentation::InstanceNorm};
+use crate::{
+    error::Error,
+    segmentation::{ConvolutionWeights, InstanceNorm},
+};
 
 /// Rows that are convolved before they are pooled, so that they stay in the cache. Whole windows.
 const BLOCK: usize = 96;
@@ -37,17 +40,16 @@ enum Weights {
 }
 
 impl PooledConvolution {
-    /// Packs `weights`, `[outputs, channels, kernel]`.
+    /// Packs the weights.
     ///
     /// # Errors
     /// [`Error::Graph`] if the sizes do not fit.
     pub(crate) fn new(
-        weights: &[f32],
-        bias: Vec<f32>,
-        kernel: usize,
+        convolution: ConvolutionWeights,
         norm: InstanceNorm,
         compute_type: ComputeType,
     ) -> Result<Self, Error> {
+        let ConvolutionWeights { weights, bias, kernel } = convolution;
         let outputs = bias.len();
         let window = weights.len().checked_div(outputs).unwrap_or(0);
         let channels = window.checked_div(kernel).unwrap_or(0);
@@ -58,7 +60,7 @@ impl PooledConvolution {
             );
             return Err(Error::graph(message));
         }
-        let weights = by_time(weights, channels, kernel);
+        let weights = by_time(&weights, channels, kernel);
         let weights = match compute_type {
             ComputeType::F32 => Weights::Float(float::Weights::pack(&weights, outputs, window)),
             ComputeType::Bf16 => Weights::Bf16(bf16::Weights::pack(&weights, outputs, window)),

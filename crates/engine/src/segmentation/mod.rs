@@ -42,6 +42,16 @@ impl InstanceNorm {
     }
 }
 
+/// Weights of a convolution over time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConvolutionWeights {
+    /// Row-major `[outputs, channels, kernel]`.
+    pub weights: Vec<f32>,
+    /// `[outputs]`.
+    pub bias: Vec<f32>,
+    pub kernel: usize,
+}
+
 /// Weights of an LSTM in one direction, with the gates in ONNX's order: input, output, forget,
 /// candidate.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,19 +87,16 @@ impl GraphBuilder {
 
     /// Adds a convolution over time without padding, the maximum of every three rows, instance norm
     /// over time, and leaky ReLU: `[batch, time, channels]` to
-    /// `[batch, (time - kernel + 1) / 3, outputs]`. `weights` are `[outputs, channels, kernel]`.
+    /// `[batch, (time - kernel + 1) / 3, outputs]`.
     pub fn pooled_convolution(
         &mut self,
         name: &str,
         x: Node,
-        weights: &[f32],
-        bias: Vec<f32>,
-        kernel: usize,
+        convolution: ConvolutionWeights,
         norm: InstanceNorm,
         compute_type: ComputeType,
     ) -> Result<Node, Error> {
-        let op = ops::PooledConvolution::new(weights, bias, kernel, norm, compute_type)?;
-        self.wire(name, op, &[x])
+        self.wire(name, ops::PooledConvolution::new(convolution, norm, compute_type)?, &[x])
     }
 
     /// Adds an LSTM from the first step to the last beside one from the last to the first, both

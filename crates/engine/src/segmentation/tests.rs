@@ -127,9 +127,10 @@ fn convolutions_are_pooled_and_normalized() {
         let shape = ["batch".into(), time.into(), channels.into()];
         let input = graph.input::<f32>("x", &shape).expect("input");
         let norm = norm(4, outputs);
-        let y = graph
-            .pooled_convolution("y", input, &weights, bias.clone(), kernel, norm, compute_type)
-            .expect("fits");
+        let (weights, bias) = (weights.clone(), bias.clone());
+        let convolution = ConvolutionWeights { weights, bias, kernel };
+        let y =
+            graph.pooled_convolution("y", input, convolution, norm, compute_type).expect("fits");
         let network = graph.build(&[y]).expect("builds");
         let x = tensor(&[batch, time, channels], &x).expect("fits");
         let found = network.run(vec![x]).expect("runs");
@@ -191,8 +192,8 @@ fn sizes_must_fit() {
     bank(&[], STRIDE, CHUNK, [one, norm(1, 0)]);
     let mut convolution = |weights: usize, outputs: usize, kernel| {
         let (weights, bias) = (vec![0.5; weights], vec![0.5; outputs]);
-        let y =
-            graph.pooled_convolution("y", x, &weights, bias, kernel, norm(1, 6), ComputeType::F32);
+        let convolution = ConvolutionWeights { weights, bias, kernel };
+        let y = graph.pooled_convolution("y", x, convolution, norm(1, 6), ComputeType::F32);
         assert!(matches!(y, Err(Error::Graph(_))), "{y:?}");
     };
     convolution(6 * 4 * 3 - 1, 6, 3);

@@ -34,9 +34,8 @@ pub(super) fn build(
     let norms = [weights.chunk_norm, weights.bank_norm];
     let mut x = graph.shared_bank("bank", [samples, starts], bank, stride, chunk, norms)?;
     for (index, layer) in weights.convolutions.into_iter().enumerate() {
-        let (name, kernel) = (format!("convolution_{index}"), layer.kernel);
-        let Convolution { weights, bias, norm, .. } = layer;
-        x = graph.pooled_convolution(&name, x, &weights, bias, kernel, norm, others)?;
+        let Convolution { filters, norm } = layer;
+        x = graph.pooled_convolution(&format!("convolution_{index}"), x, filters, norm, others)?;
     }
     // Time comes first, so that a step of all chunks is contiguous.
     let mut x = graph.transpose("steps", x)?;

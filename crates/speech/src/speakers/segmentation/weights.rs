@@ -6,7 +6,10 @@
 
 use std::iter::Peekable;
 
-use engine::{ElementType, InstanceNorm, LEAKY_SLOPE, LstmWeights, OnnxFile, OnnxNode, Tensor};
+use engine::{
+    ConvolutionWeights, ElementType, InstanceNorm, LEAKY_SLOPE, LstmWeights, OnnxFile, OnnxNode,
+    Tensor,
+};
 
 use super::{CHUNK_FRAMES, CHUNK_SAMPLES, CLASSES, FRAME_SAMPLES, constants};
 
@@ -59,10 +62,7 @@ pub(super) struct Weights {
 }
 
 pub(super) struct Convolution {
-    /// `[outputs, channels, kernel]`.
-    pub(super) weights: Vec<f32>,
-    pub(super) bias: Vec<f32>,
-    pub(super) kernel: usize,
+    pub(super) filters: ConvolutionWeights,
     pub(super) norm: InstanceNorm,
 }
 
@@ -163,7 +163,8 @@ impl<'a> Reader<'a> {
             let bias = bias.unwrap_or_else(|| vec![0.0; outputs]);
             self.pool()?;
             let norm = self.norm(outputs, true)?;
-            convolutions.push(Convolution { weights, bias, kernel, norm });
+            let filters = ConvolutionWeights { weights, bias, kernel };
+            convolutions.push(Convolution { filters, norm });
             (frames, width) = ((frames + 1).saturating_sub(kernel) / 3, outputs);
         }
         let shift = BANK_STRIDE * 3usize.pow(1 + convolutions.len() as u32);
