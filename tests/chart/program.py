@@ -104,6 +104,7 @@ def _expected(container: Document, pool: dict[str, Any] | None) -> dict[str, Any
         # `models pull` pulls what the worker loads.
         expected |= {"models.recognizer": pool["recognizer"], "models.also": pool["also"]}
         expected["models.speakers"] = pool["speakers"] or None
+        expected["models.speaker_segmentation"] = pool["speakerSegmentation"] or None
     if pool and container["name"] == "worker":
         threads = pool["threads"] or _cores(pool["resources"])
         expected["compute.threads"] = threads

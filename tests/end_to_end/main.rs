@@ -33,4 +33,5 @@ mod telemetry;
 mod transcribe;
 mod upgrade;
 mod urls;
+mod voices;
 mod words;

@@ -51,9 +51,9 @@ class Accessibility(PageTest):
                     };
                     const ratio = (a, b) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
                     const paper = luminance(getComputedStyle(document.documentElement).backgroundColor);
-                    const name = document.querySelector('#transcript .turn');
+                    const name = document.querySelector('#transcript .paragraph');
                     return Array.from({ length: 8 }, (_, index) => {
-                        name.className = 'turn c' + index;
+                        name.className = 'paragraph c' + index;
                         return ratio(paper, luminance(getComputedStyle(name.querySelector('.name')).color));
                     });
                 }"""

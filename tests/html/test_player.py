@@ -102,7 +102,7 @@ class Player(PageTest):
         # The last word is in view, and the first is not.
         self.assertGreater(page.evaluate("scrollY"), 200)
         box = page.evaluate(
-            "(() => { const box = document.querySelector('.turn[aria-current] p').getBoundingClientRect();"
+            "(() => { const box = document.querySelector('.paragraph[aria-current] p').getBoundingClientRect();"
             " return [box.bottom, box.top]; })()"
         )
         self.assertGreater(box[0], 0)

@@ -73,7 +73,7 @@ class Keys(PageTest):
         page.locator("#transcript .time[tabindex='0']").focus()
         for _ in range(12):
             page.keyboard.press("ArrowDown")
-        focused = page.evaluate("document.activeElement.closest('.turn') === document.querySelector('[aria-current]')")
+        focused = page.evaluate("document.activeElement.closest('.paragraph') === document.querySelector('[aria-current]')")
         self.assertTrue(focused, "the focus goes along with the arrows")
 
 

@@ -81,7 +81,7 @@ async fn load(
     config: &Config,
     presets: Vec<PresetDirectories>,
 ) -> Result<Vec<(String, pipeline::Models)>, Error> {
-    let mut loader = ModelLoader::new(config.recognizer.clone());
+    let mut loader = ModelLoader::new(config.recognizer.clone(), config.speakers.clone());
     let load = move || {
         let models = presets.into_iter().map(|preset| {
             let models = loader.models(&preset)?;

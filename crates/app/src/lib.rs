@@ -22,6 +22,7 @@ mod error;
 mod models;
 mod presets;
 mod services;
+mod voices;
 
 pub use self::config::Config;
 pub use self::models::{convert_model, open_recognizer};
@@ -31,3 +32,4 @@ pub use environment::state_directory;
 pub use error::{ConfigError, Error};
 pub use presets::{find_recognizer, preset};
 pub use services::{OnPull, PullEvent, Urls, library, pull, queue_config, stores, webhooks};
+pub use voices::{VoiceModels, open_voice_models};

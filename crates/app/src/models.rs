@@ -14,7 +14,7 @@ use speech::{
     punctuation::Punctuator,
     recognizer::{Precision, Recognizer},
     sensevoice::SenseVoice,
-    speakers::{Diarizer, SpeakerEncoder},
+    speakers::{Diarizer, SpeakerEncoder, SpeakersConfig, segmentation::SegmentationNetwork},
     vad::{FsmnVad, VoiceActivityDetector},
     whisper::{Whisper, WhisperOptions},
 };
@@ -31,7 +31,8 @@ enum Model {
     Recognizer(Arc<dyn Recognizer>),
     VoiceActivity(Arc<dyn VoiceActivityDetector>),
     Punctuation(Arc<Punctuator>),
-    Speakers(Arc<Diarizer>),
+    Speakers(Arc<SpeakerEncoder>),
+    SpeakerSegmentation(Arc<SegmentationNetwork>),
     Normalization(Arc<Normalizer>),
 }
 
@@ -50,16 +51,15 @@ pub fn open_recognizer(
     }
 }
 
-/// Converts the PyTorch checkpoint in the directory of a speaker model, and returns the path of the
-/// result. `name` is the name of the model.
+/// Converts the PyTorch checkpoint in a model directory, and returns the path of the result. Checks that
+/// the model can be opened.
 ///
 /// # Errors
 /// [`Error::Models`] if the checkpoint cannot be converted; [`Error::Recognizer`] if its weights do
 /// not fit the network.
-pub fn convert_model(directory: &Path, name: &str) -> Result<PathBuf, Error> {
+pub fn convert_model(directory: &Path) -> Result<PathBuf, Error> {
     let converted = models::convert(directory)?;
-    // The first opening checks that the weights fit the network.
-    SpeakerEncoder::open(directory, name)?;
+    open(&ModelDirectory::recognize(directory)?, &RecognizerConfig::default())?;
     Ok(converted)
 }
 
@@ -80,9 +80,9 @@ fn open(directory: &ModelDirectory, config: &RecognizerConfig) -> Result<Model, 
             let precision = precision.filter(|_| available);
             Model::Punctuation(Arc::new(Punctuator::open(path, name, precision)?))
         }
-        Family::CamPlusPlus => {
-            let encoder = SpeakerEncoder::open(path, name)?;
-            Model::Speakers(Arc::new(Diarizer::new(Arc::new(encoder))))
+        Family::CamPlusPlus => Model::Speakers(Arc::new(SpeakerEncoder::open(path, name)?)),
+        Family::PyannoteSegmentation => {
+            Model::SpeakerSegmentation(Arc::new(SegmentationNetwork::open(path, name)?))
         }
         Family::TextNormalization => Model::Normalization(Arc::new(Normalizer::open(path)?)),
     })
@@ -99,12 +99,13 @@ fn whisper_options(config: &RecognizerConfig) -> WhisperOptions {
 /// Opens models, each directory once, so that presets share them.
 pub(crate) struct ModelLoader {
     config: RecognizerConfig,
+    speakers: SpeakersConfig,
     opened: BTreeMap<PathBuf, Model>,
 }
 
 impl ModelLoader {
-    pub(crate) fn new(config: RecognizerConfig) -> Self {
-        Self { config, opened: BTreeMap::new() }
+    pub(crate) fn new(config: RecognizerConfig, speakers: SpeakersConfig) -> Self {
+        Self { config, speakers, opened: BTreeMap::new() }
     }
 
     /// Opens the models of a preset.
@@ -126,10 +127,7 @@ impl ModelLoader {
                     _ => None,
                 },
             )?,
-            diarizer: self.maybe_open(&preset.speakers, Role::Speakers, |model| match model {
-                Model::Speakers(diarizer) => Some(diarizer),
-                _ => None,
-            })?,
+            diarizer: self.diarizer(preset)?,
             normalizer: self.maybe_open(
                 &preset.normalization,
                 Role::TextNormalization,
@@ -139,6 +137,22 @@ impl ModelLoader {
                 },
             )?,
         })
+    }
+
+    /// Opens the models that a preset has for speakers.
+    fn diarizer(&mut self, preset: &PresetDirectories) -> Result<Option<Arc<Diarizer>>, Error> {
+        let encoder = self.maybe_open(&preset.speakers, Role::Speakers, |model| match model {
+            Model::Speakers(encoder) => Some(encoder),
+            _ => None,
+        })?;
+        let segmentation =
+            self.maybe_open(&preset.speaker_segmentation, Role::SpeakerSegmentation, |model| {
+                match model {
+                    Model::SpeakerSegmentation(network) => Some(network),
+                    _ => None,
+                }
+            })?;
+        Ok(encoder.map(|encoder| Arc::new(Diarizer::new(encoder, segmentation, &self.speakers))))
     }
 
     fn open<M>(

@@ -1,6 +1,9 @@
 //! Finds the models of a preset: which belong together, and where their directories are.
 
-use models::{DEFAULT_SPEAKERS, Family, Library, ModelDirectory, Preset, Role};
+use errors::Chain;
+use models::{
+    DEFAULT_SPEAKER_SEGMENTATION, DEFAULT_SPEAKERS, Family, Library, ModelDirectory, Preset, Role,
+};
 
 use crate::{BuildOptions, Config, ConfigError, Error, OnPull, services};
 
@@ -35,6 +38,17 @@ pub fn preset(config: &Config, library: &Library, name: &str) -> Preset {
     };
     preset.punctuation = replaced(&config.models.punctuation, preset.punctuation);
     preset.speakers = replaced(&config.models.speakers, preset.speakers);
+    preset.speaker_segmentation =
+        replaced(&config.models.speaker_segmentation, preset.speaker_segmentation);
+    match &preset.speakers {
+        // Any speaker model goes with it.
+        Some(_) if config.models.speaker_segmentation.is_none() => {
+            let default = || DEFAULT_SPEAKER_SEGMENTATION.to_owned();
+            preset.speaker_segmentation.get_or_insert_with(default);
+        }
+        None if config.models.speakers.is_some() => preset.speaker_segmentation = None,
+        _ => {}
+    }
     preset.normalization = replaced(&config.models.normalization, preset.normalization);
     preset
 }
@@ -48,6 +62,8 @@ pub(crate) struct PresetDirectories {
     pub(crate) vad: ModelDirectory,
     pub(crate) punctuation: Option<ModelDirectory>,
     pub(crate) speakers: Option<ModelDirectory>,
+    /// Only where there are speakers.
+    pub(crate) speaker_segmentation: Option<ModelDirectory>,
     pub(crate) normalization: Option<ModelDirectory>,
 }
 
@@ -75,6 +91,17 @@ impl PresetDirectories {
             (None, None) => Some(DEFAULT_SPEAKERS.to_owned()),
             (speakers, _) => speakers,
         };
+        let speakers = optional(speakers, options.speakers, Role::Speakers).await?;
+        let speaker_segmentation = match (preset.speaker_segmentation, &speakers) {
+            (Some(name), Some(_)) if config.models.speaker_segmentation.is_some() => {
+                Some(required(&name, Role::SpeakerSegmentation).await?)
+            }
+            (name, Some(_)) if config.models.speaker_segmentation.is_none() => {
+                let name = name.unwrap_or_else(|| DEFAULT_SPEAKER_SEGMENTATION.to_owned());
+                or_without(&name, required(&name, Role::SpeakerSegmentation).await)?
+            }
+            _ => None,
+        };
         Ok(Self {
             // A preset made for a directory takes the directory's name.
             name: if preset.name == preset.recognizer {
@@ -86,7 +113,8 @@ impl PresetDirectories {
             vad: required(&preset.vad, Role::VoiceActivity).await?,
             punctuation: optional(preset.punctuation, options.punctuation, Role::Punctuation)
                 .await?,
-            speakers: optional(speakers, options.speakers, Role::Speakers).await?,
+            speakers,
+            speaker_segmentation,
             normalization: optional(
                 preset.normalization,
                 options.normalization,
@@ -94,6 +122,27 @@ impl PresetDirectories {
             )
             .await?,
         })
+    }
+}
+
+/// Does without a segmentation model that nobody named and that cannot be had, and says what that costs: the
+/// speaker model alone still tells speakers apart.
+fn or_without(
+    name: &str,
+    found: Result<ModelDirectory, Error>,
+) -> Result<Option<ModelDirectory>, Error> {
+    match found {
+        Err(Error::Models(
+            error @ (models::Error::NotInstalled { .. } | models::Error::Fetch { .. }),
+        )) => {
+            tracing::warn!(
+                error = %Chain(&error),
+                "speakers are distinguished without {name}: speech of several people at once and short \
+                 turns are not; models.speaker_segmentation = \"none\" accepts that"
+            );
+            Ok(None)
+        }
+        found => found.map(Some),
     }
 }
 
@@ -121,7 +170,7 @@ pub(crate) fn add_preset(
 
 /// Finds the directory of a model and checks its role. A model that is not installed is pulled if
 /// `on_pull` is given and the configuration allows it.
-async fn find(
+pub(crate) async fn find(
     config: &Config,
     library: &Library,
     name: &str,
@@ -153,6 +202,7 @@ pub(crate) fn wrong_role(name: &str, family: Family, role: Role) -> ConfigError 
         Role::VoiceActivity => "a voice activity detector",
         Role::Punctuation => "a punctuation model",
         Role::Speakers => "a speaker model",
+        Role::SpeakerSegmentation => "a segmentation model of speakers",
         Role::TextNormalization => "text normalization",
     };
     ConfigError::new(format!("model `{name}` is of the family {family}, not {expected}"))
@@ -160,7 +210,79 @@ pub(crate) fn wrong_role(name: &str, family: Family, role: Role) -> ConfigError 
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, File};
+
+    use ::models::Catalogue;
+
     use super::*;
+
+    /// A library in which models of the catalogue have files of the right size and no content.
+    fn library(root: &std::path::Path, names: &[&str]) -> Library {
+        let library = Library::new(root.to_owned(), Catalogue::builtin());
+        for name in names {
+            let entry = library.catalogue().get(name).unwrap();
+            let directory = library.directory(entry);
+            fs::create_dir(&directory).unwrap();
+            for file in &entry.files {
+                let size = file.size.unwrap();
+                File::create(directory.join(&file.path)).unwrap().set_len(size).unwrap();
+            }
+            for converted in ["campplus.onnx", "model.onnx"] {
+                let _ = File::create_new(directory.join(converted));
+            }
+        }
+        library
+    }
+
+    async fn find_segmentation(
+        config: &Config,
+        library: &Library,
+    ) -> Result<Option<String>, Error> {
+        let options = BuildOptions { speakers: true, ..BuildOptions::default() };
+        let found =
+            PresetDirectories::find(config, library, "whisper-base", options, &|_| ()).await?;
+        assert_eq!(found.speakers.is_some(), config.models.speakers.as_deref() != Some(NONE));
+        Ok(found.speaker_segmentation.map(|model| model.name))
+    }
+
+    #[tokio::test]
+    async fn speakers_do_without_a_segmentation_that_nobody_named() {
+        let root = tempfile::tempdir().unwrap();
+        let library = library(root.path(), &["whisper-base", "fsmn-vad", "campplus"]);
+        let mut config = Config::default();
+        assert_eq!(find_segmentation(&config, &library).await.unwrap(), None);
+        config.models.speaker_segmentation = Some(NONE.to_owned());
+        assert_eq!(find_segmentation(&config, &library).await.unwrap(), None);
+        config.models.speaker_segmentation = Some(DEFAULT_SPEAKER_SEGMENTATION.to_owned());
+        let error = find_segmentation(&config, &library).await.unwrap_err();
+        assert!(matches!(error, Error::Models(models::Error::NotInstalled { .. })), "{error}");
+        config.models.speaker_segmentation = Some("campplus".to_owned());
+        let error = find_segmentation(&config, &library).await.unwrap_err().to_string();
+        assert!(error.contains("not a segmentation model"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_installed_segmentation_goes_with_any_speaker_model() {
+        let root = tempfile::tempdir().unwrap();
+        let names = ["whisper-base", "fsmn-vad", "campplus", DEFAULT_SPEAKER_SEGMENTATION];
+        let library = library(root.path(), &names);
+        let mut config = Config::default();
+        let default = Some(DEFAULT_SPEAKER_SEGMENTATION.to_owned());
+        assert_eq!(find_segmentation(&config, &library).await.unwrap(), default);
+        config.models.speakers = Some("campplus".to_owned());
+        assert_eq!(find_segmentation(&config, &library).await.unwrap(), default);
+        // What a pull without names fetches.
+        assert_eq!(super::preset(&config, &library, "whisper-base").models()[2..], names[2..]);
+        config.models.speakers = Some(NONE.to_owned());
+        assert_eq!(find_segmentation(&config, &library).await.unwrap(), None);
+        assert_eq!(super::preset(&config, &library, "paraformer-zh").speaker_segmentation, None);
+        // A damaged model is not one that cannot be had.
+        config.models.speakers = None;
+        fs::remove_file(root.path().join(DEFAULT_SPEAKER_SEGMENTATION).join("pytorch_model.bin"))
+            .unwrap();
+        let error = find_segmentation(&config, &library).await.unwrap_err();
+        assert!(matches!(error, Error::Models(models::Error::Damaged { .. })), "{error}");
+    }
 
     fn preset(name: &str, path: &str) -> PresetDirectories {
         let model = |name: &str, family, path: &str| ModelDirectory {
@@ -174,6 +296,7 @@ mod tests {
             vad: model("fsmn-vad", Family::FsmnVad, "/m/fsmn-vad"),
             punctuation: None,
             speakers: None,
+            speaker_segmentation: None,
             normalization: None,
         }
     }

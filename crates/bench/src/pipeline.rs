@@ -94,6 +94,7 @@ async fn transcribe(
         preset: None,
         channels: None,
         track: None,
+        voices: None,
         options: TranscribeOptions::default(),
     };
     let once = async || {

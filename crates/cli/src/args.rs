@@ -1,6 +1,6 @@
 //! The arguments of the command line.
 
-use std::{path::PathBuf, str::FromStr, time::Duration};
+use std::{ffi::OsString, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{
     Args, Parser, Subcommand,
@@ -12,7 +12,9 @@ use models::Role;
 use transcript::Format;
 
 pub(crate) use crate::commands::convert::ConvertArgs;
-pub(crate) use crate::commands::{submit::SubmitArgs, transcribe::TranscribeArgs};
+pub(crate) use crate::commands::{
+    speakers::SpeakersArgs, submit::SubmitArgs, transcribe::TranscribeArgs,
+};
 use crate::{UsageError, completion};
 
 /// Transcribes recordings, on one machine or with a fleet of workers.
@@ -76,6 +78,8 @@ pub(crate) enum Command {
     Dead(DeadArgs),
     /// List, pull, check and inspect models
     Models(ModelsArgs),
+    /// Enroll, list and remove voices of people, whose names speakers get
+    Speakers(SpeakersArgs),
     /// Measure how fast this machine transcribes with a model, and where the time goes
     Bench(BenchArgs),
     /// Print the effective configuration with the origin of each value
@@ -151,6 +155,11 @@ pub(crate) struct RecordingArgs {
     #[arg(long, value_name = "N|MIN-MAX", num_args = 0..=1, require_equals = true,
           default_missing_value = "any")]
     pub(crate) speakers: Option<job::Speakers>,
+
+    /// Name the speakers whose voices the file knows, as `scriptorium speakers enroll` makes it (implies
+    /// --speakers): a file, or a file:// or s3:// URI
+    #[arg(long, value_name = "FILE")]
+    pub(crate) voices: Option<OsString>,
 }
 
 impl RecordingArgs {
@@ -174,11 +183,20 @@ impl RecordingArgs {
             punctuate: self.no_punctuation.then_some(false),
             normalize: self.normalize.then_some(true),
             word_times: self.no_word_times.then_some(false),
-            speakers: self.speakers,
+            speakers: self.speakers()?,
             ..job::JobOptions::default()
         };
         options.check().map_err(UsageError)?;
         Ok(options)
+    }
+
+    /// Returns the options of speakers; `None`: they are not told apart.
+    fn speakers(&self) -> Result<Option<job::Speakers>, UsageError> {
+        let Some(voices) = &self.voices else { return Ok(self.speakers.clone()) };
+        let location = Location::from_os_argument(voices)
+            .map_err(|error| UsageError(format!("--voices {error}")))?;
+        let speakers = self.speakers.clone().unwrap_or_default();
+        Ok(Some(job::Speakers { voices: Some(location.to_uri()), ..speakers }))
     }
 }
 

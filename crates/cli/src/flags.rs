@@ -2,7 +2,10 @@
 
 use app::config::FlagValue;
 
-use crate::args::{Arguments, Command, ComputeArgs, ModelArgs, RecordingArgs};
+use crate::{
+    args::{Arguments, Command, ComputeArgs, ModelArgs, RecordingArgs},
+    commands::speakers::SpeakersCommand,
+};
 
 /// Key and value; `None` if the flag is not given.
 type Flag = (&'static str, Option<FlagValue>);
@@ -38,6 +41,13 @@ fn of_command(command: &Command) -> Vec<Flag> {
             models(&args.models).into_iter().chain([("compute.pin", switch(args.pin))]).collect()
         }
         Command::Submit(args) => names(&args.recordings).into(),
+        Command::Speakers(args) => match &args.command {
+            SpeakersCommand::Enroll(args) => {
+                let model = args.speaker_model.clone().map(FlagValue::from);
+                vec![("models.speakers", model)]
+            }
+            SpeakersCommand::List { .. } | SpeakersCommand::Remove { .. } => Vec::new(),
+        },
         Command::Convert(args) => {
             vec![("output.language_suffix", switch(args.language_suffix))]
         }

@@ -20,6 +20,7 @@ mod names;
 mod naming;
 mod output;
 mod progress;
+mod recording;
 mod sources;
 mod speakers_flag;
 mod stems;
@@ -147,6 +148,7 @@ fn run(arguments: Arguments) -> anyhow::Result<u8> {
             Command::Cancel(args) => commands::control::cancel(config, args).await,
             Command::Dead(args) => commands::dead::run(config, args).await,
             Command::Models(args) => commands::models::run(config, args).await,
+            Command::Speakers(args) => commands::speakers::run(config, args).await,
             Command::Bench(args) => commands::bench::run(config, args).await,
             Command::Config(args) => commands::config::run(&layered, &args),
             Command::Completions(_) | Command::Man(_) => Ok(exit::SUCCESS),

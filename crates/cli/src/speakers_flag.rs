@@ -51,24 +51,24 @@ mod tests {
 
     #[test]
     fn a_number_after_speakers_is_their_number() {
-        let two = Some("2".parse().unwrap());
-        let (any, range) = (Some("any".parse().unwrap()), Some("2-5".parse().unwrap()));
+        let speakers = |text: &str| Some(text.parse::<job::Speakers>().unwrap());
+        let (two, any, range) = (speakers("2"), speakers("any"), speakers("2-5"));
         for (arguments, speakers, paths) in [
-            ("--speakers 2 a.wav", two, &["a.wav"][..]),
-            ("--speakers=2 a.wav", two, &["a.wav"]),
-            ("a.wav --speakers 2", two, &["a.wav"]),
-            ("--speakers 2-5 a.wav", range, &["a.wav"]),
-            ("--speakers a.wav", any, &["a.wav"]),
-            ("a.wav --speakers", any, &["a.wav"]),
-            ("--speakers 2.wav", any, &["2.wav"]),
-            ("--speakers ./2", any, &["./2"]),
-            ("--speakers -- 2", any, &["2"]),
-            ("2 3", None, &["2", "3"]),
-            ("--speakers 2 3", two, &["3"]),
-            ("-- --speakers 2", None, &["--speakers", "2"]),
+            ("--speakers 2 a.wav", &two, &["a.wav"][..]),
+            ("--speakers=2 a.wav", &two, &["a.wav"]),
+            ("a.wav --speakers 2", &two, &["a.wav"]),
+            ("--speakers 2-5 a.wav", &range, &["a.wav"]),
+            ("--speakers a.wav", &any, &["a.wav"]),
+            ("a.wav --speakers", &any, &["a.wav"]),
+            ("--speakers 2.wav", &any, &["2.wav"]),
+            ("--speakers ./2", &any, &["./2"]),
+            ("--speakers -- 2", &any, &["2"]),
+            ("2 3", &None, &["2", "3"]),
+            ("--speakers 2 3", &two, &["3"]),
+            ("-- --speakers 2", &None, &["--speakers", "2"]),
         ] {
             let paths: Vec<OsString> = paths.iter().map(OsString::from).collect();
-            assert_eq!(parse(arguments), (speakers, paths), "{arguments}");
+            assert_eq!(parse(arguments), (speakers.clone(), paths), "{arguments}");
         }
     }
 }

@@ -14,6 +14,7 @@ mod ops;
 mod precision;
 mod profile;
 mod runner;
+mod segmentation;
 mod tensor;
 #[cfg(test)]
 mod tests;
@@ -21,12 +22,13 @@ mod tests;
 pub use decoding::{EncoderMemory, KeyValueCache};
 pub use dim::Dim;
 pub use error::Error;
-pub use kernels::{PostOp, attention::ComputeType};
+pub use kernels::{LEAKY_SLOPE, PostOp, attention::ComputeType};
 pub use linear::Linear;
 pub use network::{GraphBuilder, Network, Node};
 pub use onnx::{ElementType, Input, OnnxFile, OnnxNetwork, OnnxNode, Port};
 pub use precision::{Precision, UnknownPrecision};
 pub use profile::{MacCounts, NetworkRun, OperatorTime, Profile, profile};
+pub use segmentation::{ConvolutionWeights, InstanceNorm, LstmWeights};
 pub use tensor::{tensor, values};
 /// An n-dimensional array: [`tensor()`] makes one, [`values`] reads one.
 pub use tract_onnx::prelude::Tensor;

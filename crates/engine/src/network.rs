@@ -210,7 +210,7 @@ impl GraphBuilder {
         Ok(Network { runner: Runner::new(self.model).map_err(Error::graph)? })
     }
 
-    fn wire(
+    pub(crate) fn wire(
         &mut self,
         name: &str,
         op: impl Into<Box<dyn TypedOp>>,

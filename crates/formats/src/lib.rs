@@ -50,7 +50,7 @@ formats! {
     Vtt "vtt" "vtt" "text/vtt; charset=utf-8" "WebVTT subtitles"
     Ass "ass" "ass" "text/x-ssa; charset=utf-8" "Advanced SubStation Alpha subtitles, a colour per speaker"
     Txt "txt" "txt" "text/plain; charset=utf-8" "Plain text, one line per segment"
-    Md "md" "md" "text/markdown; charset=utf-8" "Markdown, one paragraph per turn"
+    Md "md" "md" "text/markdown; charset=utf-8" "Markdown, paragraphs with speakers and times"
     Html "html" "html" "text/html; charset=utf-8" "A page with the text, the recording and a search"
     Tsv "tsv" "tsv" "text/tab-separated-values; charset=utf-8" "Tab-separated values, as Whisper writes them"
     Csv "csv" "csv" "text/csv; charset=utf-8" "Comma-separated values, for spreadsheets"
@@ -61,7 +61,7 @@ formats! {
     Ctm "ctm" "ctm" "text/plain; charset=utf-8" "NIST's CTM: words with their times"
     Textgrid "textgrid" "TextGrid" "text/plain; charset=utf-8" "Praat's TextGrid: tiers of segments and words"
     Eaf "eaf" "eaf" "text/x-eaf+xml; charset=utf-8" "ELAN's annotation document: tiers of segments and words"
-    Docx "docx" "docx" "application/vnd.openxmlformats-officedocument.wordprocessingml.document" "A document of Word, one paragraph per turn"
+    Docx "docx" "docx" "application/vnd.openxmlformats-officedocument.wordprocessingml.document" "A document of Word, paragraphs with speakers and times"
 }
 
 /// The error for a name that is not the name of a [`Format`].

@@ -58,6 +58,7 @@ pub enum FailureCode {
     AudioTruncated,
     AudioTooLong,
     ModelUnavailable,
+    VoicesUnusable,
     OutputNotAllowed,
     OutputOccupied,
     OutputDenied,
@@ -90,6 +91,7 @@ string_enum!(FailureCode, "failure code", {
     AudioTruncated => "audio_truncated",
     AudioTooLong => "audio_too_long",
     ModelUnavailable => "model_unavailable",
+    VoicesUnusable => "voices_unusable",
     OutputNotAllowed => "output_not_allowed",
     OutputOccupied => "output_occupied",
     OutputDenied => "output_denied",
@@ -131,6 +133,7 @@ impl FailureCode {
             | Self::AudioCorrupt
             | Self::AudioTruncated
             | Self::AudioTooLong
+            | Self::VoicesUnusable
             | Self::OutputNotAllowed
             | Self::OutputOccupied
             | Self::OutputDenied
@@ -171,6 +174,9 @@ impl FailureCode {
             Self::AudioTruncated => "The file ends long before the end that its header promises.",
             Self::AudioTooLong => "The recording is longer than the worker's limit.",
             Self::ModelUnavailable => "The worker has not loaded the model that the job names.",
+            Self::VoicesUnusable => {
+                "The voice prints cannot be read, are damaged, or were made with another speaker model."
+            }
             Self::OutputNotAllowed => "The workers may not write transcripts or records there.",
             Self::OutputOccupied => {
                 "Another recording's transcript, or a file that is no transcript, has the transcript's name."
@@ -224,6 +230,9 @@ impl FailureCode {
             Self::AudioTooLong => "Split the recording, or raise the limit for the duration.",
             Self::ModelUnavailable => {
                 "Name a model that the workers have loaded, or configure them to load it."
+            }
+            Self::VoicesUnusable => {
+                "Correct `speakers.voices`, or enroll the voices again with the workers' speaker model."
             }
             Self::OutputNotAllowed => {
                 "Choose an output below a prefix of worker.outputs, or add its prefix there."

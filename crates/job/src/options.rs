@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, str::FromStr};
 
 use formats::Format;
+use location::Location;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -82,8 +83,8 @@ pub struct JobOptions {
     pub speakers: Option<Speakers>,
 }
 
-/// Number of speakers, or bounds for it. Without `count`, the number is estimated.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// Number of speakers, or bounds for it, and who they may be. Without `count`, the number is estimated.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Speakers {
     /// Exact number.
@@ -98,6 +99,11 @@ pub struct Speakers {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = MAX_SPEAKERS))]
     pub max: Option<u32>,
+    /// File of voice prints, which names the speakers that it knows: `s3://bucket/key` or `file:///path`, below
+    /// one of the prefixes that workers may read recordings at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^(s3://[A-Za-z0-9_][A-Za-z0-9._-]{0,254}/|file:///)[^\u0000]"))]
+    pub voices: Option<String>,
 }
 
 /// Whether speech is written down in its own language or in English.
@@ -183,7 +189,7 @@ impl JobOptions {
                  control characters"
             ));
         }
-        self.speakers.map_or(Ok(()), Speakers::check)
+        self.speakers.as_ref().map_or(Ok(()), Speakers::check)
     }
 }
 
@@ -222,8 +228,8 @@ impl FromStr for Speakers {
 }
 
 impl Speakers {
-    fn check(self) -> Result<(), String> {
-        let Self { count, min, max } = self;
+    fn check(&self) -> Result<(), String> {
+        let Self { count, min, max, ref voices } = *self;
         if [count, min, max].into_iter().flatten().any(|n| !(1..=MAX_SPEAKERS).contains(&n)) {
             return Err(format!("the number of speakers must be from 1 to {MAX_SPEAKERS}"));
         }
@@ -234,6 +240,16 @@ impl Speakers {
             && min > max
         {
             return Err(format!("speakers: `min` {min} is greater than `max` {max}"));
+        }
+        if let Some(voices) = voices {
+            let location = Location::parse_object(voices, 0);
+            let location = location.map_err(|error| format!("speakers: voices {error}"))?;
+            // Records of submissions hold the options, and must not hold what is secret in a URL.
+            if matches!(location, Location::Http(_)) {
+                let message = "speakers: voices cannot be a URL: copy the file to an s3:// prefix or to a \
+                               folder that the workers read";
+                return Err(message.to_owned());
+            }
         }
         Ok(())
     }

@@ -48,7 +48,12 @@ fn example() -> Job {
             punctuate: Some(true),
             normalize: Some(false),
             word_times: Some(true),
-            speakers: Some(Speakers { min: Some(1), max: Some(4), ..Speakers::default() }),
+            speakers: Some(Speakers {
+                min: Some(1),
+                max: Some(4),
+                voices: Some("s3://recordings/voices.json".to_owned()),
+                ..Speakers::default()
+            }),
         },
     )
 }
@@ -231,6 +236,9 @@ fn an_invalid_field_is_refused_with_the_reason() -> Result<(), Box<dyn Error>> {
         ("/options/speakers", json!({ "count": 0 }), true, "from 1 to 64"),
         ("/options/speakers", json!({ "count": 2, "max": 3 }), false, "excludes `min`"),
         ("/options/speakers", json!({ "min": 3, "max": 2 }), false, "is greater than"),
+        ("/options/speakers/voices", json!("voices.json"), true, "none of s3://bucket/key"),
+        ("/options/speakers/voices", json!("s3://b/folder/"), false, "ends in a slash"),
+        ("/options/speakers/voices", json!("https://a.org/v?key=s3cret"), true, "cannot be a URL"),
         ("/options/model", json!("../model"), true, "is not the name of a model"),
         ("/options/model", json!(""), true, "is not the name of a model"),
         ("/options/language", json!("English"), true, "is not a code such as"),

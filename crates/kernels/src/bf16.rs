@@ -22,6 +22,8 @@ pub type Weights = PackedWeights<u16>;
 thread_local! {
     /// Rows converted to bfloat16.
     static CONVERTED: RefCell<AlignedBuffer<u16>> = RefCell::default();
+    /// Inputs of a convolution, converted to bfloat16.
+    static PLANE: RefCell<AlignedBuffer<u16>> = RefCell::default();
     /// Converted rows in the layout of the instruction set.
     static PACKED: RefCell<AlignedBuffer<u16>> = RefCell::default();
 }
@@ -33,6 +35,8 @@ pub(crate) fn is_native() -> bool {
 }
 
 impl Element for u16 {
+    const READS_ANY_STRIDE: bool = false;
+
     fn depth(isa: Isa, inputs: usize) -> usize {
         isa.bf16_layout().depth(inputs)
     }
@@ -41,6 +45,13 @@ impl Element for u16 {
         CONVERTED.with_borrow_mut(|buffer| {
             buffer.grow(length);
             run(buffer)
+        })
+    }
+
+    fn with_plane<R>(length: usize, run: impl FnOnce(&mut [u16]) -> R) -> R {
+        PLANE.with_borrow_mut(|buffer| {
+            buffer.grow(length);
+            run(&mut buffer[..length])
         })
     }
 
@@ -57,6 +68,14 @@ impl Element for u16 {
             padding.fill(0);
         }
         Rows { values: buffer, stride: depth, count: rows.count }
+    }
+
+    fn round(isa: Isa, x: &[f32], to: &mut [u16]) {
+        isa.round_to_bf16(x, to);
+    }
+
+    fn normalize(isa: Isa, x: &[f32], scale: &[f32], shift: &[f32], to: &mut [u16]) {
+        isa.normalize_to_bf16(x, scale, shift, to);
     }
 
     fn exponentials<'a>(

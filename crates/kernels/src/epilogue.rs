@@ -15,8 +15,13 @@ pub enum PostOp {
     #[default]
     None,
     Relu,
+    /// Multiplies negative numbers by [`LEAKY_SLOPE`].
+    LeakyRelu,
     /// Exact GELU, x Φ(x), computed with the error function.
     Gelu,
     /// Adds to the previous values of the output: a residual connection in place.
     Add,
 }
+
+/// Slope of [`PostOp::LeakyRelu`] below zero, PyTorch's default.
+pub const LEAKY_SLOPE: f32 = 0.01;

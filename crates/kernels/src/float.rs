@@ -2,6 +2,8 @@
 //!
 //! A panel holds [`PANEL`] outputs, `[inputs][PANEL]`; the last one is padded with zeros.
 
+use std::cell::RefCell;
+
 use crate::{
     aligned::AlignedBuffer,
     gemm::{Element, Gemm},
@@ -14,7 +16,14 @@ use crate::{
 /// Packed weights of a linear layer in f32.
 pub type Weights = PackedWeights<f32>;
 
+thread_local! {
+    /// Inputs of a convolution.
+    static PLANE: RefCell<AlignedBuffer<f32>> = RefCell::default();
+}
+
 impl Element for f32 {
+    const READS_ANY_STRIDE: bool = true;
+
     fn depth(_: Isa, inputs: usize) -> usize {
         inputs
     }
@@ -23,8 +32,23 @@ impl Element for f32 {
         run(&mut [])
     }
 
+    fn with_plane<R>(length: usize, run: impl FnOnce(&mut [f32]) -> R) -> R {
+        PLANE.with_borrow_mut(|buffer| {
+            buffer.grow(length);
+            run(&mut buffer[..length])
+        })
+    }
+
     fn convert<'a>(_: Isa, rows: Rows<'a>, _: usize, _: &'a mut [f32]) -> Rows<'a> {
         rows
+    }
+
+    fn round(_: Isa, x: &[f32], to: &mut [f32]) {
+        to.copy_from_slice(x);
+    }
+
+    fn normalize(isa: Isa, x: &[f32], scale: &[f32], shift: &[f32], to: &mut [f32]) {
+        isa.normalize(x, scale, shift, to);
     }
 
     fn exponentials<'a>(

@@ -13,12 +13,19 @@ use crate::{
 
 /// Number format of both operands: f32, or bfloat16 as its bits in a `u16`. Sums are f32.
 pub(crate) trait Element: Pod {
+    /// Whether a GEMM reads rows of any stride, not only those that [`convert`](Self::convert)
+    /// returns.
+    const READS_ANY_STRIDE: bool;
+
     /// Returns the length of a converted row of `inputs` numbers, padded.
     fn depth(isa: Isa, inputs: usize) -> usize;
 
     /// Lends a buffer of at least `length` numbers for converted rows, which is kept per thread.
     /// Empty for f32, which is not converted.
     fn with_buffer<R>(length: usize, run: impl FnOnce(&mut [Self]) -> R) -> R;
+
+    /// Lends a buffer of `length` numbers for the inputs of a convolution, which is kept per thread.
+    fn with_plane<R>(length: usize, run: impl FnOnce(&mut [Self]) -> R) -> R;
 
     /// Converts rows of `inputs` numbers and pads each to its [`depth`](Self::depth).
     fn convert<'a>(
@@ -27,6 +34,12 @@ pub(crate) trait Element: Pod {
         inputs: usize,
         buffer: &'a mut [Self],
     ) -> Rows<'a, Self>;
+
+    /// Converts numbers one by one.
+    fn round(isa: Isa, x: &[f32], to: &mut [Self]);
+
+    /// Converts `max(x * scale + shift, 0)`.
+    fn normalize(isa: Isa, x: &[f32], scale: &[f32], shift: &[f32], to: &mut [Self]);
 
     /// Replaces the first `width` numbers of each row `x` by `exp(scale * (x - max(x)))`, as
     /// [`convert`](Self::convert) would return them, and writes the sum of each row before

@@ -280,6 +280,7 @@ impl Isa {
         match post_op {
             PostOp::None | PostOp::Add => {}
             PostOp::Relu => dispatch!(self, loops::relu(values)),
+            PostOp::LeakyRelu => dispatch!(self, loops::leaky_relu(values)),
             PostOp::Gelu => dispatch!(self, loops::gelu(values)),
         }
     }
@@ -324,6 +325,22 @@ impl Isa {
 
     pub(crate) fn round_to_bf16(self, x: &[f32], out: &mut [u16]) {
         dispatch!(self, loops::round_to_bf16(x, out));
+    }
+
+    /// Computes `max(x * scale + shift, 0)`.
+    pub(crate) fn normalize(self, x: &[f32], scale: &[f32], shift: &[f32], out: &mut [f32]) {
+        dispatch!(self, loops::normalize(x, scale, shift, out));
+    }
+
+    /// Rounds `max(x * scale + shift, 0)` to bfloat16.
+    pub(crate) fn normalize_to_bf16(
+        self,
+        x: &[f32],
+        scale: &[f32],
+        shift: &[f32],
+        out: &mut [u16],
+    ) {
+        dispatch!(self, loops::normalize_to_bf16(x, scale, shift, out));
     }
 
     /// Packs up to 16 rows of `inputs` numbers into 16 columns of a bfloat16 panel, and returns
@@ -375,6 +392,52 @@ impl Isa {
 
     pub(crate) fn column_statistics(self, rows: &[f32], mean: &mut [f32], scale: &mut [f32]) {
         dispatch!(self, loops::column_statistics(rows, mean, scale));
+    }
+
+    pub(crate) fn column_moments(self, rows: &[f32], mean: &mut [f32], variance: &mut [f32]) {
+        dispatch!(self, loops::column_moments(rows, mean, variance));
+    }
+
+    pub(crate) fn scale_columns(
+        self,
+        rows: &mut [f32],
+        mean: &[f32],
+        scale: &[f32],
+        offset: &[f32],
+        slope: f32,
+    ) {
+        dispatch!(self, loops::scale_columns(rows, mean, scale, offset, slope));
+    }
+
+    pub(crate) fn max_pool(self, x: &[f32], channels: usize, window: usize, out: &mut [f32]) {
+        dispatch!(self, loops::max_pool(x, channels, window, out));
+    }
+
+    pub(crate) fn max_pool_magnitudes(
+        self,
+        x: &[f32],
+        scale: f32,
+        offsets: &[f32],
+        window: usize,
+        out: &mut [f32],
+        out_stride: usize,
+    ) {
+        dispatch!(self, loops::max_pool_magnitudes(x, scale, offsets, window, out, out_stride));
+    }
+
+    pub(crate) fn fold_rows(
+        self,
+        samples: &[f32],
+        stride: usize,
+        sums: &mut [f32],
+        differences: &mut [f32],
+        half: usize,
+    ) {
+        dispatch!(self, loops::fold_rows(samples, stride, sums, differences, half));
+    }
+
+    pub(crate) fn moments(self, x: &[f32], origin: f32) -> (f32, f32) {
+        dispatch!(self, loops::moments(x, origin))
     }
 
     pub(crate) fn add_medians(

@@ -19,6 +19,7 @@
 mod aligned;
 pub mod attention;
 pub mod bf16;
+pub mod convolution;
 pub mod depthwise;
 pub mod dynamic;
 mod epilogue;
@@ -36,8 +37,10 @@ mod neon;
 pub mod peak;
 mod plain;
 pub mod pointwise;
+pub mod pooling;
 mod rows;
 pub mod scores;
+pub mod symmetric;
 #[cfg(test)]
 mod tests;
 mod tile;
@@ -46,7 +49,7 @@ pub mod token_attention;
 mod x86;
 
 pub use aligned::AlignedBuffer;
-pub use epilogue::{Epilogue, PostOp};
+pub use epilogue::{Epilogue, LEAKY_SLOPE, PostOp};
 pub use isa::{UnsupportedInstructionSet, select_instruction_sets};
 pub use layout::PANEL;
 pub use linear::PackedWeights;

@@ -12,7 +12,7 @@ use crate::{
 
 /// Rows that are multiplied by all panels together, so that their inputs and outputs stay in the
 /// second-level cache.
-const ROW_BLOCK: usize = 96;
+pub(crate) const ROW_BLOCK: usize = 96;
 
 /// Packed weights of one linear layer; see [`float::Weights`](crate::float::Weights) and
 /// [`bf16::Weights`](crate::bf16::Weights).
@@ -55,6 +55,10 @@ impl<T: Element> PackedWeights<T> {
         Self { isa, panels, inputs, outputs }
     }
 
+    pub(crate) fn isa(&self) -> Isa {
+        self.isa
+    }
+
     pub fn inputs(&self) -> usize {
         self.inputs
     }
@@ -95,18 +99,29 @@ impl<T: Element> PackedWeights<T> {
             for (block, out) in out.chunks_mut(ROW_BLOCK * self.outputs).enumerate() {
                 let values = &x[block * ROW_BLOCK * stride..];
                 let rows = Rows { values, stride, count: out.len() / self.outputs };
-                let gemm = Gemm {
-                    a: T::convert(isa, rows, self.inputs, buffer),
-                    depth,
-                    panels: &self.panels,
-                    outputs: self.outputs,
-                    epilogue,
-                    out_stride: self.outputs,
-                };
-                gemm.run(isa, out);
+                self.apply_converted(T::convert(isa, rows, self.inputs, buffer), epilogue, out);
                 isa.activate(out, epilogue.post_op);
             }
         });
+    }
+
+    /// Computes `x Wᵀ` and the epilogue, without its activation function, for converted rows that
+    /// are padded as the panels are.
+    pub(crate) fn apply_converted(
+        &self,
+        rows: Rows<'_, T>,
+        epilogue: Epilogue<'_>,
+        out: &mut [f32],
+    ) {
+        let gemm = Gemm {
+            a: rows,
+            depth: T::depth(self.isa, self.inputs),
+            panels: &self.panels,
+            outputs: self.outputs,
+            epilogue,
+            out_stride: self.outputs,
+        };
+        gemm.run(self.isa, out);
     }
 }
 

@@ -4,6 +4,8 @@
 //! compiler vectorizes them for the registers it may use. The crate compiles them once for each
 //! x86-64 instruction set (`x86/macros.rs`); NEON is part of the aarch64 baseline.
 
+use crate::epilogue::LEAKY_SLOPE;
+
 /// Lanes that reductions keep separate.
 const LANES: usize = 16;
 
@@ -136,6 +138,123 @@ pub(crate) fn column_statistics(rows: &[f32], mean: &mut [f32], scale: &mut [f32
     }
 }
 
+/// Computes mean and biased variance of each column of `rows`. They are exact for a column that is
+/// constant: the first row is subtracted before sums round.
+#[inline(always)]
+pub(crate) fn column_moments(rows: &[f32], mean: &mut [f32], variance: &mut [f32]) {
+    let width = mean.len();
+    let share = 1.0 / (rows.len() / width).max(1) as f32;
+    mean.fill(0.0);
+    variance.fill(0.0);
+    let Some(first) = rows.get(..width) else { return };
+    for row in rows.chunks_exact(width) {
+        for ((mean, x), first) in mean.iter_mut().zip(row).zip(first) {
+            *mean += x - first;
+        }
+    }
+    for (mean, first) in mean.iter_mut().zip(first) {
+        *mean = first + *mean * share;
+    }
+    for row in rows.chunks_exact(width) {
+        for ((sum, x), mean) in variance.iter_mut().zip(row).zip(&*mean) {
+            *sum += (x - mean) * (x - mean);
+        }
+    }
+    variance.iter_mut().for_each(|sum| *sum *= share);
+}
+
+/// Computes `(x - mean) * scale + offset` of each column, and multiplies negative results by
+/// `slope`.
+#[inline(always)]
+pub(crate) fn scale_columns(
+    rows: &mut [f32],
+    mean: &[f32],
+    scale: &[f32],
+    offset: &[f32],
+    slope: f32,
+) {
+    for row in rows.chunks_exact_mut(scale.len()) {
+        for (((x, mean), scale), offset) in row.iter_mut().zip(mean).zip(scale).zip(offset) {
+            let y = (*x - mean) * scale + offset;
+            *x = if y > 0.0 { y } else { y * slope };
+        }
+    }
+}
+
+/// See [`crate::symmetric::fold`].
+#[inline(always)]
+pub(crate) fn fold_rows(
+    samples: &[f32],
+    stride: usize,
+    sums: &mut [f32],
+    differences: &mut [f32],
+    half: usize,
+) {
+    let rows = sums.chunks_exact_mut(half + 1).zip(differences.chunks_exact_mut(half));
+    for (index, (sums, differences)) in rows.enumerate() {
+        let row = &samples[index * stride..][..2 * half + 1];
+        let (left, right) = (&row[..half], &row[half + 1..]);
+        for ((sum, a), b) in sums.iter_mut().zip(left).zip(right.iter().rev()) {
+            *sum = a + b;
+        }
+        for ((difference, a), b) in differences.iter_mut().zip(left).zip(right.iter().rev()) {
+            *difference = a - b;
+        }
+        sums[half] = row[half];
+    }
+}
+
+/// Returns the sums of `x - origin` and of their squares.
+#[inline(always)]
+pub(crate) fn moments(x: &[f32], origin: f32) -> (f32, f32) {
+    (sum(x, |x| x - origin), sum(x, |x| (x - origin) * (x - origin)))
+}
+
+/// See [`crate::pooling::max_pool`].
+#[inline(always)]
+pub(crate) fn max_pool(x: &[f32], channels: usize, window: usize, out: &mut [f32]) {
+    pool(x, channels, window, out, channels, |_, x| x);
+}
+
+/// See [`crate::pooling::max_pool_magnitudes`].
+#[inline(always)]
+pub(crate) fn max_pool_magnitudes(
+    x: &[f32],
+    scale: f32,
+    offsets: &[f32],
+    window: usize,
+    out: &mut [f32],
+    out_stride: usize,
+) {
+    let magnitude = |channel: usize, x: f32| (scale * x + offsets[channel]).abs();
+    pool(x, offsets.len(), window, out, out_stride, magnitude);
+}
+
+#[inline(always)]
+fn pool(
+    x: &[f32],
+    channels: usize,
+    window: usize,
+    out: &mut [f32],
+    out_stride: usize,
+    of: impl Fn(usize, f32) -> f32,
+) {
+    let windows = x.chunks_exact(window * channels);
+    for (rows, out) in windows.zip(out.chunks_mut(out_stride)) {
+        let out = &mut out[..channels];
+        let (first, rest) = rows.split_at(channels);
+        for (channel, (out, x)) in out.iter_mut().zip(first).enumerate() {
+            *out = of(channel, *x);
+        }
+        for row in rest.chunks_exact(channels) {
+            for (channel, (out, x)) in out.iter_mut().zip(row).enumerate() {
+                let x = of(channel, *x);
+                *out = if x > *out { x } else { *out };
+            }
+        }
+    }
+}
+
 /// Adds to `sum` the medians of seven neighbours of `(row - mean) * scale`, whose ends are reflected;
 /// without medians if the row is shorter than the reflections. `padded` is scratch memory, six numbers
 /// longer than the row.
@@ -209,6 +328,11 @@ pub(crate) fn sum_exp(x: &[f32], max: f32, scale: f32) -> f32 {
 #[inline(always)]
 pub(crate) fn relu(values: &mut [f32]) {
     values.iter_mut().for_each(|x| *x = if *x > 0.0 { *x } else { 0.0 });
+}
+
+#[inline(always)]
+pub(crate) fn leaky_relu(values: &mut [f32]) {
+    values.iter_mut().for_each(|x| *x = if *x > 0.0 { *x } else { *x * LEAKY_SLOPE });
 }
 
 /// Applies ReLU and returns the maximum of the results.
@@ -343,6 +467,27 @@ pub(crate) fn round_to_bf16(x: &[f32], out: &mut [u16]) {
         let bits = x.to_bits();
         let rounded = bits.wrapping_add(0x7FFF + (bits >> 16 & 1));
         *out = ((if x.is_nan() { bits | 0x0040_0000 } else { rounded }) >> 16) as u16;
+    }
+}
+
+/// Computes `out = max(x * scale + shift, 0)`.
+#[inline(always)]
+pub(crate) fn normalize(x: &[f32], scale: &[f32], shift: &[f32], out: &mut [f32]) {
+    for (((out, x), scale), shift) in out.iter_mut().zip(x).zip(scale).zip(shift) {
+        let value = x * scale + shift;
+        *out = if value > 0.0 { value } else { 0.0 };
+    }
+}
+
+/// Rounds `max(x * scale + shift, 0)` to bfloat16.
+#[inline(always)]
+pub(crate) fn normalize_to_bf16(x: &[f32], scale: &[f32], shift: &[f32], out: &mut [u16]) {
+    for (((out, x), scale), shift) in out.iter_mut().zip(x).zip(scale).zip(shift) {
+        let value = x * scale + shift;
+        let value = if value > 0.0 { value } else { 0.0 };
+        // As `round_to_bf16`, of a value that is not NaN.
+        let bits = value.to_bits();
+        *out = (bits.wrapping_add(0x7FFF + (bits >> 16 & 1)) >> 16) as u16;
     }
 }
 

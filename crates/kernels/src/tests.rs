@@ -5,8 +5,10 @@ use proptest::prelude::*;
 
 use crate::{
     attention::{self, ComputeType, PackedKeyValues},
-    bf16, depthwise, dynamic,
-    epilogue::{Epilogue, PostOp},
+    bf16,
+    convolution::{Convolution, Finish, Normalization, Window},
+    depthwise, dynamic,
+    epilogue::{Epilogue, LEAKY_SLOPE, PostOp},
     float, int8,
     isa::Isa,
     loops::{self, widened},
@@ -16,7 +18,7 @@ use crate::{
 };
 
 /// Returns pseudorandom numbers in [-1, 1).
-fn numbers(seed: u64, count: usize) -> Vec<f32> {
+pub(crate) fn numbers(seed: u64, count: usize) -> Vec<f32> {
     let mut state = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let mut next = || {
         state =
@@ -26,7 +28,7 @@ fn numbers(seed: u64, count: usize) -> Vec<f32> {
     (0..count).map(|_| next()).collect()
 }
 
-fn assert_close(actual: &[f32], expected: &[f64], tolerance: f64) {
+pub(crate) fn assert_close(actual: &[f32], expected: &[f64], tolerance: f64) {
     assert_eq!(actual.len(), expected.len());
     for (index, (&actual, &expected)) in actual.iter().zip(expected).enumerate() {
         let difference = (f64::from(actual) - expected).abs();
@@ -54,13 +56,33 @@ fn after_post_op(sum: f64, before: f32, post_op: PostOp) -> f64 {
     match post_op {
         PostOp::None => sum,
         PostOp::Relu => sum.max(0.0),
+        PostOp::LeakyRelu => sum.max(sum * f64::from(LEAKY_SLOPE)),
         PostOp::Gelu => gelu(sum),
         PostOp::Add => f64::from(before) + sum,
     }
 }
 
+fn windows() -> impl Strategy<Value = Window> {
+    let pair = |lengths: std::ops::Range<usize>| [lengths.clone(), lengths];
+    (pair(1..4), pair(1..4), pair(1..4), pair(0..3), pair(0..3)).prop_map(
+        |(kernel, stride, dilation, before, after)| Window {
+            kernel,
+            stride,
+            dilation,
+            before,
+            after,
+        },
+    )
+}
+
 fn post_ops() -> impl Strategy<Value = PostOp> {
-    prop_oneof![Just(PostOp::None), Just(PostOp::Relu), Just(PostOp::Gelu), Just(PostOp::Add)]
+    prop_oneof![
+        Just(PostOp::None),
+        Just(PostOp::Relu),
+        Just(PostOp::LeakyRelu),
+        Just(PostOp::Gelu),
+        Just(PostOp::Add)
+    ]
 }
 
 proptest! {
@@ -266,6 +288,64 @@ proptest! {
             let x = rows_of(&x, stride, time);
             depthwise::convolve_with(isa, x, &weights, channels, before, residual, &mut out);
             assert_close(&out, &expected, 2e-6);
+        }
+    }
+
+    /// Odd shapes: padding, stride and dilation of both axes, and inputs wider than the channels.
+    #[test]
+    fn convolution_over_two_axes(
+        window in windows(), shape in [1usize..7, 1usize..20], channels in 1usize..20,
+        outputs in 1usize..80, normalized: bool, biased: bool, residual: bool,
+        post_op in prop_oneof![Just(PostOp::None), Just(PostOp::Relu), Just(PostOp::Gelu)],
+        gap in 0usize..3, seed: u64,
+    ) {
+        let Some([height, width]) = window.output(shape) else { return Ok(()) };
+        let (stride, taps) = (channels + gap, window.kernel[0] * window.kernel[1]);
+        let x = numbers(seed, shape[0] * shape[1] * stride);
+        let weights = numbers(seed ^ 1, outputs * channels * taps);
+        let bias = biased.then(|| numbers(seed ^ 2, outputs));
+        let before = numbers(seed ^ 3, height * width * outputs);
+        let (scale, shift) = (numbers(seed ^ 4, channels), numbers(seed ^ 5, channels));
+        let sums = |round: fn(f32) -> f64| -> Vec<f64> {
+            (0..before.len()).map(|at| {
+                let (pixel, output) = (at / outputs, at % outputs);
+                let mut sum = bias.as_ref().map_or(0.0, |bias| f64::from(bias[output]));
+                for tap in 0..taps {
+                    let kernel = [tap / window.kernel[1], tap % window.kernel[1]];
+                    let place = [pixel / width, pixel % width];
+                    let from = |axis: usize| {
+                        let at = place[axis] * window.stride[axis] + kernel[axis] * window.dilation[axis];
+                        at.checked_sub(window.before[axis]).filter(|&at| at < shape[axis])
+                    };
+                    let (Some(row), Some(column)) = (from(0), from(1)) else { continue };
+                    for channel in 0..channels {
+                        let mut value = x[(row * shape[1] + column) * stride + channel];
+                        if normalized {
+                            value = (value * scale[channel] + shift[channel]).max(0.0);
+                        }
+                        sum += round(value) * round(weights[(output * channels + channel) * taps + tap]);
+                    }
+                }
+                after_post_op(sum + if residual { f64::from(before[at]) } else { 0.0 }, 0.0, post_op)
+            }).collect()
+        };
+        let (exact, rounded) = (sums(f64::from), sums(nearest_bf16));
+        let normalization = normalized.then_some(Normalization { scale: &scale, shift: &shift });
+        let finish = Finish {
+            bias: bias.as_deref(),
+            residual: residual.then_some(&before[..]),
+            activation: post_op,
+        };
+        let x = rows_of(&x, stride, shape[0] * shape[1]);
+        for &isa in Isa::available() {
+            let mut out = vec![f32::NAN; before.len()];
+            let packed = Convolution::<f32>::pack_for(isa, &weights, outputs, channels, window);
+            packed.apply(x, shape, normalization, finish, &mut out);
+            assert_close(&out, &exact, 1e-5);
+            let packed = Convolution::<u16>::pack_for(isa, &weights, outputs, channels, window);
+            packed.apply(x, shape, normalization, finish, &mut out);
+            // With fused multiplication and addition, a normalized value may round the other way.
+            assert_close(&out, &rounded, if normalized { 1e-2 } else { 1e-5 });
         }
     }
 

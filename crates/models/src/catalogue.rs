@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 use suggest::closest;
 
-use crate::{Error, Family, FileSource, Preset};
+use crate::{Error, Family, FileSource, Preset, licence};
 
 /// The models that this version knows by name (`catalogue.toml`).
 ///
@@ -40,6 +40,10 @@ pub struct Entry {
     pub family: Family,
     /// SPDX identifier, or the licence's name.
     pub licence: String,
+    /// Who made it, as the licence wants it kept: a pull writes it with the licence's text to `LICENSE` beside
+    /// the model.
+    #[serde(default)]
+    pub copyright: Option<String>,
     /// ISO 639-1 codes, or `multilingual`; empty for models without a language, such as VAD.
     pub languages: Vec<String>,
     pub description: String,
@@ -160,9 +164,13 @@ impl Entry {
         if self.files.is_empty() {
             return Err("no files".into());
         }
+        licence::text(self)?;
         let mut paths = HashSet::new();
         for file in &self.files {
             check_name(&file.path)?;
+            if self.copyright.is_some() && file.path == licence::FILE {
+                return Err(format!("`{}` would be written twice", licence::FILE));
+            }
             if !paths.insert(&file.path) {
                 return Err(format!("file `{}` is listed twice", file.path));
             }

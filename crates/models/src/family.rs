@@ -31,6 +31,8 @@ pub enum Family {
     CtTransformer,
     /// CAM++ speaker embeddings, from 3D-Speaker.
     CamPlusPlus,
+    /// pyannote's segmentation-3.0: who of three speakers speaks when, and over one another.
+    PyannoteSegmentation,
     /// WeTextProcessing's grammars, which write numbers, dates and money as digits.
     TextNormalization,
 }
@@ -43,6 +45,7 @@ pub enum Role {
     VoiceActivity,
     Punctuation,
     Speakers,
+    SpeakerSegmentation,
     TextNormalization,
 }
 
@@ -56,6 +59,7 @@ impl Family {
             Self::SenseVoice => "sense-voice",
             Self::CtTransformer => "ct-transformer",
             Self::CamPlusPlus => "cam-plus-plus",
+            Self::PyannoteSegmentation => "pyannote-segmentation",
             Self::TextNormalization => "text-normalization",
         }
     }
@@ -67,6 +71,7 @@ impl Family {
             Self::FsmnVad => Role::VoiceActivity,
             Self::CtTransformer => Role::Punctuation,
             Self::CamPlusPlus => Role::Speakers,
+            Self::PyannoteSegmentation => Role::SpeakerSegmentation,
             Self::TextNormalization => Role::TextNormalization,
         }
     }
@@ -80,6 +85,7 @@ impl Role {
             Self::VoiceActivity => "voice-activity",
             Self::Punctuation => "punctuation",
             Self::Speakers => "speakers",
+            Self::SpeakerSegmentation => "speaker-segmentation",
             Self::TextNormalization => "text-normalization",
         }
     }
@@ -134,6 +140,8 @@ pub enum Layout {
     Ctranslate2,
     /// `tagger.fst`, `verbalizer.fst`.
     Wetext,
+    /// A checkpoint that is not converted yet.
+    Pytorch,
 }
 
 impl Layout {
@@ -144,6 +152,7 @@ impl Layout {
             Self::SherpaOnnx => "sherpa-onnx",
             Self::Ctranslate2 => "ctranslate2",
             Self::Wetext => "wetext",
+            Self::Pytorch => "pytorch",
         }
     }
 }

@@ -14,6 +14,7 @@ mod error;
 mod family;
 mod inspect;
 mod library;
+mod licence;
 mod onnx;
 mod pins;
 mod preset;
@@ -42,3 +43,5 @@ pub const DEFAULT_RECOGNIZER: &str = "whisper-base";
 pub const DEFAULT_VAD: &str = "fsmn-vad";
 /// Name of the speaker model for recognizers whose preset has none.
 pub const DEFAULT_SPEAKERS: &str = "campplus";
+/// Name of the model that says when how many speak, beside any speaker model.
+pub const DEFAULT_SPEAKER_SEGMENTATION: &str = "pyannote-segmentation-3.0";

@@ -137,7 +137,7 @@ impl Library {
         };
         self.check(entry, check_file, |checkpoint, converted| {
             let bytes = std::fs::read(converted).map_err(Error::io(converted))?;
-            if bytes != convert::to_onnx(checkpoint)? {
+            if bytes != convert::to_onnx(checkpoint)?.onnx {
                 let message = format!("not what {} converts to", checkpoint.display());
                 return Err(Error::Damaged { path: converted.to_owned(), message });
             }

@@ -19,6 +19,9 @@ pub struct Preset {
     pub punctuation: Option<String>,
     #[serde(default)]
     pub speakers: Option<String>,
+    /// Says when how many speak, for speakers.
+    #[serde(default)]
+    pub speaker_segmentation: Option<String>,
     /// Writes numbers, dates and money as digits, for jobs that ask for it.
     #[serde(default)]
     pub normalization: Option<String>,
@@ -41,6 +44,7 @@ impl Preset {
             vad: default_vad(),
             punctuation: None,
             speakers: None,
+            speaker_segmentation: None,
             normalization: None,
             languages: Vec::new(),
         }
@@ -48,8 +52,9 @@ impl Preset {
 
     /// Returns the names of its models, the recognizer first and the VAD second.
     pub fn models(&self) -> Vec<&str> {
-        let Self { recognizer, vad, punctuation, speakers, normalization, .. } = self;
-        let others = [punctuation, speakers, normalization].into_iter().flatten();
+        let Self { recognizer, vad, punctuation, speakers, .. } = self;
+        let others = [punctuation, speakers, &self.speaker_segmentation, &self.normalization];
+        let others = others.into_iter().flatten();
         [recognizer, vad].into_iter().chain(others).map(String::as_str).collect()
     }
 }
@@ -81,6 +86,7 @@ impl Catalogue {
                 (Some(&preset.vad), Role::VoiceActivity),
                 (preset.punctuation.as_ref(), Role::Punctuation),
                 (preset.speakers.as_ref(), Role::Speakers),
+                (preset.speaker_segmentation.as_ref(), Role::SpeakerSegmentation),
                 (preset.normalization.as_ref(), Role::TextNormalization),
             ];
             for (model, role) in models {
@@ -104,7 +110,7 @@ impl Catalogue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Error, Family};
+    use crate::{DEFAULT_SPEAKER_SEGMENTATION, Error, Family};
 
     #[test]
     fn presets_name_models_of_the_catalogue() {
@@ -115,6 +121,10 @@ mod tests {
         assert_eq!(punctuation.family, Family::CtTransformer);
         let speakers = catalogue.get(preset.speakers.as_deref().unwrap()).unwrap();
         assert_eq!(speakers.family, Family::CamPlusPlus);
+        for preset in catalogue.presets.iter().filter(|preset| preset.speakers.is_some()) {
+            let segmentation = preset.speaker_segmentation.as_deref();
+            assert_eq!(segmentation, Some(DEFAULT_SPEAKER_SEGMENTATION), "{}", preset.name);
+        }
         assert_eq!(preset.models()[..2], [preset.recognizer.as_str(), DEFAULT_VAD]);
         for preset in &catalogue.presets {
             assert_eq!(catalogue.preset(&preset.name).as_ref(), Some(preset));
@@ -145,6 +155,7 @@ mod tests {
             "recognizer = 'fsmn-vad'",
             "recognizer = 'whisper-tiny'\nvad = 'whisper-tiny'",
             "recognizer = 'whisper-tiny'\nspeakers = 'fsmn-vad'",
+            "recognizer = 'whisper-tiny'\nspeaker_segmentation = 'campplus'",
             "recognizer = 'whisper-tiny'\nsize = 1",
             "recognizer = 'whisper-tiny'\n[[preset]]\nname = 'p'\nrecognizer = 'whisper-tiny'",
         ] {

@@ -45,26 +45,69 @@ pub(crate) mod of_optional_f32 {
     }
 }
 
+/// For `#[serde(with = "bits::of_bytes")]`: two hexadecimal digits for each byte.
+pub(crate) mod of_bytes {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(crate) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&hex::encode(bytes))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<u8>, D::Error> {
+        hex::decode(String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+/// For `#[serde(with = "bits::of_halves")]`: four hexadecimal digits for each number.
+pub(crate) mod of_halves {
+    use half::f16;
+    use serde::{Deserializer, Serializer, de::Error};
+
+    use super::of_bytes;
+
+    pub(crate) fn serialize<S: Serializer>(
+        values: &[f16],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        of_bytes::serialize(&bytes, serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<f16>, D::Error> {
+        let bytes = of_bytes::deserialize(deserializer)?;
+        let (numbers, rest) = bytes.as_chunks::<2>();
+        if !rest.is_empty() {
+            return Err(D::Error::custom("the vectors end within a number"));
+        }
+        Ok(numbers.iter().map(|&bytes| f16::from_le_bytes(bytes)).collect())
+    }
+}
+
 /// For `#[serde(with = "bits::of_vector")]`: eight hexadecimal digits for each number.
 pub(crate) mod of_vector {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use serde::{Deserializer, Serializer, de::Error};
+
+    use super::of_bytes;
 
     pub(crate) fn serialize<S: Serializer>(
         values: &[f32],
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        serializer.serialize_str(&hex::encode(bytes))
+        of_bytes::serialize(&bytes, serializer)
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Vec<f32>, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let bytes = hex::decode(text).map_err(Error::custom)?;
+        let bytes = of_bytes::deserialize(deserializer)?;
         let (numbers, rest) = bytes.as_chunks::<4>();
         if !rest.is_empty() {
-            return Err(Error::custom("the vector ends within a number"));
+            return Err(D::Error::custom("the vector ends within a number"));
         }
         Ok(numbers.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
     }

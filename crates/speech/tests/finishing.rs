@@ -20,7 +20,10 @@ use speech::{
     pipeline::{Error, Models, Outcome, Pipeline, PipelineConfig, Session, TranscribeOptions},
     punctuation::Punctuator,
     recognizer::{self, Description, Hypothesis, Precision, Recognition, Recognizer, Word},
-    speakers::{Diarizer, SpeakerEncoder, SpeakerOptions},
+    speakers::{
+        Diarizer, SpeakerEncoder, SpeakerOptions, SpeakersConfig,
+        voices::{Encoder, Voice, VoicePrints},
+    },
 };
 use support::{InlineCompute, decoding, detector, fixture};
 
@@ -107,7 +110,8 @@ fn normalizer() -> Normalizer {
 
 fn diarizer() -> Diarizer {
     let directory = directory(&[("model.onnx", "campplus/model.onnx.gz")]);
-    Diarizer::new(Arc::new(SpeakerEncoder::open(directory.path(), "campplus").unwrap()))
+    let encoder = SpeakerEncoder::open(directory.path(), "campplus").unwrap();
+    Diarizer::new(Arc::new(encoder), None, &SpeakersConfig::default())
 }
 
 /// Returns a WAV file of ten sentences by one reader, with pauses, the same on all channels.
@@ -271,4 +275,31 @@ fn the_fingerprint_depends_on_what_changes_the_text() {
     ] {
         assert_ne!(plain, of(&other), "{other:?}");
     }
+}
+
+#[test]
+fn voice_prints_are_of_the_speaker_model_and_part_of_the_fingerprint() {
+    let pipeline = pipeline(true);
+    let directory = directory(&[("model.onnx", "campplus/model.onnx.gz")]);
+    let encoder = SpeakerEncoder::open(directory.path(), "campplus").unwrap();
+    let options = |encoder: Encoder, name: &str| {
+        let mut prints = VoicePrints::new(encoder);
+        let (name, print) = (name.to_owned(), vec![0.6, 0.8]);
+        prints.insert(Voice { name, seconds: 10.0, recordings: 1, print }).unwrap();
+        let speakers = SpeakerOptions { voices: Some(Arc::new(prints)), ..Default::default() };
+        TranscribeOptions { speakers: Some(speakers), ..TranscribeOptions::default() }
+    };
+    let of =
+        |options: &TranscribeOptions| pipeline.fingerprint(&decoding(ChannelMode::Mix), options);
+    let anna = options((&encoder).into(), "Anna");
+    pipeline.check(&anna).unwrap();
+    let speakers = Some(SpeakerOptions::default());
+    let unnamed = TranscribeOptions { speakers, ..TranscribeOptions::default() };
+    assert_ne!(of(&anna), of(&unnamed));
+    assert_ne!(of(&anna), of(&options((&encoder).into(), "Ben")));
+    assert_eq!(of(&anna), of(&options((&encoder).into(), "Anna")));
+
+    let other = Encoder { name: "campplus".to_owned(), digest: "other".to_owned() };
+    let error = run(&pipeline, 1, &options(other, "Anna")).unwrap_err();
+    assert!(matches!(error, Error::Voices(_)), "{error:?}");
 }

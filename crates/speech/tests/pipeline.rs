@@ -18,8 +18,8 @@ use std::{
 use audio::{ChannelMode, Decoder};
 use speech::{
     pipeline::{
-        Error, Journal, Models, Outcome, Pipeline, PipelineConfig, Session, TranscribeOptions,
-        WindowKey, WindowResult,
+        Error, Journal, Models, Outcome, Pipeline, PipelineConfig, Session, TaskKey, TaskResult,
+        TranscribeOptions,
     },
     recognizer::{self, Description, DetectedLanguage, Hypothesis, Recognition, Recognizer},
 };
@@ -224,19 +224,19 @@ fn an_unknown_language_and_an_interruption_are_errors() {
 /// Keeps results as text, as a store does, and interrupts the session after a number of windows.
 #[derive(Debug, Default)]
 struct Notes {
-    results: Mutex<HashMap<WindowKey, String>>,
+    results: Mutex<HashMap<TaskKey, String>>,
     recalled: AtomicUsize,
     last: Option<(usize, Arc<Session>)>,
 }
 
 impl Journal for Notes {
-    fn recall(&self, key: &WindowKey) -> Option<WindowResult> {
+    fn recall(&self, key: &TaskKey) -> Option<TaskResult> {
         let text = self.results.lock().unwrap().get(key).cloned()?;
         self.recalled.fetch_add(1, Ordering::SeqCst);
         Some(serde_json::from_str(&text).unwrap())
     }
 
-    fn record(&self, key: WindowKey, result: &WindowResult) {
+    fn record(&self, key: TaskKey, result: &TaskResult) {
         let mut results = self.results.lock().unwrap();
         let before = results.insert(key, serde_json::to_string(result).unwrap());
         assert!(before.is_none(), "no window is computed twice");
@@ -254,7 +254,7 @@ fn interrupted(
     channels: ChannelMode,
     options: &TranscribeOptions,
     limit: usize,
-) -> HashMap<WindowKey, String> {
+) -> HashMap<TaskKey, String> {
     let session = Arc::new(Session::default());
     let last = Some((limit, Arc::clone(&session)));
     let notes = Arc::new(Notes { last, ..Notes::default() });
@@ -271,7 +271,7 @@ fn resumed(
     recognizer: &Arc<OneWord>,
     channels: ChannelMode,
     options: &TranscribeOptions,
-    results: HashMap<WindowKey, String>,
+    results: HashMap<TaskKey, String>,
 ) -> (Outcome, Arc<Notes>, Arc<Session>) {
     let notes = Arc::new(Notes { results: Mutex::new(results), ..Notes::default() });
     let session = Arc::new(Session::default());

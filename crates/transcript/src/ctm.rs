@@ -3,15 +3,16 @@
 use std::fmt::Write;
 
 use crate::{
-    Transcript, names::Channels, number, punctuation, recording_name, tokens::Token, turns::turns,
+    Transcript, names::Channels, number, punctuation, recording_name, tokens::Token,
+    utterances::utterances,
 };
 
 pub(crate) fn render(transcript: &Transcript) -> String {
     let channels = Channels::new(transcript);
     let mut words: Vec<(u64, Token, String)> = Vec::new();
-    for turn in turns(&transcript.segments) {
-        let channel = channels.nist_number(turn.segment);
-        let of_turn = turn.tokens.into_iter().filter_map(|token| {
+    for utterance in utterances(&transcript.segments) {
+        let channel = channels.nist_number(utterance.segment);
+        let of_turn = utterance.tokens.into_iter().filter_map(|token| {
             let word = word(&token.content)?;
             Some((channel, token, word))
         });

@@ -1,4 +1,4 @@
-//! Renders a document of Word (Office Open XML, ECMA-376): a title, and one paragraph per turn.
+//! Renders a document of Word (Office Open XML, ECMA-376): a title, and paragraphs with the speaker and the time.
 //!
 //! A document is four small files in an archive, so they are written here: the libraries for documents bring
 //! tables, pictures and parsers that nobody needs for paragraphs.

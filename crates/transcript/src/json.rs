@@ -101,7 +101,8 @@ impl Transcript {
             check_seconds(&format!("processing.stages[{index}].seconds"), stage.seconds)?;
         }
         self.check_speakers()?;
-        self.check_segments()
+        self.check_segments()?;
+        self.check_turns()
     }
 
     fn check_speakers(&self) -> Result<(), String> {
@@ -126,12 +127,6 @@ impl Transcript {
 
     fn check_segments(&self) -> Result<(), String> {
         let mut ids = std::collections::HashSet::with_capacity(self.segments.len());
-        let check_speaker = |at: &str, id: Option<u32>| match id {
-            Some(id) if self.speaker(id).is_none() => {
-                Err(format!("{at}.speaker: {id} is not the id of one of the `speakers`"))
-            }
-            _ => Ok(()),
-        };
         for (index, segment) in self.segments.iter().enumerate() {
             let at = format!("segments[{index}]");
             if !ids.insert(segment.id) {
@@ -140,15 +135,34 @@ impl Transcript {
             check_span(&at, segment.start, segment.end)?;
             check_probability(&at, "confidence", Some(segment.confidence))?;
             check_probability(&at, "no_speech_probability", segment.no_speech_probability)?;
-            check_speaker(&at, segment.speaker)?;
+            self.check_speaker(&at, "speaker", segment.speaker)?;
             for (index, word) in segment.words.iter().enumerate() {
                 let at = format!("{at}.words[{index}]");
                 check_span(&at, word.start, word.end)?;
                 check_probability(&at, "confidence", word.confidence)?;
-                check_speaker(&at, word.speaker)?;
+                self.check_speaker(&at, "speaker", word.speaker)?;
+                self.check_speaker(&at, "other_speaker", word.other_speaker)?;
             }
         }
         Ok(())
+    }
+
+    fn check_turns(&self) -> Result<(), String> {
+        for (index, turn) in self.turns.iter().enumerate() {
+            let at = format!("turns[{index}]");
+            check_span(&at, turn.start, turn.end)?;
+            self.check_speaker(&at, "speaker", Some(turn.speaker))?;
+        }
+        Ok(())
+    }
+
+    fn check_speaker(&self, at: &str, field: &str, id: Option<u32>) -> Result<(), String> {
+        match id {
+            Some(id) if self.speaker(id).is_none() => {
+                Err(format!("{at}.{field}: {id} is not the id of one of the `speakers`"))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! The JSON is complete and authoritative. The other formats ([`Format`]) are rendered from it.
 //!
 //! ```
-//! use transcript::{Format, Pipeline, Processing, Segment, Source, Transcript};
+//! use transcript::{Format, Pipeline, Processing, Segment, Source, Speech, Transcript};
 //!
 //! # fn main() -> Result<(), transcript::InvalidTranscript> {
 //! let source = Source {
@@ -41,7 +41,8 @@
 //!     audio_seconds_per_core_second: 20.0,
 //!     stages: Vec::new(),
 //! };
-//! let transcript = Transcript::new(source, pipeline, vec![segment], processing);
+//! let speech = Speech { segments: vec![segment], ..Speech::default() };
+//! let transcript = Transcript::new(source, pipeline, speech, processing);
 //! assert_eq!(
 //!     transcript.render(Format::Srt),
 //!     b"1\n00:00:00,380 --> 00:00:01,900\nGood morning.\n"
@@ -77,6 +78,7 @@ mod punctuation;
 mod recording_name;
 mod rttm;
 mod sentence;
+mod speech;
 mod srt;
 mod subtitle_options;
 mod summary;
@@ -86,8 +88,8 @@ mod tiers;
 mod timeline;
 mod tokens;
 mod tsv;
-mod turns;
 mod txt;
+mod utterances;
 mod v1;
 mod vtt;
 mod words;
@@ -98,9 +100,12 @@ pub use html::{HtmlAudio, HtmlOptions};
 pub use json::{InvalidTranscript, json_schema};
 pub use model::{
     MAX_SPEAKER_NAME, Pipeline, Processing, SCHEMA_VERSION, Segment, Source, Speaker, Stage,
-    Transcript, Word,
+    Transcript, Turn, Word,
 };
+pub use sentence::{Ending, ending};
+pub use speech::{KnownVoice, Speech};
 pub use subtitle_options::{InvalidSubtitleOption, SubtitleOptions};
+pub use text::clean as clean_name;
 
 /// How transcripts are rendered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

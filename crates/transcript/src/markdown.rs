@@ -1,4 +1,4 @@
-//! Renders Markdown (CommonMark): one paragraph per turn, with the speaker and the time.
+//! Renders Markdown (CommonMark): paragraphs with the speaker and the time.
 
 use std::fmt::Write;
 

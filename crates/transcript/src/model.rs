@@ -32,6 +32,10 @@ pub struct Transcript {
     pub speakers: Vec<Speaker>,
     /// Segments in order of start. Segments of different channels may overlap.
     pub segments: Vec<Segment>,
+    /// Who speaks when, in order of start, whether or not there is text. Turns of different speakers may
+    /// overlap. Absent if speakers were not distinguished.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub turns: Vec<Turn>,
     pub processing: Processing,
     /// SHA-256, in hexadecimal digits, of each rendering as this program has written or would have written it,
     /// by the name of its format. One with another digest was edited.
@@ -89,12 +93,13 @@ pub struct Pipeline {
 /// One of the people who speak. Speakers of different channels or tracks are different people.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Speaker {
-    /// Number in the recording, counted from 0 in order of first appearance.
+    /// Number in the recording, counted from 0 in order of the first word; those without words follow in
+    /// order of the first turn.
     pub id: u32,
     /// Name that the program gives, e.g. `Speaker 1`.
     #[schemars(length(max = MAX_SPEAKER_NAME))]
     pub label: String,
-    /// Name that a person has given.
+    /// Name that a person has given, or that of a known voice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = MAX_SPEAKER_NAME))]
     pub name: Option<String>,
@@ -183,6 +188,30 @@ pub struct Word {
     /// `id` of the speaker, if different from the segment's speaker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub speaker: Option<u32>,
+    /// `id` of a second person who speaks during the word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_speaker: Option<u32>,
+}
+
+/// A span in which one person speaks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Turn {
+    /// Seconds from the start of the recording.
+    #[serde(serialize_with = "number::three_decimals")]
+    #[schemars(with = "f64", range(min = 0))]
+    pub start: f64,
+    /// Seconds from the start of the recording, not before `start`.
+    #[serde(serialize_with = "number::three_decimals")]
+    #[schemars(with = "f64", range(min = 0))]
+    pub end: f64,
+    /// `id` of the speaker.
+    pub speaker: u32,
+    /// Audio track, counted from 1; absent unless all tracks were transcribed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub track: Option<u32>,
+    /// Channel, counted from 0; absent if the channels were mixed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<u32>,
 }
 
 /// Time that the transcription took.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::{Segment, Speaker, Transcript, summary::default_label, text};
+use crate::{Segment, Speaker, Transcript, Turn, speech::default_label, text};
 
 impl Speaker {
     /// Returns the name for people, on one line: the one that a person has given, else the label.
@@ -52,36 +52,57 @@ impl Transcript {
 /// together.
 #[derive(Debug)]
 pub(crate) struct Channels {
-    /// Tracks and channels in order; empty unless all tracks were transcribed.
-    of_tracks: Vec<(Option<u32>, Option<u32>)>,
+    /// In order; empty unless all tracks were transcribed.
+    of_tracks: Vec<TrackChannel>,
+}
+
+/// A channel of an audio track.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct TrackChannel {
+    track: Option<u32>,
+    channel: Option<u32>,
+}
+
+impl From<&Segment> for TrackChannel {
+    fn from(segment: &Segment) -> Self {
+        Self { track: segment.track, channel: segment.channel }
+    }
+}
+
+impl From<&Turn> for TrackChannel {
+    fn from(turn: &Turn) -> Self {
+        Self { track: turn.track, channel: turn.channel }
+    }
 }
 
 impl Channels {
     pub(crate) fn new(transcript: &Transcript) -> Self {
-        let mut channels = BTreeSet::new();
-        if transcript.segments.iter().any(|segment| segment.track.is_some()) {
-            let of_segments = transcript.segments.iter();
-            channels.extend(of_segments.map(|segment| (segment.track, segment.channel)));
+        let of_segments = transcript.segments.iter().map(TrackChannel::from);
+        let of_turns = transcript.turns.iter().map(TrackChannel::from);
+        let mut channels: BTreeSet<TrackChannel> = of_segments.chain(of_turns).collect();
+        if channels.iter().all(|channel| channel.track.is_none()) {
+            channels.clear();
         }
         Self { of_tracks: channels.into_iter().collect() }
     }
 
-    /// Returns the number of a segment's channel; `None` if the channels were mixed.
-    pub(crate) fn number(&self, segment: &Segment) -> Option<u32> {
-        match self.of_tracks.binary_search(&(segment.track, segment.channel)) {
+    /// Returns the number of a channel; `None` if the channels were mixed.
+    pub(crate) fn number(&self, of: impl Into<TrackChannel>) -> Option<u32> {
+        let of = of.into();
+        match self.of_tracks.binary_search(&of) {
             Ok(index) => u32::try_from(index).ok(),
-            Err(_) => segment.channel,
+            Err(_) => of.channel,
         }
     }
 
-    /// Returns the name of a segment's channel, `ch_0`; `None` if the channels were mixed.
-    pub(crate) fn label(&self, segment: &Segment) -> Option<String> {
-        self.number(segment).map(channel_label)
+    /// Returns the name of a channel, `ch_0`; `None` if the channels were mixed.
+    pub(crate) fn label(&self, of: impl Into<TrackChannel>) -> Option<String> {
+        self.number(of).map(channel_label)
     }
 
     /// Returns the channel as NIST's formats count them, from 1. A mix is channel 1.
-    pub(crate) fn nist_number(&self, segment: &Segment) -> u64 {
-        self.number(segment).map_or(1, |channel| u64::from(channel) + 1)
+    pub(crate) fn nist_number(&self, of: impl Into<TrackChannel>) -> u64 {
+        self.number(of).map_or(1, |channel| u64::from(channel) + 1)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     Transcript, text,
-    turns::{Turn, turns},
+    utterances::{Utterance, utterances},
 };
 
 /// Silence in milliseconds after which a new paragraph begins.
@@ -23,22 +23,24 @@ pub(crate) struct Paragraph {
 
 /// Returns the paragraphs of a transcript in order.
 pub(crate) fn paragraphs(transcript: &Transcript) -> Vec<Paragraph> {
-    let turns: Vec<Turn<'_>> = turns(&transcript.segments).collect();
-    let belongs = |before: &Turn<'_>, next: &Turn<'_>| {
-        let of = |turn: &Turn<'_>| (turn.segment.track, turn.segment.channel, turn.speaker);
+    let utterances: Vec<Utterance<'_>> = utterances(&transcript.segments).collect();
+    let belongs = |before: &Utterance<'_>, next: &Utterance<'_>| {
+        let of = |utterance: &Utterance<'_>| {
+            (utterance.segment.track, utterance.segment.channel, utterance.speaker)
+        };
         of(before) == of(next) && next.start <= before.end + PAUSE_MS
     };
     let mut paragraphs = Vec::new();
-    for turns in turns.chunk_by(belongs) {
-        let mut rest = turns;
+    for utterances in utterances.chunk_by(belongs) {
+        let mut rest = utterances;
         while let Some(first) = rest.first() {
-            let is_long = |turn: &Turn<'_>| turn.start > first.start + MAX_MS;
+            let is_long = |utterance: &Utterance<'_>| utterance.start > first.start + MAX_MS;
             let (these, others) =
                 rest.split_at(rest.iter().position(is_long).unwrap_or(rest.len()));
             paragraphs.push(Paragraph {
                 start: first.start,
                 voice: first.voice(transcript),
-                text: text::join(these.iter().map(|turn| turn.text.clone())),
+                text: text::join(these.iter().map(|utterance| utterance.text.clone())),
             });
             rest = others;
         }

@@ -2,7 +2,7 @@
 
 /// How a text ends, if it ends with a punctuation mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub enum Ending {
     /// A sentence.
     Sentence,
     /// A clause, or an abbreviation that may end a sentence.
@@ -46,7 +46,7 @@ const ANYWHERE: &[&str] = &[
 ];
 
 /// Returns how `text` ends, where `next` follows it. `language` is a code such as `en`.
-pub(crate) fn ending(text: &str, next: &str, language: Option<&str>) -> Option<Ending> {
+pub fn ending(text: &str, next: &str, language: Option<&str>) -> Option<Ending> {
     let text = text.trim_end().trim_end_matches(is_closing);
     let continues = next.chars().find(|c| c.is_alphanumeric()).is_some_and(char::is_lowercase);
     match text.chars().next_back()? {

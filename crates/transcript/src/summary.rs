@@ -4,23 +4,24 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::{
-    Pipeline, Processing, SCHEMA_VERSION, Segment, Source, Speaker, Transcript, text, turns::turns,
+    Pipeline, Processing, SCHEMA_VERSION, Segment, Source, Speech, Transcript, text,
+    timeline::milliseconds, utterances::utterances,
 };
 
 impl Transcript {
-    /// Makes a transcript of the segments that were recognized, in order of start. Numbers segments and
-    /// speakers. Speakers of different channels or tracks are different people, also if `segments` give
-    /// them the same number.
+    /// Makes a transcript of what was recognized in a recording. Numbers segments and speakers, and names
+    /// speakers whose voices are known.
     pub fn new(
         source: Source,
         pipeline: Pipeline,
-        mut segments: Vec<Segment>,
+        mut speech: Speech,
         processing: Processing,
     ) -> Self {
-        for (id, segment) in (0..).zip(&mut segments) {
+        for (id, segment) in (0..).zip(&mut speech.segments) {
             segment.id = id;
         }
-        let speakers = number_speakers(&mut segments);
+        let speakers = speech.number_speakers();
+        let Speech { segments, turns, .. } = speech;
         let mut transcript = Self {
             version: SCHEMA_VERSION,
             source,
@@ -29,6 +30,7 @@ impl Transcript {
             text: String::new(),
             speakers,
             segments,
+            turns,
             processing,
             renderings: BTreeMap::new(),
         };
@@ -36,46 +38,35 @@ impl Transcript {
         transcript
     }
 
-    /// Derives the language, the text and the seconds of each speaker from the segments once more. Whoever
-    /// has changed the segments calls it.
+    /// Derives the language, the text and the seconds of each speaker from the segments and the turns once
+    /// more. Whoever has changed the segments calls it.
     pub fn summarize(&mut self) {
         self.language = main_language(&self.segments);
         self.text = whole_text(&self.segments);
-        let mut spoken: HashMap<u32, u64> = HashMap::new();
-        for turn in turns(&self.segments) {
-            if let Some(speaker) = turn.speaker {
-                *spoken.entry(speaker).or_default() += turn.end - turn.start;
-            }
-        }
+        let spoken = self.spoken_milliseconds();
         for speaker in &mut self.speakers {
             let milliseconds = spoken.get(&speaker.id).copied().unwrap_or(0);
             speaker.seconds = milliseconds as f64 / 1000.0;
         }
     }
-}
 
-/// Numbers the speakers of all channels and tracks from 0 in order of first appearance.
-fn number_speakers(segments: &mut [Segment]) -> Vec<Speaker> {
-    let mut numbers = HashMap::new();
-    let mut speakers = Vec::new();
-    for Segment { track, channel, speaker, words, .. } in segments {
-        let of_words = words.iter_mut().map(|word| &mut word.speaker);
-        for speaker in [speaker].into_iter().chain(of_words).filter_map(Option::as_mut) {
-            *speaker = *numbers.entry((*track, *channel, *speaker)).or_insert_with(|| {
-                let id = u32::try_from(speakers.len()).unwrap_or(u32::MAX);
-                let label = default_label(id);
-                let (channel, track) = (*channel, *track);
-                speakers.push(Speaker { id, label, channel, track, ..Speaker::default() });
-                id
-            });
+    /// Returns for how many milliseconds each speaker speaks: in their turns or, without turns, in the
+    /// segments.
+    fn spoken_milliseconds(&self) -> HashMap<u32, u64> {
+        let mut spoken = HashMap::new();
+        let mut add = |speaker, milliseconds| *spoken.entry(speaker).or_default() += milliseconds;
+        for turn in &self.turns {
+            add(turn.speaker, milliseconds(turn.end).saturating_sub(milliseconds(turn.start)));
         }
+        if self.turns.is_empty() {
+            for utterance in utterances(&self.segments) {
+                if let Some(speaker) = utterance.speaker {
+                    add(speaker, utterance.end - utterance.start);
+                }
+            }
+        }
+        spoken
     }
-    speakers
-}
-
-/// Returns the name of a speaker that has no other. People count from 1.
-pub(crate) fn default_label(id: u32) -> String {
-    format!("Speaker {}", u64::from(id) + 1)
 }
 
 /// Returns the language in which there is speech for most of the time.
@@ -99,42 +90,6 @@ fn whole_text(segments: &[Segment]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Word;
-
-    #[test]
-    fn speakers_are_numbered_over_channels_and_tracks_by_first_appearance() {
-        let of = |track, channel, speaker| Segment {
-            track,
-            channel,
-            speaker: Some(speaker),
-            ..Segment::default()
-        };
-        let mut with_words = of(None, Some(1), 0);
-        with_words.words = vec![
-            Word { speaker: Some(3), ..Word::default() },
-            Word::default(),
-            Word { speaker: Some(0), ..Word::default() },
-        ];
-        let mut segments =
-            vec![of(None, Some(0), 7), with_words, of(None, Some(0), 0), of(Some(2), Some(0), 7)];
-        let speakers = number_speakers(&mut segments);
-        let of_segments: Vec<_> = segments.iter().map(|segment| segment.speaker).collect();
-        assert_eq!(of_segments, [Some(0), Some(1), Some(3), Some(4)]);
-        let of_words: Vec<_> = segments[1].words.iter().map(|word| word.speaker).collect();
-        assert_eq!(of_words, [Some(2), None, Some(1)]);
-        let shown: Vec<_> = speakers
-            .iter()
-            .map(|speaker| (speaker.id, speaker.label.as_str(), speaker.track, speaker.channel))
-            .collect();
-        let expected = [
-            (0, "Speaker 1", None, Some(0)),
-            (1, "Speaker 2", None, Some(1)),
-            (2, "Speaker 3", None, Some(1)),
-            (3, "Speaker 4", None, Some(0)),
-            (4, "Speaker 5", Some(2), Some(0)),
-        ];
-        assert_eq!(shown, expected);
-    }
 
     #[test]
     fn the_language_is_that_of_most_of_the_speech() {

@@ -8,7 +8,7 @@ use unicode_width::UnicodeWidthChar;
 /// Removes characters that would break the structure of a file or falsify the display: control
 /// characters, bidirectional overrides (an unclosed one would reverse the rest of the line), byte
 /// order marks and noncharacters. Returns an empty string if nothing visible remains.
-pub(crate) fn clean(text: &str) -> String {
+pub fn clean(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     for c in text.chars() {
         if is_breaking_space(c) {

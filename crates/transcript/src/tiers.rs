@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::{Transcript, tokens::Token, turns::turns};
+use crate::{Transcript, tokens::Token, utterances::utterances};
 
 /// Name of the only tier where nobody knows who speaks.
 const UNNAMED: &str = "Transcript";
@@ -32,17 +32,21 @@ pub(crate) struct Interval {
 pub(crate) fn tiers(transcript: &Transcript) -> Vec<Tier> {
     let mut voices: Vec<(Option<String>, Vec<Interval>, Vec<Interval>)> = Vec::new();
     let mut numbers = HashMap::new();
-    for turn in turns(&transcript.segments) {
-        let key = (turn.segment.track, turn.segment.channel, turn.speaker);
+    for utterance in utterances(&transcript.segments) {
+        let key = (utterance.segment.track, utterance.segment.channel, utterance.speaker);
         let number = *numbers.entry(key).or_insert_with(|| {
-            voices.push((turn.voice(transcript), Vec::new(), Vec::new()));
+            voices.push((utterance.voice(transcript), Vec::new(), Vec::new()));
             voices.len() - 1
         });
         let (_, segments, words) = &mut voices[number];
-        if !turn.segment.words.is_empty() {
-            words.extend(turn.tokens.iter().map(word));
+        if !utterance.segment.words.is_empty() {
+            words.extend(utterance.tokens.iter().map(word));
         }
-        segments.push(Interval { start: turn.start, end: turn.end, text: turn.text });
+        segments.push(Interval {
+            start: utterance.start,
+            end: utterance.end,
+            text: utterance.text,
+        });
     }
     let mut names = Names::default();
     let mut tiers = Vec::new();

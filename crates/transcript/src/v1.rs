@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::{Pipeline, Processing, Segment, Source, Transcript, Word};
+use crate::{Pipeline, Processing, Segment, Source, Speech, Transcript, Word};
 
 /// A transcript of version 1, `docs/schemas/transcript.v1.schema.json`. It has segments and nothing of the
 /// whole.
@@ -34,7 +34,7 @@ impl From<TranscriptV1> for Transcript {
     fn from(transcript: TranscriptV1) -> Self {
         let TranscriptV1 { source, pipeline, segments, processing } = transcript;
         let segments = segments.into_iter().map(Segment::from).collect();
-        Self::new(source, pipeline, segments, processing)
+        Self::new(source, pipeline, Speech { segments, ..Speech::default() }, processing)
     }
 }
 

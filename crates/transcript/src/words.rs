@@ -2,7 +2,25 @@
 
 use std::ops::Range;
 
-use crate::{Word, punctuation, text};
+use crate::{Segment, Word, punctuation, text};
+
+impl Segment {
+    /// Divides the text among the words: each has itself, the marks around it and the space before it. One
+    /// after the other, these are the whole text on one line. Returns `None` if there are no visible words or the
+    /// text differs from them.
+    pub fn text_by_word(&self) -> Option<Vec<String>> {
+        let text = text::clean(&self.text);
+        let placed = place(&self.words, &text)?;
+        let mut begins = beginnings(&placed, &text);
+        begins.push(text.len());
+        let mut visible = begins.windows(2).map(|bounds| text[bounds[0]..bounds[1]].to_owned());
+        let of_word = |word: &Word| match text::clean(&word.text).is_empty() {
+            true => String::new(),
+            false => visible.next().unwrap_or_default(),
+        };
+        Some(self.words.iter().map(of_word).collect())
+    }
+}
 
 /// A word and where it is in the text.
 #[derive(Debug)]
@@ -47,4 +65,29 @@ pub(crate) fn beginnings(placed: &[PlacedWord<'_>], text: &str) -> Vec<usize> {
         }
     }));
     begins
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_is_divided_among_the_words() {
+        let divided = |text: &str, words: &[&str]| {
+            let word = |text: &&str| Word { text: (*text).to_owned(), ..Word::default() };
+            let words = words.iter().map(word).collect();
+            Segment { text: text.to_owned(), words, ..Segment::default() }.text_by_word()
+        };
+        assert_eq!(
+            divided(" “Yes, I\ndo.” (Really?)", &[" “Yes,", "\u{200b}", "I", "do", "Really"]),
+            Some(["“Yes,", "", " I", " do.”", " (Really?)"].map(str::to_owned).to_vec())
+        );
+        assert_eq!(
+            divided("你好。再见", &["你", "好", "再见"]),
+            Some(["你", "好。", "再见"].map(str::to_owned).to_vec())
+        );
+        for (text, words) in [("23, yes.", &["twenty", "three"][..]), ("Yes.", &[]), ("", &[""])] {
+            assert_eq!(divided(text, words), None, "{text}");
+        }
+    }
 }

@@ -2,9 +2,9 @@
 
 mod common;
 
-use common::{segment, transcript};
+use common::{segment, transcript, transcript_of};
 use serde_json::{Value, json};
-use transcript::{Format, Segment, Transcript, Word};
+use transcript::{Format, KnownVoice, Segment, Speech, Transcript, Turn, Word};
 
 fn word(start: f64, end: f64, text: &str, confidence: f32) -> Word {
     Word { start, end, text: text.to_owned(), confidence: Some(confidence), ..Word::default() }
@@ -154,7 +154,7 @@ fn aws_gives_the_time_of_each_of_several_languages() {
 }
 
 #[test]
-fn rttm_has_a_line_per_turn() {
+fn rttm_has_a_line_per_utterance_without_turns() {
     assert_eq!(
         common::text(&conversation(), Format::Rttm),
         "SPEAKER on_hold 1 0.500 1.500 <NA> <NA> spk_0 <NA> <NA>\n\
@@ -162,6 +162,54 @@ fn rttm_has_a_line_per_turn() {
          SPEAKER on_hold 1 3.500 0.500 <NA> <NA> spk_0 <NA> <NA>\n\
          SPEAKER on_hold 1 6.000 2.000 <NA> <NA> spk_1 <NA> <NA>\n"
     );
+}
+
+#[test]
+fn rttm_has_the_turns_where_they_are_known() {
+    let turn = |start, end, channel, speaker| Turn {
+        start,
+        end,
+        speaker,
+        channel: Some(channel),
+        track: None,
+    };
+    let said = |channel, speaker, start: f64| Segment {
+        channel: Some(channel),
+        speaker: Some(speaker),
+        ..segment(start, start + 1.0, "Hi")
+    };
+    let mut transcript = transcript_of(Speech {
+        segments: vec![said(1, 0, 1.0), said(0, 0, 2.0)],
+        // Overlapping ones, one without duration, and somebody who says nothing that was recognized.
+        turns: vec![
+            turn(0.5, 2.25, 1, 0),
+            turn(2.0, 3.0, 0, 0),
+            turn(2.125, 4.0, 1, 1),
+            turn(5.0, 5.0, 1, 0),
+        ],
+        voices: vec![KnownVoice {
+            channel: Some(0),
+            name: "Anna B.".to_owned(),
+            ..KnownVoice::default()
+        }],
+    });
+    assert_eq!(
+        common::text(&transcript, Format::Rttm),
+        "SPEAKER a 2 0.500 1.750 <NA> <NA> spk_0 <NA> <NA>\n\
+         SPEAKER a 1 2.000 1.000 <NA> <NA> Anna_B. <NA> <NA>\n\
+         SPEAKER a 2 2.125 1.875 <NA> <NA> spk_2 <NA> <NA>\n\
+         SPEAKER a 2 5.000 0.001 <NA> <NA> spk_0 <NA> <NA>\n"
+    );
+    let seconds = |transcript: &Transcript| -> Vec<f64> {
+        transcript.speakers.iter().map(|speaker| speaker.seconds).collect()
+    };
+    assert_eq!(seconds(&transcript), [1.75, 1.0, 1.875]);
+    // Names that people give replace those of known voices.
+    assert!(transcript.name_speaker(1, "Bea"));
+    assert!(common::text(&transcript, Format::Rttm).contains(" Bea <NA>"));
+    transcript.turns.clear();
+    transcript.summarize();
+    assert_eq!(seconds(&transcript), [1.0, 1.0, 0.0]);
 }
 
 #[test]

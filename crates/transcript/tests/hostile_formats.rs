@@ -4,10 +4,10 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use common::{hostile_segment, hostile_text, transcript};
+use common::{hostile_seconds, hostile_segment, hostile_text, transcript, transcript_of};
 use proptest::prelude::*;
 use serde_json::Value;
-use transcript::{Format, Segment, Transcript};
+use transcript::{Format, Segment, Speech, Transcript, Turn};
 
 fn json(transcript: &Transcript, format: Format) -> Value {
     serde_json::from_slice(&transcript.render(format))
@@ -33,6 +33,15 @@ fn spoken_segment() -> impl Strategy<Value = Segment> {
             let language = language.map(str::to_owned);
             Segment { speaker, track, language, confidence, ..segment }
         },
+    )
+}
+
+fn hostile_turn() -> impl Strategy<Value = Turn> {
+    let channel = proptest::option::of(prop_oneof![0..3_u32, Just(u32::MAX)]);
+    let track = proptest::option::weighted(0.2, 1..3_u32);
+    let speaker = prop_oneof![0..4_u32, Just(u32::MAX)];
+    (hostile_seconds(), hostile_seconds(), speaker, track, channel).prop_map(
+        |(start, end, speaker, track, channel)| Turn { start, end, speaker, track, channel },
     )
 }
 
@@ -320,10 +329,11 @@ proptest! {
     #[test]
     fn hostile_transcripts_give_valid_files(
         segments in proptest::collection::vec(spoken_segment(), 0..6),
+        turns in proptest::collection::vec(hostile_turn(), 0..6),
         uri in hostile_uri(),
         name in hostile_text(),
     ) {
-        let mut transcript = transcript(segments);
+        let mut transcript = transcript_of(Speech { segments, turns, ..Speech::default() });
         transcript.source.uri = uri;
         for id in 0..u32::try_from(transcript.speakers.len()).unwrap_or(0) {
             transcript.name_speaker(id, &name);

@@ -85,7 +85,7 @@ fn hostile() -> impl Strategy<Value = Transcript> {
 }
 
 /// Counts elements with their attributes' names. Those of the transcript have these forms, as often as the text wants:
-/// a turn, a name, a time, a paragraph, a unit, a note, an item of a list, a language.
+/// a paragraph, a name, a time, its text, a unit, a note, an item of a list, a language.
 fn elements(page: &Html) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for node in page.tree.nodes() {

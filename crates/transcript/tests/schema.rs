@@ -64,9 +64,13 @@ fn example() -> Value {
             "emotion": "happy",
             "event": "laughter",
             "words": [
-                { "start": 0.4, "end": 0.8, "text": "Hello.", "confidence": 0.5, "speaker": 0 }
+                { "start": 0.4, "end": 0.8, "text": "Hello.", "confidence": 0.5, "speaker": 0, "other_speaker": 1 }
             ]
         }],
+        "turns": [
+            { "start": 0.375, "end": 0.85, "speaker": 0, "track": 1, "channel": 0 },
+            { "start": 0.5, "end": 1.95, "speaker": 1, "track": 1, "channel": 0 }
+        ],
         "processing": {
             "finished_at": "2026-11-22T07:38:18Z",
             "wall_seconds": 1.52,
@@ -115,7 +119,7 @@ fn optional_fields_may_be_omitted() -> Result<(), Box<dyn Error>> {
     let optional = [
         ("/source", &["warnings"][..]),
         ("/pipeline", &["punctuation", "speakers"]),
-        ("", &["language", "speakers"]),
+        ("", &["language", "speakers", "turns"]),
         (
             "/segments/0",
             &[
@@ -169,6 +173,8 @@ fn schema_and_reader_refuse_the_same_errors() -> Result<(), Box<dyn Error>> {
             json!(2),
             "segments[0].no_speech_probability: 2 is not",
         ),
+        ("/turns/0/start", json!(-1), "turns[0].start: -1 is before the recording"),
+        ("/turns/1/speaker", json!(null), "not valid at turns[1].speaker: invalid type: null"),
         ("/segments/0/words/0/confidence", json!(-1), "segments[0].words[0].confidence: -1 is not"),
         ("/segments/0/text", json!(["Hello"]), "at segments[0].text: invalid type: sequence"),
         ("/segments/0/id", json!(-1), "not valid at segments[0].id: invalid value"),
@@ -217,6 +223,17 @@ fn the_reader_refuses_what_contradicts_itself() -> Result<(), Box<dyn Error>> {
         ),
         ("/segments/0/speaker", json!(7), "segments[0].speaker: 7 is not the id of one of the"),
         ("/segments/0/words/0/speaker", json!(2), "segments[0].words[0].speaker: 2 is not the id"),
+        (
+            "/segments/0/words/0/other_speaker",
+            json!(2),
+            "segments[0].words[0].other_speaker: 2 is not",
+        ),
+        (
+            "/turns/1/speaker",
+            json!(2),
+            "turns[1].speaker: 2 is not the id of one of the `speakers`",
+        ),
+        ("/turns/0/end", json!(0.1), "turns[0].end: 0.1 is before the start at 0.375"),
         ("/speakers/1/id", json!(0), "speakers[1].id: 0 does not follow the id before it"),
     ] {
         let mut transcript = example();
@@ -253,6 +270,7 @@ fn fields_that_are_not_known_are_left_out() -> Result<(), Box<dyn Error>> {
         "/speakers/0",
         "/segments/0",
         "/segments/0/words/0",
+        "/turns/0",
         "/processing",
     ] {
         newer.pointer_mut(pointer).ok_or(pointer)?["mood"] = json!({ "of": ["the", "day"] });

@@ -97,11 +97,20 @@ impl Allowed {
             Location::Http(url) => self.urls.iter().any(|pattern| pattern.matches(url.reveal())),
             Location::S3 { .. } | Location::File(_) => self.sources.contain(&source),
         };
-        if is_allowed {
-            return Ok(());
+        let refused = |what: &str| {
+            let message = format!("{what} not below a prefix of worker.sources");
+            Err(failure(FailureCode::SourceNotAllowed, &job.source, message))
+        };
+        if !is_allowed {
+            return refused("the recording is");
         }
-        let message = "the recording is not below a prefix of worker.sources";
-        Err(failure(FailureCode::SourceNotAllowed, &job.source, message))
+        let voices = job.options.speakers.as_ref().and_then(|speakers| speakers.voices.as_ref());
+        match voices {
+            Some(voices) if !voices.parse().is_ok_and(|voices| self.sources.contain(&voices)) => {
+                refused("the voice prints are")
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -242,6 +251,27 @@ mod tests {
         assert_eq!(code("s3://archive/a", "s3://texts/b", "s3://texts/team"), NO_OUTPUT);
         // Records beside an allowed output are not allowed.
         assert_eq!(code("s3://archive/a", "s3://texts/team/a", "s3://texts"), NO_OUTPUT);
+    }
+
+    #[test]
+    fn voice_prints_are_read_where_recordings_are() {
+        let code = |allowed: &Allowed, voices: &str| {
+            let batch = BatchId::generate();
+            let speakers = job::Speakers { voices: Some(voices.to_owned()), ..Default::default() };
+            let options = JobOptions { speakers: Some(speakers), ..JobOptions::default() };
+            let records = records_prefix("s3://texts", &batch);
+            let (source, output) = ("s3://calls/a".to_owned(), "s3://texts/a".to_owned());
+            let job = Job::new(batch, source, output, records, options);
+            allowed.check(&job).err().map(|failure| failure.code)
+        };
+        let all = allowed(&[], &["s3://texts"]);
+        assert_eq!(code(&all, "s3://anywhere/voices.json"), None);
+        assert_eq!(code(&all, "file:///etc/passwd"), NO_SOURCE);
+        let some = allowed(&["s3://calls", "https://a.org/"], &["s3://texts"]);
+        assert_eq!(code(&some, "s3://calls/voices.json"), None);
+        for elsewhere in ["s3://texts/voices.json", "file:///srv/voices.json", "https://a.org/v"] {
+            assert_eq!(code(&some, elsewhere), NO_SOURCE, "{elsewhere}");
+        }
     }
 
     #[test]

@@ -18,7 +18,8 @@ pub fn track(options: &job::JobOptions) -> Result<Option<audio::TrackChoice>, St
     options.audio_track.as_deref().map(str::parse).transpose()
 }
 
-/// Returns the part of a job's options that the pipeline takes.
+/// Returns the part of a job's options that the pipeline takes, without the voice prints, which are to be
+/// read.
 pub fn pipeline_options(options: &job::JobOptions) -> pipeline::TranscribeOptions {
     pipeline::TranscribeOptions {
         language: options.language.clone(),
@@ -28,16 +29,16 @@ pub fn pipeline_options(options: &job::JobOptions) -> pipeline::TranscribeOption
         punctuate: options.punctuate,
         normalize: options.normalize,
         word_times: options.word_times,
-        speakers: options.speakers.map(speaker_options),
+        speakers: options.speakers.as_ref().map(speaker_options),
     }
 }
 
-fn speaker_options(speakers: job::Speakers) -> SpeakerOptions {
+fn speaker_options(speakers: &job::Speakers) -> SpeakerOptions {
     let count = |number: Option<u32>| number.and_then(|number| usize::try_from(number).ok());
     SpeakerOptions {
         count: count(speakers.count),
         min: count(speakers.min),
         max: count(speakers.max),
-        ..SpeakerOptions::default()
+        voices: None,
     }
 }

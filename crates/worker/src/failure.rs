@@ -15,6 +15,7 @@ pub fn failure_of(error: &pipeline::Error, source: &(impl ToString + ?Sized)) ->
         ) => FailureCode::OptionUnsupported,
         // Transient: other workers of the queue may have the model, or may get it.
         pipeline::Error::Unsupported(_) => FailureCode::ModelUnavailable,
+        pipeline::Error::Voices(_) => FailureCode::VoicesUnusable,
         pipeline::Error::Interrupted => FailureCode::Interrupted,
         _ => FailureCode::Internal,
     };

@@ -24,6 +24,7 @@ mod presets;
 mod registry;
 mod tally;
 mod transcriber;
+mod voices;
 mod watch;
 mod worker;
 
@@ -39,6 +40,7 @@ pub use self::{
     },
     pool::ComputePool,
     transcriber::{Completed, Transcriber, Transcription, TranscriptionRequest, interruptible},
+    voices::{VoicesError, read_voices},
     worker::{Summary, Worker},
 };
 

@@ -9,7 +9,10 @@ use std::{
 
 use job::{Failure, FailureCode, FailureKind};
 use location::Location;
-use speech::pipeline::{self, Pipeline, Session};
+use speech::{
+    pipeline::{self, Pipeline, Session},
+    speakers::voices::VoicePrints,
+};
 use store::{Capabilities, Condition, Stores};
 use tokio::{sync::Mutex, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -54,6 +57,7 @@ const INTERRUPTION_CHECK: Duration = Duration::from_millis(250);
 ///     preset: None,
 ///     channels: None,
 ///     track: None,
+///     voices: None,
 ///     options: speech::pipeline::TranscribeOptions::default(),
 /// };
 /// let session = Arc::new(speech::pipeline::Session::default());
@@ -110,6 +114,8 @@ pub struct TranscriptionRequest {
     pub channels: Option<audio::ChannelMode>,
     /// `None`: as the decoding options of the transcriber.
     pub track: Option<audio::TrackChoice>,
+    /// Voice prints to read for `options.speakers`, in place of those that are there.
+    pub voices: Option<Location>,
     pub options: pipeline::TranscribeOptions,
 }
 
@@ -214,6 +220,16 @@ impl Transcriber {
     pub fn is_text_final(&self, request: &TranscriptionRequest) -> Result<bool, String> {
         let pipeline = self.presets.find(request.preset.as_deref())?;
         Ok(pipeline.is_text_final(&request.options))
+    }
+
+    /// Checks that the speaker model of a preset, if it has one, has made these voice prints. `None`: the
+    /// default preset.
+    ///
+    /// # Errors
+    /// Says which preset is missing, or which model has made the prints.
+    pub fn check_voices(&self, preset: Option<&str>, voices: &VoicePrints) -> Result<(), String> {
+        let pipeline = self.presets.find(preset)?;
+        pipeline.check_voices(voices).map_err(|error| error.to_string())
     }
 
     pub fn stores(&self) -> &Arc<Stores> {

@@ -49,6 +49,7 @@ compute.threads: pools[].threads
 models.also: pools[].also
 models.directory: models
 models.recognizer: pools[].recognizer
+models.speaker_segmentation: pools[].speakerSegmentation
 models.speakers: pools[].speakers
 notify.hosts: webhooks.hosts
 notify.secret: webhooks.existingSecret

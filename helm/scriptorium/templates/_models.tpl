@@ -10,6 +10,10 @@
 - name: SCRIPTORIUM__MODELS__SPEAKERS
   value: {{ . | quote }}
 {{- end }}
+{{- with .speakerSegmentation }}
+- name: SCRIPTORIUM__MODELS__SPEAKER_SEGMENTATION
+  value: {{ . | quote }}
+{{- end }}
 {{- end }}
 
 {{- define "scriptorium.modelMount" -}}

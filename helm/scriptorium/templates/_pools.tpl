@@ -92,7 +92,7 @@ Fills `.into.pools` with the pools: each with the defaults, and with what follow
     {{- end }}
   {{- end }}
 
-  {{- $offered := list $pool.recognizer (sortAlpha $pool.also) $pool.speakers | toJson }}
+  {{- $offered := list $pool.recognizer (sortAlpha $pool.also) $pool.speakers $pool.speakerSegmentation | toJson }}
   {{- range $lane := $pool.lanes }}
     {{- $other := get $models $lane }}
     {{- if and $other (ne $other.models $offered) }}

@@ -37,6 +37,7 @@ pub struct Config {
     pub audio: AudioConfig,
     pub output: OutputConfig,
     pub segmentation: speech::segmenter::SegmentationConfig,
+    pub speakers: speech::speakers::SpeakersConfig,
     pub queue: queue::AmqpConfig,
     pub store: store::StoreConfig,
     pub worker: worker::WorkerConfig,

@@ -22,6 +22,8 @@ pub struct ModelsConfig {
     pub punctuation: Option<String>,
     /// As `vad`; `none`: no diarization.
     pub speakers: Option<String>,
+    /// As `vad`, for diarization; `none`: speech of several people at once is not told apart.
+    pub speaker_segmentation: Option<String>,
     /// As `vad`; `none`: numbers stay words.
     pub normalization: Option<String>,
     /// URL prefixes and their replacements: `https://huggingface.co=https://mirror`.
@@ -39,6 +41,7 @@ impl Default for ModelsConfig {
             vad: None,
             punctuation: None,
             speakers: None,
+            speaker_segmentation: None,
             normalization: None,
             mirrors: Vec::new(),
             auto_pull: true,

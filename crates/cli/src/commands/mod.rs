@@ -10,6 +10,7 @@ pub(crate) mod dead;
 pub(crate) mod man;
 pub(crate) mod models;
 pub(crate) mod results;
+pub(crate) mod speakers;
 pub(crate) mod status;
 pub(crate) mod submit;
 pub(crate) mod transcribe;

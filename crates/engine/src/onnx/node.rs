@@ -1,6 +1,8 @@
 //! Nodes of an ONNX graph.
 
-use tract_onnx::pb;
+use tract_onnx::{pb, prelude::Tensor};
+
+use super::tensors;
 
 /// A node of an ONNX graph: an operator with its attributes, and names of tensors.
 #[derive(Debug, Clone)]
@@ -81,6 +83,16 @@ impl OnnxNode {
     pub fn text(&self, attribute: &str) -> Option<&str> {
         let attribute = self.attribute(attribute, Type::String)?;
         std::str::from_utf8(&attribute.s).ok()
+    }
+
+    /// Returns whether the node has an attribute, of any type.
+    pub fn has(&self, attribute: &str) -> bool {
+        self.proto.attribute.iter().any(|found| found.name == attribute)
+    }
+
+    /// Returns an attribute that is a tensor, `None` also if it is damaged.
+    pub fn constant(&self, attribute: &str) -> Option<Tensor> {
+        self.tensor(attribute).and_then(|proto| tensors::tensor(proto).ok())
     }
 
     /// Returns the tensors that the node depends on: its inputs and those that its subgraphs use.

@@ -50,16 +50,23 @@ impl Convolution {
             );
             return Err(Error::graph(message));
         }
-        // [outputs, kernel, channels], the order of the inputs.
-        let mut by_time = vec![0.0; weights.len()];
-        for (row, by_time) in weights.chunks_exact(window).zip(by_time.chunks_exact_mut(window)) {
-            for (index, value) in by_time.iter_mut().enumerate() {
-                *value = row[index % channels * kernel + index / channels];
-            }
-        }
-        let weights = Arc::new(Weights::pack(&by_time, outputs, window));
+        let weights = Weights::pack(&by_time(weights, channels, kernel), outputs, window);
+        let weights = Arc::new(weights);
         Ok(Self { weights, bias: bias.into(), channels, kernel, stride, post_op })
     }
+}
+
+/// Reorders weights `[outputs, channels, kernel]` to `[outputs, kernel, channels]`, the order of the
+/// inputs.
+pub(super) fn by_time(weights: &[f32], channels: usize, kernel: usize) -> Vec<f32> {
+    let mut by_time = vec![0.0; weights.len()];
+    let window = channels * kernel;
+    for (row, by_time) in weights.chunks_exact(window).zip(by_time.chunks_exact_mut(window)) {
+        for (index, value) in by_time.iter_mut().enumerate() {
+            *value = row[index % channels * kernel + index / channels];
+        }
+    }
+    by_time
 }
 
 impl std::fmt::Debug for Convolution {

@@ -88,7 +88,15 @@ impl Row {
             if value.is_null() {
                 merged.remove(name);
             } else {
-                merged.insert(name.clone(), value.clone());
+                let mut value = value.clone();
+                // A row says how many speakers there are; who they may be holds for all rows.
+                if name == "speakers"
+                    && let Some(voices) = merged.get(name).and_then(|base| base.get("voices"))
+                    && let Value::Object(speakers) = &mut value
+                {
+                    speakers.entry("voices").or_insert_with(|| voices.clone());
+                }
+                merged.insert(name.clone(), value);
             }
         }
         of(merged).map_err(|reason| refused("options", reason))

@@ -61,7 +61,7 @@ fn rows_of_both_formats_mean_the_same() {
             language: Some("en".to_owned()),
             formats: [Format::Srt, Format::Vtt].into(),
             word_times: Some(false),
-            speakers: Some(Speakers { count: None, min: Some(2), max: Some(5) }),
+            speakers: Some(Speakers { min: Some(2), max: Some(5), ..Speakers::default() }),
             ..JobOptions::default()
         };
         assert_eq!(options, expected);

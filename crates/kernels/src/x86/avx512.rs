@@ -4,7 +4,7 @@
 
 use std::{arch::x86_64::*, mem::transmute};
 
-use super::macros::{compile_loops, up_to_six};
+use super::macros::{compile_loops, up_to_six, up_to_twelve};
 use crate::{
     layout::PANEL,
     loops, plain,
@@ -18,12 +18,14 @@ compile_loops!("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma");
 const ACROSS: usize = PANEL / 16;
 /// Rows of a tile, so that 24 of the 32 registers hold sums.
 const ROWS: usize = 6;
+/// Columns of a panel up to which a tile has twice as many rows of half as many registers.
+const NARROW: usize = PANEL / 2;
 
 /// Repeats the block for each row of a tile, with a constant for the row. In a loop that the
 /// compiler does not unroll, the sums would be indexed and thus not stay in registers.
 macro_rules! unrolled {
     ($row:ident in $rows:ident $body:block) => {
-        unrolled!(@ $row, $rows, $body, 0, 1, 2, 3, 4, 5)
+        unrolled!(@ $row, $rows, $body, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)
     };
     (@ $row:ident, $rows:ident, $body:block, $($index:literal),*) => {
         $(if $index < $rows {
@@ -66,47 +68,51 @@ impl Prefetch {
 /// The CPU has AVX-512 F, and `tile` passed its check with `out`.
 #[target_feature(enable = "avx512f")]
 pub(crate) unsafe fn float_panel(tile: Tile<'_, f32>, out: &mut [f32]) {
-    let mut row = 0;
-    while row < tile.rows {
-        // SAFETY: the conditions of this function are those of `float_rows`, with `row + R <=
-        // rows`.
-        unsafe {
-            up_to_six!(tile.rows - row, float_rows(&tile, row, out));
+    // SAFETY: the conditions of this function are those of `float_rows`, with `row + R <= rows`,
+    // and a narrow panel has at most the columns of two registers.
+    unsafe {
+        if tile.columns <= NARROW {
+            for row in (0..tile.rows).step_by(2 * ROWS) {
+                up_to_twelve!(tile.rows - row, float_rows::<2>(&tile, row, out));
+            }
+        } else {
+            for row in (0..tile.rows).step_by(ROWS) {
+                up_to_six!(tile.rows - row, float_rows::<ACROSS>(&tile, row, out));
+            }
         }
-        row += ROWS;
     }
 }
 
-/// Multiplies `R` rows by the panel.
+/// Multiplies `R` rows by the first `A` registers of columns of the panel.
 ///
 /// # Safety
-/// The conditions of [`float_panel`], and `row + R <= tile.rows`.
+/// The conditions of [`float_panel`], `row + R <= tile.rows`, and `tile.columns <= 16 * A`.
 #[target_feature(enable = "avx512f")]
 #[inline]
-unsafe fn float_rows<const R: usize>(tile: &Tile<'_, f32>, row: usize, out: &mut [f32]) {
-    let masks = masks(tile.columns);
+unsafe fn float_rows<const A: usize, const R: usize>(
+    tile: &Tile<'_, f32>,
+    row: usize,
+    out: &mut [f32],
+) {
+    let masks = masks::<A>(tile.columns);
     // SAFETY: by `Tile::check`, every row of `a` has `depth` numbers, the panel has `depth *
     // PANEL`, the bias and every row of `out` have `columns`. Loads and stores of the last two are
     // masked to `columns`.
     unsafe {
         let a = tile.a.as_ptr().add(row * tile.a_stride);
         let mut panel = tile.panel.as_ptr();
-        let mut sums = [[_mm512_setzero_ps(); ACROSS]; R];
+        let mut sums = [[_mm512_setzero_ps(); A]; R];
         let prefetch = Prefetch::after_panel(tile.panel, tile.depth, row, tile.rows);
         for depth in 0..tile.depth {
-            prefetch.line(depth);
-            let b = [
-                _mm512_loadu_ps(panel),
-                _mm512_loadu_ps(panel.add(16)),
-                _mm512_loadu_ps(panel.add(32)),
-                _mm512_loadu_ps(panel.add(48)),
-            ];
+            if A == ACROSS {
+                prefetch.line(depth);
+            }
+            let b: [_; A] = std::array::from_fn(|i| _mm512_loadu_ps(panel.add(16 * i)));
             unrolled!(r in R {
                 let a = _mm512_set1_ps(*a.add(r * tile.a_stride + depth));
-                sums[r][0] = _mm512_fmadd_ps(a, b[0], sums[r][0]);
-                sums[r][1] = _mm512_fmadd_ps(a, b[1], sums[r][1]);
-                sums[r][2] = _mm512_fmadd_ps(a, b[2], sums[r][2]);
-                sums[r][3] = _mm512_fmadd_ps(a, b[3], sums[r][3]);
+                unrolled!(i in A {
+                    sums[r][i] = _mm512_fmadd_ps(a, b[i], sums[r][i]);
+                });
             });
             panel = panel.add(PANEL);
         }
@@ -123,44 +129,54 @@ unsafe fn float_rows<const R: usize>(tile: &Tile<'_, f32>, row: usize, out: &mut
 /// The CPU has AVX-512 F and BF16, and `tile` passed its check with `out`.
 #[target_feature(enable = "avx512f,avx512bf16")]
 pub(crate) unsafe fn bf16_panel(tile: Tile<'_, u16>, out: &mut [f32]) {
-    let mut row = 0;
-    while row < tile.rows {
-        // SAFETY: the conditions of this function are those of `bf16_rows`, with `row + R <= rows`.
-        unsafe {
-            up_to_six!(tile.rows - row, bf16_rows(&tile, row, out));
+    // SAFETY: the conditions of this function are those of `bf16_rows`, with `row + R <= rows`, and
+    // a narrow panel has at most the columns of two registers.
+    unsafe {
+        if tile.columns <= NARROW {
+            for row in (0..tile.rows).step_by(2 * ROWS) {
+                up_to_twelve!(tile.rows - row, bf16_rows::<2>(&tile, row, out));
+            }
+        } else {
+            for row in (0..tile.rows).step_by(ROWS) {
+                up_to_six!(tile.rows - row, bf16_rows::<ACROSS>(&tile, row, out));
+            }
         }
-        row += ROWS;
     }
 }
 
-/// Multiplies `R` rows by the panel.
+/// Multiplies `R` rows by the first `A` registers of columns of the panel.
 ///
 /// # Safety
-/// The conditions of [`bf16_panel`], and `row + R <= tile.rows`.
+/// The conditions of [`bf16_panel`], `row + R <= tile.rows`, and `tile.columns <= 16 * A`.
 #[target_feature(enable = "avx512f,avx512bf16")]
 #[inline]
-unsafe fn bf16_rows<const R: usize>(tile: &Tile<'_, u16>, row: usize, out: &mut [f32]) {
-    let masks = masks(tile.columns);
+unsafe fn bf16_rows<const A: usize, const R: usize>(
+    tile: &Tile<'_, u16>,
+    row: usize,
+    out: &mut [f32],
+) {
+    let masks = masks::<A>(tile.columns);
     // SAFETY: by `Tile::check`, every row of `a` has `depth` numbers, the panel has `depth *
     // PANEL`, the bias and every row of `out` have `columns`. Loads and stores of the last two are
     // masked to `columns`. Every bit pattern is a valid bfloat16.
     unsafe {
         let a = tile.a.as_ptr().add(row * tile.a_stride);
         let mut panel = tile.panel.as_ptr();
-        let mut sums = [[_mm512_setzero_ps(); ACROSS]; R];
+        let mut sums = [[_mm512_setzero_ps(); A]; R];
         let pairs = tile.depth / 2;
         let prefetch = Prefetch::after_panel(tile.panel, pairs, row, tile.rows);
         for pair in 0..pairs {
-            prefetch.line(pair);
-            let load = |at: usize| transmute(_mm512_loadu_si512(panel.add(at).cast()));
-            let b: [__m512bh; ACROSS] = [load(0), load(32), load(64), load(96)];
+            if A == ACROSS {
+                prefetch.line(pair);
+            }
+            let b: [__m512bh; A] =
+                std::array::from_fn(|i| transmute(_mm512_loadu_si512(panel.add(32 * i).cast())));
             unrolled!(r in R {
                 let a = a.add(r * tile.a_stride + 2 * pair).cast::<i32>().read_unaligned();
                 let a: __m512bh = transmute(_mm512_set1_epi32(a));
-                sums[r][0] = _mm512_dpbf16_ps(sums[r][0], a, b[0]);
-                sums[r][1] = _mm512_dpbf16_ps(sums[r][1], a, b[1]);
-                sums[r][2] = _mm512_dpbf16_ps(sums[r][2], a, b[2]);
-                sums[r][3] = _mm512_dpbf16_ps(sums[r][3], a, b[3]);
+                unrolled!(i in A {
+                    sums[r][i] = _mm512_dpbf16_ps(sums[r][i], a, b[i]);
+                });
             });
             panel = panel.add(2 * PANEL);
         }
@@ -255,7 +271,7 @@ unsafe fn int8_rows<const R: usize>(tile: &Int8Tile<'_>, row: usize, out: &mut [
 }
 
 /// Returns a mask of the columns in use for each register.
-fn masks(columns: usize) -> [__mmask16; ACROSS] {
+fn masks<const A: usize>(columns: usize) -> [__mmask16; A] {
     std::array::from_fn(|i| match columns.saturating_sub(16 * i) {
         16.. => u16::MAX,
         rest => (1 << rest) - 1,
@@ -268,11 +284,11 @@ fn masks(columns: usize) -> [__mmask16; ACROSS] {
 /// The CPU has AVX-512 F. Where `masks` are set, `bias` may be read and `out` read and written.
 #[target_feature(enable = "avx512f")]
 #[inline]
-unsafe fn store(
-    mut sums: [__m512; ACROSS],
+unsafe fn store<const A: usize>(
+    mut sums: [__m512; A],
     bias: Option<&[f32]>,
     add: bool,
-    masks: [__mmask16; ACROSS],
+    masks: [__mmask16; A],
     out: *mut f32,
 ) {
     for (i, sum) in sums.iter_mut().enumerate() {

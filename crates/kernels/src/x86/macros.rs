@@ -3,18 +3,34 @@
 /// Calls a kernel for the remaining rows, six at most. The number of rows is a constant of the
 /// kernel, so that its sums stay in registers.
 macro_rules! up_to_six {
-    ($remaining:expr, $kernel:ident($($argument:expr),*)) => {
+    ($remaining:expr, $kernel:ident $(::<$constant:tt>)? ($($argument:expr),*)) => {
         match $remaining {
-            1 => $kernel::<1>($($argument),*),
-            2 => $kernel::<2>($($argument),*),
-            3 => $kernel::<3>($($argument),*),
-            4 => $kernel::<4>($($argument),*),
-            5 => $kernel::<5>($($argument),*),
-            _ => $kernel::<6>($($argument),*),
+            1 => $kernel::<$($constant,)? 1>($($argument),*),
+            2 => $kernel::<$($constant,)? 2>($($argument),*),
+            3 => $kernel::<$($constant,)? 3>($($argument),*),
+            4 => $kernel::<$($constant,)? 4>($($argument),*),
+            5 => $kernel::<$($constant,)? 5>($($argument),*),
+            _ => $kernel::<$($constant,)? 6>($($argument),*),
         }
     };
 }
 pub(super) use up_to_six;
+
+/// As [`up_to_six`], for twelve rows at most.
+macro_rules! up_to_twelve {
+    ($remaining:expr, $kernel:ident::<$constant:tt>($($argument:expr),*)) => {
+        match $remaining {
+            7 => $kernel::<$constant, 7>($($argument),*),
+            8 => $kernel::<$constant, 8>($($argument),*),
+            9 => $kernel::<$constant, 9>($($argument),*),
+            10 => $kernel::<$constant, 10>($($argument),*),
+            11 => $kernel::<$constant, 11>($($argument),*),
+            12.. => $kernel::<$constant, 12>($($argument),*),
+            fewer => up_to_six!(fewer, $kernel::<$constant>($($argument),*)),
+        }
+    };
+}
+pub(super) use up_to_twelve;
 
 /// Compiles the portable loops of [`crate::loops`] for an instruction set.
 macro_rules! compile_loops {
@@ -28,6 +44,21 @@ macro_rules! compile_loops {
             fn dot_rows(x: &[f32], rows: &[f32], dots: &mut [f32]);
             fn mix_rows(weights: &[f32], rows: &[f32], out: &mut [f32]);
             fn column_statistics(rows: &[f32], mean: &mut [f32], scale: &mut [f32]);
+            fn column_moments(rows: &[f32], mean: &mut [f32], variance: &mut [f32]);
+            fn scale_columns(
+                rows: &mut [f32], mean: &[f32], scale: &[f32], offset: &[f32], slope: f32
+            );
+            fn max_pool(x: &[f32], channels: usize, window: usize, out: &mut [f32]);
+            fn max_pool_magnitudes(
+                x: &[f32], scale: f32, offsets: &[f32], window: usize, out: &mut [f32],
+                out_stride: usize
+            );
+            fn fold_rows(
+                samples: &[f32], stride: usize, sums: &mut [f32], differences: &mut [f32],
+                half: usize
+            );
+            fn moments(x: &[f32], origin: f32) -> (f32, f32);
+            fn leaky_relu(values: &mut [f32]);
             fn add_medians(
                 row: &[f32], mean: &[f32], scale: &[f32], padded: &mut [f32], sum: &mut [f32]
             );
@@ -37,6 +68,8 @@ macro_rules! compile_loops {
             fn convolve_rows(x: &[f32], stride: usize, weights: &[f32], out: &mut [f32]);
             fn add(x: &[f32], out: &mut [f32]);
             fn round_to_bf16(x: &[f32], out: &mut [u16]);
+            fn normalize(x: &[f32], scale: &[f32], shift: &[f32], out: &mut [f32]);
+            fn normalize_to_bf16(x: &[f32], scale: &[f32], shift: &[f32], out: &mut [u16]);
             fn min_max(x: &[f32]) -> (f32, f32);
             fn quantize_symmetric(x: &[f32], quantized: &mut [u8]) -> f32;
             fn quantize_affine(x: &[f32], scale: f32, zero_point: u8, out: &mut [u8]);

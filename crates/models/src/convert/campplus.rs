@@ -8,10 +8,12 @@ use std::collections::BTreeSet;
 use std::io::{Cursor, Read};
 
 use flate2::read::GzDecoder;
-use protobuf::{Reader, Span, Value, write_bytes, write_varint};
+use protobuf::{Reader, Span, Value, write_bytes};
 
 use super::ConvertError;
 use super::checkpoint::Parameter;
+use super::message::{Axis, port, tensor};
+use crate::Family;
 
 const GRAPH: &[u8] = include_bytes!("campplus.onnx.gz");
 /// The last batch norm has no weight and bias in the checkpoint, but ONNX requires them.
@@ -51,7 +53,7 @@ fn add_last_norm(parameters: &mut Vec<Parameter>) -> Result<usize, ConvertError>
         .iter()
         .find(|parameter| parameter.name == mean)
         .map(|parameter| parameter.values.len())
-        .ok_or(ConvertError::NotCamPlusPlus { missing: mean })?;
+        .ok_or_else(|| missing(mean))?;
     for (part, value) in [("weight", 1.0), ("bias", 0.0)] {
         let name = format!("{LAST_NORM}.{part}");
         parameters.push(Parameter { name, shape: vec![width], values: vec![value; width] });
@@ -85,17 +87,19 @@ fn fill(graph: &[u8], parameters: &[Parameter], width: usize) -> Result<Vec<u8>,
         }
         reader.append(field.range, &mut filled)?;
     }
-    if let Some(missing) = needed.difference(&provided).next() {
-        return Err(ConvertError::NotCamPlusPlus { missing: missing.clone() });
+    if let Some(name) = needed.difference(&provided).next() {
+        return Err(missing(name.clone()));
     }
     for parameter in parameters {
-        if !parameter.values.iter().all(|value| value.is_finite()) {
-            return Err(ConvertError::NotFinite { name: parameter.name.clone() });
-        }
+        parameter.check_finite()?;
         // initializer
         write_bytes(&mut filled, 5, &tensor(parameter));
     }
     Ok(filled)
+}
+
+fn missing(name: String) -> ConvertError {
+    ConvertError::Missing { family: Family::CamPlusPlus, name }
 }
 
 /// Returns the texts of all fields of `message` with this number.
@@ -113,45 +117,9 @@ fn texts(
     Ok(texts)
 }
 
-/// Returns a `TensorProto` of f32.
-fn tensor(parameter: &Parameter) -> Vec<u8> {
-    let mut out = Vec::with_capacity(parameter.values.len() * 4 + 100);
-    for &length in &parameter.shape {
-        write_number(&mut out, 1, length as u64);
-    }
-    write_number(&mut out, 2, FLOAT);
-    write_bytes(&mut out, 8, parameter.name.as_bytes());
-    let bytes: Vec<u8> = parameter.values.iter().flat_map(|value| value.to_le_bytes()).collect();
-    write_bytes(&mut out, 9, &bytes);
-    out
-}
-
-/// `TensorProto.DataType`
-const FLOAT: u64 = 1;
-
 /// Returns the `ValueInfoProto` of the output: `embedding`, f32 `[batch_size, width]`.
 fn output(width: usize) -> Vec<u8> {
-    let (mut batch, mut values) = (Vec::new(), Vec::new());
-    write_bytes(&mut batch, 2, b"batch_size");
-    write_number(&mut values, 1, width as u64);
-    let mut shape = Vec::new();
-    write_bytes(&mut shape, 1, &batch);
-    write_bytes(&mut shape, 1, &values);
-    let mut tensor = Vec::new();
-    write_number(&mut tensor, 1, FLOAT);
-    write_bytes(&mut tensor, 2, &shape);
-    let mut kind = Vec::new();
-    write_bytes(&mut kind, 1, &tensor);
-    let mut port = Vec::new();
-    write_bytes(&mut port, 1, b"embedding");
-    write_bytes(&mut port, 2, &kind);
-    port
-}
-
-/// Appends a varint field.
-fn write_number(message: &mut Vec<u8>, number: u64, value: u64) {
-    write_varint(message, number << 3);
-    write_varint(message, value);
+    port("embedding", &[Axis::Any("batch_size"), Axis::Fixed(width)])
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Files of `torch.save`: a zip archive with one pickle that names tensors, and one file of raw
 //! values per tensor.
 //!
-//! Only state dicts of plain tensors are read. Unlike Python's own `pickle`, this reader runs no code
-//! that a file names.
+//! Only state dicts of plain tensors are read, also in checkpoints of PyTorch Lightning, where other things
+//! are around them. Unlike Python's own `pickle`, this reader runs no code that a file names.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -13,6 +13,7 @@ use std::rc::Rc;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
+use super::ConvertError;
 use super::pickle::{PickleError, Value, state_dict};
 
 /// Bytes: a speaker model's pickle is smaller.
@@ -29,6 +30,17 @@ pub(super) struct Parameter {
     pub(super) shape: Vec<usize>,
     /// Row-major.
     pub(super) values: Vec<f32>,
+}
+
+impl Parameter {
+    /// # Errors
+    /// [`ConvertError::NotFinite`] if one of its values is not finite.
+    pub(super) fn check_finite(&self) -> Result<(), ConvertError> {
+        match self.values.iter().all(|value| value.is_finite()) {
+            true => Ok(()),
+            false => Err(ConvertError::NotFinite { name: self.name.clone() }),
+        }
+    }
 }
 
 /// Why a checkpoint cannot be read.
@@ -59,21 +71,12 @@ pub enum CheckpointError {
 /// # Errors
 /// The file is not a state dict of plain tensors, is damaged, or is too large.
 pub(super) fn read(path: &Path) -> Result<Vec<Parameter>, CheckpointError> {
-    let mut archive = ZipArchive::new(BufReader::new(File::open(path)?))
-        .map_err(CheckpointError::NotAnArchive)?;
-    let pickle = archive
-        .file_names()
-        .flatten()
-        .find(|name| name.ends_with("/data.pkl"))
-        .map(Cow::into_owned)
-        .ok_or(CheckpointError::NoPickle)?;
-    let program = read_member(&mut archive, &pickle, MAX_PICKLE)?;
-    let root = pickle.trim_end_matches("data.pkl");
+    let (archive, root, items) = open(path)?;
     let mut storages =
         Storages { archive, root: format!("{root}data/"), last: None, budget: MAX_BYTES };
     let mut budget = MAX_VALUES;
     let mut parameters = Vec::new();
-    for (name, value) in state_dict(&program)? {
+    for (name, value) in items {
         let Value::Tensor(tensor) = value else { continue };
         let Some(width) = float_width(&tensor.storage.kind) else { continue };
         let count = tensor
@@ -101,6 +104,34 @@ pub(super) fn read(path: &Path) -> Result<Vec<Parameter>, CheckpointError> {
         parameters.push(Parameter { name: name.to_string(), shape: tensor.shape, values });
     }
     Ok(parameters)
+}
+
+/// Returns the names of the tensors of a state dict, without reading them.
+///
+/// # Errors
+/// As [`read`], as far as that does not depend on the tensors.
+pub(super) fn names(path: &Path) -> Result<Vec<Rc<str>>, CheckpointError> {
+    let (_, _, items) = open(path)?;
+    let tensors = items.into_iter().filter(|(_, value)| matches!(value, Value::Tensor(_)));
+    Ok(tensors.map(|(name, _)| name).collect())
+}
+
+/// The items of a state dict.
+type Items = Vec<(Rc<str>, Value)>;
+
+/// Opens a checkpoint. Returns its archive, the directory in it, and the items of its state dict.
+fn open(path: &Path) -> Result<(ZipArchive<BufReader<File>>, String, Items), CheckpointError> {
+    let mut archive = ZipArchive::new(BufReader::new(File::open(path)?))
+        .map_err(CheckpointError::NotAnArchive)?;
+    let pickle = archive
+        .file_names()
+        .flatten()
+        .find(|name| name.ends_with("/data.pkl"))
+        .map(Cow::into_owned)
+        .ok_or(CheckpointError::NoPickle)?;
+    let program = read_member(&mut archive, &pickle, MAX_PICKLE)?;
+    let root = pickle.trim_end_matches("data.pkl").to_owned();
+    Ok((archive, root, state_dict(&program)?))
 }
 
 /// Raw values of tensors. Any number of tensors can be views of one storage. A storage is unpacked

@@ -1,4 +1,5 @@
-//! Python's pickle protocol 2, as far as `torch.save` uses it for tensors.
+//! Python's pickle protocol 2, as far as `torch.save` uses it for tensors. What a pickle makes of other
+//! classes, such as the settings in a checkpoint of PyTorch Lightning, is a value that says nothing.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -37,6 +38,7 @@ mod opcode {
     pub(super) const EMPTY_LIST: u8 = b']';
     pub(super) const EMPTY_DICT: u8 = b'}';
     pub(super) const PROTO: u8 = 0x80;
+    pub(super) const NEWOBJ: u8 = 0x81;
     pub(super) const TUPLE1: u8 = 0x85;
     pub(super) const TUPLE3: u8 = 0x87;
     pub(super) const NEWTRUE: u8 = 0x88;
@@ -51,8 +53,8 @@ pub enum PickleError {
     Damaged,
     #[error("it holds no state dict (save `model.state_dict()`, not the model)")]
     NoStateDict,
-    #[error("it holds more than a state dict of plain tensors ({0})")]
-    Unsupported(String),
+    #[error("its data.pkl uses the pickle opcode {0:#04x}, which `torch.save` does not write")]
+    Opcode(u8),
 }
 
 /// A value on the stack of a pickle program. A copy costs no memory, whatever the size of the value: a
@@ -62,7 +64,7 @@ pub(super) enum Value {
     Int(i64),
     Text(Rc<str>),
     Tuple(Tuple),
-    /// Never copied, and never inside another value.
+    /// Never copied, and inside no other value but a dict.
     Dict(Vec<(Value, Value)>),
     /// A class or function: module and name.
     Global(Rc<str>),
@@ -115,25 +117,31 @@ impl Tensor {
     }
 }
 
-/// Runs a pickle program and returns the items of the dict that it leaves, except those whose key is
-/// not a text.
+/// Runs a pickle program and returns the items of the state dict that it leaves, except those whose key
+/// is not a text. The state dict is the value itself or, as PyTorch Lightning writes it, the item
+/// `state_dict` of the value.
 pub(super) fn state_dict(program: &[u8]) -> Result<Vec<(Rc<str>, Value)>, PickleError> {
     let mut machine =
         Machine { rest: program, stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() };
-    match machine.run()? {
-        Value::Dict(items) => Ok(items
-            .into_iter()
-            .filter_map(|(key, value)| match key {
-                Value::Text(name) => Some((name, value)),
-                _ => None,
-            })
-            .collect()),
-        _ => Err(PickleError::NoStateDict),
+    let mut items = named_items(machine.run()?).ok_or(PickleError::NoStateDict)?;
+    match items.iter().position(|(name, _)| &**name == "state_dict") {
+        Some(inner) => named_items(items.swap_remove(inner).1).ok_or(PickleError::NoStateDict),
+        None => Ok(items),
     }
 }
 
+/// Returns the items of a dict whose key is a text, or `None` if the value is no dict.
+fn named_items(value: Value) -> Option<Vec<(Rc<str>, Value)>> {
+    let Value::Dict(items) = value else { return None };
+    let named = items.into_iter().filter_map(|(key, value)| match key {
+        Value::Text(name) => Some((name, value)),
+        _ => None,
+    });
+    Some(named.collect())
+}
+
 /// The stack machine that runs pickle programs. It makes values and calls nothing: the two functions
-/// that a state dict names are built in.
+/// that a state dict names are built in, and what any other would make is [`Value::Other`].
 struct Machine<'a> {
     rest: &'a [u8],
     stack: Vec<Value>,
@@ -221,9 +229,11 @@ impl<'a> Machine<'a> {
                     let (arguments, function) = (self.pop()?, self.pop()?);
                     self.stack.push(call(function, arguments)?);
                 }
-                _ => {
-                    return Err(PickleError::Unsupported(format!("pickle opcode {opcode:#04x}")));
+                opcode::NEWOBJ => {
+                    let _arguments_and_class = (self.pop()?, self.pop()?);
+                    self.stack.push(Value::Other);
                 }
+                _ => return Err(PickleError::Opcode(opcode)),
             }
         }
     }
@@ -310,24 +320,37 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Adds keys and values, which alternate, to the dict on top of the stack.
+    /// Adds keys and values, which alternate, to the dict on top of the stack, or to a value that
+    /// [`Value::Other`] stands for.
     fn set_items(&mut self, items: Vec<Value>) -> Result<(), PickleError> {
-        let Some(Value::Dict(dict)) = self.stack.last_mut() else {
-            return Err(PickleError::Damaged);
+        let dict = match self.stack.last_mut() {
+            Some(Value::Dict(dict)) => dict,
+            Some(Value::Other) => return Ok(()),
+            _ => return Err(PickleError::Damaged),
         };
         let mut items = items.into_iter();
         while let (Some(key), Some(value)) = (items.next(), items.next()) {
-            dict.push((as_item(key), as_item(value)));
+            dict.push((as_item(key), as_value(value)));
         }
         Ok(())
     }
 }
 
-/// Returns `value` as an item of another value. Nested dicts are not needed, and without them nothing
-/// nests deeper than tuples may.
+/// Returns `value` as an item of a tuple or as a key. Dicts are not needed there, and without them
+/// nothing nests deeper than tuples may.
 fn as_item(value: Value) -> Value {
     match value {
         Value::Dict(_) => Value::Other,
+        value => value,
+    }
+}
+
+/// Returns `value` as the value of a dict's key: a dict only if it holds none itself.
+fn as_value(value: Value) -> Value {
+    match value {
+        Value::Dict(items) if items.iter().any(|(_, v)| matches!(v, Value::Dict(_))) => {
+            Value::Other
+        }
         value => value,
     }
 }
@@ -343,10 +366,11 @@ fn storage(id: Value) -> Result<Value, PickleError> {
     }
 }
 
-/// Returns what one of the two known functions makes of its arguments.
+/// Returns what one of the two known functions makes of its arguments; of any other function, nothing
+/// that says anything.
 fn call(function: Value, arguments: Value) -> Result<Value, PickleError> {
     let (Value::Global(function), Value::Tuple(arguments)) = (function, arguments) else {
-        return Err(PickleError::Damaged);
+        return Ok(Value::Other);
     };
     match (&*function, &*arguments.items) {
         ("collections OrderedDict", []) => Ok(Value::Dict(Vec::new())),
@@ -359,7 +383,8 @@ fn call(function: Value, arguments: Value) -> Result<Value, PickleError> {
             shape: lengths(shape)?,
             strides: lengths(strides)?,
         })),
-        _ => Err(PickleError::Unsupported(function.to_string())),
+        ("torch._utils _rebuild_tensor_v2", _) => Err(PickleError::Damaged),
+        _ => Ok(Value::Other),
     }
 }
 
@@ -377,6 +402,8 @@ fn lengths(tuple: &Value) -> Result<Vec<usize>, PickleError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn error(program: &[u8]) -> PickleError {
@@ -410,6 +437,83 @@ mod tests {
         let dicts = [b"}", &b"K\x01}".repeat(500_000)[..], &b"s".repeat(500_000), b"."].concat();
         assert!(state_dict(&dicts).unwrap().is_empty());
     }
+
+    /// Writes a text.
+    fn text(text: &str) -> Vec<u8> {
+        let size = u32::try_from(text.len()).unwrap().to_le_bytes();
+        [b"X", &size[..], text.as_bytes()].concat()
+    }
+
+    #[test]
+    fn other_classes_are_skipped() {
+        // {"hyper": {"a": {1: 2}}, "state_dict": {"w": 3}, "object": posix.system("id"), "new": ...}
+        let program = [
+            b"}(".to_vec(),
+            text("hyper"),
+            b"}".to_vec(),
+            text("a"),
+            b"}K\x01K\x02ss".to_vec(),
+            text("state_dict"),
+            b"ccollections\nOrderedDict\n)R".to_vec(),
+            text("w"),
+            b"K\x03s".to_vec(),
+            text("object"),
+            b"cposix\nsystem\n".to_vec(),
+            text("id"),
+            b"\x85R}K\x01K\x02sb".to_vec(),
+            text("new"),
+            b"cpyannote.audio.core.task\nSpecifications\n)\x81K\x01K\x02s".to_vec(),
+            b"u.".to_vec(),
+        ]
+        .concat();
+        let items = state_dict(&program).unwrap();
+        assert!(matches!(&items[..], [(name, Value::Int(3))] if &**name == "w"), "{items:?}");
+    }
+
+    #[test]
+    fn a_state_dict_must_be_a_dict() {
+        assert_eq!(error(b"K\x01."), PickleError::NoStateDict);
+        let foreign = [b"}".to_vec(), text("state_dict"), b"cm\nC\n)\x81s.".to_vec()].concat();
+        assert_eq!(error(&foreign), PickleError::NoStateDict);
+        assert_eq!(error(b"}\xff."), PickleError::Opcode(0xff));
+    }
+
+    proptest! {
+        /// Programs of valid opcodes, so that few end at the first byte.
+        #[test]
+        fn any_program_ends_with_a_value_or_an_error(
+            parts in prop::collection::vec(prop::sample::select(&PARTS[..]), 0..200),
+            noise in prop::collection::vec(any::<u8>(), 0..8),
+        ) {
+            let program = [&parts.concat()[..], &noise, b"."].concat();
+            let _ = state_dict(&program);
+        }
+    }
+
+    /// Whole instructions.
+    const PARTS: [&[u8]; 21] = [
+        b"(",
+        b"}",
+        b")",
+        b"]",
+        b"N",
+        b"K\x01",
+        b"J\xff\xff\xff\xff",
+        b"X\x01\0\0\0a",
+        b"q\x01",
+        b"h\x01",
+        b"t",
+        b"\x85",
+        b"\x86",
+        b"s",
+        b"u",
+        b"b",
+        b"R",
+        b"\x81",
+        b"Q",
+        b"ccollections\nOrderedDict\n",
+        b"ctorch._utils\n_rebuild_tensor_v2\n",
+    ];
 
     #[test]
     fn items_without_a_name_are_ignored() {

@@ -13,19 +13,27 @@ use super::*;
 use crate::{Catalogue, Inspection, Library, inspect};
 
 const NAME: &str = "campplus_cn_common.bin";
+const CONVERTED: &str = "campplus.onnx";
 
 fn fixture() -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/campplus");
+    unpacked(&format!("campplus/{NAME}.gz"))
+}
+
+pub(super) fn unpacked(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name);
     let mut bytes = Vec::new();
-    let compressed = fs::File::open(path.join(format!("{NAME}.gz"))).unwrap();
-    GzDecoder::new(compressed).read_to_end(&mut bytes).unwrap();
+    GzDecoder::new(fs::File::open(path).unwrap()).read_to_end(&mut bytes).unwrap();
     bytes
 }
 
 /// Writes a checkpoint to a directory of its own.
 fn directory(checkpoint: &[u8]) -> (TempDir, PathBuf) {
+    directory_of(NAME, checkpoint)
+}
+
+pub(super) fn directory_of(name: &str, checkpoint: &[u8]) -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join(NAME);
+    let path = directory.path().join(name);
     fs::write(&path, checkpoint).unwrap();
     (directory, path)
 }
@@ -97,7 +105,7 @@ fn incomplete_checkpoints_are_refused() {
     let parameters = checkpoint::read(&path).unwrap();
     assert_eq!(parameters.len(), 815);
     let error = |parameters: Vec<Parameter>| campplus::to_onnx(parameters).unwrap_err().to_string();
-    assert!(error(Vec::new()).contains("not a CAM++ model"));
+    assert!(error(Vec::new()).contains("not a cam-plus-plus model"));
     for name in ["head.conv1.weight", "xvector.block3.tdnnd16.cam_layer.linear2.bias"] {
         let mut parameters = parameters.clone();
         parameters.retain(|parameter| parameter.name != name);
@@ -116,7 +124,8 @@ fn library(root: &Path) -> Library {
     fs::write(model.join(NAME), &checkpoint).unwrap();
     let sha256 = crate::digest::sha256(&model.join(NAME)).unwrap();
     let catalogue = Catalogue::parse(&format!(
-        "[[model]]\nname = 'm'\nfamily = 'cam-plus-plus'\nlicence = 'MIT'\nlanguages = []\n\
+        "[[model]]\nname = 'm'\nfamily = 'cam-plus-plus'\nlicence = 'MIT'\n\
+         copyright = 'Copyright Somebody'\nlanguages = []\n\
          description = ''\nfiles = [{{ path = '{NAME}', size = {}, sha256 = '{sha256}', sources = [\
          {{ url = 'http://127.0.0.1:9/nobody-listens-here' }}] }}]",
         checkpoint.len()
@@ -138,6 +147,8 @@ async fn a_pull_converts_a_checkpoint_of_an_earlier_pull_without_a_download() {
     assert_eq!(library.open("m").unwrap(), pulled.model);
     library.verify(entry).unwrap();
     assert!(inspect(&pulled.model.path).unwrap().is_usable());
+    let licence = fs::read_to_string(pulled.model.path.join("LICENSE")).unwrap();
+    assert!(licence.starts_with("MIT License\n\nCopyright Somebody\n"), "{licence}");
 
     // A damaged conversion is repaired, and one that is right is left as it is.
     let right = fs::read(&converted).unwrap();

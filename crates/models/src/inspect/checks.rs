@@ -8,6 +8,17 @@ use crate::onnx::Graph;
 
 const SAME_RELEASE: &str = "take all files from the same release of the model";
 
+/// Constants of pyannote's segmentation in sherpa-onnx's metadata: chunks of ten seconds, and classes for
+/// three speakers of whom two speak at a time.
+const SEGMENTATION: [(&str, &str); 6] = [
+    ("sample_rate", "16000"),
+    ("window_size", "160000"),
+    ("receptive_field_shift", "270"),
+    ("num_speakers", "3"),
+    ("powerset_max_classes", "2"),
+    ("num_classes", "7"),
+];
+
 /// Adds the problems that it finds to an [`Inspection`].
 pub(super) struct Checks<'a> {
     directory: &'a Directory,
@@ -86,7 +97,9 @@ impl<'a> Checks<'a> {
         self.check_name(&network.file);
         let format = network::weight_format(graph);
         self.inspection.weight_formats.push(format);
-        if format == WeightFormat::F16 {
+        // The segmentation's weights are widened when it is opened.
+        let is_segmentation = self.inspection.family == Family::PyannoteSegmentation;
+        if format == WeightFormat::F16 && !is_segmentation {
             let remedy = "use the export in f32, or the one quantized to int8";
             self.add_problem(&network.file, "its weights are 16-bit floats".into(), remedy);
         }
@@ -118,7 +131,8 @@ impl<'a> Checks<'a> {
             return;
         }
         let networks = self.directory.files().filter(|(name, _)| name.ends_with(".onnx")).count();
-        if self.inspection.family != Family::CamPlusPlus {
+        let family = self.inspection.family;
+        if !matches!(family, Family::CamPlusPlus | Family::PyannoteSegmentation) {
             let message = "not one of the names that a network must have".into();
             self.add_problem(file, message, "rename it to model.onnx (int8: model_quant.onnx)");
         } else if networks > 1 {
@@ -134,7 +148,7 @@ impl<'a> Checks<'a> {
         graph: Option<&Graph>,
     ) {
         let family = self.inspection.family;
-        if !has_config && family != Family::CamPlusPlus {
+        if !has_config && !matches!(family, Family::CamPlusPlus | Family::PyannoteSegmentation) {
             self.require(&CONFIGS[..1], "the model's configuration");
         }
         match family {
@@ -156,7 +170,10 @@ impl<'a> Checks<'a> {
                 self.check_tokens(&TOKENS, config, None);
                 self.check_punctuation(config, graph);
             }
-            Family::Whisper | Family::CamPlusPlus | Family::TextNormalization => {}
+            Family::Whisper
+            | Family::CamPlusPlus
+            | Family::PyannoteSegmentation
+            | Family::TextNormalization => {}
         }
     }
 
@@ -307,6 +324,22 @@ impl<'a> Checks<'a> {
                     self.add_problem(file, message.into(), remedy);
                 }
             }
+            Family::PyannoteSegmentation => {
+                if self.inspection.weight_formats == [WeightFormat::Int8] {
+                    let message =
+                        "it is quantized for each tensor, which makes it less accurate".into();
+                    self.add_problem(file, message, "use model.onnx of the same release");
+                }
+                for (key, expected) in SEGMENTATION {
+                    let found = graph.metadata.get(key).map(|value| value.trim());
+                    if let Some(found) = found.filter(|&found| found != expected) {
+                        let message = format!(
+                            "`{key}` is {found} in its metadata, and only {expected} is supported"
+                        );
+                        self.add_problem(file, message, remedy);
+                    }
+                }
+            }
             Family::FsmnVad | Family::CamPlusPlus | Family::Whisper | Family::TextNormalization => {
             }
         }
@@ -322,6 +355,7 @@ impl<'a> Checks<'a> {
             | Family::FsmnVad
             | Family::CtTransformer
             | Family::CamPlusPlus
+            | Family::PyannoteSegmentation
             | Family::Whisper
             | Family::TextNormalization => &[],
         };

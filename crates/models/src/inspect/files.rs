@@ -11,7 +11,7 @@ use serde::de::IgnoredAny;
 use super::ModelFile;
 use crate::convert::name::is_checkpoint;
 use crate::family::{Family, Variant};
-use crate::{Error, yaml};
+use crate::{Error, licence, yaml};
 
 /// Names of the configuration in FunASR's releases, newest first.
 pub(super) const CONFIGS: [&str; 4] = ["config.yaml", "asr.yaml", "vad.yaml", "punc.yaml"];
@@ -239,6 +239,7 @@ fn purpose(name: &str) -> Option<&'static str> {
         "config.json" => "configuration",
         "tokenizer.json" => "tokenizer",
         "vocabulary.txt" | "vocabulary.json" => "vocabulary",
+        licence::FILE => "licence",
         _ if is_checkpoint(name) => "weights (PyTorch checkpoint)",
         _ if name.ends_with("tagger.fst") => "grammar that finds numbers and dates",
         _ if name.ends_with("verbalizer.fst") => "grammar that writes them",

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::Error;
-use crate::convert::name::is_checkpoint;
+use crate::convert::{family_of, name::is_checkpoint};
 use crate::family::{Family, Layout, Variant, WeightFormat};
 use checks::Checks;
 use files::{Config, Directory};
@@ -112,18 +112,22 @@ pub fn inspect(path: &Path) -> Result<Inspection, Error> {
 
     let networks = Network::all(&directory);
     let checkpoint = directory.files().map(|(name, _)| name).find(|n| is_checkpoint(n));
-    if let (true, Some(checkpoint)) = (networks.is_empty(), checkpoint) {
-        inspection.family = Family::CamPlusPlus;
-        inspection.layout = Layout::Funasr;
+    if let Some(checkpoint) = checkpoint.filter(|_| networks.is_empty())
+        && let Some(family) = family_of(&directory.path(checkpoint))
+    {
+        inspection.family = family;
+        inspection.layout = Layout::Pytorch;
         inspection.weight_formats = vec![WeightFormat::F32];
         let remedy = format!("`scriptorium models convert {}` converts it once", path.display());
         let message = "a PyTorch checkpoint, which must be converted to ONNX".into();
         Checks::new(&directory, &mut inspection).add_problem(checkpoint, message, &remedy);
         return Ok(inspection);
     }
-    let config = directory.config();
-    let parsed = config.as_ref().and_then(|(_, config)| config.as_ref().ok());
     let graphs = || networks.iter().filter_map(Network::graph);
+    let is_segmentation = graphs().any(network::is_segmentation);
+    // The configuration beside pyannote's checkpoint is not one of FunASR's.
+    let config = directory.config().filter(|_| !is_segmentation);
+    let parsed = config.as_ref().and_then(|(_, config)| config.as_ref().ok());
     if parsed.is_some_and(Config::is_contextual) || graphs().any(network::is_contextual) {
         let message =
             "it is a contextual Paraformer, which is not supported; for hotwords, only SeACo \
@@ -137,6 +141,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, Error> {
     inspection.family = family;
     inspection.variant = variant;
     inspection.layout = match graphs().next() {
+        Some(_) if is_segmentation => Layout::SherpaOnnx,
         Some(graph) if config.is_none() && network::is_sherpa(graph) => Layout::SherpaOnnx,
         _ => Layout::Funasr,
     };

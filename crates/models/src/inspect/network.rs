@@ -84,7 +84,18 @@ pub(crate) fn recognize(graph: &Graph) -> Option<(Family, Option<Variant>)> {
     if takes_frames && (is_3d_speaker || gives(&["embedding"]) || gives(&["embs"])) {
         return Some((Family::CamPlusPlus, None));
     }
+    // sherpa-onnx's metadata, or the names that exporters for browsers give the ports.
+    let is_powerset = graph.metadata.contains_key("powerset_max_classes")
+        || (takes(&["input_values"]) && gives(&["logits"]));
+    if graph.inputs.len() == 1 && graph.inputs[0].dimensions.len() == 3 && is_powerset {
+        return Some((Family::PyannoteSegmentation, None));
+    }
     None
+}
+
+/// Returns whether the network is pyannote's segmentation.
+pub(super) fn is_segmentation(graph: &Graph) -> bool {
+    recognize(graph).is_some_and(|(family, _)| family == Family::PyannoteSegmentation)
 }
 
 /// Returns whether the network is a Paraformer that takes hotwords and is not SeACo, which also

@@ -326,6 +326,41 @@ fn speaker_network() -> Vec<u8> {
 }
 
 #[test]
+fn recognizes_segmentations_of_speakers() {
+    let released = |name: &str, metadata: &[(&str, &str)]| {
+        Model::new().with(name, with_metadata(segmentation_network(), metadata))
+    };
+    let metadata = [("num_speakers", "3"), ("powerset_max_classes", "2"), ("num_classes", "7")];
+    let model = released("model.onnx", &metadata).with("README.md", "a release");
+    let found = model.inspect();
+    assert!(found.is_usable(), "{found}");
+    assert_eq!(found.family, Family::PyannoteSegmentation);
+    assert_eq!((found.layout, found.vocabulary), (Layout::SherpaOnnx, None));
+    // The weights of the fixture are f16.
+    assert_eq!(found.weight_formats, [WeightFormat::F16]);
+    assert!(released("segmentation.onnx", &metadata).inspect().is_usable());
+
+    let other = [("powerset_max_classes", "2"), ("window_size", "80000")];
+    let found = released("model.onnx", &other).inspect();
+    assert_eq!(found.problems.len(), 1, "{found}");
+    assert!(found.problems[0].message.contains("`window_size` is 80000"), "{found}");
+}
+
+/// Returns a graph of one node between `x` [1, 1, 100] and `y` [1, 1, 7], and a weight of f16.
+fn segmentation_network() -> Vec<u8> {
+    let field = |number: u8, bytes: &[u8]| [&[number << 3 | 2, bytes.len() as u8], bytes].concat();
+    let port = |number, name: &str, width: u8| {
+        let sizes = [1, 1, width].map(|size: u8| field(1, &[8, size]));
+        let kind = field(2, &field(1, &field(2, &sizes.concat())));
+        field(number, &[field(1, name.as_bytes()), kind].concat())
+    };
+    // dims: 1, data_type: FLOAT16
+    let weight = field(5, &[8, 1, 16, 10]);
+    let node = field(1, &field(4, b"Conv"));
+    field(7, &[node, weight, port(11, "x", 100), port(12, "y", 7)].concat())
+}
+
+#[test]
 fn names_unsupported_models() {
     let streaming = Model::new()
         .with("config.yaml", "model: ParaformerStreaming")

@@ -22,7 +22,7 @@ pub use options::{PullOptions, PullProgress, Pulled};
 use crate::convert;
 use crate::digest::{check_file, sha256};
 use crate::pins::{Pin, PinFile};
-use crate::{Entry, Error, FileEntry};
+use crate::{Entry, Error, FileEntry, licence};
 
 /// Pulls `entry` into its directory below `root`. Returns the checksums that it pinned.
 pub(crate) async fn pull(
@@ -72,6 +72,11 @@ pub(crate) async fn pull(
             is_installed &= blocking(move || convert_to(&checkpoint, &installed, &done)).await?;
         }
     }
+    if let Some(text) = licence::text(&entry).map_err(Error::Catalogue)? {
+        is_installed &= fs::read_to_string(target.join(licence::FILE)).is_ok_and(|t| t == text);
+        let path = staging.done.join(licence::FILE);
+        fs::write(&path, &text).map_err(Error::writing(&path, text.len() as u64))?;
+    }
     if !is_installed {
         staging.install(&target)?;
     }
@@ -81,12 +86,12 @@ pub(crate) async fn pull(
 
 /// Converts a checkpoint to `done`. Returns whether `installed` is that file already.
 fn convert_to(checkpoint: &Path, installed: &Path, done: &Path) -> Result<bool, Error> {
-    let model = convert::to_onnx(checkpoint)?;
-    if fs::read(installed).is_ok_and(|bytes| bytes == model) {
+    let converted = convert::to_onnx(checkpoint)?;
+    if fs::read(installed).is_ok_and(|bytes| bytes == converted.onnx) {
         link(installed, done)?;
         return Ok(true);
     }
-    convert::write(&model, done)?;
+    convert::write(&converted, done)?;
     Ok(false)
 }
 

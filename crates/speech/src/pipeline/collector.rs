@@ -1,24 +1,17 @@
 //! Second step: sends windows to the compute pool and collects the results of each channel.
 
-use std::{
-    collections::BTreeMap,
-    mem,
-    sync::{Arc, mpsc},
-    time::Duration,
-};
+use std::{collections::BTreeMap, mem, sync::Arc};
 
 use transcript::Segment;
 
 use super::{
-    Error, Pipeline, Progress, Session, TranscribeOptions, WindowKey, WindowResult,
+    Error, Pipeline, Progress, Session, TaskKey, TaskResult, TranscribeOptions,
     foreign::Certainty,
+    journal::{TaskInput, TaskOutput},
     place::place_all,
-    task::{CompletedWindow, WindowTask},
+    task::{Tasks, WindowJob},
 };
-use crate::{recognizer::RecognizeOptions, speakers::Embedding, window::Window};
-
-/// Longest time for which an interruption goes unnoticed while windows are being recognized.
-const INTERRUPT_POLL: Duration = Duration::from_millis(200);
+use crate::{recognizer::RecognizeOptions, window::Window};
 
 /// The windows of one recording that are in the compute pool, and the results so far.
 pub(super) struct Collector<'a> {
@@ -28,9 +21,7 @@ pub(super) struct Collector<'a> {
     /// Number of the audio track, and the program that decodes it instead of this one.
     source: (usize, Option<String>),
     hotwords: Arc<[String]>,
-    results: (mpsc::Sender<CompletedWindow>, mpsc::Receiver<CompletedWindow>),
-    /// Number of windows in the pool.
-    in_flight: usize,
+    tasks: Tasks<WindowJob>,
     /// Ends of the windows in the pool, in seconds, by window number.
     pending_ends: BTreeMap<usize, f64>,
     /// Number of windows submitted.
@@ -44,7 +35,6 @@ pub(super) struct Collector<'a> {
     /// CPU seconds of all windows so far, including those that were recalled: what they took when they
     /// were computed.
     pub(super) recognize_seconds: f64,
-    pub(super) speakers_seconds: f64,
 }
 
 /// Results of one channel.
@@ -54,20 +44,15 @@ pub(super) struct ChannelResult {
     language: Option<String>,
     /// What was recognized in each window, by its number: the transcript must not depend on the order in
     /// which windows come from the pool.
-    windows: BTreeMap<usize, (Vec<Segment>, Vec<Embedding>)>,
+    windows: BTreeMap<usize, Vec<Segment>>,
     /// How sure the recognizer is of its text.
     certainty: Certainty,
 }
 
 impl ChannelResult {
-    /// Takes the segments and the speaker embeddings, in the order of the windows.
-    pub(super) fn take(&mut self) -> (Vec<Segment>, Vec<Embedding>) {
-        let (mut segments, mut embeddings) = (Vec::new(), Vec::new());
-        for (of_segments, of_embeddings) in mem::take(&mut self.windows).into_values() {
-            segments.extend(of_segments);
-            embeddings.extend(of_embeddings);
-        }
-        (segments, embeddings)
+    /// Takes the segments, in the order of the windows.
+    pub(super) fn take(&mut self) -> Vec<Segment> {
+        mem::take(&mut self.windows).into_values().flatten().collect()
     }
 }
 
@@ -90,15 +75,13 @@ impl<'a> Collector<'a> {
             session,
             source: (decoder.audio_track(), decoder.info().decoder.clone()),
             hotwords: pipeline.hotwords(options),
-            results: mpsc::channel(),
-            in_flight: 0,
+            tasks: Tasks::new(&pipeline.compute, session),
             pending_ends: BTreeMap::new(),
             windows: 0,
             unreported: BTreeMap::new(),
             next_reported: 0,
             channels,
             recognize_seconds: 0.0,
-            speakers_seconds: 0.0,
         }
     }
 
@@ -109,28 +92,23 @@ impl<'a> Collector<'a> {
         let word_times = self.options.has_word_times() || window.has_long_pause();
         let number = self.windows;
         self.windows += 1;
-        let mut key = None;
-        if let Some(journal) = self.session.journal() {
-            let asked = self.key(channel, &window, word_times);
-            if let Some(result) = journal.recall(&asked) {
-                self.accept(number, channel, &window, result);
-                return Ok(());
-            }
-            key = Some(asked);
+        let key = self.key(channel, &window, word_times);
+        if let Some(result) = self.tasks.recall(&key) {
+            self.accept(number, channel, &window, result);
+            return Ok(());
         }
         // Windows go one by one until the language of the channel is known: it must not depend on
         // the window that happens to be recognized first.
         let detects_language = self.pipeline.models.recognizer.keeps_language()
             && self.channels[channel].language.is_none();
-        while self.in_flight > self.pipeline.compute.width() {
-            self.receive()?;
+        while self.tasks.is_full() {
+            self.receive_next()?;
         }
         self.pending_ends.insert(number, window.recording_end());
-        let task = WindowTask {
+        let job = WindowJob {
             number,
             channel,
             window,
-            key,
             options: RecognizeOptions {
                 language: self.channels[channel].language.clone(),
                 hotwords: Arc::clone(&self.hotwords),
@@ -140,12 +118,8 @@ impl<'a> Collector<'a> {
                 normalize: self.pipeline.normalizes(self.options),
             },
             recognizer: Arc::clone(&self.pipeline.models.recognizer),
-            diarizer: self.pipeline.diarizer(self.options).cloned(),
-            session: Arc::clone(self.session),
-            results: self.results.0.clone(),
         };
-        self.in_flight += 1;
-        self.pipeline.compute.spawn(self.session.owner(), Box::new(move || task.run()));
+        self.tasks.spawn(job, key);
         if detects_language {
             while self.receive_next()? {}
         }
@@ -154,39 +128,25 @@ impl<'a> Collector<'a> {
 
     /// Waits for the next result. Returns `false` if no window is in the pool.
     pub(super) fn receive_next(&mut self) -> Result<bool, Error> {
-        if self.in_flight == 0 {
-            return Ok(false);
-        }
-        self.receive()?;
+        let Some(completed) = self.tasks.receive()? else { return Ok(false) };
+        let WindowJob { number, channel, window, .. } = completed.job;
+        self.pending_ends.remove(&number);
+        self.accept(number, channel, &window, completed.result?);
         Ok(true)
     }
 
-    fn receive(&mut self) -> Result<(), Error> {
-        let completed = loop {
-            match self.results.1.recv_timeout(INTERRUPT_POLL) {
-                Ok(completed) => break completed,
-                Err(_) => self.session.check()?,
-            }
-        };
-        self.in_flight -= 1;
-        self.pending_ends.remove(&completed.number);
-        let CompletedWindow { number, channel, window, result } = completed;
-        self.accept(number, channel, &window, result?);
-        Ok(())
-    }
-
     /// Adds the result of a window to those of its channel.
-    fn accept(&mut self, number: usize, channel: usize, window: &Window, result: WindowResult) {
-        self.recognize_seconds += result.recognize_seconds;
-        self.speakers_seconds += result.speakers_seconds;
+    fn accept(&mut self, number: usize, channel: usize, window: &Window, result: TaskResult) {
+        let TaskOutput::Window(of_window) = result.output else { return };
+        self.recognize_seconds += result.seconds;
         self.unreported.insert(number, channel);
         let channel = &mut self.channels[channel];
         if channel.language.is_none() && self.pipeline.models.recognizer.keeps_language() {
-            channel.language.clone_from(&result.language);
+            channel.language.clone_from(&of_window.language);
         }
-        channel.certainty.add(&result.hypotheses);
-        let segments = place_all(result.hypotheses, window, result.text_language.as_ref());
-        channel.windows.insert(number, (segments, result.embeddings));
+        channel.certainty.add(&of_window.hypotheses);
+        let segments = place_all(of_window.hypotheses, window, of_window.text_language.as_ref());
+        channel.windows.insert(number, segments);
         self.report_to_listener();
     }
 
@@ -194,7 +154,7 @@ impl<'a> Collector<'a> {
     fn report_to_listener(&mut self) {
         while let Some(channel) = self.unreported.remove(&self.next_reported) {
             let segments = self.channels[channel].windows.get(&self.next_reported);
-            if let (Some(listener), Some((segments, _))) = (self.session.listener(), segments) {
+            if let (Some(listener), Some(segments)) = (self.session.listener(), segments) {
                 let channel = (self.channels.len() > 1).then_some(channel);
                 listener.on_segments(channel, segments);
             }
@@ -215,16 +175,15 @@ impl<'a> Collector<'a> {
     }
 
     /// Returns what the result of a window depends on, besides the recording and the fingerprint.
-    fn key(&self, channel: usize, window: &Window, word_times: bool) -> WindowKey {
+    fn key(&self, channel: usize, window: &Window, word_times: bool) -> TaskKey {
         let (track, decoder) = self.source.clone();
-        WindowKey {
+        let language = self.channels[channel].language.clone();
+        TaskKey {
             track,
             decoder,
             channels: self.channels.len(),
             channel,
-            pieces: window.ranges(),
-            language: self.channels[channel].language.clone(),
-            word_times,
+            input: TaskInput::Window { pieces: window.ranges(), language, word_times },
         }
     }
 

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::{Pipeline, TranscribeOptions};
 use crate::{
     segmenter::SegmentationConfig,
-    speakers::{ClusteringMethod, SpeakerOptions},
+    speakers::SpeakerOptions,
     vad::{SilenceSchedule, VadOptions},
 };
 
@@ -52,6 +52,12 @@ pub(super) fn fingerprint(
     if let Some(track) = &decoding.track {
         text.push_str(&format!("track {track}\n"));
     }
+    if pipeline.diarizer(options).is_some()
+        && let Some(voices) =
+            options.speakers.as_ref().and_then(|speakers| speakers.voices.as_ref())
+    {
+        text.push_str(&format!("voices {}\n", voices.digest()));
+    }
     hex::encode(Sha256::digest(text))
 }
 
@@ -76,15 +82,9 @@ struct Speakers<'a>(&'a SpeakerOptions);
 
 impl Display for Speakers<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let SpeakerOptions { count, min, max, method } = self.0;
-        let method = match method {
-            ClusteringMethod::Spectral => "Spectral",
-            ClusteringMethod::Agglomerative => "Agglomerative",
-        };
-        write!(
-            f,
-            "SpeakerOptions {{ count: {count:?}, min: {min:?}, max: {max:?}, method: {method} }}"
-        )
+        // The voice prints have a line of their own.
+        let SpeakerOptions { count, min, max, voices: _ } = self.0;
+        write!(f, "SpeakerOptions {{ count: {count:?}, min: {min:?}, max: {max:?} }}")
     }
 }
 

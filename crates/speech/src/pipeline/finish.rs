@@ -1,20 +1,20 @@
 //! Last step, once all words of a recording are known: punctuation, digits and speakers.
 
-use transcript::Segment;
+use transcript::{KnownVoice, Segment};
 
 use super::{
-    Error, Pipeline, Session, TranscribeOptions, collector::ChannelResult,
-    sentences::SentenceBuilder,
+    Error, Pipeline, Session, TranscribeOptions, attribution::attribute, collector::ChannelResult,
+    sentences::SentenceBuilder, speakers::Speakers,
 };
-use crate::{
-    compute::thread_cpu_seconds,
-    speakers::{self, Turn},
-};
+use crate::compute::thread_cpu_seconds;
 
 /// Segments of a transcript.
 pub(super) struct Finished {
     /// In order of start. The speakers of each channel have numbers of their own.
     pub(super) segments: Vec<Segment>,
+    /// In order of start.
+    pub(super) turns: Vec<transcript::Turn>,
+    pub(super) voices: Vec<KnownVoice>,
     /// CPU seconds.
     pub(super) punctuate_seconds: f64,
     pub(super) speakers_seconds: f64,
@@ -24,6 +24,7 @@ pub(super) struct Finished {
 pub(super) fn finish(
     pipeline: &Pipeline,
     channels: &mut [ChannelResult],
+    speakers: Option<&Speakers<'_>>,
     options: &TranscribeOptions,
     session: &Session,
 ) -> Result<Finished, Error> {
@@ -35,68 +36,46 @@ pub(super) fn finish(
     // The segments of split channels carry the channel's number, those of a mix do not.
     let split = channels.len() > 1;
     let (mut punctuate_seconds, mut speakers_seconds) = (0.0, 0.0);
-    let mut segments = Vec::new();
+    let (mut segments, mut turns, mut voices) = (Vec::new(), Vec::new(), Vec::new());
+    let prints = options.speakers.as_ref().and_then(|speakers| speakers.voices.as_ref());
     for (index, channel) in channels.iter_mut().enumerate() {
-        let (mut of_channel, embeddings) = channel.take();
+        let mut of_channel = channel.take();
         of_channel.sort_by(|a, b| a.start.total_cmp(&b.start));
         let start = thread_cpu_seconds();
         of_channel = builder.build(of_channel)?;
         let punctuated = thread_cpu_seconds();
         punctuate_seconds += punctuated - start;
-        if split {
-            let number = u32::try_from(index).unwrap_or(u32::MAX);
-            of_channel.iter_mut().for_each(|segment| segment.channel = Some(number));
-        }
-        if let (Some(diarizer), Some(options)) = (pipeline.diarizer(options), &options.speakers) {
-            let turns = diarizer.diarize(embeddings, options);
-            label_speakers(&mut of_channel, &turns);
+        let number = split.then(|| u32::try_from(index).unwrap_or(u32::MAX));
+        of_channel.iter_mut().for_each(|segment| segment.channel = number);
+        if let Some(speakers) = speakers {
+            let diarization = speakers.diarize(index);
+            of_channel = attribute(of_channel, &diarization.turns);
+            turns.extend(diarization.turns.iter().map(|turn| transcript::Turn {
+                start: turn.start,
+                end: turn.end,
+                speaker: u32::try_from(turn.speaker).unwrap_or(u32::MAX),
+                track: None,
+                channel: number,
+            }));
+            let names = prints.map(|prints| prints.names(&diarization.voices)).unwrap_or_default();
+            for (speaker, found) in names.into_iter().enumerate() {
+                let speaker = u32::try_from(speaker).unwrap_or(u32::MAX);
+                let name = found.map(|found| found.name);
+                voices.extend(name.map(|name| KnownVoice {
+                    track: None,
+                    channel: number,
+                    speaker,
+                    name,
+                }));
+            }
         }
         speakers_seconds += thread_cpu_seconds() - punctuated;
         segments.extend(of_channel);
     }
     segments.sort_by(|a, b| a.start.total_cmp(&b.start).then_with(|| a.channel.cmp(&b.channel)));
+    turns.sort_by(|a, b| a.start.total_cmp(&b.start).then_with(|| a.channel.cmp(&b.channel)));
     if !options.has_word_times() {
         segments.iter_mut().for_each(|segment| segment.words.clear());
     }
-    Ok(Finished { segments, punctuate_seconds, speakers_seconds })
-}
-
-/// Sets the speaker of each segment of a channel, and of each word whose speaker is another one.
-fn label_speakers(segments: &mut [Segment], turns: &[Turn]) {
-    let number = |speaker: usize| u32::try_from(speaker).unwrap_or(u32::MAX);
-    let speaker = |start, end| speakers::dominant_speaker(turns, start, end).map(number);
-    for segment in segments {
-        segment.speaker = speaker(segment.start, segment.end);
-        for word in &mut segment.words {
-            word.speaker =
-                speaker(word.start, word.end).filter(|&other| Some(other) != segment.speaker);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use transcript::Word;
-
-    use super::*;
-
-    fn word(start: f64) -> Word {
-        let text = "w".to_owned();
-        Word { start, end: start + 0.4, text, confidence: Some(1.0), speaker: None }
-    }
-
-    #[test]
-    fn words_name_their_speaker_only_where_it_is_another() {
-        let turn = |start, end, speaker| Turn { start, end, speaker };
-        let turns = [turn(0.0, 2.0, 0), turn(2.0, 2.6, 1)];
-        let words = [0.0, 0.5, 1.0, 1.5, 2.1, 7.0].map(word);
-        let segment = Segment { end: 2.5, words: words.to_vec(), ..Segment::default() };
-        let mut segments = vec![segment];
-        label_speakers(&mut segments, &turns);
-        assert_eq!(segments[0].speaker, Some(0));
-        let of_words: Vec<_> = segments[0].words.iter().map(|word| word.speaker).collect();
-        assert_eq!(of_words, [None, None, None, None, Some(1), None]);
-        label_speakers(&mut segments, &[]);
-        assert_eq!(segments[0].speaker, None);
-    }
+    Ok(Finished { segments, turns, voices, punctuate_seconds, speakers_seconds })
 }

@@ -1,28 +1,28 @@
-//! The results of windows, so that a transcription that was interrupted need not compute them again.
+//! The results of tasks, so that a transcription that was interrupted need not compute them again.
 
 use std::fmt::Debug;
 
 use audio::SAMPLE_RATE;
 use serde::{Deserialize, Serialize};
 
-use crate::{bits, recognizer::Hypothesis, speakers::Embedding};
+use crate::{bits, recognizer::Hypothesis, speakers};
 
-/// Records the results of windows and recalls them in the next attempt at the same recording.
+/// Records the results of tasks and recalls them in the next attempt at the same recording.
 ///
 /// A journal belongs to one version of one recording and to one fingerprint: whoever sets it with
 /// [`Session::set_journal`](super::Session::set_journal) makes sure that it recalls nothing else.
-/// The pipeline calls it from its threads between windows, so it must answer from memory.
+/// The pipeline calls it from its threads between tasks, so it must answer from memory.
 pub trait Journal: Debug + Send + Sync {
-    /// Returns the result of a window if it was recorded. The pipeline asks once for each window.
-    fn recall(&self, key: &WindowKey) -> Option<WindowResult>;
+    /// Returns the result of a task if it was recorded. The pipeline asks once for each task.
+    fn recall(&self, key: &TaskKey) -> Option<TaskResult>;
 
-    /// Records the result of a window that was computed.
-    fn record(&self, key: WindowKey, result: &WindowResult);
+    /// Records the result of a task that was computed.
+    fn record(&self, key: TaskKey, result: &TaskResult);
 }
 
-/// What the result of a window depends on, besides the recording and the fingerprint.
+/// What the result of a task depends on, besides the recording and the fingerprint.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct WindowKey {
+pub struct TaskKey {
     /// Number of the audio track, counted from 1.
     pub(super) track: usize,
     /// Name and version of the program that decodes the recording instead of this one.
@@ -30,35 +30,64 @@ pub struct WindowKey {
     /// Number of channels that are transcribed one by one; 1 if they are mixed.
     pub(super) channels: usize,
     pub(super) channel: usize,
-    /// Samples of the recording that the window consists of: start and end of each piece.
-    pub(super) pieces: Vec<(u64, u64)>,
-    /// Language that the recognizer is told.
-    pub(super) language: Option<String>,
-    pub(super) word_times: bool,
+    pub(super) input: TaskInput,
 }
 
-/// Result of one window.
+/// What a task computes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(super) enum TaskInput {
+    /// Recognition of a window.
+    Window {
+        /// Samples of the recording that the window consists of: start and end of each piece.
+        pieces: Vec<(u64, u64)>,
+        /// Language that the recognizer is told.
+        language: Option<String>,
+        word_times: bool,
+    },
+    /// A part of the diarization.
+    Speakers(speakers::WorkKey),
+}
+
+/// Result of one task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct WindowResult {
+pub struct TaskResult {
+    pub(super) output: TaskOutput,
+    /// CPU seconds that it took.
+    #[serde(with = "bits::of_f64")]
+    pub(super) seconds: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) enum TaskOutput {
+    Window(WindowResult),
+    Speakers(speakers::WorkResult),
+}
+
+/// What was recognized in a window.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct WindowResult {
     pub(super) hypotheses: Vec<Hypothesis>,
     /// Language spoken, from the options, or detected.
     pub(super) language: Option<String>,
     /// Language of the text.
     pub(super) text_language: Option<String>,
-    pub(super) embeddings: Vec<Embedding>,
-    /// CPU seconds that the recognizer took.
-    #[serde(with = "bits::of_f64")]
-    pub(super) recognize_seconds: f64,
-    /// CPU seconds that the speaker embeddings took.
-    #[serde(with = "bits::of_f64")]
-    pub(super) speakers_seconds: f64,
 }
 
-impl WindowKey {
-    /// Returns the seconds of audio in the window.
+impl TaskKey {
+    /// Returns the seconds of audio that the task recognizes; 0 if it does something else.
     pub fn audio_seconds(&self) -> f64 {
-        let samples = self.pieces.iter().map(|(start, end)| end.saturating_sub(*start));
+        let TaskInput::Window { pieces, .. } = &self.input else { return 0.0 };
+        let samples = pieces.iter().map(|(start, end)| end.saturating_sub(*start));
         samples.fold(0, u64::saturating_add) as f64 / f64::from(SAMPLE_RATE)
+    }
+
+    /// Returns whether a result has the form that this task has: journals come from outside.
+    pub(super) fn fits(&self, result: &TaskResult) -> bool {
+        match (&self.input, &result.output) {
+            (TaskInput::Window { .. }, TaskOutput::Window(_)) => true,
+            (TaskInput::Speakers(key), TaskOutput::Speakers(result)) => key.fits(result),
+            _ => false,
+        }
     }
 }
 
@@ -69,8 +98,8 @@ mod tests {
     use super::*;
     use crate::recognizer::Word;
 
-    fn result(text: &str, times: [u64; 6], numbers: &[u32]) -> WindowResult {
-        let [start, end, word_start, word_end, recognize, speakers] = times.map(f64::from_bits);
+    fn result(text: &str, times: [u64; 5], numbers: &[u32]) -> TaskResult {
+        let [start, end, word_start, word_end, seconds] = times.map(f64::from_bits);
         let vector: Vec<f32> = numbers.iter().copied().map(f32::from_bits).collect();
         let log_probability = vector.first().copied().unwrap_or(f32::NEG_INFINITY);
         let word =
@@ -86,19 +115,25 @@ mod tests {
             emotion: numbers.is_empty().then(|| text.to_owned()),
             event: None,
         };
-        WindowResult {
+        let window = WindowResult {
             hypotheses: vec![hypothesis],
             language: Some(text.to_owned()),
             text_language: None,
-            embeddings: vec![Embedding { start: end, end: start, vector }],
-            recognize_seconds: recognize,
-            speakers_seconds: speakers,
+        };
+        TaskResult { output: TaskOutput::Window(window), seconds }
+    }
+
+    fn window(result: &TaskResult) -> &WindowResult {
+        match &result.output {
+            TaskOutput::Window(window) => window,
+            TaskOutput::Speakers(_) => panic!("not a window"),
         }
     }
 
     /// Returns all bits of a result: NaN is not equal to itself.
-    fn bits(result: &WindowResult) -> (Vec<u64>, Vec<String>) {
-        let mut bits = vec![result.recognize_seconds.to_bits(), result.speakers_seconds.to_bits()];
+    fn bits(result: &TaskResult) -> (Vec<u64>, Vec<String>) {
+        let mut bits = vec![result.seconds.to_bits()];
+        let result = window(result);
         let mut texts = vec![format!("{:?}{:?}", result.language, result.text_language)];
         for hypothesis in &result.hypotheses {
             bits.extend([hypothesis.start, hypothesis.end].map(f64::to_bits));
@@ -112,10 +147,6 @@ mod tests {
                 texts.push(word.text.clone());
             }
         }
-        for embedding in &result.embeddings {
-            bits.extend([embedding.start, embedding.end].map(f64::to_bits));
-            bits.extend(embedding.vector.iter().map(|value| u64::from(value.to_bits())));
-        }
         (bits, texts)
     }
 
@@ -124,50 +155,86 @@ mod tests {
         #[test]
         fn a_result_comes_back_bit_for_bit(
             text in any::<String>(),
-            times in any::<[u64; 6]>(),
+            times in any::<[u64; 5]>(),
             numbers in prop::collection::vec(any::<u32>(), 0..50),
         ) {
             let written = result(&text, times, &numbers);
             let json = serde_json::to_string(&written).unwrap();
-            let read: WindowResult = serde_json::from_str(&json).unwrap();
+            let read: TaskResult = serde_json::from_str(&json).unwrap();
             prop_assert_eq!(bits(&read), bits(&written));
         }
     }
 
     #[test]
     fn a_checkpoint_of_an_earlier_version_can_be_read() {
-        let result = result("a", [1; 6], &[1, 2]);
+        let result = result("a", [1; 5], &[1, 2]);
         let json = serde_json::to_string(&result).unwrap();
         let earlier = json.replace(r#""no_speech_probability":2,"#, "");
         assert_ne!(json, earlier);
-        let read: WindowResult = serde_json::from_str(&earlier).unwrap();
-        assert_eq!(read.hypotheses[0].no_speech_probability, None);
-        assert_eq!(read.hypotheses[0].tokens, result.hypotheses[0].tokens);
+        let read: TaskResult = serde_json::from_str(&earlier).unwrap();
+        assert_eq!(window(&read).hypotheses[0].no_speech_probability, None);
+        assert_eq!(window(&read).hypotheses[0].tokens, window(&result).hypotheses[0].tokens);
     }
 
     #[test]
-    fn a_vector_that_is_cut_is_an_error() {
-        let json = serde_json::to_string(&result("a", [1; 6], &[1, 2])).unwrap();
-        let cut = json.replace("0100000002000000", "01000000020000");
-        assert_ne!(json, cut);
-        assert!(serde_json::from_str::<WindowResult>(&cut).is_err());
+    fn results_of_speakers_come_back_and_torn_ones_do_not() {
+        let vectors = [0.25f32, f32::NAN, -1.0, 7e-7].map(half::f16::from_f32).to_vec();
+        let voices = speakers::WorkResult::Windows { width: 2, vectors: vectors.clone() };
+        let result = TaskResult { output: TaskOutput::Speakers(voices), seconds: 0.5 };
+        let json = serde_json::to_string(&result).unwrap();
+        let read: TaskResult = serde_json::from_str(&json).unwrap();
+        let TaskOutput::Speakers(speakers::WorkResult::Windows { width, vectors: read }) =
+            read.output
+        else {
+            panic!("another kind");
+        };
+        let bits = |values: &[half::f16]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        assert_eq!((width, bits(&read)), (2, bits(&vectors)));
+        let chunks = speakers::WorkResult::Chunks { frames: vec![0, 255, 17] };
+        let chunks = TaskResult { output: TaskOutput::Speakers(chunks), seconds: 0.0 };
+        let text = serde_json::to_string(&chunks).unwrap();
+        assert_eq!(serde_json::from_str::<TaskResult>(&text).unwrap(), chunks);
+        for torn in [json.replace("0034", "003"), text.replace("00ff11", "00ff1")] {
+            assert!(torn != json && torn != text);
+            assert!(serde_json::from_str::<TaskResult>(&torn).is_err());
+        }
+    }
+
+    #[test]
+    fn a_result_of_another_task_does_not_fit() {
+        let key = |input| TaskKey { track: 1, decoder: None, channels: 1, channel: 0, input };
+        let chunks =
+            key(TaskInput::Speakers(speakers::WorkKey::Chunks { first: 0, count: 1, frames: 9 }));
+        let result = |frames| TaskResult {
+            output: TaskOutput::Speakers(speakers::WorkResult::Chunks { frames: vec![0; frames] }),
+            seconds: 0.0,
+        };
+        assert!(chunks.fits(&result(589)));
+        assert!(!chunks.fits(&result(588)));
+        let of_window = self::result("a", [1; 5], &[]);
+        assert!(!chunks.fits(&of_window));
+        let pieces = vec![(0, 16_000)];
+        let window = key(TaskInput::Window { pieces, language: None, word_times: true });
+        assert!(window.fits(&of_window));
+        assert!(!window.fits(&result(589)));
     }
 
     #[test]
     fn a_key_knows_how_much_audio_it_stands_for() {
-        let key = WindowKey {
+        let key = |pieces| TaskKey {
             track: 1,
             decoder: None,
             channels: 1,
             channel: 0,
-            pieces: vec![(0, 16_000), (32_000, 40_000)],
-            language: None,
-            word_times: true,
+            input: TaskInput::Window { pieces, language: None, word_times: true },
         };
+        let (key, hostile) = (
+            key(vec![(0, 16_000), (32_000, 40_000)]),
+            key(vec![(9, 3), (0, u64::MAX), (0, u64::MAX)]),
+        );
         assert_eq!(key.audio_seconds(), 1.5);
         let json = serde_json::to_string(&key).unwrap();
-        assert_eq!(serde_json::from_str::<WindowKey>(&json).unwrap(), key);
-        let hostile = WindowKey { pieces: vec![(9, 3), (0, u64::MAX), (0, u64::MAX)], ..key };
+        assert_eq!(serde_json::from_str::<TaskKey>(&json).unwrap(), key);
         assert!(hostile.audio_seconds().is_finite());
     }
 }

@@ -12,8 +12,13 @@ const FIXED: f64 = 2e6;
 /// Text, words with their times, and segments, per second of speech: copied while the transcript is
 /// finished and rendered.
 const TEXT: f64 = 2000.0;
-/// Speaker embeddings, per second of speech: one of some hundred numbers every 0.75 s, and its copies.
-const EMBEDDINGS: f64 = 6000.0;
+/// What is kept to find the speakers, per second: a byte for each frame of four to ten chunks, and one and a half
+/// embeddings of some hundred numbers.
+const SPEAKERS: f64 = 1500.0;
+/// Samples that wait until the speakers' windows are cut, per channel: a minute, and as many in the pool.
+const SPEAKERS_PER_CHANNEL: f64 = 12e6;
+/// Similarities of a block of windows; one channel after the other needs them.
+const SPEAKERS_FIXED: f64 = 20e6;
 /// Duration of recordings that do not declare theirs, in seconds.
 const ASSUMED_DURATION: f64 = 3600.0;
 
@@ -30,8 +35,12 @@ pub(super) fn estimate(
     // Each channel collects a segment and packs a window; windows wait for a core, and are recognized.
     let collecting = 3.0 * window * outputs;
     let in_flight = (pipeline.compute.width() + 2) as f64 * window;
-    let per_second = if options.speakers.is_some() { TEXT + EMBEDDINGS } else { TEXT };
+    let (per_second, speakers) = match options.speakers {
+        Some(_) => (TEXT + SPEAKERS, SPEAKERS_FIXED + SPEAKERS_PER_CHANNEL * outputs),
+        None => (TEXT, 0.0),
+    };
     let kept = info.declared_duration.unwrap_or(ASSUMED_DURATION) * per_second * outputs;
-    let bytes = FIXED + PER_CHANNEL * info.channels.max(1) as f64 + collecting + in_flight + kept;
+    let fixed = FIXED + PER_CHANNEL * info.channels.max(1) as f64 + speakers;
+    let bytes = fixed + collecting + in_flight + kept;
     bytes as u64
 }

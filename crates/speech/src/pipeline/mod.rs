@@ -5,9 +5,11 @@
 //! bounded number at a time, so that memory use does not grow with the length of the recording.
 //!
 //! `run` has the steps in order: `reader` decodes and packs windows, `task` recognizes one window in
-//! the pool, `collector` gathers the results, which `place` maps to the recording, `finish` and
-//! `sentences` make a transcript of them. `journal` keeps the results of windows between attempts.
+//! the pool, `collector` gathers the results, which `place` maps to the recording, `speakers` finds who speaks when,
+//! `finish`, `sentences` and `attribution` make a transcript of them. `journal` keeps the results of tasks between
+//! attempts.
 
+mod attribution;
 mod bleed;
 mod collector;
 mod fingerprint;
@@ -20,6 +22,7 @@ mod reader;
 mod run;
 mod sentences;
 mod session;
+mod speakers;
 mod task;
 mod warm_up;
 
@@ -28,7 +31,7 @@ use std::sync::Arc;
 use transcript::{Segment, Stage};
 
 pub use self::{
-    journal::{Journal, WindowKey, WindowResult},
+    journal::{Journal, TaskKey, TaskResult},
     session::{Listener, Progress, Session},
 };
 use crate::{
@@ -37,7 +40,10 @@ use crate::{
     punctuation::Punctuator,
     recognizer::{self, Recognizer},
     segmenter::SegmentationConfig,
-    speakers::{Diarizer, SpeakerOptions},
+    speakers::{
+        Diarizer, SpeakerOptions,
+        voices::{self, VoicePrints},
+    },
     vad::VoiceActivityDetector,
 };
 
@@ -158,6 +164,10 @@ impl TranscribeOptions {
 pub struct Outcome {
     /// In order of start. Each channel numbers its speakers on its own.
     pub segments: Vec<Segment>,
+    /// Who speaks when, in order of start; empty if speakers are not identified.
+    pub turns: Vec<transcript::Turn>,
+    /// Speakers whose voices are known.
+    pub voices: Vec<transcript::KnownVoice>,
     pub info: audio::Info,
     /// The decoder's report, with warnings about what is spoken after its own.
     pub report: audio::Report,
@@ -167,6 +177,8 @@ pub struct Outcome {
     pub punctuation: Option<String>,
     /// Name of the model that identified speakers, if one did.
     pub speakers: Option<String>,
+    /// Name of the network that found who speaks when, if one did.
+    pub speaker_segmentation: Option<String>,
     /// CPU seconds of each stage.
     pub stages: Vec<Stage>,
     pub wall_seconds: f64,
@@ -183,6 +195,9 @@ pub enum Error {
     /// The pipeline does not support what the options ask for.
     #[error("{0}")]
     Unsupported(String),
+    /// The voice prints of the options are of another speaker model.
+    #[error(transparent)]
+    Voices(#[from] voices::Error),
     #[error("interrupted")]
     Interrupted,
     /// A bug in our code or a library. It affects this recording only.
@@ -331,8 +346,20 @@ impl Pipeline {
                                `scriptorium models pull campplus` fetches it";
                 return Err(Error::Unsupported(message.to_owned()));
             }
+            if let Some(voices) = &speakers.voices {
+                self.check_voices(voices)?;
+            }
         }
         Ok(())
+    }
+
+    /// Checks that the speaker model, if there is one, has made these voice prints.
+    ///
+    /// # Errors
+    /// [`voices::Error::OtherEncoder`].
+    pub fn check_voices(&self, prints: &VoicePrints) -> Result<(), voices::Error> {
+        let diarizer = self.models.diarizer.as_ref();
+        diarizer.map_or(Ok(()), |diarizer| prints.check_encoder(&diarizer.encoder().into()))
     }
 
     /// Returns warnings about options that have no effect.

@@ -152,7 +152,7 @@ fn placed(word: &recognizer::Word, piece: usize, is_first: bool, window: &Window
         end: milliseconds(end),
         text: word.text.clone(),
         confidence: Some(word.log_probability.exp().clamp(0.0, 1.0)),
-        speaker: None,
+        ..Word::default()
     }
 }
 

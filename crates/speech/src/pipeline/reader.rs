@@ -41,6 +41,11 @@ impl Reader {
         }
     }
 
+    /// Returns the samples of each channel that the last step has decoded.
+    pub(super) fn samples(&self) -> &[Vec<f32>] {
+        &self.block.channels
+    }
+
     pub(super) fn decoder(&self) -> &audio::Decoder {
         &self.decoder
     }

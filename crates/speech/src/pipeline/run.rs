@@ -6,7 +6,7 @@ use transcript::Stage;
 
 use super::{
     Error, Outcome, Pipeline, Session, TranscribeOptions, collector::Collector, finish,
-    reader::Reader, task::contained,
+    reader::Reader, speakers::Speakers, task::contained,
 };
 
 /// Transcribes one recording, which the options must fit.
@@ -18,15 +18,17 @@ pub(super) fn transcribe(
 ) -> Result<Outcome, Error> {
     let started = Instant::now();
     let mut collector = Collector::new(pipeline, &decoder, options, session);
+    let mut speakers = Speakers::new(pipeline, &decoder, options, session);
     let mut reader = Reader::new(pipeline, decoder);
     // After an error, windows may still be in the pool. They need not be waited for: they hold
     // nothing of this recording but the sender of their results.
-    recognize(pipeline, &mut reader, &mut collector, session)?;
+    recognize(pipeline, &mut reader, &mut collector, speakers.as_mut(), session)?;
 
     let mut finished = Err(Error::Interrupted);
     pipeline.compute.run(session.owner(), &mut || {
-        finished =
-            contained(|| finish::finish(pipeline, &mut collector.channels, options, session));
+        finished = contained(|| {
+            finish::finish(pipeline, &mut collector.channels, speakers.as_ref(), options, session)
+        });
     });
     let finished = finished?;
 
@@ -41,31 +43,37 @@ pub(super) fn transcribe(
     if punctuator.is_some() {
         stages.push(stage("punctuate", finished.punctuate_seconds));
     }
-    let diarizer = pipeline.diarizer(options);
-    if diarizer.is_some() {
-        let seconds = collector.speakers_seconds + finished.speakers_seconds;
-        stages.push(stage("speakers", seconds));
+    if let Some(speakers) = &speakers {
+        stages.push(stage("speakers", speakers.seconds + finished.speakers_seconds));
     }
+    let diarizer = pipeline.diarizer(options);
     let mut report = reader.decoder().report().clone();
     // Like the warnings of the decoder, of one audio track.
     report.warnings.extend(collector.foreign_speech());
     Ok(Outcome {
         segments: finished.segments,
+        turns: finished.turns,
+        voices: finished.voices,
         info: reader.decoder().info().clone(),
         report,
         warnings: pipeline.warnings(options),
         punctuation: punctuator.map(|model| model.name().to_owned()),
-        speakers: diarizer.map(|model| model.name().to_owned()),
+        speakers: diarizer.map(|diarizer| diarizer.name().to_owned()),
+        speaker_segmentation: diarizer
+            .and_then(|diarizer| diarizer.segmentation_name())
+            .map(str::to_owned),
         stages,
         wall_seconds: started.elapsed().as_secs_f64(),
     })
 }
 
-/// Reads the recording block by block and has its windows recognized, a bounded number at a time.
+/// Reads the recording block by block, and has its windows recognized and its speakers found, a bounded number
+/// of tasks at a time.
 fn recognize(
     pipeline: &Pipeline,
     reader: &mut Reader,
     collector: &mut Collector<'_>,
+    mut speakers: Option<&mut Speakers<'_>>,
     session: &Session,
 ) -> Result<(), Error> {
     loop {
@@ -74,6 +82,14 @@ fn recognize(
         let mut more = Ok(true);
         pipeline.compute.run(session.owner(), &mut || more = reader.advance(&mut windows));
         let more = more?;
+        if let Some(speakers) = &mut speakers {
+            if more {
+                speakers.push(reader.samples())?;
+            }
+            for (channel, window) in &windows {
+                speakers.push_speech(*channel, window)?;
+            }
+        }
         for (channel, window) in windows {
             collector.submit(channel, window)?;
         }
@@ -84,6 +100,9 @@ fn recognize(
     }
     while collector.receive_next()? {
         session.report(collector.progress(reader.decoder().report()));
+    }
+    if let Some(speakers) = speakers {
+        speakers.finish()?;
     }
     Ok(())
 }

@@ -82,7 +82,7 @@ fn rewrite(
                     end: replaced[replaced.len() - 1].end,
                     text,
                     confidence: geometric_mean(replaced),
-                    speaker: None,
+                    ..Word::default()
                 });
                 written_marks.push(marks[range.end - 1]);
                 index = range.end;
@@ -99,7 +99,7 @@ fn rewrite(
 
 /// Returns the geometric mean of the words' confidences, as a segment's confidence is the geometric
 /// mean of its tokens' probabilities. Returns `None` if a word has no confidence.
-fn geometric_mean(words: &[Word]) -> Option<f32> {
+pub(super) fn geometric_mean(words: &[Word]) -> Option<f32> {
     let mut sum = 0.0;
     for word in words {
         sum += word.confidence?.max(f32::MIN_POSITIVE).ln();
@@ -199,7 +199,7 @@ mod tests {
 
     fn word(start: f64, text: &str, confidence: f32) -> Word {
         let (end, text) = (start + 0.4, text.to_owned());
-        Word { start, end, text, confidence: Some(confidence), speaker: None }
+        Word { start, end, text, confidence: Some(confidence), ..Word::default() }
     }
 
     fn segment(language: &str, words: Vec<Word>) -> Segment {

@@ -1,81 +1,154 @@
-//! The work on one window in the compute pool.
+//! The work on one task in the compute pool: recognition of a window, or a part of the diarization.
 
 use std::{
     any::Any,
     panic::{self, AssertUnwindSafe},
     sync::{Arc, mpsc},
+    time::Duration,
 };
 
-use super::{Error, Session, WindowKey, WindowResult};
+use super::{
+    Error, Session, TaskKey, TaskResult,
+    journal::{TaskOutput, WindowResult},
+};
 use crate::{
-    compute::thread_cpu_seconds,
+    compute::{Compute, thread_cpu_seconds},
     recognizer::{Recognition, RecognizeOptions, Recognizer},
-    speakers::{Diarizer, Embedding},
+    speakers::{Diarizer, Work},
     window::Window,
 };
 
-/// A window to recognize. It always sends a result, even if recognition panics.
-pub(super) struct WindowTask {
+/// Longest time for which an interruption goes unnoticed while tasks are being computed.
+const INTERRUPT_POLL: Duration = Duration::from_millis(200);
+
+/// The tasks of one kind that a recording has in the compute pool.
+pub(super) struct Tasks<J> {
+    compute: Arc<dyn Compute>,
+    session: Arc<Session>,
+    results: (mpsc::Sender<Completed<J>>, mpsc::Receiver<Completed<J>>),
+    in_flight: usize,
+}
+
+/// A task of one recording. It always sends a result, even if it panics.
+struct Task<J> {
+    job: J,
+    /// Set if a journal records the result.
+    key: Option<TaskKey>,
+    session: Arc<Session>,
+    results: mpsc::Sender<Completed<J>>,
+}
+
+/// A task that comes back from the pool.
+pub(super) struct Completed<J> {
+    pub(super) job: J,
+    pub(super) result: Result<TaskResult, Error>,
+}
+
+/// What is computed in the pool.
+pub(super) trait Job: Send + 'static {
+    fn compute(&self) -> Result<TaskOutput, Error>;
+}
+
+/// A window to recognize.
+pub(super) struct WindowJob {
     pub(super) number: usize,
     pub(super) channel: usize,
     pub(super) window: Window,
-    /// Set if a journal records the result.
-    pub(super) key: Option<WindowKey>,
     pub(super) options: RecognizeOptions,
     pub(super) recognizer: Arc<dyn Recognizer>,
-    /// Set if the job asks for speakers.
-    pub(super) diarizer: Option<Arc<Diarizer>>,
-    pub(super) session: Arc<Session>,
-    pub(super) results: mpsc::Sender<CompletedWindow>,
 }
 
-/// A window that comes back from the pool.
-pub(super) struct CompletedWindow {
-    pub(super) number: usize,
+/// A part of the diarization of a channel.
+pub(super) struct SpeakersJob {
     pub(super) channel: usize,
-    pub(super) window: Window,
-    pub(super) result: Result<WindowResult, Error>,
+    pub(super) work: Work,
+    pub(super) diarizer: Arc<Diarizer>,
 }
 
-impl WindowTask {
-    /// Recognizes the window, embeds its speakers, and sends the result. Records it here, so that it
-    /// is not lost if the transcription was interrupted meanwhile.
-    pub(super) fn run(mut self) {
+impl<J: Job> Tasks<J> {
+    pub(super) fn new(compute: &Arc<dyn Compute>, session: &Arc<Session>) -> Self {
+        Self {
+            compute: Arc::clone(compute),
+            session: Arc::clone(session),
+            results: mpsc::channel(),
+            in_flight: 0,
+        }
+    }
+
+    /// Returns whether the pool holds one task more than it has cores: the extra one keeps the next free core
+    /// busy, and more would only take memory.
+    pub(super) fn is_full(&self) -> bool {
+        self.in_flight > self.compute.width()
+    }
+
+    /// Returns the result of a task if the journal has it.
+    pub(super) fn recall(&self, key: &TaskKey) -> Option<TaskResult> {
+        let result = self.session.journal()?.recall(key)?;
+        key.fits(&result).then_some(result)
+    }
+
+    /// Sends a task to the pool. The journal records its result.
+    pub(super) fn spawn(&mut self, job: J, key: TaskKey) {
+        let key = self.session.journal().is_some().then_some(key);
+        let (session, results) = (Arc::clone(&self.session), self.results.0.clone());
+        let task = Task { job, key, session, results };
+        self.in_flight += 1;
+        self.compute.spawn(self.session.owner(), Box::new(move || task.run()));
+    }
+
+    /// Waits for the next result. Returns `None` if no task is in the pool.
+    pub(super) fn receive(&mut self) -> Result<Option<Completed<J>>, Error> {
+        if self.in_flight == 0 {
+            return Ok(None);
+        }
+        loop {
+            if let Ok(completed) = self.results.1.recv_timeout(INTERRUPT_POLL) {
+                self.in_flight -= 1;
+                return Ok(Some(completed));
+            }
+            self.session.check()?;
+        }
+    }
+
+    /// Returns a result that has come already.
+    pub(super) fn try_receive(&mut self) -> Option<Completed<J>> {
+        let completed = self.results.1.try_recv().ok()?;
+        self.in_flight -= 1;
+        Some(completed)
+    }
+}
+
+impl<J: Job> Task<J> {
+    /// Computes the result and sends it. Records it here, so that it is not lost if the transcription was
+    /// interrupted meanwhile.
+    fn run(mut self) {
         let key = self.key.take();
         let result = contained(|| {
-            let result = self.compute()?;
+            self.session.check()?;
+            let start = thread_cpu_seconds();
+            let output = self.job.compute()?;
+            let result = TaskResult { output, seconds: thread_cpu_seconds() - start };
             if let (Some(journal), Some(key)) = (self.session.journal(), key) {
                 journal.record(key, &result);
             }
             Ok(result)
         });
-        let (end, ok) = (self.window.recording_end(), result.is_ok());
-        let audio_seconds = self.window.samples.len() as f64 / f64::from(audio::SAMPLE_RATE);
-        tracing::trace!(channel = self.channel, end, audio_seconds, ok, "window computed");
-        let completed = CompletedWindow {
-            number: self.number,
-            channel: self.channel,
-            window: self.window,
-            result,
-        };
         // This fails if the recording has failed meanwhile: its receiver is gone.
-        let _ = self.results.send(completed);
+        let _ = self.results.send(Completed { job: self.job, result });
     }
+}
 
-    fn compute(&self) -> Result<WindowResult, Error> {
-        self.session.check()?;
-        let start = thread_cpu_seconds();
+impl Job for WindowJob {
+    fn compute(&self) -> Result<TaskOutput, Error> {
         let recognition = self.recognizer.recognize(&self.window.samples, &self.options)?;
-        let recognized = thread_cpu_seconds();
-        let embeddings = self.embed()?;
-        Ok(WindowResult {
-            embeddings,
-            recognize_seconds: recognized - start,
-            speakers_seconds: thread_cpu_seconds() - recognized,
-            ..self.result(recognition)
-        })
+        let end = self.window.recording_end();
+        let audio_seconds = self.window.samples.len() as f64 / f64::from(audio::SAMPLE_RATE);
+        tracing::trace!(channel = self.channel, end, audio_seconds, "window computed");
+        Ok(TaskOutput::Window(self.result(recognition)))
     }
+}
 
+impl WindowJob {
     /// Adds the languages to what was recognized.
     fn result(&self, recognition: Recognition) -> WindowResult {
         let languages = &self.recognizer.description().languages;
@@ -86,24 +159,13 @@ impl WindowTask {
             true => Some("en".to_owned()),
             false => language.clone(),
         };
-        WindowResult {
-            hypotheses: recognition.hypotheses,
-            language,
-            text_language,
-            embeddings: Vec::new(),
-            recognize_seconds: 0.0,
-            speakers_seconds: 0.0,
-        }
+        WindowResult { hypotheses: recognition.hypotheses, language, text_language }
     }
+}
 
-    fn embed(&self) -> Result<Vec<Embedding>, Error> {
-        let mut embeddings = Vec::new();
-        if let Some(diarizer) = &self.diarizer {
-            for (start, samples) in self.window.pieces() {
-                embeddings.extend(diarizer.embed_segment(start, samples)?);
-            }
-        }
-        Ok(embeddings)
+impl Job for SpeakersJob {
+    fn compute(&self) -> Result<TaskOutput, Error> {
+        Ok(TaskOutput::Speakers(self.diarizer.compute(&self.work)?))
     }
 }
 

@@ -1,106 +1,176 @@
-//! Speaker diarization: finds who spoke when, as FunASR does with CAM++.
+//! Speaker diarization: finds who speaks when in a channel, from its samples.
 //!
-//! [`SpeakerEncoder`] computes an embedding per window of speech, `cluster` groups the embeddings
-//! by speaker, and `turns` joins the labelled windows to turns.
+//! A segmentation network hears in chunks of 10 s which of three local speakers speak in each frame
+//! (`segmentation`, `chunks`). Speech of one voice is cut into windows of 1.5 s (`windows`), of which CAM++ makes
+//! embeddings (`encoder`). Average linkage groups these by voice (`cluster`, `linkage`), helped by what the chunks
+//! say of pairs of windows (`votes`). Windows then give the chunks' local speakers their names, and the chunks say to
+//! the frame who speaks, also two at once (`activity`).
 //!
-//! Windows are 1.5 s long and start every 0.75 s of each segment of speech. Their embeddings are
-//! kept until the recording ends: 800 bytes per window, 40 MB for ten hours of speech. Clustering
-//! then takes at most a few seconds of one core, however long the recording is (see `cluster`). The
-//! network dominates the cost, with 0.7 G multiplications and additions per window.
+//! The method is a hybrid of pyannote.audio's (Bredin, "pyannote.audio 2.1 speaker diarization pipeline", 2023;
+//! Plaquet and Bredin, "Powerset multi-class cross entropy loss", 2023) and of windows with embeddings as in
+//! 3D-Speaker and FunASR. Without the segmentation network, windows are cut from the speech that the voice
+//! activity detector finds; then turns do not overlap, and short ones are lost.
+//!
+//! [`Stream`] is the analysis of one channel. It makes [`Work`] for the networks, which
+//! [`Diarizer::compute`] does on any thread. Of ten hours it holds about 50 MB. Nothing is random.
 
+mod activity;
+mod assignment;
+mod campplus;
 mod chunks;
 mod cluster;
 mod encoder;
+mod frames;
+mod linkage;
 mod options;
+pub mod segmentation;
+mod stream;
 #[cfg(test)]
 mod tests;
-mod turns;
+mod vectors;
+pub mod voices;
+mod votes;
+mod windows;
 
 use std::sync::Arc;
 
-pub use chunks::WINDOW_SAMPLES;
-pub use encoder::SpeakerEncoder;
-pub use options::{ClusteringMethod, MAX_SPEAKERS, SpeakerOptions};
-use serde::{Deserialize, Serialize};
-pub use turns::{Turn, dominant_speaker};
+pub use encoder::{MAX_WINDOW_SAMPLES, MIN_WINDOW_SAMPLES, SpeakerEncoder};
+use half::f16;
+pub use options::{MAX_SPEAKERS, SpeakerOptions, SpeakersConfig};
+pub use stream::{Stream, Work, WorkKey, WorkResult};
 
-use crate::{bits, recognizer::Error};
+use self::{
+    frames::{CHUNK_FRAMES, FRAME_SAMPLES},
+    segmentation::SegmentationNetwork,
+};
+use crate::recognizer::Error;
 
 const SAMPLE_RATE: f64 = 16_000.0;
 
-/// Speaker embedding of a window of a recording.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Embedding {
-    /// Seconds from the start of the recording, like `end`.
-    #[serde(with = "bits::of_f64")]
+/// A span in which one speaker talks. Those of different speakers may overlap. Times are seconds from the start of
+/// the recording.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Turn {
     pub start: f64,
-    #[serde(with = "bits::of_f64")]
     pub end: f64,
-    /// Vector whose direction identifies the speaker.
-    #[serde(with = "bits::of_vector")]
-    pub vector: Vec<f32>,
+    /// Numbered from 0 by first appearance.
+    pub speaker: usize,
+}
+
+/// Who speaks when in a channel.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Diarization {
+    /// In order of start.
+    pub turns: Vec<Turn>,
+    /// Unit vector of each speaker's voice.
+    pub voices: Vec<Vec<f32>>,
 }
 
 /// Finds the speakers of recordings; shared by all recordings and threads.
 ///
 /// ```no_run
 /// # use std::sync::Arc;
-/// # use speech::speakers::{Diarizer, SpeakerEncoder, SpeakerOptions};
-/// # let segments: Vec<(f64, Vec<f32>)> = Vec::new();
+/// # use speech::speakers::{
+/// #     Diarizer, SpeakerEncoder, SpeakerOptions, SpeakersConfig, segmentation::SegmentationNetwork,
+/// # };
+/// # let blocks: Vec<Vec<f32>> = Vec::new();
 /// let encoder = SpeakerEncoder::open("models/campplus".as_ref(), "campplus")?;
-/// let diarizer = Diarizer::new(Arc::new(encoder));
-/// let mut embeddings = Vec::new();
-/// for (start, samples) in &segments {
-///     embeddings.extend(diarizer.embed_segment(*start, samples)?);
+/// let segmentation =
+///     SegmentationNetwork::open("models/pyannote-segmentation-3.0".as_ref(), "pyannote-segmentation-3.0")?;
+/// let config = SpeakersConfig::default();
+/// let diarizer = Diarizer::new(Arc::new(encoder), Some(Arc::new(segmentation)), &config);
+/// let (mut stream, mut work) = (diarizer.stream(), Vec::new());
+/// for samples in &blocks {
+///     stream.push(samples, &mut work);
 /// }
-/// for turn in diarizer.diarize(embeddings, &SpeakerOptions::default()) {
+/// stream.finish(&mut work);
+/// while let Some(next) = work.pop() {
+///     let result = diarizer.compute(&next)?;
+///     stream.accept(next.key(), result, &mut work);
+/// }
+/// for turn in diarizer.diarize(&stream, &SpeakerOptions::default()).turns {
 ///     println!("{:.2} to {:.2}: speaker {}", turn.start, turn.end, turn.speaker);
 /// }
 /// # Ok::<(), speech::recognizer::Error>(())
 /// ```
 pub struct Diarizer {
     encoder: Arc<SpeakerEncoder>,
+    segmentation: Option<Arc<SegmentationNetwork>>,
+    step: u32,
 }
 
 impl Diarizer {
-    /// Makes a diarizer of a speaker embedding model.
-    pub fn new(encoder: Arc<SpeakerEncoder>) -> Self {
-        Self { encoder }
+    /// Makes a diarizer of a speaker embedding model and a segmentation network. Chunks begin on the grid of frames.
+    pub fn new(
+        encoder: Arc<SpeakerEncoder>,
+        segmentation: Option<Arc<SegmentationNetwork>>,
+        config: &SpeakersConfig,
+    ) -> Self {
+        let frames = config.step_seconds * SAMPLE_RATE / FRAME_SAMPLES as f64;
+        // No chunk may begin after the end of the one before.
+        let step = frames.round().clamp(1.0, CHUNK_FRAMES as f64) as u32;
+        Self { encoder, segmentation, step }
     }
 
-    /// Returns the name of the model.
+    /// Returns the name of the speaker embedding model.
     pub fn name(&self) -> &str {
         self.encoder.name()
     }
 
-    /// Returns the hexadecimal SHA-256 of the model's file.
-    pub fn digest(&self) -> &str {
-        self.encoder.digest()
+    /// Returns the speaker embedding model.
+    pub fn encoder(&self) -> &SpeakerEncoder {
+        &self.encoder
     }
 
-    /// Computes the embeddings of a segment of speech: 16 kHz PCM in [-1, 1) that begins `start`
-    /// seconds into the recording. Segments may be embedded in any order, on any thread.
+    /// Returns the name of the segmentation network.
+    pub fn segmentation_name(&self) -> Option<&str> {
+        self.segmentation.as_ref().map(|network| network.name())
+    }
+
+    /// Returns what the result depends on besides the recording: digests of the models, and the step.
+    pub fn digest(&self) -> String {
+        let segmentation = self.segmentation.as_ref().map(|network| network.digest());
+        match segmentation {
+            Some(segmentation) => format!("{} {segmentation} {}", self.encoder.digest(), self.step),
+            None => self.encoder.digest().to_owned(),
+        }
+    }
+
+    /// Begins the analysis of a channel.
+    pub fn stream(&self) -> Stream {
+        Stream::new(self.segmentation.as_ref().map(|_| self.step))
+    }
+
+    /// Returns whether streams take samples, not the speech that a voice activity detector finds.
+    pub fn hears_speech(&self) -> bool {
+        self.segmentation.is_some()
+    }
+
+    /// Does work of one of this diarizer's streams.
     ///
     /// # Errors
-    /// [`Error::Engine`] or [`Error::Network`] if the network fails.
-    pub fn embed_segment(&self, start: f64, samples: &[f32]) -> Result<Vec<Embedding>, Error> {
-        chunks::windows(samples.len())
-            .map(|window| {
-                Ok(Embedding {
-                    start: start + window.start as f64 / SAMPLE_RATE,
-                    end: start + window.end as f64 / SAMPLE_RATE,
-                    vector: self.encoder.embed(&samples[window])?,
-                })
-            })
-            .collect()
+    /// [`Error::Engine`] or [`Error::Network`] if a network fails.
+    pub fn compute(&self, work: &Work) -> Result<WorkResult, Error> {
+        match work {
+            Work::Chunks { key, samples, step } => {
+                let Some(network) = &self.segmentation else {
+                    return Err(Error::Network("there is no segmentation network".to_owned()));
+                };
+                let answer = network.run(samples, *step as usize * FRAME_SAMPLES)?;
+                Ok(stream::chunks_result(key, &answer, *step))
+            }
+            Work::Windows { windows, .. } => {
+                let windows: Vec<&[f32]> = windows.iter().map(Vec::as_slice).collect();
+                let vectors = self.encoder.embed(&windows)?;
+                let vectors = vectors.into_iter().flatten().map(f16::from_f32).collect();
+                Ok(WorkResult::Windows { width: self.encoder.width(), vectors })
+            }
+        }
     }
 
-    /// Returns the turns of a recording, given all its embeddings in any order. Turns are in order,
-    /// do not overlap, and cover only speech. The same embeddings always give the same turns.
-    pub fn diarize(&self, mut embeddings: Vec<Embedding>, options: &SpeakerOptions) -> Vec<Turn> {
-        embeddings.sort_by(|a, b| a.start.total_cmp(&b.start).then(a.end.total_cmp(&b.end)));
-        let labels = cluster::cluster(&embeddings, options);
-        let windows = embeddings.iter().zip(labels);
-        turns::turns(windows.map(|(window, label)| (window.start, window.end, label)))
+    /// Returns who speaks when, once the stream has the results of all its work. The same results always give the same
+    /// turns.
+    pub fn diarize(&self, stream: &Stream, options: &SpeakerOptions) -> Diarization {
+        stream.diarize(options)
     }
 }

@@ -1,32 +1,52 @@
 //! Options of speaker diarization.
 
+use std::{ops::RangeInclusive, sync::Arc};
+
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
+
+use super::voices::VoicePrints;
+
 /// Maximum number of speakers that diarization can be asked for.
 pub const MAX_SPEAKERS: usize = 64;
-/// Default of [`SpeakerOptions::max`], as in FunASR.
-const DEFAULT_MAX_SPEAKERS: usize = 15;
+const STEP_SECONDS: RangeInclusive<f64> = 0.5..=5.0;
 
-/// Number of speakers of a recording, and the method of finding them. Numbers that are `None` are
-/// estimated.
+/// Configuration of diarization: the section `[speakers]` of the configuration file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SpeakersConfig {
+    /// Seconds from one chunk of 10 s to the next, in which a segmentation network listens (0.5 to 5). Shorter steps are
+    /// more accurate and cost more.
+    #[serde(deserialize_with = "step_seconds")]
+    pub step_seconds: f64,
+}
+
+impl Default for SpeakersConfig {
+    fn default() -> Self {
+        Self { step_seconds: 2.5 }
+    }
+}
+
+fn step_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let seconds = f64::deserialize(deserializer)?;
+    if STEP_SECONDS.contains(&seconds) {
+        return Ok(seconds);
+    }
+    let (min, max) = (STEP_SECONDS.start(), STEP_SECONDS.end());
+    Err(D::Error::custom(format!("{seconds} seconds are not between {min} and {max}")))
+}
+
+/// Number of speakers of a recording, and who they may be. The number is estimated, and set only where the estimate is
+/// outside of these bounds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SpeakerOptions {
     /// Exact number of speakers; excludes `min` and `max`.
     pub count: Option<usize>,
     /// Minimum number of speakers, if the recording has enough speech.
     pub min: Option<usize>,
-    /// Maximum number of speakers; 15 by default, as in FunASR.
+    /// Maximum number of speakers; [`MAX_SPEAKERS`] by default.
     pub max: Option<usize>,
-    pub method: ClusteringMethod,
-}
-
-/// Method of clustering embeddings to speakers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum ClusteringMethod {
-    /// Spectral clustering, as in FunASR: suits a few speakers who speak for minutes.
-    #[default]
-    Spectral,
-    /// Average linkage: makes no assumption about the number of speakers, and finds those who say
-    /// little.
-    Agglomerative,
+    /// Known voices: speakers who have one of them get its name.
+    pub voices: Option<Arc<VoicePrints>>,
 }
 
 impl SpeakerOptions {
@@ -50,12 +70,11 @@ impl SpeakerOptions {
         Ok(())
     }
 
-    /// Returns the minimum and maximum number of speakers to find among this many embeddings (at
-    /// least one).
-    pub(super) fn bounds(&self, embeddings: usize) -> (usize, usize) {
+    /// Returns the minimum and maximum number of speakers to find among this many windows (at least one).
+    pub(super) fn bounds(&self, windows: usize) -> (usize, usize) {
         let min = self.count.or(self.min).unwrap_or(1);
-        let max = self.count.or(self.max).unwrap_or(DEFAULT_MAX_SPEAKERS.max(min));
-        let max = max.clamp(1, embeddings);
+        let max = self.count.or(self.max).unwrap_or(MAX_SPEAKERS);
+        let max = max.clamp(1, windows);
         (min.clamp(1, max), max)
     }
 }
@@ -66,7 +85,7 @@ mod tests {
 
     #[test]
     fn refuses_contradictory_numbers() {
-        let options = |count, min, max| SpeakerOptions { count, min, max, ..Default::default() };
+        let options = |count, min, max| SpeakerOptions { count, min, max, voices: None };
         for (options, cause) in [
             (options(Some(0), None, None), "from 1 to 64"),
             (options(None, None, Some(65)), "from 1 to 64"),
@@ -82,12 +101,12 @@ mod tests {
     }
 
     #[test]
-    fn bounds_are_limited_by_the_number_of_embeddings() {
-        let options = |count, min, max| SpeakerOptions { count, min, max, ..Default::default() };
-        for (options, embeddings, bounds) in [
-            (options(None, None, None), 100, (1, 15)),
+    fn bounds_are_limited_by_the_number_of_windows() {
+        let options = |count, min, max| SpeakerOptions { count, min, max, voices: None };
+        for (options, windows, bounds) in [
+            (options(None, None, None), 100, (1, 64)),
             (options(None, None, None), 3, (1, 3)),
-            (options(None, Some(20), None), 100, (20, 20)),
+            (options(None, Some(20), None), 100, (20, 64)),
             (options(None, Some(4), Some(9)), 6, (4, 6)),
             (options(None, Some(4), Some(9)), 2, (2, 2)),
             (options(Some(5), None, None), 100, (5, 5)),
@@ -96,7 +115,7 @@ mod tests {
             (options(None, Some(9), Some(2)), 100, (2, 2)),
             (options(Some(0), None, Some(0)), 100, (1, 1)),
         ] {
-            assert_eq!(options.bounds(embeddings), bounds, "{options:?} of {embeddings}");
+            assert_eq!(options.bounds(windows), bounds, "{options:?} of {windows}");
         }
     }
 }

@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test file uses some of them")]
 #![allow(clippy::print_stderr)]
 
+pub(crate) mod der;
+
 use std::{path::PathBuf, sync::Arc};
 
 use audio::ChannelMode;

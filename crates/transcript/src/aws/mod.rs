@@ -19,7 +19,7 @@ use crate::{
     names::{Channels, channel_label, speaker_label},
     number, recording_name, text,
     timeline::milliseconds,
-    turns::{Turn, turns},
+    utterances::{Utterance, utterances},
 };
 
 /// Most channels that are listed without speech on them.
@@ -32,16 +32,16 @@ pub(crate) fn render(transcript: &Transcript) -> String {
     let mut channels: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
     let mut speakers = BTreeSet::new();
     let mut speaker_segments = Vec::new();
-    for turn in turns(&transcript.segments) {
+    for utterance in utterances(&transcript.segments) {
         let first = builder.items.len();
-        builder.add(&turn);
-        if let Some(channel) = channel_numbers.number(turn.segment) {
+        builder.add(&utterance);
+        if let Some(channel) = channel_numbers.number(utterance.segment) {
             channels.entry(channel).or_default().extend(first..builder.items.len());
         }
-        if let Some(speaker) = turn.speaker {
+        if let Some(speaker) = utterance.speaker {
             let label = speaker_label(speaker);
             speakers.insert(label.clone());
-            speaker_segments.push(speaker_segment(&turn, label, &builder.items[first..]));
+            speaker_segments.push(speaker_segment(&utterance, label, &builder.items[first..]));
         }
     }
     let Builder { items, segments, .. } = builder;
@@ -91,10 +91,10 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn add(&mut self, turn: &Turn<'_>) {
+    fn add(&mut self, utterance: &Utterance<'_>) {
         let first = self.items.len();
-        let channel_label = self.channels.label(turn.segment);
-        let speaker_label = turn.speaker.map(speaker_label);
+        let channel_label = self.channels.label(utterance.segment);
+        let speaker_label = utterance.speaker.map(speaker_label);
         let mut add = |kind, content: &str, confidence, times: Option<(u64, u64)>| {
             if !content.is_empty() {
                 self.items.push(Item {
@@ -111,16 +111,16 @@ impl Builder<'_> {
                 });
             }
         };
-        for token in &turn.tokens {
+        for token in &utterance.tokens {
             let confidence = number::rounded_probability(token.confidence);
             add("pronunciation", &token.content, confidence, Some((token.start, token.end)));
             add("punctuation", &token.closing, 0.0, None);
         }
         self.segments.push(AudioSegment {
             id: self.segments.len(),
-            transcript: turn.text.clone(),
-            start_time: time(turn.start),
-            end_time: time(turn.end),
+            transcript: utterance.text.clone(),
+            start_time: time(utterance.start),
+            end_time: time(utterance.end),
             speaker_label,
             channel_label,
             items: (first..self.items.len()).collect(),
@@ -128,7 +128,7 @@ impl Builder<'_> {
     }
 }
 
-fn speaker_segment(turn: &Turn<'_>, label: String, items: &[Item]) -> SpeakerSegment {
+fn speaker_segment(utterance: &Utterance<'_>, label: String, items: &[Item]) -> SpeakerSegment {
     let spoken = items.iter().filter_map(|item| {
         Some(SpeakerItem {
             start_time: item.start_time.clone()?,
@@ -138,8 +138,8 @@ fn speaker_segment(turn: &Turn<'_>, label: String, items: &[Item]) -> SpeakerSeg
     });
     SpeakerSegment {
         items: spoken.collect(),
-        start_time: time(turn.start),
-        end_time: time(turn.end),
+        start_time: time(utterance.start),
+        end_time: time(utterance.end),
         speaker_label: label,
     }
 }

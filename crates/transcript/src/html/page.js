@@ -390,7 +390,7 @@
     if (link) {
       event.preventDefault();
       history.replaceState(null, "", link.getAttribute("href"));
-      const first = link.closest(".turn").querySelector(".s");
+      const first = link.closest(".paragraph").querySelector(".s");
       seek(units[unitOf.get(first)].start);
       play();
       return;
@@ -441,7 +441,7 @@
 
   // ---------- What is in view: doubtful words and hits are marked there only ----------
 
-  const paragraphs = Array.from(main.querySelectorAll(".turn > p"));
+  const paragraphs = Array.from(main.querySelectorAll(".paragraph > p"));
   const paragraphIndex = new Map(paragraphs.map((paragraph, index) => [paragraph, index]));
   const unitsOfParagraph = paragraphs.map(() => []);
   for (const unit of units) {
@@ -616,7 +616,7 @@
   const nameOf = (index) => given.get(index) || data.people[index].name;
 
   function showName(index) {
-    for (const name of main.querySelectorAll(`.turn[data-person="${index}"] > .who > .name`)) {
+    for (const name of main.querySelectorAll(`.paragraph[data-person="${index}"] > .who > .name`)) {
       name.textContent = nameOf(index);
     }
   }

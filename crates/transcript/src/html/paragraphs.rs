@@ -66,7 +66,7 @@ fn open(html: &mut String, first: &Unit<'_>, name: Option<usize>, people: &Peopl
     let colour = first.person.map_or_else(String::new, |person| format!(" c{}", person % COLOURS));
     let person =
         first.person.map_or_else(String::new, |person| format!(" data-person=\"{person}\""));
-    let _ = write!(html, "<div class=\"turn{colour}\"{person}><div class=\"who\">");
+    let _ = write!(html, "<div class=\"paragraph{colour}\"{person}><div class=\"who\">");
     if let Some(person) = name.and_then(|index| people.list().get(index)) {
         let name = escape(&person.name);
         let _ = write!(html, "<b class=\"name\" dir=\"auto\">{name}</b> ");
@@ -146,7 +146,7 @@ mod tests {
         let html = render(&units, &People::default());
         assert_eq!(
             html,
-            "<div class=\"turn\"><div class=\"who\"><a class=\"time\" href=\"#t=0\">0:00</a></div><p dir=\"auto\">\
+            "<div class=\"paragraph\"><div class=\"who\"><a class=\"time\" href=\"#t=0\">0:00</a></div><p dir=\"auto\">\
              <span class=\"s\" id=\"t=0\">你好。</span><span class=\"s\" id=\"t=1\">再见。</span> \
              <span class=\"s\" id=\"t=2.2\">OK.</span></p></div>\n"
         );

@@ -6,7 +6,7 @@ use super::{escape::language_tag, people::People};
 use crate::{
     Segment, Transcript, punctuation, text,
     timeline::milliseconds,
-    turns::turns,
+    utterances::utterances,
     words::{self, PlacedWord},
 };
 
@@ -56,12 +56,12 @@ fn units_of<'a>(segment: &'a Segment, people: &People) -> Vec<Unit<'a>> {
     let note = note(segment);
     let mut units = match words::place(&segment.words, &text) {
         Some(placed) => placed_units(segment, &text, &placed, people),
-        None => turns(std::slice::from_ref(segment))
-            .map(|turn| Unit {
-                start: turn.start,
-                end: turn.end,
-                text: turn.text,
-                ..unit(segment, people.index(segment, turn.speaker))
+        None => utterances(std::slice::from_ref(segment))
+            .map(|utterance| Unit {
+                start: utterance.start,
+                end: utterance.end,
+                text: utterance.text,
+                ..unit(segment, people.index(segment, utterance.speaker))
             })
             .collect(),
     };

@@ -3,10 +3,15 @@
 
 use proptest::prelude::*;
 use transcript::{
-    Format, Pipeline, Processing, RenderOptions, Segment, Source, SubtitleOptions, Transcript, Word,
+    Format, Pipeline, Processing, RenderOptions, Segment, Source, Speech, SubtitleOptions,
+    Transcript, Word,
 };
 
 pub(crate) fn transcript(segments: Vec<Segment>) -> Transcript {
+    transcript_of(Speech { segments, ..Speech::default() })
+}
+
+pub(crate) fn transcript_of(speech: Speech) -> Transcript {
     Transcript::new(
         Source {
             uri: "file:///a.wav".to_owned(),
@@ -29,7 +34,7 @@ pub(crate) fn transcript(segments: Vec<Segment>) -> Transcript {
             precision: "f32".to_owned(),
             fingerprint: "0".to_owned(),
         },
-        segments,
+        speech,
         Processing {
             finished_at: "2026-11-22T07:38:18Z".to_owned(),
             wall_seconds: 1.0,

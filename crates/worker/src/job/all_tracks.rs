@@ -54,6 +54,7 @@ pub(super) fn transcribe(
         (Some(mut merged), _) => {
             merged.warnings.extend(warnings);
             merged.segments.sort_by(|a, b| a.start.total_cmp(&b.start));
+            merged.turns.sort_by(|a, b| a.start.total_cmp(&b.start));
             Ok(merged)
         }
         (None, Some(error)) => Err(error.into()),
@@ -66,14 +67,17 @@ fn merge(merged: &mut Option<Outcome>, mut outcome: Outcome, number: usize) {
     for warning in &mut outcome.report.warnings {
         warning.insert_str(0, &format!("audio track {number}: "));
     }
-    for segment in &mut outcome.segments {
-        segment.track = u32::try_from(number).ok();
-    }
+    let track = u32::try_from(number).ok();
+    outcome.segments.iter_mut().for_each(|segment| segment.track = track);
+    outcome.turns.iter_mut().for_each(|turn| turn.track = track);
+    outcome.voices.iter_mut().for_each(|voice| voice.track = track);
     let Some(merged) = merged else {
         *merged = Some(outcome);
         return;
     };
     merged.segments.append(&mut outcome.segments);
+    merged.turns.append(&mut outcome.turns);
+    merged.voices.append(&mut outcome.voices);
     merged.report.duration = merged.report.duration.max(outcome.report.duration);
     merged.report.bytes_read += outcome.report.bytes_read;
     merged.report.warnings.append(&mut outcome.report.warnings);

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     JobRunner, Plan,
-    journal::{Amount, WindowJournal},
+    journal::{Amount, TaskJournal},
 };
 use crate::{Transcriber, TranscriptionRequest, delays, registry::Run};
 
@@ -41,7 +41,7 @@ pub(crate) struct RunCheckpoints<'a> {
     pub(super) interval: Option<Duration>,
     /// The interruption of the run, which may be that of all jobs in flight.
     pub(super) interrupt: &'a CancellationToken,
-    pub(super) journal: Arc<WindowJournal>,
+    pub(super) journal: Arc<TaskJournal>,
     /// Where this run writes; `None` until it computes.
     pub(super) target: Mutex<Option<(CheckpointInput, ledger::Checkpoints)>>,
 }

@@ -16,7 +16,7 @@ use transcript::Format;
 use super::{
     JobRunner,
     checkpoint::RunCheckpoints,
-    journal::{Amount, WindowJournal},
+    journal::{Amount, TaskJournal},
     runner::{Place, Stop},
     settle::unrecorded,
 };
@@ -46,7 +46,7 @@ impl JobRunner {
             run,
             interval: self.checkpoint_interval,
             interrupt,
-            journal: Arc::<WindowJournal>::default(),
+            journal: Arc::<TaskJournal>::default(),
             target: Mutex::default(),
         };
         let transcription = match self.transcribe(job, place, &request, &checkpoints).await {

@@ -11,7 +11,7 @@ use speech::pipeline::{self, Outcome, Session};
 use store::{ReadAhead, Reader};
 use tokio::runtime::Handle;
 use tracing::{Instrument, field::Empty};
-use transcript::{Processing, Source, Transcript};
+use transcript::{Processing, Source, Speech, Transcript};
 
 use super::{Plan, all_tracks};
 use crate::{
@@ -159,7 +159,7 @@ fn transcript(plan: &Plan, outcome: Outcome) -> Transcript {
             precision: recognizer.precision.to_owned(),
             fingerprint,
         },
-        outcome.segments,
+        Speech { segments: outcome.segments, turns: outcome.turns, voices: outcome.voices },
         Processing {
             finished_at: now(),
             wall_seconds: outcome.wall_seconds,

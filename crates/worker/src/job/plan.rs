@@ -15,6 +15,7 @@ use super::{
 use crate::{
     Transcriber, TranscriptionRequest, convert,
     failure::{audio_failure, failure, failure_of, output_failure, source_failure},
+    voices,
 };
 
 /// Bytes of a recording that are read with its description: all of a short one.
@@ -55,6 +56,10 @@ impl TranscriptionRequest {
             channels: job.options.channels.map(convert::channel_mode),
             track: convert::track(&job.options)
                 .map_err(|message| failure(FailureCode::JobInvalid, &job.source, message))?,
+            voices: match &job.options.speakers {
+                Some(job::Speakers { voices: Some(voices), .. }) => Some(location(voices)?),
+                _ => None,
+            },
             options: convert::pipeline_options(&job.options),
         })
     }
@@ -73,7 +78,11 @@ impl Transcriber {
             .presets
             .find(request.preset.as_deref())
             .map_err(|message| failure(FailureCode::ModelUnavailable, &uri, message))?;
-        let options = request.options.clone();
+        let mut options = request.options.clone();
+        if let (Some(location), Some(speakers)) = (&request.voices, &mut options.speakers) {
+            let read = voices::read_for(&pipeline, &self.stores, location).await;
+            speakers.voices = Some(Arc::new(read.map_err(|error| error.failure(location, &uri))?));
+        }
         pipeline.check(&options).map_err(|error| failure_of(&error, &uri))?;
         let decoding = audio::DecodeOptions {
             channels: request.channels.unwrap_or(self.decoding.channels),

@@ -17,9 +17,9 @@ use std::{
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use speech::pipeline::{Journal, Session, WindowKey, WindowResult};
+use speech::pipeline::{Journal, Session, TaskKey, TaskResult};
 
-use super::{Plan, journal::WindowJournal};
+use super::{Plan, journal::TaskJournal};
 use crate::lock;
 
 /// How much work may be lost when the process is killed. A recording that takes less has no file.
@@ -41,7 +41,7 @@ pub(crate) struct Unfinished {
 pub(crate) struct UnfinishedRecording {
     path: PathBuf,
     /// What earlier runs have written.
-    earlier: WindowJournal,
+    earlier: TaskJournal,
     pending: Mutex<Pending>,
 }
 
@@ -73,7 +73,7 @@ impl Unfinished {
         let path = self.folder.join(format!("{:x}.{EXTENSION}", digest.finalize()));
         let recording = Arc::new(UnfinishedRecording {
             path,
-            earlier: WindowJournal::default(),
+            earlier: TaskJournal::default(),
             pending: Mutex::new(Pending { file: None, written_at: Instant::now(), failed: false }),
         });
         let bytes = match recording.load() {
@@ -145,11 +145,11 @@ impl UnfinishedRecording {
 }
 
 impl Journal for UnfinishedRecording {
-    fn recall(&self, key: &WindowKey) -> Option<WindowResult> {
+    fn recall(&self, key: &TaskKey) -> Option<TaskResult> {
         self.earlier.recall(key)
     }
 
-    fn record(&self, key: WindowKey, result: &WindowResult) {
+    fn record(&self, key: TaskKey, result: &TaskResult) {
         self.earlier.record(key, result);
         let mut pending = lock(&self.pending);
         if pending.written_at.elapsed() >= WRITE_INTERVAL {

@@ -6,14 +6,14 @@ use std::{cell::RefCell, fs, io::Write, path::Path};
 use engine::OnnxFile;
 use protobuf::{Reader, Span, Value};
 use speech::{
-    pipeline::{WindowKey, WindowResult},
+    pipeline::{TaskKey, TaskResult},
     untrusted,
 };
 use tempfile::TempDir;
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 /// Names that the files of an input may have.
-const NAMES: [&str; 24] = [
+const NAMES: [&str; 25] = [
     "config.yaml",
     "tokens.json",
     "tokens.txt",
@@ -38,6 +38,7 @@ const NAMES: [&str; 24] = [
     "campplus_cn_common.bin",
     "seg_dict",
     "other.onnx",
+    "pytorch_model.bin",
 ];
 /// Begins each file of an input; the next byte is the index of its name.
 const FILE: &[u8] = b"\xffFILE";
@@ -184,15 +185,15 @@ fn archive(pickle: &[u8]) -> zip::result::ZipResult<Vec<u8>> {
 
 /// Reads a window of a checkpoint.
 pub fn window(bytes: &[u8]) {
-    if let Ok(key) = serde_json::from_slice::<WindowKey>(bytes) {
+    if let Ok(key) = serde_json::from_slice::<TaskKey>(bytes) {
         assert!(key.audio_seconds() >= 0.0 && key.audio_seconds().is_finite());
         let written = serde_json::to_vec(&key).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(serde_json::from_slice::<WindowKey>(&written).ok(), Some(key));
+        assert_eq!(serde_json::from_slice::<TaskKey>(&written).ok(), Some(key));
     }
-    if let Ok(result) = serde_json::from_slice::<WindowResult>(bytes) {
+    if let Ok(result) = serde_json::from_slice::<TaskResult>(bytes) {
         // As text: a time may be NaN, which is not equal to itself.
         let written = serde_json::to_string(&result).unwrap_or_else(|error| panic!("{error}"));
-        let read = serde_json::from_str::<WindowResult>(&written);
+        let read = serde_json::from_str::<TaskResult>(&written);
         let read = read.unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(serde_json::to_string(&read).ok(), Some(written));
     }

@@ -3,7 +3,10 @@
 use std::fmt::Write;
 
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
-use models::{Catalogue, DEFAULT_RECOGNIZER, DEFAULT_VAD, Entry, Library, Measured, Role};
+use models::{
+    Catalogue, DEFAULT_RECOGNIZER, DEFAULT_SPEAKER_SEGMENTATION, DEFAULT_SPEAKERS, DEFAULT_VAD,
+    Entry, Library, Measured, Role,
+};
 use serde_json::json;
 
 use crate::{
@@ -124,7 +127,7 @@ fn text(
 fn notes(catalogue: &Catalogue) -> Vec<String> {
     let mut notes = vec![format!(
         "* installed. Defaults: {DEFAULT_RECOGNIZER} and {DEFAULT_VAD}. A recognizer is a preset of itself; \
-         --speakers takes campplus where the preset has no speaker model."
+         --speakers takes {DEFAULT_SPEAKERS} and {DEFAULT_SPEAKER_SEGMENTATION} where the preset has none."
     )];
     if let Some(measurement) = &catalogue.measurement {
         notes.push(format!(

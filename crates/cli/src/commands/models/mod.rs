@@ -40,7 +40,7 @@ pub(crate) async fn run(config: &Config, args: ModelsArgs) -> anyhow::Result<u8>
         ModelsCommand::Inspect { model, json } => inspect(&library, &model, json),
         ModelsCommand::Convert { model } => {
             let directory = directory_of(&library, &model)?;
-            let converted = app::convert_model(&directory, &model)?;
+            let converted = app::convert_model(&directory)?;
             print_line(&converted.display().to_string())?;
             Ok(exit::SUCCESS)
         }

@@ -1,18 +1,14 @@
 //! Estimates the hours of audio of recordings from a few of them.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    io::{self, Read, Seek, SeekFrom},
-};
+use std::{collections::BTreeMap, fmt};
 
-use audio::{Block, ChannelMode, DecodeOptions, Decoder, Fallback, MediaSource};
+use audio::{Block, ChannelMode, DecodeOptions, Decoder, Fallback};
 use location::Location;
 use serde::Serialize;
 use store::{ReadAhead, Reader, Stores};
 use tokio::runtime::Handle;
 
-use crate::sources::Item;
+use crate::{recording::Seekable, sources::Item};
 
 /// Seconds of audio per core-second, if `--speed` does not say: what whisper-base, the default, does in int8
 /// on ten minutes of speech (docs/models.md). Larger models are slower.
@@ -202,31 +198,6 @@ fn duration(reader: Reader, bytes: u64, options: &DecodeOptions) -> Result<f64, 
     }
     let report = decoder.report();
     Ok(report.duration / report.bytes_read.max(1) as f64 * bytes as f64)
-}
-
-/// An object as the decoder reads it.
-struct Seekable(Reader);
-
-impl Read for Seekable {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
-    }
-}
-
-impl Seek for Seekable {
-    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
-        self.0.seek(position)
-    }
-}
-
-impl MediaSource for Seekable {
-    fn is_seekable(&self) -> bool {
-        true
-    }
-
-    fn byte_len(&self) -> Option<u64> {
-        Some(self.0.meta().size)
-    }
 }
 
 impl fmt::Display for Estimate {

@@ -18,12 +18,18 @@ use app::{BuildOptions, Config, Urls};
 use futures::{StreamExt, TryStreamExt};
 use job::{Cursor, Failure, FailureCode, OutputName};
 use location::Location;
-use speech::pipeline::Session;
+use speech::{
+    pipeline::{Session, TranscribeOptions},
+    speakers::{SpeakerOptions, voices::VoicePrints},
+};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use transcript::{Format, RenderOptions};
-use worker::{Completed, Transcriber, Transcription, TranscriptionRequest, convert, interruptible};
+use worker::{
+    Completed, Transcriber, Transcription, TranscriptionRequest, VoicesError, convert,
+    interruptible,
+};
 
 pub(crate) use self::args::TranscribeArgs;
 use self::{input::Input, live::LiveText, summary::Summary};
@@ -84,6 +90,7 @@ pub(crate) async fn run(config: &Config, args: TranscribeArgs) -> anyhow::Result
         return dry_run::run(&stores, &request, naming.as_ref(), args.json, &stop).await;
     }
 
+    let voices = read_voices(config, &options).await?;
     let build = BuildOptions {
         pull: true,
         punctuation: options.punctuate.unwrap_or(true),
@@ -103,6 +110,10 @@ pub(crate) async fn run(config: &Config, args: TranscribeArgs) -> anyhow::Result
         app = ready => app?,
         () = stop.cancelled() => return Ok(exit::INTERRUPTED),
     };
+    if let (Some(voices), Some(file)) = (&voices, &args.recordings.voices) {
+        let checked = app.transcriber.check_voices(None, voices);
+        checked.map_err(|error| UsageError(format!("--voices {}: {error}", file.display())))?;
+    }
     let cores = app.cores;
     // Somebody watches: a full disk is reported at once, and a store has a minute to come back.
     let patience = match &output {
@@ -124,7 +135,7 @@ pub(crate) async fn run(config: &Config, args: TranscribeArgs) -> anyhow::Result
         prints: args.print,
         naming,
         formats,
-        options: convert::pipeline_options(&options),
+        options: with_voices(convert::pipeline_options(&options), voices),
         channels: options.channels.map(convert::channel_mode),
         track: convert::track(&options).map_err(UsageError)?,
         summary: Mutex::default(),
@@ -155,6 +166,25 @@ pub(crate) async fn run(config: &Config, args: TranscribeArgs) -> anyhow::Result
     }
     listing.await?;
     batch.report(args.json)
+}
+
+/// Reads the voice prints that the options name.
+async fn read_voices(
+    config: &Config,
+    options: &job::JobOptions,
+) -> anyhow::Result<Option<Arc<VoicePrints>>> {
+    let Some(job::Speakers { voices: Some(uri), .. }) = &options.speakers else { return Ok(None) };
+    let location = uri.parse::<Location>()?;
+    let voices = worker::read_voices(&*app::stores(config)?, &location).await;
+    let refused = |error: VoicesError| {
+        UsageError(format!("--voices {}: {:#}", shown(uri), anyhow::Error::from(error)))
+    };
+    Ok(Some(Arc::new(voices.map_err(refused)?)))
+}
+
+fn with_voices(options: TranscribeOptions, voices: Option<Arc<VoicePrints>>) -> TranscribeOptions {
+    let speakers = options.speakers.map(|speakers| SpeakerOptions { voices, ..speakers });
+    TranscribeOptions { speakers, ..options }
 }
 
 /// Returns the requested formats. Standard output takes exactly one, and of several recordings only one
@@ -191,7 +221,7 @@ struct Batch {
     naming: Option<Naming>,
     formats: BTreeSet<Format>,
     rendering: RenderOptions,
-    options: speech::pipeline::TranscribeOptions,
+    options: TranscribeOptions,
     channels: Option<audio::ChannelMode>,
     track: Option<audio::TrackChoice>,
     summary: Mutex<Summary>,
@@ -318,6 +348,8 @@ impl Batch {
             preset: None,
             channels: self.channels,
             track: self.track.clone(),
+            // Read already.
+            voices: None,
             options: self.options.clone(),
         }
     }

@@ -1,15 +1,16 @@
 //! The encoder against ONNX Runtime, which follows PyTorch. The READMEs of tests/fixtures/campplus
 //! and tests/fixtures/speakers describe the files.
 
-use std::{fs, sync::Arc};
+use std::fs;
 
 use tempfile::TempDir;
 
-use super::{Diarizer, SpeakerEncoder, SpeakerOptions, Turn, WINDOW_SAMPLES};
-use crate::{compute::thread_cpu_seconds, fixtures};
+use super::{MAX_WINDOW_SAMPLES, MIN_WINDOW_SAMPLES, SpeakerEncoder, encoder::Choice};
+use crate::fixtures;
 use errors::Chain;
 
 mod mixtures;
+mod streams;
 
 const FRAMES: usize = 148;
 
@@ -52,14 +53,32 @@ fn relative_difference(found: &[f32], expected: &[f32]) -> f32 {
     found.iter().zip(expected).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt() / norm
 }
 
-fn assert_embeddings(encoder: &SpeakerEncoder) {
-    for (item, expected) in floats("campplus/embeddings.f32").chunks_exact(192).enumerate() {
-        let start = thread_cpu_seconds();
-        let found = encoder.infer(&features(item as u64)).unwrap();
-        let milliseconds = 1000.0 * (thread_cpu_seconds() - start);
-        let difference = relative_difference(&found, expected);
-        eprintln!("one window: {milliseconds:.1} ms of a core, off by {difference:e}");
-        assert!(difference <= 1e-5, "input {item}: {difference}");
+/// Returns the cosine of the angle between two vectors.
+fn cosine(a: &[f32], b: &[f32]) -> f32 {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}
+
+/// Computes the reference's inputs, alone and together, in all forms of the network.
+fn assert_embeddings(directory: &TempDir) {
+    let expected = floats("campplus/embeddings.f32");
+    let together: Vec<f32> = (0..4).flat_map(features).collect();
+    for choice in [Choice::F32, Choice::Fastest, Choice::Onnx] {
+        let encoder = SpeakerEncoder::open_with(directory.path(), "campplus", choice).unwrap();
+        assert_eq!(encoder.is_fast(), choice != Choice::Onnx);
+        let found = encoder.infer(&together, 4).unwrap();
+        for (item, expected) in expected.chunks_exact(192).enumerate() {
+            let alone = encoder.infer(&features(item as u64), 1).unwrap();
+            let found = &found[item * 192..][..192];
+            let difference = relative_difference(found, expected);
+            let cosine = cosine(found, expected);
+            eprintln!("{choice:?}: off by {difference:e}, cosine {cosine}");
+            match choice {
+                Choice::Fastest => assert!(cosine >= 0.9998, "input {item}: {cosine}"),
+                _ => assert!(difference <= 1e-5, "input {item}, {choice:?}: {difference}"),
+            }
+            assert!(relative_difference(&alone, found) <= 1e-6, "input {item}, {choice:?}");
+        }
     }
 }
 
@@ -68,7 +87,7 @@ fn an_export_matches_onnx_runtime() {
     let directory = unpacked("campplus/model.onnx.gz", "3dspeaker.onnx");
     let encoder = SpeakerEncoder::open(directory.path(), "campplus").unwrap();
     assert_eq!((encoder.name(), encoder.width(), encoder.digest().len()), ("campplus", 192, 64));
-    assert_embeddings(&encoder);
+    assert_embeddings(&directory);
 }
 
 #[test]
@@ -77,28 +96,62 @@ fn a_converted_checkpoint_matches_onnx_runtime() {
     let error = SpeakerEncoder::open(directory.path(), "campplus").err().unwrap().to_string();
     assert!(error.contains("models convert"), "{error}");
     models::convert(directory.path()).unwrap();
+    assert_embeddings(&directory);
+}
+
+/// Our network against the graph of the file, which tract runs, for windows of any length.
+#[test]
+fn windows_of_any_length_match_the_graph() {
+    let directory = unpacked("campplus/model.onnx.gz", "model.onnx");
+    let open = |choice| SpeakerEncoder::open_with(directory.path(), "campplus", choice).unwrap();
+    let (ours, graph) = (open(Choice::F32), open(Choice::Onnx));
+    let samples: Vec<f32> = (0..MAX_WINDOW_SAMPLES as u64).map(|i| uniform(i) / 4.0).collect();
+    // Fewer than three frames are one after the stride, whose deviation ONNX divides by zero.
+    for frames in [3, 4, 17, 99, 149, 150] {
+        let window = &samples[..MIN_WINDOW_SAMPLES + (frames - 1) * 160 + frames % 50];
+        let [ours, graph] =
+            [&ours, &graph].map(|encoder| encoder.embed(&[window]).unwrap().remove(0));
+        let difference = relative_difference(&ours, &graph);
+        assert!(difference <= 1e-4, "{frames} frames: {difference}");
+    }
+}
+
+/// Every length gives unit vectors, in the order of the windows, whatever else is in the call.
+#[test]
+fn windows_are_embedded_in_batches() {
+    let directory = unpacked("campplus/model.onnx.gz", "model.onnx");
     let encoder = SpeakerEncoder::open(directory.path(), "campplus").unwrap();
-    assert_embeddings(&encoder);
+    let samples: Vec<f32> = (0..2 * MAX_WINDOW_SAMPLES as u64).map(|i| uniform(i) / 4.0).collect();
+    // Lengths of 1 to 150 frames, each twice and far apart.
+    let windows: Vec<&[f32]> =
+        (0..300).map(|i| &samples[61 * i..][..MIN_WINDOW_SAMPLES + (i * 7 % 150) * 160]).collect();
+    let together = encoder.embed(&windows).unwrap();
+    assert_eq!(together.len(), windows.len());
+    for (index, (window, found)) in windows.iter().zip(&together).enumerate() {
+        let norm = found.iter().map(|x| x * x).sum::<f32>().sqrt();
+        assert!((norm - 1.0).abs() < 1e-5 && found.len() == 192, "window {index}: {norm}");
+        if index % 23 == 0 {
+            let alone = encoder.embed(&[window]).unwrap().remove(0);
+            assert!(relative_difference(found, &alone) <= 1e-6, "window {index}");
+        }
+    }
+    assert!(encoder.embed(&[]).unwrap().is_empty());
+    for length in [0, MIN_WINDOW_SAMPLES - 1, MAX_WINDOW_SAMPLES + 1] {
+        let error = encoder.embed(&[windows[0], &samples[..length]]).unwrap_err().to_string();
+        assert!(error.contains(&format!("{length} samples")), "{error}");
+    }
 }
 
 #[test]
 fn accepts_short_and_unusual_windows() {
     let directory = unpacked("campplus/model.onnx.gz", "campplus_en.onnx");
-    let encoder = Arc::new(SpeakerEncoder::open(directory.path(), "campplus").unwrap());
+    let encoder = SpeakerEncoder::open(directory.path(), "campplus").unwrap();
     for samples in
-        [&[][..], &[0.1], &[f32::NAN; 500], &[f32::INFINITY; 30], &[1e30; WINDOW_SAMPLES]]
+        [&[0.0; 400][..], &[f32::NAN; 500], &[f32::INFINITY; 3000], &[1e30; MAX_WINDOW_SAMPLES]]
     {
-        let embedding = encoder.embed(samples).unwrap();
+        let embedding = encoder.embed(&[samples]).unwrap().remove(0);
         assert!(embedding.len() == 192 && embedding.iter().all(|value| value.is_finite()));
     }
-    assert!(encoder.embed(&[0.0; WINDOW_SAMPLES + 1]).is_err());
-
-    let diarizer = Diarizer::new(encoder);
-    assert_eq!(diarizer.embed_segment(1.0, &[]).unwrap(), []);
-    assert_eq!(diarizer.diarize(Vec::new(), &SpeakerOptions::default()), []);
-    let embeddings = diarizer.embed_segment(1.0, &[0.01; 16]).unwrap();
-    let turn = Turn { start: 1.0, end: 1.001, speaker: 0 };
-    assert_eq!(diarizer.diarize(embeddings, &SpeakerOptions::default()), [turn]);
 }
 
 #[test]

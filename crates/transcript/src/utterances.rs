@@ -1,4 +1,4 @@
-//! Turns: the parts of a segment in which one person speaks.
+//! Utterances: segments, or the parts of them in which one person speaks.
 
 use crate::{
     Segment, Transcript, text,
@@ -8,7 +8,7 @@ use crate::{
 
 /// A segment, or the part of it in which one of several people speaks.
 #[derive(Debug)]
-pub(crate) struct Turn<'a> {
+pub(crate) struct Utterance<'a> {
     pub(crate) segment: &'a Segment,
     pub(crate) speaker: Option<u32>,
     /// Start in milliseconds from the start of the recording.
@@ -21,19 +21,19 @@ pub(crate) struct Turn<'a> {
     pub(crate) tokens: Vec<Token>,
 }
 
-impl Turn<'_> {
+impl Utterance<'_> {
     /// Returns who speaks, for people.
     pub(crate) fn voice(&self, transcript: &Transcript) -> Option<String> {
         transcript.voice_of(self.segment, self.speaker)
     }
 }
 
-/// Returns the turns of all segments that have visible text, in order.
-pub(crate) fn turns(segments: &[Segment]) -> impl Iterator<Item = Turn<'_>> {
-    segments.iter().flat_map(turns_of)
+/// Returns the utterances of all segments that have visible text, in order.
+pub(crate) fn utterances(segments: &[Segment]) -> impl Iterator<Item = Utterance<'_>> {
+    segments.iter().flat_map(utterances_of)
 }
 
-fn turns_of(segment: &Segment) -> Vec<Turn<'_>> {
+fn utterances_of(segment: &Segment) -> Vec<Utterance<'_>> {
     let text = text::clean(&segment.text);
     if text.is_empty() {
         return Vec::new();
@@ -44,9 +44,9 @@ fn turns_of(segment: &Segment) -> Vec<Turn<'_>> {
         let start = milliseconds(segment.start);
         let end = milliseconds(segment.end).max(start);
         let (speaker, tokens) = (run.first().and_then(|token| token.speaker), run.to_vec());
-        return vec![Turn { segment, speaker, start, end, text, tokens }];
+        return vec![Utterance { segment, speaker, start, end, text, tokens }];
     }
-    let turn = |run: &[Token]| Turn {
+    let utterance = |run: &[Token]| Utterance {
         segment,
         speaker: run.first().and_then(|token| token.speaker),
         start: run.iter().map(|token| token.start).min().unwrap_or(0),
@@ -54,7 +54,7 @@ fn turns_of(segment: &Segment) -> Vec<Turn<'_>> {
         text: text::join(run.iter().map(|token| format!("{}{}", token.content, token.closing))),
         tokens: run.to_vec(),
     };
-    runs.into_iter().map(turn).collect()
+    runs.into_iter().map(utterance).collect()
 }
 
 #[cfg(test)]
@@ -85,8 +85,10 @@ mod tests {
             ],
             ..Segment::default()
         };
-        let show = |turn: Turn<'_>| (turn.speaker, turn.start, turn.end, turn.text);
-        let found: Vec<_> = turns(std::slice::from_ref(&segment)).map(show).collect();
+        let show = |utterance: Utterance<'_>| {
+            (utterance.speaker, utterance.start, utterance.end, utterance.text)
+        };
+        let found: Vec<_> = utterances(std::slice::from_ref(&segment)).map(show).collect();
         let expected = [
             (Some(0), 1000, 2500, "Yes, I do.".to_owned()),
             (Some(1), 3000, 3500, "Really?".to_owned()),
@@ -95,7 +97,7 @@ mod tests {
         assert_eq!(found, expected);
         // A segment of one speaker keeps its own times and text.
         segment.words[3].speaker = None;
-        let found: Vec<_> = turns(std::slice::from_ref(&segment)).map(show).collect();
+        let found: Vec<_> = utterances(std::slice::from_ref(&segment)).map(show).collect();
         assert_eq!(found, [(Some(0), 1000, 5000, "Yes, I do. Really? Yes.".to_owned())]);
     }
 }
