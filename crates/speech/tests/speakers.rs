@@ -4,7 +4,7 @@
 //! The bounds are a little above what was measured, so that a change that makes diarization worse is seen. The edges of
 //! these references come from the energy; 6 to 14 % of missed speech and false alarms are the reference's own.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod support;
 

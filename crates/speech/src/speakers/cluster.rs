@@ -179,7 +179,7 @@ fn choose(
     options: &SpeakerOptions,
 ) -> (Vec<usize>, Vec<usize>) {
     let total: f32 = seconds.iter().sum();
-    let least = (MIN_SHARE * total).min(MAX_MIN_SECONDS).max(MIN_SECONDS);
+    let least = (MIN_SHARE * total).clamp(MIN_SECONDS, MAX_MIN_SECONDS);
     let labels = dendrogram.cut(dendrogram.merges_above(similarity));
     let speakers = of_size(&labels, seconds, least);
     let (min, max) = options.bounds(seconds.len());

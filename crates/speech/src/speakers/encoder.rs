@@ -42,7 +42,7 @@ pub struct SpeakerEncoder {
 /// How the network is computed.
 enum Network {
     /// CAM++, on our own kernels.
-    CamPlusPlus(campplus::Network),
+    CamPlusPlus(Box<campplus::Network>),
     /// Another network, or another form of CAM++: several times slower.
     Onnx(OnnxNetwork),
 }
@@ -82,7 +82,7 @@ impl SpeakerEncoder {
         let rounded = choice == Choice::Fastest && ComputeType::fastest() == ComputeType::Bf16;
         let own = campplus::read(&file, MEL_BINS, rounded).filter(|_| choice != Choice::Onnx);
         let network = match own {
-            Some(network) => Network::CamPlusPlus(network),
+            Some(network) => Network::CamPlusPlus(Box::new(network)),
             None => {
                 let shape = ["windows".into(), "frames".into(), Dim::from(MEL_BINS)];
                 let input = Input::new(input, shape);
