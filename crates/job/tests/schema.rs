@@ -237,7 +237,7 @@ fn an_invalid_field_is_refused_with_the_reason() -> Result<(), Box<dyn Error>> {
         ("/options/speakers", json!({ "count": 2, "max": 3 }), false, "excludes `min`"),
         ("/options/speakers", json!({ "min": 3, "max": 2 }), false, "is greater than"),
         ("/options/speakers/voices", json!("voices.json"), true, "none of s3://bucket/key"),
-        ("/options/speakers/voices", json!("s3://b/folder/"), false, "voices \"s3://b/folder/\""),
+        ("/options/speakers/voices", json!("s3://b/folder/"), false, "ends in a slash"),
         ("/options/speakers/voices", json!("https://a.org/v?key=s3cret"), true, "cannot be a URL"),
         ("/options/model", json!("../model"), true, "is not the name of a model"),
         ("/options/model", json!(""), true, "is not the name of a model"),

@@ -119,7 +119,8 @@ fn check(pipeline: &Pipeline, name: &str, rate: f64, confusion: f64) {
 fn conversations_at_the_default_step() {
     let Some(pipeline) = pipeline(None, true) else { return };
     check(&pipeline, "c2-29", 0.16, 0.01);
-    check(&pipeline, "c3-60", 0.16, 0.01);
+    // A turn of 1.2 s between two others is near to either.
+    check(&pipeline, "c3-60", 0.18, 0.03);
 }
 
 #[test]
