@@ -99,6 +99,9 @@ fn remedy(failure: &Failure) -> &'static str {
         FailureCode::ModelUnavailable => {
             "Change the option that the message names, or choose another --model (scriptorium models list)."
         }
+        FailureCode::VoicesUnusable => {
+            "Name another file with --voices, or enroll the voices again with this speaker model."
+        }
         FailureCode::OutputOccupied => "Choose another --out, or move the file away.",
         FailureCode::OutputDenied => "Choose an --out where you may write.",
         FailureCode::OutputInvalid => {
