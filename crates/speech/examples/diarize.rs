@@ -63,34 +63,35 @@ fn diarize(
     out: &Path,
 ) -> Result<(), Box<dyn Error>> {
     let mut wav = hound::WavReader::open(file)?;
-    let samples = wav
-        .samples::<i16>()
-        .map(|sample| sample.map(|sample| f32::from(sample) / 32768.0))
-        .collect::<Result<Vec<_>, _>>()?;
+    let seconds = f64::from(wav.duration()) / f64::from(wav.spec().sample_rate);
     let begun = thread_cpu_seconds();
-    let (mut stream, mut work) = (diarizer.stream(), Vec::new());
+    let mut stream = diarizer.stream();
     let mut segmenter = vad.map(|vad| Segmenter::new(vad, SegmentationConfig::default()));
-    for block in samples.chunks(16_000) {
-        stream.push(block, &mut work);
-        if let Some(segmenter) = &mut segmenter {
-            let mut segments = Vec::new();
-            segmenter.push(block, &mut segments)?;
-            for segment in segments {
-                stream.push_speech(segment.start, &segment.samples, &mut work);
-            }
+    let mut samples = wav.samples::<i16>();
+    loop {
+        let block = samples.by_ref().take(16_000).map(|sample| Ok(f32::from(sample?) / 32768.0));
+        let block = block.collect::<Result<Vec<f32>, hound::Error>>()?;
+        let (mut work, mut segments) = (Vec::new(), Vec::new());
+        match &mut segmenter {
+            Some(segmenter) if block.is_empty() => segmenter.finish(&mut segments)?,
+            Some(segmenter) => segmenter.push(&block, &mut segments)?,
+            None => {}
         }
-    }
-    if let Some(segmenter) = &mut segmenter {
-        let mut segments = Vec::new();
-        segmenter.finish(&mut segments)?;
         for segment in segments {
             stream.push_speech(segment.start, &segment.samples, &mut work);
         }
-    }
-    stream.finish(&mut work);
-    while let Some(next) = work.pop() {
-        let result = diarizer.compute(&next)?;
-        stream.accept(next.key(), result, &mut work);
+        if block.is_empty() {
+            stream.finish(&mut work);
+        } else {
+            stream.push(&block, &mut work);
+        }
+        while let Some(next) = work.pop() {
+            let result = diarizer.compute(&next)?;
+            stream.accept(next.key(), result, &mut work);
+        }
+        if block.is_empty() {
+            break;
+        }
     }
     let networks = thread_cpu_seconds();
     let found = diarizer.diarize(&stream, options);
@@ -105,7 +106,6 @@ fn diarize(
             turn.speaker + 1
         )?;
     }
-    let seconds = samples.len() as f64 / 16_000.0;
     println!(
         "{name}: {} speakers, {} turns; {:.1} s of CPU per hour, and {:.2} s to cluster",
         found.voices.len(),
