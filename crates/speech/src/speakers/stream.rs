@@ -220,7 +220,7 @@ impl Stream {
     }
 
     /// Takes a result of this channel's work, and appends the work that follows from it. Results that do not fit
-    /// their work ([`WorkKey::fits`]) must not come here.
+    /// their work must not come here.
     pub fn accept(&mut self, key: &WorkKey, result: WorkResult, work: &mut Vec<Work>) {
         match (key, result) {
             (WorkKey::Chunks { first, .. }, WorkResult::Chunks { frames }) => {

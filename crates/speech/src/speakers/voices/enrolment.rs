@@ -16,7 +16,7 @@ const MIN_WINDOW: usize = 6_400;
 /// Windows that are embedded together.
 const BATCH: usize = 16;
 /// Least cosine of the two halves of a voice's windows: below it, the speech is likely of several people. Measured
-/// (docs/speakers.md) from [`MIN_JUDGED_SECONDS`] on: 0.73 to 0.95 for one voice, hardly ever above 0.7 for two.
+/// (docs/speakers.md) from ten seconds of speech on: 0.73 to 0.95 for one voice, hardly ever above 0.7 for two.
 pub const LIKELY_SEVERAL: f32 = 0.7;
 /// Seconds of speech that the two halves need: of less, those of one voice differ as much as two voices.
 const MIN_JUDGED_SECONDS: f64 = 10.0;
