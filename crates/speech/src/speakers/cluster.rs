@@ -24,10 +24,12 @@ const SIMILARITY_WITHOUT_VOTES: f32 = 0.45;
 /// What a unanimous vote of the chunks adds to the similarity of two windows.
 const VOTE: f32 = 0.15;
 /// Who is heard for less than this is nobody: seconds of windows, more than one has, and the share of all
-/// windows; but who speaks for some ten seconds counts in any recording.
+/// windows; but who speaks for some ten seconds counts in any recording, unless it lasts hours, in which more is
+/// like nobody by chance: then a minute in ten hours counts.
 const MIN_SECONDS: f32 = 2.0;
 const MIN_SHARE: f32 = 0.02;
 const MAX_MIN_SECONDS: f32 = 20.0;
+const MIN_SHARE_OF_HOURS: f32 = 0.002;
 
 /// Who speaks in each window.
 #[derive(Debug, Default)]
@@ -180,6 +182,7 @@ fn choose(
 ) -> (Vec<usize>, Vec<usize>) {
     let total: f32 = seconds.iter().sum();
     let least = (MIN_SHARE * total).clamp(MIN_SECONDS, MAX_MIN_SECONDS);
+    let least = least.max(MIN_SHARE_OF_HOURS * total);
     let labels = dendrogram.cut(dendrogram.merges_above(similarity));
     let speakers = of_size(&labels, seconds, least);
     let (min, max) = options.bounds(seconds.len());
