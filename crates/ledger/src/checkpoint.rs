@@ -21,8 +21,8 @@ use crate::{Error, Ledger, names::Names, records};
 const VERSION: u32 = 1;
 /// Largest checkpoint that is read.
 pub const MAX_CHECKPOINT_BYTES: u64 = 16 << 20;
-/// Limits for all checkpoints of a job that are read: the results for ten hours of speech with speaker
-/// embeddings have 75 MB.
+/// Limits for all checkpoints of a job that are read: the results for ten hours of speech with speakers have
+/// some 60 MB.
 const MAX_BYTES: u64 = 128 << 20;
 const MAX_CHECKPOINTS: usize = 10_000;
 const CONCURRENT_REQUESTS: usize = 8;

@@ -63,9 +63,9 @@ pub(crate) mod of_bytes {
 /// For `#[serde(with = "bits::of_halves")]`: four hexadecimal digits for each number.
 pub(crate) mod of_halves {
     use half::f16;
-    use serde::{Deserializer, Serializer, de::Error};
+    use serde::{Deserializer, Serializer};
 
-    use super::of_bytes;
+    use super::{of_bytes, read_numbers};
 
     pub(crate) fn serialize<S: Serializer>(
         values: &[f16],
@@ -78,20 +78,15 @@ pub(crate) mod of_halves {
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Vec<f16>, D::Error> {
-        let bytes = of_bytes::deserialize(deserializer)?;
-        let (numbers, rest) = bytes.as_chunks::<2>();
-        if !rest.is_empty() {
-            return Err(D::Error::custom("the vectors end within a number"));
-        }
-        Ok(numbers.iter().map(|&bytes| f16::from_le_bytes(bytes)).collect())
+        read_numbers(deserializer, f16::from_le_bytes)
     }
 }
 
 /// For `#[serde(with = "bits::of_vector")]`: eight hexadecimal digits for each number.
 pub(crate) mod of_vector {
-    use serde::{Deserializer, Serializer, de::Error};
+    use serde::{Deserializer, Serializer};
 
-    use super::of_bytes;
+    use super::{of_bytes, read_numbers};
 
     pub(crate) fn serialize<S: Serializer>(
         values: &[f32],
@@ -104,11 +99,19 @@ pub(crate) mod of_vector {
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Vec<f32>, D::Error> {
-        let bytes = of_bytes::deserialize(deserializer)?;
-        let (numbers, rest) = bytes.as_chunks::<4>();
-        if !rest.is_empty() {
-            return Err(D::Error::custom("the vector ends within a number"));
-        }
-        Ok(numbers.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
+        read_numbers(deserializer, f32::from_le_bytes)
     }
+}
+
+/// Reads numbers of `N` bytes each.
+fn read_numbers<'de, D: serde::Deserializer<'de>, T, const N: usize>(
+    deserializer: D,
+    from_bytes: fn([u8; N]) -> T,
+) -> Result<Vec<T>, D::Error> {
+    let bytes = of_bytes::deserialize(deserializer)?;
+    let (numbers, rest) = bytes.as_chunks::<N>();
+    if !rest.is_empty() {
+        return Err(serde::de::Error::custom("the vector ends within a number"));
+    }
+    Ok(numbers.iter().map(|&bytes| from_bytes(bytes)).collect())
 }

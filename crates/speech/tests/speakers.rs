@@ -13,7 +13,7 @@ use std::{fs, io::Cursor, path::PathBuf, sync::Arc};
 use audio::{ChannelMode, Decoder};
 use speech::{
     pipeline::{Models, Pipeline, PipelineConfig, Session, TranscribeOptions},
-    recognizer::{self, Description, Recognition, Recognizer},
+    recognizer::FakeRecognizer,
     speakers::{
         Diarizer, SpeakerEncoder, SpeakerOptions, SpeakersConfig, segmentation::SegmentationNetwork,
     },
@@ -23,35 +23,6 @@ use support::{
     der::{self, Score},
     detector, fixture,
 };
-
-/// Recognizes nothing: speakers do not depend on words.
-struct Silent(Description);
-
-impl Recognizer for Silent {
-    fn description(&self) -> &Description {
-        &self.0
-    }
-
-    fn max_seconds(&self) -> f64 {
-        30.0
-    }
-
-    fn fixed_window(&self) -> bool {
-        false
-    }
-
-    fn punctuates(&self, _: bool) -> bool {
-        true
-    }
-
-    fn recognize(
-        &self,
-        _: &[f32],
-        _: &recognizer::RecognizeOptions,
-    ) -> Result<Recognition, recognizer::Error> {
-        Ok(Recognition { hypotheses: Vec::new(), detected_language: None })
-    }
-}
 
 /// Opens the published models, if they are installed: see tests/run.sh.
 fn pipeline(step: Option<f64>, segmentation: bool) -> Option<Pipeline> {
@@ -70,16 +41,10 @@ fn pipeline(step: Option<f64>, segmentation: bool) -> Option<Pipeline> {
     let mut config = SpeakersConfig::default();
     config.step_seconds = step.unwrap_or(config.step_seconds);
     let diarizer = Diarizer::new(Arc::new(encoder), network, &config);
-    let description = Description {
-        name: "silent".to_owned(),
-        family: "test",
-        precision: "f32",
-        digest: "0".to_owned(),
-        languages: vec!["en".to_owned()],
-    };
     let models = Models {
         vad: detector(),
-        recognizer: Arc::new(Silent(description)),
+        // Speakers do not depend on words.
+        recognizer: Arc::new(FakeRecognizer::new("silent", |_| String::new())),
         punctuator: None,
         diarizer: Some(Arc::new(diarizer)),
         normalizer: None,

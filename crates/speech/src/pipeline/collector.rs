@@ -9,7 +9,7 @@ use super::{
     foreign::Certainty,
     journal::{TaskInput, TaskOutput},
     place::place_all,
-    task::{Tasks, WindowJob},
+    task::{Tasks, WindowTask},
 };
 use crate::{recognizer::RecognizeOptions, window::Window};
 
@@ -21,7 +21,7 @@ pub(super) struct Collector<'a> {
     /// Number of the audio track, and the program that decodes it instead of this one.
     source: (usize, Option<String>),
     hotwords: Arc<[String]>,
-    tasks: Tasks<WindowJob>,
+    tasks: Tasks<WindowTask>,
     /// Ends of the windows in the pool, in seconds, by window number.
     pending_ends: BTreeMap<usize, f64>,
     /// Number of windows submitted.
@@ -105,7 +105,7 @@ impl<'a> Collector<'a> {
             self.receive_next()?;
         }
         self.pending_ends.insert(number, window.recording_end());
-        let job = WindowJob {
+        let task = WindowTask {
             number,
             channel,
             window,
@@ -119,7 +119,7 @@ impl<'a> Collector<'a> {
             },
             recognizer: Arc::clone(&self.pipeline.models.recognizer),
         };
-        self.tasks.spawn(job, key);
+        self.tasks.spawn(task, key);
         if detects_language {
             while self.receive_next()? {}
         }
@@ -129,7 +129,7 @@ impl<'a> Collector<'a> {
     /// Waits for the next result. Returns `false` if no window is in the pool.
     pub(super) fn receive_next(&mut self) -> Result<bool, Error> {
         let Some(completed) = self.tasks.receive()? else { return Ok(false) };
-        let WindowJob { number, channel, window, .. } = completed.job;
+        let WindowTask { number, channel, window, .. } = completed.task;
         self.pending_ends.remove(&number);
         self.accept(number, channel, &window, completed.result?);
         Ok(true)

@@ -15,8 +15,10 @@ const TEXT: f64 = 2000.0;
 /// What is kept to find the speakers, per second: a byte for each frame of four to ten chunks, and one and a half
 /// embeddings of some hundred numbers.
 const SPEAKERS: f64 = 1500.0;
-/// Samples that wait until the speakers' windows are cut, per channel: a minute, and as many in the pool.
+/// Samples that wait until the speakers' windows are cut, per channel: those of some minutes.
 const SPEAKERS_PER_CHANNEL: f64 = 12e6;
+/// Seconds of samples in a batch of chunks of the longest step.
+const CHUNKS: f64 = 45.0;
 /// Similarities of a block of windows; one channel after the other needs them.
 const SPEAKERS_FIXED: f64 = 20e6;
 /// Duration of recordings that do not declare theirs, in seconds.
@@ -34,9 +36,13 @@ pub(super) fn estimate(
     let window = pipeline.models.recognizer.max_seconds() * SAMPLES;
     // Each channel collects a segment and packs a window; windows wait for a core, and are recognized.
     let collecting = 3.0 * window * outputs;
-    let in_flight = (pipeline.compute.width() + 2) as f64 * window;
+    let tasks = (pipeline.compute.width() + 2) as f64;
+    let in_flight = tasks * window;
     let (per_second, speakers) = match options.speakers {
-        Some(_) => (TEXT + SPEAKERS, SPEAKERS_FIXED + SPEAKERS_PER_CHANNEL * outputs),
+        Some(_) => {
+            let waiting = SPEAKERS_PER_CHANNEL * outputs + tasks * CHUNKS * SAMPLES;
+            (TEXT + SPEAKERS, SPEAKERS_FIXED + waiting)
+        }
         None => (TEXT, 0.0),
     };
     let kept = info.declared_duration.unwrap_or(ASSUMED_DURATION) * per_second * outputs;

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 use super::{
     Error, Pipeline, Session, TaskKey, TaskResult, TranscribeOptions,
     journal::{TaskInput, TaskOutput},
-    task::{SpeakersJob, Tasks},
+    task::{SpeakersTask, Tasks},
 };
 use crate::{
     speakers::{Diarization, Diarizer, SpeakerOptions, Stream, Work},
@@ -19,7 +19,7 @@ pub(super) struct Speakers<'a> {
     /// Number of the audio track, and the program that decodes it instead of this one.
     source: (usize, Option<String>),
     streams: Vec<Stream>,
-    tasks: Tasks<SpeakersJob>,
+    tasks: Tasks<SpeakersTask>,
     /// Work of channels that no task was made of yet.
     queue: VecDeque<(usize, Work)>,
     /// CPU seconds of all tasks so far, including those that were recalled.
@@ -54,7 +54,7 @@ impl<'a> Speakers<'a> {
             self.queue.extend(work.into_iter().map(|work| (channel, work)));
         }
         while let Some(completed) = self.tasks.try_receive() {
-            self.accept(completed.job.channel, &completed.job.work, completed.result?);
+            self.accept(completed.task.channel, &completed.task.work, completed.result?);
         }
         self.spawn_all()
     }
@@ -100,7 +100,7 @@ impl<'a> Speakers<'a> {
                 self.receive()?;
             }
             let diarizer = Arc::clone(self.diarizer);
-            self.tasks.spawn(SpeakersJob { channel, work, diarizer }, key);
+            self.tasks.spawn(SpeakersTask { channel, work, diarizer }, key);
         }
         Ok(())
     }
@@ -108,7 +108,7 @@ impl<'a> Speakers<'a> {
     /// Waits for the next result. Returns `false` if no task is in the pool.
     fn receive(&mut self) -> Result<bool, Error> {
         let Some(completed) = self.tasks.receive()? else { return Ok(false) };
-        self.accept(completed.job.channel, &completed.job.work, completed.result?);
+        self.accept(completed.task.channel, &completed.task.work, completed.result?);
         Ok(true)
     }
 

@@ -22,35 +22,35 @@ use crate::{
 const INTERRUPT_POLL: Duration = Duration::from_millis(200);
 
 /// The tasks of one kind that a recording has in the compute pool.
-pub(super) struct Tasks<J> {
+pub(super) struct Tasks<T> {
     compute: Arc<dyn Compute>,
     session: Arc<Session>,
-    results: (mpsc::Sender<Completed<J>>, mpsc::Receiver<Completed<J>>),
+    results: (mpsc::Sender<Completed<T>>, mpsc::Receiver<Completed<T>>),
     in_flight: usize,
 }
 
 /// A task of one recording. It always sends a result, even if it panics.
-struct Task<J> {
-    job: J,
+struct Spawned<T> {
+    task: T,
     /// Set if a journal records the result.
     key: Option<TaskKey>,
     session: Arc<Session>,
-    results: mpsc::Sender<Completed<J>>,
+    results: mpsc::Sender<Completed<T>>,
 }
 
 /// A task that comes back from the pool.
-pub(super) struct Completed<J> {
-    pub(super) job: J,
+pub(super) struct Completed<T> {
+    pub(super) task: T,
     pub(super) result: Result<TaskResult, Error>,
 }
 
 /// What is computed in the pool.
-pub(super) trait Job: Send + 'static {
+pub(super) trait Task: Send + 'static {
     fn compute(&self) -> Result<TaskOutput, Error>;
 }
 
 /// A window to recognize.
-pub(super) struct WindowJob {
+pub(super) struct WindowTask {
     pub(super) number: usize,
     pub(super) channel: usize,
     pub(super) window: Window,
@@ -59,13 +59,13 @@ pub(super) struct WindowJob {
 }
 
 /// A part of the diarization of a channel.
-pub(super) struct SpeakersJob {
+pub(super) struct SpeakersTask {
     pub(super) channel: usize,
     pub(super) work: Work,
     pub(super) diarizer: Arc<Diarizer>,
 }
 
-impl<J: Job> Tasks<J> {
+impl<T: Task> Tasks<T> {
     pub(super) fn new(compute: &Arc<dyn Compute>, session: &Arc<Session>) -> Self {
         Self {
             compute: Arc::clone(compute),
@@ -88,16 +88,16 @@ impl<J: Job> Tasks<J> {
     }
 
     /// Sends a task to the pool. The journal records its result.
-    pub(super) fn spawn(&mut self, job: J, key: TaskKey) {
+    pub(super) fn spawn(&mut self, task: T, key: TaskKey) {
         let key = self.session.journal().is_some().then_some(key);
         let (session, results) = (Arc::clone(&self.session), self.results.0.clone());
-        let task = Task { job, key, session, results };
+        let spawned = Spawned { task, key, session, results };
         self.in_flight += 1;
-        self.compute.spawn(self.session.owner(), Box::new(move || task.run()));
+        self.compute.spawn(self.session.owner(), Box::new(move || spawned.run()));
     }
 
     /// Waits for the next result. Returns `None` if no task is in the pool.
-    pub(super) fn receive(&mut self) -> Result<Option<Completed<J>>, Error> {
+    pub(super) fn receive(&mut self) -> Result<Option<Completed<T>>, Error> {
         if self.in_flight == 0 {
             return Ok(None);
         }
@@ -111,14 +111,14 @@ impl<J: Job> Tasks<J> {
     }
 
     /// Returns a result that has come already.
-    pub(super) fn try_receive(&mut self) -> Option<Completed<J>> {
+    pub(super) fn try_receive(&mut self) -> Option<Completed<T>> {
         let completed = self.results.1.try_recv().ok()?;
         self.in_flight -= 1;
         Some(completed)
     }
 }
 
-impl<J: Job> Task<J> {
+impl<T: Task> Spawned<T> {
     /// Computes the result and sends it. Records it here, so that it is not lost if the transcription was
     /// interrupted meanwhile.
     fn run(mut self) {
@@ -126,7 +126,7 @@ impl<J: Job> Task<J> {
         let result = contained(|| {
             self.session.check()?;
             let start = thread_cpu_seconds();
-            let output = self.job.compute()?;
+            let output = self.task.compute()?;
             let result = TaskResult { output, seconds: thread_cpu_seconds() - start };
             if let (Some(journal), Some(key)) = (self.session.journal(), key) {
                 journal.record(key, &result);
@@ -134,11 +134,11 @@ impl<J: Job> Task<J> {
             Ok(result)
         });
         // This fails if the recording has failed meanwhile: its receiver is gone.
-        let _ = self.results.send(Completed { job: self.job, result });
+        let _ = self.results.send(Completed { task: self.task, result });
     }
 }
 
-impl Job for WindowJob {
+impl Task for WindowTask {
     fn compute(&self) -> Result<TaskOutput, Error> {
         let recognition = self.recognizer.recognize(&self.window.samples, &self.options)?;
         let end = self.window.recording_end();
@@ -148,7 +148,7 @@ impl Job for WindowJob {
     }
 }
 
-impl WindowJob {
+impl WindowTask {
     /// Adds the languages to what was recognized.
     fn result(&self, recognition: Recognition) -> WindowResult {
         let languages = &self.recognizer.description().languages;
@@ -163,7 +163,7 @@ impl WindowJob {
     }
 }
 
-impl Job for SpeakersJob {
+impl Task for SpeakersTask {
     fn compute(&self) -> Result<TaskOutput, Error> {
         Ok(TaskOutput::Speakers(self.diarizer.compute(&self.work)?))
     }

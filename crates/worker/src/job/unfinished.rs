@@ -24,7 +24,7 @@ use crate::lock;
 
 /// How much work may be lost when the process is killed. A recording that takes less has no file.
 const WRITE_INTERVAL: Duration = Duration::from_secs(10);
-/// Largest file that is read: the results for ten hours of speech have 75 MB.
+/// Largest file that is read: the results for ten hours of speech with speakers have some 60 MB.
 const MAX_BYTES: u64 = 128 << 20;
 /// Age at which a file is deleted that nobody came back for.
 const MAX_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
