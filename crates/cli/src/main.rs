@@ -20,7 +20,6 @@ mod names;
 mod naming;
 mod output;
 mod progress;
-mod recording;
 mod sources;
 mod speakers_flag;
 mod stems;

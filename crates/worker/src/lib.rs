@@ -21,6 +21,7 @@ mod leases;
 mod memory;
 mod pool;
 mod presets;
+mod recording;
 mod registry;
 mod tally;
 mod transcriber;
@@ -39,6 +40,7 @@ pub use self::{
         output::{write_file, write_rendering},
     },
     pool::ComputePool,
+    recording::SeekableObject,
     transcriber::{Completed, Transcriber, Transcription, TranscriptionRequest, interruptible},
     voices::{VoicesError, read_voices},
     worker::{Summary, Worker},

@@ -1,12 +1,13 @@
 //! What is kept of the segmentation network's answers: a byte per frame of each chunk.
 
-use super::frames::{CHUNK_FRAMES, Span};
+use super::{
+    frames::{CHUNK_FRAMES, Span},
+    segmentation::CLASSES,
+};
 
 /// Classes of the network: sets of at most two of three local speakers, as bits (powerset of
 /// pyannote.audio: none, A, B, C, A+B, A+C, B+C).
-const SETS: [u8; 7] = [0b000, 0b001, 0b010, 0b100, 0b011, 0b101, 0b110];
-/// Number of classes.
-pub(crate) const CLASSES: usize = SETS.len();
+const SETS: [u8; CLASSES] = [0b000, 0b001, 0b010, 0b100, 0b011, 0b101, 0b110];
 /// Local speakers per chunk.
 pub(super) const LOCAL_SPEAKERS: usize = 3;
 /// Steps per speaker of the expected number of speakers.

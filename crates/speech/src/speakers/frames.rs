@@ -4,15 +4,10 @@
 
 use audio::SAMPLE_RATE;
 
-/// Samples from one frame to the next.
-pub(crate) const FRAME_SAMPLES: usize = 270;
+pub(crate) use super::segmentation::{CHUNK_FRAMES, CHUNK_SAMPLES, FRAME_SAMPLES};
+
 /// Samples before those of frame 0.
 const FIRST_SAMPLE: u64 = 360;
-/// Samples per chunk: 10 s.
-pub(crate) const CHUNK_SAMPLES: usize = 160_000;
-/// Frames per chunk.
-pub(crate) const CHUNK_FRAMES: usize = 589;
-
 /// A span of frames, without its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Span {

@@ -1,9 +1,6 @@
 //! Executes a plan: decodes the recording and runs the pipeline.
 
-use std::{
-    io::{self, Read, Seek, SeekFrom},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use audio::{DecodeOptions, TrackChoice};
 use job::{Failure, FailureCode};
@@ -18,6 +15,7 @@ use crate::{
     admission::MemoryBudget,
     failure::{caused, failure_of},
     now,
+    recording::SeekableObject,
 };
 
 /// Bytes read ahead, in two buffers: minutes of compressed speech, and little memory per job in
@@ -172,29 +170,4 @@ fn transcript(plan: &Plan, outcome: Outcome) -> Transcript {
             stages: outcome.stages,
         },
     )
-}
-
-/// An object in a store, as a source of the decoder.
-struct SeekableObject(Reader);
-
-impl Read for SeekableObject {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
-    }
-}
-
-impl Seek for SeekableObject {
-    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
-        self.0.seek(position)
-    }
-}
-
-impl audio::MediaSource for SeekableObject {
-    fn is_seekable(&self) -> bool {
-        true
-    }
-
-    fn byte_len(&self) -> Option<u64> {
-        Some(self.0.meta().size)
-    }
 }

@@ -14,6 +14,7 @@ use speech::{
 };
 use store::{ReadAhead, Reader, Stores};
 use tokio::{runtime::Handle, sync::mpsc};
+use worker::SeekableObject;
 
 use super::{EnrollArgs, file};
 use crate::{
@@ -24,7 +25,6 @@ use crate::{
     names::{message, shown},
     output,
     progress::download_bar,
-    recording::Seekable,
     sources::{self, Found, Item},
     termination::termination,
 };
@@ -160,7 +160,7 @@ impl Work {
         reader: Reader,
         enrolment: &mut Enrolment<'_>,
     ) -> anyhow::Result<()> {
-        let mut decoder = Decoder::open(Box::new(Seekable(reader)), &self.decoding)?;
+        let mut decoder = Decoder::open(Box::new(SeekableObject(reader)), &self.decoding)?;
         let mut segmenter = Segmenter::new(&*models.vad, self.segmentation.clone());
         let (mut block, mut segments) = (Block::default(), Vec::new());
         let mut more = true;

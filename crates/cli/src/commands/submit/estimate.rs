@@ -7,8 +7,9 @@ use location::Location;
 use serde::Serialize;
 use store::{ReadAhead, Reader, Stores};
 use tokio::runtime::Handle;
+use worker::SeekableObject;
 
-use crate::{recording::Seekable, sources::Item};
+use crate::sources::Item;
 
 /// Seconds of audio per core-second, if `--speed` does not say: what whisper-base, the default, does in int8
 /// on ten minutes of speech (docs/models.md). Larger models are slower.
@@ -186,7 +187,7 @@ async fn measure_one(
 
 /// Returns the duration that the header states, or else the one that the beginning suggests.
 fn duration(reader: Reader, bytes: u64, options: &DecodeOptions) -> Result<f64, audio::Error> {
-    let mut decoder = Decoder::open(Box::new(Seekable(reader)), options)?;
+    let mut decoder = Decoder::open(Box::new(SeekableObject(reader)), options)?;
     if let Some(seconds) = decoder.info().declared_duration {
         return Ok(seconds);
     }

@@ -48,7 +48,7 @@ impl SegmentationNetwork {
     /// Opens a model directory that holds segmentation-3.0, or a network of the same layers, as an
     /// ONNX file (`model.onnx`, or the only `*.onnx`): the graph that PyTorch's exporter makes of it,
     /// which sherpa-onnx and others publish, and `models::convert` writes. Weights may be f32 or
-    /// f16, tensors may have any names. Transcripts call the model `name`.
+    /// f16, tensors may have any names. `name` is what the model is called.
     ///
     /// # Errors
     /// [`Error::Model`] if there is no such file, or if it is damaged, quantized, or another kind of

@@ -2,25 +2,24 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-use audio::MediaSource;
 use store::Reader;
 
-/// An object as the decoder reads it.
-pub(crate) struct Seekable(pub(crate) Reader);
+/// An object in a store, as a source of the decoder.
+pub struct SeekableObject(pub Reader);
 
-impl Read for Seekable {
+impl Read for SeekableObject {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.read(buffer)
     }
 }
 
-impl Seek for Seekable {
+impl Seek for SeekableObject {
     fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
         self.0.seek(position)
     }
 }
 
-impl MediaSource for Seekable {
+impl audio::MediaSource for SeekableObject {
     fn is_seekable(&self) -> bool {
         true
     }
