@@ -19,6 +19,8 @@ from keda import triggers
 from references import environment, pod_templates, worker_of
 from schemas import name
 
+# Keys that hold fractions; of all others, a fraction is a whole number that lost its type.
+FRACTIONS = ("telemetry.trace_ratio", "speakers.step_seconds")
 KINDS = ("jobs", "returned", "long")
 # Values of secrets, by the end of the variable's name.
 SECRETS = {"URL": "amqp://user:password@broker/vhost", "SECRET": "whsec_" + "QUJD" * 11, "KEY": "key"}
@@ -88,7 +90,7 @@ def _read(text: str, container: Document, pool: dict[str, Any] | None) -> list[s
             problems.append(f"{key} is {found[key]['value']!r}, not {value!r}")
     for key, entry in found.items():
         # A whole number that became 900.0 on its way would be one for Python too.
-        is_fraction = key == "telemetry.trace_ratio" or key.startswith("segmentation.vad.")
+        is_fraction = key in FRACTIONS or key.startswith("segmentation.vad.")
         if isinstance(entry["value"], float) and not is_fraction:
             problems.append(f"{key} is {entry['value']}, which was a whole number")
     return problems
