@@ -4,7 +4,7 @@
 //! (`segmentation`, `chunks`). Speech of one voice is cut into windows of 1.5 s (`windows`), of which CAM++ makes
 //! embeddings (`encoder`). Average linkage groups these by voice (`cluster`, `linkage`), helped by what the chunks
 //! say of pairs of windows (`votes`). Windows then give the chunks' local speakers their names, and the chunks say to
-//! the frame who speaks, also two at once (`activity`).
+//! the frame who speaks, also two at once (`activity`, `counts`).
 //!
 //! The method is a hybrid of pyannote.audio's (Bredin, "pyannote.audio 2.1 speaker diarization pipeline", 2023;
 //! Plaquet and Bredin, "Powerset multi-class cross entropy loss", 2023) and of windows with embeddings as in
@@ -19,6 +19,7 @@ mod assignment;
 mod campplus;
 mod chunks;
 mod cluster;
+mod counts;
 mod encoder;
 mod frames;
 mod linkage;
