@@ -1,0 +1,2 @@
+//! Parakeet-TDT.
+mod encoder;
