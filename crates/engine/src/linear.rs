@@ -95,7 +95,8 @@ impl Linear {
             Precision::Bf16 => Self::from_transposed(weights, outputs, bias, true),
             Precision::Int8 => {
                 let inputs = int8_inputs(weights.len(), outputs, bias.as_deref())?;
-                Self::quantize(&transpose(weights, inputs, outputs), outputs, bias)
+                let weights = kernels::int8::Weights::quantize_by_input(weights, outputs, inputs);
+                Ok(Self { weights: Weights::Int8(weights), bias: bias.map(Into::into) })
             }
         }
     }
@@ -200,22 +201,6 @@ fn inputs(weights: usize, outputs: usize, bias: Option<&[f32]>) -> Result<usize,
         )));
     }
     Ok(weights / outputs)
-}
-
-/// Transposes a row-major matrix, in blocks that stay in the cache.
-fn transpose(matrix: &[f32], rows: usize, columns: usize) -> Vec<f32> {
-    const BLOCK: usize = 16;
-    let mut transposed = vec![0.0; matrix.len()];
-    for first_row in (0..rows).step_by(BLOCK) {
-        for first in (0..columns).step_by(BLOCK) {
-            for column in first..columns.min(first + BLOCK) {
-                for row in first_row..rows.min(first_row + BLOCK) {
-                    transposed[column * rows + row] = matrix[row * columns + column];
-                }
-            }
-        }
-    }
-    transposed
 }
 
 fn int8_inputs(weights: usize, outputs: usize, bias: Option<&[f32]>) -> Result<usize, Error> {
