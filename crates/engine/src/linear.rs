@@ -149,7 +149,10 @@ impl Linear {
 
     /// Copies the weights of one output, for example the embedding of a token, to `row`, which has
     /// [`Self::inputs`] values.
-    pub(crate) fn row(&self, output: usize, row: &mut [f32]) {
+    ///
+    /// # Panics
+    /// If there is no such output.
+    pub fn row(&self, output: usize, row: &mut [f32]) {
         match &self.weights {
             Weights::Float(weights) => weights.row(output, row),
             Weights::Bf16(weights) => weights.row(output, row),
@@ -158,15 +161,11 @@ impl Linear {
         }
     }
 
-    /// Computes `x Wᵀ + b` for rows `x` of [`Self::inputs`] values, outside of a network.
-    pub fn project(&self, x: &[f32]) -> Vec<f32> {
-        let mut out = vec![0.0; x.len() / self.inputs() * self.outputs()];
-        self.apply(x, kernels::PostOp::None, &mut out);
-        out
-    }
-
     /// Computes `post_op(x Wᵀ + b)` for rows `x` of [`Self::inputs`] values.
-    pub(crate) fn apply(&self, x: &[f32], post_op: kernels::PostOp, out: &mut [f32]) {
+    ///
+    /// # Panics
+    /// If `x` is not whole rows, or `out` does not have [`Self::outputs`] values for each.
+    pub fn apply(&self, x: &[f32], post_op: kernels::PostOp, out: &mut [f32]) {
         let epilogue = kernels::Epilogue { bias: self.bias.as_deref(), post_op };
         let rows = x.len() / self.inputs();
         match &self.weights {

@@ -124,7 +124,8 @@ impl Builder<'_> {
         let normed = self.norm(graph, &format!("{name}/norm"), &module.norm, x)?;
         let qkv = self.linear(&module.qkv, 1.0)?;
         let qkv = graph.linear(&format!("{name}/qkv"), normed, &qkv, PostOp::None)?;
-        let projected = self.linear(&[module.positions], 1.0)?.project(positions);
+        let mut projected = vec![0.0; positions.len()];
+        self.linear(&[module.positions], 1.0)?.apply(positions, PostOp::None, &mut projected);
         let [content_bias, position_bias] =
             module.biases.map(|name| self.file.with_floats(name, <[f32]>::to_vec));
         let positions = RelativePositions {
