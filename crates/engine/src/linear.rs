@@ -1,6 +1,10 @@
 //! Linear layers: packed weights with their bias.
 
-use crate::error::Error;
+use std::cell::RefCell;
+
+use kernels::{AlignedBuffer, dynamic};
+
+use crate::{error::Error, precision::Precision};
 
 /// Weights of a linear layer, packed once for its kernel, and its bias.
 #[derive(Clone)]
@@ -14,6 +18,13 @@ enum Weights {
     Float(kernels::float::Weights),
     Bf16(kernels::bf16::Weights),
     Int8(kernels::int8::Weights),
+    /// Both operands have zero points, and all inputs one scale.
+    Dynamic(dynamic::Weights),
+}
+
+thread_local! {
+    /// Quantized inputs of dynamic layers.
+    static QUANTIZED: RefCell<AlignedBuffer<u8>> = RefCell::default();
 }
 
 impl Linear {
@@ -72,11 +83,49 @@ impl Linear {
         Ok(Self { weights: Weights::Int8(weights), bias: bias.map(Into::into) })
     }
 
+    /// Packs transposed `weights`, row-major `[inputs, outputs]`, the order of ONNX, in any precision.
+    pub fn transposed(
+        weights: &[f32],
+        outputs: usize,
+        bias: Option<Vec<f32>>,
+        precision: Precision,
+    ) -> Result<Self, Error> {
+        match precision {
+            Precision::F32 => Self::from_transposed(weights, outputs, bias, false),
+            Precision::Bf16 => Self::from_transposed(weights, outputs, bias, true),
+            Precision::Int8 => {
+                let inputs = int8_inputs(weights.len(), outputs, bias.as_deref())?;
+                Self::quantize(&transpose(weights, inputs, outputs), outputs, bias)
+            }
+        }
+    }
+
+    /// Packs transposed `weights`, row-major `[inputs, outputs]`, that a file quantized as
+    /// [`kernels::dynamic`] says: a weight stands for `(weight - zero_point) * scale` of its output.
+    pub fn dynamic(
+        weights: &[u8],
+        zero_points: &[u8],
+        scales: &[f32],
+        bias: Option<Vec<f32>>,
+    ) -> Result<Self, Error> {
+        let outputs = scales.len();
+        let inputs = inputs(weights.len(), outputs, bias.as_deref())?;
+        if zero_points.len() != outputs || inputs > dynamic::MAX_INPUTS {
+            let zero_points = zero_points.len();
+            return Err(Error::graph(format!(
+                "{zero_points} zero points and {inputs} inputs do not fit {outputs} outputs in int8"
+            )));
+        }
+        let weights = dynamic::Weights::pack(weights, zero_points, scales, inputs);
+        Ok(Self { weights: Weights::Dynamic(weights), bias: bias.map(Into::into) })
+    }
+
     pub fn inputs(&self) -> usize {
         match &self.weights {
             Weights::Float(weights) => weights.inputs(),
             Weights::Bf16(weights) => weights.inputs(),
             Weights::Int8(weights) => weights.inputs(),
+            Weights::Dynamic(weights) => weights.inputs(),
         }
     }
 
@@ -85,11 +134,12 @@ impl Linear {
             Weights::Float(weights) => weights.outputs(),
             Weights::Bf16(weights) => weights.outputs(),
             Weights::Int8(weights) => weights.outputs(),
+            Weights::Dynamic(weights) => weights.outputs(),
         }
     }
 
     pub(crate) fn is_int8(&self) -> bool {
-        matches!(self.weights, Weights::Int8(_))
+        matches!(self.weights, Weights::Int8(_) | Weights::Dynamic(_))
     }
 
     pub(crate) fn is_bf16(&self) -> bool {
@@ -103,6 +153,7 @@ impl Linear {
             Weights::Float(weights) => weights.row(output, row),
             Weights::Bf16(weights) => weights.row(output, row),
             Weights::Int8(weights) => weights.row(output, row),
+            Weights::Dynamic(weights) => weights.row(output, row),
         }
     }
 
@@ -114,6 +165,13 @@ impl Linear {
             Weights::Float(weights) => weights.apply(x, self.inputs(), rows, epilogue, out),
             Weights::Bf16(weights) => weights.apply(x, self.inputs(), rows, epilogue, out),
             Weights::Int8(weights) => weights.apply(x, epilogue, out),
+            Weights::Dynamic(weights) => QUANTIZED.with_borrow_mut(|buffer| {
+                buffer.grow(x.len());
+                let values = &mut buffer[..x.len()];
+                let (scale, zero_point) = dynamic::quantize(x, values);
+                let x = dynamic::QuantizedTensor { values, scale, zero_point };
+                weights.apply(x, epilogue, out);
+            }),
         }
     }
 }
@@ -135,6 +193,22 @@ fn inputs(weights: usize, outputs: usize, bias: Option<&[f32]>) -> Result<usize,
         )));
     }
     Ok(weights / outputs)
+}
+
+/// Transposes a row-major matrix, in blocks that stay in the cache.
+fn transpose(matrix: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    const BLOCK: usize = 16;
+    let mut transposed = vec![0.0; matrix.len()];
+    for first_row in (0..rows).step_by(BLOCK) {
+        for first in (0..columns).step_by(BLOCK) {
+            for column in first..columns.min(first + BLOCK) {
+                for row in first_row..rows.min(first_row + BLOCK) {
+                    transposed[column * rows + row] = matrix[row * columns + column];
+                }
+            }
+        }
+    }
+    transposed
 }
 
 fn int8_inputs(weights: usize, outputs: usize, bias: Option<&[f32]>) -> Result<usize, Error> {

@@ -206,6 +206,18 @@ impl Weights {
         self.panels.outputs
     }
 
+    /// Writes the weights of one output to `row`, dequantized.
+    ///
+    /// # Panics
+    /// If there is no such output.
+    pub fn row(&self, output: usize, row: &mut [f32]) {
+        assert!(output < self.outputs(), "output {output} of {}", self.outputs());
+        let (scale, zero_point) = (self.scales[output], self.zero_points[output]);
+        for (input, weight) in row.iter_mut().enumerate().take(self.inputs()) {
+            *weight = (i32::from(self.panels.weight(input, output)) + zero_point) as f32 * scale;
+        }
+    }
+
     /// Computes `x W` and the epilogue for rows of [`Self::inputs`] numbers.
     ///
     /// # Panics
@@ -330,6 +342,16 @@ mod tests {
                 assert_eq!(f32::from(found[row * outputs + column]), expected);
             }
         }
+    }
+
+    #[test]
+    fn rows_are_dequantized() {
+        let packed = Weights::pack(&[0, 255, 128, 7, 9, 200], &[3, 250], &[0.5, 2.0], 3);
+        let mut row = [0.0; 3];
+        packed.row(0, &mut row);
+        assert_eq!(row, [-1.5, 62.5, 3.0]);
+        packed.row(1, &mut row);
+        assert_eq!(row, [10.0, -486.0, -100.0]);
     }
 
     #[test]
