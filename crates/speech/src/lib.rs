@@ -7,6 +7,7 @@ pub mod compute;
 pub mod features;
 pub mod itn;
 pub mod paraformer;
+pub mod parakeet;
 pub mod pipeline;
 pub mod punctuation;
 pub mod recognizer;
