@@ -235,6 +235,12 @@ impl<'a> Parakeet<'a> {
         if let Some(other) = found.iter().find(|other| other.digest != vocabulary.digest) {
             let message = format!("a vocabulary beside another one, {}", other.file);
             checks.add_problem(file, message, "leave the one of the model that you want");
+        } else if !vocabulary.ends_with_blank {
+            checks.add_problem(
+                file,
+                "its last symbol is not the blank, `<blk>`".into(),
+                SAME_RELEASE,
+            );
         } else if scores.contains(&symbols) {
             let message = "the network gives no durations: a plain transducer (RNN-T)".into();
             checks.add_problem(file, message, SUPPORTED);

@@ -31,7 +31,8 @@ fn sherpa(suffix: &str) -> Model {
 
 /// Returns the lines of a vocabulary.
 fn vocabulary(symbols: usize) -> String {
-    (0..symbols).map(|number| format!("▁t{number} {number}\n")).collect()
+    let pieces = (0..symbols - 1).map(|number| format!("▁t{number} {number}\n"));
+    pieces.chain([format!("<blk> {}\n", symbols - 1)]).collect()
 }
 
 /// Returns a network of one node. Sizes of axes: 0 is any.
@@ -171,6 +172,8 @@ fn reports_files_that_do_not_fit() {
         (onnx_asr("").with("vocab.txt", vocabulary(80)), "vocab.txt", "80 symbols, but"),
         (onnx_asr("").with("vocab.txt", vocabulary(86)), "vocab.txt", "RNN-T"),
         (onnx_asr("").with("vocab.txt", "a 0\nb 2\n"), "vocab.txt", "missing"),
+        (onnx_asr("").with("vocab.txt", "a 0\nb 0\n"), "vocab.txt", "missing"),
+        (onnx_asr("").with("vocab.txt", "<blk> 0\nb 1\n"), "vocab.txt", "not the blank"),
         (
             onnx_asr("").with("words.txt", vocabulary(9)),
             "vocab.txt",
@@ -258,6 +261,16 @@ fn huge_and_wrong_places_of_weights_are_errors() {
     };
     assert!(problem(&place("1")).1.contains(&u64::MAX.to_string()));
     assert!(problem(&place("-1")).1.contains("not a number"));
+}
+
+#[test]
+fn symbols_may_be_in_any_order() {
+    let text = vocabulary(81);
+    let mut lines: Vec<&str> = text.lines().rev().collect();
+    lines.insert(7, "");
+    let text = format!("\u{feff}{}", lines.join("\r\n"));
+    let found = onnx_asr("").with("vocab.txt", text).inspect();
+    assert!(found.is_usable(), "{found}");
 }
 
 #[test]
