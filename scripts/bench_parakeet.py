@@ -69,7 +69,7 @@ def compare(bench, example, model, precision, goal, peers):
         results.setdefault(seconds, []).append(result)
         return result[figure]
 
-    def pairs(work, goal, figure, seconds, scale=1, **given):
+    def pairs(work, goal, figure, seconds, given, scale=1):
         run_peers = {
             label: (peer.version, lambda peer=peer: peer.cpu_seconds(repeat=3, **given) / scale)
             for label, peer in peers.items()
@@ -78,9 +78,11 @@ def compare(bench, example, model, precision, goal, peers):
 
     name = f"Parakeet-TDT 0.6b {precision}"
     for seconds in SECONDS:
-        pairs(f"{name}, encoder, {seconds} s", goal, "encoder_seconds", seconds, seconds=seconds)
-    steps = f"{name}, step of the decoder"
-    pairs(steps, STEP_GOALS[precision], "step_seconds", SECONDS[0], scale=STEPS, steps=STEPS)
+        work = f"{name}, encoder, {seconds} s"
+        pairs(work, goal, "encoder_seconds", seconds, {"seconds": seconds})
+    work = f"{name}, step of the decoder"
+    given = {"steps": STEPS}
+    pairs(work, STEP_GOALS[precision], "step_seconds", SECONDS[0], given, scale=STEPS)
     # What the runs above needed: the peer's peak is that of all its runs, 30 s at most.
     for label, peer in peers.items():
         theirs = {
