@@ -157,6 +157,13 @@ impl Linear {
         }
     }
 
+    /// Computes `x Wᵀ + b` for rows `x` of [`Self::inputs`] values, outside of a network.
+    pub fn project(&self, x: &[f32]) -> Vec<f32> {
+        let mut out = vec![0.0; x.len() / self.inputs() * self.outputs()];
+        self.apply(x, kernels::PostOp::None, &mut out);
+        out
+    }
+
     /// Computes `post_op(x Wᵀ + b)` for rows `x` of [`Self::inputs`] values.
     pub(crate) fn apply(&self, x: &[f32], post_op: kernels::PostOp, out: &mut [f32]) {
         let epilogue = kernels::Epilogue { bias: self.bias.as_deref(), post_op };
