@@ -47,15 +47,15 @@ def inflate(bench):
 
 
 def onnx_asr(bench, model, quantization):
-    """Returns functions that start onnx-asr with the onnxruntime of FunASR's users, and the newest."""
+    """Returns functions that start onnx-asr, with the fastest onnxruntime and with the newest."""
 
     def start(name):
         python = python_environment(bench.cache / name, name)
         return Peer(python, "OnnxAsr", {"model": model, "quantization": quantization or ""})
 
     return {
-        "onnx-asr, onnxruntime 1.20.1": lambda: start("onnx_asr"),
-        "onnx-asr, onnxruntime newest": lambda: start("onnx_asr-newest"),
+        "onnx-asr 0.12.0, onnxruntime 1.20.1": lambda: start("onnx_asr"),
+        "onnx-asr 0.12.0, onnxruntime, newest": lambda: start("onnx_asr-newest"),
     }
 
 

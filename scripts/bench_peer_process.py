@@ -86,10 +86,7 @@ class OnnxAsr(OnnxRuntime):
 
     def __init__(self, model, quantization):
         super().__init__(model)
-        import importlib.metadata
-
         self.quantization = quantization or None
-        self.version = f"{importlib.metadata.version('onnx-asr')}, onnxruntime {self.version}"
 
     def load(self):
         import onnx_asr
