@@ -130,6 +130,11 @@ impl<'a> Parakeet<'a> {
             }
         }
         for (index, part) in self.parts.iter().enumerate() {
+            if part.format == WeightFormat::F16 {
+                let message = "its weights are 16-bit floats".to_owned();
+                let remedy = "use the export in f32, or the one quantized to int8";
+                checks.add_problem(part.file, message, remedy);
+            }
             let twin = |other: &&Part| (other.role, other.format) == (part.role, part.format);
             if let Some(other) = self.parts[..index].iter().find(twin) {
                 let (purpose, format) = (part.role.purpose(), part.format.as_str());
@@ -144,12 +149,6 @@ impl<'a> Parakeet<'a> {
                 );
                 checks.add_problem(part.file, message, "leave the files of one layout");
             }
-        }
-        let formats = self.formats();
-        if formats == [WeightFormat::F16] {
-            let message = "its weights are 16-bit floats".to_owned();
-            let remedy = "use the export in f32, or the one quantized to int8";
-            checks.add_problem(self.parts[0].file, message, remedy);
         }
     }
 
@@ -222,17 +221,19 @@ impl<'a> Parakeet<'a> {
 
     /// Finds the vocabulary, and checks its size against the number of scores.
     fn check_vocabulary(&self, checks: &mut Checks) -> Option<Vocabulary<'a>> {
-        let found = Vocabulary::all(self.directory);
         let scores: Vec<u64> = self.parts.iter().filter_map(|part| part.sizes.scores).collect();
-        let fits = |found: &&Vocabulary| scores.contains(&(found.symbols + DURATIONS));
-        let vocabulary = found.iter().find(fits).or(found.first()).cloned();
+        let fits = |found: &Vocabulary| scores.contains(&(found.symbols + DURATIONS));
+        // A directory may have other texts that look like one.
+        let (fitting, others): (Vec<_>, Vec<_>) =
+            Vocabulary::all(self.directory).into_iter().partition(fits);
+        let vocabulary = fitting.first().or(others.first()).cloned();
         let Some(vocabulary) = vocabulary else {
             let file = if self.layout() == Layout::OnnxAsr { "vocab.txt" } else { "tokens.txt" };
             checks.add_problem(file, "missing: the vocabulary".into(), REMEDY);
             return None;
         };
         let Vocabulary { file, symbols, .. } = vocabulary;
-        if let Some(other) = found.iter().find(|other| other.digest != vocabulary.digest) {
+        if let Some(other) = fitting.iter().find(|other| other.digest != vocabulary.digest) {
             let message = format!("a vocabulary beside another one, {}", other.file);
             checks.add_problem(file, message, "leave the one of the model that you want");
         } else if !vocabulary.ends_with_blank {
@@ -244,7 +245,7 @@ impl<'a> Parakeet<'a> {
         } else if scores.contains(&symbols) {
             let message = "the network gives no durations: a plain transducer (RNN-T)".into();
             checks.add_problem(file, message, SUPPORTED);
-        } else if let Some(scores) = scores.first().filter(|_| !fits(&&vocabulary)) {
+        } else if let Some(scores) = scores.first().filter(|_| !fits(&vocabulary)) {
             let message = format!(
                 "{symbols} symbols, but the network gives {scores} scores: {} of symbols and {DURATIONS} of \
                  durations",

@@ -74,35 +74,42 @@ impl<'a> Part<'a> {
     }
 }
 
-/// Recognizes a network by the number of its inputs' and outputs' axes, in their order, and by which sizes are fixed.
-/// Names differ: some are numbers that tracing left.
+/// Recognizes a network by the number of axes of its inputs and its first output, and by which sizes are fixed. Names
+/// differ: some are numbers that tracing left.
 fn recognize(graph: &Graph) -> Option<(Role, Sizes)> {
-    let ranks = |ports: &[Port]| ports.iter().map(|port| port.dimensions.len()).collect::<Vec<_>>();
-    let (inputs, outputs) = (&graph.inputs, &graph.outputs);
-    let input = |port: usize, axis: usize| inputs[port].dimensions[axis];
-    let output = |port: usize, axis: usize| outputs[port].dimensions[axis];
+    let rank = |port: &Port| port.dimensions.len();
+    let count = |axes: usize| graph.inputs.iter().filter(|port| rank(port) == axes).count();
+    // Features, encoded frames and states of an LSTM; tokens; lengths.
+    let (arrays, tokens, lengths) = (count(3), count(2), count(1));
+    let first = graph.outputs.first()?;
+    if arrays + tokens + lengths != graph.inputs.len() {
+        return None;
+    }
+    // [batch, width, frames or tokens]; the last two axes of a state are the batch and its fixed width.
+    let widths: Vec<u64> = graph.inputs.iter().filter_map(width).collect();
     let none = Sizes::default();
-    match (ranks(inputs).as_slice(), ranks(outputs).as_slice()) {
-        // features [batch, mels, frames], lengths -> encoded [batch, width, frames], lengths
-        ([3, 1], [3, 1]) if input(0, 2).is_none() && output(0, 2).is_none() => {
-            let sizes = Sizes { features: input(0, 1), encoded: output(0, 1), ..none };
-            (sizes.features.is_some() && sizes.encoded.is_some()).then_some((Role::Encoder, sizes))
+    Some(match (arrays, tokens, lengths, rank(first)) {
+        (1, 0, 1, 3) if graph.outputs.len() == 2 => {
+            let (features, encoded) = (Some(*widths.first()?), Some(width(first)?));
+            (Role::Encoder, Sizes { features, encoded, ..none })
         }
-        // encoded, tokens [batch, tokens], lengths, two states [layers, batch, hidden]
-        // -> scores [batch, frames, tokens, classes], lengths, two states
-        ([3, 2, 1, 3, 3], [4, 1, 3, 3]) => {
-            let sizes = Sizes { encoded: input(0, 1), scores: output(0, 3), ..none };
-            Some((Role::DecoderJoint, sizes))
+        (3, 1, 0..=1, 4) => {
+            let encoded = widths.first().copied();
+            (Role::DecoderJoint, Sizes { encoded, scores: first.width(), ..none })
         }
-        // tokens, lengths, two states -> encoded tokens [batch, hidden, tokens], lengths, two states
-        ([2, 1, 3, 3], [3, 1, 3, 3]) => {
-            Some((Role::Decoder, Sizes { predicted: output(0, 1), ..none }))
+        (2, 1, 0..=1, 3) => (Role::Decoder, Sizes { predicted: width(first), ..none }),
+        (2, 0, 0, 4) => {
+            let (encoded, predicted) = (widths.first().copied(), widths.get(1).copied());
+            (Role::Joiner, Sizes { encoded, predicted, scores: first.width(), ..none })
         }
-        // encoded, encoded tokens -> scores
-        ([3, 3], [4]) => {
-            let (encoded, predicted) = (input(0, 1), input(1, 1));
-            Some((Role::Joiner, Sizes { encoded, predicted, scores: output(0, 3), ..none }))
-        }
+        _ => return None,
+    })
+}
+
+/// Returns the second size of an array of three axes whose last size is not fixed.
+fn width(port: &Port) -> Option<u64> {
+    match port.dimensions[..] {
+        [_, width, None] => width,
         _ => None,
     }
 }
