@@ -1,5 +1,7 @@
 //! Linear layers: packed weights with their bias.
 
+use kernels::dynamic::{QuantizationParameters, QuantizedTensor};
+
 use crate::error::Error;
 
 /// Weights of a linear layer, packed once for its kernel, and its bias.
@@ -14,6 +16,7 @@ enum Weights {
     Float(kernels::float::Weights),
     Bf16(kernels::bf16::Weights),
     Int8(kernels::int8::Weights),
+    Dynamic(kernels::dynamic::Weights),
 }
 
 impl Linear {
@@ -72,11 +75,32 @@ impl Linear {
         Ok(Self { weights: Weights::Int8(weights), bias: bias.map(Into::into) })
     }
 
+    /// Packs quantized `weights`, row-major `[inputs, outputs]`, the order of ONNX, with the parameters of
+    /// each output; see [`kernels::dynamic`]. Rows of inputs are quantized one by one.
+    pub fn dynamic(
+        weights: &[u8],
+        parameters: &QuantizationParameters,
+        bias: Option<Vec<f32>>,
+    ) -> Result<Self, Error> {
+        let QuantizationParameters { zero_points, scales } = parameters;
+        let inputs = inputs(weights.len(), scales.len(), bias.as_deref())?;
+        if zero_points.len() != scales.len() || inputs > kernels::dynamic::MAX_INPUTS {
+            return Err(Error::graph(format!(
+                "{inputs} inputs or {} zero points do not fit int8 weights of {} outputs",
+                zero_points.len(),
+                scales.len()
+            )));
+        }
+        let weights = kernels::dynamic::Weights::pack(weights, zero_points, scales, inputs);
+        Ok(Self { weights: Weights::Dynamic(weights), bias: bias.map(Into::into) })
+    }
+
     pub fn inputs(&self) -> usize {
         match &self.weights {
             Weights::Float(weights) => weights.inputs(),
             Weights::Bf16(weights) => weights.inputs(),
             Weights::Int8(weights) => weights.inputs(),
+            Weights::Dynamic(weights) => weights.inputs(),
         }
     }
 
@@ -85,11 +109,12 @@ impl Linear {
             Weights::Float(weights) => weights.outputs(),
             Weights::Bf16(weights) => weights.outputs(),
             Weights::Int8(weights) => weights.outputs(),
+            Weights::Dynamic(weights) => weights.outputs(),
         }
     }
 
     pub(crate) fn is_int8(&self) -> bool {
-        matches!(self.weights, Weights::Int8(_))
+        matches!(self.weights, Weights::Int8(_) | Weights::Dynamic(_))
     }
 
     pub(crate) fn is_bf16(&self) -> bool {
@@ -106,6 +131,7 @@ impl Linear {
             Weights::Float(weights) => weights.row(output, row),
             Weights::Bf16(weights) => weights.row(output, row),
             Weights::Int8(weights) => weights.row(output, row),
+            Weights::Dynamic(weights) => weights.row(output, row),
         }
     }
 
@@ -120,6 +146,15 @@ impl Linear {
             Weights::Float(weights) => weights.apply(x, self.inputs(), rows, epilogue, out),
             Weights::Bf16(weights) => weights.apply(x, self.inputs(), rows, epilogue, out),
             Weights::Int8(weights) => weights.apply(x, epilogue, out),
+            Weights::Dynamic(weights) => {
+                let mut values = vec![0; self.inputs()];
+                let outs = out.chunks_exact_mut(self.outputs());
+                for (x, out) in x.chunks_exact(self.inputs()).zip(outs) {
+                    let (scale, zero_point) = kernels::dynamic::quantize(x, &mut values);
+                    let x = QuantizedTensor { values: &values, scale, zero_point };
+                    weights.apply(x, epilogue, out);
+                }
+            }
         }
     }
 }

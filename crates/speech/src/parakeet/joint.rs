@@ -44,9 +44,8 @@ impl Joint {
         if of_frame.matrix.outputs != width || of_prediction.matrix.outputs != width {
             return Err(foreign("the layers of the joint network do not fit together"));
         }
-        let pack = |layer: super::weights::Layer<'_>| {
-            layer.matrix.linear(Some(layer.bias), precision).map_err(|error| error.to_string())
-        };
+        let pack =
+            |layer: super::weights::Layer<'_>| layer.matrix.linear(Some(layer.bias), precision);
         Ok(Self {
             of_frame: pack(of_frame)?,
             of_prediction: pack(of_prediction)?,
