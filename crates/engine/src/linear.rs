@@ -2,7 +2,10 @@
 
 use std::cell::RefCell;
 
-use kernels::{AlignedBuffer, dynamic};
+use kernels::{
+    AlignedBuffer,
+    dynamic::{self, QuantizationParameters},
+};
 
 use crate::{error::Error, precision::Precision};
 
@@ -101,20 +104,20 @@ impl Linear {
         }
     }
 
-    /// Packs transposed `weights`, row-major `[inputs, outputs]`, that a file quantized as
-    /// [`kernels::dynamic`] says: a weight stands for `(weight - zero_point) * scale` of its output.
+    /// Packs quantized `weights`, row-major `[inputs, outputs]`, the order of ONNX, with the parameters
+    /// of each output; see [`kernels::dynamic`].
     pub fn dynamic(
         weights: &[u8],
-        zero_points: &[u8],
-        scales: &[f32],
+        parameters: &QuantizationParameters,
         bias: Option<Vec<f32>>,
     ) -> Result<Self, Error> {
-        let outputs = scales.len();
-        let inputs = inputs(weights.len(), outputs, bias.as_deref())?;
-        if zero_points.len() != outputs || inputs > dynamic::MAX_INPUTS {
-            let zero_points = zero_points.len();
+        let QuantizationParameters { zero_points, scales } = parameters;
+        let inputs = inputs(weights.len(), scales.len(), bias.as_deref())?;
+        if zero_points.len() != scales.len() || inputs > dynamic::MAX_INPUTS {
             return Err(Error::graph(format!(
-                "{zero_points} zero points and {inputs} inputs do not fit {outputs} outputs in int8"
+                "{inputs} inputs or {} zero points do not fit int8 weights of {} outputs",
+                zero_points.len(),
+                scales.len()
             )));
         }
         let weights = dynamic::Weights::pack(weights, zero_points, scales, inputs);
@@ -159,6 +162,24 @@ impl Linear {
             Weights::Int8(weights) => weights.row(output, row),
             Weights::Dynamic(weights) => weights.row(output, row),
         }
+    }
+
+    /// Computes [`Self::apply`]. Of layers with one scale for all inputs ([`Self::dynamic`]), quantizes
+    /// each row by itself.
+    ///
+    /// # Panics
+    /// As [`Self::apply`].
+    pub fn apply_by_row(&self, x: &[f32], post_op: kernels::PostOp, out: &mut [f32]) {
+        if !matches!(self.weights, Weights::Dynamic(_)) {
+            return self.apply(x, post_op, out);
+        }
+        assert_eq!(
+            x.len() / self.inputs() * self.outputs(),
+            out.len(),
+            "outputs of a linear layer"
+        );
+        let rows = x.chunks_exact(self.inputs()).zip(out.chunks_exact_mut(self.outputs()));
+        rows.for_each(|(x, out)| self.apply(x, post_op, out));
     }
 
     /// Computes `post_op(x Wᵀ + b)` for rows `x` of [`Self::inputs`] values.

@@ -212,9 +212,10 @@ impl Weights {
     /// If there is no such output.
     pub fn row(&self, output: usize, row: &mut [f32]) {
         assert!(output < self.outputs(), "output {output} of {}", self.outputs());
-        let (scale, zero_point) = (self.scales[output], self.zero_points[output]);
         for (input, weight) in row.iter_mut().enumerate().take(self.inputs()) {
-            *weight = (i32::from(self.panels.weight(input, output)) + zero_point) as f32 * scale;
+            // 128 was subtracted from the packed weight.
+            let steps = i32::from(self.panels.weight(input, output)) + self.zero_points[output];
+            *weight = steps as f32 * self.scales[output];
         }
     }
 
@@ -345,16 +346,6 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_dequantized() {
-        let packed = Weights::pack(&[0, 255, 128, 7, 9, 200], &[3, 250], &[0.5, 2.0], 3);
-        let mut row = [0.0; 3];
-        packed.row(0, &mut row);
-        assert_eq!(row, [-1.5, 62.5, 3.0]);
-        packed.row(1, &mut row);
-        assert_eq!(row, [10.0, -486.0, -100.0]);
-    }
-
-    #[test]
     fn sums_of_long_columns_are_exact() {
         let (inputs, outputs) = (600, 3);
         let weights: Vec<u8> =
@@ -365,5 +356,16 @@ mod tests {
             let sum: i32 = column.map(|&weight| i32::from(weight) - 128).sum();
             assert_eq!(packed.sums[output], sum);
         }
+    }
+
+    #[test]
+    fn rows_are_dequantized() {
+        let (weights, zero_points, scales) = ([7, 250, 0, 255, 128, 3], [7, 128], [0.5, 2.0]);
+        let packed = Weights::pack(&weights, &zero_points, &scales, 3);
+        let mut row = [0.0; 3];
+        packed.row(0, &mut row);
+        assert_eq!(row, [0.0, -3.5, 60.5]);
+        packed.row(1, &mut row);
+        assert_eq!(row, [244.0, 254.0, -250.0]);
     }
 }

@@ -7,6 +7,7 @@
 
 use crate::{
     bf16,
+    dynamic::{self, QuantizationParameters, QuantizedTensor},
     epilogue::{Epilogue, PostOp},
     float, int8,
     isa::Isa,
@@ -34,7 +35,11 @@ enum Matrix {
     Float(float::Weights),
     Bf16(bf16::Weights),
     Int8(int8::Weights),
+    Dynamic(dynamic::Weights),
 }
+
+/// Quantized weights, row-major `[inputs, outputs]`, with the parameters of each output.
+pub type QuantizedMatrix<'a> = (&'a [u8], &'a QuantizationParameters);
 
 /// Number format of the products of an LSTM.
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +63,15 @@ impl Matrix {
             Self::Float(weights) => weights.apply(x, inputs, x.len() / inputs, epilogue, out),
             Self::Bf16(weights) => weights.apply(x, inputs, x.len() / inputs, epilogue, out),
             Self::Int8(weights) => weights.apply(x, epilogue, out),
+            Self::Dynamic(weights) => {
+                let mut values = vec![0; x.len()];
+                let (scale, zero_point) = dynamic::quantize(x, &mut values);
+                weights.apply(
+                    QuantizedTensor { values: &values, scale, zero_point },
+                    epilogue,
+                    out,
+                );
+            }
         }
     }
 }
@@ -96,16 +110,23 @@ impl Lstm {
         Self::pack_for(Isa::selected(), Format::Int8, input, recurrent, bias)
     }
 
-    /// As [`Self::quantize`], of weights that are quantized already: each matrix is given with the scale
-    /// of each of its rows, and a weight stands for `weight / scale`.
+    /// As [`Self::pack`], of weights that are quantized as ONNX's `DynamicQuantizeLSTM` has them, row-major
+    /// `[inputs, 4 * width]` and `[width, 4 * width]`; see [`dynamic`]. Inputs and hidden states are
+    /// quantized as it does, if there are no more steps than fit a block.
     ///
     /// # Panics
-    /// As [`Self::quantize`], or if there is not one scale for each row.
-    pub fn pack_int8(input: (&[i8], &[f32]), recurrent: (&[i8], &[f32]), bias: &[f32]) -> Self {
+    /// If the lengths do not match, or if there are more than [`dynamic::MAX_INPUTS`] inputs or units.
+    pub fn pack_dynamic(
+        input: QuantizedMatrix<'_>,
+        recurrent: QuantizedMatrix<'_>,
+        bias: &[f32],
+    ) -> Self {
         let (isa, gates) = (Isa::selected(), bias.len());
         assert!(gates > 0 && gates.is_multiple_of(4), "gates of an LSTM");
-        let pack = |(weights, scales): (&[i8], &[f32]), inputs| {
-            Matrix::Int8(int8::Weights::pack_for(isa, weights, scales, gates, inputs))
+        let pack = |(weights, parameters): QuantizedMatrix<'_>, inputs| {
+            let QuantizationParameters { zero_points, scales } = parameters;
+            assert_eq!(scales.len(), gates, "scales of an LSTM");
+            Matrix::Dynamic(dynamic::Weights::pack_for(isa, weights, zero_points, scales, inputs))
         };
         let inputs = input.0.len() / gates;
         Self {
@@ -142,7 +163,7 @@ impl Lstm {
 
     /// Returns whether the weights are quantized.
     pub fn is_int8(&self) -> bool {
-        matches!(self.input, Matrix::Int8(_))
+        matches!(self.input, Matrix::Int8(_) | Matrix::Dynamic(_))
     }
 
     /// Returns whether the weights are rounded to bfloat16.
@@ -276,31 +297,33 @@ mod tests {
     }
 
     #[test]
-    fn quantized_weights_are_taken_as_they_are() {
-        let (inputs, width) = (5, 3);
-        let numbers = |seed, count| numbers(seed, count);
-        // Every row has a largest weight of 127 steps, so that quantizing again changes nothing.
-        let steps = |seed, rows: usize, columns: usize| -> (Vec<i8>, Vec<f32>) {
-            let mut values: Vec<i8> =
-                numbers(seed, rows * columns).iter().map(|x| (x * 127.0) as i8).collect();
-            values.iter_mut().step_by(columns).for_each(|first| *first = 127);
-            (values, (0..rows).map(|row| 100.0 + row as f32).collect())
+    fn dynamically_quantized_steps() {
+        let (inputs, width) = (9, 5);
+        let quantized = |seed, rows: usize| {
+            let floats = numbers(seed, rows * 4 * width);
+            let mut values = vec![0; floats.len()];
+            let parameters = dynamic::quantize_columns(&floats, 4 * width, &mut values);
+            (values, parameters)
         };
-        let (input, recurrent) = (steps(1, 4 * width, inputs), steps(2, 4 * width, width));
+        let (input, recurrent) = (quantized(1, inputs), quantized(2, width));
         let bias = numbers(3, 4 * width);
-        let floats = |(values, scales): &(Vec<i8>, Vec<f32>), columns: usize| -> Vec<f32> {
-            let rows = values.chunks(columns).zip(scales);
-            rows.flat_map(|(row, scale)| row.iter().map(move |&w| f32::from(w) / scale)).collect()
+        // By output, as the plain computation takes them.
+        let floats = |(values, parameters): &(Vec<u8>, QuantizationParameters), rows: usize| {
+            let value = |output: usize, row: usize| {
+                let steps = i32::from(values[row * 4 * width + output])
+                    - i32::from(parameters.zero_points[output]);
+                steps as f32 * parameters.scales[output]
+            };
+            (0..4 * width * rows).map(|index| value(index / rows, index % rows)).collect::<Vec<_>>()
         };
-        let packed = Lstm::pack_int8((&input.0, &input.1), (&recurrent.0, &recurrent.1), &bias);
-        let quantized = Lstm::quantize(&floats(&input, inputs), &floats(&recurrent, width), &bias);
-        let run = |lstm: &Lstm| {
-            let (mut hidden, mut cell) = (vec![0.5; width], vec![0.5; width]);
-            let state = State { hidden: &mut hidden, cell: &mut cell };
-            lstm.run(&numbers(4, 2 * inputs), state, false, |_, _| {});
-            hidden
-        };
-        let expected: Vec<f64> = run(&quantized).into_iter().map(f64::from).collect();
-        assert_close(&run(&packed), &expected, 1e-6);
+        let x = numbers(4, inputs);
+        let weights = [&floats(&input, inputs)[..], &floats(&recurrent, width), &bias];
+        let expected = naive(&x, weights, 1, false);
+        let lstm = Lstm::pack_dynamic((&input.0, &input.1), (&recurrent.0, &recurrent.1), &bias);
+        assert!(lstm.is_int8() && lstm.inputs() == inputs);
+        let (mut hidden, mut cell) = (vec![0.0; width], vec![0.0; width]);
+        let state = State { hidden: &mut hidden, cell: &mut cell };
+        lstm.run(&x, state, false, |_, _| {});
+        assert_close(&hidden, &expected, 0.01);
     }
 }

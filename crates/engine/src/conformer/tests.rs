@@ -240,9 +240,24 @@ fn transposed_weights_compute_alike() {
     }
     let mut quantized = vec![0; weights.len()];
     let parameters = kernels::dynamic::quantize_columns(&weights, OUTPUTS, &mut quantized);
-    let (zero_points, scales) = (&parameters.zero_points[..], &parameters.scales[..]);
-    let layer = Linear::dynamic(&quantized, zero_points, scales, Some(bias.clone()));
+    let layer = Linear::dynamic(&quantized, &parameters, Some(bias.clone()));
     check(layer.expect("a layer"), 0.1);
-    assert!(Linear::dynamic(&quantized, &zero_points[1..], scales, None).is_err());
-    assert!(Linear::dynamic(&quantized[1..], zero_points, scales, None).is_err());
+    assert!(Linear::dynamic(&quantized[1..], &parameters, None).is_err());
+    let mut fewer = parameters.clone();
+    fewer.zero_points.pop();
+    assert!(Linear::dynamic(&quantized, &fewer, None).is_err());
+}
+
+/// With one scale for all inputs, a row of large values costs the others their accuracy.
+#[test]
+fn rows_are_quantized_together_or_one_by_one() {
+    let parameters =
+        kernels::dynamic::QuantizationParameters { zero_points: vec![128], scales: vec![1.0] };
+    let layer = Linear::dynamic(&[129, 129], &parameters, None).expect("a layer");
+    let x = [0.2f32, 0.0, 255.0, 0.0];
+    let (mut together, mut one_by_one) = ([0.0; 2], [0.0; 2]);
+    layer.apply(&x, PostOp::None, &mut together);
+    layer.apply_by_row(&x, PostOp::None, &mut one_by_one);
+    assert_eq!(together, [0.0, 255.0]);
+    assert!((one_by_one[0] - 0.2).abs() < 1e-6 && one_by_one[1] == 255.0, "{one_by_one:?}");
 }

@@ -44,9 +44,8 @@ impl Joint {
         if of_frame.matrix.outputs != width || of_prediction.matrix.outputs != width {
             return Err(foreign("the layers of the joint network do not fit together"));
         }
-        let pack = |layer: super::weights::Layer<'_>| {
-            layer.matrix.linear(Some(layer.bias), precision).map_err(|error| error.to_string())
-        };
+        let pack =
+            |layer: super::weights::Layer<'_>| layer.matrix.linear(Some(layer.bias), precision);
         Ok(Self {
             of_frame: pack(of_frame)?,
             of_prediction: pack(of_prediction)?,
@@ -77,7 +76,8 @@ impl Joint {
     /// Projects frames `[frames, frame_width]` to `[frames, width]`.
     pub(super) fn project_frames(&self, frames: &[f32]) -> Vec<f32> {
         let mut projected = vec![0.0; frames.len() / self.frame_width() * self.width()];
-        self.of_frame.apply(frames, PostOp::None, &mut projected);
+        // As with one frame after the other, which is what the files are run with elsewhere.
+        self.of_frame.apply_by_row(frames, PostOp::None, &mut projected);
         projected
     }
 
@@ -94,6 +94,6 @@ impl Joint {
                 *value = (*value + prediction).max(0.0);
             }
         }
-        self.scores.apply(frames, PostOp::None, scores);
+        self.scores.apply_by_row(frames, PostOp::None, scores);
     }
 }

@@ -54,12 +54,11 @@ impl Prediction {
                     layer.inputs()
                 )));
             }
-            layers.push(layer.pack(precision));
+            layers.push(layer.pack(precision)?);
             last = node.output();
         }
         let embeddings = embeddings.ok_or_else(|| foreign("it has no LSTM"))?;
-        let embeddings = embeddings.linear(None, precision).map_err(|error| error.to_string())?;
-        Ok(Self { embeddings, layers })
+        Ok(Self { embeddings: embeddings.linear(None, precision)?, layers })
     }
 
     /// Returns the number of tokens, with the blank.

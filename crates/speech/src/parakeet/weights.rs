@@ -3,13 +3,17 @@
 //! Exporters name tensors as they like, so layers are found by walking from an output to its inputs.
 
 use engine::{Linear, OnnxFile, OnnxNode, Precision, Tensor};
+use kernels::{
+    dynamic::{QuantizationParameters, quantize_columns},
+    lstm::Lstm,
+};
 
 /// Operators that move or convert values without computing any.
 const PLUMBING: [&str; 6] = ["Cast", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"];
 /// Limit on the sizes of layers; the largest has 8,198 outputs.
 const MAX_WIDTH: usize = 1 << 18;
 
-/// Weights of a linear layer, row-major `[outputs, inputs]`.
+/// Weights of a linear layer.
 pub(super) struct Matrix {
     values: Values,
     pub(super) outputs: usize,
@@ -17,12 +21,10 @@ pub(super) struct Matrix {
 }
 
 enum Values {
+    /// `[outputs, inputs]`.
     Float(Vec<f32>),
-    /// As the file has them; a weight stands for `weight / scale` of its output.
-    Int8 {
-        weights: Vec<i8>,
-        scales: Vec<f32>,
-    },
+    /// `[inputs, outputs]`.
+    Quantized(Vec<u8>, QuantizationParameters),
 }
 
 /// A linear layer in a graph.
@@ -46,27 +48,33 @@ impl Matrix {
         self,
         bias: Option<Vec<f32>>,
         precision: Precision,
-    ) -> Result<Linear, engine::Error> {
-        match (self.values, precision) {
-            (Values::Int8 { weights, scales }, _) => Linear::int8(&weights, &scales, bias),
+    ) -> Result<Linear, String> {
+        let linear = match (self.values, precision) {
+            (Values::Quantized(weights, parameters), _) => {
+                Linear::dynamic(&weights, &parameters, bias)
+            }
             (Values::Float(weights), Precision::Int8) => {
-                Linear::quantize(&weights, self.outputs, bias)
+                let (weights, parameters) = quantize(&weights, self.inputs);
+                Linear::dynamic(&weights, &parameters, bias)
             }
             (Values::Float(weights), Precision::Bf16) => Linear::bf16(&weights, self.outputs, bias),
             (Values::Float(weights), Precision::F32) => Linear::float(&weights, self.outputs, bias),
-        }
+        };
+        linear.map_err(|error| format!("has weights that do not fit: {error}"))
     }
+}
 
-    fn floats(&self) -> Vec<f32> {
-        match &self.values {
-            Values::Float(weights) => weights.clone(),
-            Values::Int8 { weights, scales } => {
-                let rows = weights.chunks(self.inputs).zip(scales);
-                rows.flat_map(|(row, scale)| row.iter().map(move |&w| f32::from(w) / scale))
-                    .collect()
-            }
-        }
-    }
+/// Quantizes `[outputs, inputs]` to `[inputs, outputs]`.
+fn quantize(weights: &[f32], inputs: usize) -> (Vec<u8>, QuantizationParameters) {
+    let by_input = transposed(weights, inputs);
+    let mut values = vec![0; weights.len()];
+    let parameters = quantize_columns(&by_input, weights.len() / inputs, &mut values);
+    (values, parameters)
+}
+
+/// Transposes a matrix of rows of `columns` values.
+fn transposed<T: Copy>(values: &[T], columns: usize) -> Vec<T> {
+    (0..columns).flat_map(|column| values[column..].iter().step_by(columns).copied()).collect()
 }
 
 impl LstmLayer {
@@ -74,26 +82,26 @@ impl LstmLayer {
         self.input.inputs
     }
 
-    pub(super) fn width(&self) -> usize {
-        self.recurrent.inputs
-    }
-
     /// Packs the weights, as [`Matrix::linear`] does.
-    pub(super) fn pack(self, precision: Precision) -> kernels::lstm::Lstm {
-        use kernels::lstm::Lstm;
-        if let (
-            Values::Int8 { weights, scales },
-            Values::Int8 { weights: recurrent, scales: steps },
-        ) = (&self.input.values, &self.recurrent.values)
-        {
-            return Lstm::pack_int8((weights, scales), (recurrent, steps), &self.bias);
-        }
-        let (input, recurrent) = (self.input.floats(), self.recurrent.floats());
-        match precision {
-            Precision::Int8 => Lstm::quantize(&input, &recurrent, &self.bias),
-            Precision::Bf16 => Lstm::pack_bf16(&input, &recurrent, &self.bias),
-            Precision::F32 => Lstm::pack(&input, &recurrent, &self.bias),
-        }
+    pub(super) fn pack(self, precision: Precision) -> Result<Lstm, String> {
+        let (inputs, width) = (self.input.inputs, self.recurrent.inputs);
+        let bias = &self.bias;
+        Ok(match (self.input.values, self.recurrent.values, precision) {
+            (Values::Quantized(input, a), Values::Quantized(recurrent, b), _) => {
+                Lstm::pack_dynamic((&input, &a), (&recurrent, &b), bias)
+            }
+            (Values::Float(input), Values::Float(recurrent), Precision::Int8) => {
+                let (input, recurrent) = (quantize(&input, inputs), quantize(&recurrent, width));
+                Lstm::pack_dynamic((&input.0, &input.1), (&recurrent.0, &recurrent.1), bias)
+            }
+            (Values::Float(input), Values::Float(recurrent), Precision::Bf16) => {
+                Lstm::pack_bf16(&input, &recurrent, bias)
+            }
+            (Values::Float(input), Values::Float(recurrent), Precision::F32) => {
+                Lstm::pack(&input, &recurrent, bias)
+            }
+            _ => return Err(foreign("only a part of its LSTM is quantized")),
+        })
     }
 }
 
@@ -139,7 +147,9 @@ impl<'a> Reader<'a> {
             Some((node, "MatMul")) => {
                 let (shape, weights) = self.floats(need(node, 1)?)?;
                 let &[inputs, outputs] = &shape[..] else { return Err(unusual(node)) };
-                (Matrix::of_inputs(&weights, inputs, outputs, None)?, need(node, 0)?)
+                check_sizes(tensor, outputs, inputs)?;
+                let values = Values::Float(transposed(&weights, outputs));
+                (Matrix { values, outputs, inputs }, need(node, 0)?)
             }
             // (product of integers) * (scale of x * scale of weights)
             Some((node, "Mul")) => self.quantized_product(node)?,
@@ -202,7 +212,7 @@ impl<'a> Reader<'a> {
             None => vec![0.0; 2 * gates],
         };
         let fits = recurrent.outputs == gates && gates == 4 * width && bias.len() == 2 * gates;
-        if !fits || gates.max(input.inputs) > kernels::int8::MAX_INPUTS {
+        if !fits || gates.max(input.inputs) > kernels::dynamic::MAX_INPUTS {
             return Err(unusual(node));
         }
         // ONNX has one bias for the input and one for the hidden state.
@@ -227,95 +237,80 @@ impl<'a> Reader<'a> {
         zero_points: Option<&str>,
         leading: &[usize],
     ) -> Result<Matrix, String> {
-        let (shape, values) = self.floats(name)?;
-        let unusual = || foreign(&format!("`{name}` is not a matrix with scales: {shape:?}"));
-        let &[inputs, outputs] = shape.strip_prefix(leading).ok_or_else(unusual)? else {
-            return Err(unusual());
+        let shape = self.constant(name)?.shape();
+        let Some(&[inputs, outputs]) = shape.strip_prefix(leading) else {
+            return Err(foreign(&format!("`{name}` is not a matrix but {shape:?}")));
         };
+        check_sizes(name, outputs, inputs)?;
+        let (values, parameters) = self.unsigned(name, outputs, scales, zero_points)?;
+        Ok(Matrix { values: Values::Quantized(values, parameters), outputs, inputs })
+    }
+
+    /// Reads quantized values, and the zero point and scale of each output. Signed ones are shifted to
+    /// unsigned ones.
+    fn unsigned(
+        &self,
+        name: &str,
+        outputs: usize,
+        scales: &[f32],
+        zero_points: Option<&str>,
+    ) -> Result<(Vec<u8>, QuantizationParameters), String> {
+        let values = self.floats(name)?.1;
         let zero_points = match zero_points {
             Some(name) => self.floats(name)?.1,
             None => vec![0.0],
         };
-        let fits = |count: usize| count == 1 || count == outputs;
-        if !fits(scales.len()) || !fits(zero_points.len()) {
-            return Err(unusual());
-        }
+        let spread = |values: &[f32]| match *values {
+            [value] => Some(vec![value; outputs]),
+            _ => (values.len() == outputs).then(|| values.to_vec()),
+        };
+        let unusual = || foreign(&format!("`{name}` is not quantized by output"));
+        let scales = spread(scales).ok_or_else(unusual)?;
+        let zero_points = spread(&zero_points).ok_or_else(unusual)?;
         if scales.iter().any(|scale| !(scale.is_normal() && *scale > 0.0)) {
             return Err(foreign(&format!("a scale of `{name}` is not a positive number")));
         }
-        let of_output = |values: &[f32], output: usize| values[output % values.len()];
-        let weight = |index: usize| values[index] - of_output(&zero_points, index % outputs);
-        let is_int8 = (0..values.len()).all(|index| (-128.0..=127.0).contains(&weight(index)));
-        if is_int8 {
-            let weights: Vec<f32> = (0..values.len()).map(weight).collect();
-            let scales = (0..outputs).map(|output| 1.0 / of_output(scales, output)).collect();
-            Matrix::of_inputs(&weights, inputs, outputs, Some(scales))
-        } else {
-            let value = |index| weight(index) * of_output(scales, index % outputs);
-            let values: Vec<f32> = (0..values.len()).map(value).collect();
-            Matrix::of_inputs(&values, inputs, outputs, None)
-        }
+        let shift = if engine::values::<i8>(self.constant(name)?).is_ok() { 128.0 } else { 0.0 };
+        let unsigned = |values: &[f32]| values.iter().map(|value| (value + shift) as u8).collect();
+        Ok((
+            unsigned(&values),
+            QuantizationParameters { zero_points: unsigned(&zero_points), scales },
+        ))
     }
 
     /// Reads the table that `tensor` is looked up in by tokens, of floats or quantized.
     pub(super) fn embedding(&self, tensor: &'a str) -> Result<Matrix, String> {
         let node = self.file.producer(self.origin(tensor));
         let quantized = node.filter(|node| node.op() == "DequantizeLinear");
-        let (rows, scale, zero_point) = match quantized {
-            Some(node) => {
-                let zero_point = node.input(2).map_or(Ok(0.0), |name| self.number(name))?;
-                (need(node, 0)?, self.number(need(node, 1)?)?, zero_point)
-            }
-            None => (tensor, 1.0, 0.0),
-        };
-        let node = self.computed(rows, "Gather")?;
-        let name = need(node, 0)?;
-        let (shape, mut values) = self.floats(name)?;
-        let (&[outputs, inputs], 0) = (&shape[..], node.int("axis").unwrap_or(0)) else {
-            return Err(unusual(node));
+        let rows = quantized.map_or(Ok(tensor), |node| need(node, 0))?;
+        let gather = self.computed(rows, "Gather")?;
+        let name = need(gather, 0)?;
+        let shape = self.constant(name)?.shape();
+        let (&[outputs, inputs], 0) = (shape, gather.int("axis").unwrap_or(0)) else {
+            return Err(unusual(gather));
         };
         check_sizes(name, outputs, inputs)?;
-        values.iter_mut().for_each(|value| *value = (*value - zero_point) * scale);
-        Ok(Matrix { values: Values::Float(values), outputs, inputs })
+        let values = match quantized {
+            Some(node) => {
+                let scale = self.floats(need(node, 1)?)?.1;
+                let (values, parameters) = self.unsigned(name, outputs, &scale, node.input(2))?;
+                Values::Quantized(transposed(&values, inputs), parameters)
+            }
+            None => Values::Float(self.floats(name)?.1),
+        };
+        Ok(Matrix { values, outputs, inputs })
     }
 
-    fn number(&self, name: &str) -> Result<f32, String> {
-        match self.floats(name)?.1[..] {
-            [number] if number.is_finite() => Ok(number),
-            _ => Err(foreign(&format!("`{name}` is not one number"))),
-        }
+    fn constant(&self, name: &str) -> Result<&'a Tensor, String> {
+        self.file.constant(name).ok_or_else(|| foreign(&format!("`{name}` is not constant")))
     }
 
     /// Returns the shape and the values of a constant, of whatever type.
     fn floats(&self, name: &str) -> Result<(Vec<usize>, Vec<f32>), String> {
-        let tensor = self
-            .file
-            .constant(name)
-            .ok_or_else(|| foreign(&format!("`{name}` is not constant")))?;
+        let tensor = self.constant(name)?;
         let values =
             widened(tensor).map_err(|error| format!("cannot be read: `{name}`: {error}"))?;
         Ok((tensor.shape().to_vec(), values))
-    }
-}
-
-impl Matrix {
-    /// Takes values `[inputs, outputs]`, which are whole numbers where there are scales.
-    fn of_inputs(
-        values: &[f32],
-        inputs: usize,
-        outputs: usize,
-        scales: Option<Vec<f32>>,
-    ) -> Result<Self, String> {
-        check_sizes("a linear layer", outputs, inputs)?;
-        let by_output =
-            (0..outputs).flat_map(|output| values[output..].iter().step_by(outputs).copied());
-        let values = match scales {
-            Some(scales) => {
-                Values::Int8 { weights: by_output.map(|value| value as i8).collect(), scales }
-            }
-            None => Values::Float(by_output.collect()),
-        };
-        Ok(Self { values, outputs, inputs })
     }
 }
 

@@ -6,6 +6,7 @@ use engine::{
     ComputeType, ElementType, GraphBuilder, Linear, Network, Node, OnnxFile, PostOp, Precision,
     RelativePositions, SubsamplingStage, SubsamplingWeights, Tensor,
 };
+use kernels::dynamic::QuantizationParameters;
 
 use super::{
     graph::{Layer, Quantization},
@@ -215,7 +216,7 @@ impl Builder<'_> {
                 zero_points.extend(part.zero_points);
                 scales.extend(part.scales.iter().map(|scale| scale * factor));
             }
-            Linear::dynamic(&values, &zero_points, &scales, bias)?
+            Linear::dynamic(&values, &QuantizationParameters { zero_points, scales }, bias)?
         } else {
             let mut weights = self.buffer.take();
             weights.resize(self.shape(layers[0].weights)[0] * all, 0.0);
@@ -239,13 +240,13 @@ impl Builder<'_> {
         };
         let bias = self.bias(layer)?;
         let linear = match self.quantization(layer, outputs)? {
-            Some(Quantized { zero_points, scales }) => {
+            Some(parameters) => {
                 let flip = self.sign_bit(layer);
                 let values = self.file.with_bytes(layer.weights, |from| {
                     let at = |index: usize| from[index % outputs * inputs + index / outputs] ^ flip;
                     (0..from.len()).map(at).collect::<Vec<_>>()
                 })?;
-                Linear::dynamic(&values, &zero_points, &scales, bias)?
+                Linear::dynamic(&values, &parameters, bias)?
             }
             None => self.file.with_floats(layer.weights, |weights| match self.precision {
                 Precision::F32 => Linear::float(weights, outputs, bias),
@@ -274,7 +275,8 @@ impl Builder<'_> {
 
     /// Reads the weights of a layer, dequantized.
     fn floats(&self, layer: &Layer<'_>) -> Result<Vec<f32>, Error> {
-        let Some(Quantized { zero_points, scales }) = self.quantization(layer, 1)? else {
+        let Some(QuantizationParameters { zero_points, scales }) = self.quantization(layer, 1)?
+        else {
             return Ok(self.file.with_floats(layer.weights, <[f32]>::to_vec)?);
         };
         let (zero_point, scale, flip) =
@@ -289,7 +291,11 @@ impl Builder<'_> {
     }
 
     /// Reads how the file quantizes a layer, if it does: a zero point and a scale for each output.
-    fn quantization(&self, layer: &Layer<'_>, outputs: usize) -> Result<Option<Quantized>, Error> {
+    fn quantization(
+        &self,
+        layer: &Layer<'_>,
+        outputs: usize,
+    ) -> Result<Option<QuantizationParameters>, Error> {
         fn spread<T: Copy>(values: &[T], outputs: usize) -> Option<Vec<T>> {
             match values {
                 [one] => Some(vec![*one; outputs]),
@@ -310,7 +316,7 @@ impl Builder<'_> {
             let name = layer.node.name();
             self.broken(&format!("`{name}` is quantized in a way that is not supported"))
         })?;
-        Ok(Some(Quantized { zero_points, scales }))
+        Ok(Some(QuantizationParameters { zero_points, scales }))
     }
 
     /// Returns what makes a byte of the weights unsigned: the sign bit, if they are i8. Their zero
@@ -318,12 +324,6 @@ impl Builder<'_> {
     fn sign_bit(&self, layer: &Layer<'_>) -> u8 {
         if self.file.element_type(layer.weights) == Some(ElementType::I8) { 0x80 } else { 0 }
     }
-}
-
-/// How weights are quantized: a number for each output.
-struct Quantized {
-    zero_points: Vec<u8>,
-    scales: Vec<f32>,
 }
 
 /// Copies rows of `outputs` numbers to some columns of a wider matrix. Its row `row` is `source(row)`.
