@@ -95,7 +95,8 @@ impl Linear {
             Precision::Bf16 => Self::from_transposed(weights, outputs, bias, true),
             Precision::Int8 => {
                 let inputs = int8_inputs(weights.len(), outputs, bias.as_deref())?;
-                Self::quantize(&transpose(weights, inputs, outputs), outputs, bias)
+                let weights = kernels::int8::Weights::quantize_by_input(weights, outputs, inputs);
+                Ok(Self { weights: Weights::Int8(weights), bias: bias.map(Into::into) })
             }
         }
     }
@@ -148,7 +149,10 @@ impl Linear {
 
     /// Copies the weights of one output, for example the embedding of a token, to `row`, which has
     /// [`Self::inputs`] values.
-    pub(crate) fn row(&self, output: usize, row: &mut [f32]) {
+    ///
+    /// # Panics
+    /// If there is no such output.
+    pub fn row(&self, output: usize, row: &mut [f32]) {
         match &self.weights {
             Weights::Float(weights) => weights.row(output, row),
             Weights::Bf16(weights) => weights.row(output, row),
@@ -157,15 +161,11 @@ impl Linear {
         }
     }
 
-    /// Computes `x Wᵀ + b` for rows `x` of [`Self::inputs`] values, outside of a network.
-    pub fn project(&self, x: &[f32]) -> Vec<f32> {
-        let mut out = vec![0.0; x.len() / self.inputs() * self.outputs()];
-        self.apply(x, kernels::PostOp::None, &mut out);
-        out
-    }
-
     /// Computes `post_op(x Wᵀ + b)` for rows `x` of [`Self::inputs`] values.
-    pub(crate) fn apply(&self, x: &[f32], post_op: kernels::PostOp, out: &mut [f32]) {
+    ///
+    /// # Panics
+    /// If `x` is not whole rows, or `out` does not have [`Self::outputs`] values for each.
+    pub fn apply(&self, x: &[f32], post_op: kernels::PostOp, out: &mut [f32]) {
         let epilogue = kernels::Epilogue { bias: self.bias.as_deref(), post_op };
         let rows = x.len() / self.inputs();
         match &self.weights {
@@ -200,22 +200,6 @@ fn inputs(weights: usize, outputs: usize, bias: Option<&[f32]>) -> Result<usize,
         )));
     }
     Ok(weights / outputs)
-}
-
-/// Transposes a row-major matrix, in blocks that stay in the cache.
-fn transpose(matrix: &[f32], rows: usize, columns: usize) -> Vec<f32> {
-    const BLOCK: usize = 16;
-    let mut transposed = vec![0.0; matrix.len()];
-    for first_row in (0..rows).step_by(BLOCK) {
-        for first in (0..columns).step_by(BLOCK) {
-            for column in first..columns.min(first + BLOCK) {
-                for row in first_row..rows.min(first_row + BLOCK) {
-                    transposed[column * rows + row] = matrix[row * columns + column];
-                }
-            }
-        }
-    }
-    transposed
 }
 
 fn int8_inputs(weights: usize, outputs: usize, bias: Option<&[f32]>) -> Result<usize, Error> {

@@ -18,7 +18,7 @@ pub(crate) const MEDIAN_WIDTH: usize = 7;
 
 /// 1.5 * 2^23. Floats of this size are whole numbers: adding it rounds to the nearest, ties to
 /// even, and leaves the result in the low bits.
-const ROUND: f32 = 12_582_912.0;
+pub(crate) const ROUND: f32 = 12_582_912.0;
 
 /// Reduces in sixteen lanes, then across them.
 #[inline(always)]

@@ -96,6 +96,27 @@ impl Lstm {
         Self::pack_for(Isa::selected(), Format::Int8, input, recurrent, bias)
     }
 
+    /// As [`Self::quantize`], of weights that are quantized already: each matrix is given with the scale
+    /// of each of its rows, and a weight stands for `weight / scale`.
+    ///
+    /// # Panics
+    /// As [`Self::quantize`], or if there is not one scale for each row.
+    pub fn pack_int8(input: (&[i8], &[f32]), recurrent: (&[i8], &[f32]), bias: &[f32]) -> Self {
+        let (isa, gates) = (Isa::selected(), bias.len());
+        assert!(gates > 0 && gates.is_multiple_of(4), "gates of an LSTM");
+        let pack = |(weights, scales): (&[i8], &[f32]), inputs| {
+            Matrix::Int8(int8::Weights::pack_for(isa, weights, scales, gates, inputs))
+        };
+        let inputs = input.0.len() / gates;
+        Self {
+            isa,
+            input: pack(input, inputs),
+            recurrent: pack(recurrent, gates / 4),
+            bias: bias.to_vec(),
+            inputs,
+        }
+    }
+
     fn pack_for(isa: Isa, format: Format, input: &[f32], recurrent: &[f32], bias: &[f32]) -> Self {
         let gates = bias.len();
         assert!(gates > 0 && gates.is_multiple_of(4), "gates of an LSTM");
@@ -252,5 +273,34 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn quantized_weights_are_taken_as_they_are() {
+        let (inputs, width) = (5, 3);
+        let numbers = |seed, count| numbers(seed, count);
+        // Every row has a largest weight of 127 steps, so that quantizing again changes nothing.
+        let steps = |seed, rows: usize, columns: usize| -> (Vec<i8>, Vec<f32>) {
+            let mut values: Vec<i8> =
+                numbers(seed, rows * columns).iter().map(|x| (x * 127.0) as i8).collect();
+            values.iter_mut().step_by(columns).for_each(|first| *first = 127);
+            (values, (0..rows).map(|row| 100.0 + row as f32).collect())
+        };
+        let (input, recurrent) = (steps(1, 4 * width, inputs), steps(2, 4 * width, width));
+        let bias = numbers(3, 4 * width);
+        let floats = |(values, scales): &(Vec<i8>, Vec<f32>), columns: usize| -> Vec<f32> {
+            let rows = values.chunks(columns).zip(scales);
+            rows.flat_map(|(row, scale)| row.iter().map(move |&w| f32::from(w) / scale)).collect()
+        };
+        let packed = Lstm::pack_int8((&input.0, &input.1), (&recurrent.0, &recurrent.1), &bias);
+        let quantized = Lstm::quantize(&floats(&input, inputs), &floats(&recurrent, width), &bias);
+        let run = |lstm: &Lstm| {
+            let (mut hidden, mut cell) = (vec![0.5; width], vec![0.5; width]);
+            let state = State { hidden: &mut hidden, cell: &mut cell };
+            lstm.run(&numbers(4, 2 * inputs), state, false, |_, _| {});
+            hidden
+        };
+        let expected: Vec<f64> = run(&quantized).into_iter().map(f64::from).collect();
+        assert_close(&run(&packed), &expected, 1e-6);
     }
 }

@@ -28,6 +28,7 @@ mod funasr;
 #[path = "../../../tests/support/npz.rs"]
 mod npz;
 mod speech_rate;
+mod timed_pieces;
 #[cfg(feature = "test-util")]
 pub mod untrusted;
 mod window;

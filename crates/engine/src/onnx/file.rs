@@ -90,6 +90,8 @@ pub enum ElementType {
     F32,
     I32,
     I64,
+    U8,
+    I8,
     Other,
 }
 
@@ -225,16 +227,52 @@ impl OnnxFile {
         self.graph.constants.get(tensor).map(Arc::as_ref)
     }
 
-    /// Returns a copy of [`Self::constant`] without keeping the values of a large tensor in memory.
+    /// Returns the element type of a constant.
+    pub fn element_type(&self, tensor: &str) -> Option<ElementType> {
+        let kind = self.graph.constants.get(tensor)?.datum_type();
+        let types = [
+            (f32::datum_type(), ElementType::F32),
+            (i32::datum_type(), ElementType::I32),
+            (i64::datum_type(), ElementType::I64),
+            (u8::datum_type(), ElementType::U8),
+            (i8::datum_type(), ElementType::I8),
+        ];
+        let found = types.iter().find(|(datum_type, _)| *datum_type == kind);
+        Some(found.map_or(ElementType::Other, |(_, element)| *element))
+    }
+
+    /// Calls `then` with the values of an f32 constant, without keeping those of a large one in
+    /// memory: a buffer of the thread holds them, which [`Self::free_buffers`] frees.
     ///
     /// # Errors
     /// [`Error::Model`] if there is no such constant, or if its values cannot be read.
-    pub fn load(&self, tensor: &str) -> Result<Tensor, Error> {
+    pub fn with_floats<R>(&self, tensor: &str, then: impl FnOnce(&[f32]) -> R) -> Result<R, Error> {
+        let read = lazy::with_floats(self.existing(tensor)?, |values| Ok(then(values)));
+        read.map_err(|error| Error::model(&self.path, error))
+    }
+
+    /// As [`Self::with_floats`], with the values of a u8 constant, or of an i8 constant reinterpreted
+    /// as u8.
+    ///
+    /// # Errors
+    /// [`Error::Model`] as there.
+    pub fn with_bytes<R>(&self, tensor: &str, then: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
+        let constant = self.existing(tensor)?;
+        if !matches!(self.element_type(tensor), Some(ElementType::U8 | ElementType::I8)) {
+            return Err(Error::model(&self.path, format!("`{tensor}` does not hold bytes")));
+        }
+        let read = lazy::with_bytes(constant, |values| Ok(then(values)));
+        read.map_err(|error| Error::model(&self.path, error))
+    }
+
+    /// Frees the buffers of this thread for weights that were read.
+    pub fn free_buffers() {
+        lazy::free_scratch();
+    }
+
+    fn existing(&self, tensor: &str) -> Result<&Arc<Tensor>, Error> {
         let constant = self.graph.constants.get(tensor);
-        let constant = constant
-            .ok_or_else(|| Error::model(&self.path, format!("`{tensor}` is not a constant")))?;
-        let loaded = lazy::load(constant).map_err(|error| Error::model(&self.path, error))?;
-        Ok(Arc::unwrap_or_clone(loaded))
+        constant.ok_or_else(|| Error::model(&self.path, format!("`{tensor}` is not a constant")))
     }
 
     /// Returns the node that computes `tensor`, `None` for inputs and constants.
@@ -398,6 +436,8 @@ fn port(info: &pb::ValueInfoProto) -> Port {
             Ok(DataType::Float) => ElementType::F32,
             Ok(DataType::Int32) => ElementType::I32,
             Ok(DataType::Int64) => ElementType::I64,
+            Ok(DataType::Uint8) => ElementType::U8,
+            Ok(DataType::Int8) => ElementType::I8,
             _ => ElementType::Other,
         };
         let dims = tensor.shape.iter().flat_map(|shape| &shape.dim);

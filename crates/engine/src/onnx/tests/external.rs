@@ -39,12 +39,15 @@ fn weights_in_files_of_the_directory_are_read() {
         let file = open(model("w.data", offset, count)).expect("a file");
         let [external] = file.external_files() else { panic!("one file") };
         assert!(external.ends_with("w.data"));
-        let weights = file.load("w").expect("weights");
+        let weights = file.with_floats("w", <[f32]>::to_vec).expect("weights");
         let expected: Vec<f32> =
             (offset / 4..offset / 4 + count as u64).map(|value| value as f32).collect();
-        assert_eq!(crate::values::<f32>(&weights).expect("floats"), expected);
+        assert_eq!(weights, expected);
+        OnnxFile::free_buffers();
     }
-    assert!(open(model("w.data", 0, 2)).expect("a file").load("v").is_err());
+    let file = open(model("w.data", 0, 2)).expect("a file");
+    assert!(file.with_floats("v", <[f32]>::to_vec).is_err());
+    assert!(file.with_bytes("w", <[u8]>::to_vec).is_err());
 }
 
 #[test]

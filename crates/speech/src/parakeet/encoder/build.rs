@@ -1,14 +1,14 @@
 //! Builds the network from the layers of a file.
 
-use std::sync::Arc;
+use std::{cell::RefCell, sync::Arc};
 
 use engine::{
-    ComputeType, GraphBuilder, Linear, Network, Node, OnnxFile, PostOp, Precision,
+    ComputeType, ElementType, GraphBuilder, Linear, Network, Node, OnnxFile, PostOp, Precision,
     RelativePositions, SubsamplingStage, SubsamplingWeights, Tensor,
 };
 
 use super::{
-    graph::Layer,
+    graph::{Layer, Quantization},
     read::{Attention, Block, Convolution, FeedForward, Plan},
 };
 use crate::{files::broken, recognizer::Error};
@@ -21,6 +21,8 @@ pub(super) struct Builder<'a> {
     pub(super) compute_type: ComputeType,
     /// Longest input, in outputs of the encoder.
     pub(super) max_rows: usize,
+    /// Weights while they are packed: one buffer, so that the heap does not fragment.
+    pub(super) buffer: RefCell<Vec<f32>>,
 }
 
 /// Layer norm's epsilon in ONNX, unless a node says another.
@@ -83,33 +85,17 @@ impl Builder<'_> {
     /// channels.
     fn entry(&self, plan: &Plan<'_>) -> Result<Arc<Linear>, Error> {
         let (channels, width) = (plan.channels, plan.width);
-        let bias = self.bias(&plan.entry)?;
-        fn by_bin<T: Copy>(weights: &[T], channels: usize, width: usize) -> Vec<T> {
-            let bins = weights.len() / (channels * width);
-            let rows = (0..bins).flat_map(|bin| (0..channels).map(move |c| c * bins + bin));
-            rows.flat_map(|row| &weights[row * width..][..width]).copied().collect()
-        }
-        let linear = match self.quantized(&plan.entry)? {
-            Some(weights) => {
-                let values = by_bin(&weights.values, channels, width);
-                let (zero_points, scales) = weights.parameters(width);
-                Linear::dynamic(&values, &zero_points, &scales, bias)?
-            }
-            None => {
-                let weights = by_bin(&self.floats(&plan.entry)?, channels, width);
-                Linear::transposed(&weights, width, bias, self.precision)?
-            }
-        };
-        Ok(Arc::new(linear))
+        let bins = self.shape(plan.entry.weights)[0] / channels;
+        self.pack(&[plan.entry], 1.0, |row| row % channels * bins + row / channels, width)
     }
 
     /// Returns the positions that the longest input needs: `[2 * max_rows - 1, width]`.
     fn positions(&self, plan: &Plan<'_>) -> Result<Vec<f32>, Error> {
-        let table = self.file.load(plan.positions)?;
-        let table = engine::values::<f32>(&table)?;
         let count = 2 * self.max_rows - 1;
-        let before = (table.len() / plan.width - count) / 2;
-        Ok(table[before * plan.width..][..count * plan.width].to_vec())
+        Ok(self.file.with_floats(plan.positions, |table| {
+            let before = (table.len() / plan.width - count) / 2;
+            table[before * plan.width..][..count * plan.width].to_vec()
+        })?)
     }
 
     fn feed_forward(
@@ -138,13 +124,14 @@ impl Builder<'_> {
         let normed = self.norm(graph, &format!("{name}/norm"), &module.norm, x)?;
         let qkv = self.linear(&module.qkv, 1.0)?;
         let qkv = graph.linear(&format!("{name}/qkv"), normed, &qkv, PostOp::None)?;
-        let projected = self.linear(&[module.positions], 1.0)?.project(positions);
-        let [content_bias, position_bias] = module.biases.map(|name| self.file.load(name));
-        let (content_bias, position_bias) = (content_bias?, position_bias?);
+        let mut projected = vec![0.0; positions.len()];
+        self.linear(&[module.positions], 1.0)?.apply(positions, PostOp::None, &mut projected);
+        let [content_bias, position_bias] =
+            module.biases.map(|name| self.file.with_floats(name, <[f32]>::to_vec));
         let positions = RelativePositions {
             projected: &projected,
-            content_bias: engine::values(&content_bias)?,
-            position_bias: engine::values(&position_bias)?,
+            content_bias: &content_bias?,
+            position_bias: &position_bias?,
         };
         let (heads, compute_type) = (plan.heads, self.compute_type);
         let attended = graph.relative_attention(
@@ -193,37 +180,54 @@ impl Builder<'_> {
     /// Packs linear layers of the same input, their outputs one after the other and multiplied by
     /// `factor`.
     fn linear(&self, layers: &[Layer<'_>], factor: f32) -> Result<Arc<Linear>, Error> {
+        let outputs = self.shape(layers[0].weights)[1];
+        self.pack(layers, factor, |row| row, outputs)
+    }
+
+    /// Packs linear layers as [`Self::linear`], each of `outputs`. Their row of weights `row` is that
+    /// of the file's `source(row)`.
+    fn pack(
+        &self,
+        layers: &[Layer<'_>],
+        factor: f32,
+        source: impl Fn(usize) -> usize,
+        outputs: usize,
+    ) -> Result<Arc<Linear>, Error> {
         let mut bias = Vec::new();
         for layer in layers {
             bias.extend(self.bias(layer)?.unwrap_or_default().iter().map(|bias| bias * factor));
         }
         let bias = Some(bias).filter(|bias| !bias.is_empty());
-        let inputs = self.shape(layers[0].weights)[0];
-        let quantized = layers.iter().map(|layer| self.quantized(layer));
-        let quantized = quantized.collect::<Result<Option<Vec<Quantized>>, Error>>()?;
-        let linear = match quantized {
-            Some(parts) => {
-                let values: Vec<&[u8]> = parts.iter().map(|part| &part.values[..]).collect();
-                let values = beside(&values, inputs);
-                let (mut zero_points, mut scales) = (Vec::new(), Vec::new());
-                for part in &parts {
-                    let (points, steps) = part.parameters(part.values.len() / inputs);
-                    zero_points.extend(points);
-                    scales.extend(steps.iter().map(|scale| scale * factor));
-                }
-                Linear::dynamic(&values, &zero_points, &scales, bias)?
+        let all = layers.len() * outputs;
+        let quantized = layers.iter().map(|layer| self.quantization(layer, outputs));
+        let quantized = quantized.collect::<Result<Option<Vec<_>>, Error>>()?;
+        let linear = if let Some(parameters) = quantized {
+            let mut values = vec![0; self.shape(layers[0].weights)[0] * all];
+            for (index, layer) in layers.iter().enumerate() {
+                let flip = self.sign_bit(layer);
+                self.file.with_bytes(layer.weights, |from| {
+                    let columns = (all, index * outputs);
+                    copy_columns(from, outputs, &source, &mut values, columns, |x| x ^ flip);
+                })?;
             }
-            None => {
-                let parts = layers.iter().map(|layer| self.floats(layer));
-                let parts = parts.collect::<Result<Vec<_>, _>>()?;
-                let parts: Vec<&[f32]> = parts.iter().map(|part| &part[..]).collect();
-                let mut weights = beside(&parts, inputs);
-                if factor != 1.0 {
-                    weights.iter_mut().for_each(|weight| *weight *= factor);
-                }
-                let outputs = weights.len() / inputs;
-                Linear::transposed(&weights, outputs, bias, self.precision)?
+            let (mut zero_points, mut scales) = (Vec::new(), Vec::new());
+            for part in parameters {
+                zero_points.extend(part.zero_points);
+                scales.extend(part.scales.iter().map(|scale| scale * factor));
             }
+            Linear::dynamic(&values, &zero_points, &scales, bias)?
+        } else {
+            let mut weights = self.buffer.take();
+            weights.resize(self.shape(layers[0].weights)[0] * all, 0.0);
+            for (index, layer) in layers.iter().enumerate() {
+                self.file.with_floats(layer.weights, |from| {
+                    let columns = (all, index * outputs);
+                    copy_columns(from, outputs, &source, &mut weights, columns, |x| x * factor);
+                })?;
+            }
+            let linear = Linear::transposed(&weights, all, bias, self.precision);
+            self.buffer.replace(weights);
+            linear?
         };
         Ok(Arc::new(linear))
     }
@@ -234,21 +238,20 @@ impl Builder<'_> {
             return Err(self.broken("a convolution has no channels"));
         };
         let bias = self.bias(layer)?;
-        let linear = match self.quantized(layer)? {
-            Some(weights) => {
-                let at = |index: usize| index % outputs * inputs + index / outputs;
-                let values: Vec<u8> =
-                    (0..weights.values.len()).map(|index| weights.values[at(index)]).collect();
-                let (zero_points, scales) = weights.parameters(outputs);
+        let linear = match self.quantization(layer, outputs)? {
+            Some(Quantized { zero_points, scales }) => {
+                let flip = self.sign_bit(layer);
+                let values = self.file.with_bytes(layer.weights, |from| {
+                    let at = |index: usize| from[index % outputs * inputs + index / outputs] ^ flip;
+                    (0..from.len()).map(at).collect::<Vec<_>>()
+                })?;
                 Linear::dynamic(&values, &zero_points, &scales, bias)?
             }
-            None => {
-                let weights = self.floats(layer)?;
-                match self.float_precision() {
-                    Precision::Bf16 => Linear::bf16(&weights, outputs, bias)?,
-                    _ => Linear::float(&weights, outputs, bias)?,
-                }
-            }
+            None => self.file.with_floats(layer.weights, |weights| match self.precision {
+                Precision::F32 => Linear::float(weights, outputs, bias),
+                Precision::Bf16 => Linear::bf16(weights, outputs, bias),
+                Precision::Int8 => Linear::quantize(weights, outputs, bias),
+            })??,
         };
         Ok(Arc::new(linear))
     }
@@ -271,76 +274,71 @@ impl Builder<'_> {
 
     /// Reads the weights of a layer, dequantized.
     fn floats(&self, layer: &Layer<'_>) -> Result<Vec<f32>, Error> {
-        let Some(weights) = self.quantized(layer)? else {
-            return Ok(engine::values::<f32>(&self.file.load(layer.weights)?)?.to_vec());
+        let Some(Quantized { zero_points, scales }) = self.quantization(layer, 1)? else {
+            return Ok(self.file.with_floats(layer.weights, <[f32]>::to_vec)?);
         };
-        let first = |index: usize| index % weights.zero_points.len().max(weights.scales.len());
-        if first(1) != 0 {
-            return Err(self.broken("a convolution is quantized per channel"));
-        }
-        let (zero_point, scale) = (f32::from(weights.zero_points[0]), weights.scales[0]);
-        Ok(weights.values.iter().map(|&value| (f32::from(value) - zero_point) * scale).collect())
+        let (zero_point, scale, flip) =
+            (f32::from(zero_points[0]), scales[0], self.sign_bit(layer));
+        let value = |&value: &u8| (f32::from(value ^ flip) - zero_point) * scale;
+        Ok(self.file.with_bytes(layer.weights, |values| values.iter().map(value).collect())?)
     }
 
     fn bias(&self, layer: &Layer<'_>) -> Result<Option<Vec<f32>>, Error> {
         let Some(bias) = layer.bias else { return Ok(None) };
-        Ok(Some(engine::values::<f32>(&self.file.load(bias)?)?.to_vec()))
+        Ok(Some(self.file.with_floats(bias, <[f32]>::to_vec)?))
     }
 
-    /// Reads the weights of a layer that the file quantizes, as u8.
-    fn quantized(&self, layer: &Layer<'_>) -> Result<Option<Quantized>, Error> {
-        let Some(quantization) = layer.quantization else { return Ok(None) };
-        let bytes = |name: &str| -> Result<Vec<u8>, Error> {
-            let tensor = self.file.load(name)?;
-            match engine::values::<u8>(&tensor) {
-                Ok(values) => Ok(values.to_vec()),
-                // The same numbers with a zero point that is 128 more.
-                Err(_) => {
-                    let values = engine::values::<i8>(&tensor)?;
-                    Ok(values.iter().map(|&value| (value as u8) ^ 0x80).collect())
-                }
+    /// Reads how the file quantizes a layer, if it does: a zero point and a scale for each output.
+    fn quantization(&self, layer: &Layer<'_>, outputs: usize) -> Result<Option<Quantized>, Error> {
+        fn spread<T: Copy>(values: &[T], outputs: usize) -> Option<Vec<T>> {
+            match values {
+                [one] => Some(vec![*one; outputs]),
+                many => (many.len() == outputs).then(|| many.to_vec()),
             }
-        };
-        let values = bytes(layer.weights)?;
-        let zero_points = match quantization.zero_point {
-            Some(name) => bytes(name)?,
-            None => vec![0],
-        };
-        let scales = engine::values::<f32>(&self.file.load(quantization.scale)?)?.to_vec();
-        if zero_points.is_empty() || scales.is_empty() {
-            return Err(self.broken("a layer has no scale"));
         }
-        Ok(Some(Quantized { values, zero_points, scales }))
+        let Some(Quantization { zero_point, scale }) = layer.quantization else { return Ok(None) };
+        let flip = self.sign_bit(layer);
+        let zero_points = match zero_point {
+            Some(name) => self.file.with_bytes(name, |values| {
+                values.iter().map(|value| value ^ flip).collect::<Vec<_>>()
+            })?,
+            None => vec![flip],
+        };
+        let scales = self.file.with_floats(scale, <[f32]>::to_vec)?;
+        let parameters = spread(&zero_points, outputs).zip(spread(&scales, outputs));
+        let (zero_points, scales) = parameters.ok_or_else(|| {
+            let name = layer.node.name();
+            self.broken(&format!("`{name}` is quantized in a way that is not supported"))
+        })?;
+        Ok(Some(Quantized { zero_points, scales }))
+    }
+
+    /// Returns what makes a byte of the weights unsigned: the sign bit, if they are i8. Their zero
+    /// point is then 128 more, too.
+    fn sign_bit(&self, layer: &Layer<'_>) -> u8 {
+        if self.file.element_type(layer.weights) == Some(ElementType::I8) { 0x80 } else { 0 }
     }
 }
 
-/// Quantized weights, with one zero point and scale for all, or for each output.
+/// How weights are quantized: a number for each output.
 struct Quantized {
-    values: Vec<u8>,
     zero_points: Vec<u8>,
     scales: Vec<f32>,
 }
 
-impl Quantized {
-    /// Returns the zero point and the scale of each output.
-    fn parameters(&self, outputs: usize) -> (Vec<u8>, Vec<f32>) {
-        fn spread<T: Copy>(values: &[T], outputs: usize) -> Vec<T> {
-            match values {
-                [one] => vec![*one; outputs],
-                many => many.to_vec(),
-            }
+/// Copies rows of `outputs` numbers to some columns of a wider matrix. Its row `row` is `source(row)`.
+fn copy_columns<T: Copy>(
+    from: &[T],
+    outputs: usize,
+    source: impl Fn(usize) -> usize,
+    to: &mut [T],
+    (width, first): (usize, usize),
+    convert: impl Fn(T) -> T,
+) {
+    for (row, to) in to.chunks_exact_mut(width).enumerate() {
+        let from = &from[source(row) * outputs..][..outputs];
+        for (to, from) in to[first..][..outputs].iter_mut().zip(from) {
+            *to = convert(*from);
         }
-        (spread(&self.zero_points, outputs), spread(&self.scales, outputs))
     }
-}
-
-/// Puts row-major matrices of as many rows beside one another.
-fn beside<T: Copy>(matrices: &[&[T]], rows: usize) -> Vec<T> {
-    let row = |matrix: &&'_ [T], row: usize| {
-        let columns = matrix.len() / rows;
-        row * columns..(row + 1) * columns
-    };
-    let all = (0..rows)
-        .flat_map(|index| matrices.iter().flat_map(move |matrix| &matrix[row(matrix, index)]));
-    all.copied().collect()
 }

@@ -12,7 +12,7 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::{cell::RefCell, path::Path};
 
 use engine::{ComputeType, Network, OnnxFile, Precision};
 
@@ -59,12 +59,13 @@ impl Encoder {
             Precision::F32 => ComputeType::F32,
             Precision::Bf16 | Precision::Int8 => ComputeType::fastest(),
         };
-        let network = Builder { file, precision, compute_type, max_rows }.network(&plan).map_err(
-            |error| match error {
-                Error::Engine(error) => not_loaded(path, error),
-                error => error,
-            },
-        )?;
+        let buffer = RefCell::default();
+        let network = Builder { file, precision, compute_type, max_rows, buffer }.network(&plan);
+        OnnxFile::free_buffers();
+        let network = network.map_err(|error| match error {
+            Error::Engine(error) => not_loaded(path, error),
+            error => error,
+        })?;
         let (mels, width, masked) = (plan.mels, plan.width, plan.masked);
         let encoder = Self { network, mels, width, max_rows, masked };
         encoder.probe(path)?;

@@ -96,7 +96,7 @@ impl<'a> Reader<'a> {
     fn plan(mut self, mels: usize) -> Result<Plan<'a>, String> {
         let first = self.next(Kind::Convolution, "the first convolution", &[])?;
         let channels = match *self.graph.shape(first.weights) {
-            [channels, 1, 3, 3] if halves(first.node) => channels,
+            [channels, 1, 3, 3] if channels > 0 && mels > 0 && halves(first.node) => channels,
             _ => return Err("its first convolution is not 3 x 3 with stride 2".to_owned()),
         };
         let (mut stages, mut bins, mut masked) = (Vec::new(), mels.div_ceil(2), false);
@@ -124,7 +124,7 @@ impl<'a> Reader<'a> {
             stages.push([layer, pointwise]);
         };
         let width = match *self.graph.shape(entry.weights) {
-            [inputs, width] if inputs == channels * bins => width,
+            [inputs, width] if inputs == channels * bins && width > 0 => width,
             _ => return Err("the layer after the convolutions has another shape".to_owned()),
         };
         self.width = width;
