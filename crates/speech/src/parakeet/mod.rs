@@ -210,40 +210,6 @@ impl Recognizer for Parakeet {
     }
 }
 
-/// Parts of the work, for the example that measures them.
-#[cfg(feature = "test-util")]
-impl Parakeet {
-    /// Computes features and encodes them: `[frames, width]`.
-    ///
-    /// # Errors
-    /// [`Error::Network`] for samples that are too long.
-    pub fn encode(&self, samples: &[f32]) -> Result<Vec<f32>, Error> {
-        self.encoder.run(&self.mel.compute(samples))
-    }
-
-    /// Runs steps of the decoder on encoded frames. Each takes a token, which is the most work: the
-    /// prediction network does not run after a blank.
-    ///
-    /// # Errors
-    /// [`Error::Network`] if there are no frames or a score is not finite.
-    pub fn decode_steps(&self, encoded: &[f32], steps: usize) -> Result<(), Error> {
-        use self::decode::Transducer;
-
-        let frames = encoded.len() / self.decoder.frame_width();
-        let mut segment = self.decoder.segment(encoded);
-        for step in 0..steps {
-            let frame = step.checked_rem(frames);
-            let frame = frame.ok_or_else(|| Error::Network("there are no frames".to_owned()))?;
-            let tokens = &segment.scores(frame)[..self.decoder.blank()];
-            let best = kernels::scores::argmax(tokens);
-            let (token, _) =
-                best.ok_or_else(|| Error::Network("a score is not finite".to_owned()))?;
-            segment.take(token);
-        }
-        Ok(())
-    }
-}
-
 /// Reads the vocabulary of an untrusted directory, for the fuzzers.
 #[cfg(feature = "test-util")]
 pub(crate) fn read_untrusted(directory: &Path) {
