@@ -154,16 +154,13 @@ impl<'a> Parakeet<'a> {
 
     /// Checks that the networks are of the same model, and of a supported one.
     fn check_sizes(&self, checks: &mut Checks) {
-        let sizes: [(&str, fn(&Sizes) -> Option<u64>); 3] = [
-            ("values per encoded frame", |sizes| sizes.encoded),
-            ("values per encoded token", |sizes| sizes.predicted),
-            ("scores", |sizes| sizes.scores),
-        ];
-        for (what, size) in sizes {
-            let mut found = self.parts.iter().filter_map(|part| Some((part, size(&part.sizes)?)));
+        for what in 0..Sizes::default().shared().len() {
+            let shared = |part: &Part| part.sizes.shared()[what];
+            let mut found = self.parts.iter().filter_map(|part| Some((part, shared(part).1?)));
             let Some((first, expected)) = found.next() else { continue };
             if let Some((other, size)) = found.find(|&(_, size)| size != expected) {
-                let message = format!("{size} {what}, but {} has {expected}", first.file);
+                let (name, _) = shared(other);
+                let message = format!("{size} {name}, but {} has {expected}", first.file);
                 checks.add_problem(other.file, message, SAME_RELEASE);
             }
         }

@@ -58,6 +58,17 @@ pub(super) struct Sizes {
     pub(super) scores: Option<u64>,
 }
 
+impl Sizes {
+    /// Returns the sizes that several networks have, with their names.
+    pub(super) fn shared(&self) -> [(&'static str, Option<u64>); 3] {
+        [
+            ("values per encoded frame", self.encoded),
+            ("values per encoded token", self.predicted),
+            ("scores", self.scores),
+        ]
+    }
+}
+
 impl<'a> Part<'a> {
     /// Returns the network's part in a transducer, if it has one.
     pub(super) fn of(network: &'a Network) -> Option<Self> {
