@@ -75,13 +75,19 @@ impl Array {
             _ => (12, u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]) as usize),
         };
         let header = std::str::from_utf8(&bytes[start..start + length]).expect("text");
-        assert!(header.contains("'fortran_order': False"), "{header}");
         let after = |key: &str| header.split_once(key).expect("a key of the header").1;
         let dtype = after("'descr': '").split('\'').next().expect("a type").to_owned();
         let shape = after("'shape': (").split(')').next().expect("a shape");
         let shape = shape.split(',').map(str::trim).filter(|dim| !dim.is_empty());
-        let shape = shape.map(|dim| dim.parse().expect("a number")).collect();
-        Self { shape, dtype, bytes: bytes[start + length..].to_vec() }
+        let shape: Vec<usize> = shape.map(|dim| dim.parse().expect("a number")).collect();
+        let mut bytes = bytes[start + length..].to_vec();
+        if header.contains("'fortran_order': True") {
+            let &[rows, columns] = &shape[..] else { panic!("column-major {shape:?}") };
+            let size = bytes.len() / (rows * columns);
+            let indices = (0..rows * columns).map(|index| index % columns * rows + index / columns);
+            bytes = indices.flat_map(|index| bytes[index * size..][..size].to_vec()).collect();
+        }
+        Self { shape, dtype, bytes }
     }
 
     pub fn f32(&self) -> Vec<f32> {
@@ -90,6 +96,10 @@ impl Array {
 
     pub fn i32(&self) -> Vec<i32> {
         self.numbers("<i4", i32::from_le_bytes)
+    }
+
+    pub fn i16(&self) -> Vec<i16> {
+        self.numbers("<i2", i16::from_le_bytes)
     }
 
     pub fn i64(&self) -> Vec<i64> {

@@ -206,6 +206,19 @@ impl Weights {
         self.panels.outputs
     }
 
+    /// Writes the weights of one output to `row`, dequantized.
+    ///
+    /// # Panics
+    /// If there is no such output.
+    pub fn row(&self, output: usize, row: &mut [f32]) {
+        assert!(output < self.outputs(), "output {output} of {}", self.outputs());
+        for (input, weight) in row.iter_mut().enumerate().take(self.inputs()) {
+            // 128 was subtracted from the packed weight.
+            let steps = i32::from(self.panels.weight(input, output)) + self.zero_points[output];
+            *weight = steps as f32 * self.scales[output];
+        }
+    }
+
     /// Computes `x W` and the epilogue for rows of [`Self::inputs`] numbers.
     ///
     /// # Panics
@@ -343,5 +356,16 @@ mod tests {
             let sum: i32 = column.map(|&weight| i32::from(weight) - 128).sum();
             assert_eq!(packed.sums[output], sum);
         }
+    }
+
+    #[test]
+    fn rows_are_dequantized() {
+        let (weights, zero_points, scales) = ([7, 250, 0, 255, 128, 3], [7, 128], [0.5, 2.0]);
+        let packed = Weights::pack(&weights, &zero_points, &scales, 3);
+        let mut row = [0.0; 3];
+        packed.row(0, &mut row);
+        assert_eq!(row, [0.0, -3.5, 60.5]);
+        packed.row(1, &mut row);
+        assert_eq!(row, [244.0, 254.0, -250.0]);
     }
 }

@@ -7,6 +7,7 @@
 
 use crate::{
     bf16,
+    dynamic::{self, QuantizationParameters, QuantizedTensor},
     epilogue::{Epilogue, PostOp},
     float, int8,
     isa::Isa,
@@ -34,7 +35,11 @@ enum Matrix {
     Float(float::Weights),
     Bf16(bf16::Weights),
     Int8(int8::Weights),
+    Dynamic(dynamic::Weights),
 }
+
+/// Quantized weights, row-major `[inputs, outputs]`, with the parameters of each output.
+pub type QuantizedMatrix<'a> = (&'a [u8], &'a QuantizationParameters);
 
 /// Number format of the products of an LSTM.
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +63,15 @@ impl Matrix {
             Self::Float(weights) => weights.apply(x, inputs, x.len() / inputs, epilogue, out),
             Self::Bf16(weights) => weights.apply(x, inputs, x.len() / inputs, epilogue, out),
             Self::Int8(weights) => weights.apply(x, epilogue, out),
+            Self::Dynamic(weights) => {
+                let mut values = vec![0; x.len()];
+                let (scale, zero_point) = dynamic::quantize(x, &mut values);
+                weights.apply(
+                    QuantizedTensor { values: &values, scale, zero_point },
+                    epilogue,
+                    out,
+                );
+            }
         }
     }
 }
@@ -96,6 +110,34 @@ impl Lstm {
         Self::pack_for(Isa::selected(), Format::Int8, input, recurrent, bias)
     }
 
+    /// As [`Self::pack`], of weights that are quantized as ONNX's `DynamicQuantizeLSTM` has them, row-major
+    /// `[inputs, 4 * width]` and `[width, 4 * width]`; see [`dynamic`]. Inputs and hidden states are
+    /// quantized as it does, if there are no more steps than fit a block.
+    ///
+    /// # Panics
+    /// If the lengths do not match, or if there are more than [`dynamic::MAX_INPUTS`] inputs or units.
+    pub fn pack_dynamic(
+        input: QuantizedMatrix<'_>,
+        recurrent: QuantizedMatrix<'_>,
+        bias: &[f32],
+    ) -> Self {
+        let (isa, gates) = (Isa::selected(), bias.len());
+        assert!(gates > 0 && gates.is_multiple_of(4), "gates of an LSTM");
+        let pack = |(weights, parameters): QuantizedMatrix<'_>, inputs| {
+            let QuantizationParameters { zero_points, scales } = parameters;
+            assert_eq!(scales.len(), gates, "scales of an LSTM");
+            Matrix::Dynamic(dynamic::Weights::pack_for(isa, weights, zero_points, scales, inputs))
+        };
+        let inputs = input.0.len() / gates;
+        Self {
+            isa,
+            input: pack(input, inputs),
+            recurrent: pack(recurrent, gates / 4),
+            bias: bias.to_vec(),
+            inputs,
+        }
+    }
+
     fn pack_for(isa: Isa, format: Format, input: &[f32], recurrent: &[f32], bias: &[f32]) -> Self {
         let gates = bias.len();
         assert!(gates > 0 && gates.is_multiple_of(4), "gates of an LSTM");
@@ -121,7 +163,7 @@ impl Lstm {
 
     /// Returns whether the weights are quantized.
     pub fn is_int8(&self) -> bool {
-        matches!(self.input, Matrix::Int8(_))
+        matches!(self.input, Matrix::Int8(_) | Matrix::Dynamic(_))
     }
 
     /// Returns whether the weights are rounded to bfloat16.
@@ -252,5 +294,36 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn dynamically_quantized_steps() {
+        let (inputs, width) = (9, 5);
+        let quantized = |seed, rows: usize| {
+            let floats = numbers(seed, rows * 4 * width);
+            let mut values = vec![0; floats.len()];
+            let parameters = dynamic::quantize_columns(&floats, 4 * width, &mut values);
+            (values, parameters)
+        };
+        let (input, recurrent) = (quantized(1, inputs), quantized(2, width));
+        let bias = numbers(3, 4 * width);
+        // By output, as the plain computation takes them.
+        let floats = |(values, parameters): &(Vec<u8>, QuantizationParameters), rows: usize| {
+            let value = |output: usize, row: usize| {
+                let steps = i32::from(values[row * 4 * width + output])
+                    - i32::from(parameters.zero_points[output]);
+                steps as f32 * parameters.scales[output]
+            };
+            (0..4 * width * rows).map(|index| value(index / rows, index % rows)).collect::<Vec<_>>()
+        };
+        let x = numbers(4, inputs);
+        let weights = [&floats(&input, inputs)[..], &floats(&recurrent, width), &bias];
+        let expected = naive(&x, weights, 1, false);
+        let lstm = Lstm::pack_dynamic((&input.0, &input.1), (&recurrent.0, &recurrent.1), &bias);
+        assert!(lstm.is_int8() && lstm.inputs() == inputs);
+        let (mut hidden, mut cell) = (vec![0.0; width], vec![0.0; width]);
+        let state = State { hidden: &mut hidden, cell: &mut cell };
+        lstm.run(&x, state, false, |_, _| {});
+        assert_close(&hidden, &expected, 0.01);
     }
 }

@@ -7,6 +7,7 @@ pub mod compute;
 pub mod features;
 pub mod itn;
 pub mod paraformer;
+pub mod parakeet;
 pub mod pipeline;
 pub mod punctuation;
 pub mod recognizer;
@@ -27,6 +28,7 @@ mod funasr;
 #[path = "../../../tests/support/npz.rs"]
 mod npz;
 mod speech_rate;
+mod timed_pieces;
 #[cfg(feature = "test-util")]
 pub mod untrusted;
 mod window;

@@ -3,7 +3,9 @@
 
 use std::path::Path;
 
-use crate::{features::Cmvn, funasr, itn, paraformer, punctuation, sensevoice, vad, whisper};
+use crate::{
+    features::Cmvn, funasr, itn, paraformer, parakeet, punctuation, sensevoice, vad, whisper,
+};
 
 /// Reads each file in a directory with all readers that take one of its name. What they refuse is of no
 /// interest: the caller wants to know whether they end.
@@ -13,6 +15,7 @@ pub fn read_files(directory: &Path) {
     }
     funasr::read_untrusted(directory);
     paraformer::read_untrusted(directory);
+    parakeet::read_untrusted(directory);
     punctuation::read_untrusted(directory);
     sensevoice::read_untrusted(directory);
     vad::read_untrusted(directory);

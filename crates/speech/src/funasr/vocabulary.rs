@@ -43,7 +43,8 @@ impl Vocabulary {
         }
     }
 
-    fn read(path: &Path) -> Result<Self, Error> {
+    /// Reads a file of one of these formats.
+    pub(crate) fn read(path: &Path) -> Result<Self, Error> {
         let text = files::read_text(path)?;
         let text = text.trim_start_matches('\u{feff}');
         let symbols = if path.extension().is_some_and(|extension| extension == "json") {
@@ -111,8 +112,10 @@ fn parse(text: &str) -> Result<Vec<String>, String> {
     }
     let mut symbols: Vec<Option<String>> = Vec::new();
     for (number, line) in lines().filter(|(_, line)| !line.trim().is_empty()) {
-        let (symbol, id) = split(line)
-            .ok_or_else(|| format!("line {number} is not a token and an id: `{line}`"))?;
+        let (symbol, id) = split(line).ok_or_else(|| {
+            let line: String = line.chars().take(40).collect();
+            format!("line {number} is not a token and an id: `{line}`")
+        })?;
         if id >= MAX_TOKENS {
             return Err(format!("line {number}: the id {id} is too large"));
         }

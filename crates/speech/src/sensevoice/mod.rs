@@ -3,8 +3,8 @@
 //! SenseVoiceSmall is an encoder with a CTC head that also classifies the language, the speaker's
 //! emotion, and other sounds (<https://arxiv.org/abs/2407.04051>). `pieces` reads the vocabulary,
 //! `prompt` chooses language and style, `network` runs the model, `ctc` decodes its output into
-//! tokens, `tags` interprets the tokens that are not text, and `words` joins the others to words
-//! with times.
+//! tokens, and `tags` interprets the tokens that are not text. The others are joined to words with
+//! times.
 
 mod ctc;
 mod network;
@@ -13,7 +13,6 @@ mod prompt;
 mod tags;
 #[cfg(test)]
 mod tests;
-mod words;
 
 use std::path::Path;
 
@@ -23,7 +22,6 @@ use self::{
     pieces::Piece,
     prompt::Prompt,
     tags::{LANGUAGES, Tags},
-    words::TimedPiece,
 };
 use crate::{
     features::{FRAME_SHIFT, Frontend},
@@ -33,6 +31,7 @@ use crate::{
         Description, DetectedLanguage, Error, Hypothesis, Precision, Recognition, RecognizeOptions,
         Recognizer,
     },
+    timed_pieces::{TimedPiece, words},
 };
 
 /// Maximum length of a segment, in seconds: the model was trained on nothing longer.
@@ -167,7 +166,8 @@ impl SenseVoice {
                 (token.id as u32, TimedPiece { text, time, log_probability })
             })
             .unzip();
-        let (text, words) = words::words(&pieces);
+        // The model recognizes "The." in silence; FunASR drops it too.
+        let (text, words) = words(&pieces, |word| word != "The.");
         let sum: f32 = pieces.iter().map(|piece| piece.log_probability).sum();
         Hypothesis {
             start: words.first().map_or(0.0, |word| word.start),

@@ -5,11 +5,12 @@ use std::{f64::consts::PI, sync::Arc};
 
 use realfft::{RealFftPlanner, RealToComplex, num_complex::Complex};
 
+use crate::features::{SlaneyFilter, slaney_filters};
+
 /// Samples between frames: 10 ms.
 pub(super) const HOP: usize = 160;
 const FFT: usize = 400;
 const BINS: usize = FFT / 2 + 1;
-const SAMPLE_RATE: f64 = 16_000.0;
 /// Samples above this magnitude, and NaN, count as silence: PCM is in [-1, 1).
 const MAX_MAGNITUDE: f32 = 1e6;
 
@@ -17,13 +18,7 @@ const MAX_MAGNITUDE: f32 = 1e6;
 pub(super) struct LogMel {
     fft: Arc<dyn RealToComplex<f32>>,
     window: Vec<f32>,
-    filters: Vec<Filter>,
-}
-
-/// One triangular filter: its first bin, and the weights from that bin on.
-struct Filter {
-    first: usize,
-    weights: Vec<f32>,
+    filters: Vec<SlaneyFilter>,
 }
 
 /// Log-mel frames, row-major `[mels, frames]`, with values of about -1 to 1.
@@ -42,7 +37,7 @@ impl LogMel {
         Self {
             fft: RealFftPlanner::new().plan_fft_forward(FFT),
             window,
-            filters: slaney_filters(mels),
+            filters: slaney_filters(mels, FFT),
         }
     }
 
@@ -73,9 +68,7 @@ impl LogMel {
                 *power = Complex::norm_sqr(bin);
             }
             for (band, filter) in self.filters.iter().enumerate() {
-                let energy: f32 =
-                    filter.weights.iter().zip(&power[filter.first..]).map(|(w, p)| w * p).sum();
-                let level = energy.max(1e-10).log10();
+                let level = filter.energy(&power).max(1e-10).log10();
                 max_level = max_level.max(level);
                 if t < frames {
                     values[band * frames + t] = level;
@@ -129,50 +122,6 @@ fn pad(samples: &[f32]) -> Vec<f32> {
     padded
 }
 
-/// Computes triangular filters that are evenly spaced on Slaney's mel scale from 0 to 8000 Hz, each
-/// with an area of about 1, as `librosa.filters.mel(sr=16000, n_fft=400, n_mels=mels)` does.
-fn slaney_filters(mels: usize) -> Vec<Filter> {
-    let top = hz_to_mel(SAMPLE_RATE / 2.0);
-    let edges: Vec<f64> =
-        (0..mels + 2).map(|i| mel_to_hz(top * i as f64 / (mels + 1) as f64)).collect();
-    let weight = |edges: &[f64], bin: usize| {
-        let hz = bin as f64 * SAMPLE_RATE / FFT as f64;
-        let rising = (hz - edges[0]) / (edges[1] - edges[0]);
-        let falling = (edges[2] - hz) / (edges[2] - edges[1]);
-        rising.min(falling).max(0.0) * 2.0 / (edges[2] - edges[0])
-    };
-    edges
-        .windows(3)
-        .map(|edges| {
-            let first = (0..BINS).find(|&bin| weight(edges, bin) > 0.0).unwrap_or(0);
-            let weights = (first..BINS)
-                .map(|bin| weight(edges, bin) as f32)
-                .take_while(|&weight| weight > 0.0)
-                .collect();
-            Filter { first, weights }
-        })
-        .collect()
-}
-
-/// Slaney's scale is linear up to 1 kHz (15 mel) and logarithmic above.
-const LINEAR_HZ: f64 = 200.0 / 3.0;
-const KNEE_HZ: f64 = 1000.0;
-const KNEE_MEL: f64 = KNEE_HZ / LINEAR_HZ;
-
-fn mel_to_hz(mel: f64) -> f64 {
-    if mel < KNEE_MEL {
-        return mel * LINEAR_HZ;
-    }
-    KNEE_HZ * ((mel - KNEE_MEL) * 6.4f64.ln() / 27.0).exp()
-}
-
-fn hz_to_mel(hz: f64) -> f64 {
-    if hz < KNEE_HZ {
-        return hz / LINEAR_HZ;
-    }
-    KNEE_MEL + (hz / KNEE_HZ).ln() * 27.0 / 6.4f64.ln()
-}
-
 #[cfg(test)]
 mod tests {
     use std::{fs, path::PathBuf};
@@ -200,7 +149,7 @@ mod tests {
         for mels in [80, 128] {
             let expected = floats(&format!("filters-{mels}.f32"));
             let mut triples = expected.as_chunks::<3>().0.iter();
-            for (band, filter) in slaney_filters(mels).iter().enumerate() {
+            for (band, filter) in slaney_filters(mels, FFT).iter().enumerate() {
                 for (i, &weight) in filter.weights.iter().enumerate() {
                     let [row, bin, value] = *triples.next().unwrap();
                     assert_eq!((row as usize, bin as usize), (band, filter.first + i));

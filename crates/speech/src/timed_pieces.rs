@@ -1,21 +1,22 @@
-//! Joins pieces with times to words with times.
+//! Joins pieces with times to words with times, for recognizers whose tokens are parts of words.
 
 use std::ops::Range;
 
 use crate::{punctuation::is_unspaced, recognizer::Word};
 
 /// A piece of text, and the time at which it is spoken.
-pub(super) struct TimedPiece<'a> {
+pub(crate) struct TimedPiece<'a> {
     /// UTF-8, possibly only a part of a character.
-    pub(super) text: &'a [u8],
+    pub(crate) text: &'a [u8],
     /// In seconds.
-    pub(super) time: Range<f64>,
-    pub(super) log_probability: f32,
+    pub(crate) time: Range<f64>,
+    pub(crate) log_probability: f32,
 }
 
 /// Returns the text of `pieces` and its words: separated by spaces, or one per character in scripts
 /// without spaces. Punctuation belongs to the word before it, but does not affect the word's times.
-pub(super) fn words(pieces: &[TimedPiece<'_>]) -> (String, Vec<Word>) {
+/// Leaves out words that are not to `keep`.
+pub(crate) fn words(pieces: &[TimedPiece<'_>], keep: impl Fn(&str) -> bool) -> (String, Vec<Word>) {
     let mut builder = WordBuilder { pieces, words: Vec::new(), after_space: false };
     let bytes: Vec<u8> = pieces.iter().flat_map(|piece| piece.text).copied().collect();
     // Index of the piece that each byte belongs to.
@@ -35,7 +36,7 @@ pub(super) fn words(pieces: &[TimedPiece<'_>]) -> (String, Vec<Word>) {
         }
         at += chunk.invalid().len();
     }
-    builder.finish()
+    builder.finish(keep)
 }
 
 struct WordBuilder<'a> {
@@ -91,11 +92,10 @@ impl WordBuilder<'_> {
         }
     }
 
-    fn finish(self) -> (String, Vec<Word>) {
+    fn finish(self, keep: impl Fn(&str) -> bool) -> (String, Vec<Word>) {
         let mut text = String::new();
         let mut words = Vec::with_capacity(self.words.len());
-        // The model recognizes "The." in silence; FunASR drops it too.
-        for word in self.words.into_iter().filter(|word| word.text != "The.") {
+        for word in self.words.into_iter().filter(|word| keep(&word.text)) {
             if word.space_before && !text.is_empty() {
                 text.push(' ');
             }
@@ -128,7 +128,7 @@ mod tests {
                 log_probability: -(index as f32),
             })
             .collect();
-        let (text, words) = words(&pieces);
+        let (text, words) = words(&pieces, |word| word != "no.");
         let words = words.into_iter().map(|w| (w.text, w.start, w.end, w.log_probability));
         (text, words.collect())
     }
@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(text, "你\u{FFFD}a");
         assert_eq!(words[0].1, 0.0);
         assert_eq!(joined(&[]), (String::new(), vec![]));
-        assert_eq!(joined(&[b" ", b"The", b"."]), (String::new(), vec![]));
+        assert_eq!(joined(&[b" ", b"no", b"."]), (String::new(), vec![]));
         assert_eq!(joined(&[b".", b" a"]).0, ". a");
     }
 }
