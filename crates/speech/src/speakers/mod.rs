@@ -22,6 +22,7 @@ mod cluster;
 mod counts;
 mod encoder;
 mod frames;
+mod held;
 mod linkage;
 mod options;
 pub mod segmentation;
@@ -32,13 +33,15 @@ mod vectors;
 pub mod voices;
 mod votes;
 mod windows;
+mod work;
 
 use std::sync::Arc;
 
 pub use encoder::{MAX_WINDOW_SAMPLES, MIN_WINDOW_SAMPLES, SpeakerEncoder};
 use half::f16;
 pub use options::{MAX_SPEAKERS, SpeakerOptions, SpeakersConfig};
-pub use stream::{Stream, Work, WorkKey, WorkResult};
+pub use stream::Stream;
+pub use work::{Work, WorkKey, WorkResult};
 
 use self::{
     frames::{CHUNK_FRAMES, FRAME_SAMPLES},
@@ -158,7 +161,7 @@ impl Diarizer {
                     return Err(Error::Network("there is no segmentation network".to_owned()));
                 };
                 let answer = network.run(samples, *step as usize * FRAME_SAMPLES)?;
-                Ok(stream::chunks_result(key, &answer, *step))
+                Ok(work::chunks_result(key, &answer, *step))
             }
             Work::Windows { windows, .. } => {
                 let windows: Vec<&[f32]> = windows.iter().map(Vec::as_slice).collect();
