@@ -1,4 +1,5 @@
 mod decoding;
+mod directories;
 mod features;
 
 use std::collections::HashMap;
@@ -15,7 +16,6 @@ struct Clip {
 
 #[derive(serde::Deserialize)]
 struct Text {
-    text: String,
     tokens: Vec<usize>,
     frames: Vec<usize>,
     durations: Vec<usize>,
