@@ -20,8 +20,8 @@ fn open(layout: &str, suffix: &str, precision: Precision) -> Decoder {
         OnnxFile::read(&path).expect("readable")
     };
     let files = match layout {
-        "onnx-asr" => DecoderFiles::Joined(file("decoder_joint-model")),
-        _ => DecoderFiles::Separate { prediction: file("decoder"), joint: file("joiner") },
+        "onnx-asr" => DecoderFiles { prediction: file("decoder_joint-model"), joint: None },
+        _ => DecoderFiles { prediction: file("decoder"), joint: Some(file("joiner")) },
     };
     Decoder::open(&files, precision).expect("a decoder")
 }

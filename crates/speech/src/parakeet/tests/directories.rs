@@ -159,13 +159,13 @@ fn parts_of_different_models_are_refused() {
     let read = |name: &str| {
         engine::OnnxFile::read(&fixtures::path("parakeet").join(name)).expect("readable")
     };
-    let files = DecoderFiles::Separate {
+    let files = DecoderFiles {
         prediction: read("sherpa-onnx/decoder.onnx"),
-        joint: read("sherpa-onnx/decoder.onnx"),
+        joint: Some(read("sherpa-onnx/decoder.onnx")),
     };
     let message = Decoder::open(&files, Precision::F32).err().expect("no joint").to_string();
     assert!(message.contains("is not a network like Parakeet-TDT's"), "{message}");
-    let files = DecoderFiles::Joined(read("sherpa-onnx/joiner.onnx"));
+    let files = DecoderFiles { prediction: read("sherpa-onnx/joiner.onnx"), joint: None };
     let message = Decoder::open(&files, Precision::F32).err().expect("no LSTM").to_string();
     assert!(message.contains("it has no LSTM"), "{message}");
 }
