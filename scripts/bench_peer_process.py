@@ -81,6 +81,49 @@ class OnnxWindows(OnnxRuntime):
         return {"values": outputs[0].shape[1]}
 
 
+class OnnxAsr(OnnxRuntime):
+    """onnx-asr's encoder, on numbers of the shape of features, and steps of its decoder."""
+
+    def __init__(self, model, quantization):
+        super().__init__(model)
+        self.quantization = quantization or None
+
+    def load(self):
+        import onnx_asr
+
+        options = self.onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        self.asr = onnx_asr.load_model(
+            "nemo-conformer-tdt", self.model, quantization=self.quantization,
+            sess_options=options, providers=["CPUExecutionProvider"],
+        ).asr  # fmt: skip
+
+    def prepare(self, seconds=None, steps=None):
+        random = self.numpy.random.default_rng(0)
+        if steps:
+            # Any frame and state will do: a step is the same work.
+            width = self.asr._encoder.get_outputs()[0].shape[1]
+            return "steps", (steps, random.normal(size=width).astype("float32"))
+        # As of real samples, a last frame that does not count.
+        shape = (1, 128, 100 * seconds + 1)
+        features = random.normal(size=shape).astype("float32")
+        return "encoder", (features, self.numpy.array([100 * seconds]))
+
+    def run(self, inputs):
+        kind, values = inputs
+        if kind == "encoder":
+            return self.asr._encode(*values)[0]
+        steps, frame = values
+        tokens, state = [5], self.asr._create_state()
+        for _ in range(steps):
+            scores, _, state = self.asr._decode(tokens, state, frame)
+        return scores
+
+    def describe(self, outputs):
+        return {"values": outputs.shape[-1]}
+
+
 class Torch:
     """FunASR's own classes with the weights of the ONNX file, on features computed before."""
 
@@ -177,7 +220,7 @@ class SherpaOnnx:
         return {"characters": len(text)}
 
 
-CLASSES = (OnnxRuntime, OnnxChunks, OnnxWindows, Torch, FunasrOnnx, SherpaOnnx)
+CLASSES = (OnnxRuntime, OnnxChunks, OnnxWindows, OnnxAsr, Torch, FunasrOnnx, SherpaOnnx)
 PEERS = {peer.__name__: peer for peer in CLASSES}
 
 

@@ -22,6 +22,7 @@ import tempfile
 import bench_report
 import compare
 from bench_pairs import Bench, progress
+from bench_parakeet import parakeet
 from bench_segmentation import segmentation
 from bench_speaker_encoder import speaker_encoder
 from bench_systems import SCRIPTS, Peer, Unavailable, command, python_environment
@@ -191,6 +192,7 @@ SECTIONS = {
     "paraformer-f32": paraformer_f32,
     "paraformer-bf16": paraformer_bf16,
     "sensevoice-int8": sensevoice_int8,
+    "parakeet": parakeet,
     "segmentation": segmentation,
     "speaker-encoder": speaker_encoder,
     "recordings": recordings,

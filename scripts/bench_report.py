@@ -84,6 +84,8 @@ def format_value(value, unit):
     if value is None:
         return "-"
     if unit == "s":
+        if value < 0.01:
+            return f"{1000 * value:.2f} ms"
         return f"{1000 * value:.0f} ms" if value < 1 else f"{value:.2f} s"
     return f"{value:.0f} {unit}"
 

@@ -50,6 +50,14 @@ def claim(out):
     (out / UNFINISHED).touch()
 
 
+def fnv1a(text):
+    """Returns a seed for the name of a tensor."""
+    value = 0xCBF29CE484222325
+    for byte in text.encode():
+        value = (value ^ byte) * 0x100000001B3 % 2**64
+    return value
+
+
 def uniform(seed, count, centre, scale):
     """Returns `count` values of centre + scale * uniform(-1, 1)."""
     with np.errstate(over="ignore"):

@@ -21,7 +21,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from inflate_paraformer import UNFINISHED, claim, quantize, uniform
+from inflate_paraformer import UNFINISHED, claim, fnv1a, quantize, uniform
 
 # Sizes of the small model -> those of the full-size model. Frames keep their 560 values.
 WIDTHS = {64: 512, 192: 1536, 128: 2048, 48: 25055}
@@ -141,13 +141,6 @@ def fill(graph):
         values = uniform(fnv1a(tensor.name), math.prod(shape), centre, scale)
         tensor.ClearField("float_data")
         tensor.raw_data = values.tobytes()
-
-
-def fnv1a(text):
-    value = 0xCBF29CE484222325
-    for byte in text.encode():
-        value = (value ^ byte) * 0x100000001B3 % 2**64
-    return value
 
 
 def main():

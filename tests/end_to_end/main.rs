@@ -24,6 +24,7 @@ mod life;
 mod long;
 mod monitoring;
 mod notify;
+mod parakeet;
 mod proxy;
 mod queue;
 mod scaling;

@@ -10,6 +10,7 @@ use models::{Family, ModelDirectory, Role};
 use speech::{
     itn::Normalizer,
     paraformer::Paraformer,
+    parakeet::Parakeet,
     pipeline,
     punctuation::Punctuator,
     recognizer::{Precision, Recognizer},
@@ -73,6 +74,7 @@ fn open(directory: &ModelDirectory, config: &RecognizerConfig) -> Result<Model, 
         }
         Family::Paraformer => Model::Recognizer(Arc::new(Paraformer::open(path, name, precision)?)),
         Family::SenseVoice => Model::Recognizer(Arc::new(SenseVoice::open(path, name, precision)?)),
+        Family::Parakeet => Model::Recognizer(Arc::new(Parakeet::open(path, name, precision)?)),
         Family::FsmnVad => Model::VoiceActivity(Arc::new(FsmnVad::open(path)?)),
         Family::CtTransformer => {
             // Most punctuation models are published in one precision only.

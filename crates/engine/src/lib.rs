@@ -4,6 +4,7 @@
 //! [`Tensor`] is the only type of tract in the interface. A network runs on the calling thread. One
 //! instance serves all threads: they share its weights, and each call borrows its own buffers.
 
+mod conformer;
 mod decoding;
 mod dim;
 mod error;
@@ -19,6 +20,7 @@ mod tensor;
 #[cfg(test)]
 mod tests;
 
+pub use conformer::{RelativePositions, SubsamplingStage, SubsamplingWeights};
 pub use decoding::{EncoderMemory, KeyValueCache};
 pub use dim::Dim;
 pub use error::Error;

@@ -1,8 +1,13 @@
 //! Linear layers: packed weights with their bias.
 
-use kernels::dynamic::{QuantizationParameters, QuantizedTensor};
+use std::cell::RefCell;
 
-use crate::error::Error;
+use kernels::{
+    AlignedBuffer,
+    dynamic::{self, QuantizationParameters},
+};
+
+use crate::{error::Error, precision::Precision};
 
 /// Weights of a linear layer, packed once for its kernel, and its bias.
 #[derive(Clone)]
@@ -16,7 +21,13 @@ enum Weights {
     Float(kernels::float::Weights),
     Bf16(kernels::bf16::Weights),
     Int8(kernels::int8::Weights),
-    Dynamic(kernels::dynamic::Weights),
+    /// Both operands have zero points, and all inputs one scale.
+    Dynamic(dynamic::Weights),
+}
+
+thread_local! {
+    /// Quantized inputs of dynamic layers.
+    static QUANTIZED: RefCell<AlignedBuffer<u8>> = RefCell::default();
 }
 
 impl Linear {
@@ -75,8 +86,26 @@ impl Linear {
         Ok(Self { weights: Weights::Int8(weights), bias: bias.map(Into::into) })
     }
 
-    /// Packs quantized `weights`, row-major `[inputs, outputs]`, the order of ONNX, with the parameters of
-    /// each output; see [`kernels::dynamic`]. Rows of inputs are quantized one by one.
+    /// Packs transposed `weights`, row-major `[inputs, outputs]`, the order of ONNX, in any precision.
+    pub fn transposed(
+        weights: &[f32],
+        outputs: usize,
+        bias: Option<Vec<f32>>,
+        precision: Precision,
+    ) -> Result<Self, Error> {
+        match precision {
+            Precision::F32 => Self::from_transposed(weights, outputs, bias, false),
+            Precision::Bf16 => Self::from_transposed(weights, outputs, bias, true),
+            Precision::Int8 => {
+                let inputs = int8_inputs(weights.len(), outputs, bias.as_deref())?;
+                let weights = kernels::int8::Weights::quantize_by_input(weights, outputs, inputs);
+                Ok(Self { weights: Weights::Int8(weights), bias: bias.map(Into::into) })
+            }
+        }
+    }
+
+    /// Packs quantized `weights`, row-major `[inputs, outputs]`, the order of ONNX, with the parameters
+    /// of each output; see [`kernels::dynamic`].
     pub fn dynamic(
         weights: &[u8],
         parameters: &QuantizationParameters,
@@ -84,14 +113,14 @@ impl Linear {
     ) -> Result<Self, Error> {
         let QuantizationParameters { zero_points, scales } = parameters;
         let inputs = inputs(weights.len(), scales.len(), bias.as_deref())?;
-        if zero_points.len() != scales.len() || inputs > kernels::dynamic::MAX_INPUTS {
+        if zero_points.len() != scales.len() || inputs > dynamic::MAX_INPUTS {
             return Err(Error::graph(format!(
                 "{inputs} inputs or {} zero points do not fit int8 weights of {} outputs",
                 zero_points.len(),
                 scales.len()
             )));
         }
-        let weights = kernels::dynamic::Weights::pack(weights, zero_points, scales, inputs);
+        let weights = dynamic::Weights::pack(weights, zero_points, scales, inputs);
         Ok(Self { weights: Weights::Dynamic(weights), bias: bias.map(Into::into) })
     }
 
@@ -135,6 +164,24 @@ impl Linear {
         }
     }
 
+    /// Computes [`Self::apply`]. Of layers with one scale for all inputs ([`Self::dynamic`]), quantizes
+    /// each row by itself.
+    ///
+    /// # Panics
+    /// As [`Self::apply`].
+    pub fn apply_by_row(&self, x: &[f32], post_op: kernels::PostOp, out: &mut [f32]) {
+        if !matches!(self.weights, Weights::Dynamic(_)) {
+            return self.apply(x, post_op, out);
+        }
+        assert_eq!(
+            x.len() / self.inputs() * self.outputs(),
+            out.len(),
+            "outputs of a linear layer"
+        );
+        let rows = x.chunks_exact(self.inputs()).zip(out.chunks_exact_mut(self.outputs()));
+        rows.for_each(|(x, out)| self.apply(x, post_op, out));
+    }
+
     /// Computes `post_op(x Wᵀ + b)` for rows `x` of [`Self::inputs`] values.
     ///
     /// # Panics
@@ -146,15 +193,13 @@ impl Linear {
             Weights::Float(weights) => weights.apply(x, self.inputs(), rows, epilogue, out),
             Weights::Bf16(weights) => weights.apply(x, self.inputs(), rows, epilogue, out),
             Weights::Int8(weights) => weights.apply(x, epilogue, out),
-            Weights::Dynamic(weights) => {
-                let mut values = vec![0; self.inputs()];
-                let outs = out.chunks_exact_mut(self.outputs());
-                for (x, out) in x.chunks_exact(self.inputs()).zip(outs) {
-                    let (scale, zero_point) = kernels::dynamic::quantize(x, &mut values);
-                    let x = QuantizedTensor { values: &values, scale, zero_point };
-                    weights.apply(x, epilogue, out);
-                }
-            }
+            Weights::Dynamic(weights) => QUANTIZED.with_borrow_mut(|buffer| {
+                buffer.grow(x.len());
+                let values = &mut buffer[..x.len()];
+                let (scale, zero_point) = dynamic::quantize(x, values);
+                let x = dynamic::QuantizedTensor { values, scale, zero_point };
+                weights.apply(x, epilogue, out);
+            }),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Scaled dot-product attention (Vaswani et al. 2017).
 
-use std::cell::RefCell;
+use std::{cell::RefCell, ops::Range};
 
 use crate::{
     aligned::AlignedBuffer,
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Query rows whose scores are computed together.
-const QUERY_BLOCK: usize = 24;
+pub(crate) const QUERY_BLOCK: usize = 24;
 
 /// Number format in which queries, keys, values and attention weights are multiplied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -47,7 +47,7 @@ enum Packed {
 
 /// Panels with a column for each key, and panels with a column for each number of a value.
 #[derive(Clone, Default)]
-struct Panels<T: Element> {
+pub(crate) struct Panels<T: Element> {
     keys: AlignedBuffer<T>,
     values: AlignedBuffer<T>,
 }
@@ -219,7 +219,8 @@ impl<T: Element> Panels<T> {
         });
     }
 
-    fn refill(&mut self, isa: Isa, keys: Rows<'_>, values: Rows<'_>, width: usize) {
+    /// Packs keys and values in rows of `width` numbers.
+    pub(crate) fn refill(&mut self, isa: Isa, keys: Rows<'_>, values: Rows<'_>, width: usize) {
         T::pack_by_output(isa, keys, width, &mut self.keys);
         T::pack_by_input(isa, values, width, &mut self.values);
     }
@@ -227,8 +228,47 @@ impl<T: Element> Panels<T> {
     fn attend(
         &self,
         isa: Isa,
-        (length, width): (usize, usize),
+        shape: (usize, usize),
         queries: Rows<'_>,
+        out: &mut [f32],
+        out_stride: usize,
+    ) {
+        let (_, width) = shape;
+        let score = |block: Range<usize>, buffer: &mut [T], scores: &mut [f32]| {
+            let values = &queries.values[block.start * queries.stride..];
+            let queries = Rows { values, count: block.len(), ..queries };
+            self.score(isa, shape, T::convert(isa, queries, width, buffer), scores);
+        };
+        self.attend_by(isa, shape, queries.count, score, out, out_stride);
+    }
+
+    /// Computes the products of converted queries and keys, `[queries, length padded to panels]`.
+    pub(crate) fn score(
+        &self,
+        isa: Isa,
+        (length, width): (usize, usize),
+        queries: Rows<'_, T>,
+        scores: &mut [f32],
+    ) {
+        let query_key = Gemm {
+            a: queries,
+            depth: T::depth(isa, width),
+            panels: &self.keys,
+            outputs: length,
+            epilogue: Epilogue::default(),
+            out_stride: length.next_multiple_of(PANEL),
+        };
+        query_key.run(isa, scores);
+    }
+
+    /// Computes `softmax(scores / sqrt(width)) v` for `rows` queries. For a block of these, `score`
+    /// writes the scores, as [`Self::score`] does; it may use a buffer for converted queries.
+    pub(crate) fn attend_by(
+        &self,
+        isa: Isa,
+        (length, width): (usize, usize),
+        rows: usize,
+        mut score: impl FnMut(Range<usize>, &mut [T], &mut [f32]),
         out: &mut [f32],
         out_stride: usize,
     ) {
@@ -238,22 +278,12 @@ impl<T: Element> Panels<T> {
         SCORES.with_borrow_mut(|scores| {
             scores.grow(QUERY_BLOCK * padded);
             T::with_buffer(QUERY_BLOCK * query_depth.max(weights_depth), |buffer| {
-                for first in (0..queries.count).step_by(QUERY_BLOCK) {
-                    let values = &queries.values[first * queries.stride..];
-                    let count = QUERY_BLOCK.min(queries.count - first);
-                    let queries = Rows { values, count, ..queries };
+                for first in (0..rows).step_by(QUERY_BLOCK) {
+                    let block = first..rows.min(first + QUERY_BLOCK);
                     let out = &mut out[first * out_stride..];
-                    let query_key = Gemm {
-                        a: T::convert(isa, queries, width, buffer),
-                        depth: query_depth,
-                        panels: &self.keys,
-                        outputs: length,
-                        epilogue: Epilogue::default(),
-                        out_stride: padded,
-                    };
-                    query_key.run(isa, scores);
                     let mut sums = [0.0; QUERY_BLOCK];
-                    let sums = &mut sums[..count];
+                    let sums = &mut sums[..block.len()];
+                    score(block, &mut *buffer, &mut *scores);
                     let weights = T::exponentials(isa, scores, padded, length, scale, sums, buffer);
                     let weight_value = Gemm {
                         a: weights,

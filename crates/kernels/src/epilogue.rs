@@ -19,6 +19,8 @@ pub enum PostOp {
     LeakyRelu,
     /// Exact GELU, x Φ(x), computed with the error function.
     Gelu,
+    /// SiLU or Swish, x σ(x).
+    Silu,
     /// Adds to the previous values of the output: a residual connection in place.
     Add,
 }

@@ -17,6 +17,7 @@ use crate::{
     epilogue::Epilogue,
     int8_panels::{Columns, Int8Panels, QuantizedRows, row_block},
     isa::Isa,
+    loops::ROUND,
 };
 
 /// Added to quantized activations.
@@ -69,6 +70,41 @@ impl Weights {
         Self::pack_for(isa, &quantized, &scales, outputs, inputs)
     }
 
+    /// Quantizes and packs `weights`, row-major `[inputs, outputs]`. The result is that of
+    /// [`Self::quantize`] for the transposed weights.
+    ///
+    /// # Panics
+    /// See [`Self::pack`].
+    pub fn quantize_by_input(weights: &[f32], outputs: usize, inputs: usize) -> Self {
+        assert!(inputs > 0 && weights.len() == outputs * inputs, "weights of a linear layer");
+        assert!(inputs <= MAX_INPUTS && outputs > 0, "{inputs} inputs of {outputs} outputs");
+        let mut scales = vec![0f32; outputs];
+        for row in weights.chunks_exact(outputs) {
+            for (max, weight) in scales.iter_mut().zip(row) {
+                let magnitude = weight.abs();
+                *max = if magnitude > *max { magnitude } else { *max };
+            }
+        }
+        for scale in &mut scales {
+            *scale = 127.0 / *scale;
+            *scale = if scale.is_normal() { *scale } else { 1.0 };
+        }
+        let (mut quantized, mut sums) = (vec![0u8; weights.len()], vec![0; outputs]);
+        let rows = weights.chunks_exact(outputs).zip(quantized.chunks_exact_mut(outputs));
+        for (row, to) in rows {
+            let columns = scales.iter().zip(&mut sums);
+            for ((to, weight), (scale, sum)) in to.iter_mut().zip(row).zip(columns) {
+                // As `quantize_symmetric`.
+                *to = (weight * scale + (ROUND + SHIFT as f32)).to_bits() as u8;
+                *sum += i32::from(*to) - SHIFT;
+            }
+        }
+        let panels = Int8Panels::pack(Isa::selected(), inputs, outputs, |layout, to| {
+            layout.pack_by_input(&quantized, inputs, outputs, to);
+        });
+        Self::with_panels(panels, &scales, sums.into_iter())
+    }
+
     /// Packs quantized weights, row-major `[outputs, inputs]`. A weight stands for
     /// `weight / scale`, where each output has a scale.
     ///
@@ -92,12 +128,18 @@ impl Weights {
         let panels = Int8Panels::pack(isa, inputs, outputs, |layout, to| {
             layout.pack_by_output(weights, inputs, to);
         });
+        let sum = |row: &[i8]| row.iter().map(|&weight| i32::from(weight)).sum();
+        Self::with_panels(panels, scales, weights.chunks_exact(inputs).map(sum))
+    }
+
+    /// Takes packed weights, and the sum of those of each output.
+    fn with_panels(panels: Int8Panels, scales: &[f32], sums: impl Iterator<Item = i32>) -> Self {
         let mut corrections = AlignedBuffer::<i32>::zeroed(panels.padded_outputs());
         let mut steps = AlignedBuffer::<f32>::zeroed(panels.padded_outputs());
-        let shift = isa.int8_layout().shift - SHIFT;
-        for (output, row) in weights.chunks_exact(inputs).enumerate() {
-            corrections[output] = shift * row.iter().map(|&w| i32::from(w)).sum::<i32>();
-            steps[output] = 1.0 / scales[output];
+        let shift = panels.isa.int8_layout().shift - SHIFT;
+        for (output, (sum, scale)) in sums.zip(scales).enumerate() {
+            corrections[output] = shift * sum;
+            steps[output] = 1.0 / scale;
         }
         Self { panels, scales: steps, corrections }
     }
@@ -162,5 +204,35 @@ impl Weights {
             Columns { scales: &self.scales, corrections: &self.corrections, zero_points: &[] };
         self.panels.multiply(rows, columns, epilogue, out, &mut scratch.packed);
         isa.activate(out, epilogue.post_op);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::numbers;
+
+    #[test]
+    fn both_orders_are_quantized_alike() {
+        for (inputs, outputs) in [(1, 1), (3, 65), (64, 8), (130, 67)] {
+            let mut by_output = numbers(1, inputs * outputs);
+            // An output without weights, and numbers between two steps.
+            by_output[..inputs].fill(0.0);
+            by_output[outputs * inputs - 1] = 127.0;
+            by_output[outputs * inputs - inputs] = 2.5;
+            let by_input: Vec<f32> = (0..inputs * outputs)
+                .map(|at| by_output[at % outputs * inputs + at / outputs])
+                .collect();
+            let expected = Weights::quantize(&by_output, outputs, inputs);
+            let found = Weights::quantize_by_input(&by_input, outputs, inputs);
+            assert!(found.scales[..] == expected.scales[..], "{inputs} to {outputs}");
+            assert!(found.corrections[..] == expected.corrections[..]);
+            for output in 0..outputs {
+                for input in 0..inputs {
+                    let weight = |packed: &Weights| packed.panels.weight(input, output);
+                    assert_eq!(weight(&found), weight(&expected));
+                }
+            }
+        }
     }
 }

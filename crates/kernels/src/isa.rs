@@ -282,7 +282,27 @@ impl Isa {
             PostOp::Relu => dispatch!(self, loops::relu(values)),
             PostOp::LeakyRelu => dispatch!(self, loops::leaky_relu(values)),
             PostOp::Gelu => dispatch!(self, loops::gelu(values)),
+            PostOp::Silu => dispatch!(self, loops::silu(values)),
         }
+    }
+
+    pub(crate) fn silu_with_bias(self, values: &mut [f32], bias: &[f32]) {
+        dispatch!(self, loops::silu_with_bias(values, bias));
+    }
+
+    pub(crate) fn gated_linear_unit(self, x: &[f32], out: &mut [f32]) {
+        dispatch!(self, loops::gated_linear_unit(x, out));
+    }
+
+    pub(crate) fn weigh_taps(
+        self,
+        x: &[f32],
+        starts: &[usize],
+        weights: &[f32],
+        bias: &[f32],
+        out: &mut [f32],
+    ) {
+        dispatch!(self, loops::weigh_taps(x, starts, weights, bias, out));
     }
 
     /// Applies ReLU and returns the maximum of the results.

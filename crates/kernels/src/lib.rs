@@ -38,6 +38,7 @@ pub mod peak;
 mod plain;
 pub mod pointwise;
 pub mod pooling;
+pub mod relative_attention;
 mod rows;
 pub mod scores;
 pub mod symmetric;

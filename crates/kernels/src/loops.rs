@@ -18,7 +18,7 @@ pub(crate) const MEDIAN_WIDTH: usize = 7;
 
 /// 1.5 * 2^23. Floats of this size are whole numbers: adding it rounds to the nearest, ties to
 /// even, and leaves the result in the low bits.
-const ROUND: f32 = 12_582_912.0;
+pub(crate) const ROUND: f32 = 12_582_912.0;
 
 /// Reduces in sixteen lanes, then across them.
 #[inline(always)]
@@ -354,6 +354,64 @@ pub(crate) fn relu_with_max(values: &mut [f32]) -> f32 {
 #[inline(always)]
 pub(crate) fn gelu(values: &mut [f32]) {
     values.iter_mut().for_each(|x| *x *= 0.5 + 0.5 * erf(*x * std::f32::consts::FRAC_1_SQRT_2));
+}
+
+/// Computes x σ(x).
+#[inline(always)]
+pub(crate) fn silu(values: &mut [f32]) {
+    values.iter_mut().for_each(|x| *x *= sigmoid(*x));
+}
+
+/// Computes `silu(x + bias)`.
+#[inline(always)]
+pub(crate) fn silu_with_bias(values: &mut [f32], bias: &[f32]) {
+    for (x, bias) in values.iter_mut().zip(bias) {
+        let sum = *x + bias;
+        *x = sum * sigmoid(sum);
+    }
+}
+
+/// Multiplies the first half of `x` by the sigmoids of the second.
+#[inline(always)]
+pub(crate) fn gated_linear_unit(x: &[f32], out: &mut [f32]) {
+    let (values, gates) = x.split_at(out.len());
+    for ((out, value), gate) in out.iter_mut().zip(values).zip(gates) {
+        *out = value * sigmoid(*gate);
+    }
+}
+
+/// Computes `out = bias + Σ_j weights[j] * x[starts[j]..]`, for weights of `out.len()` numbers per
+/// start.
+#[inline(always)]
+pub(crate) fn weigh_taps(
+    x: &[f32],
+    starts: &[usize],
+    weights: &[f32],
+    bias: &[f32],
+    out: &mut [f32],
+) {
+    const BLOCK: usize = 4 * LANES;
+    let width = out.len();
+    for (index, (out, bias)) in out.chunks_mut(BLOCK).zip(bias.chunks(BLOCK)).enumerate() {
+        let mut sums = [0f32; BLOCK];
+        sums[..bias.len()].copy_from_slice(bias);
+        for (start, weights) in starts.iter().zip(weights.chunks_exact(width)) {
+            let (x, weights) = (&x[start + index * BLOCK..], &weights[index * BLOCK..]);
+            match (x.first_chunk::<BLOCK>(), weights.first_chunk::<BLOCK>()) {
+                (Some(x), Some(weights)) => {
+                    for ((sum, x), weight) in sums.iter_mut().zip(x).zip(weights) {
+                        *sum += x * weight;
+                    }
+                }
+                _ => {
+                    for ((sum, x), weight) in sums.iter_mut().zip(x).zip(weights) {
+                        *sum += x * weight;
+                    }
+                }
+            }
+        }
+        out.copy_from_slice(&sums[..out.len()]);
+    }
 }
 
 /// Quantizes to `round(x * scale) + 128`, where `scale = 127 / max |x|`, and returns the scale.

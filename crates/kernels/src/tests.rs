@@ -52,17 +52,22 @@ fn gelu(x: f64) -> f64 {
     x * (0.5 + sum / (2.0 * std::f64::consts::PI).sqrt())
 }
 
+pub(crate) fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
 fn after_post_op(sum: f64, before: f32, post_op: PostOp) -> f64 {
     match post_op {
         PostOp::None => sum,
         PostOp::Relu => sum.max(0.0),
         PostOp::LeakyRelu => sum.max(sum * f64::from(LEAKY_SLOPE)),
         PostOp::Gelu => gelu(sum),
+        PostOp::Silu => sum * sigmoid(sum),
         PostOp::Add => f64::from(before) + sum,
     }
 }
 
-fn windows() -> impl Strategy<Value = Window> {
+pub(crate) fn windows() -> impl Strategy<Value = Window> {
     let pair = |lengths: std::ops::Range<usize>| [lengths.clone(), lengths];
     (pair(1..4), pair(1..4), pair(1..4), pair(0..3), pair(0..3)).prop_map(
         |(kernel, stride, dilation, before, after)| Window {
@@ -80,6 +85,7 @@ fn post_ops() -> impl Strategy<Value = PostOp> {
         Just(PostOp::None),
         Just(PostOp::Relu),
         Just(PostOp::LeakyRelu),
+        Just(PostOp::Silu),
         Just(PostOp::Gelu),
         Just(PostOp::Add)
     ]
@@ -564,7 +570,12 @@ proptest! {
 
     #[test]
     fn activations(row in prop::collection::vec(-6f32..6.0, 1..80)) {
-        for (post_op, of) in [(PostOp::Gelu, gelu as fn(f64) -> f64), (PostOp::Relu, |x| x.max(0.0))] {
+        let functions = [
+            (PostOp::Gelu, gelu as fn(f64) -> f64),
+            (PostOp::Relu, |x| x.max(0.0)),
+            (PostOp::Silu, |x| x * sigmoid(x)),
+        ];
+        for (post_op, of) in functions {
             let expected: Vec<f64> = row.iter().map(|&x| of(x.into())).collect();
             for &isa in Isa::available() {
                 let mut out = row.clone();

@@ -5,7 +5,8 @@
 //!
 //! - [`Family`] itself, its name* and its role*;
 //! - `inspect`: the class names of FunASR's `config.yaml` (`Config::family`), the inputs and outputs
-//!   of the network (`network::recognize`), and the checks of its files* (`checks.rs`);
+//!   of the network (`network::recognize`), and the checks of its files* (`checks.rs`); of a model of
+//!   several networks a module of its own, such as `parakeet`;
 //! - `catalogue.toml`: the models to pull, and perhaps presets;
 //! - `speech`: a module that implements the trait of its role, such as `Recognizer`;
 //! - `app/src/models.rs`: the call that opens a model*;
@@ -27,6 +28,8 @@ pub enum Family {
     Paraformer,
     /// SenseVoice-Small: five languages, emotions and events.
     SenseVoice,
+    /// NVIDIA's Parakeet-TDT 0.6b: a FastConformer encoder and a transducer that predicts durations.
+    Parakeet,
     /// FunASR's punctuation model, for complete texts or for real time.
     CtTransformer,
     /// CAM++ speaker embeddings, from 3D-Speaker.
@@ -57,6 +60,7 @@ impl Family {
             Self::FsmnVad => "fsmn-vad",
             Self::Paraformer => "paraformer",
             Self::SenseVoice => "sense-voice",
+            Self::Parakeet => "parakeet",
             Self::CtTransformer => "ct-transformer",
             Self::CamPlusPlus => "cam-plus-plus",
             Self::PyannoteSegmentation => "pyannote-segmentation",
@@ -67,7 +71,9 @@ impl Family {
     /// Returns the purpose of this family.
     pub fn role(self) -> Role {
         match self {
-            Self::Whisper | Self::Paraformer | Self::SenseVoice => Role::Recognizer,
+            Self::Whisper | Self::Paraformer | Self::SenseVoice | Self::Parakeet => {
+                Role::Recognizer
+            }
             Self::FsmnVad => Role::VoiceActivity,
             Self::CtTransformer => Role::Punctuation,
             Self::CamPlusPlus => Role::Speakers,
@@ -134,8 +140,12 @@ impl Variant {
 pub enum Layout {
     /// `model.onnx` or `model_quant.onnx`, `config.yaml`, `am.mvn`, `tokens.json`.
     Funasr,
-    /// `model.onnx` or `model.int8.onnx` with its constants in metadata, `tokens.txt`.
+    /// `model.onnx` or `model.int8.onnx` with its constants in metadata, `tokens.txt`; of transducers
+    /// `encoder`, `decoder` and `joiner`.
     SherpaOnnx,
+    /// `encoder-model.onnx`, `decoder_joint-model.onnx`, `vocab.txt`: onnx-asr's, and of the conversions of
+    /// NVIDIA's models.
+    OnnxAsr,
     /// `model.bin`, `config.json`, `tokenizer.json`.
     Ctranslate2,
     /// `tagger.fst`, `verbalizer.fst`.
@@ -150,6 +160,7 @@ impl Layout {
         match self {
             Self::Funasr => "funasr",
             Self::SherpaOnnx => "sherpa-onnx",
+            Self::OnnxAsr => "onnx-asr",
             Self::Ctranslate2 => "ctranslate2",
             Self::Wetext => "wetext",
             Self::Pytorch => "pytorch",

@@ -7,6 +7,9 @@ pub(crate) const FILE: &str = "LICENSE";
 
 const APACHE: &str = include_str!("../../../LICENSE");
 const MIT: &str = include_str!("licences/MIT.txt");
+/// The licence asks for the notice and the address, not for its text.
+const CC_BY: &str = "Creative Commons Attribution 4.0 International (CC BY 4.0):\n\
+                     https://creativecommons.org/licenses/by/4.0/legalcode\n";
 
 /// Returns the text of an entry's licence with its copyright notice, if the entry has one.
 ///
@@ -17,6 +20,7 @@ pub(crate) fn text(entry: &Entry) -> Result<Option<String>, String> {
     match entry.licence.as_str() {
         "MIT" => Ok(Some(format!("MIT License\n\n{copyright}\n\n{MIT}"))),
         "Apache-2.0" => Ok(Some(format!("{copyright}\n\n{APACHE}"))),
+        "CC-BY-4.0" => Ok(Some(format!("{copyright}\n\n{CC_BY}"))),
         licence => {
             Err(format!("the text of the licence {licence} is not known, to go with `copyright`"))
         }
@@ -46,6 +50,12 @@ mod tests {
         let mut entry = Catalogue::builtin().get("campplus").unwrap().clone();
         let apache = text(&entry).unwrap().unwrap();
         assert!(apache.starts_with("Copyright") && apache.contains("Apache License"), "{apache}");
+        let parakeet = Catalogue::builtin().get("parakeet-tdt-0.6b-v3").unwrap().clone();
+        let attribution = text(&parakeet).unwrap().unwrap();
+        assert!(
+            attribution.contains("NVIDIA") && attribution.contains("CC BY 4.0"),
+            "{attribution}"
+        );
         entry.licence = "unknown".to_owned();
         assert!(text(&entry).unwrap_err().contains("unknown"));
         entry.copyright = None;

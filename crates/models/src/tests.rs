@@ -10,6 +10,11 @@ pub(crate) fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/funasr")
 }
 
+/// Reads a file of `tests/fixtures/parakeet`.
+pub(crate) fn parakeet(name: &str) -> Vec<u8> {
+    fs::read(fixtures().join("../parakeet").join(name)).unwrap()
+}
+
 /// Unpacks an ONNX file of `tests/fixtures/funasr`.
 pub(crate) fn fixture(name: &str) -> Vec<u8> {
     let compressed = fs::File::open(fixtures().join(format!("{name}.gz"))).unwrap();

@@ -14,14 +14,15 @@ use super::{
     bf16, fuse,
     graph::Graph,
     input::Input,
-    masks,
+    lazy, masks,
     names::QUANTIZED_LINEAR,
     network::OnnxNetwork,
     node::OnnxNode,
     quantize, rewrite,
     scan::{Scanned, scan},
     source::Source,
-    tensors, translate,
+    tensors::{self, ExternalData},
+    translate,
     unfused::{UnfusedNode, unfused_nodes, warn_if_unfused},
 };
 use crate::{dim::Dim, error::Error, precision::Precision};
@@ -52,6 +53,7 @@ pub struct OnnxFile {
     inputs: Vec<Port>,
     outputs: Vec<Port>,
     opsets: Vec<pb::OperatorSetIdProto>,
+    external_files: Vec<PathBuf>,
     precision: Precision,
     compute_type: Option<ComputeType>,
     pub(super) graph: Graph,
@@ -88,6 +90,8 @@ pub enum ElementType {
     F32,
     I32,
     I64,
+    U8,
+    I8,
     Other,
 }
 
@@ -100,7 +104,20 @@ impl OnnxFile {
     pub fn read(path: &Path) -> Result<Self, Error> {
         let source =
             Source::open(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
-        Self::open(path, source)
+        Self::open(path, source, ExternalData::default())
+    }
+
+    /// Reads the graph as [`Self::read`] does, of a model whose weights may be in other files of its
+    /// directory. Its identity is that of all of them: see [`Self::external_files`].
+    ///
+    /// # Errors
+    /// As [`Self::read`], and [`Error::Model`] if a file of weights is missing, too short, or
+    /// elsewhere.
+    pub fn read_with_external_data(path: &Path) -> Result<Self, Error> {
+        let source =
+            Source::open(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let directory = path.parent().unwrap_or(Path::new(""));
+        Self::open(path, source, ExternalData::beside(directory))
     }
 
     /// Reads a model in memory, as [`Self::read`] does. Errors name `path`.
@@ -108,12 +125,12 @@ impl OnnxFile {
     /// # Errors
     /// [`Error::Model`] as in [`Self::read`].
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
-        Self::open(path, Source::Memory(bytes.into()))
+        Self::open(path, Source::Memory(bytes.into()), ExternalData::default())
     }
 
-    fn open(path: &Path, source: Source) -> Result<Self, Error> {
+    fn open(path: &Path, source: Source, external: ExternalData) -> Result<Self, Error> {
         let Scanned { model, raw } = scan(&source).map_err(|error| Error::model(path, error))?;
-        Self::new(path, model, &raw, source)
+        Self::new(path, model, &raw, source, external)
     }
 
     /// Takes the graph of `model`. `raw` has the ranges in `source` of the initializers' values
@@ -123,11 +140,13 @@ impl OnnxFile {
         model: pb::ModelProto,
         raw: &[Option<Range<u64>>],
         source: Source,
+        mut external: ExternalData,
     ) -> Result<Self, Error> {
         let error = |error: TractError| Error::model(path, error);
         let mut proto = model.graph.ok_or_else(|| Error::model(path, "it has no graph"))?;
         let initializers = std::mem::take(&mut proto.initializer);
-        let weights = tensors::weights(initializers, raw, &Arc::new(source)).map_err(error)?;
+        let weights = tensors::weights(initializers, raw, &Arc::new(source), &mut external);
+        let weights = weights.map_err(error)?;
         let nodes = std::mem::take(&mut proto.node).into_iter().map(OnnxNode::new).collect();
         let graph = Graph::new(nodes, weights).map_err(error)?;
         let mut producers = HashMap::new();
@@ -148,6 +167,7 @@ impl OnnxFile {
             inputs: inputs.map(port).collect(),
             outputs: proto.output.iter().map(port).collect(),
             opsets: model.opset_import,
+            external_files: external.files(),
             precision: Precision::F32,
             compute_type: None,
             graph,
@@ -177,6 +197,11 @@ impl OnnxFile {
         &self.path
     }
 
+    /// Returns the other files that weights are in.
+    pub fn external_files(&self) -> &[PathBuf] {
+        &self.external_files
+    }
+
     /// Returns a value of the file's metadata. sherpa-onnx stores constants of a model here.
     pub fn metadata(&self, key: &str) -> Option<&str> {
         self.metadata.get(key).map(String::as_str)
@@ -200,6 +225,54 @@ impl OnnxFile {
     /// tensor are read when they are first accessed, and kept from then on.
     pub fn constant(&self, tensor: &str) -> Option<&Tensor> {
         self.graph.constants.get(tensor).map(Arc::as_ref)
+    }
+
+    /// Returns the element type of a constant.
+    pub fn element_type(&self, tensor: &str) -> Option<ElementType> {
+        let kind = self.graph.constants.get(tensor)?.datum_type();
+        let types = [
+            (f32::datum_type(), ElementType::F32),
+            (i32::datum_type(), ElementType::I32),
+            (i64::datum_type(), ElementType::I64),
+            (u8::datum_type(), ElementType::U8),
+            (i8::datum_type(), ElementType::I8),
+        ];
+        let found = types.iter().find(|(datum_type, _)| *datum_type == kind);
+        Some(found.map_or(ElementType::Other, |(_, element)| *element))
+    }
+
+    /// Calls `then` with the values of an f32 constant, without keeping those of a large one in
+    /// memory: a buffer of the thread holds them, which [`Self::free_buffers`] frees.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if there is no such constant, or if its values cannot be read.
+    pub fn with_floats<R>(&self, tensor: &str, then: impl FnOnce(&[f32]) -> R) -> Result<R, Error> {
+        let read = lazy::with_floats(self.existing(tensor)?, |values| Ok(then(values)));
+        read.map_err(|error| Error::model(&self.path, error))
+    }
+
+    /// As [`Self::with_floats`], with the values of a u8 constant, or of an i8 constant reinterpreted
+    /// as u8.
+    ///
+    /// # Errors
+    /// [`Error::Model`] as there.
+    pub fn with_bytes<R>(&self, tensor: &str, then: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
+        let constant = self.existing(tensor)?;
+        if !matches!(self.element_type(tensor), Some(ElementType::U8 | ElementType::I8)) {
+            return Err(Error::model(&self.path, format!("`{tensor}` does not hold bytes")));
+        }
+        let read = lazy::with_bytes(constant, |values| Ok(then(values)));
+        read.map_err(|error| Error::model(&self.path, error))
+    }
+
+    /// Frees the buffers of this thread for weights that were read.
+    pub fn free_buffers() {
+        lazy::free_scratch();
+    }
+
+    fn existing(&self, tensor: &str) -> Result<&Arc<Tensor>, Error> {
+        let constant = self.graph.constants.get(tensor);
+        constant.ok_or_else(|| Error::model(&self.path, format!("`{tensor}` is not a constant")))
     }
 
     /// Returns the node that computes `tensor`, `None` for inputs and constants.
@@ -363,6 +436,8 @@ fn port(info: &pb::ValueInfoProto) -> Port {
             Ok(DataType::Float) => ElementType::F32,
             Ok(DataType::Int32) => ElementType::I32,
             Ok(DataType::Int64) => ElementType::I64,
+            Ok(DataType::Uint8) => ElementType::U8,
+            Ok(DataType::Int8) => ElementType::I8,
             _ => ElementType::Other,
         };
         let dims = tensor.shape.iter().flat_map(|shape| &shape.dim);

@@ -39,6 +39,12 @@ macro_rules! compile_loops {
             fn relu(values: &mut [f32]);
             fn relu_with_max(values: &mut [f32]) -> f32;
             fn gelu(values: &mut [f32]);
+            fn silu(values: &mut [f32]);
+            fn silu_with_bias(values: &mut [f32], bias: &[f32]);
+            fn gated_linear_unit(x: &[f32], out: &mut [f32]);
+            fn weigh_taps(
+                x: &[f32], starts: &[usize], weights: &[f32], bias: &[f32], out: &mut [f32]
+            );
             fn layer_norm(x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32, out: &mut [f32]);
             fn exponentials(row: &mut [f32], scale: f32) -> f32;
             fn dot_rows(x: &[f32], rows: &[f32], dots: &mut [f32]);

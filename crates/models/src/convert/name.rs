@@ -15,6 +15,7 @@ pub(crate) fn converted(family: Family) -> Option<&'static str> {
         | Family::FsmnVad
         | Family::Paraformer
         | Family::SenseVoice
+        | Family::Parakeet
         | Family::CtTransformer
         | Family::TextNormalization => None,
     }

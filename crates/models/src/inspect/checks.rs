@@ -6,7 +6,7 @@ use super::{Inspection, Problem};
 use crate::family::{Family, Layout, Variant, WeightFormat};
 use crate::onnx::Graph;
 
-const SAME_RELEASE: &str = "take all files from the same release of the model";
+pub(super) const SAME_RELEASE: &str = "take all files from the same release of the model";
 
 /// Constants of pyannote's segmentation in sherpa-onnx's metadata: chunks of ten seconds, and classes for
 /// three speakers of whom two speak at a time.
@@ -34,7 +34,7 @@ impl<'a> Checks<'a> {
     pub(super) fn run(
         mut self,
         config: Option<&(&'static str, Result<Config, String>)>,
-        networks: &[Network],
+        networks: &[&Network],
     ) {
         if networks.is_empty() {
             let file = "model_quant.onnx or model.onnx";
@@ -56,7 +56,7 @@ impl<'a> Checks<'a> {
         // The checks below would report a network of another family a second time.
         let family = self.inspection.family;
         let is_own = |graph: &&Graph| network::recognize(graph).is_some_and(|(f, _)| f == family);
-        let graph = networks.iter().filter_map(Network::graph).find(is_own);
+        let graph = networks.iter().filter_map(|network| network.graph()).find(is_own);
         match (self.inspection.layout, graph) {
             (Layout::SherpaOnnx, Some(graph)) => self.check_sherpa(graph, &networks[0].file),
             _ => self.check_funasr(config.is_some(), parsed, graph),
@@ -104,7 +104,7 @@ impl<'a> Checks<'a> {
             self.add_problem(&network.file, "its weights are 16-bit floats".into(), remedy);
         }
         // An export may have hundreds of such files: one is enough for the message.
-        if let Some(external) = graph.external.first() {
+        if let Some(external) = graph.external.keys().next() {
             let message = format!("its weights are in another file, {external}");
             let remedy = "save the model as one file, in Python: onnx.save(onnx.load(\"model.onnx\"), \
                           \"single.onnx\")";
@@ -171,6 +171,7 @@ impl<'a> Checks<'a> {
                 self.check_punctuation(config, graph);
             }
             Family::Whisper
+            | Family::Parakeet
             | Family::CamPlusPlus
             | Family::PyannoteSegmentation
             | Family::TextNormalization => {}
@@ -340,8 +341,11 @@ impl<'a> Checks<'a> {
                     }
                 }
             }
-            Family::FsmnVad | Family::CamPlusPlus | Family::Whisper | Family::TextNormalization => {
-            }
+            Family::Whisper
+            | Family::Parakeet
+            | Family::FsmnVad
+            | Family::CamPlusPlus
+            | Family::TextNormalization => {}
         }
     }
 
@@ -357,6 +361,7 @@ impl<'a> Checks<'a> {
             | Family::CamPlusPlus
             | Family::PyannoteSegmentation
             | Family::Whisper
+            | Family::Parakeet
             | Family::TextNormalization => &[],
         };
         self.inspection.languages = known.iter().map(|&language| language.to_owned()).collect();

@@ -20,8 +20,8 @@ pub(super) const TOKENS: [&str; 2] = ["tokens.json", "tokens.txt"];
 pub(super) const SENTENCEPIECE: &str = "chn_jpn_yue_eng_ko_spectok.bpe.model";
 /// Bytes of a text file. The largest known are old configurations with a vocabulary (8 MB of YAML).
 const MAX_TEXT: u64 = 1 << 26;
-/// Number of files to list: more than any model has. A directory of recordings may have millions.
-const MAX_LISTED: usize = 256;
+/// Number of files to list or open: more than any model has. A directory of recordings may have millions.
+pub(super) const MAX_LISTED: usize = 256;
 
 /// The regular files of a directory, without subdirectories.
 pub(super) struct Directory {
@@ -52,6 +52,11 @@ impl Directory {
         self.files.iter().map(|(name, &size)| (name.as_str(), size))
     }
 
+    /// Returns the bytes of a file, if it exists.
+    pub(super) fn size(&self, name: &str) -> Option<u64> {
+        self.files.get(name).copied()
+    }
+
     /// Returns the first of `names` that exists.
     pub(super) fn first_of<'n>(&self, names: &[&'n str]) -> Option<&'n str> {
         names.iter().copied().find(|name| self.has(name))
@@ -71,7 +76,7 @@ impl Directory {
     }
 
     pub(super) fn text(&self, name: &str) -> Result<String, String> {
-        let size = self.files.get(name).copied().unwrap_or_default();
+        let size = self.size(name).unwrap_or_default();
         if size > MAX_TEXT {
             return Err(format!("too large: {size} bytes, where at most {MAX_TEXT} are accepted"));
         }

@@ -3,6 +3,7 @@
 mod checks;
 mod files;
 mod network;
+mod parakeet;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use checks::Checks;
 use files::{Config, Directory};
 use network::Network;
 pub(crate) use network::recognize as recognize_network;
+use parakeet::Parakeet;
 
 /// Result of [`inspect()`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -70,7 +72,7 @@ impl Inspection {
 }
 
 /// Inspects a directory and recognizes the model in it: by FunASR's `config.yaml` if there is one, by
-/// the names of its files, or by the inputs, outputs and metadata of its ONNX file. Reads
+/// the names of its files, or by the inputs, outputs and metadata of its ONNX files. Reads
 /// configurations and vocabularies, and of networks only the structure between the weights.
 ///
 /// # Errors
@@ -111,6 +113,11 @@ pub fn inspect(path: &Path) -> Result<Inspection, Error> {
     }
 
     let networks = Network::all(&directory);
+    if let Some(parakeet) = Parakeet::find(&directory, &networks) {
+        parakeet.inspect(&mut inspection);
+        return Ok(inspection);
+    }
+    let networks = Network::usual(&networks);
     let checkpoint = directory.files().map(|(name, _)| name).find(|n| is_checkpoint(n));
     if let Some(checkpoint) = checkpoint.filter(|_| networks.is_empty())
         && let Some(family) = family_of(&directory.path(checkpoint))
@@ -123,7 +130,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, Error> {
         Checks::new(&directory, &mut inspection).add_problem(checkpoint, message, &remedy);
         return Ok(inspection);
     }
-    let graphs = || networks.iter().filter_map(Network::graph);
+    let graphs = || networks.iter().filter_map(|network| network.graph());
     let is_segmentation = graphs().any(network::is_segmentation);
     // The configuration beside pyannote's checkpoint is not one of FunASR's.
     let config = directory.config().filter(|_| !is_segmentation);
@@ -154,7 +161,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, Error> {
 fn recognize(
     directory: &Directory,
     config: Option<&Config>,
-    networks: &[Network],
+    networks: &[&Network],
 ) -> Option<(Family, Option<Variant>)> {
     let by_graph = networks.iter().find_map(|network| network::recognize(network.graph()?));
     let stated = config.and_then(Config::family).or_else(|| directory.family_by_names());
@@ -167,7 +174,7 @@ fn recognize(
 }
 
 /// Explains why no model is recognized.
-fn unrecognized(config: Option<&Config>, networks: &[Network]) -> String {
+fn unrecognized(config: Option<&Config>, networks: &[&Network]) -> String {
     if let Some(model) = config.and_then(|config| config.model.as_deref()) {
         return format!(
             "its configuration names the model `{model}`, which Scriptorium does not support; it \
@@ -175,7 +182,7 @@ fn unrecognized(config: Option<&Config>, networks: &[Network]) -> String {
              FsmnVADStreaming and CAMPPlus"
         );
     }
-    let failure = |network: &Network| {
+    let failure = |network: &&Network| {
         network.graph.as_ref().err().map(|cause| format!("{}: {cause}", network.file))
     };
     if let Some(failure) = networks.iter().find_map(failure) {

@@ -1,6 +1,6 @@
 //! ONNX files of a directory, and what their inputs, outputs and metadata say.
 
-use super::files::Directory;
+use super::files::{Directory, MAX_LISTED};
 use crate::family::{Family, Variant, WeightFormat};
 use crate::onnx::Graph;
 
@@ -14,24 +14,27 @@ pub(super) struct Network {
 }
 
 impl Network {
-    /// Returns the networks of a directory that have usual names. If there are none, returns the first
-    /// other one: a speaker model of sherpa-onnx has a long name.
+    /// Reads all ONNX files of a directory.
     pub(super) fn all(directory: &Directory) -> Vec<Self> {
-        let usual = NAMES.iter().filter(|name| directory.has(name)).map(|&name| name.to_owned());
-        let mut names: Vec<String> = usual.collect();
-        if names.is_empty() {
-            let is_own = |name: &str| {
-                name.ends_with(".onnx") && !name.contains("_eb") && !name.starts_with("decoder")
-            };
-            names =
-                directory.files().map(|(name, _)| name.to_owned()).filter(|n| is_own(n)).collect();
-            names.truncate(1);
-        }
-        let open = |file: String| {
-            let graph = Graph::open(&directory.path(&file)).map_err(|error| error.to_string());
-            Self { file, graph }
+        let names = directory.files().map(|(name, _)| name).filter(|name| name.ends_with(".onnx"));
+        let open = |name: &str| {
+            let graph = Graph::open(&directory.path(name)).map_err(|error| error.to_string());
+            Self { file: name.to_owned(), graph }
         };
-        names.into_iter().map(open).collect()
+        names.take(MAX_LISTED).map(open).collect()
+    }
+
+    /// Returns the networks that have usual names, in the order of these. If there are none, returns the first
+    /// other one: a speaker model of sherpa-onnx has a long name.
+    pub(super) fn usual(networks: &[Self]) -> Vec<&Self> {
+        let named = |name: &&str| networks.iter().find(|network| network.file == *name);
+        let usual: Vec<_> = NAMES.iter().filter_map(named).collect();
+        if !usual.is_empty() {
+            return usual;
+        }
+        let is_own =
+            |network: &&Self| !network.file.contains("_eb") && !network.file.starts_with("decoder");
+        networks.iter().find(is_own).into_iter().collect()
     }
 
     pub(super) fn graph(&self) -> Option<&Graph> {

@@ -9,28 +9,28 @@ use super::*;
 use crate::tests::{fixture, fixtures, with_metadata};
 
 /// A directory to which tests add files.
-struct Model(TempDir);
+pub(super) struct Model(TempDir);
 
 impl Model {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(tempdir().unwrap())
     }
 
-    fn with(self, name: &str, content: impl AsRef<[u8]>) -> Self {
+    pub(super) fn with(self, name: &str, content: impl AsRef<[u8]>) -> Self {
         fs::write(self.0.path().join(name), content).unwrap();
         self
     }
 
-    fn without(self, name: &str) -> Self {
+    pub(super) fn without(self, name: &str) -> Self {
         fs::remove_file(self.0.path().join(name)).unwrap();
         self
     }
 
-    fn inspect(&self) -> Inspection {
+    pub(super) fn inspect(&self) -> Inspection {
         inspect(self.0.path()).unwrap()
     }
 
-    fn error(&self) -> String {
+    pub(super) fn error(&self) -> String {
         inspect(self.0.path()).unwrap_err().to_string()
     }
 }

@@ -1,6 +1,6 @@
 //! Reads the structure of an ONNX file without its weights (field numbers: `onnx/onnx.proto`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
@@ -17,8 +17,9 @@ const MAX_METADATA: u64 = 1 << 26;
 const MAX_COUNT: usize = 4096;
 
 /// Operators that occur only in quantized graphs: ONNX's own and ONNX Runtime's fused ones.
-const QUANTIZED: [&str; 9] = [
+const QUANTIZED: [&str; 10] = [
     "DynamicQuantizeLinear",
+    "DynamicQuantizeLSTM",
     "MatMulInteger",
     "ConvInteger",
     "QLinearMatMul",
@@ -46,8 +47,9 @@ pub(crate) struct Graph {
     pub(crate) is_quantized: bool,
     /// Whether most weights are 16-bit floats.
     pub(crate) is_half: bool,
-    /// Names of other files that hold its weights.
-    pub(crate) external: BTreeSet<String>,
+    /// Other files that hold its weights, and the number of bytes that it has in each, from the file's
+    /// beginning to its last weight.
+    pub(crate) external: BTreeMap<String, u64>,
 }
 
 /// An input or output.
@@ -69,6 +71,10 @@ pub enum GraphError {
     NoGraph,
     #[error("not an ONNX model, or a damaged one: too many {0}")]
     TooMany(&'static str),
+    #[error(
+        "not an ONNX model, or a damaged one: the place of a weight in another file is not a number"
+    )]
+    NoPlace,
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -164,6 +170,7 @@ impl Graph {
         elements: &mut WeightElements,
     ) -> Result<(), GraphError> {
         let (mut count, mut data_type) = (1_u64, 0);
+        let mut place = Place::default();
         while let Some(field) = reader.next_field(&mut message)? {
             match (field.number, field.value) {
                 (1, Value::Varint(size)) => count = count.saturating_mul(size),
@@ -173,12 +180,7 @@ impl Graph {
                     }
                 }
                 (2, Value::Varint(value)) => data_type = value,
-                (13, Value::Bytes(entry)) => {
-                    let (key, value) = read_entry(reader, entry, MAX_NAME)?;
-                    if key == "location" && self.external.len() < MAX_COUNT {
-                        self.external.insert(value);
-                    }
-                }
+                (13, Value::Bytes(entry)) => place.read(read_entry(reader, entry, MAX_NAME)?)?,
                 _ => {}
             }
         }
@@ -186,6 +188,12 @@ impl Graph {
             FLOAT => elements.float = elements.float.saturating_add(count),
             FLOAT16 => elements.half = elements.half.saturating_add(count),
             _ => {}
+        }
+        let Some(file) = place.file else { return Ok(()) };
+        if self.external.len() < MAX_COUNT || self.external.contains_key(&file) {
+            let length = place.length.unwrap_or(count.saturating_mul(element_bytes(data_type)));
+            let end = self.external.entry(file).or_default();
+            *end = place.offset.saturating_add(length).max(*end);
         }
         Ok(())
     }
@@ -197,6 +205,41 @@ impl Graph {
         }
         self.metadata.insert(key, value);
         Ok(())
+    }
+}
+
+/// Where the values of a weight are in another file.
+#[derive(Default)]
+struct Place {
+    file: Option<String>,
+    /// In bytes.
+    offset: u64,
+    /// In bytes; some exporters leave it out.
+    length: Option<u64>,
+}
+
+impl Place {
+    /// Reads an entry of `TensorProto.external_data`.
+    fn read(&mut self, (key, value): (String, String)) -> Result<(), GraphError> {
+        let number = || value.parse().map_err(|_| GraphError::NoPlace);
+        match key.as_str() {
+            "location" => self.file = Some(value),
+            "offset" => self.offset = number()?,
+            "length" => self.length = Some(number()?),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Returns the bytes of one element of this `TensorProto.DataType`, 0 for types that no weight has.
+fn element_bytes(data_type: u64) -> u64 {
+    match data_type {
+        2 | 3 => 1,
+        FLOAT16 | 4 | 5 | 16 => 2,
+        FLOAT | 6 => 4,
+        7 | 11 => 8,
+        _ => 0,
     }
 }
 

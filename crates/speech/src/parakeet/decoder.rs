@@ -29,7 +29,7 @@ pub(super) struct DecoderFiles {
 impl DecoderFiles {
     pub(super) fn paths(&self) -> Vec<PathBuf> {
         let files = std::iter::once(&self.prediction).chain(&self.joint);
-        files.map(|file| file.path().to_owned()).collect()
+        files.flat_map(super::files::all).collect()
     }
 
     /// Returns the file of the joint network, which has the scores.

@@ -35,7 +35,7 @@ impl Files {
     pub(super) fn list(directory: &Path) -> Result<Self, Error> {
         let (mut found, mut unread) = (Vec::new(), None);
         for path in paths(directory, "onnx")? {
-            match OnnxFile::read(&path) {
+            match OnnxFile::read_with_external_data(&path) {
                 Ok(file) => found.extend(role(&file).map(|role| (role, file))),
                 Err(error) => unread = unread.or(Some(not_loaded(&path, error))),
             }
@@ -111,6 +111,13 @@ impl Role {
             Self::Joint => "joint network",
         }
     }
+}
+
+/// Returns the paths of a file and of those that its weights are in.
+pub(super) fn all(file: &OnnxFile) -> Vec<PathBuf> {
+    let mut paths = vec![file.path().to_owned()];
+    paths.extend_from_slice(file.external_files());
+    paths
 }
 
 /// Tells what a file is by its inputs and its first output.

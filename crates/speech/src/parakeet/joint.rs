@@ -76,7 +76,8 @@ impl Joint {
     /// Projects frames `[frames, frame_width]` to `[frames, width]`.
     pub(super) fn project_frames(&self, frames: &[f32]) -> Vec<f32> {
         let mut projected = vec![0.0; frames.len() / self.frame_width() * self.width()];
-        self.of_frame.apply(frames, PostOp::None, &mut projected);
+        // As with one frame after the other, which is what the files are run with elsewhere.
+        self.of_frame.apply_by_row(frames, PostOp::None, &mut projected);
         projected
     }
 
@@ -90,6 +91,6 @@ impl Joint {
         for (value, prediction) in frame.iter_mut().zip(prediction) {
             *value = (*value + prediction).max(0.0);
         }
-        self.scores.apply(frame, PostOp::None, scores);
+        self.scores.apply_by_row(frame, PostOp::None, scores);
     }
 }

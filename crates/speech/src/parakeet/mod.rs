@@ -25,7 +25,7 @@ mod words;
 use std::path::Path;
 
 use self::{
-    decode::{Token, greedy},
+    decode::{Token, Transducer, greedy},
     decoder::Decoder,
     encoder::Encoder,
     files::Files,
@@ -97,7 +97,7 @@ impl Parakeet {
             );
             return Err(broken(decoder_files.joint().path(), message));
         }
-        let mut paths = vec![encoder_file.path().to_owned()];
+        let mut paths = files::all(&encoder_file);
         paths.extend(decoder_files.paths());
         paths.push(vocabulary.path().to_owned());
         Ok(Self {
@@ -116,9 +116,37 @@ impl Parakeet {
         })
     }
 
+    /// Encodes samples, for measurements.
+    ///
+    /// # Errors
+    /// [`Error::Network`] for more samples than the encoder takes at once.
+    #[doc(hidden)]
+    pub fn encode(&self, samples: &[f32]) -> Result<Vec<f32>, Error> {
+        self.encoder.run(&self.mel.compute(samples))
+    }
+
+    /// Runs steps of the decoder that each take a token, over frames of the encoder, for measurements:
+    /// greedy decoding of random weights takes tokens as no speech has them.
+    ///
+    /// # Errors
+    /// [`Error::Network`] if there are no frames.
+    #[doc(hidden)]
+    pub fn decode_steps(&self, encoded: &[f32], steps: usize) -> Result<(), Error> {
+        let frames = encoded.len() / self.decoder.frame_width();
+        if frames == 0 {
+            return Err(Error::Network("no frames to decode".to_owned()));
+        }
+        let mut segment = self.decoder.segment(encoded);
+        for step in 0..steps {
+            segment.scores(step % frames);
+            segment.take(step % self.decoder.blank());
+        }
+        Ok(())
+    }
+
     /// Returns the tokens of samples, which are at least two frames long.
     fn tokens(&self, samples: &[f32], forbidden: &[bool]) -> Result<Vec<Token>, Error> {
-        let frames = self.encoder.run(&self.mel.compute(samples))?;
+        let frames = self.encode(samples)?;
         if frames.iter().any(|value| !value.is_finite()) {
             return Err(Error::Network("the encoder's output is not finite".to_owned()));
         }

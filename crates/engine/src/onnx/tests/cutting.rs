@@ -96,27 +96,6 @@ fn invalid_graphs_are_errors() {
     assert!(from_proto(Path::new("broken.onnx"), model).is_err());
 }
 
-/// The digest of a model does not cover another file, so its weights could change unnoticed.
-#[test]
-fn weights_in_another_file_are_refused() {
-    let directory = tempfile::tempdir().expect("a directory");
-    std::fs::write(directory.path().join("w.data"), [0; 8]).expect("weights");
-    let entry = pb::StringStringEntryProto { key: "location".into(), value: "w.data".into() };
-    let external = pb::TensorProto {
-        name: "w".into(),
-        dims: vec![2],
-        data_type: pb::tensor_proto::DataType::Float as i32,
-        data_location: Some(pb::tensor_proto::DataLocation::External as i32),
-        external_data: vec![entry],
-        ..Default::default()
-    };
-    let graph = pb::GraphProto { initializer: vec![external], ..Default::default() };
-    let model = pb::ModelProto { graph: Some(graph), ..Default::default() };
-    let error = from_proto(&directory.path().join("model.onnx"), model).expect_err("refused");
-    let error = chain(error);
-    assert!(error.contains("another file (`w.data`)") && error.contains("onnx.save"), "{error}");
-}
-
 /// Makes a file of the mask `Less(Range(0, max(lengths)), lengths)` as FunASR's exporter writes it,
 /// and of operators that apply it.
 fn masked() -> OnnxFile {

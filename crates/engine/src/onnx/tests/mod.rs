@@ -2,6 +2,7 @@
 
 mod argmax;
 mod cutting;
+mod external;
 mod fused;
 mod lazy;
 mod models;
@@ -22,6 +23,7 @@ use super::{
     network::OnnxNetwork,
     node::OnnxNode,
     source::Source,
+    tensors::ExternalData,
 };
 use crate::{dim::Dim, error::Error, precision::Precision};
 
@@ -69,7 +71,7 @@ fn file(nodes: Vec<OnnxNode>, weights: Vec<(&str, Tensor)>) -> OnnxFile {
 }
 
 fn from_proto(path: &Path, model: pb::ModelProto) -> Result<OnnxFile, Error> {
-    OnnxFile::new(path, model, &[], Source::Memory(Box::default()))
+    OnnxFile::new(path, model, &[], Source::Memory(Box::default()), ExternalData::default())
 }
 
 fn port(name: &str) -> pb::ValueInfoProto {

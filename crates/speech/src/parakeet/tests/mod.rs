@@ -1,6 +1,7 @@
 mod decoding;
 mod directories;
 mod features;
+mod recognizer;
 
 use std::collections::HashMap;
 
