@@ -216,8 +216,9 @@ pub(crate) fn read_untrusted(directory: &Path) {
     for name in ["vocab.txt", "tokens.txt"] {
         let Ok(vocabulary) = Vocabulary::read(&directory.join(name)) else { continue };
         let pieces = vocabulary.pieces();
+        let masks = Masks::new(pieces);
         for language in script::languages(pieces) {
-            let forbidden = Masks::new(pieces).forbidden(Some(&language)).len();
+            let forbidden = masks.forbidden(Some(&language)).len();
             assert!(forbidden == 0 || forbidden == pieces.len());
         }
         let token = |id| Token { id, frame: id, duration: 1, log_probability: 0.0 };
