@@ -80,6 +80,7 @@ def compare(bench, example, model, precision, goal, peers):
     for seconds in SECONDS:
         work = f"{name}, encoder, {seconds} s"
         pairs(work, goal, "encoder_seconds", seconds, {"seconds": seconds})
+    # Half of ours are blanks, as of speech; theirs cost the same.
     work = f"{name}, step of the decoder"
     given = {"steps": STEPS}
     pairs(work, STEP_GOALS[precision], "step_seconds", SECONDS[0], given, scale=STEPS)

@@ -34,12 +34,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         (0..seconds * SAMPLE_RATE).map(|_| 0.1 * (random.f32() - 0.5)).collect();
     let encoded = model.encode(&samples)?;
     let encoder_seconds = median(|| model.encode(&samples).map(drop))?;
-    model.decode_steps(&encoded, STEPS)?;
-    let step_seconds = median(|| model.decode_steps(&encoded, STEPS))? / STEPS as f64;
+    model.decode_steps(&encoded, STEPS, false)?;
+    let step = |blanks| median(|| model.decode_steps(&encoded, STEPS, blanks));
+    let (token_seconds, blank_seconds) = (step(false)? / STEPS as f64, step(true)? / STEPS as f64);
     let result = json!({
         "open_seconds": open_seconds,
         "encoder_seconds": encoder_seconds,
-        "step_seconds": step_seconds,
+        "token_seconds": token_seconds,
+        "blank_seconds": blank_seconds,
+        // About half of the steps of speech are blanks, which leave the prediction network as it is.
+        "step_seconds": (token_seconds + blank_seconds) / 2.0,
         "opened_mb": opened_mb,
         "peak_mb": memory_mb("VmHWM:"),
     });

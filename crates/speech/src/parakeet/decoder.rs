@@ -19,33 +19,22 @@ pub(super) struct Decoder {
 }
 
 /// Files of a decoder.
-pub(super) enum DecoderFiles {
-    /// Prediction network and joint network in one file, as onnx-asr has them.
-    Joined(OnnxFile),
-    /// One file each, as sherpa-onnx has them.
-    Separate { prediction: OnnxFile, joint: OnnxFile },
+pub(super) struct DecoderFiles {
+    pub(super) prediction: OnnxFile,
+    /// sherpa-onnx has the joint network in a file of its own; `None` if it is in the same file, as onnx-asr
+    /// has it.
+    pub(super) joint: Option<OnnxFile>,
 }
 
 impl DecoderFiles {
     pub(super) fn paths(&self) -> Vec<PathBuf> {
-        let files = match self {
-            Self::Joined(file) => vec![file],
-            Self::Separate { prediction, joint } => vec![prediction, joint],
-        };
-        files.into_iter().flat_map(super::files::all).collect()
+        let files = std::iter::once(&self.prediction).chain(&self.joint);
+        files.flat_map(super::files::all).collect()
     }
 
     /// Returns the file of the joint network, which has the scores.
     pub(super) fn joint(&self) -> &OnnxFile {
-        match self {
-            Self::Joined(file) | Self::Separate { joint: file, .. } => file,
-        }
-    }
-
-    fn prediction(&self) -> &OnnxFile {
-        match self {
-            Self::Joined(file) | Self::Separate { prediction: file, .. } => file,
-        }
+        self.joint.as_ref().unwrap_or(&self.prediction)
     }
 }
 
@@ -55,21 +44,19 @@ impl Decoder {
     /// # Errors
     /// [`Error::Model`] if a file is another network, or the two do not fit together.
     pub(super) fn open(files: &DecoderFiles, precision: Precision) -> Result<Self, Error> {
-        let file = files.prediction();
-        let fail = |message| broken(file.path(), message);
-        let network = Prediction::read(file, precision).map_err(fail)?;
+        let DecoderFiles { prediction: file, joint } = files;
+        let fail = |file: &OnnxFile, message| broken(file.path(), message);
+        let network = Prediction::read(file, precision).map_err(|message| fail(file, message))?;
         let output = prediction::output(file).unwrap_or_default();
-        let joint = match files {
-            DecoderFiles::Joined(file) => Joint::read(file, output, precision).map_err(fail)?,
-            DecoderFiles::Separate { prediction, joint: file } => {
-                let reader = Reader { file: prediction };
-                let first = prediction.outputs().first();
-                if first.is_none_or(|port| reader.origin(&port.name) != output) {
-                    return Err(broken(prediction.path(), "its first output is not its LSTM's"));
+        let joint = match joint {
+            None => Joint::read(file, output, precision).map_err(|message| fail(file, message))?,
+            Some(joint) => {
+                let first = file.outputs().first();
+                if first.is_none_or(|port| Reader { file }.origin(&port.name) != output) {
+                    return Err(broken(file.path(), "its first output is not its LSTM's"));
                 }
-                let input = file.inputs().get(1).map_or("", |port| &port.name);
-                Joint::read(file, input, precision)
-                    .map_err(|message| broken(file.path(), message))?
+                let input = joint.inputs().get(1).map_or("", |port| &port.name);
+                Joint::read(joint, input, precision).map_err(|message| fail(joint, message))?
             }
         };
         let path = files.joint().path();

@@ -54,9 +54,9 @@ impl Files {
         if has(self, Role::Prediction) && has(self, Role::Joint) && !has(self, Role::Decoder) {
             let prediction = self.take(Role::Prediction, precision)?;
             let joint = self.take(Role::Joint, precision)?;
-            return Ok(DecoderFiles::Separate { prediction, joint });
+            return Ok(DecoderFiles { prediction, joint: Some(joint) });
         }
-        Ok(DecoderFiles::Joined(self.take(Role::Decoder, precision)?))
+        Ok(DecoderFiles { prediction: self.take(Role::Decoder, precision)?, joint: None })
     }
 
     /// Takes a file: one of floats, or for int8 also a quantized one where there are no floats.

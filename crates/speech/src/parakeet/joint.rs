@@ -86,14 +86,11 @@ impl Joint {
         self.of_prediction.apply(prediction, PostOp::None, projected);
     }
 
-    /// Computes the scores of projected frames with one projected prediction, [`Self::outputs`] for each.
-    /// Overwrites `frames`.
-    pub(super) fn scores(&self, frames: &mut [f32], prediction: &[f32], scores: &mut [f32]) {
-        for frame in frames.chunks_exact_mut(self.width()) {
-            for (value, prediction) in frame.iter_mut().zip(prediction) {
-                *value = (*value + prediction).max(0.0);
-            }
+    /// Computes [`Self::outputs`] scores of a projected frame and a projected prediction. Overwrites the frame.
+    pub(super) fn scores(&self, frame: &mut [f32], prediction: &[f32], scores: &mut [f32]) {
+        for (value, prediction) in frame.iter_mut().zip(prediction) {
+            *value = (*value + prediction).max(0.0);
         }
-        self.scores.apply_by_row(frames, PostOp::None, scores);
+        self.scores.apply_by_row(frame, PostOp::None, scores);
     }
 }

@@ -125,13 +125,13 @@ impl Parakeet {
         self.encoder.run(&self.mel.compute(samples))
     }
 
-    /// Runs steps of the decoder that each take a token, over frames of the encoder, for measurements:
-    /// greedy decoding of random weights takes tokens as no speech has them.
+    /// Runs steps of the decoder over frames of the encoder, each with a token or each with a blank, for
+    /// measurements: greedy decoding of random weights takes tokens as no speech has them.
     ///
     /// # Errors
     /// [`Error::Network`] if there are no frames.
     #[doc(hidden)]
-    pub fn decode_steps(&self, encoded: &[f32], steps: usize) -> Result<(), Error> {
+    pub fn decode_steps(&self, encoded: &[f32], steps: usize, blanks: bool) -> Result<(), Error> {
         let frames = encoded.len() / self.decoder.frame_width();
         if frames == 0 {
             return Err(Error::Network("no frames to decode".to_owned()));
@@ -139,7 +139,9 @@ impl Parakeet {
         let mut segment = self.decoder.segment(encoded);
         for step in 0..steps {
             segment.scores(step % frames);
-            segment.take(step % self.decoder.blank());
+            if !blanks {
+                segment.take(step % self.decoder.blank());
+            }
         }
         Ok(())
     }
@@ -216,8 +218,9 @@ pub(crate) fn read_untrusted(directory: &Path) {
     for name in ["vocab.txt", "tokens.txt"] {
         let Ok(vocabulary) = Vocabulary::read(&directory.join(name)) else { continue };
         let pieces = vocabulary.pieces();
+        let masks = Masks::new(pieces);
         for language in script::languages(pieces) {
-            let forbidden = Masks::new(pieces).forbidden(Some(&language)).len();
+            let forbidden = masks.forbidden(Some(&language)).len();
             assert!(forbidden == 0 || forbidden == pieces.len());
         }
         let token = |id| Token { id, frame: id, duration: 1, log_probability: 0.0 };

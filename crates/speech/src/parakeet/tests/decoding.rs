@@ -8,6 +8,8 @@ use crate::{
     parakeet::{
         decode::{Token, greedy},
         decoder::{Decoder, DecoderFiles},
+        script::Masks,
+        words::said,
     },
 };
 
@@ -18,8 +20,8 @@ fn open(layout: &str, suffix: &str, precision: Precision) -> Decoder {
         OnnxFile::read(&path).expect("readable")
     };
     let files = match layout {
-        "onnx-asr" => DecoderFiles::Joined(file("decoder_joint-model")),
-        _ => DecoderFiles::Separate { prediction: file("decoder"), joint: file("joiner") },
+        "onnx-asr" => DecoderFiles { prediction: file("decoder_joint-model"), joint: None },
+        _ => DecoderFiles { prediction: file("decoder"), joint: Some(file("joiner")) },
     };
     Decoder::open(&files, precision).expect("a decoder")
 }
@@ -66,4 +68,43 @@ fn quantized_files_decode_as_onnx_asr_does() {
         let worst = worst_difference(&open(layout, ".int8", Precision::Int8), "int8");
         assert!(worst <= 1e-2, "{layout}: off by {worst}");
     }
+}
+
+/// Other precisions than the files' own are close, and hear the same in most places.
+#[test]
+fn rounded_and_quantized_weights_are_close() {
+    for (precision, tolerance) in [(Precision::Bf16, 0.1), (Precision::Int8, 0.25)] {
+        let decoder = open("onnx-asr", "", precision);
+        let encoded = arrays("reference.npz")["short.encoder.f32"].f32();
+        let found = decode(&decoder, &encoded);
+        let expected = &reference()["short"].f32;
+        let ids: Vec<_> = found.iter().map(|token| token.id).collect();
+        assert_eq!(ids, expected.tokens, "{precision}");
+        for (token, expected) in found.iter().zip(&expected.log_probabilities) {
+            let difference = (token.log_probability - expected).abs();
+            assert!(difference < tolerance, "{precision}: {difference}");
+        }
+    }
+}
+
+#[test]
+fn a_language_has_its_script() {
+    let vocabulary = crate::parakeet::files::vocabulary(&fixtures::path("parakeet/onnx-asr"), 80);
+    let vocabulary = vocabulary.expect("a vocabulary");
+    let decoder = open("onnx-asr", "", Precision::F32);
+    let encoded = arrays("reference.npz")["sentence.encoder.f32"].f32();
+    let count = encoded.len() / decoder.frame_width();
+    let text = |language: Option<&str>| {
+        let masks = Masks::new(vocabulary.pieces());
+        let forbidden = masks.forbidden(language);
+        let tokens = greedy(&mut decoder.segment(&encoded), count, decoder.blank(), forbidden);
+        said(&tokens.expect("finite"), vocabulary.pieces(), 0.0, 3.29).text
+    };
+    let is_cyrillic = |c: char| ('\u{400}'..='\u{4FF}').contains(&c);
+    let free = text(None);
+    assert!(free.contains(is_cyrillic) && free.contains('ü'), "{free}");
+    let english = text(Some("en"));
+    assert!(!english.is_empty() && !english.contains(is_cyrillic), "{english}");
+    let russian = text(Some("ru"));
+    assert!(russian.contains(is_cyrillic) && !russian.contains(|c: char| c.is_ascii_alphabetic()));
 }

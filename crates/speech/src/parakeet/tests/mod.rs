@@ -1,5 +1,7 @@
 mod decoding;
+mod directories;
 mod features;
+mod recognizer;
 
 use std::collections::HashMap;
 
@@ -15,7 +17,6 @@ struct Clip {
 
 #[derive(serde::Deserialize)]
 struct Text {
-    text: String,
     tokens: Vec<usize>,
     frames: Vec<usize>,
     durations: Vec<usize>,
