@@ -292,11 +292,12 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let library = library(root.path(), &["whisper-base", "fsmn-vad", "campplus"]);
         Failure::of(&library, DEFAULT_SPEAKER_SEGMENTATION).remember();
+        let config = Config::default();
         let options = BuildOptions { speakers: true, pull: true, ..BuildOptions::default() };
         let on_pull: OnPull<'_> = &|_| panic!("pulls");
-        let find =
-            PresetDirectories::find(&Config::default(), &library, "whisper-base", options, on_pull);
-        assert_eq!(find.await.unwrap().speaker_segmentation, None);
+        let found =
+            PresetDirectories::find(&config, &library, "whisper-base", options, on_pull).await;
+        assert_eq!(found.unwrap().speaker_segmentation, None);
     }
 
     async fn find_segmentation(
