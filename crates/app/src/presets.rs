@@ -1,5 +1,7 @@
 //! Finds the models of a preset: which belong together, and where their directories are.
 
+use std::{fs, path::PathBuf, time::Duration};
+
 use errors::Chain;
 use models::{
     DEFAULT_SPEAKER_SEGMENTATION, DEFAULT_SPEAKERS, Family, Library, ModelDirectory, Preset, Role,
@@ -98,7 +100,10 @@ impl PresetDirectories {
             }
             (name, Some(_)) if config.models.speaker_segmentation.is_none() => {
                 let name = name.unwrap_or_else(|| DEFAULT_SPEAKER_SEGMENTATION.to_owned());
-                or_without(&name, required(&name, Role::SpeakerSegmentation).await)?
+                let failure = Failure::of(library, &name);
+                let on_pull = on_pull.filter(|_| !failure.is_recent());
+                let found = find(config, library, &name, Role::SpeakerSegmentation, on_pull).await;
+                or_without(&name, found, &failure)?
             }
             _ => None,
         };
@@ -130,19 +135,50 @@ impl PresetDirectories {
 fn or_without(
     name: &str,
     found: Result<ModelDirectory, Error>,
+    failure: &Failure,
 ) -> Result<Option<ModelDirectory>, Error> {
     match found {
         Err(Error::Models(
             error @ (models::Error::NotInstalled { .. } | models::Error::Fetch { .. }),
         )) => {
+            if matches!(error, models::Error::Fetch { .. }) {
+                failure.remember();
+                tracing::info!(error = %Chain(&error), "{name} could not be pulled");
+            }
             tracing::warn!(
-                error = %Chain(&error),
                 "speakers are distinguished without {name}: speech of several people at once and short \
-                 turns are not; models.speaker_segmentation = \"none\" accepts that"
+                 turns are not; `scriptorium models pull {name}` gets it, and \
+                 models.speaker_segmentation = \"none\" accepts that"
             );
             Ok(None)
         }
         found => found.map(Some),
+    }
+}
+
+/// That a model which nobody named could not be pulled, as a file beside the models says: on a machine without internet, each
+/// run would wait again for what cannot come.
+struct Failure(PathBuf);
+
+impl Failure {
+    /// Time after which the pull is tried again.
+    const LASTS: Duration = Duration::from_secs(24 * 60 * 60);
+
+    fn of(library: &Library, name: &str) -> Self {
+        Self(library.root().join(format!(".{name}.not-pulled")))
+    }
+
+    /// Returns whether a pull has failed so recently that another one would, too.
+    fn is_recent(&self) -> bool {
+        let modified = self.0.metadata().and_then(|file| file.modified());
+        // A time in the future is of a clock that was wrong.
+        modified.is_ok_and(|at| at.elapsed().is_ok_and(|passed| passed < Self::LASTS))
+    }
+
+    fn remember(&self) {
+        if let Err(error) = fs::write(&self.0, "") {
+            tracing::debug!(file = %self.0.display(), %error, "cannot remember a failed pull");
+        }
     }
 }
 
@@ -210,7 +246,7 @@ pub(crate) fn wrong_role(name: &str, family: Family, role: Role) -> ConfigError 
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, File};
+    use std::fs::File;
 
     use ::models::Catalogue;
 
@@ -232,6 +268,36 @@ mod tests {
             }
         }
         library
+    }
+
+    #[test]
+    fn a_pull_that_failed_is_remembered_for_a_day() {
+        let root = tempfile::tempdir().unwrap();
+        let failure = Failure::of(&library(root.path(), &[]), "a-model");
+        assert!(!failure.is_recent());
+        failure.remember();
+        assert!(failure.is_recent());
+        let file = File::options().write(true).open(&failure.0).unwrap();
+        let now = std::time::SystemTime::now();
+        file.set_modified(now - Failure::LASTS).unwrap();
+        assert!(!failure.is_recent());
+        file.set_modified(now + Failure::LASTS).unwrap();
+        assert!(!failure.is_recent());
+        // A library that cannot be written does without.
+        Failure(root.path().join("missing/file")).remember();
+    }
+
+    #[tokio::test]
+    async fn a_pull_that_failed_today_is_not_tried_again() {
+        let root = tempfile::tempdir().unwrap();
+        let library = library(root.path(), &["whisper-base", "fsmn-vad", "campplus"]);
+        Failure::of(&library, DEFAULT_SPEAKER_SEGMENTATION).remember();
+        let config = Config::default();
+        let options = BuildOptions { speakers: true, pull: true, ..BuildOptions::default() };
+        let on_pull: OnPull<'_> = &|_| panic!("pulls");
+        let found =
+            PresetDirectories::find(&config, &library, "whisper-base", options, on_pull).await;
+        assert_eq!(found.unwrap().speaker_segmentation, None);
     }
 
     async fn find_segmentation(

@@ -232,6 +232,7 @@ fn speakers_are_identified_in_each_channel() {
     let options = TranscribeOptions { speakers: Some(speakers), ..TranscribeOptions::default() };
     let outcome = run(&pipeline, 2, &options).unwrap();
     assert_eq!(outcome.speakers.as_deref(), Some("campplus"));
+    assert_eq!(outcome.speaker_segmentation, None);
     assert!(outcome.stages.iter().any(|stage| stage.name == "speakers" && stage.seconds > 0.0));
     // The transcript numbers them together.
     let of = |channel| {

@@ -12,7 +12,7 @@ use std::{fs, io::Cursor, path::PathBuf, sync::Arc};
 
 use audio::{ChannelMode, Decoder};
 use speech::{
-    pipeline::{Models, Pipeline, PipelineConfig, Session, TranscribeOptions},
+    pipeline::{Models, Outcome, Pipeline, PipelineConfig, Session, TranscribeOptions},
     recognizer::FakeRecognizer,
     speakers::{
         Diarizer, SpeakerEncoder, SpeakerOptions, SpeakersConfig, segmentation::SegmentationNetwork,
@@ -52,12 +52,17 @@ fn pipeline(step: Option<f64>, segmentation: bool) -> Option<Pipeline> {
     Some(Pipeline::new(models, PipelineConfig::default(), Arc::new(InlineCompute)))
 }
 
-/// Diarizes a recording among the fixtures.
-fn diarize(pipeline: &Pipeline, file: &str, options: SpeakerOptions) -> Vec<der::Turn> {
+/// Transcribes a recording among the fixtures.
+fn transcribe(pipeline: &Pipeline, file: &str, options: SpeakerOptions) -> Outcome {
     let bytes = fs::read(fixture(&format!("speakers/{file}"))).unwrap();
     let decoder = Decoder::open(Box::new(Cursor::new(bytes)), &decoding(ChannelMode::Mix)).unwrap();
     let options = TranscribeOptions { speakers: Some(options), ..TranscribeOptions::default() };
-    let outcome = pipeline.transcribe(decoder, &options, &Arc::new(Session::default())).unwrap();
+    pipeline.transcribe(decoder, &options, &Arc::new(Session::default())).unwrap()
+}
+
+/// Diarizes a recording among the fixtures.
+fn diarize(pipeline: &Pipeline, file: &str, options: SpeakerOptions) -> Vec<der::Turn> {
+    let outcome = transcribe(pipeline, file, options);
     outcome.turns.iter().map(|turn| (turn.start, turn.end, turn.speaker.to_string())).collect()
 }
 
@@ -86,6 +91,16 @@ fn conversations_at_the_default_step() {
     check(&pipeline, "c2-29", 0.16, 0.01);
     // A turn of 1.2 s between two others is near to either.
     check(&pipeline, "c3-60", 0.18, 0.03);
+}
+
+#[test]
+fn the_models_are_named() {
+    for (segmentation, name) in [(true, Some("pyannote-segmentation-3.0")), (false, None)] {
+        let Some(pipeline) = pipeline(None, segmentation) else { return };
+        let outcome = transcribe(&pipeline, "conversations/c2-29.flac", SpeakerOptions::default());
+        assert_eq!(outcome.speakers.as_deref(), Some("campplus"));
+        assert_eq!(outcome.speaker_segmentation.as_deref(), name);
+    }
 }
 
 #[test]

@@ -24,6 +24,7 @@
 //!     vad: "fsmn-vad".into(),
 //!     punctuation: None,
 //!     speakers: None,
+//!     speaker_segmentation: None,
 //!     precision: "int8".into(),
 //!     fingerprint: "5f70bf18a086007016e948b04aed3b82".into(),
 //! };

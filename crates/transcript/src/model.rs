@@ -84,6 +84,9 @@ pub struct Pipeline {
     /// Name of the speaker model, if speakers were distinguished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub speakers: Option<String>,
+    /// Name of the segmentation model, if speakers were distinguished with one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speaker_segmentation: Option<String>,
     /// Number format of the recognizer's linear layers: `int8`, `bf16` or `f32`.
     pub precision: String,
     /// Digest of the models, the precision, the options and the revision of the pipeline's code.

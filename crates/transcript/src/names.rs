@@ -34,11 +34,15 @@ impl Transcript {
         self.voice_of(segment, segment.speaker)
     }
 
+    /// Returns the name of a speaker, for people, on one line.
+    pub(crate) fn speaker_name(&self, id: u32) -> String {
+        self.speaker(id).map_or_else(|| default_label(id), Speaker::display_name)
+    }
+
     /// Returns who speaks in the part of a segment in which `speaker` does.
     pub(crate) fn voice_of(&self, segment: &Segment, speaker: Option<u32>) -> Option<String> {
         if let Some(id) = speaker {
-            let name = self.speaker(id).map(Speaker::display_name);
-            return Some(name.unwrap_or_else(|| default_label(id)));
+            return Some(self.speaker_name(id));
         }
         let track = segment.track.map(|track| format!("Track {track}"));
         let channel = segment.channel.map(|channel| format!("Channel {}", u64::from(channel) + 1));

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::{Transcript, tokens::Token, utterances::utterances};
+use crate::{Transcript, timeline::milliseconds, tokens::Token, utterances::utterances};
 
 /// Name of the only tier where nobody knows who speaks.
 const UNNAMED: &str = "Transcript";
@@ -10,7 +10,7 @@ const UNNAMED: &str = "Transcript";
 /// What one voice says.
 #[derive(Debug)]
 pub(crate) struct Tier {
-    /// Unique among the tiers, also among those of words.
+    /// Unique among all tiers.
     pub(crate) name: String,
     /// Who speaks, if that is known.
     pub(crate) voice: Option<String>,
@@ -27,18 +27,28 @@ pub(crate) struct Interval {
     pub(crate) text: String,
 }
 
-/// Returns a tier of segments for each voice, followed by one of its words if it has words; one empty tier if
-/// nobody speaks.
+/// What is gathered of a voice.
+#[derive(Default)]
+struct Voice {
+    /// If it is known who speaks.
+    name: Option<String>,
+    segments: Vec<Interval>,
+    words: Vec<Interval>,
+    turns: Vec<Interval>,
+}
+
+/// Returns a tier of segments for each voice, followed by one of its words if it has words, and by one of its turns if it has
+/// turns: turns of different speakers overlap where both speak. One empty tier if nobody speaks.
 pub(crate) fn tiers(transcript: &Transcript) -> Vec<Tier> {
-    let mut voices: Vec<(Option<String>, Vec<Interval>, Vec<Interval>)> = Vec::new();
+    let mut voices: Vec<Voice> = Vec::new();
     let mut numbers = HashMap::new();
     for utterance in utterances(&transcript.segments) {
         let key = (utterance.segment.track, utterance.segment.channel, utterance.speaker);
         let number = *numbers.entry(key).or_insert_with(|| {
-            voices.push((utterance.voice(transcript), Vec::new(), Vec::new()));
+            voices.push(Voice { name: utterance.voice(transcript), ..Voice::default() });
             voices.len() - 1
         });
-        let (_, segments, words) = &mut voices[number];
+        let Voice { segments, words, .. } = &mut voices[number];
         if !utterance.segment.words.is_empty() {
             words.extend(utterance.tokens.iter().map(word));
         }
@@ -48,11 +58,26 @@ pub(crate) fn tiers(transcript: &Transcript) -> Vec<Tier> {
             text: utterance.text,
         });
     }
+    for turn in &transcript.turns {
+        let name = transcript.speaker_name(turn.speaker);
+        let key = (turn.track, turn.channel, Some(turn.speaker));
+        let number = *numbers.entry(key).or_insert_with(|| {
+            voices.push(Voice { name: Some(name.clone()), ..Voice::default() });
+            voices.len() - 1
+        });
+        let (start, end) = (milliseconds(turn.start), milliseconds(turn.end));
+        // An interval without text is a pause.
+        voices[number].turns.push(Interval { start, end, text: name });
+    }
     let mut names = Names::default();
     let mut tiers = Vec::new();
-    for (voice, segments, words) in voices {
+    for Voice { name: voice, segments, words, turns } in voices {
         let base = voice.clone().unwrap_or_else(|| UNNAMED.to_owned());
-        let named = [(base.clone(), segments), (format!("{base} (words)"), words)];
+        let named = [
+            (base.clone(), segments),
+            (format!("{base} (words)"), words),
+            (format!("{base} (turns)"), turns),
+        ];
         for (name, intervals) in named.into_iter().filter(|(_, intervals)| !intervals.is_empty()) {
             let (name, voice) = (names.unique(name), voice.clone());
             tiers.push(Tier { name, voice, intervals: separated(intervals) });

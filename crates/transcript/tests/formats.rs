@@ -213,6 +213,31 @@ fn rttm_has_the_turns_where_they_are_known() {
 }
 
 #[test]
+fn praat_and_elan_have_a_tier_of_turns_for_each_speaker() {
+    let turn = |start, end, speaker| Turn { start, end, speaker, ..Turn::default() };
+    let mut said = segment(0.5, 3.0, "I am here.");
+    said.speaker = Some(0);
+    let mut transcript = transcript_of(Speech {
+        segments: vec![said],
+        // The second speaks while the first does, and nothing of it was recognized.
+        turns: vec![turn(0.5, 1.5, 0), turn(1.25, 2.0, 1), turn(2.0, 3.0, 0)],
+        ..Speech::default()
+    });
+    assert!(transcript.name_speaker(1, "Anna"));
+    let grid = common::text(&transcript, Format::Textgrid);
+    let names: Vec<&str> =
+        grid.lines().filter_map(|line| line.trim().strip_prefix("name = ")).collect();
+    assert_eq!(names, ["\"Speaker 1\"", "\"Speaker 1 (turns)\"", "\"Anna (turns)\""]);
+    let turns = &grid[grid.find("Anna (turns)").unwrap_or_default()..];
+    let interval = "xmin = 1.250\n            xmax = 2.000\n            text = \"Anna\"\n";
+    assert!(turns.contains(interval), "{turns}");
+    let eaf = common::text(&transcript, Format::Eaf);
+    assert!(eaf.contains("PARTICIPANT=\"Anna\" TIER_ID=\"Anna (turns)\""), "{eaf}");
+    assert_eq!(eaf.matches("<ANNOTATION_VALUE>Speaker 1</ANNOTATION_VALUE>").count(), 2);
+    assert_eq!(eaf.matches("<ANNOTATION_VALUE>Anna</ANNOTATION_VALUE>").count(), 1);
+}
+
+#[test]
 fn rttm_takes_channels_for_speakers_if_none_are_known() {
     let right = Segment { channel: Some(1), ..segment(1.0, 1.0, "Yes.") };
     assert_eq!(

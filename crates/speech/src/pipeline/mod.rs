@@ -177,6 +177,8 @@ pub struct Outcome {
     pub punctuation: Option<String>,
     /// Name of the model that identified speakers, if one did.
     pub speakers: Option<String>,
+    /// Name of the network that found when they speak, if one did.
+    pub speaker_segmentation: Option<String>,
     /// CPU seconds of each stage.
     pub stages: Vec<Stage>,
     pub wall_seconds: f64,

@@ -59,6 +59,9 @@ pub(super) fn transcribe(
         warnings: pipeline.warnings(options),
         punctuation: punctuator.map(|model| model.name().to_owned()),
         speakers: diarizer.map(|diarizer| diarizer.name().to_owned()),
+        speaker_segmentation: diarizer
+            .and_then(|diarizer| diarizer.segmentation_name())
+            .map(str::to_owned),
         stages,
         wall_seconds: started.elapsed().as_secs_f64(),
     })

@@ -1,20 +1,26 @@
 //! Turns from windows and chunks: windows say whose voice it is, chunks say to the frame when it speaks, and
 //! who else does.
 
+use std::collections::VecDeque;
+
 use super::{
     Turn,
     assignment::assign,
     chunks::{self, Chunks, LOCAL_SPEAKERS},
     cluster::Clusters,
+    counts::counts,
     frames::{Span, seconds},
     vectors::{Vectors, dot},
     votes::Membership,
-    windows::{OVERLAP, SPEECH, WINDOW_FRAMES},
+    windows::WINDOW_FRAMES,
 };
 
 /// What a frame of a window counts for the likeness of its voice to a speaker's, beside the chunk's own word for
 /// it.
 const VOICE: f32 = 0.3;
+/// What a frame of a speaker's windows in the chunk counts, whichever local speaker they are of: who has no window alone, mostly
+/// the second one of an overlap, is rather somebody who speaks near by than anybody.
+const NEAR_BY: f32 = 0.05;
 /// What the windows at a frame count, beside the chunks.
 const WINDOWS: f32 = 2.0;
 /// Frames for which the activity of all speakers is held at once.
@@ -44,14 +50,16 @@ pub(super) fn turns(evidence: &Evidence<'_>, clusters: &Clusters) -> (Vec<Turn>,
         return (Vec::new(), Vec::new());
     }
     let local = local_speakers(evidence, clusters);
+    let counts = counts(evidence.chunks, evidence.speech, evidence.frames);
     let mut runs = Runs::new(count);
     let mut first_window = 0;
     for start in (0..evidence.frames).step_by(BLOCK as usize) {
         let block = Span { start, end: (start + BLOCK).min(evidence.frames) };
         let activity = activity(evidence, clusters, &local, block, &mut first_window);
-        let speakers = activity.counts.iter().zip(activity.speakers.chunks_exact(count));
-        for (frame, (&active, activity)) in (start..).zip(speakers) {
-            runs.push(frame, active, activity);
+        let counts = &counts[start as usize..block.end as usize];
+        for ((frame, &active), activity) in (start..).zip(counts).zip(activity.chunks_exact(count))
+        {
+            runs.push(frame, usize::from(active), activity);
         }
     }
     runs.finish(evidence.frames)
@@ -64,7 +72,12 @@ fn local_speakers(
     clusters: &Clusters,
 ) -> Vec<[Option<usize>; LOCAL_SPEAKERS]> {
     let count = clusters.centres.len();
-    let mut first = 0;
+    let likeness = |window: usize| -> Vec<f32> {
+        let vector = evidence.vectors.row(window);
+        clusters.centres.iter().map(|centre| dot(centre, &vector)).collect()
+    };
+    // The windows from `first` on, as far as a chunk has been there: several chunks have a window.
+    let (mut first, mut likenesses) = (0, VecDeque::new());
     let of_chunk = |chunk: u32| {
         let span = evidence.chunks.span(chunk);
         let spoken =
@@ -74,11 +87,17 @@ fn local_speakers(
         let mut gains = vec![0.0; present.len() * count];
         while evidence.windows.get(first).is_some_and(|window| window.end <= span.start) {
             first += 1;
+            likenesses.pop_front();
         }
         for (index, window) in evidence.windows.iter().enumerate().skip(first) {
             if window.start >= span.end {
                 break;
             }
+            if index - first == likenesses.len() {
+                likenesses.push_back(likeness(index));
+            }
+            let (label, frames) = (clusters.labels[index], window.len() as f32);
+            gains.chunks_exact_mut(count).for_each(|gains| gains[label] += NEAR_BY * frames);
             let memberships = &evidence.memberships[index];
             let Some(member) = memberships.iter().find(|member| member.chunk == chunk) else {
                 continue;
@@ -86,11 +105,9 @@ fn local_speakers(
             let speaker = usize::from(member.speaker);
             let Some(row) = present.iter().position(|&other| other == speaker) else { continue };
             let gains = &mut gains[row * count..][..count];
-            let frames = window.len() as f32;
-            gains[clusters.labels[index]] += frames * member.share;
-            let vector = evidence.vectors.row(index);
-            for (gain, centre) in gains.iter_mut().zip(&clusters.centres) {
-                *gain += VOICE * frames * dot(centre, &vector);
+            gains[label] += frames * member.share;
+            for (gain, likeness) in gains.iter_mut().zip(&likenesses[index - first]) {
+                *gain += VOICE * frames * likeness;
             }
         }
         let mut found = [None; LOCAL_SPEAKERS];
@@ -102,29 +119,20 @@ fn local_speakers(
     (0..evidence.chunks.len()).map(of_chunk).collect()
 }
 
-/// Who is active in a block of frames.
-struct Activity {
-    /// `[frames, clusters]`.
-    speakers: Vec<f32>,
-    /// Number of people who speak, per frame.
-    counts: Vec<usize>,
-}
-
+/// Returns how active each cluster is in a block of frames, `[frames, clusters]`.
 fn activity(
     evidence: &Evidence<'_>,
     clusters: &Clusters,
     local: &[[Option<usize>; LOCAL_SPEAKERS]],
     block: Span,
     first_window: &mut usize,
-) -> Activity {
+) -> Vec<f32> {
     let (frames, count) = (block.len() as usize, clusters.centres.len());
-    let mut speakers = vec![0.0; frames * count];
-    let (mut covering, mut expected) = (vec![0.0f32; frames], vec![0.0f32; frames]);
+    let (mut speakers, mut covering) = (vec![0.0; frames * count], vec![0.0f32; frames]);
     for chunk in evidence.chunks.covering(block) {
         let first = (evidence.chunks.span(chunk).start.max(block.start) - block.start) as usize;
         for (index, &frame) in (first..).zip(evidence.chunks.frames_in(chunk, block)) {
             covering[index] += 1.0;
-            expected[index] += chunks::expected_count(frame);
             for (speaker, cluster) in local[chunk as usize].iter().enumerate() {
                 if let Some(cluster) = cluster
                     && chunks::speakers(frame) >> speaker & 1 == 1
@@ -138,19 +146,7 @@ fn activity(
         row.iter_mut().for_each(|value| *value /= covering.max(1.0));
     }
     add_windows(evidence, clusters, block, first_window, &mut speakers);
-    let mut counts: Vec<usize> = expected
-        .iter()
-        .zip(&covering)
-        .map(|(expected, covering)| expected / covering.max(1.0))
-        .map(|mean| usize::from(mean >= SPEECH) + usize::from(mean >= OVERLAP))
-        .collect();
-    let from = evidence.speech.partition_point(|speech| speech.end <= block.start);
-    for speech in evidence.speech[from..].iter().take_while(|speech| speech.start < block.end) {
-        let from = (speech.start.max(block.start) - block.start) as usize;
-        let to = (speech.end.min(block.end) - block.start) as usize;
-        counts[from..to].fill(1);
-    }
-    Activity { speakers, counts }
+    speakers
 }
 
 /// Adds to each frame's activity the share of the windows there that each speaker has.

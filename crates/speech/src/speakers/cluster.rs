@@ -22,7 +22,7 @@ const SIMILARITY: f32 = 0.5;
 /// The same where there are no chunks that vote.
 const SIMILARITY_WITHOUT_VOTES: f32 = 0.45;
 /// What a unanimous vote of the chunks adds to the similarity of two windows.
-const VOTE: f32 = 0.15;
+const VOTE: f32 = 0.1;
 /// Who is heard for less than this is nobody: seconds of windows, more than one has, and the share of all
 /// windows; but who speaks for some ten seconds counts in any recording, unless it lasts hours, in which more is
 /// like nobody by chance: then a minute in ten hours counts.

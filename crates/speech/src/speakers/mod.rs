@@ -4,7 +4,7 @@
 //! (`segmentation`, `chunks`). Speech of one voice is cut into windows of 1.5 s (`windows`), of which CAM++ makes
 //! embeddings (`encoder`). Average linkage groups these by voice (`cluster`, `linkage`), helped by what the chunks
 //! say of pairs of windows (`votes`). Windows then give the chunks' local speakers their names, and the chunks say to
-//! the frame who speaks, also two at once (`activity`).
+//! the frame who speaks, also two at once (`activity`, `counts`).
 //!
 //! The method is a hybrid of pyannote.audio's (Bredin, "pyannote.audio 2.1 speaker diarization pipeline", 2023;
 //! Plaquet and Bredin, "Powerset multi-class cross entropy loss", 2023) and of windows with embeddings as in
@@ -19,8 +19,10 @@ mod assignment;
 mod campplus;
 mod chunks;
 mod cluster;
+mod counts;
 mod encoder;
 mod frames;
+mod held;
 mod linkage;
 mod options;
 pub mod segmentation;
@@ -31,13 +33,15 @@ mod vectors;
 pub mod voices;
 mod votes;
 mod windows;
+mod work;
 
 use std::sync::Arc;
 
 pub use encoder::{MAX_WINDOW_SAMPLES, MIN_WINDOW_SAMPLES, SpeakerEncoder};
 use half::f16;
 pub use options::{MAX_SPEAKERS, SpeakerOptions, SpeakersConfig};
-pub use stream::{Stream, Work, WorkKey, WorkResult};
+pub use stream::Stream;
+pub use work::{Work, WorkKey, WorkResult};
 
 use self::{
     frames::{CHUNK_FRAMES, FRAME_SAMPLES},
@@ -157,7 +161,7 @@ impl Diarizer {
                     return Err(Error::Network("there is no segmentation network".to_owned()));
                 };
                 let answer = network.run(samples, *step as usize * FRAME_SAMPLES)?;
-                Ok(stream::chunks_result(key, &answer, *step))
+                Ok(work::chunks_result(key, &answer, *step))
             }
             Work::Windows { windows, .. } => {
                 let windows: Vec<&[f32]> = windows.iter().map(Vec::as_slice).collect();

@@ -4,22 +4,22 @@
 use std::collections::BTreeMap;
 
 use half::f16;
-use serde::{Deserialize, Serialize};
 
 use super::{
     Diarization, SpeakerOptions,
     activity::{Evidence, turns},
-    chunks::{Chunks, encode},
+    chunks::Chunks,
     cluster::cluster,
-    frames::{CHUNK_SAMPLES, FRAME_SAMPLES, Span, first_sample, frame_from, frames_within},
+    frames::{
+        CHUNK_FRAMES, CHUNK_SAMPLES, FRAME_SAMPLES, Span, first_sample, frame_from, frames_within,
+    },
+    held::Held,
     vectors::Vectors,
     votes::memberships,
     windows::{Cutter, windows_of},
+    work::{Work, WorkKey, WorkResult},
 };
-use crate::{
-    bits,
-    speakers::encoder::{MAX_WINDOW_SAMPLES, MIN_WINDOW_SAMPLES},
-};
+use crate::speakers::encoder::{MAX_WINDOW_SAMPLES, MIN_WINDOW_SAMPLES};
 
 /// Chunks per batch.
 const CHUNK_BATCH: u32 = 8;
@@ -30,69 +30,6 @@ const FEATURE_WINDOW: u64 = MIN_WINDOW_SAMPLES as u64;
 const FEATURE_SHIFT: u64 = 160;
 /// Fewer features of a window than this say nothing of a voice.
 const MIN_FEATURES: u64 = 12;
-
-/// Work for a network, in any order, on any thread.
-#[derive(Debug)]
-pub enum Work {
-    /// Chunks, for the segmentation network.
-    Chunks {
-        key: WorkKey,
-        /// All samples of the chunks: they overlap.
-        samples: Vec<f32>,
-        /// Frames from the beginning of one chunk to that of the next.
-        step: u32,
-    },
-    /// Windows, for the encoder.
-    Windows { key: WorkKey, windows: Vec<Vec<f32>> },
-}
-
-/// What the result of a piece of work depends on, besides the recording and the models.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum WorkKey {
-    /// Numbers of the chunks, and the frames that the recording has from the first of them on.
-    Chunks { first: u32, count: u32, frames: u32 },
-    /// Number of the first window, and their frames.
-    Windows { first: u32, spans: Vec<Span> },
-}
-
-/// Result of a piece of work.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum WorkResult {
-    Chunks {
-        /// As `chunks::encode` returns them.
-        #[serde(with = "bits::of_bytes")]
-        frames: Vec<u8>,
-    },
-    Windows {
-        width: usize,
-        /// One unit vector after the other.
-        #[serde(with = "bits::of_halves")]
-        vectors: Vec<f16>,
-    },
-}
-
-impl Work {
-    pub fn key(&self) -> &WorkKey {
-        match self {
-            Self::Chunks { key, .. } | Self::Windows { key, .. } => key,
-        }
-    }
-}
-
-impl WorkKey {
-    /// Returns whether a result has the form that this work has.
-    pub(crate) fn fits(&self, result: &WorkResult) -> bool {
-        match (self, result) {
-            (Self::Chunks { count, .. }, WorkResult::Chunks { frames }) => {
-                frames.len() == *count as usize * super::frames::CHUNK_FRAMES
-            }
-            (Self::Windows { spans, .. }, WorkResult::Windows { width, vectors }) => {
-                *width > 0 && vectors.len() == spans.len() * width
-            }
-            _ => false,
-        }
-    }
-}
 
 /// The analysis of one channel. Holds the samples that are still needed, about a minute, and of the rest a byte
 /// per frame and chunk, and a vector of each window.
@@ -119,37 +56,6 @@ pub struct Stream {
     has_ended: bool,
 }
 
-/// The last samples of a channel.
-#[derive(Debug, Default)]
-struct Held {
-    /// Number of the first one that is held.
-    start: u64,
-    samples: Vec<f32>,
-}
-
-impl Held {
-    fn end(&self) -> u64 {
-        self.start + self.samples.len() as u64
-    }
-
-    /// Returns samples, with zeros in place of those beyond the end.
-    fn range(&self, from: u64, to: u64) -> Vec<f32> {
-        let at = |sample: u64| (sample.clamp(self.start, self.end()) - self.start) as usize;
-        let mut samples = self.samples[at(from)..at(to).max(at(from))].to_vec();
-        samples.resize(to.saturating_sub(from) as usize, 0.0);
-        samples
-    }
-
-    fn forget_before(&mut self, sample: u64) {
-        let gone = (sample.clamp(self.start, self.end()) - self.start) as usize;
-        // Moving what stays costs more than it frees if little goes.
-        if gone > CHUNK_SAMPLES {
-            self.samples.drain(..gone);
-            self.start += gone as u64;
-        }
-    }
-}
-
 impl Stream {
     /// Begins the analysis of a channel, with chunks every `step` frames, or with the speech that a voice activity
     /// detector finds.
@@ -173,10 +79,10 @@ impl Stream {
     /// Takes the next samples, 16 kHz in [-1, 1), and appends the work that they complete.
     pub fn push(&mut self, samples: &[f32], work: &mut Vec<Work>) {
         let Some(step) = self.step else {
-            self.samples.start += samples.len() as u64;
+            self.samples.skip(samples.len());
             return;
         };
-        self.samples.samples.extend_from_slice(samples);
+        self.samples.extend(samples);
         while self.samples.end() >= chunk_end(self.next_chunk + CHUNK_BATCH - 1, step) {
             work.push(self.next_chunks(CHUNK_BATCH, step));
         }
@@ -191,7 +97,7 @@ impl Stream {
         let piece =
             Span { start: frame_from(start), end: frame_from(start + samples.len() as u64) };
         self.speech.push(piece);
-        let held = Held { start, samples: samples.to_vec() };
+        let held = Held::new(start, samples.to_vec());
         windows_of(piece, |window| self.add_window(window, &held));
         self.flush(false, work);
     }
@@ -270,7 +176,7 @@ impl Stream {
     /// Returns the number of samples that are held.
     #[cfg(test)]
     pub(super) fn held_samples(&self) -> usize {
-        self.samples.samples.len()
+        self.samples.len()
     }
 
     fn next_chunks(&mut self, count: u32, step: u32) -> Work {
@@ -280,7 +186,7 @@ impl Stream {
         let samples = self.samples.range(start, chunk_end(first + count - 1, step));
         let frames = frames_within(self.samples.end()).saturating_sub(first * step);
         // What lies beyond the last chunk does not matter: keys must not depend on how samples came.
-        let frames = frames.min((count - 1) * step + super::frames::CHUNK_FRAMES as u32);
+        let frames = frames.min((count - 1) * step + CHUNK_FRAMES as u32);
         Work::Chunks { key: WorkKey::Chunks { first, count, frames }, samples, step }
     }
 
@@ -308,7 +214,7 @@ impl Stream {
             middle.div_ceil(FEATURE_SHIFT)
         };
         let first = feature(window.start) * FEATURE_SHIFT;
-        let first = first.max(held.start.next_multiple_of(FEATURE_SHIFT));
+        let first = first.max(held.start().next_multiple_of(FEATURE_SHIFT));
         let last = held.end().saturating_sub(FEATURE_WINDOW) / FEATURE_SHIFT + 1;
         let end = feature(window.end).min(last);
         let count = end.saturating_sub(first / FEATURE_SHIFT);
@@ -347,13 +253,4 @@ fn chunk_start(chunk: u32, step: u32) -> u64 {
 
 fn chunk_end(chunk: u32, step: u32) -> u64 {
     chunk_start(chunk, step) + CHUNK_SAMPLES as u64
-}
-
-/// Encodes the answer of the segmentation network for the work with this key.
-pub(super) fn chunks_result(key: &WorkKey, log_probabilities: &[f32], step: u32) -> WorkResult {
-    let end = match key {
-        WorkKey::Chunks { frames, .. } => *frames,
-        WorkKey::Windows { .. } => 0,
-    };
-    WorkResult::Chunks { frames: encode(log_probabilities, step, end) }
 }

@@ -33,6 +33,15 @@ pub(super) fn normalize(vector: &mut [f32]) {
     vector.iter_mut().for_each(|value| *value = if factor == 0.0 { 0.0 } else { *value * factor });
 }
 
+/// Returns the cosine of two vectors; 0 if one is zero, or if they have different lengths.
+pub fn cosine(a: &[f32], b: &[f32]) -> f32 {
+    if a.len() != b.len() {
+        return 0.0;
+    }
+    let cosine = dot(a, b) / (dot(a, a).sqrt() * dot(b, b).sqrt());
+    if cosine.is_finite() { cosine } else { 0.0 }
+}
+
 /// Returns the scalar product, with sums in an order that does not depend on the CPU.
 pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     const LANES: usize = 16;

@@ -19,8 +19,8 @@ const MAX_PAUSE: u32 = 18;
 /// Frames to both sides of a place over which the changes that chunks hear are summed: they do not agree
 /// on the frame.
 const SMOOTHING: usize = 9;
-/// Mean number of speakers per frame from which on there is speech, and from which on there is overlap.
-pub(super) const SPEECH: f32 = 0.5;
+/// Mean number of speakers per frame from which on there is a voice to embed, and from which on there is overlap.
+const SPEECH: f32 = 0.5;
 pub(super) const OVERLAP: f32 = 1.5;
 /// Pause, in frames, in whose middle a stretch may end: no piece spans it, and no change before it affects one
 /// after it.

@@ -31,6 +31,7 @@ pub(crate) fn transcript_of(speech: Speech) -> Transcript {
             vad: "fsmn-vad".to_owned(),
             punctuation: None,
             speakers: None,
+            speaker_segmentation: None,
             precision: "f32".to_owned(),
             fingerprint: "0".to_owned(),
         },

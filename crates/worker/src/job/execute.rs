@@ -154,6 +154,7 @@ fn transcript(plan: &Plan, outcome: Outcome) -> Transcript {
             vad: plan.pipeline.vad_name().to_owned(),
             punctuation: outcome.punctuation,
             speakers: outcome.speakers,
+            speaker_segmentation: outcome.speaker_segmentation,
             precision: recognizer.precision.to_owned(),
             fingerprint,
         },

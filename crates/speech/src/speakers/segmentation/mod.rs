@@ -3,11 +3,12 @@
 //! The network (Plaquet and Bredin 2023, "Powerset multi-class cross entropy loss for neural speaker
 //! diarization"; MIT, CNRS) takes a chunk of samples and returns, for each of its frames, the
 //! log-probabilities of [`CLASSES`] sets of at most two of three speakers, who are numbered anew in
-//! each chunk. `weights` reads it from an ONNX file, `network` builds it from operators of `engine`.
+//! each chunk. `weights` reads it from an ONNX file, node by node (`reader`), `network` builds it from operators of `engine`.
 
 mod array;
 mod constants;
 mod network;
+mod reader;
 mod weights;
 
 #[cfg(test)]

@@ -4,14 +4,14 @@
 //! between input and output must be those of segmentation-3.0, one after the other, with the same
 //! attributes. Sizes may differ where nothing depends on them.
 
-use std::iter::Peekable;
-
 use engine::{
     ConvolutionWeights, ElementType, InstanceNorm, LEAKY_SLOPE, LstmWeights, OnnxFile, OnnxNode,
-    Tensor,
 };
 
-use super::{CHUNK_FRAMES, CHUNK_SAMPLES, CLASSES, FRAME_SAMPLES, constants};
+use super::{
+    CHUNK_FRAMES, CHUNK_SAMPLES, CLASSES, FRAME_SAMPLES, constants,
+    reader::{Reader, foreign},
+};
 
 /// Limit on the number of layers of one kind. The network has at most four.
 const MAX_LAYERS: usize = 16;
@@ -29,23 +29,6 @@ const METADATA: [(&str, &str); 5] = [
     ("num_speakers", "3"),
     ("powerset_max_classes", "2"),
     ("num_classes", "7"),
-];
-
-/// Operators between layers that move values without computing any, and those that compute shapes.
-const PLUMBING: [&str; 13] = [
-    "Cast",
-    "Concat",
-    "ConstantOfShape",
-    "Expand",
-    "Flatten",
-    "Gather",
-    "Identity",
-    "Reshape",
-    "Shape",
-    "Slice",
-    "Squeeze",
-    "Transpose",
-    "Unsqueeze",
 ];
 
 pub(super) struct Weights {
@@ -106,18 +89,12 @@ pub(super) fn read(file: &OnnxFile) -> Result<Weights, String> {
             input.shape
         )));
     }
-    let nodes = file.downstream(&input.name).into_iter();
-    let nodes: Vec<_> = nodes.filter(|node| !PLUMBING.contains(&node.op())).collect();
-    let mut reader = Reader { file, nodes: nodes.into_iter().peekable(), last: input.name.clone() };
+    let mut reader = Reader::new(file, &input.name);
     let weights = reader.weights()?;
-    if reader.origin(&output.name) != reader.last {
+    if !reader.ends_at(&output.name) {
         return Err(foreign("its output is not that of the last layer"));
     }
     Ok(weights)
-}
-
-fn foreign(why: &str) -> String {
-    format!("is not a network like segmentation-3.0: {why}")
 }
 
 fn is_quantized(op: &str) -> bool {
@@ -136,16 +113,8 @@ fn check_metadata(file: &OnnxFile) -> Result<(), String> {
     Ok(())
 }
 
-/// Reads the layers one after the other.
-struct Reader<'a> {
-    file: &'a OnnxFile,
-    /// Nodes that compute values, in order.
-    nodes: Peekable<std::vec::IntoIter<&'a OnnxNode>>,
-    /// The tensor that the last layer computed.
-    last: String,
-}
-
-impl<'a> Reader<'a> {
+/// Reads layers one after the other.
+impl Reader<'_> {
     fn weights(&mut self) -> Result<Weights, String> {
         let chunk_norm = self.norm(1, false)?;
         let bank = self.filters(1, BANK_STRIDE)?;
@@ -202,7 +171,7 @@ impl<'a> Reader<'a> {
         if !matches!(softmax.int("axis"), None | Some(-1 | 2)) {
             return Err(foreign("its softmax is not over classes"));
         }
-        if let Some(node) = self.nodes.next() {
+        if let Some(node) = self.rest() {
             return Err(foreign(&format!("an operator {} follows its classes", node.op())));
         }
         let (bank, bank_stride) = (bank.weights, BANK_STRIDE);
@@ -254,7 +223,7 @@ impl<'a> Reader<'a> {
         if !fits {
             return Err(unusual(node));
         }
-        let array = constants::array(self.file, node, 1)?;
+        let array = constants::array(self.file(), node, 1)?;
         let &[outputs, found, kernel] = &array.shape[..] else { return Err(unusual(node)) };
         let widths = [outputs, kernel];
         if found != channels || widths.iter().any(|width| !(1..=MAX_WIDTH).contains(width)) {
@@ -304,7 +273,7 @@ impl<'a> Reader<'a> {
 
     fn linear(&mut self, inputs: usize) -> Result<Layer, String> {
         let node = self.next("MatMul")?;
-        let array = constants::array(self.file, node, 1)?;
+        let array = constants::array(self.file(), node, 1)?;
         let &[found, outputs] = &array.shape[..] else { return Err(unusual(node)) };
         if found != inputs || !(1..=MAX_WIDTH).contains(&outputs) {
             return Err(unusual(node));
@@ -325,72 +294,6 @@ impl<'a> Reader<'a> {
         };
         Ok(Layer { weights, bias })
     }
-
-    fn is_next(&mut self, op: &str) -> bool {
-        self.nodes.peek().is_some_and(|node| node.op() == op)
-    }
-
-    /// Takes the next node, which must be of this kind and continue the last one.
-    fn next(&mut self, op: &str) -> Result<&'a OnnxNode, String> {
-        let node = self.nodes.next().ok_or_else(|| foreign(&format!("it lacks its {op}")))?;
-        if node.op() != op {
-            let (name, found) = (node.name(), node.op());
-            return Err(foreign(&format!("`{name}` is {found} where {op} is expected")));
-        }
-        if !node.inputs().iter().any(|input| self.origin(input) == self.last) {
-            return Err(foreign(&format!("`{}` does not continue the layer before", node.name())));
-        }
-        self.last = node.output().to_owned();
-        Ok(node)
-    }
-
-    /// Returns the tensor that `tensor` has the values of.
-    fn origin(&self, tensor: &'a str) -> &'a str {
-        let moves = ["Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"];
-        let mut tensor = tensor;
-        while let Some(node) = self.file.producer(tensor).filter(|node| moves.contains(&node.op()))
-            && let Some(input) = node.input(0)
-        {
-            tensor = input;
-        }
-        tensor
-    }
-
-    /// Returns the values of a constant input, which must have this shape.
-    fn array(&self, node: &OnnxNode, index: usize, shape: &[usize]) -> Result<Vec<f32>, String> {
-        let array = constants::array(self.file, node, index)?;
-        if array.shape != shape {
-            let (name, found) = (node.input(index).unwrap_or(""), array.shape);
-            return Err(foreign(&format!("`{name}` is {found:?}, not {shape:?}")));
-        }
-        Ok(array.values)
-    }
-
-    /// Returns whether a state, of whatever batch, is zero.
-    fn is_zero(&self, state: &str) -> bool {
-        let mut state = state;
-        while let Some(node) = self.file.producer(state) {
-            match (node.op(), node.input(0)) {
-                ("ConstantOfShape", _) => {
-                    return node.constant("value").is_none_or(|value| is_zero(&value));
-                }
-                (
-                    "Slice" | "Expand" | "Cast" | "Identity" | "Squeeze" | "Unsqueeze",
-                    Some(input),
-                ) => {
-                    state = input;
-                }
-                _ => return false,
-            }
-        }
-        self.file.constant(state).is_some_and(is_zero)
-    }
-}
-
-fn is_zero(tensor: &Tensor) -> bool {
-    tensor.cast_to::<f32>().is_ok_and(|floats| {
-        engine::values::<f32>(&floats).is_ok_and(|values| values.iter().all(|&value| value == 0.0))
-    })
 }
 
 fn all(given: Option<&[i64]>, expected: i64) -> bool {

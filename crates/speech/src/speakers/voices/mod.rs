@@ -21,6 +21,7 @@ use sha2::{Digest, Sha256};
 use transcript::MAX_SPEAKER_NAME;
 
 use super::SpeakerEncoder;
+pub use super::vectors::cosine;
 use crate::bits;
 
 /// Limit for the voices of a file.
@@ -220,18 +221,6 @@ impl VoicePrints {
         }
         names
     }
-}
-
-/// Returns the cosine of two vectors; 0 if one is zero, or if they have different lengths.
-pub fn cosine(a: &[f32], b: &[f32]) -> f32 {
-    if a.len() != b.len() {
-        return 0.0;
-    }
-    let product = |a: &[f32], b: &[f32]| -> f64 {
-        a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
-    };
-    let cosine = product(a, b) / (product(a, a) * product(b, b)).sqrt();
-    if cosine.is_finite() { cosine as f32 } else { 0.0 }
 }
 
 /// Checks that transcripts can have a name as it is, on one line.
