@@ -44,6 +44,26 @@ fn recognize(model: &Parakeet, samples: &[f32], language: Option<&str>) -> Recog
     model.recognize(samples, &options).expect("recognizes")
 }
 
+/// From samples to tokens, without the silence that the recognizer adds.
+#[test]
+fn samples_give_the_tokens_of_onnx_asr() {
+    let reference = super::reference();
+    for layout in ["onnx-asr", "sherpa-onnx"] {
+        let model = open(layout, Precision::F32);
+        for name in ["sentence", "aligned", "short", "long"] {
+            let expected = &reference[name].f32;
+            let found = model.tokens(&clip(name), &[]).expect("tokens");
+            let ids: Vec<_> = found.iter().map(|token| token.id).collect();
+            assert_eq!(ids, expected.tokens, "{layout}, {name}");
+            let frames: Vec<_> = found.iter().map(|token| token.frame).collect();
+            assert_eq!(frames, expected.frames, "{layout}, {name}");
+            for (token, log_probability) in found.iter().zip(&expected.log_probabilities) {
+                assert!((token.log_probability - log_probability).abs() <= 1e-3, "{name}");
+            }
+        }
+    }
+}
+
 #[test]
 fn both_layouts_recognize_the_same() {
     let models = ["onnx-asr", "sherpa-onnx"].map(|layout| open(layout, Precision::F32));
