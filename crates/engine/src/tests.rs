@@ -21,7 +21,7 @@ const INNER: usize = 40;
 const EPSILON: f32 = 1e-5;
 
 /// Returns pseudo-random numbers in [-1, 1) that depend only on the seed.
-fn numbers(seed: u32, count: usize) -> Vec<f32> {
+pub(crate) fn numbers(seed: u32, count: usize) -> Vec<f32> {
     let mut state = seed;
     let mut next = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

@@ -380,6 +380,24 @@ pub(crate) fn gated_linear_unit(x: &[f32], out: &mut [f32]) {
     }
 }
 
+/// Adds `x * weights` to `sums`, as far as there are both.
+#[inline(always)]
+fn add_products<const BLOCK: usize>(sums: &mut [f32; BLOCK], x: &[f32], weights: &[f32]) {
+    match (x.first_chunk::<BLOCK>(), weights.first_chunk::<BLOCK>()) {
+        // The same loop as below, with a length that the compiler knows.
+        (Some(x), Some(weights)) => {
+            for ((sum, x), weight) in sums.iter_mut().zip(x).zip(weights) {
+                *sum += x * weight;
+            }
+        }
+        _ => {
+            for ((sum, x), weight) in sums.iter_mut().zip(x).zip(weights) {
+                *sum += x * weight;
+            }
+        }
+    }
+}
+
 /// Computes `out = bias + Σ_j weights[j] * x[starts[j]..]`, for weights of `out.len()` numbers per
 /// start.
 #[inline(always)]
@@ -397,18 +415,7 @@ pub(crate) fn weigh_taps(
         sums[..bias.len()].copy_from_slice(bias);
         for (start, weights) in starts.iter().zip(weights.chunks_exact(width)) {
             let (x, weights) = (&x[start + index * BLOCK..], &weights[index * BLOCK..]);
-            match (x.first_chunk::<BLOCK>(), weights.first_chunk::<BLOCK>()) {
-                (Some(x), Some(weights)) => {
-                    for ((sum, x), weight) in sums.iter_mut().zip(x).zip(weights) {
-                        *sum += x * weight;
-                    }
-                }
-                _ => {
-                    for ((sum, x), weight) in sums.iter_mut().zip(x).zip(weights) {
-                        *sum += x * weight;
-                    }
-                }
-            }
+            add_products::<BLOCK>(&mut sums, x, weights);
         }
         out.copy_from_slice(&sums[..out.len()]);
     }
@@ -460,18 +467,7 @@ pub(crate) fn weigh_rows(x: &[f32], stride: usize, weights: &[f32], out: &mut [f
         let mut sums = [0f32; BLOCK];
         for (x, weights) in x.chunks(stride).zip(weights.chunks_exact(width)) {
             let (x, weights) = (&x[index * BLOCK..], &weights[index * BLOCK..]);
-            match (x.first_chunk::<BLOCK>(), weights.first_chunk::<BLOCK>()) {
-                (Some(x), Some(weights)) => {
-                    for ((sum, x), weight) in sums.iter_mut().zip(x).zip(weights) {
-                        *sum += x * weight;
-                    }
-                }
-                _ => {
-                    for ((sum, x), weight) in sums.iter_mut().zip(x).zip(weights) {
-                        *sum += x * weight;
-                    }
-                }
-            }
+            add_products::<BLOCK>(&mut sums, x, weights);
         }
         out.copy_from_slice(&sums[..out.len()]);
     }

@@ -3,13 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::{Linear, Network, PostOp, tensor, values};
-
-/// Returns pseudo-random numbers in [-1, 1) that depend only on the seed.
-fn numbers(seed: u64, count: usize) -> Vec<f32> {
-    let mut random = fastrand::Rng::with_seed(seed);
-    (0..count).map(|_| random.f32() * 2.0 - 1.0).collect()
-}
+use crate::{Linear, Network, PostOp, tensor, tests::numbers, values};
 
 fn assert_close(found: &[f32], expected: &[f32], tolerance: f32) {
     assert_eq!(found.len(), expected.len());
@@ -64,7 +58,7 @@ fn convolved(
 fn subsampling_equals_its_convolutions() {
     const CHANNELS: usize = 5;
     const BINS: usize = 13;
-    let stage = |seed: u64| SubsamplingStage {
+    let stage = |seed: u32| SubsamplingStage {
         depthwise: numbers(seed, CHANNELS * 9),
         depthwise_bias: numbers(seed + 1, CHANNELS),
         pointwise: numbers(seed + 2, CHANNELS * CHANNELS),
@@ -85,7 +79,7 @@ fn subsampling_equals_its_convolutions() {
         planes.iter_mut().flatten().flatten().for_each(|x| *x = x.max(0.0));
     };
     for time in [1, 2, 3, 7, 8, 9, 31, 32, 33, 34, 65, 100] {
-        let x = numbers(time as u64, time * BINS);
+        let x = numbers(time as u32, time * BINS);
         let mut planes = vec![x.chunks(BINS).map(<[f32]>::to_vec).collect::<Vec<_>>()];
         planes = convolved(&planes, &weights.first, &weights.bias, false);
         relu(&mut planes);
@@ -124,7 +118,7 @@ fn gated_convolution_equals_its_formula() {
             graph.gated_convolution("c", x, &weights, bias.clone()).expect("a layer")
         });
         for time in [1, 2, 5, 20] {
-            let x = numbers(time as u64, time * 2 * CHANNELS);
+            let x = numbers(time as u32, time * 2 * CHANNELS);
             let sigmoid = |x: f32| 1.0 / (1.0 + (-x).exp());
             let gated = |t: usize, channel: usize| {
                 let row = &x[t * 2 * CHANNELS..];

@@ -18,7 +18,7 @@ use crate::{files::broken, recognizer::Error};
 pub(super) struct Builder<'a> {
     pub(super) file: &'a OnnxFile,
     pub(super) precision: Precision,
-    /// Of convolutions, which stay in floats, and of attention.
+    /// Of attention and of the subsampling, which are not quantized.
     pub(super) compute_type: ComputeType,
     /// Longest input, in outputs of the encoder.
     pub(super) max_rows: usize,

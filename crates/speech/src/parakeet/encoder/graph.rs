@@ -161,7 +161,7 @@ impl<'a> Graph<'a> {
     /// Follows `tensor` back to a layer or a softmax, through operators that move or mask values.
     pub(super) fn origin(&self, mut tensor: &'a str) -> Option<Origin<'a>> {
         let mut added = None;
-        // More steps than there are nodes would go in a circle, which the file's reader refuses.
+        // This ends: no node depends on itself.
         loop {
             if let Some(&index) = self.by_output.get(tensor) {
                 return Some(Origin::Layer { index, added });

@@ -40,8 +40,8 @@ pub(super) struct Encoder {
 
 impl Encoder {
     /// Opens the encoder of a file of floats in `precision`; layers that the file quantizes stay as
-    /// they are. Convolutions compute in f32 or, unless `precision` is f32, in bfloat16 where the CPU
-    /// multiplies that.
+    /// they are. Attention and the subsampling compute in f32 or, unless `precision` is f32, in bfloat16
+    /// where the CPU multiplies that; depthwise convolutions in f32.
     ///
     /// # Errors
     /// [`Error::Model`] if the file is another network, or damaged.
@@ -114,12 +114,12 @@ impl Encoder {
         // With one frame of zeros after the last, the masks of the file would mask nothing, and it
         // computes what it does with the length of the recording: the convolutions see that frame.
         // If the number of frames is a multiple of 8, the outputs end before it.
-        let padded = [features, &vec![0.0; self.mels]];
         let features = if self.masked || frames.is_multiple_of(SUBSAMPLING) {
             engine::tensor(&[frames, self.mels], features)?
         } else {
             frames += 1;
-            engine::tensor(&[frames, self.mels], &padded.concat())?
+            let padded = [features, &vec![0.0; self.mels]].concat();
+            engine::tensor(&[frames, self.mels], &padded)?
         };
         let outputs = self.network.run(vec![features])?;
         let output =

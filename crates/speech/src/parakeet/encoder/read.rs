@@ -216,9 +216,9 @@ impl<'a> Reader<'a> {
             let (left, bias) = layer_of(product.left)?;
             let (right, added) = layer_of(product.right)?;
             let is_position = !of_block(right) && added.is_none() && left == query;
-            is_position.then_some((right, bias, product.node))
+            is_position.then_some((right, bias))
         });
-        let (positions, position_bias, _) = position.ok_or_else(unknown)?;
+        let (positions, position_bias) = position.ok_or_else(unknown)?;
         let layers = &self.graph.layers;
         let positions = layers[positions];
         let biases = content_bias.zip(position_bias).ok_or_else(unknown)?;
